@@ -1,0 +1,169 @@
+//! What an engine is set up with.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::cookie::Secret;
+use crate::port::Offload;
+use crate::wire::ethernet::MacAddress;
+
+/// Everything an engine needs to know besides its application.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Our hardware address.
+    pub mac: MacAddress,
+    /// Our IP addresses.
+    pub addresses: Addresses,
+    /// The TCP port that is served.
+    pub tcp_port: u16,
+    /// The largest IP packet that may be sent, and that the MSS we announce is derived from.
+    pub mtu: Mtu,
+    /// What the port computes on the way out.
+    pub offload: Offload,
+    /// What is done with segments for closed ports and with bad cookies.
+    pub refuse: Refuse,
+    /// What cookies are keyed with.
+    pub secret: Secret,
+}
+
+/// What happens to a segment that nobody here wants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Refuse {
+    /// It is dropped: a scan learns nothing, and a peer waits for its own timeout.
+    #[default]
+    Drop,
+    /// It is answered with a RST (RFC 9293, section 3.5.2), never larger than what caused it.
+    Reset,
+}
+
+/// The largest IP packet in bytes, header included.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Mtu(u16);
+
+impl Mtu {
+    /// The smallest MTU taken: what every IPv4 host can receive (RFC 1122, section 3.3.2).
+    pub const MIN: u16 = 576;
+    /// Ethernet's own.
+    pub const ETHERNET: Self = Self(1500);
+
+    /// An MTU of `bytes`, unless that is below [`Mtu::MIN`].
+    pub const fn new(bytes: u16) -> Option<Self> {
+        if bytes < Self::MIN { None } else { Some(Self(bytes)) }
+    }
+
+    /// In bytes.
+    pub const fn bytes(self) -> u16 {
+        self.0
+    }
+}
+
+impl Default for Mtu {
+    fn default() -> Self {
+        Self::ETHERNET
+    }
+}
+
+/// The addresses an engine answers for, at most [`Addresses::MAX`] of each family.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Addresses {
+    v4: [Ipv4Addr; Self::MAX],
+    v6: [Ipv6Addr; Self::MAX],
+    v4_len: usize,
+    v6_len: usize,
+}
+
+/// An address that cannot be added.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AddressError {
+    /// There are [`Addresses::MAX`] of its family already.
+    TooMany,
+    /// A host cannot have it: unspecified, loopback, a group or the broadcast address.
+    NotUnicast(IpAddr),
+}
+
+impl core::fmt::Display for AddressError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::TooMany => write!(f, "more than {} addresses of one family", Addresses::MAX),
+            Self::NotUnicast(address) => write!(f, "{address} is not an address that a server can have"),
+        }
+    }
+}
+
+impl core::error::Error for AddressError {}
+
+impl Addresses {
+    /// Every packet's destination is compared with each of them in turn, so there are few.
+    pub const MAX: usize = 8;
+
+    /// No address.
+    pub const fn new() -> Self {
+        Self { v4: [Ipv4Addr::UNSPECIFIED; Self::MAX], v6: [Ipv6Addr::UNSPECIFIED; Self::MAX], v4_len: 0, v6_len: 0 }
+    }
+
+    /// Adds one.
+    ///
+    /// # Errors
+    ///
+    /// When the list is full, or a host cannot have that address.
+    pub fn add(&mut self, address: IpAddr) -> Result<(), AddressError> {
+        if !is_host(address) {
+            return Err(AddressError::NotUnicast(address));
+        }
+        let free = match address {
+            IpAddr::V4(v4) => self.v4.get_mut(self.v4_len).map(|slot| {
+                *slot = v4;
+                self.v4_len += 1;
+            }),
+            IpAddr::V6(v6) => self.v6.get_mut(self.v6_len).map(|slot| {
+                *slot = v6;
+                self.v6_len += 1;
+            }),
+        };
+        free.ok_or(AddressError::TooMany)
+    }
+
+    /// Whether `address` is one of ours.
+    pub fn has_v4(&self, address: Ipv4Addr) -> bool {
+        self.v4().contains(&address)
+    }
+
+    /// Whether `address` is one of ours.
+    pub fn has_v6(&self, address: Ipv6Addr) -> bool {
+        self.v6().contains(&address)
+    }
+
+    /// The IPv4 addresses, in the order they were added.
+    pub fn v4(&self) -> &[Ipv4Addr] {
+        self.v4.get(..self.v4_len).unwrap_or_default()
+    }
+
+    /// The IPv6 addresses, in the order they were added.
+    pub fn v6(&self) -> &[Ipv6Addr] {
+        self.v6.get(..self.v6_len).unwrap_or_default()
+    }
+
+    /// All of them, IPv4 first.
+    pub fn iter(&self) -> impl Iterator<Item = IpAddr> {
+        let v4 = self.v4().iter().map(|&address| IpAddr::V4(address));
+        v4.chain(self.v6().iter().map(|&address| IpAddr::V6(address)))
+    }
+}
+
+impl Default for Addresses {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Whether a host on the network can have `address`, as its own or as a peer's.
+pub(crate) fn is_host(address: IpAddr) -> bool {
+    match address {
+        // "This host on this network" (RFC 1122) is all of 0/8; 240/4 is reserved and ends in the
+        // limited broadcast address.
+        IpAddr::V4(v4) => {
+            let [first, ..] = v4.octets();
+            first != 0 && first != 127 && first < 224
+        }
+        IpAddr::V6(v6) => !(v6.is_unspecified() || v6.is_loopback() || v6.is_multicast()),
+    }
+}

@@ -1,0 +1,282 @@
+//! The engine: from a received frame to its answer, link and network layer.
+//!
+//! ```text
+//! handle ── Ethernet ──┬── ARP ─────────────────────────────── reply
+//!                      ├── IPv4 ──┬── ICMP ── echo ─────────── reply
+//!                      │          └── TCP ──┐
+//!                      └── IPv6 ──┬── TCP ──┴── tcp::answer ── reply
+//!                                 └── ICMPv6 ┬── echo ──────── reply
+//!                                            └── neighbor ──── reply
+//! ```
+//!
+//! **Invariant:** everything that is needed to answer a packet is in the packet, the configuration and
+//! the data set. `handle` takes `&self`, so there is nowhere to remember anything.
+
+use core::net::{IpAddr, Ipv6Addr};
+
+use crate::app::App;
+use crate::config::{Config, is_host};
+use crate::port::{Checked, RxChecksum, RxFrame};
+use crate::reply::{Datagram, Reply, Route, TransportHeader};
+use crate::tcp;
+use crate::time::Instant;
+use crate::verdict::{DropReason, ReplyKind, Verdict};
+use crate::wire::ethernet::{EtherType, MacAddress};
+use crate::wire::ip::{AddressPair, Protocol};
+use crate::wire::{arp, ethernet, icmpv4, icmpv6, ipv4, ipv6};
+
+/// Bytes of scratch space that hold any response which fits one IP datagram.
+pub const SCRATCH_LEN: usize = 64 * 1024 + crate::http::HEAD_ROOM;
+
+/// The link-layer group of all IPv6 nodes.
+const ALL_NODES_MAC: MacAddress = MacAddress::new([0x33, 0x33, 0, 0, 0, 1]);
+
+/// All IPv6 nodes on the link.
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+
+/// A server that forgets every connection: frames in, frames out.
+#[derive(Debug)]
+pub struct Engine<A> {
+    config: Config,
+    app: A,
+}
+
+/// A packet, taken down to its transport layer.
+pub(crate) struct Packet<'a> {
+    /// The way back: where an answer goes, and from which of our addresses.
+    pub(crate) back: Route,
+    /// What the port says of the transport checksum.
+    pub(crate) checksum: Checked,
+    pub(crate) payload: &'a [u8],
+}
+
+impl<A: App> Engine<A> {
+    /// An engine that answers with `app`.
+    pub const fn new(config: Config, app: A) -> Self {
+        Self { config, app }
+    }
+
+    /// What it was set up with.
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The application behind it.
+    pub const fn app(&self) -> &A {
+        &self.app
+    }
+
+    /// Answers one frame from that frame alone.
+    ///
+    /// Never panics, whatever the frame holds. The same arguments always give the same reply. `scratch`
+    /// may hold anything; [`SCRATCH_LEN`] bytes are enough, with fewer a large response becomes a 500.
+    #[inline]
+    pub fn handle<'a>(&'a self, now: Instant, frame: RxFrame<'a>, scratch: &'a mut [u8]) -> Reply<'a> {
+        match self.answer(now, frame, scratch) {
+            Ok(reply) => reply,
+            Err(verdict) => Reply::silent(verdict),
+        }
+    }
+
+    #[inline]
+    fn answer<'a>(&'a self, now: Instant, frame: RxFrame<'a>, scratch: &'a mut [u8]) -> Result<Reply<'a>, Verdict> {
+        let (link, payload) = ethernet::Header::parse(frame.bytes)?;
+        self.check_link(&link)?;
+        match link.ether_type {
+            EtherType::IPV4 => self.answer_ipv4(now, link, payload, frame.checksum, scratch),
+            EtherType::IPV6 => self.answer_ipv6(now, link, payload, frame.checksum, scratch),
+            EtherType::ARP => Ok(self.answer_arp(&link, payload)?),
+            _ => Err(DropReason::EtherType.into()),
+        }
+    }
+
+    /// A group address may be the destination only where a question to everybody is answered.
+    #[inline]
+    fn check_link(&self, link: &ethernet::Header) -> Result<(), DropReason> {
+        let for_us = link.destination == self.config.mac
+            || match link.ether_type {
+                EtherType::ARP => link.destination == MacAddress::BROADCAST,
+                EtherType::IPV6 => link.destination.is_ipv6_group(),
+                _ => false,
+            };
+        if !for_us {
+            Err(DropReason::EthernetNotForUs)
+        } else if link.source.is_group() {
+            Err(DropReason::EthernetSource)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The header of the frame that goes back: same VLAN, same type.
+    fn link_back(&self, link: &ethernet::Header) -> ethernet::Header {
+        ethernet::Header { destination: link.source, source: self.config.mac, ..*link }
+    }
+
+    fn answer_arp(&self, link: &ethernet::Header, payload: &[u8]) -> Result<Reply<'_>, DropReason> {
+        let request = arp::Packet::parse(payload)?;
+        if request.sender_mac.is_group() {
+            return Err(DropReason::ArpMalformed);
+        }
+        if request.operation != arp::Operation::Request || !self.config.addresses.has_v4(request.target_ip) {
+            return Err(DropReason::ArpNotForUs);
+        }
+        let reply = arp::Packet {
+            operation: arp::Operation::Reply,
+            sender_mac: self.config.mac,
+            sender_ip: request.target_ip,
+            target_mac: request.sender_mac,
+            target_ip: request.sender_ip,
+        };
+        Ok(Reply::arp(self.link_back(link), reply))
+    }
+
+    #[inline]
+    fn answer_ipv4<'a>(
+        &'a self,
+        now: Instant,
+        link: ethernet::Header,
+        payload: &'a [u8],
+        checksum: RxChecksum,
+        scratch: &'a mut [u8],
+    ) -> Result<Reply<'a>, Verdict> {
+        let (header, payload) = ipv4::Header::parse(payload, checksum.network)?;
+        if !self.config.addresses.has_v4(header.destination) {
+            return Err(DropReason::Ipv4NotForUs.into());
+        }
+        if !is_host(IpAddr::V4(header.source)) || self.config.addresses.has_v4(header.source) {
+            return Err(DropReason::IpSource.into());
+        }
+        let packet = Packet {
+            back: Route {
+                link: self.link_back(&link),
+                addresses: AddressPair::V4 { source: header.destination, destination: header.source },
+            },
+            checksum: checksum.transport,
+            payload,
+        };
+        match header.protocol {
+            Protocol::TCP => tcp::answer(self, now, &packet, scratch),
+            Protocol::ICMP => {
+                let echo = icmpv4::Echo::parse(payload, checksum.transport)?;
+                let header = TransportHeader::icmp(Protocol::ICMP, echo.reply_header());
+                Ok(self.echo(ReplyKind::Echo, &packet, header, echo.data)?)
+            }
+            _ => Err(DropReason::IpProtocol.into()),
+        }
+    }
+
+    #[inline]
+    fn answer_ipv6<'a>(
+        &'a self,
+        now: Instant,
+        link: ethernet::Header,
+        payload: &'a [u8],
+        checksum: RxChecksum,
+        scratch: &'a mut [u8],
+    ) -> Result<Reply<'a>, Verdict> {
+        let (header, payload) = ipv6::Header::parse(payload)?;
+        let packet = Packet {
+            back: Route {
+                link: self.link_back(&link),
+                addresses: AddressPair::V6 { source: header.destination, destination: header.source },
+            },
+            checksum: checksum.transport,
+            payload,
+        };
+        if header.destination.is_multicast() {
+            return Ok(self.answer_group(&header, &packet)?);
+        }
+        // A packet for one must not come in a frame for many: everybody would answer it.
+        if link.destination.is_group() || !self.config.addresses.has_v6(header.destination) {
+            return Err(DropReason::Ipv6NotForUs.into());
+        }
+        if !is_host(IpAddr::V6(header.source)) || self.config.addresses.has_v6(header.source) {
+            return Err(DropReason::IpSource.into());
+        }
+        match header.protocol {
+            Protocol::TCP => tcp::answer(self, now, &packet, scratch),
+            Protocol::ICMPV6 => match packet.parse_icmpv6(&header)? {
+                icmpv6::Message::Echo { id, data } => {
+                    let header = TransportHeader::icmp(Protocol::ICMPV6, icmpv6::echo_reply_header(id));
+                    Ok(self.echo(ReplyKind::EchoV6, &packet, header, data)?)
+                }
+                icmpv6::Message::Solicitation(solicitation) => Ok(self.advertise(&packet, solicitation)?),
+            },
+            _ => Err(DropReason::IpProtocol.into()),
+        }
+    }
+
+    /// Answers a packet for a group: only a solicitation for an address of ours is for us.
+    fn answer_group<'a>(&self, header: &ipv6::Header, packet: &Packet<'a>) -> Result<Reply<'a>, DropReason> {
+        let ours = self.config.addresses.v6().iter();
+        if !ours.copied().any(|address| icmpv6::solicited_node(address) == header.destination) {
+            return Err(DropReason::Ipv6NotForUs);
+        }
+        let source_is_ours = self.config.addresses.has_v6(header.source);
+        if header.source.is_multicast() || header.source.is_loopback() || source_is_ours {
+            return Err(DropReason::IpSource);
+        }
+        if header.protocol != Protocol::ICMPV6 {
+            return Err(DropReason::IpProtocol);
+        }
+        match packet.parse_icmpv6(header)? {
+            icmpv6::Message::Echo { .. } => Err(DropReason::Ipv6NotForUs),
+            icmpv6::Message::Solicitation(solicitation) => self.advertise(packet, solicitation),
+        }
+    }
+
+    fn advertise<'a>(&self, packet: &Packet<'a>, solicitation: icmpv6::Solicitation) -> Result<Reply<'a>, DropReason> {
+        let icmpv6::Solicitation { target, probe } = solicitation;
+        let AddressPair::V6 { destination: asker, .. } = packet.back.addresses else {
+            return Err(DropReason::NeighborInvalid);
+        };
+        if !self.config.addresses.has_v6(target) {
+            return Err(DropReason::NeighborNotForUs);
+        }
+        // Nobody can be answered who has no address yet: all nodes are told (RFC 4861, section 7.2.4).
+        let (mac, destination) = if probe { (ALL_NODES_MAC, ALL_NODES) } else { (packet.back.link.destination, asker) };
+        let route = Route {
+            link: ethernet::Header { destination: mac, ..packet.back.link },
+            addresses: AddressPair::V6 { source: target, destination },
+        };
+        let message = icmpv6::advertisement(target, self.config.mac, !probe);
+        let header = TransportHeader::icmp(Protocol::ICMPV6, message);
+        let datagram = Datagram::new(&self.config, route, header).with_hop_limit(icmpv6::HOP_LIMIT);
+        Ok(Reply::ip(ReplyKind::Neighbor, datagram))
+    }
+
+    fn echo<'a>(
+        &self,
+        kind: ReplyKind,
+        packet: &Packet<'a>,
+        header: TransportHeader,
+        data: &'a [u8],
+    ) -> Result<Reply<'a>, DropReason> {
+        let datagram = Datagram::new(&self.config, packet.back, header).with_payload(data, &[]);
+        if datagram.is_whole() { Ok(Reply::ip(kind, datagram)) } else { Err(DropReason::IcmpMalformed) }
+    }
+}
+
+impl<'a> Packet<'a> {
+    /// Whether the checksum of a transport that has a pseudo-header is right. The pseudo-header is the
+    /// same in both directions.
+    #[inline]
+    pub(crate) fn checksum_is_valid(&self, protocol: Protocol) -> bool {
+        match self.checksum {
+            Checked::Good => true,
+            Checked::Bad => false,
+            Checked::Unknown => {
+                let pseudo_header = self.back.addresses.pseudo_header(protocol, self.payload.len());
+                pseudo_header.with(self.payload).is_valid()
+            }
+        }
+    }
+
+    fn parse_icmpv6(&self, header: &ipv6::Header) -> Result<icmpv6::Message<'a>, DropReason> {
+        if !self.checksum_is_valid(Protocol::ICMPV6) {
+            return Err(DropReason::IcmpChecksum);
+        }
+        icmpv6::Message::parse(header, self.payload)
+    }
+}

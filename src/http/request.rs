@@ -1,0 +1,268 @@
+//! The request line (RFC 9112, section 3) and the header fields behind it.
+//!
+//! ```text
+//! GET /202.96.128.86?lang=zh HTTP/1.1\r\n
+//! |   |              |       |
+//! |   path           query   version: any 1.x
+//! method
+//! ```
+//!
+//! The parser reads each byte of the line once, keeps nothing, and tells three things apart that look
+//! alike to a careless one: a line that is wrong, a line that is not complete *yet*, and a line that is
+//! fine but asks for something we do not do.
+
+/// A method that Lethe answers. Anything that changes something has no place here: packets can be
+/// replayed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Method {
+    /// The whole response.
+    Get,
+    /// The response without its body.
+    Head,
+}
+
+/// A request line, taken apart, and what came behind it.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestLine<'a> {
+    /// `GET` or `HEAD`.
+    pub method: Method,
+    /// The path, still percent-encoded; it begins with `/`.
+    pub path: &'a str,
+    /// What followed the first `?`.
+    pub query: Option<&'a str>,
+    /// The header fields that came with it.
+    pub headers: Headers<'a>,
+}
+
+/// Why a payload is not a request that can be handed to an application.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Problem {
+    /// So far it is right, and it is not all there.
+    Incomplete,
+    /// It is no HTTP/1 request line, and more bytes will not make it one.
+    Malformed,
+    /// The method is one that we do not answer.
+    Method,
+    /// The HTTP version is not 1.x.
+    Version,
+}
+
+impl<'a> RequestLine<'a> {
+    /// Parses the start of a TCP payload.
+    ///
+    /// A bare LF ends a line as CRLF does, and one empty line ahead of the request is skipped (RFC
+    /// 9112, section 2.2).
+    ///
+    /// # Errors
+    ///
+    /// The first [`Problem`] from the left.
+    pub fn parse(payload: &'a [u8]) -> Result<Self, Problem> {
+        let line = payload.strip_prefix(b"\r\n").unwrap_or(payload);
+        let (method, rest) = parse_method(line)?;
+        let (target, rest) = parse_target(rest)?;
+        let headers = parse_version(rest)?;
+        // Only now is the line known to be well-formed, and the method worth an answer of its own.
+        let method = method.ok_or(Problem::Method)?;
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target, None),
+        };
+        // `http://host` and `http://host?query` mean the path `/`.
+        let path = if path.is_empty() { "/" } else { path };
+        Ok(Self { method, path, query, headers: Headers { bytes: headers } })
+    }
+}
+
+/// `None` for a method that is well-formed and not ours.
+fn parse_method(bytes: &[u8]) -> Result<(Option<Method>, &[u8]), Problem> {
+    if let Some(rest) = bytes.strip_prefix(b"GET ") {
+        return Ok((Some(Method::Get), rest));
+    }
+    if let Some(rest) = bytes.strip_prefix(b"HEAD ") {
+        return Ok((Some(Method::Head), rest));
+    }
+    let (token, rest) = split_while(bytes, is_token).ok_or(Problem::Incomplete)?;
+    match rest {
+        [b' ', rest @ ..] if !token.is_empty() => Ok((None, rest)),
+        _ => Err(Problem::Malformed),
+    }
+}
+
+/// The target in origin form, from whichever form it came in (RFC 9112, section 3.2).
+fn parse_target(bytes: &[u8]) -> Result<(&str, &[u8]), Problem> {
+    let Some((target, rest)) = split_while(bytes, |byte| byte.is_ascii_graphic()) else {
+        return Err(match bytes {
+            // What cannot begin a target will not become one.
+            [] | [b'/' | b'h' | b'H', ..] => Problem::Incomplete,
+            _ => Problem::Malformed,
+        });
+    };
+    let [b' ', rest @ ..] = rest else {
+        return Err(Problem::Malformed);
+    };
+    let target = str::from_utf8(target).map_err(|_| Problem::Malformed)?;
+    if target.starts_with('/') {
+        return Ok((target, rest));
+    }
+    let (scheme, authority) = target.split_at_checked(7).ok_or(Problem::Malformed)?;
+    if !scheme.eq_ignore_ascii_case("http://") {
+        return Err(Problem::Malformed);
+    }
+    let path = authority.find(['/', '?']).unwrap_or(authority.len());
+    Ok((authority.get(path..).unwrap_or_default(), rest))
+}
+
+/// Checks the version and the end of the line; returns what follows it.
+fn parse_version(bytes: &[u8]) -> Result<&[u8], Problem> {
+    const NAME: &[u8] = b"HTTP/";
+    let Some(version) = bytes.strip_prefix(NAME) else {
+        return Err(if NAME.starts_with(bytes) { Problem::Incomplete } else { Problem::Malformed });
+    };
+    let (major, rest) = match version {
+        [major @ b'0'..=b'9', b'.', b'0'..=b'9', rest @ ..] => (*major, rest),
+        [] | [b'0'..=b'9'] | [b'0'..=b'9', b'.'] => return Err(Problem::Incomplete),
+        _ => return Err(Problem::Malformed),
+    };
+    let rest = match rest {
+        [b'\r', b'\n', rest @ ..] | [b'\n', rest @ ..] => rest,
+        [] | [b'\r'] => return Err(Problem::Incomplete),
+        _ => return Err(Problem::Malformed),
+    };
+    if major == b'1' { Ok(rest) } else { Err(Problem::Version) }
+}
+
+/// Splits before the first byte that is not `wanted`; `None` when there is no such byte.
+fn split_while(bytes: &[u8], wanted: impl Fn(u8) -> bool) -> Option<(&[u8], &[u8])> {
+    let end = bytes.iter().position(|&byte| !wanted(byte))?;
+    bytes.split_at_checked(end)
+}
+
+/// `tchar` of RFC 9110, section 5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// The header fields that came in the first segment of a request.
+///
+/// What did not fit that segment is not there: an application may use a field to answer better (a
+/// language, an encoding) and must not need one.
+#[derive(Clone, Copy, Default)]
+pub struct Headers<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Headers<'a> {
+    /// Reads the bytes behind a request line.
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    /// The value of the first field called `name`, in any case, without the white space around it.
+    pub fn get(&self, name: &str) -> Option<&'a [u8]> {
+        self.iter().find(|(field, _)| field.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+    }
+
+    /// The fields in order: name, and value without the white space around it. A line that is no field
+    /// is passed over, and so is one that the segment cuts off.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let mut rest = self.bytes;
+        core::iter::from_fn(move || {
+            let (line, after) = split_while(rest, |byte| byte != b'\n')?;
+            rest = after.strip_prefix(b"\n").unwrap_or_default();
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            // The empty line ends the fields.
+            (!line.is_empty()).then_some(line)
+        })
+        .filter_map(|line| {
+            let (name, value) = split_while(line, is_token)?;
+            let value = value.strip_prefix(b":")?;
+            (!name.is_empty()).then_some((name, value.trim_ascii()))
+        })
+    }
+}
+
+impl core::fmt::Debug for Headers<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_map().entries(self.iter().map(|(name, value)| (Lossy(name), Lossy(value)))).finish()
+    }
+}
+
+/// Bytes shown as text, for debugging.
+struct Lossy<'a>(&'a [u8]);
+
+impl core::fmt::Debug for Lossy<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "\"{}\"", self.0.escape_ascii())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(payload: &str) -> Result<(Method, &str, Option<&str>), Problem> {
+        RequestLine::parse(payload.as_bytes()).map(|line| (line.method, line.path, line.query))
+    }
+
+    #[test]
+    fn takes_a_request_line_apart() {
+        use Method::{Get, Head};
+        assert_eq!(target("GET / HTTP/1.1\r\n"), Ok((Get, "/", None)));
+        assert_eq!(target("HEAD /a?b?c HTTP/1.0\r\n"), Ok((Head, "/a", Some("b?c"))));
+        assert_eq!(target("GET /? HTTP/1.9\n"), Ok((Get, "/", Some(""))));
+        assert_eq!(target("\r\nGET / HTTP/1.1\r\n"), Ok((Get, "/", None)));
+    }
+
+    #[test]
+    fn takes_the_absolute_form() {
+        use Method::Get;
+        assert_eq!(target("GET http://h/a?b HTTP/1.1\r\n"), Ok((Get, "/a", Some("b"))));
+        assert_eq!(target("GET HTTP://h HTTP/1.1\r\n"), Ok((Get, "/", None)));
+        assert_eq!(target("GET http://h?b HTTP/1.1\r\n"), Ok((Get, "/", Some("b"))));
+        assert_eq!(target("GET ftp://h/ HTTP/1.1\r\n"), Err(Problem::Malformed));
+        assert_eq!(target("GET * HTTP/1.1\r\n"), Err(Problem::Malformed));
+    }
+
+    #[test]
+    fn every_proper_prefix_of_a_request_line_is_incomplete() {
+        for line in ["GET /1.2.3.4 HTTP/1.1\r\n", "HEAD http://h/ HTTP/1.0\r\n", "POST / HTTP/1.1\r\n"] {
+            for end in 0..line.len() {
+                assert_eq!(target(&line[..end]), Err(Problem::Incomplete), "{:?}", &line[..end]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_well_formed_line_with_another_method_is_told_from_a_malformed_one() {
+        assert_eq!(target("POST / HTTP/1.1\r\n"), Err(Problem::Method));
+        assert_eq!(target("get / HTTP/1.1\r\n"), Err(Problem::Method));
+        assert_eq!(target("POST / HTTP/1.1x\r\n"), Err(Problem::Malformed));
+        assert_eq!(target("GET / HTTP/2.0\r\n"), Err(Problem::Version));
+        for malformed in [
+            " GET / HTTP/1.1\r\n",
+            "GET  / HTTP/1.1\r\n",
+            "GET /\r\n",
+            "GET / HTTP/1.1 \r\n",
+            "GET / HTTP/x.1\r\n",
+            "GET /\u{e9} HTTP/1.1\r\n",
+            "G\u{1}T / HTTP/1.1\r\n",
+            "\u{16}\u{3}\u{1}",
+        ] {
+            assert_eq!(target(malformed), Err(Problem::Malformed), "{malformed:?}");
+        }
+    }
+
+    #[test]
+    fn headers_are_found_in_any_case_up_to_the_empty_line() {
+        let headers = Headers::new(b"Host: h\r\nAccept-Language:  zh, en \nbroken\r\n\r\nX: y\r\n");
+        assert_eq!(headers.get("host"), Some(&b"h"[..]));
+        assert_eq!(headers.get("accept-language"), Some(&b"zh, en"[..]));
+        assert_eq!(headers.get("x"), None);
+        assert_eq!(headers.iter().count(), 2);
+    }
+
+    #[test]
+    fn a_header_that_the_segment_cuts_off_is_not_there() {
+        assert_eq!(Headers::new(b"Host: exam").get("host"), None);
+    }
+}

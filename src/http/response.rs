@@ -1,0 +1,274 @@
+//! Responses: a status line and header fields, and a body made on the spot or lying in a data set.
+//!
+//! A response has two parts, head and body, so that a body that lies in a data set is never copied
+//! before it is copied into the frame. What goes out always has the right `Content-Length` and says
+//! `Connection: close`; it has no `Date`, because the same request must give the same bytes.
+
+use core::fmt;
+
+/// Bytes kept free for status line and header fields at the start of the scratch buffer.
+pub const HEAD_ROOM: usize = 512;
+
+/// The status codes that Lethe and its applications answer with (RFC 9110, section 15).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Status {
+    /// 200
+    Ok,
+    /// 304
+    NotModified,
+    /// 400
+    BadRequest,
+    /// 404
+    NotFound,
+    /// 405
+    MethodNotAllowed,
+    /// 414
+    UriTooLong,
+    /// 500
+    InternalServerError,
+    /// 505
+    VersionNotSupported,
+}
+
+impl Status {
+    /// The status line, without its CRLF.
+    pub const fn line(self) -> &'static str {
+        match self {
+            Self::Ok => "HTTP/1.1 200 OK",
+            Self::NotModified => "HTTP/1.1 304 Not Modified",
+            Self::BadRequest => "HTTP/1.1 400 Bad Request",
+            Self::NotFound => "HTTP/1.1 404 Not Found",
+            Self::MethodNotAllowed => "HTTP/1.1 405 Method Not Allowed",
+            Self::UriTooLong => "HTTP/1.1 414 URI Too Long",
+            Self::InternalServerError => "HTTP/1.1 500 Internal Server Error",
+            Self::VersionNotSupported => "HTTP/1.1 505 HTTP Version Not Supported",
+        }
+    }
+}
+
+/// A complete response: everything that goes into the TCP stream.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Response<'a> {
+    head: &'a [u8],
+    body: &'a [u8],
+}
+
+impl<'a> Response<'a> {
+    /// What is sent when a response fits neither the scratch buffer nor a packet.
+    pub(crate) const OVERFLOW: Self = Self {
+        head: b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        body: b"",
+    };
+
+    /// A response that is complete already: `head` from the status line to the empty line, and `body`
+    /// of the length that `head` says.
+    pub const fn prepared(head: &'a [u8], body: &'a [u8]) -> Self {
+        Self { head, body }
+    }
+
+    /// Begins a response that is made on the spot, in `scratch`.
+    pub fn build(scratch: &'a mut [u8], status: Status) -> ResponseBuilder<'a> {
+        let room = HEAD_ROOM.min(scratch.len());
+        let (head, body) = scratch.split_at_mut(room);
+        let mut head = Writer::new(head);
+        head.push(status.line());
+        head.push("\r\n");
+        ResponseBuilder { head, body }
+    }
+
+    /// From the status line to the empty line.
+    pub const fn head(&self) -> &'a [u8] {
+        self.head
+    }
+
+    /// What follows the empty line.
+    pub const fn body(&self) -> &'a [u8] {
+        self.body
+    }
+
+    /// The bytes of head and body.
+    pub const fn len(&self) -> usize {
+        self.head.len() + self.body.len()
+    }
+
+    /// Whether there is not a single byte.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The same response without its body, as `HEAD` wants it (RFC 9110, section 9.3.2).
+    #[must_use]
+    pub const fn without_body(self) -> Self {
+        Self { head: self.head, body: b"" }
+    }
+}
+
+impl fmt::Debug for Response<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.head.escape_ascii(), self.body.escape_ascii())
+    }
+}
+
+/// A response in the making: header fields first, then the body, which completes it.
+#[must_use]
+pub struct ResponseBuilder<'a> {
+    head: Writer<'a>,
+    body: &'a mut [u8],
+}
+
+impl<'a> ResponseBuilder<'a> {
+    /// Adds a header field. `Content-Length` and `Connection` are added on completion.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        for part in [name, ": ", value, "\r\n"] {
+            self.head.push(part);
+        }
+        self
+    }
+
+    /// Completes the response with a body that `write` makes.
+    pub fn body_with(self, write: impl FnOnce(&mut Writer<'a>)) -> Response<'a> {
+        let mut body = Writer::new(self.body);
+        write(&mut body);
+        match body.finish() {
+            Some(body) => complete(self.head, body),
+            None => Response::OVERFLOW,
+        }
+    }
+
+    /// Completes the response with a body that exists already.
+    pub fn body(self, body: &'a [u8]) -> Response<'a> {
+        complete(self.head, body)
+    }
+}
+
+fn complete<'a>(mut head: Writer<'a>, body: &'a [u8]) -> Response<'a> {
+    head.push("Content-Length: ");
+    head.push_decimal(body.len() as u64);
+    head.push("\r\nConnection: close\r\n\r\n");
+    match head.finish() {
+        Some(head) => Response { head, body },
+        None => Response::OVERFLOW,
+    }
+}
+
+/// Writes text into a buffer of fixed size, and remembers when it did not fit.
+pub struct Writer<'a> {
+    buffer: &'a mut [u8],
+    len: usize,
+    overflow: bool,
+}
+
+impl<'a> Writer<'a> {
+    /// Writes from the start of `buffer`.
+    pub const fn new(buffer: &'a mut [u8]) -> Self {
+        Self { buffer, len: 0, overflow: false }
+    }
+
+    /// Appends text.
+    pub fn push(&mut self, text: &str) {
+        self.push_bytes(text.as_bytes());
+    }
+
+    /// Appends bytes.
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
+        let end = self.len.saturating_add(bytes.len());
+        match self.buffer.get_mut(self.len..end) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.len = end;
+            }
+            None => self.overflow = true,
+        }
+    }
+
+    /// Appends a number in decimal.
+    pub fn push_decimal(&mut self, mut number: u64) {
+        // 20 digits hold any u64.
+        let mut digits = [0; 20];
+        let mut first = digits.len();
+        for (at, digit) in digits.iter_mut().enumerate().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+            first = at;
+            if number == 0 {
+                break;
+            }
+        }
+        self.push_bytes(digits.get(first..).unwrap_or_default());
+    }
+
+    /// Appends text with the characters escaped that mean something in HTML.
+    pub fn push_html(&mut self, text: &str) {
+        for piece in text.split_inclusive(['&', '<', '>', '"', '\'']) {
+            let (plain, escaped) = match piece.as_bytes() {
+                [plain @ .., b'&'] => (plain, "&amp;"),
+                [plain @ .., b'<'] => (plain, "&lt;"),
+                [plain @ .., b'>'] => (plain, "&gt;"),
+                [plain @ .., b'"'] => (plain, "&quot;"),
+                [plain @ .., b'\''] => (plain, "&#39;"),
+                plain => (plain, ""),
+            };
+            self.push_bytes(plain);
+            self.push(escaped);
+        }
+    }
+
+    /// What was written, or `None` when it did not fit.
+    pub fn finish(self) -> Option<&'a [u8]> {
+        if self.overflow {
+            return None;
+        }
+        let written: &'a [u8] = self.buffer;
+        written.get(..self.len)
+    }
+}
+
+impl fmt::Write for Writer<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push(text);
+        if self.overflow { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_length_is_the_length_of_the_body() {
+        let mut scratch = [0; 1024];
+        let response = Response::build(&mut scratch, Status::Ok)
+            .header("Content-Type", "text/plain")
+            .body_with(|body| body.push("hello"));
+        assert_eq!(
+            response.head(),
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"
+        );
+        assert_eq!(response.body(), b"hello");
+        assert_eq!(response.without_body().len(), response.head().len());
+    }
+
+    #[test]
+    fn what_does_not_fit_becomes_a_500_and_never_half_a_response() {
+        let mut scratch = [0; HEAD_ROOM + 4];
+        let long = [b'x'; HEAD_ROOM];
+        let long = str::from_utf8(&long).unwrap();
+        let body = Response::build(&mut scratch, Status::Ok).body_with(|body| body.push("hello"));
+        assert_eq!(body, Response::OVERFLOW);
+        let head = Response::build(&mut scratch, Status::Ok).header("X", long).body(b"");
+        assert_eq!(head, Response::OVERFLOW);
+        assert_eq!(Response::build(&mut [], Status::Ok).body(b""), Response::OVERFLOW);
+    }
+
+    #[test]
+    fn numbers_and_html_are_written_as_they_should_be() {
+        let mut buffer = [0; 128];
+        let mut writer = Writer::new(&mut buffer);
+        for number in [0, 7, 10, 1_048_576, u64::MAX] {
+            writer.push_decimal(number);
+            writer.push(" ");
+        }
+        writer.push_html("a<b>&\"c\"'");
+        assert_eq!(writer.finish().unwrap(), b"0 7 10 1048576 18446744073709551615 a&lt;b&gt;&amp;&quot;c&quot;&#39;");
+    }
+}

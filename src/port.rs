@@ -1,0 +1,147 @@
+//! The boundary between the engine and whatever moves frames: a TAP device, a capture file, the
+//! simulator, a network card.
+//!
+//! A port implements [`RxQueue`] and [`TxQueue`] and calls [`turn`], the one loop that every port runs.
+//! What the hardware can do is data here ([`Offload`], [`RxChecksum`], [`TxChecksum`]), so that protocol
+//! code has no branch for it.
+
+use crate::app::App;
+use crate::engine::Engine;
+use crate::time::Instant;
+use crate::verdict::Stats;
+
+/// What the port already knows about one checksum of a received frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Checked {
+    /// Nobody has looked: the engine verifies it.
+    #[default]
+    Unknown,
+    /// The port vouches for it (verified by the card, or never on a wire at all).
+    Good,
+    /// The port found it wrong: the engine drops the frame.
+    Bad,
+}
+
+/// What the port already knows about the checksums of a received frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RxChecksum {
+    /// The IPv4 header checksum.
+    pub network: Checked,
+    /// The TCP or ICMP checksum.
+    pub transport: Checked,
+}
+
+/// A received Ethernet frame, without preamble and frame check sequence.
+#[derive(Clone, Copy, Debug)]
+pub struct RxFrame<'a> {
+    /// The frame from its destination address on. It may carry padding at the end.
+    pub bytes: &'a [u8],
+    /// What is known about its checksums.
+    pub checksum: RxChecksum,
+}
+
+impl<'a> RxFrame<'a> {
+    /// A frame about whose checksums nothing is known.
+    pub const fn unchecked(bytes: &'a [u8]) -> Self {
+        Self { bytes, checksum: RxChecksum { network: Checked::Unknown, transport: Checked::Unknown } }
+    }
+}
+
+/// Checksums that the port computes on the way out, so that the engine need not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Offload {
+    /// The port fills in the IPv4 header checksum.
+    pub ipv4: bool,
+    /// The port fills in the TCP checksum of a frame that is not a fragment.
+    pub tcp: bool,
+}
+
+/// What is left to do to a frame's checksums before it goes on the wire.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TxChecksum {
+    /// Nothing: every checksum is in place.
+    Complete,
+    /// The port has to fill some in.
+    Partial {
+        /// Bytes from the start of the frame to the IP header.
+        network_offset: usize,
+        /// Bytes of IP header.
+        network_len: usize,
+        /// The IPv4 header checksum is missing; its field is zero.
+        network: bool,
+        /// The TCP checksum is missing; its field holds the sum of the pseudo-header.
+        transport: bool,
+    },
+}
+
+/// A frame that the engine wrote.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub struct TxFrame {
+    /// Its length in bytes, counted from the start of the buffer.
+    pub len: usize,
+    /// What is left to do to its checksums.
+    pub checksum: TxChecksum,
+}
+
+/// Where received frames come from.
+pub trait RxQueue {
+    /// The next received frame, or `None` when there is none at the moment.
+    fn receive(&mut self) -> Option<RxFrame<'_>>;
+}
+
+/// What became of one call of [`TxQueue::transmit`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Transmit {
+    /// A frame of this many bytes was written and queued.
+    Queued(usize),
+    /// `write` had nothing (more) to send.
+    Nothing,
+    /// There was no room. To the peer this is packet loss, and it recovers as from any other.
+    Full,
+}
+
+/// Where frames go.
+pub trait TxQueue {
+    /// Hands a transmit buffer to `write` and queues the frame that it puts there. A buffer holds at
+    /// least the MTU and [`LINK_HEADER_MAX`](crate::wire::ethernet::LINK_HEADER_MAX) bytes.
+    fn transmit(&mut self, write: impl FnOnce(&mut [u8]) -> Option<TxFrame>) -> Transmit;
+
+    /// Sends what is queued. Called once a turn, so that a port may batch.
+    fn flush(&mut self);
+}
+
+/// Takes up to `burst` frames from `rx`, answers each on `tx`, and returns how many it took.
+///
+/// `scratch` is where applications build what they answer; [`SCRATCH_LEN`](crate::engine::SCRATCH_LEN)
+/// bytes are enough for any response that is made on the spot.
+pub fn turn<A: App>(
+    engine: &Engine<A>,
+    now: Instant,
+    rx: &mut impl RxQueue,
+    tx: &mut impl TxQueue,
+    scratch: &mut [u8],
+    stats: &mut Stats,
+    burst: usize,
+) -> usize {
+    let mut taken = 0;
+    while taken < burst {
+        let Some(frame) = rx.receive() else { break };
+        taken += 1;
+        let mut reply = engine.handle(now, frame, scratch);
+        stats.count_received(frame.bytes.len(), reply.verdict());
+        while reply.is_pending() {
+            match tx.transmit(|buffer| reply.next_frame(buffer)) {
+                Transmit::Queued(len) => stats.count_sent(len),
+                Transmit::Nothing => break,
+                Transmit::Full => {
+                    stats.count_queue_full();
+                    break;
+                }
+            }
+        }
+    }
+    tx.flush();
+    taken
+}

@@ -1,0 +1,370 @@
+//! TCP without a connection: what each segment is answered with.
+//!
+//! | segment                              | answer                                                      |
+//! |--------------------------------------|-------------------------------------------------------------|
+//! | SYN                                  | SYN+ACK whose sequence number is the cookie                 |
+//! | ACK with payload, cookie right       | the whole response: ACK+PSH+FIN                             |
+//! | ACK with payload, cookie wrong       | nothing; ACK if the client has its response already         |
+//! | FIN+ACK of a client with no request  | FIN+ACK                                                     |
+//! | FIN+ACK of a client with its response| ACK                                                         |
+//! | FIN+ACK of a client that waits       | nothing: an ACK would acknowledge a lost request too        |
+//! | ACK                                  | nothing: the end of a handshake, or of a response           |
+//! | RST                                  | nothing, ever                                               |
+//! | anything else                        | nothing                                                     |
+//!
+//! Which of the clients it is, is told by what it gives back of ours: the cookie in its acknowledgement,
+//! and the timestamp it echoes. Our timestamps count what we have said on the connection, from a keyed
+//! base: 0 on the SYN+ACK, 1 from the response on.
+
+use crate::app::{App, Request};
+use crate::config::{Config, Refuse};
+use crate::cookie::{Flow, Mss};
+use crate::engine::{Engine, Packet};
+use crate::http::{Method, Problem, RequestLine, Response, Status};
+use crate::reply::{Datagram, Reply, TransportHeader};
+use crate::time::Instant;
+use crate::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
+use crate::wire::ip::{AddressPair, Protocol};
+use crate::wire::ipv6;
+use crate::wire::seq::SeqNumber;
+use crate::wire::tcp::{Flags, HEADER_LEN, Header, Options, TIMESTAMPS_LEN, Timestamps};
+
+/// Payload below this is never a request; nothing that short can be one.
+const REQUEST_MIN: usize = 5;
+
+/// The longest response: with the longest headers it still fits the length field of an IP packet.
+const RESPONSE_MAX: usize = u16::MAX as usize - ipv6::HEADER_LEN - HEADER_LEN - TIMESTAMPS_LEN;
+
+/// The smallest packet that every IPv6 link carries whole (RFC 8200, section 5).
+const IPV6_MTU_MIN: usize = 1280;
+
+const SYN: Flags = Flags::SYN;
+const ACK: Flags = Flags::ACK;
+const RST: Flags = Flags::RST;
+const FIN_ACK: Flags = Flags::FIN.with(Flags::ACK);
+const RST_ACK: Flags = Flags::RST.with(Flags::ACK);
+const SYN_ACK: Flags = Flags::SYN.with(Flags::ACK);
+const LAST: Flags = Flags::ACK.with(Flags::PSH).with(Flags::FIN);
+
+/// The flags that tell segments apart. PSH, URG and the ECN bits say nothing that matters here.
+const KIND: Flags = Flags::SYN.with(Flags::ACK).with(Flags::FIN).with(Flags::RST);
+
+/// Answers a TCP segment.
+#[inline]
+pub(crate) fn answer<'a, A: App>(
+    engine: &'a Engine<A>,
+    now: Instant,
+    packet: &Packet<'a>,
+    scratch: &'a mut [u8],
+) -> Result<Reply<'a>, Verdict> {
+    let (header, payload) = Header::parse(packet.payload)?;
+    if !packet.checksum_is_valid(Protocol::TCP) {
+        return Err(DropReason::TcpChecksum.into());
+    }
+    if header.source_port == 0 {
+        return Err(DropReason::TcpSourcePort.into());
+    }
+    let segment = Segment {
+        config: engine.config(),
+        now,
+        packet,
+        flow: Flow {
+            addresses: packet.back.addresses.reversed(),
+            client_port: header.source_port,
+            server_port: header.destination_port,
+        },
+        header,
+        payload,
+    };
+    if header.destination_port != engine.config().tcp_port {
+        return segment.refuse(DropReason::TcpClosedPort);
+    }
+    match header.flags.masked(KIND) {
+        ACK if payload.is_empty() => Err(Absorbed::Ack.into()),
+        ACK | FIN_ACK if !payload.is_empty() => segment.answer_payload(engine.app(), scratch),
+        FIN_ACK => segment.answer_fin(),
+        SYN => Ok(segment.syn_ack()),
+        RST | RST_ACK => Err(Absorbed::Reset.into()),
+        _ => Err(DropReason::TcpFlags.into()),
+    }
+}
+
+/// A segment that arrived, and all that is known about it.
+struct Segment<'p, 'a> {
+    config: &'a Config,
+    now: Instant,
+    packet: &'p Packet<'a>,
+    flow: Flow,
+    header: Header,
+    payload: &'a [u8],
+}
+
+/// What a client has got from us, by the timestamp that it echoes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Seen {
+    /// The SYN+ACK and nothing since.
+    Handshake,
+    /// The response.
+    Response,
+    /// Nothing: that timestamp is none of ours.
+    Forged,
+    /// It does not use timestamps, and we cannot know.
+    Unknown,
+}
+
+/// How far our timestamps are from their base.
+const AT_HANDSHAKE: u32 = 0;
+const AT_RESPONSE: u32 = 1;
+
+impl<'a> Segment<'_, 'a> {
+    fn syn_ack(&self) -> Reply<'a> {
+        let announced = self.header.options.mss.unwrap_or(self.default_mss());
+        let cookie = self.config.secret.cookie(self.now, &self.flow, self.header.seq, Mss::at_most(announced));
+        let options = Options {
+            mss: Some(self.own_mss() as u16),
+            sack_permitted: self.header.options.sack_permitted,
+            timestamps: self.timestamps(AT_HANDSHAKE),
+        };
+        let header = self.header_back(SYN_ACK, cookie, options);
+        self.reply(ReplyKind::SynAck, &header)
+    }
+
+    /// A segment with payload: a request if the cookie is right.
+    #[inline]
+    fn answer_payload<A: App>(&self, app: &'a A, scratch: &'a mut [u8]) -> Result<Reply<'a>, Verdict> {
+        if self.payload.len() < REQUEST_MIN && !self.is_fin() {
+            return Err(DropReason::TcpShortPayload.into());
+        }
+        match self.verify_cookie() {
+            Some(mss) => self.answer_request(mss, app, scratch),
+            None => self.answer_later_payload(),
+        }
+    }
+
+    #[inline]
+    fn answer_request<A: App>(&self, mss: Mss, app: &'a A, scratch: &'a mut [u8]) -> Result<Reply<'a>, Verdict> {
+        let (kind, response) = match RequestLine::parse(self.payload) {
+            Ok(line) => {
+                let request = Request {
+                    method: line.method,
+                    path: line.path,
+                    query: line.query,
+                    headers: line.headers,
+                    client: self.flow.addresses.source(),
+                };
+                let response = app.respond(&request, scratch);
+                let response = match line.method {
+                    Method::Get => response,
+                    Method::Head => response.without_body(),
+                };
+                (ReplyKind::Response, response)
+            }
+            // The rest of the line is on its way, or will be sent together with the start.
+            Err(Problem::Incomplete) if !self.is_fin() && !self.is_full(mss) => {
+                return Err(DropReason::HttpIncomplete.into());
+            }
+            Err(problem) => (ReplyKind::Refusal, refusal(problem, self.is_fin(), scratch)),
+        };
+        if response.len() > RESPONSE_MAX {
+            return self.respond(ReplyKind::Refusal, mss, Response::OVERFLOW);
+        }
+        self.respond(kind, mss, response)
+    }
+
+    /// Sends a response as one segment: in one packet where it fits, and else in IP fragments.
+    #[inline]
+    fn respond(&self, kind: ReplyKind, mss: Mss, response: Response<'a>) -> Result<Reply<'a>, Verdict> {
+        if response.len() > usize::from(self.header.window) {
+            return Err(DropReason::TcpWindow.into());
+        }
+        let options = self.plain_options(AT_RESPONSE);
+        let header = self.header_back(LAST, self.header.ack, options);
+        let datagram = self
+            .datagram(&header)
+            .with_payload(response.head(), response.body())
+            .fragmented(self.packet_limit(mss), self.identification());
+        Ok(Reply::ip(kind, datagram))
+    }
+
+    /// A segment with payload that is not the first one of a request, or is not of our making.
+    fn answer_later_payload(&self) -> Result<Reply<'a>, Verdict> {
+        match (self.seen(), self.is_fin()) {
+            // The rest of a request whose response was on its way before it was complete.
+            (Seen::Response, false) => Ok(self.acknowledge(ReplyKind::LateAck, ACK)),
+            (Seen::Response | Seen::Unknown, true) => Ok(self.acknowledge(ReplyKind::FinAck, ACK)),
+            (Seen::Handshake, false) => Err(DropReason::TcpCookie.into()),
+            (Seen::Handshake, true) => Err(DropReason::TcpFinEarly.into()),
+            (Seen::Forged, true) => self.refuse(DropReason::TcpFinForged),
+            // What looks like a request comes from before our time, and had better be told. Anything
+            // else may be a later part of a request, and a RST would kill its response.
+            (Seen::Unknown | Seen::Forged, false) => match RequestLine::parse(self.payload) {
+                Ok(_) => self.refuse(DropReason::TcpCookie),
+                Err(_) => Err(DropReason::TcpCookie.into()),
+            },
+        }
+    }
+
+    /// A FIN without payload.
+    fn answer_fin(&self) -> Result<Reply<'a>, Verdict> {
+        match self.seen() {
+            Seen::Forged => self.refuse(DropReason::TcpFinForged),
+            // Straight after the handshake, so there was no request: we are done as well.
+            Seen::Handshake | Seen::Unknown if self.verify_cookie().is_some() => {
+                Ok(self.acknowledge(ReplyKind::FinAck, FIN_ACK))
+            }
+            // The request came before the FIN and was lost, or its response was. The client will repeat
+            // what is not acknowledged.
+            Seen::Handshake => Err(DropReason::TcpFinEarly.into()),
+            Seen::Response | Seen::Unknown => Ok(self.acknowledge(ReplyKind::FinAck, ACK)),
+        }
+    }
+
+    /// A segment that nobody here wants: silence, or RST (RFC 9293, section 3.5.2).
+    fn refuse(&self, reason: DropReason) -> Result<Reply<'a>, Verdict> {
+        if self.config.refuse == Refuse::Drop || self.header.flags.has(RST) {
+            return Err(reason.into());
+        }
+        let header = if self.header.flags.has(ACK) {
+            Header { ack: SeqNumber::default(), ..self.header_back(RST, self.header.ack, Options::default()) }
+        } else {
+            self.header_back(RST_ACK, SeqNumber::default(), Options::default())
+        };
+        Ok(self.reply(ReplyKind::Reset, &Header { window: 0, ..header }))
+    }
+
+    /// Acknowledges all that the segment holds.
+    fn acknowledge(&self, kind: ReplyKind, flags: Flags) -> Reply<'a> {
+        let options = Options {
+            // Never less than what the client has seen: it would take the segment for an old one (RFC
+            // 7323, section 5).
+            timestamps: self
+                .header
+                .options
+                .timestamps
+                .map(|theirs| Timestamps { value: theirs.echo, echo: theirs.value }),
+            ..Options::default()
+        };
+        self.reply(kind, &self.header_back(flags, self.header.ack, options))
+    }
+
+    fn reply(&self, kind: ReplyKind, header: &Header) -> Reply<'a> {
+        Reply::ip(kind, self.datagram(header))
+    }
+
+    fn datagram(&self, header: &Header) -> Datagram<'a> {
+        Datagram::new(self.config, self.packet.back, TransportHeader::tcp(header))
+    }
+
+    /// The header of a segment that goes back and acknowledges this one.
+    fn header_back(&self, flags: Flags, seq: SeqNumber, options: Options) -> Header {
+        Header {
+            source_port: self.header.destination_port,
+            destination_port: self.header.source_port,
+            seq,
+            ack: self.end(),
+            flags,
+            window: self.window(),
+            options,
+        }
+    }
+
+    fn is_fin(&self) -> bool {
+        self.header.flags.has(Flags::FIN)
+    }
+
+    /// The sequence number behind the segment, where SYN and FIN count as a byte each.
+    fn end(&self) -> SeqNumber {
+        let flags = self.header.flags;
+        let flags = u32::from(flags.has(Flags::SYN)) + u32::from(flags.has(Flags::FIN));
+        self.header.seq.advance(self.payload.len() as u32 + flags)
+    }
+
+    fn verify_cookie(&self) -> Option<Mss> {
+        self.config.secret.verify(self.now, &self.flow, self.header.seq, self.header.ack)
+    }
+
+    fn seen(&self) -> Seen {
+        let Some(timestamps) = self.header.options.timestamps else {
+            return Seen::Unknown;
+        };
+        let base = self.config.secret.timestamp_base(&self.flow);
+        match timestamps.echo.wrapping_sub(base) {
+            AT_HANDSHAKE => Seen::Handshake,
+            AT_RESPONSE => Seen::Response,
+            _ => Seen::Forged,
+        }
+    }
+
+    /// Options of a segment behind the handshake: timestamps, if the client uses them.
+    fn plain_options(&self, at: u32) -> Options {
+        Options { timestamps: self.timestamps(at), ..Options::default() }
+    }
+
+    fn timestamps(&self, at: u32) -> Option<Timestamps> {
+        self.header.options.timestamps.map(|theirs| Timestamps {
+            value: self.config.secret.timestamp_base(&self.flow).wrapping_add(at),
+            echo: theirs.value,
+        })
+    }
+
+    /// The MSS of a client that says nothing (RFC 9293, section 3.7.1).
+    fn default_mss(&self) -> u16 {
+        match self.flow.addresses {
+            AddressPair::V4 { .. } => 536,
+            AddressPair::V6 { .. } => 1220,
+        }
+    }
+
+    /// The largest segment that we take, and could send.
+    fn own_mss(&self) -> usize {
+        usize::from(self.config.mtu.bytes()) - self.headers_len()
+    }
+
+    /// Bytes of IP and TCP header without options.
+    fn headers_len(&self) -> usize {
+        self.flow.addresses.header_len() + HEADER_LEN
+    }
+
+    /// Two segments. One request in one segment is all that is read, but Linux halves its segments when
+    /// the window does not hold two (`tcp_bound_to_half_wnd`).
+    fn window(&self) -> u16 {
+        (2 * self.own_mss()).min(usize::from(u16::MAX)) as u16
+    }
+
+    /// Whether the client could not have put another byte into this segment.
+    fn is_full(&self, mss: Mss) -> bool {
+        let segment = self.packet.payload.len() - HEADER_LEN;
+        segment >= self.own_mss().min(usize::from(mss.bytes()))
+    }
+
+    /// The largest IP packet for a client with this MSS.
+    fn packet_limit(&self, mss: Mss) -> usize {
+        let limit = usize::from(mss.bytes()) + self.headers_len();
+        match self.flow.addresses {
+            AddressPair::V4 { .. } => limit,
+            AddressPair::V6 { .. } => limit.max(IPV6_MTU_MIN),
+        }
+    }
+
+    /// Tells the fragments of this response from those of others. The same response gives the same
+    /// number, and fragments of its two copies may be mixed. It is as hard to guess as the cookie.
+    fn identification(&self) -> u32 {
+        self.header.ack.value() ^ self.header.seq.value().rotate_left(16)
+    }
+}
+
+/// What the engine itself says to a request that no application could answer.
+fn refusal(problem: Problem, is_complete: bool, scratch: &mut [u8]) -> Response<'_> {
+    let (status, text) = match problem {
+        Problem::Incomplete if !is_complete => (Status::UriTooLong, "The request line does not fit one segment.\n"),
+        Problem::Incomplete | Problem::Malformed => (Status::BadRequest, "This is not an HTTP/1 request.\n"),
+        Problem::Method => (Status::MethodNotAllowed, "Only GET and HEAD are answered here.\n"),
+        Problem::Version => (Status::VersionNotSupported, "Only HTTP/1.0 and HTTP/1.1 are spoken here.\n"),
+    };
+    let response = Response::build(scratch, status).header("Content-Type", "text/plain");
+    let response = match problem {
+        Problem::Method => response.header("Allow", "GET, HEAD"),
+        _ => response,
+    };
+    response.body(text.as_bytes())
+}

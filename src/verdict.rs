@@ -1,0 +1,303 @@
+//! What became of a packet, and the counters of it.
+//!
+//! Every received frame gets exactly one [`Verdict`]. The lists below are the whole vocabulary: the
+//! counters, the table printed at the end, and the checkers all go through them.
+
+/// Declares one list of outcomes: the enum, its size, and a name for people and a summary for each.
+macro_rules! outcomes {
+    ($(#[$doc:meta])* $name:ident { $($(#[doc = $summary:literal])* $variant:ident = $label:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum $name {
+            $($(#[doc = $summary])* $variant,)*
+        }
+
+        impl $name {
+            /// Every member, in the order of the counters.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The name used in tables, snapshots and metrics.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $label,)* }
+            }
+
+            /// One line on what it means.
+            pub const fn summary(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($summary,)*),)* }
+            }
+        }
+
+        impl core::fmt::Display for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.pad(self.name())
+            }
+        }
+    };
+}
+
+outcomes! {
+    /// Why a packet was answered: what the answer is.
+    ReplyKind {
+        /// ARP reply: the address asked for is ours.
+        Arp = "arp",
+        /// ICMP echo reply.
+        Echo = "echo",
+        /// `ICMPv6` echo reply.
+        EchoV6 = "echo-v6",
+        /// Neighbor advertisement for an address of ours.
+        Neighbor = "neighbor",
+        /// SYN+ACK that carries the cookie.
+        SynAck = "syn-ack",
+        /// The application's response.
+        Response = "response",
+        /// A response of the engine itself: 400, 405, 414, 500 or 505.
+        Refusal = "refusal",
+        /// ACK of a FIN.
+        FinAck = "fin-ack",
+        /// ACK of the rest of a request whose response the client has already.
+        LateAck = "late-ack",
+        /// RST, sent only under `--refuse reset`.
+        Reset = "reset",
+    }
+}
+
+outcomes! {
+    /// Why a packet that is in order was not answered: there is nothing to say.
+    Absorbed {
+        /// ACK without payload: the end of a handshake, or of a reply.
+        Ack = "ack",
+        /// RST: the peer forgets as well.
+        Reset = "rst",
+    }
+}
+
+outcomes! {
+    /// Why a packet was dropped.
+    DropReason {
+        /// The frame ends before its Ethernet or VLAN header does.
+        EthernetTruncated = "ethernet-truncated",
+        /// The destination hardware address is not ours.
+        EthernetNotForUs = "ethernet-not-for-us",
+        /// The source hardware address is a group address.
+        EthernetSource = "ethernet-source",
+        /// Neither ARP nor IPv4 nor IPv6.
+        EtherType = "ether-type",
+        /// ARP: truncated, or not for Ethernet and IPv4.
+        ArpMalformed = "arp-malformed",
+        /// ARP: not a request for an address of ours.
+        ArpNotForUs = "arp-not-for-us",
+        /// IPv4: truncated, wrong version or header length, or a total length beyond the frame.
+        Ipv4Malformed = "ipv4-malformed",
+        /// IPv4: wrong header checksum.
+        Ipv4Checksum = "ipv4-checksum",
+        /// IPv4: a fragment. Lethe does not reassemble.
+        Ipv4Fragment = "ipv4-fragment",
+        /// IPv4: the destination is not an address of ours.
+        Ipv4NotForUs = "ipv4-not-for-us",
+        /// IPv6: truncated, wrong version, a payload length beyond the frame, or a bad extension header.
+        Ipv6Malformed = "ipv6-malformed",
+        /// IPv6: a fragment. Lethe does not reassemble.
+        Ipv6Fragment = "ipv6-fragment",
+        /// IPv6: more extension headers than Lethe is willing to skip.
+        Ipv6Extensions = "ipv6-extensions",
+        /// IPv6: the destination is neither an address of ours nor its solicited-node group.
+        Ipv6NotForUs = "ipv6-not-for-us",
+        /// IP: a source that nobody may answer (group, broadcast, unspecified, loopback, or our own).
+        IpSource = "ip-source",
+        /// IP: a protocol that is not spoken here.
+        IpProtocol = "ip-protocol",
+        /// ICMP: truncated, or the reply would not fit the MTU.
+        IcmpMalformed = "icmp-malformed",
+        /// ICMP: wrong checksum.
+        IcmpChecksum = "icmp-checksum",
+        /// ICMP: neither an echo request nor a neighbor solicitation.
+        IcmpType = "icmp-type",
+        /// Neighbor solicitation that RFC 4861, section 7.1.1, tells to discard.
+        NeighborInvalid = "neighbor-invalid",
+        /// Neighbor solicitation for an address that is not ours.
+        NeighborNotForUs = "neighbor-not-for-us",
+        /// TCP: truncated, or a header length beyond the segment.
+        TcpMalformed = "tcp-malformed",
+        /// TCP: wrong checksum.
+        TcpChecksum = "tcp-checksum",
+        /// TCP: source port 0.
+        TcpSourcePort = "tcp-source-port",
+        /// TCP: a port that nobody listens on.
+        TcpClosedPort = "tcp-closed-port",
+        /// TCP: a set of flags that no client sends here.
+        TcpFlags = "tcp-flags",
+        /// TCP: payload under five bytes, which is never a request.
+        TcpShortPayload = "tcp-short-payload",
+        /// TCP: payload whose acknowledgement is not our cookie: forged, too old, or not the first
+        /// segment of a request.
+        TcpCookie = "tcp-cookie",
+        /// TCP: a FIN whose echoed timestamp is none of ours.
+        TcpFinForged = "tcp-fin-forged",
+        /// TCP: a FIN from a client that still waits for its reply. Acknowledging it would
+        /// acknowledge a lost request as well.
+        TcpFinEarly = "tcp-fin-early",
+        /// TCP: the window is too small for the reply, which goes out whole or not at all.
+        TcpWindow = "tcp-window",
+        /// HTTP: the request line is not complete. The client sends it again, as a whole where it can.
+        HttpIncomplete = "http-incomplete",
+    }
+}
+
+/// What became of a packet.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Verdict {
+    /// It was answered.
+    Replied(ReplyKind),
+    /// It was in order, and there is nothing to say to it.
+    Absorbed(Absorbed),
+    /// It was dropped.
+    Dropped(DropReason),
+}
+
+impl Verdict {
+    /// Every verdict, in the order of the counters.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let replied = ReplyKind::ALL.iter().map(|&kind| Self::Replied(kind));
+        let absorbed = Absorbed::ALL.iter().map(|&kind| Self::Absorbed(kind));
+        let dropped = DropReason::ALL.iter().map(|&reason| Self::Dropped(reason));
+        replied.chain(absorbed).chain(dropped)
+    }
+
+    /// What was done, as a word: `replied`, `absorbed` or `dropped`.
+    pub const fn action(self) -> &'static str {
+        match self {
+            Self::Replied(_) => "replied",
+            Self::Absorbed(_) => "absorbed",
+            Self::Dropped(_) => "dropped",
+        }
+    }
+
+    /// The name of the kind or reason.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Replied(kind) => kind.name(),
+            Self::Absorbed(kind) => kind.name(),
+            Self::Dropped(reason) => reason.name(),
+        }
+    }
+
+    /// One line on what it means.
+    pub const fn summary(self) -> &'static str {
+        match self {
+            Self::Replied(kind) => kind.summary(),
+            Self::Absorbed(kind) => kind.summary(),
+            Self::Dropped(reason) => reason.summary(),
+        }
+    }
+
+    const COUNT: usize = ReplyKind::ALL.len() + Absorbed::ALL.len() + DropReason::ALL.len();
+
+    const fn index(self) -> usize {
+        match self {
+            Self::Replied(kind) => kind as usize,
+            Self::Absorbed(kind) => ReplyKind::ALL.len() + kind as usize,
+            Self::Dropped(reason) => ReplyKind::ALL.len() + Absorbed::ALL.len() + reason as usize,
+        }
+    }
+}
+
+impl core::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{} {}", self.action(), self.name())
+    }
+}
+
+impl From<DropReason> for Verdict {
+    fn from(reason: DropReason) -> Self {
+        Self::Dropped(reason)
+    }
+}
+
+impl From<Absorbed> for Verdict {
+    fn from(kind: Absorbed) -> Self {
+        Self::Absorbed(kind)
+    }
+}
+
+/// The counters of one loop. Each loop owns a set; they are added up only to be shown.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Stats {
+    verdicts: [u64; Verdict::COUNT],
+    received_bytes: u64,
+    sent_frames: u64,
+    sent_bytes: u64,
+    queue_full: u64,
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        Self { verdicts: [0; Verdict::COUNT], received_bytes: 0, sent_frames: 0, sent_bytes: 0, queue_full: 0 }
+    }
+}
+
+impl Stats {
+    /// Counts a received frame of `len` bytes and what became of it.
+    pub fn count_received(&mut self, len: usize, verdict: Verdict) {
+        if let Some(counter) = self.verdicts.get_mut(verdict.index()) {
+            *counter += 1;
+        }
+        self.received_bytes += len as u64;
+    }
+
+    /// Counts a sent frame of `len` bytes.
+    pub fn count_sent(&mut self, len: usize) {
+        self.sent_frames += 1;
+        self.sent_bytes += len as u64;
+    }
+
+    /// Counts a reply of which at least one frame was lost to a full transmit queue.
+    pub fn count_queue_full(&mut self) {
+        self.queue_full += 1;
+    }
+
+    /// How many packets got `verdict`.
+    pub fn count(&self, verdict: Verdict) -> u64 {
+        self.verdicts.get(verdict.index()).copied().unwrap_or(0)
+    }
+
+    /// Each verdict with its count, in the order of the counters.
+    pub fn rows(&self) -> impl Iterator<Item = (Verdict, u64)> {
+        Verdict::all().zip(self.verdicts.iter().copied())
+    }
+
+    /// Frames received: the sum of all verdicts.
+    pub fn received_frames(&self) -> u64 {
+        self.verdicts.iter().sum()
+    }
+
+    /// Bytes received.
+    pub const fn received_bytes(&self) -> u64 {
+        self.received_bytes
+    }
+
+    /// Frames sent.
+    pub const fn sent_frames(&self) -> u64 {
+        self.sent_frames
+    }
+
+    /// Bytes sent.
+    pub const fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
+    }
+
+    /// Replies of which at least one frame was lost to a full transmit queue.
+    pub const fn queue_full(&self) -> u64 {
+        self.queue_full
+    }
+
+    /// Adds the counters of another loop.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, value) in self.verdicts.iter_mut().zip(&other.verdicts) {
+            *sum += value;
+        }
+        self.received_bytes += other.received_bytes;
+        self.sent_frames += other.sent_frames;
+        self.sent_bytes += other.sent_bytes;
+        self.queue_full += other.queue_full;
+    }
+}

@@ -1,0 +1,214 @@
+//! Ethernet II frames, with or without one 802.1Q tag (IEEE 802.3, clause 3; IEEE 802.1Q, clause 9).
+//!
+//! ```text
+//!  0                   6                   12       14
+//! +-------------------+-------------------+--------+-----------------
+//! | destination       | source            | type   | payload
+//! +-------------------+-------------------+--------+-----------------
+//!                                         | 0x8100 | tag    | type   | payload
+//!                                         +--------+--------+--------+----------
+//! ```
+
+use core::fmt;
+use core::str::FromStr;
+
+use super::put;
+use crate::verdict::DropReason;
+
+/// The longest header in front of an IP packet: addresses, one tag, type.
+pub const LINK_HEADER_MAX: usize = 18;
+
+/// An Ethernet address.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MacAddress([u8; 6]);
+
+impl MacAddress {
+    /// Every station.
+    pub const BROADCAST: Self = Self([0xff; 6]);
+
+    /// The address with these bytes, in the order of the wire.
+    pub const fn new(bytes: [u8; 6]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes in the order of the wire.
+    pub const fn bytes(self) -> [u8; 6] {
+        self.0
+    }
+
+    /// Whether it names a group of stations, broadcast included.
+    pub const fn is_group(self) -> bool {
+        let [first, ..] = self.0;
+        first & 1 == 1
+    }
+
+    /// Whether it is a group that IPv6 multicast maps to (RFC 2464, section 7).
+    pub const fn is_ipv6_group(self) -> bool {
+        matches!(self.0, [0x33, 0x33, ..])
+    }
+}
+
+impl fmt::Display for MacAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, byte) in self.0.iter().enumerate() {
+            write!(f, "{}{byte:02x}", if at == 0 { "" } else { ":" })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for MacAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The text is not six pairs of hexadecimal digits with colons between them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MacAddressError;
+
+impl fmt::Display for MacAddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a hardware address is six pairs of hexadecimal digits, such as 02:4c:65:74:68:65")
+    }
+}
+
+impl core::error::Error for MacAddressError {}
+
+impl FromStr for MacAddress {
+    type Err = MacAddressError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut bytes = [0; 6];
+        let mut pairs = text.split(':');
+        for byte in &mut bytes {
+            let pair = pairs.next().ok_or(MacAddressError)?;
+            // `from_str_radix` alone would take "+f".
+            if pair.len() != 2 || !pair.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+                return Err(MacAddressError);
+            }
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| MacAddressError)?;
+        }
+        if pairs.next().is_some() { Err(MacAddressError) } else { Ok(Self(bytes)) }
+    }
+}
+
+/// What a frame carries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EtherType(u16);
+
+impl EtherType {
+    /// IPv4 (RFC 894).
+    pub const IPV4: Self = Self(0x0800);
+    /// ARP (RFC 826).
+    pub const ARP: Self = Self(0x0806);
+    /// IPv6 (RFC 2464).
+    pub const IPV6: Self = Self(0x86dd);
+    const VLAN: Self = Self(0x8100);
+}
+
+/// The header of a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Header {
+    /// To whom.
+    pub destination: MacAddress,
+    /// From whom.
+    pub source: MacAddress,
+    /// The tag control information of the 802.1Q tag, if there is one: priority and VLAN.
+    pub tag: Option<u16>,
+    /// What the payload is.
+    pub ether_type: EtherType,
+}
+
+impl Header {
+    /// Splits a frame into header and payload. The payload may end in padding.
+    ///
+    /// # Errors
+    ///
+    /// [`DropReason::EthernetTruncated`].
+    #[inline]
+    pub fn parse(frame: &[u8]) -> Result<(Self, &[u8]), DropReason> {
+        let (header, payload) = frame.split_first_chunk::<14>().ok_or(DropReason::EthernetTruncated)?;
+        let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1] = *header;
+        let destination = MacAddress([d0, d1, d2, d3, d4, d5]);
+        let source = MacAddress([s0, s1, s2, s3, s4, s5]);
+        let ether_type = EtherType(u16::from_be_bytes([t0, t1]));
+        if ether_type != EtherType::VLAN {
+            let header = Self { destination, source, tag: None, ether_type };
+            return Ok((header, payload));
+        }
+        let (tag, payload) = payload.split_first_chunk::<4>().ok_or(DropReason::EthernetTruncated)?;
+        let [c0, c1, t0, t1] = *tag;
+        let header = Self {
+            destination,
+            source,
+            tag: Some(u16::from_be_bytes([c0, c1])),
+            ether_type: EtherType(u16::from_be_bytes([t0, t1])),
+        };
+        Ok((header, payload))
+    }
+
+    /// Bytes that [`Header::emit`] writes.
+    #[inline]
+    pub const fn header_len(&self) -> usize {
+        if self.tag.is_some() { LINK_HEADER_MAX } else { LINK_HEADER_MAX - 4 }
+    }
+
+    /// Writes the header at the start of `buffer` and returns the room behind it.
+    #[inline]
+    pub fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
+        let [d0, d1, d2, d3, d4, d5] = self.destination.0;
+        let [s0, s1, s2, s3, s4, s5] = self.source.0;
+        let [t0, t1] = self.ether_type.0.to_be_bytes();
+        let Some(tag) = self.tag else {
+            return put(buffer, &[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1]);
+        };
+        let [v0, v1] = EtherType::VLAN.0.to_be_bytes();
+        let [c0, c1] = tag.to_be_bytes();
+        put(buffer, &[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, v0, v1, c0, c1, t0, t1])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn header_survives_emit_and_parse_with_and_without_tag() {
+        for tag in [None, Some(0x2064)] {
+            let header = Header {
+                destination: MacAddress([1, 2, 3, 4, 5, 6]),
+                source: MacAddress([7, 8, 9, 10, 11, 12]),
+                tag,
+                ether_type: EtherType::IPV6,
+            };
+            let mut buffer = [0; 20];
+            let room = header.emit(&mut buffer).unwrap().len();
+            assert_eq!(header.header_len(), 20 - room);
+            let (parsed, payload) = Header::parse(&buffer).unwrap();
+            assert_eq!((parsed, payload.len()), (header, room));
+        }
+    }
+
+    #[test]
+    fn a_frame_that_ends_within_its_header_is_truncated() {
+        let mut frame = [0; 18];
+        (frame[12], frame[13]) = (0x81, 0x00);
+        for end in 0..18 {
+            assert_eq!(Header::parse(&frame[..end]), Err(DropReason::EthernetTruncated), "{end}");
+        }
+        assert!(Header::parse(&frame).is_ok());
+    }
+
+    #[test]
+    fn addresses_are_written_as_they_are_read() {
+        let address: MacAddress = "02:4c:65:74:68:65".parse().unwrap();
+        assert_eq!(address.to_string(), "02:4c:65:74:68:65");
+        for wrong in ["", "02:4c:65:74:68", "02:4c:65:74:68:65:00", "2:4c:65:74:68:65", "+2:4c:65:74:68:65"] {
+            assert_eq!(wrong.parse::<MacAddress>(), Err(MacAddressError), "{wrong}");
+        }
+    }
+}

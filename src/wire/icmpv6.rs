@@ -1,0 +1,147 @@
+//! `ICMPv6` echo (RFC 4443, section 4) and neighbor discovery as a host needs it (RFC 4861, section 4).
+//!
+//! ```text
+//!  0      1      2             4                           8
+//! +------+------+-------------+---------------------------+--------------------------+----------
+//! | 128  | 0    | checksum    | identifier, sequence      | data                                 echo request
+//! +------+------+-------------+---------------------------+--------------------------+----------
+//! | 135  | 0    | checksum    | 0                         | target (16)              | options   solicitation
+//! +------+------+-------------+---------------------------+--------------------------+----------
+//! | 136  | 0    | checksum    | R S O                     | target (16)              | options   advertisement
+//! +------+------+-------------+---------------------------+--------------------------+----------
+//!
+//! option:  | type | length/8 | ...     1: the sender's hardware address    2: the target's
+//! ```
+
+use core::net::Ipv6Addr;
+
+use super::ethernet::MacAddress;
+use super::ipv6;
+use crate::verdict::DropReason;
+
+/// Bytes in front of the data of an echo.
+pub const ECHO_HEADER_LEN: usize = 8;
+
+/// Bytes of the advertisement that we send, its option included.
+pub const ADVERTISEMENT_LEN: usize = 32;
+
+/// Where the checksum stands.
+pub const CHECKSUM_OFFSET: usize = 2;
+
+/// The hop limit that neighbor discovery is sent with, and must arrive with: it has passed no router.
+pub const HOP_LIMIT: u8 = 255;
+
+const ECHO_REQUEST: u8 = 128;
+const ECHO_REPLY: u8 = 129;
+const NEIGHBOR_SOLICITATION: u8 = 135;
+const NEIGHBOR_ADVERTISEMENT: u8 = 136;
+
+const SOURCE_LINK_LAYER: u8 = 1;
+const TARGET_LINK_LAYER: u8 = 2;
+
+const SOLICITED: u8 = 0x40;
+const OVERRIDE: u8 = 0x20;
+
+/// A message that we answer. Its checksum has been verified.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Message<'a> {
+    /// An echo request.
+    Echo {
+        /// Identifier and sequence number: the reply gives them back.
+        id: [u8; 4],
+        /// The data: the reply gives it back.
+        data: &'a [u8],
+    },
+    /// A neighbor solicitation that passed the checks of RFC 4861, section 7.1.1.
+    Solicitation(Solicitation),
+}
+
+/// Who has the target address?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Solicitation {
+    /// The address asked for.
+    pub target: Ipv6Addr,
+    /// Nobody has it yet, the sender hopes: it came from `::` (RFC 4862, section 5.4).
+    pub probe: bool,
+}
+
+impl<'a> Message<'a> {
+    /// Parses a message whose checksum is right.
+    ///
+    /// # Errors
+    ///
+    /// [`DropReason::IcmpMalformed`], [`DropReason::IcmpType`], [`DropReason::NeighborInvalid`].
+    pub fn parse(header: &ipv6::Header, message: &'a [u8]) -> Result<Self, DropReason> {
+        let (fixed, rest) = message.split_first_chunk::<8>().ok_or(DropReason::IcmpMalformed)?;
+        match *fixed {
+            [ECHO_REQUEST, 0, _, _, i0, i1, s0, s1] => Ok(Self::Echo { id: [i0, i1, s0, s1], data: rest }),
+            [NEIGHBOR_SOLICITATION, code, ..] => {
+                if code != 0 || header.hop_limit != HOP_LIMIT {
+                    return Err(DropReason::NeighborInvalid);
+                }
+                Solicitation::parse(header, rest).map(Self::Solicitation)
+            }
+            _ => Err(DropReason::IcmpType),
+        }
+    }
+}
+
+impl Solicitation {
+    fn parse(header: &ipv6::Header, body: &[u8]) -> Result<Self, DropReason> {
+        let (target, options) = body.split_first_chunk::<16>().ok_or(DropReason::NeighborInvalid)?;
+        let target = Ipv6Addr::from_octets(*target);
+        let probe = header.source.is_unspecified();
+        let has_source_option = scan_options(options)?;
+        let probe_is_wrong = probe && (has_source_option || !is_solicited_node(header.destination));
+        if target.is_multicast() || probe_is_wrong {
+            return Err(DropReason::NeighborInvalid);
+        }
+        Ok(Self { target, probe })
+    }
+}
+
+/// Whether the options name the sender's hardware address. It is not used: the answer goes back to
+/// where the frame came from.
+fn scan_options(options: &[u8]) -> Result<bool, DropReason> {
+    let (mut rest, mut has_source) = (options, false);
+    // An option is at least 8 bytes long, so this ends; none may be of length 0 (section 4.6).
+    while let [kind, length, ..] = *rest {
+        if length == 0 {
+            return Err(DropReason::NeighborInvalid);
+        }
+        rest = rest.get(usize::from(length) * 8..).ok_or(DropReason::NeighborInvalid)?;
+        has_source |= kind == SOURCE_LINK_LAYER;
+    }
+    if rest.is_empty() { Ok(has_source) } else { Err(DropReason::NeighborInvalid) }
+}
+
+/// Whether this is the group that the owners of some addresses listen to, `ff02::1:ffXX:XXXX`.
+fn is_solicited_node(address: Ipv6Addr) -> bool {
+    matches!(address.octets(), [0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, ..])
+}
+
+/// The group that the owner of `address` listens to (RFC 4291, section 2.7.1).
+pub const fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
+    let [.., a, b, c] = address.octets();
+    Ipv6Addr::from_octets([0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c])
+}
+
+/// The header of an echo reply, its checksum still zero.
+pub const fn echo_reply_header(id: [u8; 4]) -> [u8; ECHO_HEADER_LEN] {
+    let [i0, i1, s0, s1] = id;
+    [ECHO_REPLY, 0, 0, 0, i0, i1, s0, s1]
+}
+
+/// An advertisement that `target` is at `mac`, its checksum still zero. It is `solicited` when it goes
+/// to the one who asked.
+pub fn advertisement(target: Ipv6Addr, mac: MacAddress, solicited: bool) -> [u8; ADVERTISEMENT_LEN] {
+    let mut message = [0; ADVERTISEMENT_LEN];
+    let flags = if solicited { SOLICITED | OVERRIDE } else { OVERRIDE };
+    let head = [NEIGHBOR_ADVERTISEMENT, 0, 0, 0, flags, 0, 0, 0];
+    let option = [TARGET_LINK_LAYER, 1];
+    let bytes = head.into_iter().chain(target.octets()).chain(option).chain(mac.bytes());
+    for (to, byte) in message.iter_mut().zip(bytes) {
+        *to = byte;
+    }
+    message
+}

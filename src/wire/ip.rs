@@ -1,0 +1,103 @@
+//! What IPv4 and IPv6 have in common: two addresses, a protocol, and the pseudo-header.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::checksum::Sum;
+use super::ethernet::EtherType;
+
+/// What an IP packet carries (IANA protocol numbers).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Protocol(u8);
+
+impl Protocol {
+    /// ICMP for IPv4 (RFC 792).
+    pub const ICMP: Self = Self(1);
+    /// TCP (RFC 9293).
+    pub const TCP: Self = Self(6);
+    /// ICMP for IPv6 (RFC 4443).
+    pub const ICMPV6: Self = Self(58);
+
+    /// The protocol with this number.
+    pub const fn new(number: u8) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+}
+
+/// The addresses of a packet. They are of one family: a packet with one of each cannot be said.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum AddressPair {
+    /// IPv4.
+    V4 {
+        /// From whom.
+        source: Ipv4Addr,
+        /// To whom.
+        destination: Ipv4Addr,
+    },
+    /// IPv6.
+    V6 {
+        /// From whom.
+        source: Ipv6Addr,
+        /// To whom.
+        destination: Ipv6Addr,
+    },
+}
+
+impl AddressPair {
+    /// From whom.
+    pub const fn source(&self) -> IpAddr {
+        match *self {
+            Self::V4 { source, .. } => IpAddr::V4(source),
+            Self::V6 { source, .. } => IpAddr::V6(source),
+        }
+    }
+
+    /// To whom.
+    pub const fn destination(&self) -> IpAddr {
+        match *self {
+            Self::V4 { destination, .. } => IpAddr::V4(destination),
+            Self::V6 { destination, .. } => IpAddr::V6(destination),
+        }
+    }
+
+    /// The other way round: the addresses of the answer.
+    #[must_use]
+    pub const fn reversed(&self) -> Self {
+        match *self {
+            Self::V4 { source, destination } => Self::V4 { source: destination, destination: source },
+            Self::V6 { source, destination } => Self::V6 { source: destination, destination: source },
+        }
+    }
+
+    /// What a frame with these addresses says it carries.
+    pub const fn ether_type(&self) -> EtherType {
+        match self {
+            Self::V4 { .. } => EtherType::IPV4,
+            Self::V6 { .. } => EtherType::IPV6,
+        }
+    }
+
+    /// Bytes of the IP header that we send for these addresses, which has neither options nor extensions.
+    pub const fn header_len(&self) -> usize {
+        match self {
+            Self::V4 { .. } => super::ipv4::HEADER_LEN,
+            Self::V6 { .. } => super::ipv6::HEADER_LEN,
+        }
+    }
+
+    /// The sum over the pseudo-header (RFC 9293, section 3.1; RFC 8200, section 8.1), where `length` is
+    /// that of the transport header and its payload.
+    #[inline]
+    pub fn pseudo_header(&self, protocol: Protocol, length: usize) -> Sum {
+        let sum = match *self {
+            Self::V4 { source, destination } => Sum::new().with(&source.octets()).with(&destination.octets()),
+            Self::V6 { source, destination } => Sum::new().with(&source.octets()).with(&destination.octets()),
+        };
+        // IPv6 has 32 bits for the length; no packet here is that long (no jumbograms).
+        sum.with_u16(u16::from(protocol.0)).with_u16(length as u16)
+    }
+}

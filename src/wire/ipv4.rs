@@ -1,0 +1,215 @@
+//! The IPv4 header (RFC 791, section 3.1).
+//!
+//! ```text
+//!  0      1      2             4             6                8      9      10            12         16
+//! +------+------+-------------+-------------+----------------+------+------+-------------+----------+----------+
+//! | 4|IHL| TOS  | total length| identific.  | flags | offset | TTL  | proto| checksum    | source   | dest.    |
+//! +------+------+-------------+-------------+----------------+------+------+-------------+----------+----------+
+//! ```
+
+use core::net::Ipv4Addr;
+
+use super::checksum::Sum;
+use super::ip::Protocol;
+use super::put;
+use crate::port::Checked;
+use crate::verdict::DropReason;
+
+/// Bytes of a header without options.
+pub const HEADER_LEN: usize = 20;
+
+/// The unit of fragment offsets, in bytes.
+pub const FRAGMENT_UNIT: usize = 8;
+
+const MORE_FRAGMENTS: u16 = 0x2000;
+const OFFSET: u16 = 0x1fff;
+
+/// The header of a packet that is not a fragment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Header {
+    /// From whom.
+    pub source: Ipv4Addr,
+    /// To whom.
+    pub destination: Ipv4Addr,
+    /// What the payload is.
+    pub protocol: Protocol,
+}
+
+impl Header {
+    /// Splits a packet into header and payload. Options are skipped; what lies behind the total length
+    /// is padding and is not part of the payload.
+    ///
+    /// # Errors
+    ///
+    /// [`DropReason::Ipv4Malformed`], [`DropReason::Ipv4Checksum`], [`DropReason::Ipv4Fragment`].
+    #[inline]
+    pub fn parse(bytes: &[u8], checksum: Checked) -> Result<(Self, &[u8]), DropReason> {
+        let (fixed, _) = bytes.split_first_chunk::<HEADER_LEN>().ok_or(DropReason::Ipv4Malformed)?;
+        let [version_ihl, _, l0, l1, _, _, f0, f1, _, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = *fixed;
+        let header_len = usize::from(version_ihl & 0xf) * 4;
+        let total_len = usize::from(u16::from_be_bytes([l0, l1]));
+        if version_ihl >> 4 != 4 || header_len < HEADER_LEN {
+            return Err(DropReason::Ipv4Malformed);
+        }
+        // Both cuts fail when a length lies: beyond the frame, or beyond each other.
+        let packet = bytes.get(..total_len).ok_or(DropReason::Ipv4Malformed)?;
+        let (header, payload) = packet.split_at_checked(header_len).ok_or(DropReason::Ipv4Malformed)?;
+        let valid = match checksum {
+            Checked::Good => true,
+            Checked::Bad => false,
+            Checked::Unknown => Sum::new().with(header).is_valid(),
+        };
+        if !valid {
+            return Err(DropReason::Ipv4Checksum);
+        }
+        if u16::from_be_bytes([f0, f1]) & (MORE_FRAGMENTS | OFFSET) != 0 {
+            return Err(DropReason::Ipv4Fragment);
+        }
+        let header = Self {
+            source: Ipv4Addr::new(s0, s1, s2, s3),
+            destination: Ipv4Addr::new(d0, d1, d2, d3),
+            protocol: Protocol::new(protocol),
+        };
+        Ok((header, payload))
+    }
+}
+
+/// The header of a packet to be sent, which may be a fragment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Emit {
+    /// From whom.
+    pub source: Ipv4Addr,
+    /// To whom.
+    pub destination: Ipv4Addr,
+    /// What the payload is.
+    pub protocol: Protocol,
+    /// Time to live.
+    pub ttl: u8,
+    /// Tells fragments of one packet from those of another. Don't Fragment is never set.
+    pub identification: u16,
+    /// Where the payload stands in the packet that was cut, in bytes: a multiple of 8.
+    pub fragment_offset: usize,
+    /// More fragments follow.
+    pub more_fragments: bool,
+    /// Bytes of payload.
+    pub payload_len: usize,
+    /// Leave the checksum to the port.
+    pub partial_checksum: bool,
+}
+
+impl Emit {
+    /// Writes the header at the start of `buffer` and returns the room behind it.
+    #[inline]
+    pub fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
+        let [l0, l1] = ((HEADER_LEN + self.payload_len) as u16).to_be_bytes();
+        let [i0, i1] = self.identification.to_be_bytes();
+        let flags = if self.more_fragments { MORE_FRAGMENTS } else { 0 };
+        let [f0, f1] = (flags | (self.fragment_offset / FRAGMENT_UNIT) as u16 & OFFSET).to_be_bytes();
+        let [s0, s1, s2, s3] = self.source.octets();
+        let [d0, d1, d2, d3] = self.destination.octets();
+        let protocol = self.protocol.number();
+        let mut header = [0x45, 0, l0, l1, i0, i1, f0, f1, self.ttl, protocol, 0, 0, s0, s1, s2, s3, d0, d1, d2, d3];
+        if !self.partial_checksum {
+            let checksum = Sum::new().with(&header).finish().to_be_bytes();
+            let [.., c0, c1, _, _, _, _, _, _, _, _] = &mut header;
+            [*c0, *c1] = checksum;
+        }
+        put(buffer, &header)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use super::*;
+
+    fn packet() -> Vec<u8> {
+        let mut bytes = std::vec![0; HEADER_LEN + 4];
+        let emit = Emit {
+            source: Ipv4Addr::new(10, 9, 0, 1),
+            destination: Ipv4Addr::new(10, 9, 0, 2),
+            protocol: Protocol::TCP,
+            ttl: 64,
+            identification: 7,
+            fragment_offset: 0,
+            more_fragments: false,
+            payload_len: 4,
+            partial_checksum: false,
+        };
+        assert_eq!(emit.emit(&mut bytes).unwrap().len(), 4);
+        bytes
+    }
+
+    fn parse(bytes: &[u8]) -> Result<usize, DropReason> {
+        Header::parse(bytes, Checked::Good).map(|(_, payload)| payload.len())
+    }
+
+    #[test]
+    fn header_survives_emit_and_parse() {
+        let bytes = packet();
+        let (header, payload) = Header::parse(&bytes, Checked::Unknown).unwrap();
+        assert_eq!(header.source, Ipv4Addr::new(10, 9, 0, 1));
+        assert_eq!(header.destination, Ipv4Addr::new(10, 9, 0, 2));
+        assert_eq!(header.protocol, Protocol::TCP);
+        assert_eq!(payload, [0; 4]);
+    }
+
+    #[test]
+    fn padding_is_not_payload() {
+        let mut bytes = packet();
+        bytes.extend([0xee; 22]);
+        assert_eq!(parse(&bytes), Ok(4));
+    }
+
+    #[test]
+    fn total_length_beyond_the_frame_or_below_the_header_is_malformed() {
+        for (total, expected) in [
+            (24, Ok(4)),
+            (20, Ok(0)),
+            (25, Err(DropReason::Ipv4Malformed)),
+            (0xffff, Err(DropReason::Ipv4Malformed)),
+            (19, Err(DropReason::Ipv4Malformed)),
+            (0, Err(DropReason::Ipv4Malformed)),
+        ] {
+            let mut bytes = packet();
+            bytes[2..4].copy_from_slice(&u16::to_be_bytes(total));
+            assert_eq!(parse(&bytes), expected, "{total}");
+        }
+    }
+
+    #[test]
+    fn options_are_skipped_and_a_header_length_beyond_the_packet_is_malformed() {
+        for (ihl, expected) in
+            [(5, Ok(4)), (6, Ok(0)), (7, Err(DropReason::Ipv4Malformed)), (4, Err(DropReason::Ipv4Malformed))]
+        {
+            let mut bytes = packet();
+            bytes[0] = 0x40 | ihl;
+            assert_eq!(parse(&bytes), expected, "{ihl}");
+        }
+    }
+
+    #[test]
+    fn a_checksum_is_verified_unless_the_port_has_done_it() {
+        let mut bytes = packet();
+        bytes[8] = 63;
+        assert_eq!(Header::parse(&bytes, Checked::Unknown), Err(DropReason::Ipv4Checksum));
+        assert!(Header::parse(&bytes, Checked::Good).is_ok());
+        assert_eq!(Header::parse(&packet(), Checked::Bad), Err(DropReason::Ipv4Checksum));
+    }
+
+    #[test]
+    fn fragments_are_refused_first_middle_and_last() {
+        for (flags, expected) in [
+            (0x2000, Err(DropReason::Ipv4Fragment)),
+            (0x2001, Err(DropReason::Ipv4Fragment)),
+            (0x0001, Err(DropReason::Ipv4Fragment)),
+            (0x4000, Ok(4)),
+        ] {
+            let mut bytes = packet();
+            bytes[6..8].copy_from_slice(&u16::to_be_bytes(flags));
+            assert_eq!(parse(&bytes), expected, "{flags:04x}");
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! The TCP header (RFC 9293, section 3.1) and the options that are understood here.
+//!
+//! ```text
+//!  0             2             4             8             12     13     14            16            18
+//! +-------------+-------------+-------------+-------------+------+------+-------------+-------------+---------
+//! | source port | dest. port  | sequence    | acknowledg. | len  | flags| window      | checksum    | urgent  | options
+//! +-------------+-------------+-------------+-------------+------+------+-------------+-------------+---------
+//!
+//! option:  0 end    1 no-op    2 4 MSS(2)    4 2 SACK permitted    8 10 value(4) echo(4)
+//! ```
+
+use core::fmt;
+
+use super::seq::SeqNumber;
+use crate::verdict::DropReason;
+
+/// Bytes of a header without options.
+pub const HEADER_LEN: usize = 20;
+
+/// Bytes of the longest header that its length field can say.
+pub const HEADER_LEN_MAX: usize = 60;
+
+/// Where the checksum stands.
+pub const CHECKSUM_OFFSET: usize = 16;
+
+/// Bytes that the timestamps option takes, aligned as everybody sends it.
+pub const TIMESTAMPS_LEN: usize = 12;
+
+/// The flags of a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Flags(u8);
+
+impl Flags {
+    /// No more data from the sender.
+    pub const FIN: Self = Self(0x01);
+    /// Synchronize sequence numbers.
+    pub const SYN: Self = Self(0x02);
+    /// Reset the connection.
+    pub const RST: Self = Self(0x04);
+    /// Push to the application.
+    pub const PSH: Self = Self(0x08);
+    /// The acknowledgement field means something.
+    pub const ACK: Self = Self(0x10);
+
+    /// The flags of this byte of a header.
+    pub const fn new(bits: u8) -> Self {
+        Self(bits)
+    }
+
+    /// The byte of the header.
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// These and those.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether all of `other` are set.
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Of these flags, those that are in `mask`.
+    #[must_use]
+    pub const fn masked(self, mask: Self) -> Self {
+        Self(self.0 & mask.0)
+    }
+}
+
+impl fmt::Debug for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAMES: [(Flags, &str); 5] =
+            [(Flags::SYN, "SYN"), (Flags::FIN, "FIN"), (Flags::RST, "RST"), (Flags::PSH, "PSH"), (Flags::ACK, "ACK")];
+        let mut between = "";
+        for (_, name) in NAMES.iter().filter(|(flag, _)| self.has(*flag)) {
+            write!(f, "{between}{name}")?;
+            between = "+";
+        }
+        Ok(())
+    }
+}
+
+/// The timestamps option (RFC 7323, section 3).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Timestamps {
+    /// The sender's own.
+    pub value: u32,
+    /// The last one that the sender got from us.
+    pub echo: u32,
+}
+
+/// The options of a segment, as far as they are understood here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Options {
+    /// The largest segment that the sender takes.
+    pub mss: Option<u16>,
+    /// The sender would like selective acknowledgements.
+    pub sack_permitted: bool,
+    /// Timestamps.
+    pub timestamps: Option<Timestamps>,
+}
+
+/// The header of a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Header {
+    /// From which port.
+    pub source_port: u16,
+    /// To which port.
+    pub destination_port: u16,
+    /// Where the payload, or else the next byte of the sender, stands in its stream.
+    pub seq: SeqNumber,
+    /// The next byte that the sender expects.
+    pub ack: SeqNumber,
+    /// SYN, ACK and so on.
+    pub flags: Flags,
+    /// How many bytes the sender takes, as it stands in the header: not scaled.
+    pub window: u16,
+    /// The options.
+    pub options: Options,
+}
+
+impl Header {
+    /// Splits a segment into header and payload. The checksum is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`DropReason::TcpMalformed`]: the segment or an option is cut off, or a length lies.
+    #[inline]
+    pub fn parse(segment: &[u8]) -> Result<(Self, &[u8]), DropReason> {
+        let (fixed, _) = segment.split_first_chunk::<HEADER_LEN>().ok_or(DropReason::TcpMalformed)?;
+        let [p0, p1, q0, q1, s0, s1, s2, s3, a0, a1, a2, a3, length, flags, w0, w1, ..] = *fixed;
+        let header_len = usize::from(length >> 4) * 4;
+        let (header, payload) = segment.split_at_checked(header_len).ok_or(DropReason::TcpMalformed)?;
+        // Fails when the header length is below its own fixed part.
+        let options = header.get(HEADER_LEN..).ok_or(DropReason::TcpMalformed)?;
+        let header = Self {
+            source_port: u16::from_be_bytes([p0, p1]),
+            destination_port: u16::from_be_bytes([q0, q1]),
+            seq: SeqNumber::new(u32::from_be_bytes([s0, s1, s2, s3])),
+            ack: SeqNumber::new(u32::from_be_bytes([a0, a1, a2, a3])),
+            flags: Flags(flags),
+            window: u16::from_be_bytes([w0, w1]),
+            options: Options::parse(options)?,
+        };
+        Ok((header, payload))
+    }
+
+    /// Writes the header, its checksum zero, and returns how many bytes it takes: a multiple of 4.
+    pub fn emit(&self, buffer: &mut [u8; HEADER_LEN_MAX]) -> usize {
+        let mut writer = Fill { buffer, len: 0 };
+        writer.put(self.source_port.to_be_bytes());
+        writer.put(self.destination_port.to_be_bytes());
+        writer.put(self.seq.value().to_be_bytes());
+        writer.put(self.ack.value().to_be_bytes());
+        let header_len = HEADER_LEN + self.options.len();
+        writer.put([((header_len / 4) << 4) as u8, self.flags.0]);
+        writer.put(self.window.to_be_bytes());
+        writer.put([0; 4]);
+        self.options.emit(&mut writer);
+        header_len
+    }
+}
+
+impl Options {
+    #[inline]
+    fn parse(bytes: &[u8]) -> Result<Self, DropReason> {
+        let mut options = Self::default();
+        // What nearly every segment of a connection with timestamps has, and nothing else.
+        if let [1, 1, 8, 10, v0, v1, v2, v3, e0, e1, e2, e3] = *bytes {
+            options.timestamps = Some(Timestamps {
+                value: u32::from_be_bytes([v0, v1, v2, v3]),
+                echo: u32::from_be_bytes([e0, e1, e2, e3]),
+            });
+            return Ok(options);
+        }
+        options.scan(bytes)?;
+        Ok(options)
+    }
+
+    /// Walks the option list: at most 40 bytes, and each step takes at least one of them.
+    fn scan(&mut self, bytes: &[u8]) -> Result<(), DropReason> {
+        let mut rest = bytes;
+        loop {
+            let (kind, length) = match *rest {
+                [] | [0, ..] => return Ok(()),
+                [1, ..] => {
+                    rest = rest.get(1..).unwrap_or_default();
+                    continue;
+                }
+                [kind, length, ..] if length >= 2 => (kind, usize::from(length)),
+                _ => return Err(DropReason::TcpMalformed),
+            };
+            let (option, after) = rest.split_at_checked(length).ok_or(DropReason::TcpMalformed)?;
+            rest = after;
+            match (kind, option) {
+                (2, &[_, _, m0, m1]) => self.mss = Some(u16::from_be_bytes([m0, m1])),
+                (4, &[_, _]) => self.sack_permitted = true,
+                (8, &[_, _, v0, v1, v2, v3, e0, e1, e2, e3]) => {
+                    self.timestamps = Some(Timestamps {
+                        value: u32::from_be_bytes([v0, v1, v2, v3]),
+                        echo: u32::from_be_bytes([e0, e1, e2, e3]),
+                    });
+                }
+                // RFC 9293, section 3.1: options that are not understood are skipped.
+                _ => {}
+            }
+        }
+    }
+
+    /// Bytes that the options take, padded to a multiple of 4.
+    const fn len(&self) -> usize {
+        let mss = if self.mss.is_some() { 4 } else { 0 };
+        let timestamps = if self.timestamps.is_some() { TIMESTAMPS_LEN } else { 0 };
+        // SACK-permitted takes the place of the two no-ops in front of the timestamps.
+        let sack = if self.sack_permitted && self.timestamps.is_none() { 4 } else { 0 };
+        mss + timestamps + sack
+    }
+
+    fn emit(&self, writer: &mut Fill<'_>) {
+        if let Some(mss) = self.mss {
+            let [m0, m1] = mss.to_be_bytes();
+            writer.put([2, 4, m0, m1]);
+        }
+        if self.sack_permitted {
+            writer.put([4, 2]);
+        } else if self.timestamps.is_some() {
+            writer.put([1, 1]);
+        }
+        match self.timestamps {
+            Some(Timestamps { value, echo }) => {
+                writer.put([8, 10]);
+                writer.put(value.to_be_bytes());
+                writer.put(echo.to_be_bytes());
+            }
+            None if self.sack_permitted => writer.put([1, 1]),
+            None => {}
+        }
+    }
+}
+
+/// Fills a header from the front. The longest that can be asked for is far below its size.
+struct Fill<'a> {
+    buffer: &'a mut [u8; HEADER_LEN_MAX],
+    len: usize,
+}
+
+impl Fill<'_> {
+    #[inline]
+    fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        if let Some(room) = self.buffer.get_mut(self.len..self.len + N) {
+            room.copy_from_slice(&bytes);
+            self.len += N;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use super::*;
+
+    fn header(options: Options) -> Header {
+        Header {
+            source_port: 40_000,
+            destination_port: 80,
+            seq: SeqNumber::new(0x0102_0304),
+            ack: SeqNumber::new(0xfffe_fdfc),
+            flags: Flags::SYN.with(Flags::ACK),
+            window: 64_240,
+            options,
+        }
+    }
+
+    fn with_options(options: &[u8]) -> Result<Options, DropReason> {
+        let mut bytes = [0; HEADER_LEN_MAX];
+        header(Options::default()).emit(&mut bytes);
+        let mut segment: Vec<u8> = bytes[..HEADER_LEN].to_vec();
+        segment.extend(options);
+        segment.resize(HEADER_LEN + options.len().next_multiple_of(4), 0);
+        segment[12] = ((segment.len() / 4) << 4) as u8;
+        Header::parse(&segment).map(|(header, _)| header.options)
+    }
+
+    #[test]
+    fn header_survives_emit_and_parse_with_every_set_of_options() {
+        for mss in [None, Some(1460)] {
+            for sack_permitted in [false, true] {
+                for timestamps in [None, Some(Timestamps { value: 7, echo: 0x8000_0001 })] {
+                    let header = header(Options { mss, sack_permitted, timestamps });
+                    let mut buffer = [0xee; HEADER_LEN_MAX];
+                    let len = header.emit(&mut buffer);
+                    let (parsed, payload) = Header::parse(&buffer[..len]).unwrap();
+                    assert_eq!((parsed, payload), (header, &[][..]));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_length_below_its_fixed_part_or_beyond_the_segment_is_malformed() {
+        let mut bytes = [0; HEADER_LEN_MAX];
+        header(Options::default()).emit(&mut bytes);
+        for length in 0..16_u8 {
+            let mut segment: [u8; 24] = *bytes.first_chunk().unwrap();
+            segment[12] = length << 4;
+            let right = length == 5 || length == 6;
+            assert_eq!(Header::parse(&segment).is_ok(), right, "{length}");
+        }
+        assert_eq!(Header::parse(&bytes[..19]), Err(DropReason::TcpMalformed));
+    }
+
+    #[test]
+    fn unknown_options_are_skipped() {
+        let options = with_options(&[3, 3, 7, 254, 6, 1, 2, 3, 4, 1, 2, 4, 5, 0xb4]).unwrap();
+        assert_eq!(options.mss, Some(1460));
+    }
+
+    #[test]
+    fn nothing_is_read_behind_the_end_of_the_list() {
+        assert_eq!(with_options(&[0, 2, 4, 5, 0xb4]), Ok(Options::default()));
+    }
+
+    #[test]
+    fn an_option_that_lies_about_its_length_is_malformed() {
+        assert_eq!(with_options(&[2, 0, 5, 0xb4]), Err(DropReason::TcpMalformed));
+        assert_eq!(with_options(&[2, 1, 5, 0xb4]), Err(DropReason::TcpMalformed));
+        assert_eq!(with_options(&[8, 10, 0, 0]), Err(DropReason::TcpMalformed));
+        assert_eq!(with_options(&[1, 1, 1, 2]), Err(DropReason::TcpMalformed));
+    }
+
+    #[test]
+    fn an_option_of_the_wrong_length_for_its_kind_is_skipped() {
+        assert_eq!(with_options(&[2, 3, 5, 1]), Ok(Options::default()));
+        assert_eq!(with_options(&[4, 4, 0, 0]), Ok(Options::default()));
+    }
+}
