@@ -25,6 +25,21 @@ pub struct Config {
     pub secret: Secret,
 }
 
+impl Config {
+    /// Port 80 on Ethernet, no address yet, nothing computed by the port, nothing refused aloud.
+    pub const fn new(secret: Secret) -> Self {
+        Self {
+            mac: MacAddress::LETHE,
+            addresses: Addresses::new(),
+            tcp_port: 80,
+            mtu: Mtu::ETHERNET,
+            offload: Offload { ipv4: false, tcp: false },
+            refuse: Refuse::Drop,
+            secret,
+        }
+    }
+}
+
 /// What happens to a segment that nobody here wants.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Refuse {

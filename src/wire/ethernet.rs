@@ -26,6 +26,9 @@ impl MacAddress {
     /// Every station.
     pub const BROADCAST: Self = Self([0xff; 6]);
 
+    /// Locally administered, and the name in ASCII: what Lethe uses where no card has an address.
+    pub const LETHE: Self = Self([0x02, b'L', b'e', b't', b'h', b'e']);
+
     /// The address with these bytes, in the order of the wire.
     pub const fn new(bytes: [u8; 6]) -> Self {
         Self(bytes)
