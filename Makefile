@@ -1,0 +1,42 @@
+# Lethe. Two commands matter: `make run` and `make test`, as root on Debian 12.
+
+CARGO ?= cargo
+# How long `make fuzz` looks at each target, in seconds.
+FUZZ ?= 60
+# How long `make soak` runs fresh seeds through the simulator, and clients through a TAP.
+SOAK ?= 10m
+
+.PHONY: help run test lint bench fuzz soak clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## serve IP geolocation on a TAP device, and fetch it once
+	@tools/install run
+	@tools/run
+
+test: ## every test: units, properties, dialogues, captures, end to end
+	@tools/install test
+	$(CARGO) test --workspace
+
+lint: ## formatting and lints, warnings are errors
+	@tools/install build
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+bench: ## what a packet costs
+	@tools/install build
+	$(CARGO) bench --workspace
+
+fuzz: ## each fuzz target for FUZZ seconds (default 60)
+	@tools/install build
+	@tools/fuzz $(FUZZ)
+
+soak: ## fresh seeds and real clients for SOAK (default 10m)
+	@tools/install test
+	@tools/soak $(SOAK)
+
+clean: ## remove what was built
+	$(CARGO) clean
+	rm -rf fuzz/target fuzz/artifacts
