@@ -29,6 +29,7 @@ enum Output<'a> {
 }
 
 impl<'a> Reply<'a> {
+    #[inline]
     pub(crate) const fn silent(verdict: Verdict) -> Self {
         Self { verdict, output: Output::Nothing }
     }
@@ -37,6 +38,7 @@ impl<'a> Reply<'a> {
         Self { verdict: Verdict::Replied(ReplyKind::Arp), output: Output::Arp { link, packet } }
     }
 
+    #[inline]
     pub(crate) const fn ip(kind: ReplyKind, datagram: Datagram<'a>) -> Self {
         Self { verdict: Verdict::Replied(kind), output: Output::Ip(datagram) }
     }
@@ -96,6 +98,7 @@ pub(crate) struct TransportHeader {
 }
 
 impl TransportHeader {
+    #[inline]
     pub(crate) fn tcp(header: &tcp::Header) -> Self {
         let mut bytes = [0; tcp::HEADER_LEN_MAX];
         let len = header.emit(&mut bytes);
@@ -111,10 +114,12 @@ impl TransportHeader {
         Self { bytes, len: N, protocol }
     }
 
+    #[inline]
     fn as_slice(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
+    #[inline]
     const fn checksum_offset(&self) -> usize {
         match self.protocol {
             Protocol::TCP => tcp::CHECKSUM_OFFSET,
@@ -142,6 +147,7 @@ pub(crate) struct Datagram<'a> {
 }
 
 impl<'a> Datagram<'a> {
+    #[inline]
     pub(crate) fn new(config: &Config, route: Route, header: TransportHeader) -> Self {
         Self {
             route,
@@ -155,6 +161,7 @@ impl<'a> Datagram<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn with_payload(mut self, head: &'a [u8], body: &'a [u8]) -> Self {
         self.payload = [head, body];
         self
@@ -167,6 +174,7 @@ impl<'a> Datagram<'a> {
 
     /// Cuts the datagram into packets of at most `limit` bytes. Its fragments are told from those of
     /// others by `identification`.
+    #[inline]
     pub(crate) fn fragmented(mut self, limit: usize, identification: u32) -> Self {
         self.limit = self.limit.min(limit);
         self.identification = identification;
@@ -181,20 +189,24 @@ impl<'a> Datagram<'a> {
     }
 
     /// Whether it fits the largest packet.
+    #[inline]
     pub(crate) fn is_whole(&self) -> bool {
         self.route.addresses.header_len() + self.len() <= self.limit
     }
 
+    #[inline]
     fn is_done(&self) -> bool {
         self.sent >= self.len()
     }
 
     /// Bytes of transport header and payload.
+    #[inline]
     fn len(&self) -> usize {
         let [head, body] = self.payload;
         self.header.len + head.len() + body.len()
     }
 
+    #[inline]
     fn pseudo_header(&self) -> Sum {
         match self.header.protocol {
             // The one protocol here whose checksum covers nothing but itself.
@@ -223,6 +235,7 @@ impl<'a> Datagram<'a> {
         (self.limit - self.ip_header_len(false)) / ipv4::FRAGMENT_UNIT * ipv4::FRAGMENT_UNIT
     }
 
+    #[inline]
     fn ip_header_len(&self, whole: bool) -> usize {
         match self.route.addresses {
             AddressPair::V4 { .. } => ipv4::HEADER_LEN,
@@ -291,6 +304,7 @@ impl<'a> Datagram<'a> {
         self.partial(by_port)
     }
 
+    #[inline]
     fn partial(&self, transport: bool) -> TxChecksum {
         let network = self.offload.ipv4 && matches!(self.route.addresses, AddressPair::V4 { .. });
         if !network && !transport {

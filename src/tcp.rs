@@ -117,6 +117,7 @@ const AT_HANDSHAKE: u32 = 0;
 const AT_RESPONSE: u32 = 1;
 
 impl<'a> Segment<'_, 'a> {
+    #[inline]
     fn syn_ack(&self) -> Reply<'a> {
         let announced = self.header.options.mss.unwrap_or(self.default_mss());
         let cookie = self.config.secret.cookie(self.now, &self.flow, self.header.seq, Mss::at_most(announced));
@@ -205,6 +206,7 @@ impl<'a> Segment<'_, 'a> {
     }
 
     /// A FIN without payload.
+    #[inline]
     fn answer_fin(&self) -> Result<Reply<'a>, Verdict> {
         match self.seen() {
             Seen::Forged => self.refuse(DropReason::TcpFinForged),
@@ -233,6 +235,7 @@ impl<'a> Segment<'_, 'a> {
     }
 
     /// Acknowledges all that the segment holds.
+    #[inline]
     fn acknowledge(&self, kind: ReplyKind, flags: Flags) -> Reply<'a> {
         let options = Options {
             // Never less than what the client has seen: it would take the segment for an old one (RFC
@@ -247,15 +250,18 @@ impl<'a> Segment<'_, 'a> {
         self.reply(kind, &self.header_back(flags, self.header.ack, options))
     }
 
+    #[inline]
     fn reply(&self, kind: ReplyKind, header: &Header) -> Reply<'a> {
         Reply::ip(kind, self.datagram(header))
     }
 
+    #[inline]
     fn datagram(&self, header: &Header) -> Datagram<'a> {
         Datagram::new(self.config, self.packet.back, TransportHeader::tcp(header))
     }
 
     /// The header of a segment that goes back and acknowledges this one.
+    #[inline]
     fn header_back(&self, flags: Flags, seq: SeqNumber, options: Options) -> Header {
         Header {
             source_port: self.header.destination_port,
@@ -273,16 +279,19 @@ impl<'a> Segment<'_, 'a> {
     }
 
     /// The sequence number behind the segment, where SYN and FIN count as a byte each.
+    #[inline]
     fn end(&self) -> SeqNumber {
         let flags = self.header.flags;
         let flags = u32::from(flags.has(Flags::SYN)) + u32::from(flags.has(Flags::FIN));
         self.header.seq.advance(self.payload.len() as u32 + flags)
     }
 
+    #[inline]
     fn verify_cookie(&self) -> Option<Mss> {
         self.config.secret.verify(self.now, &self.flow, self.header.seq, self.header.ack)
     }
 
+    #[inline]
     fn seen(&self) -> Seen {
         let Some(timestamps) = self.header.options.timestamps else {
             return Seen::Unknown;
@@ -296,10 +305,12 @@ impl<'a> Segment<'_, 'a> {
     }
 
     /// Options of a segment behind the handshake: timestamps, if the client uses them.
+    #[inline]
     fn plain_options(&self, at: u32) -> Options {
         Options { timestamps: self.timestamps(at), ..Options::default() }
     }
 
+    #[inline]
     fn timestamps(&self, at: u32) -> Option<Timestamps> {
         self.header.options.timestamps.map(|theirs| Timestamps {
             value: self.config.secret.timestamp_base(&self.flow).wrapping_add(at),
@@ -316,17 +327,20 @@ impl<'a> Segment<'_, 'a> {
     }
 
     /// The largest segment that we take, and could send.
+    #[inline]
     fn own_mss(&self) -> usize {
         usize::from(self.config.mtu.bytes()) - self.headers_len()
     }
 
     /// Bytes of IP and TCP header without options.
+    #[inline]
     fn headers_len(&self) -> usize {
         self.flow.addresses.header_len() + HEADER_LEN
     }
 
     /// Two segments. One request in one segment is all that is read, but Linux halves its segments when
     /// the window does not hold two (`tcp_bound_to_half_wnd`).
+    #[inline]
     fn window(&self) -> u16 {
         (2 * self.own_mss()).min(usize::from(u16::MAX)) as u16
     }
@@ -338,6 +352,7 @@ impl<'a> Segment<'_, 'a> {
     }
 
     /// The largest IP packet for a client with this MSS.
+    #[inline]
     fn packet_limit(&self, mss: Mss) -> usize {
         let limit = usize::from(mss.bytes()) + self.headers_len();
         match self.flow.addresses {

@@ -16,6 +16,7 @@ pub mod seq;
 pub mod tcp;
 
 /// Writes `bytes` at the start of `buffer` and returns the rest of it, or `None` when there is no room.
+#[inline]
 pub(crate) fn put<'b>(buffer: &'b mut [u8], bytes: &[u8]) -> Option<&'b mut [u8]> {
     let (room, rest) = buffer.split_at_mut_checked(bytes.len())?;
     room.copy_from_slice(bytes);

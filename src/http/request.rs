@@ -63,8 +63,8 @@ impl<'a> RequestLine<'a> {
         let headers = parse_version(rest)?;
         // Only now is the line known to be well-formed, and the method worth an answer of its own.
         let method = method.ok_or(Problem::Method)?;
-        let (path, query) = match target.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
+        let (path, query) = match target.bytes().position(|byte| byte == b'?') {
+            Some(end) => (target.get(..end).unwrap_or_default(), target.get(end + 1..)),
             None => (target, None),
         };
         // `http://host` and `http://host?query` mean the path `/`.

@@ -11,6 +11,7 @@
 
 use core::fmt;
 
+use super::put;
 use super::seq::SeqNumber;
 use crate::verdict::DropReason;
 
@@ -149,17 +150,18 @@ impl Header {
     }
 
     /// Writes the header, its checksum zero, and returns how many bytes it takes: a multiple of 4.
+    #[inline]
     pub fn emit(&self, buffer: &mut [u8; HEADER_LEN_MAX]) -> usize {
-        let mut writer = Fill { buffer, len: 0 };
-        writer.put(self.source_port.to_be_bytes());
-        writer.put(self.destination_port.to_be_bytes());
-        writer.put(self.seq.value().to_be_bytes());
-        writer.put(self.ack.value().to_be_bytes());
         let header_len = HEADER_LEN + self.options.len();
-        writer.put([((header_len / 4) << 4) as u8, self.flags.0]);
-        writer.put(self.window.to_be_bytes());
-        writer.put([0; 4]);
-        self.options.emit(&mut writer);
+        let [p0, p1] = self.source_port.to_be_bytes();
+        let [q0, q1] = self.destination_port.to_be_bytes();
+        let [s0, s1, s2, s3] = self.seq.value().to_be_bytes();
+        let [a0, a1, a2, a3] = self.ack.value().to_be_bytes();
+        let length = ((header_len / 4) << 4) as u8;
+        let [w0, w1] = self.window.to_be_bytes();
+        let fixed = [p0, p1, q0, q1, s0, s1, s2, s3, a0, a1, a2, a3, length, self.flags.0, w0, w1, 0, 0, 0, 0];
+        // Neither can fail: the buffer holds the longest header there is.
+        let _ = put(buffer, &fixed).and_then(|room| self.options.emit(room));
         header_len
     }
 }
@@ -211,6 +213,7 @@ impl Options {
     }
 
     /// Bytes that the options take, padded to a multiple of 4.
+    #[inline]
     const fn len(&self) -> usize {
         let mss = if self.mss.is_some() { 4 } else { 0 };
         let timestamps = if self.timestamps.is_some() { TIMESTAMPS_LEN } else { 0 };
@@ -219,40 +222,21 @@ impl Options {
         mss + timestamps + sack
     }
 
-    fn emit(&self, writer: &mut Fill<'_>) {
-        if let Some(mss) = self.mss {
-            let [m0, m1] = mss.to_be_bytes();
-            writer.put([2, 4, m0, m1]);
-        }
-        if self.sack_permitted {
-            writer.put([4, 2]);
-        } else if self.timestamps.is_some() {
-            writer.put([1, 1]);
-        }
+    #[inline]
+    fn emit<'b>(&self, room: &'b mut [u8]) -> Option<&'b mut [u8]> {
+        let room = match self.mss.map(u16::to_be_bytes) {
+            Some([m0, m1]) => put(room, &[2, 4, m0, m1])?,
+            None => room,
+        };
+        let [k0, k1] = if self.sack_permitted { [4, 2] } else { [1, 1] };
         match self.timestamps {
             Some(Timestamps { value, echo }) => {
-                writer.put([8, 10]);
-                writer.put(value.to_be_bytes());
-                writer.put(echo.to_be_bytes());
+                let [v0, v1, v2, v3] = value.to_be_bytes();
+                let [e0, e1, e2, e3] = echo.to_be_bytes();
+                put(room, &[k0, k1, 8, 10, v0, v1, v2, v3, e0, e1, e2, e3])
             }
-            None if self.sack_permitted => writer.put([1, 1]),
-            None => {}
-        }
-    }
-}
-
-/// Fills a header from the front. The longest that can be asked for is far below its size.
-struct Fill<'a> {
-    buffer: &'a mut [u8; HEADER_LEN_MAX],
-    len: usize,
-}
-
-impl Fill<'_> {
-    #[inline]
-    fn put<const N: usize>(&mut self, bytes: [u8; N]) {
-        if let Some(room) = self.buffer.get_mut(self.len..self.len + N) {
-            room.copy_from_slice(&bytes);
-            self.len += N;
+            None if self.sack_permitted => put(room, &[k0, k1, 1, 1]),
+            None => Some(room),
         }
     }
 }
