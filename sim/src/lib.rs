@@ -6,7 +6,13 @@
 //! Both hand out a receive and a transmit queue for [`lethe::port::turn`], the loop that every port runs.
 
 pub mod capture;
+pub mod check;
+pub mod clock;
+pub mod link;
+pub mod peer;
+pub mod random;
 pub mod tap;
+pub mod world;
 
 use lethe::wire::ethernet::LINK_HEADER_MAX;
 

@@ -1,0 +1,39 @@
+//! Delay and jitter: how long frames are on their way. Jitter keeps them in order, as a queue does;
+//! what changes the order is a rule of its own.
+
+use std::time::Duration;
+
+use lethe::time::Instant;
+
+use super::{Fate, Frame, Passage, Rule};
+use crate::clock::{after, between};
+use crate::random::Random;
+
+pub(super) struct Delay {
+    delay: Duration,
+    jitter: Duration,
+    /// When the frame before arrives.
+    last: Instant,
+    random: Random,
+}
+
+impl Delay {
+    pub(super) fn new(delay: Duration, jitter: Duration, random: Random) -> Self {
+        Self { delay, jitter, last: Instant::default(), random }
+    }
+}
+
+impl Rule for Delay {
+    fn apply(&mut self, mut frame: Frame, passage: &mut Passage) {
+        let jitter = self.random.below(self.jitter.as_nanos() as u64);
+        let arrival = after(after(frame.at, self.delay), Duration::from_nanos(jitter)).max(self.last);
+        self.last = arrival;
+        let delayed = between(frame.at, arrival);
+        frame.at = arrival;
+        passage.pass_marked(frame, Fate::Delayed(delayed));
+    }
+
+    fn outlives_healing(&self) -> bool {
+        true
+    }
+}

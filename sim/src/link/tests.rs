@@ -1,0 +1,1 @@
+//! One test a rule, and what is true of all of them.
