@@ -8,9 +8,15 @@
 pub mod capture;
 pub mod check;
 pub mod clock;
+pub mod dialogue;
+pub mod dissect;
+pub mod frame;
 pub mod link;
+pub mod notation;
 pub mod peer;
 pub mod random;
+#[cfg(test)]
+mod sample;
 pub mod tap;
 pub mod world;
 

@@ -1,0 +1,138 @@
+//! A conversation with an engine, written down line by line: what snapshots are taken of.
+//!
+//! ```text
+//! → 10.9.0.1:40000 > 10.9.0.2:80 SYN seq 0 win 64240 <mss 1460>
+//!   replied syn-ack
+//! ← 10.9.0.2:80 > 10.9.0.1:40000 SYN ACK seq 0 ack 1 win 2920 <mss 1460>
+//! → 10.9.0.1:40000 > 10.9.0.2:80 RST seq 1 win 64240
+//!   absorbed rst
+//! ```
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use lethe::engine::SCRATCH_LEN;
+use lethe::port::RxFrame;
+use lethe::time::Instant;
+use lethe::verdict::Verdict;
+use lethe::{App, Engine};
+
+use crate::FRAME_MAX;
+use crate::check::{Checker, Exchange};
+use crate::notation::Notation;
+
+/// A conversation with `engine`.
+pub struct Dialogue<'e, A> {
+    engine: &'e Engine<A>,
+    now: Instant,
+    notation: Notation,
+    checkers: Vec<Box<dyn Checker>>,
+    scratch: Vec<u8>,
+    buffer: Vec<u8>,
+    log: String,
+    verdict: Option<Verdict>,
+}
+
+impl<'e, A: App> Dialogue<'e, A> {
+    /// Begins one, at a fixed moment in 2026. Sequence numbers and timestamps are written relative to
+    /// each side's SYN.
+    pub fn new(engine: &'e Engine<A>) -> Self {
+        Self {
+            engine,
+            now: Instant::from_unix_seconds(1_780_000_000),
+            notation: Notation::relative(),
+            checkers: Vec::new(),
+            scratch: vec![0xa5; SCRATCH_LEN],
+            buffer: vec![0xa5; FRAME_MAX],
+            log: String::new(),
+            verdict: None,
+        }
+    }
+
+    /// Writes numbers as [`Notation::absolute`] does, from here on.
+    #[must_use]
+    pub fn absolute(mut self) -> Self {
+        self.notation = Notation::absolute();
+        self
+    }
+
+    /// Shows every exchange to these checkers too; a violation is written down as a line with `!`.
+    #[must_use]
+    pub fn checked(mut self, checkers: Vec<Box<dyn Checker>>) -> Self {
+        self.checkers = checkers;
+        self
+    }
+
+    /// What time it is.
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Lets time pass, and writes that down.
+    pub fn wait(&mut self, time: Duration) {
+        let nanos = time.as_nanos() as u64;
+        self.now = Instant::from_unix_nanos(self.now.as_unix_nanos() + nanos);
+        let _ = writeln!(self.log, "… {time:?}");
+    }
+
+    /// Writes down a remark.
+    pub fn remark(&mut self, text: &str) {
+        let _ = writeln!(self.log, "# {text}");
+    }
+
+    /// Gives a frame to the engine and returns what it sends for it.
+    pub fn send(&mut self, frame: &[u8]) -> Vec<Vec<u8>> {
+        let _ = writeln!(self.log, "→ {}", self.notation.line(frame));
+        let mut reply = self.engine.handle(self.now, RxFrame::unchecked(frame), &mut self.scratch);
+        let verdict = reply.verdict();
+        let mut sent = Vec::new();
+        while let Some(written) = reply.next_frame(&mut self.buffer) {
+            sent.push(self.buffer[..written.len].to_vec());
+        }
+        let _ = writeln!(self.log, "  {verdict}");
+        for frame in &sent {
+            let _ = writeln!(self.log, "← {}", self.notation.line(frame));
+        }
+        let exchange = Exchange { now: self.now, received: frame, verdict, sent: &sent };
+        for checker in &mut self.checkers {
+            if let Err(violation) = checker.check(&exchange) {
+                let _ = writeln!(self.log, "! {}: {violation}", checker.name());
+            }
+        }
+        self.verdict = Some(verdict);
+        sent
+    }
+
+    /// What became of the last frame.
+    pub const fn verdict(&self) -> Option<Verdict> {
+        self.verdict
+    }
+
+    /// The log so far.
+    pub fn log(&self) -> &str {
+        &self.log
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Ends, Segment};
+    use crate::sample;
+
+    #[test]
+    fn a_dialogue_is_written_line_by_line() {
+        let engine = sample::engine();
+        let mut dialogue = Dialogue::new(&engine);
+        let ends = Ends::v4();
+        dialogue.send(&Segment::syn(&ends).seq(1000).mss(1460).frame());
+        dialogue.wait(Duration::from_millis(30));
+        dialogue.send(&Segment::rst(&ends).seq(1001).frame());
+        assert_eq!(
+            dialogue.log(),
+            "→ 10.9.0.1:40000 > 10.9.0.2:80 SYN seq 0 win 64240 <mss 1460>\n  replied syn-ack\n\
+             ← 10.9.0.2:80 > 10.9.0.1:40000 SYN ACK seq 0 ack 1 win 2920 <mss 1460>\n… 30ms\n\
+             → 10.9.0.1:40000 > 10.9.0.2:80 RST seq 1 win 64240\n  absorbed rst\n"
+        );
+    }
+}
