@@ -48,10 +48,13 @@ pub enum TapError {
     /// The kernel has no TAP devices, or this container does not show them.
     #[error("there is no /dev/net/tun: `modprobe tun`, or start the container with `--device /dev/net/tun`")]
     NoTun,
+    /// The file cannot be opened. Most systems let everyone: what may be done with it is asked later.
+    #[error("no permission to open /dev/net/tun: be root, or have root do `chmod 666 /dev/net/tun`")]
+    NoAccess,
     /// The capability is missing.
     #[error(
-        "TAP device {0} needs root (or CAP_NET_ADMIN). Without it, have root make one for you: \
-         ip tuntap add {0} mode tap user $USER"
+        "no permission to use TAP device {0}: be root, or have root make it: ip tuntap add {0} mode tap user $USER\n\
+         (root in a container needs `--cap-add NET_ADMIN --device /dev/net/tun`)"
     )]
     Denied(String),
     /// Another process has it open.
@@ -190,7 +193,8 @@ fn open_error(name: &str, error: io::Error) -> TapError {
     let name = name.to_owned();
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ENOENT | Errno::ENXIO | Errno::ENODEV) => TapError::NoTun,
-        Some(Errno::EPERM | Errno::EACCES) => TapError::Denied(name),
+        Some(Errno::EACCES) => TapError::NoAccess,
+        Some(Errno::EPERM) => TapError::Denied(name),
         Some(Errno::EBUSY) => TapError::Busy(name),
         Some(Errno::EINVAL | Errno::EEXIST) => TapError::Taken(name),
         _ => setting(format!("open TAP device {name}"), error),
@@ -287,6 +291,7 @@ mod tests {
     fn what_the_kernel_says_on_opening_becomes_advice() {
         let advice = |errno: Errno| open_error("lethe0", io::Error::from(errno)).to_string();
         assert!(advice(Errno::ENOENT).contains("modprobe tun"));
+        assert!(advice(Errno::EACCES).contains("chmod 666 /dev/net/tun"));
         assert!(advice(Errno::EPERM).contains("ip tuntap add lethe0 mode tap user $USER"));
         assert!(advice(Errno::EBUSY).contains("in use by another process"));
         assert!(advice(Errno::EINVAL).contains("is no TAP device"));

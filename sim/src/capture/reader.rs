@@ -1,9 +1,7 @@
 //! Reading capture files.
 
 use std::error::Error;
-use std::fs::File;
 use std::io::{self, Chain, Cursor, Read};
-use std::path::Path;
 use std::time::Duration;
 
 use lethe::time::Instant;
@@ -36,13 +34,6 @@ type Source<R> = Chain<Cursor<[u8; 4]>, R>;
 enum Format<R: Read> {
     Classic(PcapReader<Source<R>>),
     Ng(PcapNgReader<Source<R>>),
-}
-
-impl Reader<File> {
-    /// Opens a capture file.
-    pub fn open(path: &Path) -> Result<Self, CaptureError> {
-        Self::new(File::open(path).map_err(CaptureError::Read)?)
-    }
 }
 
 impl<R: Read> Reader<R> {

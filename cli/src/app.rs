@@ -1,0 +1,48 @@
+//! Which application answers.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Subcommand;
+use lethe_apps::Application;
+use lethe_apps::ipinfo::{Database, IpInfo};
+use lethe_apps::sample::Sample;
+
+/// The application and its data, as every command that runs an engine takes them.
+#[derive(Subcommand)]
+#[command(subcommand_value_name = "APP", subcommand_help_heading = "Applications", disable_help_subcommand = true)]
+pub(crate) enum AppArgs {
+    /// The place of an IPv4 address: GET /202.96.128.86
+    Ipinfo {
+        /// A database made by `lethe prepare ipinfo`, in place of the one built in
+        #[arg(long, value_name = "FILE")]
+        db: Option<PathBuf>,
+    },
+    /// As many bytes as are asked for, known beforehand: GET /1000
+    Sample {
+        /// The most that one request may ask for
+        #[arg(long, value_name = "BYTES", default_value_t = 65_000)]
+        max: usize,
+    },
+}
+
+impl AppArgs {
+    /// Reads and checks the application's data.
+    pub(crate) fn load(&self) -> anyhow::Result<Application> {
+        Ok(match self {
+            Self::Ipinfo { db: None } => Application::IpInfo(IpInfo::new(Database::embedded())),
+            Self::Ipinfo { db: Some(file) } => {
+                let database = open_database(file);
+                Application::IpInfo(IpInfo::new(database.with_context(|| format!("database {}", file.display()))?))
+            }
+            Self::Sample { max } => Application::Sample(Sample::new(*max)),
+        })
+    }
+}
+
+fn open_database(file: &Path) -> anyhow::Result<Database<'static>> {
+    // It is used until the process ends.
+    let bytes = fs::read(file)?.leak();
+    Ok(Database::open(bytes)?)
+}

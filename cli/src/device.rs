@@ -1,0 +1,96 @@
+//! `--device`: which network device is served through.
+
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use anyhow::{Context, anyhow, bail, ensure};
+use lethe::config::Mtu;
+use lethe_sim::tap::TapConfig;
+
+/// From what the engine takes to what the kernel gives a TAP device: 65,535 less the Ethernet header.
+pub(crate) const MTU_RANGE: RangeInclusive<u16> = Mtu::MIN..=65_521;
+
+/// A device as the command line names it: `KIND:DETAILS`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Device {
+    /// `tap:NAME[,host=IP/LEN]…[,mtu=N]`
+    Tap(TapConfig),
+}
+
+impl FromStr for Device {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            Some(("tap", details)) => parse_tap(details).map(Self::Tap),
+            Some((kind, _)) => bail!("there is no kind of device called `{kind}`; known: tap"),
+            None => bail!("a device is written KIND:NAME, as in tap:lethe0; known kinds: tap"),
+        }
+    }
+}
+
+fn parse_tap(details: &str) -> anyhow::Result<TapConfig> {
+    let mut parts = details.split(',');
+    let name = parts.next().unwrap_or_default();
+    ensure!(!name.is_empty(), "a TAP device needs a name, as in tap:lethe0");
+    let mut config = TapConfig { name: name.to_owned(), hosts: Vec::new(), mtu: None };
+    for part in parts {
+        match part.split_once('=') {
+            Some(("host", value)) => {
+                let host = value.parse().ok();
+                let host = host.with_context(|| format!("`{part}`: want IP/LEN, as in host=10.9.0.1/24"))?;
+                config.hosts.push(host);
+            }
+            Some(("mtu", value)) => {
+                ensure!(config.mtu.is_none(), "`{part}`: there is an MTU already");
+                config.mtu = Some(parse_mtu(value).map_err(|error| anyhow!("`{part}`: {error}"))?);
+            }
+            _ => bail!("a TAP device has no option `{part}`; known: host=IP/LEN, mtu=N"),
+        }
+    }
+    Ok(config)
+}
+
+/// An MTU in bytes.
+pub(crate) fn parse_mtu(text: &str) -> anyhow::Result<u16> {
+    let mtu = text.parse().ok().filter(|mtu| MTU_RANGE.contains(mtu));
+    mtu.with_context(|| format!("an MTU is a number from {} to {}", MTU_RANGE.start(), MTU_RANGE.end()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tap_device_has_a_name_addresses_and_an_mtu() {
+        let parsed: Device = "tap:lethe0,host=10.9.0.1/24,host=fd09::1/64,mtu=9000".parse().unwrap();
+        let config = TapConfig {
+            name: "lethe0".to_owned(),
+            hosts: vec!["10.9.0.1/24".parse().unwrap(), "fd09::1/64".parse().unwrap()],
+            mtu: Some(9000),
+        };
+        assert_eq!(parsed, Device::Tap(config));
+        let plain = TapConfig { name: "t".to_owned(), hosts: vec![], mtu: None };
+        assert_eq!("tap:t".parse::<Device>().unwrap(), Device::Tap(plain));
+    }
+
+    fn check(text: &str, expect: &str) {
+        let error = text.parse::<Device>().unwrap_err();
+        assert_eq!(error.to_string(), expect, "{text}");
+    }
+
+    #[test]
+    fn each_mistake_is_told_from_the_others() {
+        check("lethe0", "a device is written KIND:NAME, as in tap:lethe0; known kinds: tap");
+        check("tun:lethe0", "there is no kind of device called `tun`; known: tap");
+        check("tap:", "a TAP device needs a name, as in tap:lethe0");
+        check("tap:,mtu=1500", "a TAP device needs a name, as in tap:lethe0");
+        check("tap:t,host=10.9.0.1", "`host=10.9.0.1`: want IP/LEN, as in host=10.9.0.1/24");
+        check("tap:t,host=10.9.0.1/33", "`host=10.9.0.1/33`: want IP/LEN, as in host=10.9.0.1/24");
+        check("tap:t,mtu=575", "`mtu=575`: an MTU is a number from 576 to 65521");
+        check("tap:t,mtu=", "`mtu=`: an MTU is a number from 576 to 65521");
+        check("tap:t,mtu=1500,mtu=1500", "`mtu=1500`: there is an MTU already");
+        check("tap:t,up", "a TAP device has no option `up`; known: host=IP/LEN, mtu=N");
+        check("tap:t,", "a TAP device has no option ``; known: host=IP/LEN, mtu=N");
+    }
+}

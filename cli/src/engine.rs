@@ -1,0 +1,134 @@
+//! The options of the engine, which every command that runs one has.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail, ensure};
+use clap::ValueEnum;
+use ipnet::IpNet;
+use lethe::config::{Addresses, Config, Mtu};
+use lethe::cookie::Secret;
+use lethe::port::Offload;
+use lethe::wire::ethernet::MacAddress;
+
+/// The smallest MTU that an IPv6 link can have (RFC 8200, section 5).
+const IPV6_MTU_MIN: u16 = 1280;
+
+#[derive(clap::Args)]
+#[command(next_help_heading = "Engine")]
+pub(crate) struct EngineArgs {
+    /// Address to answer for, IPv4 or IPv6; repeat it for more. A prefix length changes nothing:
+    /// replies go back the way the packet came
+    #[arg(long = "addr", value_name = "IP[/LEN]", required = true, value_parser = parse_address)]
+    pub(crate) addresses: Vec<IpAddr>,
+    /// TCP port to serve
+    #[arg(long, value_name = "PORT", default_value_t = 80, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) tcp_port: u16,
+    /// Hardware address to answer for
+    #[arg(long, default_value = "02:4c:65:74:68:65", value_parser = parse_mac)]
+    pub(crate) mac: MacAddress,
+    /// File with 32 hexadecimal digits, the key of the cookies, in place of a random one. Servers
+    /// that share it answer each other's clients, and a restart loses none
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secret_file: Option<PathBuf>,
+    /// What to do with segments for closed ports and with bad cookies: nothing, or answer with RST
+    #[arg(long, value_enum, default_value_t = Refuse::Drop)]
+    pub(crate) refuse: Refuse,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Refuse {
+    Drop,
+    Reset,
+}
+
+impl From<Refuse> for lethe::config::Refuse {
+    fn from(refuse: Refuse) -> Self {
+        match refuse {
+            Refuse::Drop => Self::Drop,
+            Refuse::Reset => Self::Reset,
+        }
+    }
+}
+
+impl EngineArgs {
+    /// What the engine is set up with on a link of this MTU.
+    pub(crate) fn config(&self, mtu: u16, secret: Secret) -> anyhow::Result<Config> {
+        let mut addresses = Addresses::new();
+        for &address in &self.addresses {
+            addresses.add(address).with_context(|| format!("--addr {address}"))?;
+        }
+        let smallest = if addresses.v6().is_empty() { Mtu::MIN } else { IPV6_MTU_MIN };
+        ensure!(mtu >= smallest, "an MTU of {mtu} is too small: these addresses need at least {smallest}");
+        Ok(Config {
+            mac: self.mac,
+            addresses,
+            tcp_port: self.tcp_port,
+            mtu: Mtu::new(mtu).unwrap_or_default(),
+            offload: Offload::default(),
+            refuse: self.refuse.into(),
+            secret,
+        })
+    }
+}
+
+fn parse_address(text: &str) -> anyhow::Result<IpAddr> {
+    let address = text.parse().or_else(|_| text.parse::<IpNet>().map(|network| network.addr()));
+    address.map_err(|_| anyhow::anyhow!("neither an address, such as 10.9.0.2, nor one with a prefix length"))
+}
+
+fn parse_mac(text: &str) -> anyhow::Result<MacAddress> {
+    let mac: MacAddress = text.parse()?;
+    if mac.is_group() {
+        bail!("this is a group of stations, and cannot be the address of one");
+    }
+    Ok(mac)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_come_with_and_without_prefix_length() {
+        let parse = |text| parse_address(text).map(|address| address.to_string());
+        assert_eq!(parse("10.9.0.2").unwrap(), "10.9.0.2");
+        assert_eq!(parse("10.9.0.2/24").unwrap(), "10.9.0.2");
+        assert_eq!(parse("fd09::2/64").unwrap(), "fd09::2");
+        for wrong in ["", "10.9.0", "10.9.0.2/33", "10.9.0.2/", "fd09::2/129", "lethe.example", "10.9.0.2:80"] {
+            let error = parse(wrong).unwrap_err().to_string();
+            assert_eq!(error, "neither an address, such as 10.9.0.2, nor one with a prefix length", "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_hardware_address_is_that_of_one_station() {
+        assert!(parse_mac("02:4c:65:74:68:65").is_ok());
+        assert!(parse_mac("02:4c").unwrap_err().to_string().contains("six pairs"));
+        assert!(parse_mac("ff:ff:ff:ff:ff:ff").unwrap_err().to_string().contains("group of stations"));
+    }
+
+    /// The configuration for these addresses, or why there is none.
+    fn check(addresses: &[&str], mtu: u16, expect: Result<(), &str>) {
+        let args = EngineArgs {
+            addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
+            tcp_port: 80,
+            mac: MacAddress::new([2, 0, 0, 0, 0, 1]),
+            secret_file: None,
+            refuse: Refuse::Drop,
+        };
+        let config = args.config(mtu, Secret::new([0; 16]));
+        let result = config.map(drop).map_err(|error| format!("{error:#}"));
+        assert_eq!(result.as_ref().copied().map_err(String::as_str), expect);
+    }
+
+    #[test]
+    fn a_configuration_needs_addresses_of_hosts_and_a_link_that_takes_them() {
+        check(&["10.9.0.2", "fd09::2"], 1280, Ok(()));
+        check(&["10.9.0.2"], 576, Ok(()));
+        check(&["10.9.0.2"], 575, Err("an MTU of 575 is too small: these addresses need at least 576"));
+        check(&["fd09::2"], 1279, Err("an MTU of 1279 is too small: these addresses need at least 1280"));
+        check(&["224.0.0.1"], 1500, Err("--addr 224.0.0.1: 224.0.0.1 is not an address that a server can have"));
+        check(&["10.0.0.1"; 9], 1500, Err("--addr 10.0.0.1: more than 8 addresses of one family"));
+    }
+}

@@ -1,0 +1,51 @@
+//! The `lethe` command.
+//!
+//! Each command is a module with its arguments and one function. Errors are joined into one line here
+//! and nowhere else.
+
+mod app;
+mod args;
+mod device;
+mod engine;
+mod monitor;
+mod output;
+mod prepare;
+mod privileges;
+mod replay;
+mod run;
+mod secret;
+mod serve;
+mod table;
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve(args) => serve::serve(&args),
+        Command::Replay(args) => replay::replay(&args),
+        Command::Prepare(args) => prepare::prepare(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell("lethe", format_args!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says something that is no reason to stop.
+fn warn(message: impl Display) {
+    tell("warning", message);
+}
+
+fn tell(who: &str, message: impl Display) {
+    // When standard error is closed there is nobody left to tell.
+    let _ = writeln!(io::stderr(), "{who}: {message}");
+}

@@ -1,0 +1,94 @@
+//! `--stats`: one line a second.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use lethe::verdict::{Stats, Verdict};
+
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Prints what was counted since it last did.
+pub(crate) struct Monitor {
+    next: Instant,
+    seconds: u64,
+    before: Stats,
+}
+
+impl Monitor {
+    /// Begins now.
+    pub(crate) fn start() -> Self {
+        Self { next: Instant::now() + INTERVAL, seconds: 0, before: Stats::default() }
+    }
+
+    /// Prints a line if one is due, and tells how long it is until the next.
+    pub(crate) fn observe(&mut self, stats: &Stats) -> Duration {
+        let now = Instant::now();
+        if now >= self.next {
+            self.next += INTERVAL;
+            self.seconds += 1;
+            let line = line(self.seconds, &self.before, stats);
+            // Whoever closes standard output does not want to read; the server goes on.
+            let _ = writeln!(io::stdout(), "{line}");
+            self.before = stats.clone();
+        }
+        self.next.saturating_duration_since(now)
+    }
+}
+
+/// What was counted from `before` to `after`, in the second that ended `seconds` after the start.
+fn line(seconds: u64, before: &Stats, after: &Stats) -> String {
+    let received = after.received_frames() - before.received_frames();
+    let sent = after.sent_frames() - before.sent_frames();
+    let full = after.queue_full() - before.queue_full();
+    let since = |verdict| after.count(verdict) - before.count(verdict);
+
+    let mut line = format!("{seconds:>6} s  in {received}/s  out {sent}/s");
+    let (mut absorbed, mut dropped) = (0, 0);
+    for verdict in Verdict::all() {
+        match (verdict, since(verdict)) {
+            (_, 0) => {}
+            // Writing to a string does not fail.
+            (Verdict::Replied(kind), count) => _ = write!(line, "  {kind} {count}"),
+            (Verdict::Absorbed(_), count) => absorbed += count,
+            (Verdict::Dropped(_), count) => dropped += count,
+        }
+    }
+    for (what, count) in [("absorbed", absorbed), ("dropped", dropped), ("queue full", full)] {
+        if count > 0 {
+            _ = write!(line, "  {what} {count}");
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use lethe::verdict::{Absorbed, DropReason, ReplyKind};
+
+    use super::*;
+
+    #[test]
+    fn a_line_has_what_changed_and_nothing_else() {
+        let mut before = Stats::default();
+        before.count_received(60, Verdict::Replied(ReplyKind::Arp));
+        before.count_sent(60);
+        let mut after = before.clone();
+        assert_eq!(line(1, &before, &after), "     1 s  in 0/s  out 0/s");
+        for verdict in [
+            Verdict::Replied(ReplyKind::SynAck),
+            Verdict::Replied(ReplyKind::SynAck),
+            Verdict::Absorbed(Absorbed::Ack),
+            Verdict::Dropped(DropReason::TcpCookie),
+            Verdict::Dropped(DropReason::ArpNotForUs),
+        ] {
+            after.count_received(60, verdict);
+        }
+        after.count_sent(74);
+        after.count_queue_full();
+        assert_eq!(
+            line(12, &before, &after),
+            "    12 s  in 5/s  out 1/s  syn-ack 2  absorbed 1  dropped 2  queue full 1"
+        );
+    }
+}

@@ -1,0 +1,124 @@
+//! Files that are there as a whole or not at all.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use tempfile::NamedTempFile;
+
+/// What a new file may be, before the process's umask takes from it.
+const MODE: u32 = 0o666;
+
+/// A file in the making. What had its name before stays until [`Output::finish`], and for good if that is
+/// never called.
+pub(crate) struct Output {
+    path: PathBuf,
+    sink: Sink,
+}
+
+enum Sink {
+    /// Beside the path, so that it can be renamed onto it.
+    Beside(NamedTempFile),
+    /// A device or pipe, such as `/dev/null`: nothing that could be replaced.
+    Direct(File),
+}
+
+impl Output {
+    /// Begins a file that is to have this path.
+    pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
+        let sink = Sink::create(path).with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(Self { path: path.to_owned(), sink })
+    }
+
+    /// Gives the file its name.
+    pub(crate) fn finish(self) -> anyhow::Result<()> {
+        let kept = match self.sink {
+            Sink::Beside(file) => file.persist(&self.path).map(drop).map_err(|error| error.error),
+            Sink::Direct(_) => Ok(()),
+        };
+        kept.with_context(|| format!("cannot write {}", self.path.display()))
+    }
+}
+
+impl Sink {
+    fn create(path: &Path) -> io::Result<Self> {
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+            Ok(metadata) if !metadata.is_file() => OpenOptions::new().write(true).open(path).map(Self::Direct),
+            _ => {
+                let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                let directory = directory.unwrap_or(Path::new("."));
+                let mut builder = tempfile::Builder::new();
+                let builder = builder.prefix(".lethe-").permissions(Permissions::from_mode(MODE));
+                builder.tempfile_in(directory).map(Self::Beside)
+            }
+        }
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.sink {
+            Sink::Beside(file) => file.write(bytes),
+            Sink::Direct(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.sink {
+            Sink::Beside(file) => file.flush(),
+            Sink::Direct(file) => file.flush(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names in a directory.
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_file_replaces_the_old_one_only_when_it_is_finished() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out");
+        fs::write(&path, "old").unwrap();
+
+        let mut output = Output::create(&path).unwrap();
+        output.write_all(b"new").unwrap();
+        drop(output);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+
+        let mut output = Output::create(&path).unwrap();
+        output.write_all(b"new").unwrap();
+        output.finish().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(names(directory.path()), ["out"]);
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o600, 0o600);
+        assert_eq!(mode & 0o111, 0);
+    }
+
+    #[test]
+    fn a_device_is_written_to_and_never_replaced() {
+        let mut output = Output::create(Path::new("/dev/null")).unwrap();
+        output.write_all(b"new").unwrap();
+        output.finish().unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    #[test]
+    fn what_cannot_be_created_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        for path in [directory.path().to_owned(), directory.path().join("missing/out")] {
+            let error = Output::create(&path).map(drop).unwrap_err();
+            assert_eq!(error.to_string(), format!("cannot create {}", path.display()));
+        }
+    }
+}

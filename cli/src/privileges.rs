@@ -1,0 +1,38 @@
+//! Going on without root.
+
+use anyhow::{Context, bail, ensure};
+use nix::sys::prctl;
+use nix::unistd::{Uid, User, geteuid, getresgid, getresuid, setgid, setgroups, setuid};
+
+/// Becomes `name` for good. A process that is not root has nothing to give up and stays what it is.
+///
+/// Called when everything is open that needs root, and before the first packet is read.
+pub(crate) fn drop_to(name: &str) -> anyhow::Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let user = User::from_name(name)?.with_context(|| format!("there is no user called {name}"))?;
+    ensure!(!user.uid.is_root(), "--user {name} is root, and packets are never read as root");
+    become_user(&user).with_context(|| format!("cannot go on as user {name}"))?;
+    verify(&user)
+}
+
+fn become_user(user: &User) -> nix::Result<()> {
+    // Groups first: afterwards the right to change them is gone.
+    setgroups(&[])?;
+    setgid(user.gid)?;
+    setuid(user.uid)?;
+    // Nor may a set-user-ID program give anything back.
+    prctl::set_no_new_privs()
+}
+
+/// Trusts no return value: asks for root, and must not get it.
+fn verify(user: &User) -> anyhow::Result<()> {
+    let (uid, gid) = (getresuid()?, getresgid()?);
+    let uids = [uid.real, uid.effective, uid.saved];
+    let gids = [gid.real, gid.effective, gid.saved];
+    if uids != [user.uid; 3] || gids != [user.gid; 3] || setuid(Uid::from_raw(0)).is_ok() {
+        bail!("privileges were given up, and yet are not gone");
+    }
+    Ok(())
+}

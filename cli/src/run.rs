@@ -1,0 +1,93 @@
+//! The loop around [`lethe::port::turn`] for ports that can wait.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use lethe::app::App;
+use lethe::engine::{Engine, SCRATCH_LEN};
+use lethe::port::{RxQueue, TxQueue, turn};
+use lethe::time::Instant;
+use lethe::verdict::Stats;
+use lethe_sim::tap::Tap;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use crate::monitor::Monitor;
+
+/// Frames taken in one turn: enough that the clock is read seldom, few enough that replies are not held
+/// back.
+const BURST: usize = 64;
+
+/// The longest sleep. A signal that comes between looking for it and going to sleep is seen after it.
+const NAP: Duration = Duration::from_millis(250);
+
+/// What the loop needs of a port.
+pub(crate) trait Port {
+    /// For people: what it is called.
+    fn name(&self) -> String;
+    /// The largest IP packet that it carries.
+    fn mtu(&self) -> u16;
+    /// Both its queues, for one turn.
+    fn queues(&mut self) -> (impl RxQueue, impl TxQueue);
+    /// Sleeps until there is something to receive, or `timeout` has passed. An error is the end.
+    fn wait(&mut self, timeout: Duration) -> io::Result<()>;
+}
+
+impl Port for Tap {
+    fn name(&self) -> String {
+        format!("tap {}", self.name())
+    }
+
+    fn mtu(&self) -> u16 {
+        self.mtu()
+    }
+
+    fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {
+        self.queues()
+    }
+
+    fn wait(&mut self, timeout: Duration) -> io::Result<()> {
+        self.wait(timeout)
+    }
+}
+
+/// Answers what `port` receives until `stop` is set or the port fails.
+pub(crate) fn run<A: App>(
+    engine: &Engine<A>,
+    port: &mut impl Port,
+    stop: &AtomicBool,
+    stats: &mut Stats,
+    mut monitor: Option<Monitor>,
+) -> io::Result<()> {
+    let mut scratch = vec![0; SCRATCH_LEN];
+    while !stop.load(Ordering::Relaxed) {
+        let (mut rx, mut tx) = port.queues();
+        let taken = turn(engine, now(), &mut rx, &mut tx, &mut scratch, stats, BURST);
+        drop((rx, tx));
+        let timeout = monitor.as_mut().map_or(NAP, |monitor| monitor.observe(stats).min(NAP));
+        // A full burst says that there may be more; what waits is taken before going to sleep.
+        if taken < BURST {
+            port.wait(timeout)?;
+        }
+    }
+    Ok(())
+}
+
+/// A flag that SIGINT and SIGTERM set. The second one ends the process whatever it is doing.
+pub(crate) fn stop_on_signal() -> io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal finds the flag unset.
+        flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
+        flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}
+
+/// Saturating in the year 2554; a clock before 1970 is 1970.
+fn now() -> Instant {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Instant::from_unix_nanos(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX))
+}

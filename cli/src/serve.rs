@@ -1,0 +1,133 @@
+//! `lethe serve`: a real device, the wall clock, until a signal comes.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::{Context, ensure};
+use lethe::Engine;
+use lethe::verdict::Stats;
+use lethe_apps::Application;
+use lethe_sim::tap::{Tap, TapConfig};
+
+use crate::app::AppArgs;
+use crate::device::Device;
+use crate::engine::EngineArgs;
+use crate::monitor::Monitor;
+use crate::run::{Port, run, stop_on_signal};
+use crate::table::Table;
+use crate::{privileges, secret, warn};
+
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLE)]
+pub(crate) struct Args {
+    /// Device to serve through: tap:NAME[,host=IP/LEN]...[,mtu=N]. Each `host` is an address for
+    /// the kernel's end of the TAP device, which is made if there is none
+    #[arg(long, value_name = "DEVICE")]
+    device: Device,
+    /// User to go on as once the device is open, when started as root
+    #[arg(long, value_name = "NAME", default_value = "nobody")]
+    user: String,
+    /// Print a line of counters every second
+    #[arg(long)]
+    stats: bool,
+    #[command(flatten)]
+    engine: EngineArgs,
+    #[command(subcommand)]
+    app: AppArgs,
+}
+
+const EXAMPLE: &str = "\
+Ctrl-C ends it and prints every counter.
+
+Example:
+  lethe serve --device tap:lethe0,host=10.9.0.1/24,host=fd09::1/64 \\
+      --addr 10.9.0.2 --addr fd09::2 ipinfo
+  curl http://10.9.0.2/202.96.128.86
+  curl 'http://[fd09::2]/'";
+
+/// Serves until SIGINT or SIGTERM.
+pub(crate) fn serve(args: &Args) -> anyhow::Result<()> {
+    // The mistakes come first, then what root is needed for.
+    let app = args.app.load()?;
+    match &args.device {
+        Device::Tap(config) => {
+            check_hosts(config, &args.engine.addresses)?;
+            serve_on(Tap::open(config)?, args, app)
+        }
+    }
+}
+
+fn serve_on(mut port: impl Port, args: &Args, app: Application) -> anyhow::Result<()> {
+    let secret = args.engine.secret_file.as_deref().map_or_else(secret::random, secret::read)?;
+    let engine = Engine::new(args.engine.config(port.mtu(), secret)?, app);
+    let stop = stop_on_signal().context("cannot catch signals")?;
+    privileges::drop_to(&args.user)?;
+    print_ready(&port, &args.engine).context("standard output")?;
+
+    let mut stats = Stats::default();
+    let ended = run(&engine, &mut port, &stop, &mut stats, args.stats.then(Monitor::start));
+    write!(io::stdout(), "\n{}", Table(&stats)).context("standard output")?;
+    ended.with_context(|| format!("{} can no longer be used", port.name()))
+}
+
+/// Finds host addresses that cannot work, and warns of those that may not.
+fn check_hosts(config: &TapConfig, addresses: &[IpAddr]) -> anyhow::Result<()> {
+    for address in addresses {
+        let taken = config.hosts.iter().any(|host| host.addr() == *address);
+        ensure!(!taken, "{address} cannot be both the server's and the kernel's: give the server another --addr");
+        if !config.hosts.is_empty() && !config.hosts.iter().any(|host| host.contains(address)) {
+            let name = &config.name;
+            warn(format_args!("no host= of {name} is in one network with {address}: the kernel needs a route to it"));
+        }
+    }
+    Ok(())
+}
+
+fn print_ready(port: &impl Port, engine: &EngineArgs) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let (name, mtu, mac) = (port.name(), port.mtu(), engine.mac);
+    for &address in &engine.addresses {
+        let url = Url(SocketAddr::new(address, engine.tcp_port));
+        writeln!(out, "listening on {url}  ({name}, MTU {mtu}, mac {mac})")?;
+    }
+    out.flush()
+}
+
+/// Where a browser goes; the port is left out where it is the usual one.
+struct Url(SocketAddr);
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.ip(), self.0.port()) {
+            (IpAddr::V4(address), 80) => write!(f, "http://{address}/"),
+            (IpAddr::V6(address), 80) => write!(f, "http://[{address}]/"),
+            _ => write!(f, "http://{}/", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_to_open_is_written_as_browsers_take_it() {
+        let url = |text: &str| Url(text.parse().unwrap()).to_string();
+        assert_eq!(url("10.9.0.2:80"), "http://10.9.0.2/");
+        assert_eq!(url("10.9.0.2:8080"), "http://10.9.0.2:8080/");
+        assert_eq!(url("[fd09::2]:80"), "http://[fd09::2]/");
+        assert_eq!(url("[fd09::2]:8080"), "http://[fd09::2]:8080/");
+    }
+
+    #[test]
+    fn an_address_has_one_owner() {
+        let hosts = vec!["10.9.0.1/24".parse().unwrap()];
+        let config = TapConfig { name: "t".to_owned(), hosts, mtu: None };
+        let check = |address: &str| check_hosts(&config, &[address.parse().unwrap()]);
+        assert!(check("10.9.0.2").is_ok());
+        assert!(check("10.9.1.2").is_ok());
+        let error = check("10.9.0.1").unwrap_err().to_string();
+        assert_eq!(error, "10.9.0.1 cannot be both the server's and the kernel's: give the server another --addr");
+    }
+}

@@ -1,0 +1,176 @@
+//! The command as people run it: its help, its answers, and what it says when something is wrong.
+//!
+//! `client.pcap` is what curl and ping sent on 2026-11-22 through a TAP device to `lethe serve ipinfo` at
+//! 10.9.0.2 and `fd09::2`, under the secret of 32 zeros: one fetch over IPv4 and one over IPv6, one echo
+//! request, one SYN to port 81.
+
+use std::fmt::Write;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use lethe_sim::capture::{Packet, Reader};
+use tempfile::TempDir;
+
+const CLIENT: &[u8] = include_bytes!("client.pcap");
+const REPLAY: &str = "replay in.pcap --out out.pcapng --addr 10.9.0.2 --addr fd09::2";
+
+/// Runs `lethe` with arguments that are separated by spaces, in `directory`.
+fn lethe(directory: &Path, arguments: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lethe"));
+    // Neither colours nor a width of this terminal.
+    command.env_clear().current_dir(directory).args(arguments.split(' '));
+    command.output().unwrap()
+}
+
+/// A new directory with `in.pcap`.
+fn directory() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("in.pcap"), CLIENT).unwrap();
+    directory
+}
+
+fn text(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).unwrap()
+}
+
+/// Exit code and what was said, on both outputs.
+fn said(output: &Output) -> String {
+    let code = output.status.code().unwrap();
+    format!("[exit {code}]\n{}{}", text(&output.stdout), text(&output.stderr))
+}
+
+fn packets(path: &Path) -> Vec<Packet> {
+    Reader::new(fs::File::open(path).unwrap()).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn help_explains_each_command() {
+    for command in ["", "serve ", "serve ipinfo ", "serve sample ", "replay ", "prepare ", "prepare ipinfo "] {
+        let output = lethe(Path::new("."), &format!("{command}--help"));
+        assert!(output.status.success(), "{command}");
+        let name = format!("help {command}").trim().replace(' ', "-");
+        insta::assert_snapshot!(name, text(&output.stdout));
+    }
+}
+
+#[test]
+fn version_is_that_of_the_package() {
+    let output = lethe(Path::new("."), "--version");
+    assert_eq!(text(&output.stdout), concat!("lethe ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn a_recorded_client_is_answered_and_the_packets_counted() {
+    let directory = directory();
+    let output = lethe(directory.path(), &format!("{REPLAY} ipinfo"));
+    insta::assert_snapshot!("replay", said(&output));
+
+    let client = packets(&directory.path().join("in.pcap"));
+    let both = packets(&directory.path().join("out.pcapng"));
+    let (came_in, went_out): (Vec<_>, Vec<_>) = both.into_iter().partition(|packet| packet.interface == 0);
+    assert_eq!(came_in, client);
+    assert_eq!(went_out.len(), 9);
+    let place = "中国 广东省 广州市".as_bytes();
+    let has_place = |packet: &Packet| packet.bytes.windows(place.len()).any(|window| window == place);
+    assert_eq!(went_out.iter().filter(|packet| has_place(packet)).count(), 1);
+}
+
+#[test]
+fn a_capture_has_the_same_answers_every_time() {
+    let directory = directory();
+    let replay = || {
+        assert!(lethe(directory.path(), &format!("{REPLAY} ipinfo")).status.success());
+        fs::read(directory.path().join("out.pcapng")).unwrap()
+    };
+    assert_eq!(replay(), replay());
+}
+
+#[test]
+fn requests_under_another_secret_are_dropped() {
+    let directory = directory();
+    let secret = directory.path().join("secret");
+    fs::write(&secret, "000102030405060708090a0b0c0d0e0f\n").unwrap();
+    fs::set_permissions(&secret, PermissionsExt::from_mode(0o644)).unwrap();
+    let output = lethe(directory.path(), &format!("{REPLAY} --secret-file secret --refuse reset ipinfo"));
+    insta::assert_snapshot!("replay-other-secret", said(&output));
+}
+
+#[test]
+fn a_capture_that_is_cut_short_is_answered_as_far_as_it_goes() {
+    let directory = directory();
+    fs::write(directory.path().join("in.pcap"), &CLIENT[..400]).unwrap();
+    let output = lethe(directory.path(), &format!("{REPLAY} ipinfo"));
+    insta::assert_snapshot!("replay-cut-short", said(&output));
+    assert!(!packets(&directory.path().join("out.pcapng")).is_empty());
+}
+
+#[test]
+fn mistakes_are_explained() {
+    let directory = directory();
+    let write = |name: &str, contents: &[u8]| fs::write(directory.path().join(name), contents).unwrap();
+    write("secret", b"00 not this line\n");
+    write("junk", b"neither a database nor a capture");
+    let serve = "serve --addr 10.9.0.2 --device";
+    let mut all = String::new();
+    for arguments in [
+        "serve ipinfo",
+        "serve --device tap:t --addr 10.9.0.2",
+        &format!("{serve} dpdk:0 ipinfo"),
+        &format!("{serve} tap:t,host=10.9.0.1 ipinfo"),
+        &format!("{serve} tap:t,host=10.9.0.2/24 ipinfo"),
+        &format!("{serve} tap:sixteen-bytes-xx ipinfo"),
+        &format!("{serve} tap:t --addr 10.9.0.300 ipinfo"),
+        &format!("{serve} tap:t --tcp-port 0 ipinfo"),
+        &format!("{serve} tap:t --mac 02:00 ipinfo"),
+        &format!("{serve} tap:t --refuse politely ipinfo"),
+        &format!("{serve} tap:t ipinfo --db missing"),
+        &format!("{serve} tap:t ipinfo --db junk"),
+        &format!("{REPLAY} --secret-file secret ipinfo"),
+        &format!("{REPLAY} --secret-file missing ipinfo"),
+        &format!("{REPLAY} --mtu 1000 ipinfo"),
+        &format!("{REPLAY} --addr 127.0.0.1 ipinfo"),
+        "replay junk --out out --addr 10.9.0.2 ipinfo",
+        "replay missing --out out --addr 10.9.0.2 ipinfo",
+        "replay in.pcap --out /dev/full --addr 10.9.0.2 ipinfo",
+        "prepare ipinfo missing out",
+        "prepare ipinfo junk out",
+    ] {
+        let output = lethe(directory.path(), arguments);
+        assert!(!output.status.success(), "{arguments}");
+        writeln!(all, "$ lethe {arguments}\n{}", said(&output)).unwrap();
+    }
+    insta::assert_snapshot!("mistakes", all);
+    assert!(!directory.path().join("out").exists(), "a mistake leaves no file behind");
+}
+
+/// An ip2region file of one segment.
+fn xdb() -> Vec<u8> {
+    const SEGMENTS: u32 = 256 + 256 * 256 * 8;
+    let region = "中国|0|江苏省|南京市|电信".as_bytes();
+    let mut file = vec![0; SEGMENTS as usize];
+    // Version, index policy, build time, first and last segment.
+    let header = [2_u32 | 1 << 16, 0, SEGMENTS, SEGMENTS].map(u32::to_le_bytes).concat();
+    file[..16].copy_from_slice(&header);
+    let range = [0x0102_0300_u32, 0x0102_03ff].map(u32::to_le_bytes).concat();
+    let len = (region.len() as u16).to_le_bytes();
+    [&file[..], &range, &len, &(SEGMENTS + 14).to_le_bytes(), region].concat()
+}
+
+#[test]
+fn a_prepared_database_can_be_served_from() {
+    let directory = directory();
+    let path = |name: &str| directory.path().join(name);
+    fs::write(path("in.xdb"), xdb()).unwrap();
+    let output = lethe(directory.path(), "prepare ipinfo in.xdb out.db");
+    insta::assert_snapshot!("prepare", said(&output));
+    assert_eq!(fs::metadata(path("out.db")).unwrap().permissions().mode() & 0o444, 0o444);
+    assert!(lethe(directory.path(), &format!("{REPLAY} ipinfo --db out.db")).status.success());
+
+    // A damaged source leaves the good database alone.
+    let good = fs::read(path("out.db")).unwrap();
+    fs::write(path("in.xdb"), &xdb()[..xdb().len() - 1]).unwrap();
+    assert!(!lethe(directory.path(), "prepare ipinfo in.xdb out.db").status.success());
+    assert_eq!(fs::read(path("out.db")).unwrap(), good);
+}
