@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use clap::ValueEnum;
 use ipnet::IpNet;
 use lethe::config::{Addresses, Config, Mtu};
@@ -59,12 +59,13 @@ impl EngineArgs {
             addresses.add(address).with_context(|| format!("--addr {address}"))?;
         }
         let smallest = if addresses.v6().is_empty() { Mtu::MIN } else { IPV6_MTU_MIN };
-        ensure!(mtu >= smallest, "an MTU of {mtu} is too small: these addresses need at least {smallest}");
+        let enough = Mtu::new(mtu).filter(|mtu| mtu.bytes() >= smallest);
+        let too_small = || format!("an MTU of {mtu} is too small: these addresses need at least {smallest}");
         Ok(Config {
             mac: self.mac,
             addresses,
             tcp_port: self.tcp_port,
-            mtu: Mtu::new(mtu).unwrap_or_default(),
+            mtu: enough.with_context(too_small)?,
             offload: Offload::default(),
             refuse: self.refuse.into(),
             secret,

@@ -63,9 +63,10 @@ pub(crate) fn run<A: App>(
 ) -> io::Result<()> {
     let mut scratch = vec![0; SCRATCH_LEN];
     while !stop.load(Ordering::Relaxed) {
-        let (mut rx, mut tx) = port.queues();
-        let taken = turn(engine, now(), &mut rx, &mut tx, &mut scratch, stats, BURST);
-        drop((rx, tx));
+        let taken = {
+            let (mut rx, mut tx) = port.queues();
+            turn(engine, now(), &mut rx, &mut tx, &mut scratch, stats, BURST)
+        };
         let timeout = monitor.as_mut().map_or(NAP, |monitor| monitor.observe(stats).min(NAP));
         // A full burst says that there may be more; what waits is taken before going to sleep.
         if taken < BURST {

@@ -165,7 +165,8 @@ fn a_prepared_database_can_be_served_from() {
     fs::write(path("in.xdb"), xdb()).unwrap();
     let output = lethe(directory.path(), "prepare ipinfo in.xdb out.db");
     insta::assert_snapshot!("prepare", said(&output));
-    assert_eq!(fs::metadata(path("out.db")).unwrap().permissions().mode() & 0o444, 0o444);
+    let permissions = |name| fs::metadata(path(name)).unwrap().permissions();
+    assert_eq!(permissions("out.db"), permissions("in.xdb"), "readable by whom any new file is");
     assert!(lethe(directory.path(), &format!("{REPLAY} ipinfo --db out.db")).status.success());
 
     // A damaged source leaves the good database alone.

@@ -5,8 +5,8 @@
 //!
 //! Why `tun-rs`: making the device and setting it up are ioctls, and an ioctl is `unsafe`, in `nix` as
 //! well; `tun-rs` is kept up, does them behind safe calls, and clears the offloads that another program
-//! may have left on a persistent device. `tun-tap`, the better known one, has had no release since 2018
-//! and only opens the device. What `tun-rs` offers beyond that is not used here.
+//! may have left on a persistent device. `tun-tap`, the better known one, is no longer kept up, and only
+//! opens the device: it sets neither address nor MTU, and does not bring the interface up.
 
 use std::io;
 use std::net::IpAddr;

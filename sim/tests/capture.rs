@@ -1,8 +1,11 @@
 //! Capture files: every format read from bytes written by hand, what is written read back, and damage of
 //! every kind reported and never more than that.
 
+use std::io::{self, Write};
+
+use lethe::port::{RxQueue, Transmit, TxChecksum, TxFrame, TxQueue};
 use lethe::time::Instant;
-use lethe_sim::capture::{CaptureError, Packet, Reader, Writer};
+use lethe_sim::capture::{CaptureError, Packet, Reader, Replay, Writer};
 use proptest::prelude::*;
 
 /// 2026-11-22T00:00:00.123456789Z.
@@ -220,6 +223,54 @@ fn damage_is_named_and_ends_the_reading() {
     let error = results.last().unwrap().as_ref().unwrap_err();
     assert_eq!(error.to_string(), "the file is damaged after 1 packets");
     assert!(matches!(error, CaptureError::Damaged { packets: 1, .. }));
+}
+
+#[test]
+fn a_replay_hands_out_each_packet_once_and_writes_replies_at_its_time() {
+    let file = Order::Little.classic(0xa1b2_3c4d, ETHERNET, NANOS);
+    let mut replay = Replay::new(Reader::new(&file[..]).unwrap(), Vec::new()).unwrap();
+    assert!(replay.queues().0.receive().is_none(), "there is no packet before the first");
+
+    assert_eq!(replay.advance().unwrap(), Some(at(NANOS)));
+    let (mut rx, mut tx) = replay.queues();
+    assert_eq!(rx.receive().map(|frame| frame.bytes), Some(FRAME));
+    assert!(rx.receive().is_none());
+    let pong = |buffer: &mut [u8]| {
+        buffer[..4].copy_from_slice(b"pong");
+        Some(TxFrame { len: 4, checksum: TxChecksum::Complete })
+    };
+    assert_eq!(tx.transmit(pong), Transmit::Queued(4));
+    assert_eq!(tx.transmit(|_| None), Transmit::Nothing);
+
+    assert_eq!(replay.advance().unwrap(), None);
+    let written = read(&replay.finish().unwrap()).unwrap();
+    let answer = Packet { at: at(NANOS), interface: 1, bytes: b"pong".to_vec(), original_len: 4 };
+    assert_eq!(written, [packet(at(NANOS), 0, FRAME.len()), answer]);
+}
+
+/// A disk that is full.
+struct Full;
+
+impl Write for Full {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_reply_that_cannot_be_written_is_lost_and_the_next_step_says_so() {
+    let file = Order::Little.classic(0xa1b2_3c4d, ETHERNET, NANOS);
+    let mut replay = Replay::new(Reader::new(&file[..]).unwrap(), Full).unwrap();
+    replay.advance().unwrap();
+    // More than what is buffered.
+    let longest = |buffer: &mut [u8]| Some(TxFrame { len: buffer.len(), checksum: TxChecksum::Complete });
+    assert_eq!(replay.queues().1.transmit(longest), Transmit::Full);
+    assert!(matches!(replay.advance(), Err(CaptureError::Write(_))));
+    assert!(matches!(replay.finish(), Err(CaptureError::Write(_))));
 }
 
 /// Bytes that begin as a capture file of either format, and go on at random.
