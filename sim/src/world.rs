@@ -260,7 +260,7 @@ impl<'a, A: App> World<'a, A> {
         let Some(node) = self.nodes.get_mut(id.0 as usize).and_then(Option::as_mut) else {
             // What was under way to a client that is gone is still under way to the engine.
             return match action {
-                Action::ToEngine(frame, fates) => self.receive_at_engine(id, frame, &fates),
+                Action::ToEngine(frame, fates) => self.receive_at_engine(id, &frame, &fates),
                 _ => Ok(()),
             };
         };
@@ -276,7 +276,7 @@ impl<'a, A: App> World<'a, A> {
             }
             Action::Limit => self.finish(id),
             Action::Leave => self.nodes[id.0 as usize] = None,
-            Action::ToEngine(frame, fates) => self.receive_at_engine(id, frame, &fates)?,
+            Action::ToEngine(frame, fates) => self.receive_at_engine(id, &frame, &fates)?,
             Action::ToClient(frame, fates) => self.receive_at_client(id, frame, &fates),
         }
         if self.tally.events > EVENTS_PER_CLIENT * self.nodes.len() as u64 {
@@ -354,20 +354,21 @@ impl<'a, A: App> World<'a, A> {
     }
 
     /// A frame has reached the engine: one turn of the production loop, under the eyes of all checkers.
-    fn receive_at_engine(&mut self, id: ClientId, frame: Vec<u8>, fates: &[Fate]) -> Result<(), Violation> {
-        self.note(Place::ReceivedByEngine, id, &frame);
-        self.record(Place::ReceivedByEngine, id, &frame, |to| to.write_fates(fates));
+    fn receive_at_engine(&mut self, id: ClientId, frame: &[u8], fates: &[Fate]) -> Result<(), Violation> {
+        self.note(Place::ReceivedByEngine, id, frame);
+        self.record(Place::ReceivedByEngine, id, frame, |to| to.write_fates(fates));
         let mut stats = Stats::default();
-        let mut rx = Rx::new(&frame);
+        let mut rx = Rx::new(frame);
         turn(self.engine, self.now, &mut rx, &mut self.tx, &mut self.scratch, &mut stats, 1);
         let Some(verdict) = only_verdict(&stats) else {
             return Err(self.violation(id, "one-verdict", "a frame has not got exactly one verdict".to_owned()));
         };
         self.stats.add(&stats);
         let mut sent = self.tx.take();
-        let exchange = Exchange { now: self.now, received: &frame, verdict, sent: &sent };
+        let exchange = Exchange { now: self.now, received: frame, verdict, sent: &sent };
         let mut checkers = self.checkers.iter_mut();
-        let found = checkers.find_map(|checker| checker.check(&exchange).err().map(|message| (checker.name(), message)));
+        let found =
+            checkers.find_map(|checker| checker.check(&exchange).err().map(|message| (checker.name(), message)));
         for frame in sent.drain(..) {
             self.send_from_engine(id, frame);
         }

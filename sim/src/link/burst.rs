@@ -30,11 +30,8 @@ impl BurstLoss {
 impl Rule for BurstLoss {
     fn apply(&mut self, frame: Frame, passage: &mut Passage) {
         // That a burst goes on is what has to be drawn: when a byte string has ended, so has the burst.
-        self.is_bad = if self.is_bad {
-            self.random.chance(self.end.complement())
-        } else {
-            self.random.chance(self.start)
-        };
+        self.is_bad =
+            if self.is_bad { self.random.chance(self.end.complement()) } else { self.random.chance(self.start) };
         if self.is_bad {
             passage.lose(frame, Fate::LostInBurst);
         } else {

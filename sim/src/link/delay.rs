@@ -10,7 +10,7 @@ use crate::clock::{after, between};
 use crate::random::Random;
 
 pub(super) struct Delay {
-    delay: Duration,
+    least: Duration,
     jitter: Duration,
     /// When the frame before arrives.
     last: Instant,
@@ -19,14 +19,14 @@ pub(super) struct Delay {
 
 impl Delay {
     pub(super) fn new(delay: Duration, jitter: Duration, random: Random) -> Self {
-        Self { delay, jitter, last: Instant::default(), random }
+        Self { least: delay, jitter, last: Instant::default(), random }
     }
 }
 
 impl Rule for Delay {
     fn apply(&mut self, mut frame: Frame, passage: &mut Passage) {
         let jitter = self.random.below(self.jitter.as_nanos() as u64);
-        let arrival = after(after(frame.at, self.delay), Duration::from_nanos(jitter)).max(self.last);
+        let arrival = after(after(frame.at, self.least), Duration::from_nanos(jitter)).max(self.last);
         self.last = arrival;
         let delayed = between(frame.at, arrival);
         frame.at = arrival;

@@ -1,5 +1,7 @@
 //! The IP packet in a frame, as a router sees it: a header, and a payload that it does not look into.
 
+use std::net::IpAddr;
+
 use lethe::wire::checksum::Sum;
 
 /// Bytes of an Ethernet header without a tag.
@@ -36,8 +38,17 @@ pub(super) struct Fragment<'a> {
 }
 
 impl<'a> Packet<'a> {
-    /// The IP packet in a frame, if there is a whole one. What lies behind it is padding.
+    /// The IP packet in a frame, if there is a whole one whose header is right. What lies behind it is
+    /// padding.
     pub(super) fn parse(frame: &'a [u8]) -> Option<Self> {
+        Self::parse_unchecked(frame).filter(|packet| match packet.ip {
+            Ip::V4 { header, .. } => Sum::new().with(header).is_valid(),
+            Ip::V6 { .. } => true,
+        })
+    }
+
+    /// The same, whatever the checksum of its header says.
+    pub(super) fn parse_unchecked(frame: &'a [u8]) -> Option<Self> {
         let is_tagged = matches!(frame.get(12..14)?, [0x81, 0]);
         let link_len = LINK_HEADER_LEN + if is_tagged { TAG_LEN } else { 0 };
         let (link, packet) = frame.split_at_checked(link_len)?;
@@ -65,7 +76,7 @@ impl<'a> Packet<'a> {
 
 impl<'a> Ip<'a> {
     /// Bytes of the whole packet.
-    pub(super) fn len(&self) -> usize {
+    pub(super) const fn len(&self) -> usize {
         match self {
             Self::V4 { header, payload } => header.len() + payload.len(),
             Self::V6 { header, payload } => header.len() + payload.len(),
@@ -80,6 +91,15 @@ impl<'a> Ip<'a> {
         }
     }
 
+    /// From whom.
+    pub(super) fn source(&self) -> IpAddr {
+        match self {
+            Self::V4 { header, .. } => IpAddr::from(first_chunk::<4>(&header[12..])),
+            Self::V6 { header, .. } => IpAddr::from(first_chunk::<16>(&header[8..])),
+        }
+    }
+
+    /// Whether a router may fragment it.
     pub(super) fn may_be_cut(&self) -> bool {
         matches!(self, Self::V4 { header, .. } if header[6] & 0x40 == 0)
     }
@@ -125,6 +145,10 @@ pub(super) fn mend_ipv4(header: &mut [u8]) {
     header[10..12].copy_from_slice(&checksum.to_be_bytes());
 }
 
-pub(super) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+fn first_chunk<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    bytes.first_chunk().copied().unwrap_or([0; N])
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..).and_then(<[u8]>::first_chunk).map(|field| u16::from_be_bytes(*field))
 }
