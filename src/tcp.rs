@@ -126,7 +126,8 @@ impl<'a> Segment<'_, 'a> {
             sack_permitted: self.header.options.sack_permitted,
             timestamps: self.timestamps(AT_HANDSHAKE),
         };
-        let header = self.header_back(SYN_ACK, cookie, options);
+        // Data on a SYN is not acknowledged: the client sends it again with its ACK (RFC 7413, section 4.1.2).
+        let header = Header { ack: self.header.seq.advance(1), ..self.header_back(SYN_ACK, cookie, options) };
         self.reply(ReplyKind::SynAck, &header)
     }
 
