@@ -1,0 +1,77 @@
+//! What a lookup costs, and an answer.
+
+use std::hint::black_box;
+use std::net::Ipv4Addr;
+
+use divan::Bencher;
+use lethe::http::{Headers, Method};
+use lethe::{App, Request};
+use lethe_apps::ipinfo::{Database, IpInfo};
+
+fn main() {
+    divan::main();
+}
+
+/// Addresses without a pattern (xorshift), so that neither cache nor branch predictor learns them.
+fn addresses() -> impl FnMut() -> Ipv4Addr {
+    let mut state = 0x9e37_79b9_u32;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        Ipv4Addr::from_bits(state)
+    }
+}
+
+/// The same, but all in China, where the ranges are dense and every place has three names.
+fn chinese(database: &Database<'_>) -> impl FnMut() -> Ipv4Addr {
+    let known: Vec<_> = std::iter::repeat_with(addresses())
+        .filter(|&address| database.lookup(address).is_some_and(|place| !place.city.is_empty()))
+        .take(1 << 16)
+        .collect();
+    let mut at = 0;
+    move || {
+        at = (at + 1) % known.len();
+        known[at]
+    }
+}
+
+#[divan::bench]
+fn address_alone(bencher: Bencher<'_, '_>) {
+    let mut address = addresses();
+    bencher.bench_local(|| black_box(address()));
+}
+
+#[divan::bench]
+fn lookup_anywhere(bencher: Bencher<'_, '_>) {
+    let database = Database::embedded();
+    let mut address = addresses();
+    bencher.bench_local(|| database.lookup(address()));
+}
+
+#[divan::bench]
+fn lookup_in_china(bencher: Bencher<'_, '_>) {
+    let database = Database::embedded();
+    let mut address = chinese(&database);
+    bencher.bench_local(|| database.lookup(address()));
+}
+
+#[divan::bench]
+fn open() -> Database<'static> {
+    Database::embedded()
+}
+
+#[divan::bench(args = ["/202.96.128.86", "/202.96.128.86.json", "/10.0.0.1", "/", "/?ip=202.96.128.86", "/favicon.ico"])]
+fn respond(bencher: Bencher<'_, '_>, target: &str) {
+    let app = IpInfo::embedded();
+    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    let request = Request {
+        method: Method::Get,
+        path,
+        query,
+        headers: Headers::default(),
+        client: Ipv4Addr::new(202, 96, 128, 86).into(),
+    };
+    let mut scratch = [0; 4096];
+    bencher.bench_local(|| app.respond(black_box(&request), &mut scratch).len());
+}

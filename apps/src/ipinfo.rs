@@ -1,0 +1,114 @@
+//! The place of an IPv4 address.
+//!
+//! | request             | answer                                                      |
+//! |---------------------|-------------------------------------------------------------|
+//! | `GET /8.8.8.8`      | its place, as a line of text                                |
+//! | `GET /8.8.8.8.json` | address and place, as a JSON object                         |
+//! | `GET /?ip=8.8.8.8`  | address and place, on a page with a form                    |
+//! | `GET /`             | the same page, about the address that the request came from |
+//!
+//! An address that has no place in the data, such as a private one or an IPv6 address, is answered with
+//! 404, and an attempt at an address that is none with 400, each with a sentence that says what it is,
+//! in the form that was asked for. Only the page about the client's own address is always 200: the page
+//! is there, whatever it says. An attempt is
+//!
+//! * any value of `ip` that is not blank (a blank one asks for the client's own address);
+//! * a path of digits and dots, or of hexadecimal digits, dots and colons with at least one colon, with
+//!   or without `.json`.
+//!
+//! Any other path, such as `/favicon.ico`, names nothing here: 404. An IPv4-mapped IPv6 address stands
+//! for the IPv4 address in it (RFC 4291, section 2.5.5.2).
+
+mod address;
+mod answer;
+mod builder;
+mod database;
+mod page;
+mod prepare;
+mod question;
+
+use core::net::IpAddr;
+
+use lethe::http::{Response, Status};
+use lethe::{App, Request};
+
+use answer::Answer;
+pub use builder::{BuildError, Builder};
+pub use database::{Database, OpenError, Place, VERSION};
+pub use prepare::{PrepareError, Prepared, SegmentError, XDB_VERSION, prepare};
+use question::{Form, Question};
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+const HTML: &str = "text/html; charset=utf-8";
+
+/// How long a client may take an answer for good, in seconds: an hour. A place depends on the data set
+/// only, and that changes when the server is started with another.
+const CACHED: &str = "max-age=3600";
+
+/// The page about the client's own address is nothing for another client behind the same cache.
+const NOT_CACHED: &str = "no-store";
+
+/// The application.
+#[derive(Clone, Copy, Debug)]
+pub struct IpInfo<'d> {
+    database: Database<'d>,
+}
+
+impl IpInfo<'static> {
+    /// Answers from the database that comes with Lethe.
+    pub fn embedded() -> Self {
+        Self::new(Database::embedded())
+    }
+}
+
+impl<'d> IpInfo<'d> {
+    /// Answers from `database`.
+    pub const fn new(database: Database<'d>) -> Self {
+        Self { database }
+    }
+
+    /// What it answers from.
+    pub const fn database(&self) -> &Database<'d> {
+        &self.database
+    }
+
+    fn answer(&self, address: Option<IpAddr>) -> Answer<'d> {
+        let place = |address| match address {
+            IpAddr::V4(v4) => self.database.lookup(v4),
+            IpAddr::V6(_) => None,
+        };
+        match address {
+            None => Answer::NoAddress,
+            Some(address) => match place(address) {
+                None => Answer::NoPlace(address),
+                Some(place) => Answer::Place(address, place),
+            },
+        }
+    }
+}
+
+impl App for IpInfo<'_> {
+    fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+        let Some(Question { form, address }) = Question::of(request) else {
+            return Response::build(scratch, Status::NotFound)
+                .header("Content-Type", TEXT)
+                .body(b"Nothing is here. Ask for / or for an address, as in /8.8.8.8.\n");
+        };
+        let answer = self.answer(address);
+        let (status, content_type, cache) = match form {
+            Form::Text => (answer.status(), TEXT, CACHED),
+            Form::Json => (answer.status(), JSON, CACHED),
+            Form::Page => (answer.status(), HTML, CACHED),
+            Form::Home => (Status::Ok, HTML, NOT_CACHED),
+        };
+        Response::build(scratch, status).header("Content-Type", content_type).header("Cache-Control", cache).body_with(
+            |body| match form {
+                Form::Text => answer.write_text(body),
+                Form::Json => answer.write_json(body),
+                Form::Page => page::write(body, &answer, false),
+                Form::Home => page::write(body, &answer, true),
+            },
+        )
+    }
+}

@@ -1,0 +1,200 @@
+//! Addresses as requests write them, and what to say of one that has no place.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use lethe::http::Writer;
+
+/// Reads an address: a dotted quad without leading zeros, or any form of RFC 4291, section 2.2. An
+/// IPv4-mapped IPv6 address is the IPv4 address in it.
+pub(super) fn parse(text: &str) -> Option<IpAddr> {
+    match parse_v4(text.as_bytes()) {
+        Some(v4) => Some(v4.into()),
+        None => text.parse::<Ipv6Addr>().ok().map(|v6| v6.to_canonical()),
+    }
+}
+
+/// The form that nearly all requests have: read in under half the time that the standard library takes,
+/// and with the same result.
+fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
+    let (a, rest) = parse_octet(text)?;
+    let (b, rest) = parse_octet(rest.strip_prefix(b".")?)?;
+    let (c, rest) = parse_octet(rest.strip_prefix(b".")?)?;
+    let (d, rest) = parse_octet(rest.strip_prefix(b".")?)?;
+    rest.is_empty().then(|| Ipv4Addr::new(a, b, c, d))
+}
+
+/// Reads 0 to 255, and returns what follows. Leading zeros are no part of it: some take them for octal.
+fn parse_octet(text: &[u8]) -> Option<(u8, &[u8])> {
+    let value = |digit: u8| u16::from(digit - b'0');
+    let (octet, rest) = match *text {
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', ref rest @ ..] => {
+            (100 * value(a) + 10 * value(b) + value(c), rest)
+        }
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', ref rest @ ..] => (10 * value(a) + value(b), rest),
+        [a @ b'0'..=b'9', ref rest @ ..] => (value(a), rest),
+        _ => return None,
+    };
+    Some((octet.try_into().ok()?, rest))
+}
+
+/// Whether someone who wrote this meant an address, though it may be none: it is of digits and dots, or
+/// of hexadecimal digits, dots and colons with at least one colon.
+pub(super) fn is_attempt(text: &str) -> bool {
+    let all = |allowed: fn(&u8) -> bool| !text.is_empty() && text.as_bytes().iter().all(allowed);
+    all(|byte| matches!(byte, b'0'..=b'9' | b'.'))
+        || text.contains(':') && all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':'))
+}
+
+/// Appends an address in its usual form.
+pub(super) fn push(writer: &mut Writer<'_>, address: IpAddr) {
+    match address {
+        IpAddr::V4(v4) => {
+            let [first, rest @ ..] = v4.octets();
+            writer.push_decimal(first.into());
+            for octet in rest {
+                writer.push(".");
+                writer.push_decimal(octet.into());
+            }
+        }
+        IpAddr::V6(v6) => {
+            use core::fmt::Write;
+            // What does not fit, the writer remembers itself.
+            let _ = write!(writer, "{v6}");
+        }
+    }
+}
+
+/// What an address is that has no place, in words that go on from "it is …": the special purposes of
+/// RFC 6890, if it has one of those.
+pub(super) const fn kind(address: IpAddr) -> &'static str {
+    match address {
+        IpAddr::V4(v4) => kind_v4(v4),
+        IpAddr::V6(_) => "an IPv6 address, and the data has only IPv4",
+    }
+}
+
+const fn kind_v4(address: Ipv4Addr) -> &'static str {
+    match address.octets() {
+        [0, ..] => "an address for \"this network\" (RFC 791), not of a host",
+        [10, ..] | [172, 16..=31, ..] | [192, 168, ..] => {
+            "a private address (RFC 1918), in use in many networks at once"
+        }
+        [100, 64..=127, ..] => "a carrier's shared address (RFC 6598), in use in many networks at once",
+        [127, ..] => "a loopback address (RFC 1122), by which every machine means itself",
+        [169, 254, ..] => "a link-local address (RFC 3927), in use on many links at once",
+        [192, 0, 0, _] => "an address set aside for protocols (RFC 6890)",
+        [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => "an address set aside for documentation (RFC 5737)",
+        [198, 18..=19, ..] => "an address set aside for benchmarks (RFC 2544)",
+        [224..=239, ..] => "a multicast address (RFC 5771), of a group and not of a host",
+        [255, 255, 255, 255] => "the broadcast address (RFC 919), of everyone nearby",
+        [240..=255, ..] => "an address set aside for the future (RFC 1112)",
+        _ => "not in the data",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quickcheck::quickcheck;
+
+    use super::*;
+
+    fn pushed(address: IpAddr) -> String {
+        let mut buffer = [0; 64];
+        let mut writer = Writer::new(&mut buffer);
+        push(&mut writer, address);
+        String::from_utf8(writer.finish().unwrap().to_vec()).unwrap()
+    }
+
+    /// What the standard library reads.
+    fn parse_std(text: &str) -> Option<IpAddr> {
+        text.parse().ok().map(|address: IpAddr| address.to_canonical())
+    }
+
+    #[test]
+    fn near_misses_are_no_addresses() {
+        for text in [
+            "",
+            ".",
+            "...",
+            "1.2.3",
+            "1.2.3.",
+            ".1.2.3",
+            "1.2.3.4.",
+            "1.2.3.4.5",
+            "256.1.1.1",
+            "1.1.1.1000",
+            "00.1.1.1",
+            "01.2.3.4",
+            "1.2.3.04",
+            "+1.2.3.4",
+            "1.2.3.-4",
+            "0x1.2.3.4",
+            " 1.2.3.4",
+            "1.2.3.4 ",
+            "1..3.4",
+            "1.2.3.4/8",
+            "１.2.3.4",
+        ] {
+            assert_eq!(parse(text), None, "{text:?}");
+            assert_eq!(parse_std(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_octet_is_read() {
+        for octet in 0..=u8::MAX {
+            assert_eq!(parse_octet(octet.to_string().as_bytes()), Some((octet, &[][..])));
+        }
+    }
+
+    quickcheck! {
+        fn an_address_is_read_as_it_is_written(address: IpAddr) -> bool {
+            parse(&pushed(address)) == Some(address.to_canonical()) && pushed(address) == address.to_string()
+        }
+
+        fn text_is_read_as_the_standard_library_reads_it(fields: Vec<u16>, cut: usize) -> bool {
+            let text = fields.iter().map(|field| (field % 300).to_string()).collect::<Vec<_>>().join(".");
+            let text = &text[..text.len().min(cut % 20)];
+            parse(text) == parse_std(text)
+        }
+    }
+
+    #[test]
+    fn an_attempt_is_told_by_its_characters() {
+        for attempt in ["1", "1.2", "999.999", "....", "1:", "::", "a:b", "::ffff:1.2", ":", "1::2::3"] {
+            assert!(is_attempt(attempt), "{attempt:?}");
+        }
+        for other in ["", "a", "cafe", "a.b", "1.2.3.x", "g::1", "1/2", "1 2", "favicon.ico", "::1%1", "１"] {
+            assert!(!is_attempt(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn every_special_block_is_named_to_its_edges_and_no_further() {
+        for (first, last, word) in [
+            ("0.0.0.0", "0.255.255.255", "this network"),
+            ("10.0.0.0", "10.255.255.255", "private"),
+            ("100.64.0.0", "100.127.255.255", "shared"),
+            ("127.0.0.0", "127.255.255.255", "loopback"),
+            ("169.254.0.0", "169.254.255.255", "link-local"),
+            ("172.16.0.0", "172.31.255.255", "private"),
+            ("192.0.0.0", "192.0.0.255", "protocols"),
+            ("192.0.2.0", "192.0.2.255", "documentation"),
+            ("192.168.0.0", "192.168.255.255", "private"),
+            ("198.18.0.0", "198.19.255.255", "benchmarks"),
+            ("198.51.100.0", "198.51.100.255", "documentation"),
+            ("203.0.113.0", "203.0.113.255", "documentation"),
+            ("224.0.0.0", "239.255.255.255", "multicast"),
+            ("240.0.0.0", "255.255.255.254", "future"),
+            ("255.255.255.255", "255.255.255.255", "broadcast"),
+        ] {
+            let [first, last] = [first, last].map(|address| address.parse::<Ipv4Addr>().unwrap());
+            assert!(kind(first.into()).contains(word), "{first}");
+            assert!(kind(last.into()).contains(word), "{last}");
+            for outside in [first.to_bits().checked_sub(1), last.to_bits().checked_add(1)].into_iter().flatten() {
+                let outside = Ipv4Addr::from_bits(outside);
+                assert!(!kind(outside.into()).contains(word), "{outside}");
+            }
+        }
+    }
+}

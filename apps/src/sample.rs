@@ -1,0 +1,185 @@
+//! Bytes known beforehand, for measurements and tests: `GET /N` answers exactly N of them.
+//!
+//! The pattern is made so that a transport that loses its place is found out:
+//!
+//! ```text
+//!   position i   4w        4w+1      4w+2      4w+3        w = i / 4
+//!   byte         0ppppppp  1ppppppp  0ppppppp  1ppppppp    p: the 28 bits of w, scrambled, low bits first
+//! ```
+//!
+//! * Neighbours differ in their top bit, so two of them swapped, or one repeated or left out, shows.
+//! * The scrambling is a bijection, so the four bytes at a multiple of four stand nowhere else in the
+//!   first GiB: a segment put in a wrong place shows wherever it was taken from.
+//!
+//! [`expected`] gives the same bytes without a server, so that whoever receives them can judge.
+
+use lethe::http::{Response, Status};
+use lethe::{App, Request};
+
+/// The most bytes that one answer can have: 16 MiB, which takes Linux some seconds over a lossy link
+/// and is far below the 1 GiB at which the pattern would repeat itself.
+pub const MAX_SIZE: usize = 16 << 20;
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const HELP: &str = "This is Lethe, a web server that forgets every connection.\n\
+    Ask for /N to be given N bytes of a known pattern, as in /1000.\n";
+const NOTHING: &str = "Nothing is here. Ask for /N, a number of bytes, as in /1000.\n";
+const TOO_LARGE: &str = "That is more than this server was started to give.\n";
+
+/// The application.
+pub struct Sample {
+    bytes: Box<[u8]>,
+}
+
+impl Sample {
+    /// Answers up to `max_size` bytes, and never more than [`MAX_SIZE`].
+    pub fn new(max_size: usize) -> Self {
+        Self { bytes: expected(max_size.min(MAX_SIZE)).into() }
+    }
+
+    /// The most bytes that it answers.
+    pub const fn max_size(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl App for Sample {
+    fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+        let (status, content_type, body) = match Asked::parse(request.path) {
+            Asked::Help => (Status::Ok, TEXT, HELP.as_bytes()),
+            Asked::Nothing => (Status::NotFound, TEXT, NOTHING.as_bytes()),
+            Asked::Bytes(size) => match self.bytes.get(..size) {
+                Some(body) => (Status::Ok, "application/octet-stream", body),
+                None => (Status::NotFound, TEXT, TOO_LARGE.as_bytes()),
+            },
+        };
+        Response::build(scratch, status).header("Content-Type", content_type).body(body)
+    }
+}
+
+impl std::fmt::Debug for Sample {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sample").field("max_size", &self.max_size()).finish()
+    }
+}
+
+/// The first `size` bytes of the pattern: the body of the answer to `GET /size`.
+pub fn expected(size: usize) -> Vec<u8> {
+    (0..size).map(byte_at).collect()
+}
+
+/// The byte at one position of the pattern.
+pub const fn byte_at(position: usize) -> u8 {
+    /// Odd, so that multiplication modulo a power of two is a bijection; 2^32 divided by the golden
+    /// ratio, so that near words get far products.
+    const SCRAMBLE: u32 = 0x9e37_79b1;
+    let word = ((position / 4) as u32).wrapping_mul(SCRAMBLE);
+    let within = position % 4;
+    (word >> (7 * within)) as u8 & 0x7f | ((within as u8 & 1) << 7)
+}
+
+/// What a path asks for.
+enum Asked {
+    Help,
+    Bytes(usize),
+    Nothing,
+}
+
+impl Asked {
+    /// A size is digits and nothing else: no sign, and not so many that no machine could mean them.
+    fn parse(path: &str) -> Self {
+        match path.strip_prefix('/') {
+            Some("") => Self::Help,
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Self::Bytes(digits.parse().unwrap_or(usize::MAX))
+            }
+            _ => Self::Nothing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use lethe::http::{Headers, Method};
+
+    use super::*;
+
+    fn check(path: &str, status: Status, body: &[u8]) {
+        let request = Request {
+            method: Method::Get,
+            path,
+            query: None,
+            headers: Headers::default(),
+            client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        };
+        let sample = Sample::new(5000);
+        let mut scratch = [0; 512];
+        let response = sample.respond(&request, &mut scratch);
+        let head = str::from_utf8(response.head()).unwrap();
+        assert!(head.starts_with(status.line()), "{path}: {head}");
+        assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{path}: {head}");
+        assert_eq!(response.body(), body, "{path}");
+    }
+
+    #[test]
+    fn a_number_is_answered_with_as_many_bytes() {
+        for size in [0, 1, 2, 1459, 5000] {
+            check(&format!("/{size}"), Status::Ok, &expected(size));
+        }
+    }
+
+    #[test]
+    fn more_than_there_is_is_not_found() {
+        check("/5001", Status::NotFound, TOO_LARGE.as_bytes());
+        check(&format!("/{}", "9".repeat(99)), Status::NotFound, TOO_LARGE.as_bytes());
+        assert_eq!(Sample::new(usize::MAX).max_size(), MAX_SIZE);
+    }
+
+    #[test]
+    fn what_is_no_number_is_not_found() {
+        for path in ["/+1", "/-1", "/1x", "/1/", "//1", "/%31", "/favicon.ico"] {
+            check(path, Status::NotFound, NOTHING.as_bytes());
+        }
+    }
+
+    #[test]
+    fn the_root_explains_itself() {
+        check("/", Status::Ok, HELP.as_bytes());
+    }
+
+    #[test]
+    fn a_shorter_answer_is_the_start_of_a_longer_one() {
+        assert!(expected(5000).starts_with(&expected(4999)));
+    }
+
+    #[test]
+    fn the_pattern_stays_as_it_is() {
+        // Two machines, and two versions, must agree on it.
+        assert_eq!(expected(8), [0x00, 0x80, 0x00, 0x80, 0x31, 0xf3, 0x5d, 0xf1]);
+        assert_eq!(crc32fast::hash(&expected(1 << 20)), 0x5b69_2a56);
+    }
+
+    #[test]
+    fn two_neighbours_are_never_alike() {
+        assert!(expected(1 << 20).array_windows().all(|[a, b]| a != b));
+    }
+
+    #[test]
+    fn no_aligned_word_stands_twice_in_the_largest_answer() {
+        let bytes = expected(MAX_SIZE);
+        let mut words = bytes.as_chunks::<4>().0.to_vec();
+        words.sort_unstable();
+        assert!(words.array_windows().all(|[a, b]| a != b));
+    }
+
+    #[test]
+    fn a_shift_by_any_segment_size_shows_within_eight_bytes() {
+        let bytes = expected(1 << 14);
+        for shift in 1..=1 << 13 {
+            let unshifted = bytes.array_windows::<8>();
+            assert!(unshifted.zip(bytes[shift..].array_windows()).all(|(a, b)| a != b), "{shift}");
+        }
+    }
+}
