@@ -11,8 +11,10 @@ pub mod clock;
 pub mod dialogue;
 pub mod dissect;
 pub mod frame;
+pub mod impaired;
 pub mod link;
 pub mod notation;
+mod offload;
 pub mod peer;
 pub mod random;
 #[cfg(test)]

@@ -1,17 +1,11 @@
-//! The engine's network card: the queues that the production loop runs over, and the checksums that a card
-//! computes.
+//! The engine's network card: the queues that the production loop runs over.
 
 use std::mem;
 
-use lethe::port::{RxFrame, RxQueue, Transmit, TxChecksum, TxFrame, TxQueue};
-use lethe::wire::checksum::Sum;
+use lethe::port::{RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
 
 use crate::FRAME_MAX;
-
-/// Where an IPv4 header has its checksum.
-const IPV4_CHECKSUM: usize = 10;
-/// Where a TCP header has its checksum.
-const TCP_CHECKSUM: usize = 16;
+use crate::offload::complete;
 
 /// A receive queue of one frame.
 pub(super) struct Rx<'a> {
@@ -64,24 +58,4 @@ impl TxQueue for Tx {
     }
 
     fn flush(&mut self) {}
-}
-
-/// Does what the engine left to the card.
-fn complete(frame: &mut [u8], checksum: TxChecksum) {
-    let TxChecksum::Partial { network_offset, network_len, network, transport } = checksum else {
-        return;
-    };
-    let (header, segment) = frame[network_offset..].split_at_mut(network_len);
-    if network {
-        put(header, IPV4_CHECKSUM);
-    }
-    if transport {
-        put(segment, TCP_CHECKSUM);
-    }
-}
-
-/// Sums up all there is, the field itself included, and puts the result there.
-fn put(bytes: &mut [u8], at: usize) {
-    let checksum = Sum::new().with(bytes).finish();
-    bytes[at..at + 2].copy_from_slice(&checksum.to_be_bytes());
 }
