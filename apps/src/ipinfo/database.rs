@@ -476,6 +476,17 @@ mod tests {
     fn ranges_out_of_order_are_refused() {
         assert_eq!(with_word(RANGES, range(1, 0)), Some(OpenError::Ranges { high: 0 }));
         assert_eq!(with_word(RANGES + 4, range(0, 0)), Some(OpenError::Ranges { high: 0 }));
+        assert_eq!(with_word(RANGES + 12, range(0xffff, 0)), None);
+    }
+
+    #[test]
+    fn a_first_range_that_is_not_at_0_0_0_0_is_refused() {
+        // A database of one range, which begins later, or under another high half.
+        for (at, word) in [(RANGES, range(1, 0)), (INDEX + 4, 0)] {
+            let mut file = Builder::new().finish();
+            file[at..at + 4].copy_from_slice(&word.to_le_bytes());
+            assert_eq!(sealed(file), Some(OpenError::Ranges { high: 0 }));
+        }
     }
 
     #[test]
