@@ -2,9 +2,49 @@
 //!
 //! The engine answers each frame from that frame alone, so what a checker is shown is one
 //! [`Exchange`]: a frame that went in, and all that came out for it.
+//!
+//! [`all`] gives the standard set. To add one: a file here, a line in `all`, and a test that shows that it
+//! fires on a planted fault. What a checker remembers is bounded; where it has to forget, it stays silent
+//! rather than cry wolf.
 
+mod acknowledgement;
+mod address;
+mod checksum;
+mod cookie;
+mod format;
+mod options;
+mod purity;
+mod reflection;
+mod reset;
+mod size;
+mod stability;
+#[cfg(test)]
+mod stand;
+mod verdict;
+
+use std::borrow::Cow;
+
+use lethe::config::Refuse;
 use lethe::time::Instant;
 use lethe::verdict::Verdict;
+use lethe::{App, Engine};
+
+pub use acknowledgement::Acknowledgement;
+pub use address::Address;
+pub use checksum::Checksum;
+pub use cookie::Cookie;
+pub use format::Format;
+pub use options::Options;
+pub use purity::Purity;
+pub use reflection::Reflection;
+pub use reset::Reset;
+pub use size::Size;
+pub use stability::Stability;
+pub use verdict::Truthful;
+
+use crate::dissect::{Frame, Ip, Tcp};
+use crate::link::Reassembler;
+use crate::notation;
 
 /// A frame that the engine was given, and all that it did about it.
 #[derive(Clone, Copy, Debug)]
@@ -30,4 +70,60 @@ pub trait Checker {
     ///
     /// When the invariant does not hold: one line that says what was wrong with which frame.
     fn check(&mut self, exchange: &Exchange<'_>) -> Result<(), String>;
+}
+
+/// The standard set for an engine.
+pub fn all<'e, A: App>(engine: &'e Engine<A>) -> Vec<Box<dyn Checker + 'e>> {
+    let config = engine.config();
+    vec![
+        Box::new(Format),
+        Box::new(Checksum),
+        Box::new(Address::new(config.mac)),
+        Box::new(Size::new(config.mtu.bytes().into())),
+        Box::new(Truthful),
+        Box::new(Reset::new(config.refuse == Refuse::Reset)),
+        Box::new(Reflection),
+        Box::new(Options),
+        Box::new(Acknowledgement),
+        Box::new(Cookie::default()),
+        Box::new(Stability::default()),
+        Box::new(Purity::new(engine)),
+    ]
+}
+
+/// The frames that were sent, with fragments put together, each where its last fragment stood.
+fn whole(sent: &[Vec<u8>]) -> Vec<Cow<'_, [u8]>> {
+    let mut reassembler = Reassembler::default();
+    let is_fragment =
+        |frame: &[u8]| Frame::dissect(frame).is_some_and(|frame| frame.ip().is_some_and(|ip| ip.fragment.is_some()));
+    let put_together = |frame: &'_ Vec<u8>| {
+        // The time does not matter: all of them are sent at once.
+        let whole = reassembler.receive(Instant::default(), frame.clone());
+        whole.map(Cow::Owned)
+    };
+    let mut put_together = put_together;
+    let frames = sent.iter();
+    frames
+        .filter_map(
+            |frame| if is_fragment(frame) { put_together(frame) } else { Some(Cow::Borrowed(frame.as_slice())) },
+        )
+        .collect()
+}
+
+/// Looks at every TCP segment that was sent for a TCP segment, fragments put together.
+fn each_segment(
+    exchange: &Exchange<'_>,
+    mut look: impl FnMut((&Ip<'_>, &Tcp<'_>), (&Ip<'_>, &Tcp<'_>)) -> Result<(), String>,
+) -> Result<(), String> {
+    if exchange.sent.is_empty() {
+        return Ok(());
+    }
+    let Some(received) = Frame::dissect(exchange.received) else { return Ok(()) };
+    let Some(received) = received.tcp() else { return Ok(()) };
+    for bytes in whole(exchange.sent) {
+        let Some(sent) = Frame::dissect(&bytes) else { continue };
+        let Some(sent) = sent.tcp() else { continue };
+        look(received, sent).map_err(|problem| format!("{problem}: {}", notation::line(&bytes)))?;
+    }
+    Ok(())
 }

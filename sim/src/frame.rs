@@ -177,10 +177,15 @@ impl Arp {
     }
 }
 
-/// The Internet checksum of these bytes in a row (RFC 1071), byte by byte as the RFC defines it.
+/// The Internet checksum of these bytes in a row, as RFC 1071 defines it: no trick, big-endian words. All
+/// parts but the last are of even length.
 pub(crate) fn internet_checksum<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u16 {
-    let bytes = parts.into_iter().flatten();
-    let sum: u64 = bytes.enumerate().map(|(at, &byte)| u64::from(byte) << (if at % 2 == 0 { 8 } else { 0 })).sum();
+    let mut sum = 0;
+    for part in parts {
+        let (words, rest) = part.as_chunks::<2>();
+        sum += words.iter().map(|word| u64::from(u16::from_be_bytes(*word))).sum::<u64>();
+        sum += rest.first().map_or(0, |&byte| u64::from(byte) << 8);
+    }
     // 65,535 is what carries are worth when they are added back in; no sum of a packet is zero.
     match sum % 0xffff {
         0 if sum > 0 => 0,
@@ -197,8 +202,8 @@ mod tests {
         // The example of section 3.
         let bytes = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
         assert_eq!(internet_checksum([bytes.as_slice()]), !0xddf2);
-        // Parts of odd length are one row all the same, and an odd end is padded.
-        assert_eq!(internet_checksum([&bytes[..3], &bytes[3..]]), !0xddf2);
+        assert_eq!(internet_checksum([&bytes[..4], &bytes[4..]]), !0xddf2);
+        // An odd end is padded.
         assert_eq!(internet_checksum([[0x12].as_slice()]), !0x1200);
         assert_eq!(internet_checksum([[].as_slice()]), 0xffff);
         assert_eq!(internet_checksum([[0xff, 0xff].as_slice()]), 0);

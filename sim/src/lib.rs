@@ -19,6 +19,7 @@ pub mod peer;
 pub mod random;
 #[cfg(test)]
 mod sample;
+mod stream;
 pub mod tap;
 pub mod world;
 

@@ -1,5 +1,10 @@
 //! The other end of the wire: whoever talks to the engine in a simulated network.
 
+#[cfg(test)]
+mod bench;
+pub mod client;
+mod resolver;
+
 use lethe::time::Instant;
 
 /// Frames that a peer wants to send, in order.

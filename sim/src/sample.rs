@@ -22,7 +22,6 @@ impl App for Sized {
     }
 }
 
-#[expect(dead_code)]
 /// What an engine of [`engine`] says to `GET /N`.
 pub(crate) fn response(len: usize) -> Vec<u8> {
     let mut scratch = vec![0; lethe::engine::SCRATCH_LEN];
@@ -36,7 +35,6 @@ pub(crate) fn engine() -> Engine<Sized> {
     engine_with(|_| ())
 }
 
-#[expect(dead_code)]
 /// The same, refusing aloud.
 pub(crate) fn resetting_engine() -> Engine<Sized> {
     engine_with(|config| config.refuse = Refuse::Reset)

@@ -1,0 +1,114 @@
+//! The same frame at the same time is answered by the same bytes, whatever the memory holds.
+
+use lethe::engine::SCRATCH_LEN;
+use lethe::port::RxFrame;
+use lethe::{App, Engine};
+
+use super::{Checker, Exchange};
+use crate::FRAME_MAX;
+use crate::notation;
+
+/// Two kinds of dirt. What was left from before shows in one of them at least.
+const DIRT: [u8; 2] = [0x5a, 0xff];
+
+/// Has the engine handle each frame again, with scratch space and buffers full of something else.
+pub struct Purity<'e, A> {
+    engine: &'e Engine<A>,
+    scratch: Vec<u8>,
+    buffer: Vec<u8>,
+}
+
+impl<'e, A: App> Purity<'e, A> {
+    /// For this engine.
+    pub fn new(engine: &'e Engine<A>) -> Self {
+        Self { engine, scratch: vec![0; SCRATCH_LEN], buffer: vec![0; FRAME_MAX] }
+    }
+
+    fn handle(&mut self, exchange: &Exchange<'_>, dirt: u8) -> Result<(), String> {
+        let (scratch, buffer) = (&mut self.scratch, &mut self.buffer);
+        if !exchange.sent.is_empty() {
+            scratch.fill(dirt);
+        }
+        let mut reply = self.engine.handle(exchange.now, RxFrame::unchecked(exchange.received), scratch);
+        let verdict = reply.verdict();
+        if verdict != exchange.verdict {
+            return Err(format!("{} at first, and now {verdict}", exchange.verdict));
+        }
+        let mut sent = exchange.sent.iter();
+        loop {
+            let (before, now) = (sent.next(), {
+                if reply.is_pending() {
+                    let room = before_len(exchange);
+                    buffer[..room].fill(dirt);
+                }
+                reply.next_frame(buffer).map(|written| &buffer[..written.len])
+            });
+            match (before, now) {
+                (None, None) => return Ok(()),
+                (Some(before), Some(now)) if before == now => {}
+                (before, now) => {
+                    let line = |frame: Option<&[u8]>| frame.map_or("nothing".to_owned(), notation::line);
+                    return Err(format!("at first {}, and now {}", line(before.map(Vec::as_slice)), line(now)));
+                }
+            }
+        }
+    }
+}
+
+/// How much of a buffer is made dirty: a bit more than any frame of this reply.
+fn before_len(exchange: &Exchange<'_>) -> usize {
+    let longest = exchange.sent.iter().map(Vec::len).max().unwrap_or(0);
+    (longest + 64).min(FRAME_MAX)
+}
+
+impl<A: App> Checker for Purity<'_, A> {
+    fn name(&self) -> &'static str {
+        "purity"
+    }
+
+    fn check(&mut self, exchange: &Exchange<'_>) -> Result<(), String> {
+        DIRT.into_iter().try_for_each(|dirt| self.handle(exchange, dirt))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::stand;
+    use crate::frame::Ends;
+    use crate::sample;
+    use lethe::http::Response;
+    use lethe::{Config, Request};
+
+    #[test]
+    fn it_sees_a_byte_that_was_not_there_before() {
+        let engine = sample::engine();
+        let mut checker = Purity::new(&engine);
+        for recorded in stand::fetch(&engine, &Ends::v6(), "/3000") {
+            assert_eq!(recorded.check(&mut checker), Ok(()));
+            let mut wrong = recorded.clone();
+            *wrong.sent[0].last_mut().unwrap() ^= 1;
+            assert!(wrong.check(&mut checker).unwrap_err().starts_with("at first"));
+            let mut wrong = recorded;
+            wrong.sent.pop();
+            assert!(wrong.check(&mut checker).unwrap_err().starts_with("at first nothing"));
+        }
+    }
+
+    /// Answers with what it finds in its scratch space.
+    struct Leaky;
+
+    impl App for Leaky {
+        fn respond<'a>(&'a self, _: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+            Response::prepared(b"HTTP/1.1 200 OK\r\n\r\n", &scratch[..4])
+        }
+    }
+
+    #[test]
+    fn it_sees_an_application_that_leaks_its_scratch_space() {
+        let config: Config = sample::engine().config().clone();
+        let engine = Engine::new(config, Leaky);
+        let [_, asked] = stand::fetch(&engine, &Ends::v4(), "/");
+        assert!(asked.check(&mut Purity::new(&engine)).unwrap_err().starts_with("at first"));
+    }
+}

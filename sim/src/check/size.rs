@@ -1,0 +1,122 @@
+//! No packet is larger than the MTU, and no segment larger than its receiver said it takes.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use lethe::wire::tcp::Flags;
+
+use super::{Checker, Exchange};
+use crate::dissect::{Frame, Ip, Tcp};
+use crate::notation;
+
+/// Clients whose MSS is remembered; of an older one any size is taken.
+const CLIENTS_MAX: usize = 4096;
+
+/// What is sent to a client that says it takes less: the smallest MSS that a cookie can carry.
+const MSS_MIN: usize = 88;
+
+/// The smallest packet that every IPv6 link carries (RFC 8200, section 5), less the headers: there is
+/// no reason for less, whatever a client says, and routers would not cut it.
+const MSS_MIN_V6: usize = 1220;
+
+/// The MTU, and the MSS of each client for segments that are not in fragments.
+#[derive(Clone, Debug)]
+pub struct Size {
+    mtu: usize,
+    /// The largest MSS that each has announced, the oldest first.
+    announced: VecDeque<(SocketAddr, usize)>,
+}
+
+impl Size {
+    /// For packets of at most `mtu` bytes, IP header included.
+    pub const fn new(mtu: usize) -> Self {
+        Self { mtu, announced: VecDeque::new() }
+    }
+
+    fn listen(&mut self, ip: &Ip<'_>, tcp: &Tcp<'_>) {
+        // RFC 9293, section 3.7.1: what is assumed when nothing is said.
+        let default = if ip.source.is_ipv4() { 536 } else { 1220 };
+        let minimum = if ip.source.is_ipv4() { MSS_MIN } else { MSS_MIN_V6 };
+        let mss = tcp.mss.map_or(default, usize::from).max(minimum);
+        let client = ip.from(tcp);
+        if let Some((_, known)) = self.announced.iter_mut().find(|(known, _)| *known == client) {
+            // An old SYN may come after a new one.
+            *known = mss.max(*known);
+            return;
+        }
+        if self.announced.len() == CLIENTS_MAX {
+            self.announced.pop_front();
+        }
+        self.announced.push_back((client, mss));
+    }
+
+    fn limit(&self, client: SocketAddr) -> Option<usize> {
+        self.announced.iter().rev().find(|(known, _)| *known == client).map(|&(_, mss)| mss)
+    }
+}
+
+impl Checker for Size {
+    fn name(&self) -> &'static str {
+        "size"
+    }
+
+    fn check(&mut self, exchange: &Exchange<'_>) -> Result<(), String> {
+        let received = Frame::dissect(exchange.received);
+        if let Some((ip, tcp)) = received.as_ref().and_then(Frame::tcp)
+            && tcp.flags.has(Flags::SYN)
+        {
+            self.listen(ip, tcp);
+        }
+        for bytes in exchange.sent {
+            let Some(frame) = Frame::dissect(bytes) else { continue };
+            let Some(ip) = frame.ip() else { continue };
+            if ip.len > self.mtu {
+                return Err(format!("{} bytes over the MTU: {}", ip.len - self.mtu, notation::line(bytes)));
+            }
+            let Some((ip, tcp)) = frame.tcp() else { continue };
+            // An MSS counts the options in (RFC 6691).
+            let size = ip.payload.len().saturating_sub(20);
+            if let Some(limit) = self.limit(ip.to(tcp)).filter(|&limit| size > limit) {
+                return Err(format!("{} bytes over the client's MSS: {}", size - limit, notation::line(bytes)));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::stand;
+    use crate::frame::{Ends, Segment};
+    use crate::sample;
+
+    #[test]
+    fn it_sees_a_byte_too_many() {
+        let engine = sample::engine();
+        for (ends, headers) in [(Ends::v4(), 40), (Ends::v6(), 60)] {
+            let mut checker = Size::new(1500);
+            let [opened, asked] = stand::fetch(&engine, &ends, "/5000");
+            assert_eq!(opened.check(&mut checker), Ok(()));
+            assert_eq!(asked.check(&mut checker), Ok(()), "fragments may make more than the MSS");
+            let mut check = |payload: usize| {
+                let mut wrong = asked.clone();
+                wrong.sent = vec![Segment::ack(&ends.reversed()).payload(vec![0; payload]).frame()];
+                wrong.check(&mut checker).err()
+            };
+            assert_eq!(check(1500 - headers), None);
+            assert!(check(1501 - headers).unwrap().starts_with("1 bytes over the MTU"));
+        }
+    }
+
+    #[test]
+    fn it_sees_a_segment_that_the_client_does_not_take() {
+        let engine = sample::engine();
+        let mut checker = Size::new(1500);
+        let ends = Ends::v4();
+        let syn = Segment::syn(&ends).mss(100).frame();
+        let mut recorded = stand::Recorded::at(stand::NOW, &engine, syn);
+        recorded.sent = vec![Segment::ack(&ends.reversed()).timestamps(1, 2).payload([0; 89]).frame()];
+        assert!(recorded.check(&mut checker).unwrap_err().starts_with("1 bytes over the client's MSS"));
+    }
+}

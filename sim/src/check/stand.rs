@@ -1,0 +1,80 @@
+//! A test stand for checkers: true exchanges with an engine, and faults planted into them.
+
+use lethe::engine::SCRATCH_LEN;
+use lethe::port::RxFrame;
+use lethe::time::Instant;
+use lethe::verdict::Verdict;
+use lethe::{App, Engine};
+
+use super::{Checker, Exchange};
+use crate::FRAME_MAX;
+use crate::dissect::Frame;
+use crate::frame::{Ends, Segment};
+
+pub(super) const NOW: Instant = Instant::from_unix_seconds(1_780_000_000);
+
+/// An exchange that owns its frames, so that they can be changed.
+#[derive(Clone)]
+pub(super) struct Recorded {
+    pub(super) now: Instant,
+    pub(super) received: Vec<u8>,
+    pub(super) verdict: Verdict,
+    pub(super) sent: Vec<Vec<u8>>,
+}
+
+impl Recorded {
+    /// What the engine does about a frame.
+    pub(super) fn at<A: App>(now: Instant, engine: &Engine<A>, received: Vec<u8>) -> Self {
+        let (mut scratch, mut buffer) = (vec![0; SCRATCH_LEN], vec![0; FRAME_MAX]);
+        let mut reply = engine.handle(now, RxFrame::unchecked(&received), &mut scratch);
+        let verdict = reply.verdict();
+        let mut sent = Vec::new();
+        while let Some(written) = reply.next_frame(&mut buffer) {
+            sent.push(buffer[..written.len].to_vec());
+        }
+        Self { now, received, verdict, sent }
+    }
+
+    pub(super) fn check(&self, checker: &mut dyn Checker) -> Result<(), String> {
+        let Self { now, received, verdict, sent } = self;
+        checker.check(&Exchange { now: *now, received, verdict: *verdict, sent })
+    }
+
+    /// Replaces the first frame that was sent by a segment that `change` makes of it.
+    pub(super) fn change(mut self, change: impl Fn(Segment) -> Segment) -> Self {
+        let frame = Frame::dissect(&self.sent[0]).expect("a frame was sent");
+        let (ip, tcp) = frame.tcp().expect("it is a segment");
+        let ends = Ends {
+            client_mac: frame.source,
+            server_mac: frame.destination,
+            vlan: frame.vlan,
+            ..Ends::between(ip.from(tcp), ip.to(tcp))
+        };
+        self.sent[0] = change(Segment::copy_of(&ends, tcp)).frame();
+        self
+    }
+}
+
+/// A fetch of `path` up to the response: SYN, and request.
+pub(super) fn fetch<A: App>(engine: &Engine<A>, ends: &Ends, path: &str) -> [Recorded; 2] {
+    fetch_at(NOW, NOW, engine, ends, path)
+}
+
+/// The same with some time in between.
+pub(super) fn fetch_at<A: App>(
+    first: Instant,
+    then: Instant,
+    engine: &Engine<A>,
+    ends: &Ends,
+    path: &str,
+) -> [Recorded; 2] {
+    let syn = Segment::syn(ends).seq(1000).mss(1460).timestamps(5, 0);
+    let opened = Recorded::at(first, engine, syn.frame());
+    let answer = Frame::dissect(&opened.sent[0]).expect("a SYN is answered");
+    let (_, tcp) = answer.tcp().expect("by a segment");
+    let request = Segment::ack(ends).seq(1001).ack_number(tcp.seq.advance(1).value());
+    let request = request.timestamps(6, tcp.timestamps.map_or(0, |(value, _)| value));
+    let request = request.payload(format!("GET {path} HTTP/1.1\r\n\r\n"));
+    let asked = Recorded::at(then, engine, request.frame());
+    [opened, asked]
+}

@@ -1,0 +1,129 @@
+//! A table for tests: one peer and an engine, joined by a cable on which single frames are lost or changed.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use lethe::engine::SCRATCH_LEN;
+use lethe::port::RxFrame;
+use lethe::time::Instant;
+use lethe::{App, Engine};
+
+use super::{Outbox, Outcome, Peer};
+use crate::FRAME_MAX;
+use crate::check::{self, Checker, Exchange};
+use crate::clock::after;
+use crate::link::Reassembler;
+
+/// The time a frame takes each way.
+const DELAY: Duration = Duration::from_millis(10);
+
+/// No fetch over such a cable takes longer.
+const STEPS_MAX: usize = 10_000;
+
+type Change = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+
+pub(crate) struct Bench<'e, A, P> {
+    engine: &'e Engine<A>,
+    peer: P,
+    now: Instant,
+    under_way: VecDeque<(Instant, Vec<u8>, bool)>,
+    reassembler: Reassembler,
+    checkers: Vec<Box<dyn Checker + 'e>>,
+    frames: usize,
+    lost: Option<usize>,
+    change: Option<Change>,
+}
+
+impl<'e, A: App, P: Peer> Bench<'e, A, P> {
+    pub(crate) fn new(engine: &'e Engine<A>, peer: P) -> Self {
+        Self {
+            engine,
+            peer,
+            now: Instant::from_unix_seconds(1_780_000_000),
+            under_way: VecDeque::new(),
+            reassembler: Reassembler::default(),
+            checkers: check::all(engine),
+            frames: 0,
+            lost: None,
+            change: None,
+        }
+    }
+
+    /// Loses the frame with this number, whichever way it goes.
+    pub(crate) fn lose(&mut self, number: usize) {
+        self.lost = Some(number);
+    }
+
+    /// Changes all that the engine sends.
+    pub(crate) fn change(&mut self, change: impl Fn(&[u8]) -> Vec<u8> + 'static) {
+        self.change = Some(Box::new(change));
+    }
+
+    /// Runs to the end and tells how many frames there were.
+    pub(crate) fn count(mut self) -> usize {
+        self.go();
+        self.frames
+    }
+
+    pub(crate) fn run(mut self) -> Outcome {
+        self.go();
+        self.peer.outcome()
+    }
+
+    fn go(&mut self) {
+        let mut out = Outbox::new();
+        self.peer.wake(self.now, &mut out);
+        for _ in 0..STEPS_MAX {
+            for frame in out.drain(..) {
+                self.post(frame, true);
+            }
+            if self.peer.outcome() != Outcome::Running && self.under_way.is_empty() {
+                return;
+            }
+            let deadline = self.peer.deadline();
+            match self.under_way.front() {
+                Some((at, ..)) if deadline.is_none_or(|deadline| *at <= deadline) => self.deliver(&mut out),
+                _ => {
+                    let Some(deadline) = deadline else { return };
+                    self.now = deadline.max(self.now);
+                    self.peer.wake(self.now, &mut out);
+                }
+            }
+        }
+    }
+
+    fn post(&mut self, frame: Vec<u8>, to_engine: bool) {
+        if self.lost != Some(self.frames) {
+            self.under_way.push_back((after(self.now, DELAY), frame, to_engine));
+        }
+        self.frames += 1;
+    }
+
+    fn deliver(&mut self, out: &mut Outbox) {
+        let Some((at, frame, to_engine)) = self.under_way.pop_front() else { return };
+        self.now = at.max(self.now);
+        if !to_engine {
+            let frame = self.change.as_ref().map_or(frame.clone(), |change| change(&frame));
+            if let Some(frame) = self.reassembler.receive(self.now, frame) {
+                self.peer.receive(self.now, &frame, out);
+            }
+            return;
+        }
+        let (mut scratch, mut buffer) = (vec![0; SCRATCH_LEN], vec![0; FRAME_MAX]);
+        let mut reply = self.engine.handle(self.now, RxFrame::unchecked(&frame), &mut scratch);
+        let verdict = reply.verdict();
+        let mut sent = Vec::new();
+        while let Some(written) = reply.next_frame(&mut buffer) {
+            sent.push(buffer[..written.len].to_vec());
+        }
+        let exchange = Exchange { now: self.now, received: &frame, verdict, sent: &sent };
+        for checker in &mut self.checkers {
+            if let Err(violation) = checker.check(&exchange) {
+                panic!("{}: {violation}", checker.name());
+            }
+        }
+        for frame in sent {
+            self.post(frame, false);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+use super::*;
+use crate::peer::bench::Bench;
+use crate::sample;
+use std::time::Duration;
+
+fn settings() -> Settings {
+    Settings::linux(&Ends::v4(), "/1000")
+}
+
+/// Lets a client with these settings fetch 1,000 bytes over a perfect network.
+fn fetch(settings: Settings) -> Outcome {
+    let engine = sample::engine();
+    Bench::new(&engine, Client::new(settings)).run()
+}
+
+fn complete() -> Outcome {
+    Outcome::Complete(sample::response(1000))
+}
+
+#[test]
+fn every_setting_reads_the_same_bytes() {
+    let plain = settings();
+    let v6 = Settings::linux(&Ends::v6(), "/1000");
+    for settings in [
+        plain.clone(),
+        v6.clone(),
+        Settings { resolve: true, ..plain.clone() },
+        Settings { resolve: true, ..v6 },
+        Settings { timestamps: false, sack: false, window_scale: None, mss: None, ..plain.clone() },
+        Settings { mss: Some(88), ..plain.clone() },
+        Settings { mss: Some(8960), ..plain.clone() },
+        Settings { window: 1100, ..plain.clone() },
+        Settings { close: Close::AfterRequest, ..plain.clone() },
+        Settings { close: Close::WithRequest, ..plain.clone() },
+        Settings { ack_handshake: false, delayed_ack: Duration::ZERO, ..plain.clone() },
+        Settings { think: Duration::from_secs(5), keep_alive: Some(Duration::from_secs(1)), ..plain.clone() },
+        Settings { old_duplicates: true, ..plain.clone() },
+        Settings { ends: Ends::v4().vlan(7), ..plain.clone() },
+        plain.clone().split_at(&[30]),
+        plain.split_at(&[1, 2, 3]),
+    ] {
+        assert_eq!(fetch(settings.clone()), complete(), "{settings:#?}");
+    }
+}
+
+#[test]
+fn other_errands_end_without_bytes() {
+    for errand in [Errand::Connect, Errand::Abort, Errand::Scan] {
+        assert_eq!(fetch(Settings { errand, ..settings() }), Outcome::Done, "{errand:?}");
+    }
+}
+
+#[test]
+fn every_lost_frame_is_made_good() {
+    let engine = sample::engine();
+    let frames = Bench::new(&engine, Client::new(settings())).count();
+    for lost in 0..frames {
+        let mut bench = Bench::new(&engine, Client::new(settings()));
+        bench.lose(lost);
+        assert_eq!(bench.run(), complete(), "frame {lost} of {frames} lost");
+    }
+}
+
+#[test]
+fn a_client_whose_small_writes_are_held_back_never_gets_through() {
+    // What Nagle and a server that acknowledges nothing make of each other; see docs.
+    let settings = Settings { nagle: true, retries: 3, ..settings() }.split_at(&[3]);
+    assert_eq!(fetch(settings), Outcome::Failed("no answer to 3 retransmissions".to_owned()));
+}
+
+/// What a strict client says to a server whose frames `change` has changed.
+fn verdict(change: impl Fn(Segment, &Tcp<'_>) -> Segment + 'static) -> Outcome {
+    let engine = sample::engine();
+    let mut bench = Bench::new(&engine, Client::new(settings()));
+    bench.change(move |frame| {
+        let dissected = Frame::dissect(frame).unwrap();
+        let Some((_, tcp)) = dissected.tcp() else { return frame.to_vec() };
+        change(Segment::copy_of(&Ends::v4().reversed(), tcp), tcp).frame()
+    });
+    bench.run()
+}
+
+#[test]
+fn a_server_that_breaks_a_rule_is_told_which() {
+    let is_data = |tcp: &Tcp<'_>| !tcp.payload.is_empty();
+    let on_data = move |change: fn(Segment, &Tcp<'_>) -> Segment| {
+        move |segment: Segment, tcp: &Tcp<'_>| if is_data(tcp) { change(segment, tcp) } else { segment }
+    };
+    let failed = |reason: &str| Outcome::Failed(reason.to_owned());
+    assert_eq!(verdict(|segment, _| segment), complete(), "copies are true");
+    assert_eq!(
+        verdict(on_data(|segment, tcp| segment.ack_number(tcp.ack.value() + 1))),
+        failed("it acknowledges 1 bytes that were never sent")
+    );
+    assert_eq!(
+        verdict(|segment, tcp| segment.ack_number(tcp.ack.value() + 1)),
+        failed("it acknowledges something else than our SYN")
+    );
+    assert_eq!(
+        verdict(|segment, tcp| if tcp.mss.is_some() { segment.window_scale(3).option(&[254, 2]) } else { segment }),
+        failed("option 254 that nobody offered")
+    );
+    assert_eq!(
+        verdict(on_data(|segment, _| segment.without_options())),
+        failed("a segment without the timestamps agreed on")
+    );
+    assert_eq!(verdict(on_data(|segment, _| segment.with(Flags::new(0x40)))), failed("flags that were not agreed on"));
+    assert_eq!(verdict(on_data(|segment, _| segment.mss(1460))), failed("an option that belongs on a SYN"));
+    assert_eq!(
+        verdict(on_data(|segment, tcp| segment.seq(tcp.seq.value().wrapping_add(70_000)))),
+        failed("6820 bytes beyond the window that it was allowed")
+    );
+}
