@@ -4,6 +4,7 @@
 mod bench;
 pub mod client;
 mod resolver;
+pub mod stack;
 
 use lethe::time::Instant;
 

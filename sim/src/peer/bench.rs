@@ -27,7 +27,7 @@ pub(crate) struct Bench<'e, A, P> {
     peer: P,
     now: Instant,
     under_way: VecDeque<(Instant, Vec<u8>, bool)>,
-    reassembler: Reassembler,
+    reassembler: Option<Reassembler>,
     checkers: Vec<Box<dyn Checker + 'e>>,
     frames: usize,
     lost: Option<usize>,
@@ -41,12 +41,18 @@ impl<'e, A: App, P: Peer> Bench<'e, A, P> {
             peer,
             now: Instant::from_unix_seconds(1_780_000_000),
             under_way: VecDeque::new(),
-            reassembler: Reassembler::default(),
+            reassembler: Some(Reassembler::default()),
             checkers: check::all(engine),
             frames: 0,
             lost: None,
             change: None,
         }
+    }
+
+    /// Leaves it to the peer to put fragments together.
+    pub(crate) fn without_reassembly(mut self) -> Self {
+        self.reassembler = None;
+        self
     }
 
     /// Loses the frame with this number, whichever way it goes.
@@ -104,7 +110,11 @@ impl<'e, A: App, P: Peer> Bench<'e, A, P> {
         self.now = at.max(self.now);
         if !to_engine {
             let frame = self.change.as_ref().map_or(frame.clone(), |change| change(&frame));
-            if let Some(frame) = self.reassembler.receive(self.now, frame) {
+            let whole = match &mut self.reassembler {
+                Some(reassembler) => reassembler.receive(self.now, frame),
+                None => Some(frame),
+            };
+            if let Some(frame) = whole {
                 self.peer.receive(self.now, &frame, out);
             }
             return;
