@@ -13,6 +13,7 @@ pub mod dissect;
 pub mod frame;
 pub mod impaired;
 pub mod link;
+pub mod mutation;
 pub mod notation;
 mod offload;
 pub mod peer;

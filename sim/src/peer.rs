@@ -1,5 +1,6 @@
 //! The other end of the wire: whoever talks to the engine in a simulated network.
 
+pub mod attacker;
 #[cfg(test)]
 mod bench;
 pub mod client;

@@ -45,7 +45,7 @@ fn problem(bytes: &[u8]) -> Option<&'static str> {
         Network::Ip(ip) => match &ip.transport {
             Transport::Malformed(what) => Some(what),
             Transport::Tcp(tcp) if tcp.options_are_malformed => Some("a TCP option lies about its length"),
-            Transport::Tcp(tcp) if tcp.source_port == 0 || tcp.destination_port == 0 => Some("port 0"),
+            Transport::Tcp(tcp) if tcp.destination_port == 0 => Some("it goes to port 0"),
             Transport::Other if ip.fragment.is_none() => Some("it carries neither TCP nor ICMP"),
             _ => None,
         },

@@ -7,6 +7,7 @@ use lethe::{App, Engine};
 use super::{Checker, Exchange};
 use crate::FRAME_MAX;
 use crate::notation;
+use crate::offload;
 
 /// Two kinds of dirt. What was left from before shows in one of them at least.
 const DIRT: [u8; 2] = [0x5a, 0xff];
@@ -41,7 +42,11 @@ impl<'e, A: App> Purity<'e, A> {
                     let room = before_len(exchange);
                     buffer[..room].fill(dirt);
                 }
-                reply.next_frame(buffer).map(|written| &buffer[..written.len])
+                reply.next_frame(buffer).map(|written| {
+                    let frame = &mut buffer[..written.len];
+                    offload::complete(frame, written.checksum);
+                    &*frame
+                })
             });
             match (before, now) {
                 (None, None) => return Ok(()),
