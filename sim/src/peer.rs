@@ -5,6 +5,7 @@ pub mod attacker;
 mod bench;
 pub mod client;
 mod resolver;
+pub mod script;
 pub mod stack;
 
 use lethe::time::Instant;
