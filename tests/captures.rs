@@ -1,0 +1,103 @@
+//! The captures in `pcaps/`, replayed: what real clients sent is given to the engine again, and what it
+//! answers must be, byte for byte, what went over the wire when they were recorded.
+
+mod support;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use lethe::config::{Config, Refuse};
+use lethe::cookie::Secret;
+use lethe::engine::{Engine, SCRATCH_LEN};
+use lethe::port::RxFrame;
+use lethe::verdict::Stats;
+use lethe::wire::ethernet::{Header, MacAddress};
+use lethe_apps::Application;
+use lethe_apps::ipinfo::IpInfo;
+use lethe_apps::sample::Sample;
+use lethe_sim::capture::Reader;
+use lethe_sim::notation;
+use support::config;
+
+/// The longest body that `lethe serve ... sample` gave when the captures were made.
+const SAMPLE_MAX: usize = 65_000;
+
+#[test]
+fn every_capture_is_answered_as_it_was_when_it_was_recorded() {
+    let captures = captures();
+    assert!(captures.len() >= 10, "only {} captures were found", captures.len());
+    for path in captures {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let (client, server) = read(&path);
+        let engine = Engine::new(
+            Config { secret: Secret::new([0; 16]), ..config(Refuse::Drop) },
+            if name.starts_with("sample") {
+                Application::Sample(Sample::new(SAMPLE_MAX))
+            } else {
+                Application::IpInfo(IpInfo::embedded())
+            },
+        );
+        let mut stats = Stats::default();
+        let mut answers = Vec::new();
+        let (mut scratch, mut buffer) = (vec![0xa5; SCRATCH_LEN], vec![0xa5; 2048]);
+        for (at, frame) in &client {
+            let mut reply = engine.handle(*at, RxFrame::unchecked(frame), &mut scratch);
+            stats.count_received(frame.len(), reply.verdict());
+            while let Some(sent) = reply.next_frame(&mut buffer) {
+                stats.count_sent(sent.len);
+                answers.push(buffer[..sent.len].to_vec());
+            }
+        }
+        compare(name, answers, server);
+        insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+            insta::assert_snapshot!(format!("capture-{name}"), table(&stats));
+        });
+    }
+}
+
+/// The capture files, in the order of their names.
+fn captures() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pcaps");
+    let is_capture = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "pcap" || kind == "pcapng");
+    let mut captures: Vec<PathBuf> =
+        folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).filter(is_capture).collect();
+    captures.sort();
+    captures
+}
+
+/// Both sides must have the same frames. Their order is the kernel's: a recorder sees a frame before or
+/// after the device does.
+fn compare(name: &str, mut answers: Vec<Vec<u8>>, mut recorded: Vec<Vec<u8>>) {
+    answers.sort();
+    recorded.sort();
+    let missing = recorded.iter().find(|frame| answers.binary_search(frame).is_err());
+    let new = answers.iter().find(|frame| recorded.binary_search(frame).is_err());
+    let line = |frame: &Vec<u8>| notation::line(frame);
+    assert_eq!((missing.map(line), new.map(line)), (None, None), "{name}: not sent any more, and new");
+    assert_eq!(answers, recorded, "{name}");
+}
+
+type Frames<T> = Vec<T>;
+
+/// What the client sent, and when; and what the server sent.
+fn read(path: &Path) -> (Frames<(lethe::time::Instant, Vec<u8>)>, Frames<Vec<u8>>) {
+    let (mut client, mut server) = (Vec::new(), Vec::new());
+    for packet in Reader::new(File::open(path).unwrap()).unwrap() {
+        let packet = packet.unwrap();
+        assert!(!packet.is_cut(), "{path:?}");
+        let (link, _) = Header::parse(&packet.bytes).unwrap();
+        if link.source == MacAddress::LETHE {
+            server.push(packet.bytes);
+        } else {
+            client.push((packet.at, packet.bytes));
+        }
+    }
+    (client, server)
+}
+
+fn table(stats: &Stats) -> String {
+    let rows = stats.rows().filter(|(_, count)| *count > 0);
+    let mut table: String = rows.map(|(verdict, count)| format!("{count:>5} {verdict}\n")).collect();
+    table.push_str(&format!("{:>5} frames sent\n", stats.sent_frames()));
+    table
+}
