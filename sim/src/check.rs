@@ -26,7 +26,7 @@ use std::borrow::Cow;
 
 use lethe::config::Refuse;
 use lethe::time::Instant;
-use lethe::verdict::Verdict;
+use lethe::verdict::{Stats, Verdict};
 use lethe::{App, Engine};
 
 pub use acknowledgement::Acknowledgement;
@@ -45,6 +45,7 @@ pub use verdict::Truthful;
 use crate::dissect::{Frame, Ip, Tcp};
 use crate::link::Reassembler;
 use crate::notation;
+use crate::workspace::Workspace;
 
 /// A frame that the engine was given, and all that it did about it.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +90,34 @@ pub fn all<'e, A: App>(engine: &'e Engine<A>) -> Vec<Box<dyn Checker + 'e>> {
         Box::new(Stability::default()),
         Box::new(Purity::new(engine)),
     ]
+}
+
+/// Gives frames to an engine, each at its time, and has every exchange looked at.
+///
+/// # Errors
+///
+/// The first violation: the checker, what it says, and the frame that brought it to light.
+pub fn observe<'f, A: App>(
+    engine: &Engine<A>,
+    checkers: &mut [Box<dyn Checker + '_>],
+    frames: impl IntoIterator<Item = (Instant, &'f [u8])>,
+) -> Result<Stats, String> {
+    let mut stats = Stats::default();
+    let mut workspace = Workspace::default();
+    for (now, received) in frames {
+        let (verdict, sent) = workspace.answer(engine, now, received);
+        stats.count_received(received.len(), verdict);
+        for frame in &sent {
+            stats.count_sent(frame.len());
+        }
+        let exchange = Exchange { now, received, verdict, sent: &sent };
+        for checker in &mut *checkers {
+            let name = checker.name();
+            let violation = |problem| format!("{name}: {problem}, for {}", notation::line(received));
+            checker.check(&exchange).map_err(violation)?;
+        }
+    }
+    Ok(stats)
 }
 
 /// The frames that were sent, with fragments put together, each where its last fragment stood.

@@ -11,15 +11,13 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use lethe::engine::SCRATCH_LEN;
-use lethe::port::RxFrame;
 use lethe::time::Instant;
 use lethe::verdict::Verdict;
 use lethe::{App, Engine};
 
-use crate::FRAME_MAX;
 use crate::check::{Checker, Exchange};
 use crate::notation::Notation;
+use crate::workspace::Workspace;
 
 /// A conversation with `engine`.
 pub struct Dialogue<'e, A> {
@@ -27,8 +25,7 @@ pub struct Dialogue<'e, A> {
     now: Instant,
     notation: Notation,
     checkers: Vec<Box<dyn Checker>>,
-    scratch: Vec<u8>,
-    buffer: Vec<u8>,
+    workspace: Workspace,
     log: String,
     verdict: Option<Verdict>,
 }
@@ -42,8 +39,7 @@ impl<'e, A: App> Dialogue<'e, A> {
             now: Instant::from_unix_seconds(1_780_000_000),
             notation: Notation::relative(),
             checkers: Vec::new(),
-            scratch: vec![0xa5; SCRATCH_LEN],
-            buffer: vec![0xa5; FRAME_MAX],
+            workspace: Workspace::default(),
             log: String::new(),
             verdict: None,
         }
@@ -83,12 +79,7 @@ impl<'e, A: App> Dialogue<'e, A> {
     /// Gives a frame to the engine and returns what it sends for it.
     pub fn send(&mut self, frame: &[u8]) -> Vec<Vec<u8>> {
         let _ = writeln!(self.log, "→ {}", self.notation.line(frame));
-        let mut reply = self.engine.handle(self.now, RxFrame::unchecked(frame), &mut self.scratch);
-        let verdict = reply.verdict();
-        let mut sent = Vec::new();
-        while let Some(written) = reply.next_frame(&mut self.buffer) {
-            sent.push(self.buffer[..written.len].to_vec());
-        }
+        let (verdict, sent) = self.workspace.answer(self.engine, self.now, frame);
         let _ = writeln!(self.log, "  {verdict}");
         for frame in &sent {
             let _ = writeln!(self.log, "← {}", self.notation.line(frame));

@@ -22,6 +22,7 @@ pub mod random;
 mod sample;
 mod stream;
 pub mod tap;
+pub mod workspace;
 pub mod world;
 
 use lethe::wire::ethernet::LINK_HEADER_MAX;

@@ -1,15 +1,13 @@
 //! A test stand for checkers: true exchanges with an engine, and faults planted into them.
 
-use lethe::engine::SCRATCH_LEN;
-use lethe::port::RxFrame;
 use lethe::time::Instant;
 use lethe::verdict::Verdict;
 use lethe::{App, Engine};
 
 use super::{Checker, Exchange};
-use crate::FRAME_MAX;
 use crate::dissect::Frame;
 use crate::frame::{Ends, Segment};
+use crate::workspace::Workspace;
 
 pub(super) const NOW: Instant = Instant::from_unix_seconds(1_780_000_000);
 
@@ -25,13 +23,7 @@ pub(super) struct Recorded {
 impl Recorded {
     /// What the engine does about a frame.
     pub(super) fn at<A: App>(now: Instant, engine: &Engine<A>, received: Vec<u8>) -> Self {
-        let (mut scratch, mut buffer) = (vec![0; SCRATCH_LEN], vec![0; FRAME_MAX]);
-        let mut reply = engine.handle(now, RxFrame::unchecked(&received), &mut scratch);
-        let verdict = reply.verdict();
-        let mut sent = Vec::new();
-        while let Some(written) = reply.next_frame(&mut buffer) {
-            sent.push(buffer[..written.len].to_vec());
-        }
+        let (verdict, sent) = Workspace::default().answer(engine, now, &received);
         Self { now, received, verdict, sent }
     }
 

@@ -3,16 +3,14 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use lethe::engine::SCRATCH_LEN;
-use lethe::port::RxFrame;
 use lethe::time::Instant;
 use lethe::{App, Engine};
 
 use super::{Outbox, Outcome, Peer};
-use crate::FRAME_MAX;
 use crate::check::{self, Checker, Exchange};
 use crate::clock::after;
 use crate::link::Reassembler;
+use crate::workspace::Workspace;
 
 /// The time a frame takes each way.
 const DELAY: Duration = Duration::from_millis(10);
@@ -29,6 +27,7 @@ pub(crate) struct Bench<'e, A, P> {
     under_way: VecDeque<(Instant, Vec<u8>, bool)>,
     reassembler: Option<Reassembler>,
     checkers: Vec<Box<dyn Checker + 'e>>,
+    workspace: Workspace,
     frames: usize,
     lost: Option<usize>,
     change: Option<Change>,
@@ -43,6 +42,7 @@ impl<'e, A: App, P: Peer> Bench<'e, A, P> {
             under_way: VecDeque::new(),
             reassembler: Some(Reassembler::default()),
             checkers: check::all(engine),
+            workspace: Workspace::default(),
             frames: 0,
             lost: None,
             change: None,
@@ -119,13 +119,7 @@ impl<'e, A: App, P: Peer> Bench<'e, A, P> {
             }
             return;
         }
-        let (mut scratch, mut buffer) = (vec![0; SCRATCH_LEN], vec![0; FRAME_MAX]);
-        let mut reply = self.engine.handle(self.now, RxFrame::unchecked(&frame), &mut scratch);
-        let verdict = reply.verdict();
-        let mut sent = Vec::new();
-        while let Some(written) = reply.next_frame(&mut buffer) {
-            sent.push(buffer[..written.len].to_vec());
-        }
+        let (verdict, sent) = self.workspace.answer(self.engine, self.now, &frame);
         let exchange = Exchange { now: self.now, received: &frame, verdict, sent: &sent };
         for checker in &mut self.checkers {
             if let Err(violation) = checker.check(&exchange) {

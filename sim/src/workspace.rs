@@ -1,0 +1,37 @@
+//! An engine without a port: one frame in, all that is sent for it out.
+
+use lethe::engine::SCRATCH_LEN;
+use lethe::port::RxFrame;
+use lethe::time::Instant;
+use lethe::verdict::Verdict;
+use lethe::{App, Engine};
+
+use crate::FRAME_MAX;
+
+/// What the memory holds before anything is written there: nothing that should be seen outside.
+const DIRT: u8 = 0xa5;
+
+/// Room for an engine to work in.
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    scratch: Vec<u8>,
+    buffer: Vec<u8>,
+}
+
+impl Default for Workspace {
+    fn default() -> Self {
+        Self { scratch: vec![DIRT; SCRATCH_LEN], buffer: vec![DIRT; FRAME_MAX] }
+    }
+}
+
+impl Workspace {
+    /// What the engine does about a frame: its verdict, and the frames that it sends, in order.
+    pub fn answer<A: App>(&mut self, engine: &Engine<A>, now: Instant, frame: &[u8]) -> (Verdict, Vec<Vec<u8>>) {
+        let mut reply = engine.handle(now, RxFrame::unchecked(frame), &mut self.scratch);
+        let mut sent = Vec::new();
+        while let Some(written) = reply.next_frame(&mut self.buffer) {
+            sent.push(self.buffer[..written.len].to_vec());
+        }
+        (reply.verdict(), sent)
+    }
+}
