@@ -50,6 +50,13 @@ impl Address {
 
 fn ip_problem(received: &Ip<'_>, sent: &Ip<'_>) -> Option<&'static str> {
     let destination = if received.source.is_unspecified() { ALL_NODES.into() } else { received.source };
+    let is_group = match destination {
+        IpAddr::V4(address) => address.is_broadcast() || address.is_multicast() || address.is_unspecified(),
+        IpAddr::V6(address) => address.is_multicast() && address != ALL_NODES,
+    };
+    if is_group || destination.is_loopback() {
+        return Some("it goes to an address that no host has");
+    }
     if sent.destination != destination {
         return Some("it goes to another address than the one that asked");
     }

@@ -10,6 +10,7 @@ use super::{Outbox, Outcome, Peer};
 use crate::check::{self, Checker, Exchange};
 use crate::clock::after;
 use crate::link::Reassembler;
+use crate::random::Random;
 use crate::workspace::Workspace;
 
 /// The time a frame takes each way.
@@ -17,6 +18,12 @@ const DELAY: Duration = Duration::from_millis(10);
 
 /// No fetch over such a cable takes longer.
 const STEPS_MAX: usize = 10_000;
+
+/// After this time, a bad cable is a good one: clients double their patience, and a cookie does not wait.
+const BAD_TIME: Duration = Duration::from_secs(10);
+
+/// When it all begins: in the middle of an epoch.
+const START: Instant = Instant::from_unix_seconds(1_779_999_990);
 
 type Change = Box<dyn Fn(&[u8]) -> Vec<u8>>;
 
@@ -30,6 +37,7 @@ pub(crate) struct Bench<'e, A, P> {
     workspace: Workspace,
     frames: usize,
     lost: Option<usize>,
+    bad_cable: Option<Random>,
     change: Option<Change>,
 }
 
@@ -38,13 +46,14 @@ impl<'e, A: App, P: Peer> Bench<'e, A, P> {
         Self {
             engine,
             peer,
-            now: Instant::from_unix_seconds(1_780_000_000),
+            now: START,
             under_way: VecDeque::new(),
             reassembler: Some(Reassembler::default()),
             checkers: check::all(engine),
             workspace: Workspace::default(),
             frames: 0,
             lost: None,
+            bad_cable: None,
             change: None,
         }
     }
@@ -58,6 +67,11 @@ impl<'e, A: App, P: Peer> Bench<'e, A, P> {
     /// Loses the frame with this number, whichever way it goes.
     pub(crate) fn lose(&mut self, number: usize) {
         self.lost = Some(number);
+    }
+
+    /// Loses, doubles and shuffles frames, for a while.
+    pub(crate) fn bad_cable(&mut self, random: Random) {
+        self.bad_cable = Some(random);
     }
 
     /// Changes all that the engine sends.
@@ -81,7 +95,7 @@ impl<'e, A: App, P: Peer> Bench<'e, A, P> {
         self.peer.wake(self.now, &mut out);
         for _ in 0..STEPS_MAX {
             for frame in out.drain(..) {
-                self.post(frame, true);
+                self.post(&frame, true);
             }
             if self.peer.outcome() != Outcome::Running && self.under_way.is_empty() {
                 return;
@@ -98,9 +112,19 @@ impl<'e, A: App, P: Peer> Bench<'e, A, P> {
         }
     }
 
-    fn post(&mut self, frame: Vec<u8>, to_engine: bool) {
-        if self.lost != Some(self.frames) {
-            self.under_way.push_back((after(self.now, DELAY), frame, to_engine));
+    fn post(&mut self, frame: &[u8], to_engine: bool) {
+        let (mut copies, mut delays) = (1, [DELAY; 2]);
+        if let Some(random) = self.bad_cable.as_mut().filter(|_| self.now < after(START, BAD_TIME)) {
+            copies = *random.pick(&[1, 1, 1, 1, 1, 0, 2]);
+            delays = delays.map(|delay| delay * *random.pick(&[1, 1, 1, 2, 5, 40]));
+        }
+        if self.lost == Some(self.frames) {
+            copies = 0;
+        }
+        for &delay in &delays[..copies] {
+            let at = after(self.now, delay);
+            let place = self.under_way.partition_point(|(other, ..)| *other <= at);
+            self.under_way.insert(place, (at, frame.to_vec(), to_engine));
         }
         self.frames += 1;
     }
@@ -127,7 +151,7 @@ impl<'e, A: App, P: Peer> Bench<'e, A, P> {
             }
         }
         for frame in sent {
-            self.post(frame, false);
+            self.post(&frame, false);
         }
     }
 }
