@@ -57,7 +57,11 @@ impl<'a> RequestLine<'a> {
     ///
     /// The first [`Problem`] from the left.
     pub fn parse(payload: &'a [u8]) -> Result<Self, Problem> {
-        let line = payload.strip_prefix(b"\r\n").unwrap_or(payload);
+        let line = match payload {
+            [b'\r'] => return Err(Problem::Incomplete),
+            [b'\r', b'\n', line @ ..] => line,
+            line => line,
+        };
         let (method, rest) = parse_method(line)?;
         let (target, rest) = parse_target(rest)?;
         let headers = parse_version(rest)?;
@@ -225,7 +229,12 @@ mod tests {
 
     #[test]
     fn every_proper_prefix_of_a_request_line_is_incomplete() {
-        for line in ["GET /1.2.3.4 HTTP/1.1\r\n", "HEAD http://h/ HTTP/1.0\r\n", "POST / HTTP/1.1\r\n"] {
+        for line in [
+            "\r\nGET / HTTP/1.1\r\n",
+            "GET /1.2.3.4 HTTP/1.1\r\n",
+            "HEAD http://h/ HTTP/1.0\r\n",
+            "POST / HTTP/1.1\r\n",
+        ] {
             for end in 0..line.len() {
                 assert_eq!(target(&line[..end]), Err(Problem::Incomplete), "{:?}", &line[..end]);
             }

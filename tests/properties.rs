@@ -1,0 +1,193 @@
+//! What must hold for any input: proptest draws it, and shrinks what it finds.
+
+mod support;
+#[path = "support/targets.rs"]
+mod targets;
+
+use lethe::config::{Config, Mtu, Refuse};
+use lethe::engine::{Engine, SCRATCH_LEN};
+use lethe::port::{Checked, Offload, RxChecksum, RxFrame, TxChecksum};
+use lethe::time::Instant;
+use lethe::wire::tcp::Flags;
+use lethe_apps::sample::Sample;
+use lethe_sim::check;
+use lethe_sim::dissect::Frame;
+use lethe_sim::frame::{Ends, Icmp, Segment};
+use proptest::prelude::*;
+use support::{Client, Offer, config, payload};
+
+fn ends() -> impl Strategy<Value = Ends> {
+    (any::<bool>(), 1..=u16::MAX, prop::option::of(any::<u16>())).prop_map(|(v4, port, vlan)| {
+        let ends = if v4 { Ends::v4() } else { Ends::v6() }.client_port(port);
+        vlan.map_or(ends, |tag| ends.vlan(tag))
+    })
+}
+
+fn offer() -> impl Strategy<Value = Offer> {
+    (prop::option::of(any::<u16>()), any::<bool>(), any::<bool>()).prop_map(|(mss, timestamps, sack)| Offer {
+        mss,
+        timestamps,
+        sack,
+    })
+}
+
+fn refuse() -> impl Strategy<Value = Refuse> {
+    prop_oneof![Just(Refuse::Drop), Just(Refuse::Reset)]
+}
+
+/// A right frame of any kind that a client sends.
+fn frame() -> impl Strategy<Value = Vec<u8>> {
+    let data = prop::collection::vec(any::<u8>(), 0..200);
+    (ends(), any::<u8>(), any::<u32>(), any::<u32>(), data, 0..6).prop_map(|(ends, flags, seq, ack, data, kind)| {
+        let segment = Segment::new(&ends, Flags::new(flags)).seq(seq).ack_number(ack).window(seq as u16);
+        match kind {
+            0 => segment.payload(data).frame(),
+            1 => segment.timestamps(seq, ack).payload(data).frame(),
+            2 => Segment::syn(&ends).seq(seq).mss(ack as u16).timestamps(ack, 0).frame(),
+            3 => Icmp::echo(&ends, seq as u16, ack as u16, &data).frame(),
+            4 => Icmp::new(&ends, flags, 0, data).frame(),
+            _ => segment.payload("GET / HTTP/1.1\r\n\r\n").frame(),
+        }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_bytes_make_the_engine_panic_or_lie(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        targets::frame(&bytes);
+    }
+
+    #[test]
+    fn no_bytes_make_the_request_parser_panic_or_change_its_mind(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+        targets::request(&bytes);
+    }
+
+    #[test]
+    fn whatever_resembles_a_request_is_read_as_others_read_it(
+        text in "(\r\n)?(GET|HEAD|POST|get|G T)? ?(/|http://h/?|\\*)?[!-~]{0,9} ?(HTTP/[0-3]\\.[0-9]x?)?\r?\n?(A: b\r\n)?",
+    ) {
+        targets::request(text.as_bytes());
+    }
+
+    #[test]
+    fn frames_with_some_bytes_changed_are_handled_as_the_checkers_want(
+        frames in prop::collection::vec((frame(), prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3)), 1..8),
+        refuse in refuse(),
+    ) {
+        let engine = Engine::new(config(refuse), Sample::new(3000));
+        let now = Instant::from_unix_seconds(1_780_000_000);
+        let frames: Vec<Vec<u8>> = frames.into_iter().map(|(mut frame, changes)| {
+            for (at, byte) in changes {
+                let at = at.index(frame.len());
+                frame[at] = byte;
+            }
+            frame
+        }).collect();
+        let frames = frames.iter().map(|frame| (now, frame.as_slice()));
+        let result = check::observe(&engine, &mut check::all(&engine), frames);
+        prop_assert!(result.is_ok(), "{}", result.unwrap_err());
+    }
+
+    #[test]
+    fn a_fetch_gives_the_whole_response_whatever_the_client_offers(
+        ends in ends(), offer in offer(), size in 0..4000_usize, refuse in refuse(),
+    ) {
+        let engine = Engine::new(config(refuse), Sample::new(4000));
+        let mut client = Client::connected(&engine, ends, offer);
+        let sent = client.request(format!("GET /{size} HTTP/1.1\r\n\r\n"));
+        let mut reassembler = lethe_sim::link::Reassembler::default();
+        let whole = match &sent[..] {
+            [frame] => frame.clone(),
+            frames => frames.iter().find_map(|frame| reassembler.receive(Instant::default(), frame.clone())).unwrap(),
+        };
+        let stream = payload(&whole);
+        let body = lethe_apps::sample::expected(size);
+        prop_assert!(stream.ends_with(&body));
+        let wanted = format!("Content-Length: {size}\r\n");
+        let head = String::from_utf8_lossy(&stream[..stream.len() - size]).into_owned();
+        prop_assert!(head.contains(&wanted));
+    }
+
+    /// What a card does for us must not show on the wire.
+    #[test]
+    fn offloads_change_nothing_on_the_wire(frame in frame(), ipv4: bool, tcp: bool, trusted: bool) {
+        let plain = Engine::new(config(Refuse::Reset), Sample::new(3000));
+        let offload = Offload { ipv4, tcp };
+        let offloading = Engine::new(Config { offload, ..config(Refuse::Reset) }, Sample::new(3000));
+        let checked = if trusted { Checked::Good } else { Checked::Unknown };
+        let checksum = RxChecksum { network: checked, transport: checked };
+        let frames = |engine: &Engine<Sample>, checksum| {
+            let (mut scratch, mut buffer) = (vec![0; SCRATCH_LEN], vec![0; 2048]);
+            let mut reply = engine.handle(Instant::default(), RxFrame { bytes: &frame, checksum }, &mut scratch);
+            let mut sent = Vec::new();
+            while let Some(frame) = reply.next_frame(&mut buffer) {
+                sent.push(complete(&buffer[..frame.len], frame.checksum));
+            }
+            (reply.verdict(), sent)
+        };
+        prop_assert_eq!(frames(&plain, RxChecksum::default()), frames(&offloading, checksum));
+    }
+
+    #[test]
+    fn an_mtu_is_never_exceeded(mtu in Mtu::MIN..=9000, ends in ends(), mss: u16, size in 0..20_000_usize) {
+        let mtu = Mtu::new(mtu).unwrap();
+        let engine = Engine::new(Config { mtu, ..config(Refuse::Drop) }, Sample::new(20_000));
+        let mut client = Client::connected(&engine, ends, Offer { mss: Some(mss), ..Offer::LINUX });
+        let link = 14 + ends.vlan.map_or(0, |_| 4);
+        for frame in client.request(format!("GET /{size} HTTP/1.1\r\n\r\n")) {
+            prop_assert!(frame.len() <= link + usize::from(mtu.bytes()));
+        }
+    }
+
+    #[test]
+    fn an_echo_is_the_request_with_its_ends_swapped(ends in ends(), id: u16, data in prop::collection::vec(any::<u8>(), 0..1400)) {
+        let engine = support::engine();
+        let mut client = Client::new(&engine, ends, Offer::LINUX);
+        let sent = client.send_frame(&Icmp::echo(&ends, id, 7, &data).frame());
+        let kind = if ends.server.is_ipv4() { 0 } else { 129 };
+        let body = [&id.to_be_bytes()[..], &[0, 7], &data].concat();
+        let expected = Icmp::new(&ends.reversed(), kind, 0, body).frame();
+        let (sent, expected) = (Frame::dissect(&sent[0]).unwrap(), Frame::dissect(&expected).unwrap());
+        prop_assert_eq!(sent.problem(), None);
+        prop_assert_eq!(sent.ip().unwrap().payload, expected.ip().unwrap().payload);
+        prop_assert_eq!(sent.ip().unwrap().source, expected.ip().unwrap().source);
+        prop_assert_eq!(sent.ip().unwrap().destination, expected.ip().unwrap().destination);
+    }
+}
+
+/// Does what a card is asked to do.
+fn complete(frame: &[u8], checksum: TxChecksum) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    let TxChecksum::Partial { network_offset, network_len, network, transport } = checksum else {
+        return frame;
+    };
+    let sum = |bytes: &[u8]| lethe::wire::checksum::Sum::new().with(bytes).finish().to_be_bytes();
+    let (_, ip) = frame.split_at_mut(network_offset);
+    let (header, segment) = ip.split_at_mut(network_len);
+    if network {
+        assert_eq!(header[10..12], [0, 0], "the field is zero until the card fills it");
+        let checksum = sum(header);
+        header[10..12].copy_from_slice(&checksum);
+    }
+    if transport {
+        // The field holds the pseudo-header's share.
+        let checksum = sum(segment);
+        segment[16..18].copy_from_slice(&checksum);
+    }
+    frame
+}
+
+/// Every input that the fuzzers found worth keeping.
+#[test]
+fn the_fuzzers_corpus_is_handled() {
+    for (target, run) in [("frame", targets::frame as fn(&[u8])), ("request", targets::request)] {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+        let inputs: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(inputs.len() > 50, "{target}: only {} inputs", inputs.len());
+        for input in inputs {
+            run(&std::fs::read(input).unwrap());
+        }
+    }
+}
