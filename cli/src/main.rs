@@ -15,6 +15,7 @@ mod replay;
 mod run;
 mod secret;
 mod serve;
+mod simulate;
 mod table;
 
 use std::fmt::Display;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => serve::serve(&args),
         Command::Replay(args) => replay::replay(&args),
+        Command::Simulate(args) => simulate::simulate(&args),
         Command::Prepare(args) => prepare::prepare(&args),
     };
     match done {

@@ -6,10 +6,12 @@
 //! Both hand out a receive and a transmit queue for [`lethe::port::turn`], the loop that every port runs.
 
 pub mod capture;
+pub mod chart;
 pub mod check;
 pub mod clock;
 pub mod dialogue;
 pub mod dissect;
+pub mod exhaustive;
 pub mod frame;
 pub mod impaired;
 pub mod link;
@@ -18,8 +20,10 @@ pub mod notation;
 mod offload;
 pub mod peer;
 pub mod random;
+pub mod run;
 #[cfg(test)]
 mod sample;
+pub mod scenario;
 mod stream;
 pub mod tap;
 pub mod workspace;

@@ -120,10 +120,10 @@ pub struct Tally {
 pub struct World<'a, A> {
     engine: &'a Engine<A>,
     checkers: Vec<Box<dyn Checker + 'a>>,
-    recorder: Option<Recorder>,
+    recorder: Option<&'a mut Recorder>,
     start: Instant,
     now: Instant,
-    nodes: Vec<Option<Node>>,
+    nodes: Vec<Option<Box<Node>>>,
     events: Queue,
     finished: Option<Finished>,
     stats: Stats,
@@ -188,7 +188,7 @@ impl<'a, A: App> World<'a, A> {
 
     /// Has every frame written down.
     #[must_use]
-    pub fn with_recorder(mut self, recorder: Recorder) -> Self {
+    pub fn with_recorder(mut self, recorder: &'a mut Recorder) -> Self {
         self.recorder = Some(recorder);
         self
     }
@@ -201,7 +201,7 @@ impl<'a, A: App> World<'a, A> {
         self.events.push(started, id, Action::Wake);
         self.events.push(after(started, client.heals_after), id, Action::Heal);
         self.events.push(limit, id, Action::Limit);
-        self.nodes.push(Some(Node {
+        self.nodes.push(Some(Box::new(Node {
             up: Link::new(&client.up, started, &client.random.fork("up")),
             down: Link::new(&client.down, started, &client.random.fork("down")),
             client,
@@ -209,7 +209,7 @@ impl<'a, A: App> World<'a, A> {
             reassembler: Reassembler::default(),
             wake: Some(started),
             is_finished: false,
-        }));
+        })));
         id
     }
 
@@ -249,11 +249,6 @@ impl<'a, A: App> World<'a, A> {
     /// A number made of every frame, where it was seen and when. Two runs with the same digest were the same.
     pub fn digest(&self) -> u64 {
         self.digest.finish()
-    }
-
-    /// The recorder, with all that it has been given.
-    pub fn into_recorder(self) -> Option<Recorder> {
-        self.recorder
     }
 
     fn handle(&mut self, id: ClientId, action: Action) -> Result<(), Violation> {
@@ -385,7 +380,7 @@ impl<'a, A: App> World<'a, A> {
             }
             return;
         }
-        let is_it = |node: &Option<Node>| node.as_ref().is_some_and(|node| node.client.mac == destination);
+        let is_it = |node: &Option<Box<Node>>| node.as_ref().is_some_and(|node| node.client.mac == destination);
         // Mostly it is the one who asked.
         let to = if self.nodes.get(id.0 as usize).is_some_and(is_it) {
             Some(id.0 as usize)

@@ -1,8 +1,12 @@
 //! Corruption: one bit of a frame is turned over.
 //!
-//! One bit, because that is what a checksum is sure to find: were it several, one in 65,536 of such
-//! frames would pass, and what a client reads could not be judged. Sometimes the checksums are made to
-//! fit, as by hardware that breaks a packet and then computes them: then anything may be read.
+//! One bit, because that is what a checksum is sure to find: were it several, some frames would pass, and
+//! what a client reads could not be judged. In a fragment it is a zero that becomes a one: of those, any
+//! fifteen in the packet that is put together are found, while one bit up and the same bit of another word
+//! down are not.
+//!
+//! Sometimes the checksums are made to fit, as by hardware that breaks a packet and then computes them:
+//! then anything may be read.
 //!
 //! Only what stands behind the link header of an IP packet is touched. On a real wire the frame check
 //! sequence watches over the rest, and an ARP reply that lies is the client's misfortune: it has no
@@ -28,16 +32,22 @@ impl Corruption {
 
 impl Rule for Corruption {
     fn apply(&mut self, mut frame: Frame, passage: &mut Passage) {
-        let start = Packet::parse(&frame.bytes).map(|packet| packet.link.len());
-        let Some(start) = start.filter(|_| self.random.chance(self.probability)) else {
+        let packet = Packet::parse(&frame.bytes);
+        let found = packet.map(|packet| (packet.link.len(), packet.ip.fragment().is_some()));
+        let Some((start, is_fragment)) = found.filter(|_| self.random.chance(self.probability)) else {
             passage.pass(frame);
             return;
         };
         let byte = start + self.random.below((frame.bytes.len() - start) as u64) as usize;
-        let bit = self.random.below(8) as u8;
+        let drawn = self.random.below(8) as u32;
+        let may_turn = |bit: &u32| !is_fragment || frame.bytes[byte] >> bit & 1 == 0;
+        let Some(bit) = (drawn..drawn + 8).map(|bit| bit % 8).find(may_turn) else {
+            passage.pass(frame);
+            return;
+        };
         frame.bytes[byte] ^= 1 << bit;
         let mended = self.random.chance(self.mend) && mend(&mut frame.bytes);
-        passage.pass_marked(frame, Fate::Corrupted { byte, bit, mended });
+        passage.pass_marked(frame, Fate::Corrupted { byte, bit: bit as u8, mended });
     }
 }
 

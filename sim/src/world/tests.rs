@@ -177,11 +177,12 @@ fn a_checker_sees_every_exchange_and_stops_the_world() {
 fn a_recording_has_both_ends_and_every_fate() {
     let path = std::env::temp_dir().join(format!("lethe-world-{}.pcapng", std::process::id()));
     let engine = engine();
-    let recorder = Recorder::create(&path, None).unwrap();
-    let mut world = World::new(&engine, START).with_recorder(recorder);
+    let mut recorder = Recorder::create(&path, None).unwrap();
+    let mut world = World::new(&engine, START).with_recorder(&mut recorder);
     world.add(START, client(0, "duplicate=100%,delay=2ms", "outage=0s+1s"));
     while world.next_finished().unwrap().is_some() {}
-    world.into_recorder().unwrap().finish().unwrap();
+    drop(world);
+    recorder.finish().unwrap();
     let file = std::fs::read(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
     let text = String::from_utf8_lossy(&file);

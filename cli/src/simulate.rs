@@ -1,0 +1,276 @@
+//! `lethe simulate`: the engine and its clients in a simulated network, from one seed.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use lethe_sim::chart;
+use lethe_sim::exhaustive::{self, Exhaustive};
+use lethe_sim::link::Impairment;
+use lethe_sim::random::Probability;
+use lethe_sim::run::{Failure, Summary, simulate as run};
+use lethe_sim::scenario::{Options, Plan, SIZE_MAX, Scenario};
+use lethe_sim::world::Recorder;
+
+use crate::warn;
+
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLE)]
+pub(crate) struct Args {
+    /// What everything is drawn from [default: drawn]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// How many clients come
+    #[arg(long, value_name = "N", default_value_t = Options::REQUESTS)]
+    requests: u32,
+    /// How many bytes each asks for [default: drawn for each]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(..=SIZE_MAX as u64))]
+    size: Option<u64>,
+    #[command(flatten)]
+    network: Network,
+    /// Write every frame to this file, before and after its link, with what became of it
+    #[arg(long, value_name = "OUT.pcapng")]
+    pcap: Option<PathBuf>,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+    /// Try every way in which the first frames of a connection can be lost or doubled
+    #[arg(long, conflicts_with_all = ["seed", "soak", "chart"])]
+    exhaustive: bool,
+    /// Run one seed after the other for so long
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "chart")]
+    soak: Option<Duration>,
+    /// Draw completion time against loss
+    #[arg(long, value_name = "OUT.svg")]
+    chart: Option<PathBuf>,
+}
+
+/// What is wrong with the network. With none of these, that is drawn as well.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Network (drawn if nothing is set; what is set holds for both directions)")]
+struct Network {
+    /// Probability that a frame is lost
+    #[arg(long, value_name = "P")]
+    loss: Option<Probability>,
+    /// Probability that a frame arrives twice
+    #[arg(long, value_name = "P")]
+    duplicate: Option<Probability>,
+    /// Probability that a frame is overtaken by others
+    #[arg(long, value_name = "P")]
+    reorder: Option<Probability>,
+    /// Probability that one bit of a frame is wrong
+    #[arg(long, value_name = "P")]
+    corrupt: Option<Probability>,
+    /// How long a frame is on its way, in milliseconds
+    #[arg(long, value_name = "MS")]
+    delay: Option<u64>,
+    /// The largest IP packet that passes
+    #[arg(long, value_name = "N")]
+    mtu: Option<u16>,
+    /// All of these and more in one: loss=5%,reorder=10%,delay=20ms
+    #[arg(long, value_name = "LIST")]
+    impair: Option<Impairment>,
+}
+
+const EXAMPLE: &str = "\
+The same seed and options always give the same frames; the digest of two runs tells.
+
+Example:
+  lethe simulate --seed 1 --requests 10000 --loss 5%
+  lethe simulate --seed 7
+  lethe simulate --soak 10m";
+
+/// What a failing run is recorded in where nothing else is said.
+const RECORDING: &str = "lethe-simulate.pcapng";
+
+/// Runs what is asked for.
+pub(crate) fn simulate(args: &Args) -> anyhow::Result<()> {
+    let options = args.options()?;
+    if args.exhaustive {
+        run_exhaustive(args)
+    } else if let Some(time) = args.soak {
+        soak(args, &options, time)
+    } else if let Some(file) = &args.chart {
+        draw(&options, file)
+    } else {
+        run_once(args, &options)
+    }
+}
+
+impl Args {
+    fn options(&self) -> anyhow::Result<Options> {
+        let seed = self.seed.map_or_else(getrandom::u64, Ok).context("no randomness")?;
+        let size = self.size.map(|size| size as usize);
+        Ok(Options { seed, requests: self.requests, size, impairment: self.network.impairment()? })
+    }
+
+    fn recorder(&self) -> anyhow::Result<Option<Recorder>> {
+        let create =
+            |path: &PathBuf| Recorder::create(path, None).with_context(|| format!("cannot write {}", path.display()));
+        self.pcap.as_ref().map(create).transpose()
+    }
+
+    fn print(&self, summary: &Summary, wall: Duration, command_line: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if self.json {
+            let (seconds, rest) = (wall.as_secs_f64(), summary.json());
+            let command_line = command_line.replace('"', "\\\"");
+            let rest = rest.trim_start_matches('{');
+            return writeln!(out, "{{\"command\":\"{command_line}\",\"wall_seconds\":{seconds},{rest}");
+        }
+        write!(out, "{summary}")?;
+        writeln!(out, "wall time    {:.2} s", wall.as_secs_f64())
+    }
+}
+
+impl Network {
+    fn impairment(&self) -> anyhow::Result<Option<Impairment>> {
+        let delay = self.delay.map(|millis| format!("{millis}ms"));
+        let settings = [
+            ("loss", self.loss.map(|chance| chance.to_string())),
+            ("duplicate", self.duplicate.map(|chance| chance.to_string())),
+            ("reorder", self.reorder.map(|chance| chance.to_string())),
+            ("corrupt", self.corrupt.map(|chance| chance.to_string())),
+            ("delay", delay),
+            ("mtu", self.mtu.map(|mtu| mtu.to_string())),
+        ];
+        let set: Vec<String> =
+            settings.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?))).collect();
+        let all = self.impair.iter().map(Impairment::to_string).chain(set).collect::<Vec<_>>().join(",");
+        let is_set = self.impair.is_some() || !all.is_empty();
+        Ok(if is_set { Some(all.parse()?) } else { None })
+    }
+}
+
+fn run_once(args: &Args, options: &Options) -> anyhow::Result<()> {
+    let command_line = options.to_string();
+    tell(args, &Scenario::draw(options.clone()))?;
+    let mut recorder = args.recorder()?;
+    let begun = Instant::now();
+    let result = run(options.clone(), recorder.as_mut());
+    let wall = begun.elapsed();
+    if let Some(recorder) = recorder {
+        recorder.finish().context("the recording is not complete")?;
+    }
+    match result {
+        Ok(summary) => args.print(&summary, wall, &command_line).context("standard output"),
+        Err(failure) => fail(args, &failure, |recorder| run(options.clone(), Some(recorder))),
+    }
+}
+
+/// Prints every option before anything happens: should the run never end, it is known which it was.
+fn tell(args: &Args, scenario: &Scenario) -> anyhow::Result<()> {
+    // Standard output is for the machine, if there is one.
+    let told = if args.json { write!(io::stderr(), "{scenario}") } else { writeln!(io::stdout(), "{scenario}") };
+    told.context("cannot say what is going to be simulated")
+}
+
+/// Says what is wrong, and records it if that has not been done: `again` does the same again.
+fn fail(
+    args: &Args,
+    failure: &Failure,
+    again: impl FnOnce(&mut Recorder) -> Result<Summary, Failure>,
+) -> anyhow::Result<()> {
+    warn(failure);
+    let path = args.pcap.as_deref().unwrap_or(Path::new(RECORDING));
+    if args.pcap.is_none() {
+        let mut recorder = Recorder::create(path, Some(failure.client))?;
+        // It ends with the same failure.
+        let _ = again(&mut recorder);
+        recorder.finish()?;
+    }
+    bail!("a run failed; its frames are in {}", path.display());
+}
+
+fn run_exhaustive(args: &Args) -> anyhow::Result<()> {
+    let all = Exhaustive::new(exhaustive::FRAMES);
+    let begun = Instant::now();
+    let mut recorder = args.recorder()?;
+    let result = all.run(recorder.as_mut());
+    if let Some(recorder) = recorder {
+        recorder.finish().context("the recording is not complete")?;
+    }
+    let summary = match result {
+        Ok(summary) => summary,
+        Err(failure) => return fail(args, &failure, |recorder| all.run(Some(recorder))),
+    };
+    if !args.json {
+        println!("cases        {}: the first {} frames of a connection", all.clients(), exhaustive::FRAMES);
+        println!("             kept, lost or doubled, for {} kinds of clients\n", all.clients() / all.cases());
+    }
+    args.print(&summary, begun.elapsed(), &all.command_line()).context("standard output")
+}
+
+/// Runs seed after seed, on every processor, until the time is over or one fails.
+fn soak(args: &Args, options: &Options, time: Duration) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let next = AtomicU64::new(options.seed);
+    let failed = Mutex::new(None);
+    let (seeds, clients) = (AtomicU64::new(0), AtomicU64::new(0));
+    println!("from seed {} on, {} clients each, for {time:?}", options.seed, options.requests);
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while begun.elapsed() < time && lock(&failed).is_none() {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    let options = Options { seed, ..options.clone() };
+                    match run(options.clone(), None) {
+                        Ok(_) => {
+                            seeds.fetch_add(1, Ordering::Relaxed);
+                            clients.fetch_add(options.requests.into(), Ordering::Relaxed);
+                        }
+                        Err(failure) => *lock(&failed) = Some((options, failure)),
+                    }
+                }
+            });
+        }
+    });
+    let (seeds, clients, seconds) = (seeds.into_inner(), clients.into_inner(), begun.elapsed().as_secs().max(1));
+    println!("{seeds} seeds, {clients} clients: {} seeds a minute", seeds * 60 / seconds);
+    let failed = lock(&failed).take();
+    failed.map_or(Ok(()), |(options, failure)| fail(args, &failure, |recorder| run(options, Some(recorder))))
+}
+
+/// A thread that panicked has said so; what it leaves behind is still a failure or none.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn draw(options: &Options, file: &Path) -> anyhow::Result<()> {
+    let points = match chart::measure(options) {
+        Ok(points) => points,
+        Err(failure) => bail!("{failure}"),
+    };
+    println!("{:>6} {:>10} {:>10}", "loss", "median", "p99");
+    for point in &points {
+        let (median, p99) = (point.median.as_secs_f64(), point.p99.as_secs_f64());
+        println!("{:>4} % {median:>8.3} s {p99:>8.3} s", point.loss);
+    }
+    let size = options.size.map_or("replies of any size".to_owned(), |size| format!("replies of {size} bytes"));
+    let title = format!("Time to fetch {size}, {} of them at each loss", options.requests);
+    fs::write(file, chart::svg(&title, &points)).with_context(|| format!("cannot write {}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(impair: &str) -> Network {
+        let impair = (!impair.is_empty()).then(|| impair.parse().unwrap());
+        Network { loss: None, duplicate: None, reorder: None, corrupt: None, delay: None, mtu: None, impair }
+    }
+
+    #[test]
+    fn options_and_list_come_together() {
+        assert_eq!(network("").impairment().unwrap(), None);
+        let both = Network { loss: "5%".parse().ok(), delay: Some(20), ..network("reorder=1%") };
+        assert_eq!(both.impairment().unwrap().unwrap().to_string(), "loss=5%,reorder=1%,delay=20ms");
+        let twice = Network { loss: "5%".parse().ok(), ..network("loss=1%") };
+        assert_eq!(twice.impairment().unwrap_err().to_string(), "`loss` is given twice");
+    }
+}

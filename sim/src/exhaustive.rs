@@ -1,0 +1,176 @@
+//! Every way in which the first frames of a connection can be lost or doubled, one after the other.
+//!
+//! A case is a number in base three: its digits are what becomes of the frames of a connection in the order
+//! in which they are sent, by whomever. It is handed to the links in place of randomness, as a fuzzer would
+//! do it. When the digits have all been read, the link has healed.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use lethe::time::Instant;
+use lethe::wire::ethernet::MacAddress;
+use lethe::{Config, Engine};
+use lethe_apps::sample::Sample;
+
+use crate::check;
+use crate::frame::Ends;
+use crate::link::Impairment;
+use crate::peer::client::{Close, Settings};
+use crate::random::{Probability, Random};
+use crate::run::{Failure, Summary, run};
+use crate::scenario::{Kind, Plan, Promise, Visitor};
+use crate::world::Recorder;
+
+/// The frames of a connection whose fate is enumerated: as many as an undisturbed fetch with a reply of one
+/// segment takes. SYN, SYN+ACK, ACK, request, reply, ACK, FIN, ACK.
+///
+/// With nine, the SYN can be lost, which makes a client's first timeout three seconds, and then the request
+/// five times: it comes 93 seconds after its SYN+ACK, whose cookie may have expired by then.
+pub const FRAMES: u32 = 8;
+
+/// How many bytes are asked for: with the head of the response they fit a segment of any family.
+const SIZE: usize = 1000;
+
+/// What can become of a frame, and the bytes that draw it: the first says whether it is lost, and if it
+/// is not, the second whether it is doubled.
+const FATES: [(&str, &[u8]); 3] = [("kept", &[0, 0]), ("lost", &[255]), ("doubled", &[0, 255])];
+
+/// The clients that each case is run with.
+const VARIANTS: u32 = 8;
+
+/// The back-off of a client that lost each of its first nine frames ends after nine minutes.
+const PATIENCE: Duration = Duration::from_mins(15);
+
+/// More than can be lost: no client gives up before its link has healed.
+const RETRIES: u32 = 20;
+
+/// All cases for connections of so many frames.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Exhaustive {
+    frames: u32,
+}
+
+impl Exhaustive {
+    /// All cases in which the first `frames` frames have some fate, and those after arrive.
+    ///
+    /// # Panics
+    ///
+    /// With more than 15 frames: they would be more cases than anybody waits for.
+    pub fn new(frames: u32) -> Self {
+        assert!(frames <= 15, "3^15 cases are 14 million");
+        Self { frames }
+    }
+
+    /// How many cases there are for each kind of client.
+    pub const fn cases(&self) -> u32 {
+        3_u32.pow(self.frames)
+    }
+
+    /// Runs them all.
+    ///
+    /// # Errors
+    ///
+    /// The first that does not end as it must.
+    pub fn run(&self, recorder: Option<&mut Recorder>) -> Result<Summary, Failure> {
+        let mut config = Config::new(lethe::cookie::Secret::new([3; 16]));
+        for ends in [Ends::v4(), Ends::v6()] {
+            // Two addresses always fit.
+            let _ = config.addresses.add(ends.server.ip());
+        }
+        let engine = Engine::new(config, Sample::new(SIZE));
+        run(self, &engine, check::all(&engine), recorder)
+    }
+
+    /// The fates of a case, as numbers in [`FATES`].
+    fn fates(&self, number: u32) -> impl Iterator<Item = usize> {
+        let case = number % self.cases();
+        (0..self.frames).map(move |place| (case / 3_u32.pow(place) % 3) as usize)
+    }
+}
+
+impl Plan for Exhaustive {
+    fn start(&self) -> Instant {
+        Instant::from_unix_seconds(1_780_000_000)
+    }
+
+    fn clients(&self) -> u32 {
+        self.cases() * VARIANTS
+    }
+
+    fn visitor(&self, number: u32) -> Visitor {
+        let variant = number / self.cases();
+        let is_set = |bit: u32| variant >> bit & 1 == 1;
+        let [a, b, c, d] = number.to_be_bytes();
+        let (ends, client) = if is_set(0) {
+            let [high, low] = [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])];
+            (Ends::v6(), IpAddr::V6(Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 1, high, low)))
+        } else {
+            (Ends::v4(), IpAddr::V4(Ipv4Addr::from([11, b, c, d])))
+        };
+        let ends = Ends::between((client, ends.client.port()).into(), ends.server);
+        let ends = Ends { client_mac: MacAddress::new([0x02, 0x01, a, b, c, d]), ..ends };
+        let settings = Settings {
+            timestamps: !is_set(1),
+            close: if is_set(2) { Close::WithRequest } else { Close::AfterReply },
+            syn_retries: RETRIES,
+            retries: RETRIES,
+            ..Settings::linux(&ends, &format!("/{SIZE}"))
+        };
+        let even = Probability::from_percent(50);
+        let link =
+            Impairment { loss: even, duplicate: even, delay: Duration::from_millis(10), ..Impairment::default() };
+        let tape: Vec<u8> = self.fates(number).flat_map(|fate| FATES[fate].1).copied().collect();
+        Visitor {
+            number,
+            kind: Kind::Model(Box::new(settings)),
+            size: SIZE,
+            promise: Promise::Reply,
+            ends,
+            up: link.clone(),
+            down: link,
+            random: Random::from_bytes(&tape),
+            heals_after: PATIENCE,
+            patience: PATIENCE,
+        }
+    }
+
+    fn command_line(&self) -> String {
+        "lethe simulate --exhaustive".to_owned()
+    }
+}
+
+impl Exhaustive {
+    /// What becomes of the frames in a case, in words.
+    pub fn describe(&self, number: u32) -> String {
+        let mut text = String::new();
+        for (index, fate) in self.fates(number).enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            // A string takes all that it is given.
+            let _ = write!(text, "{separator}{}", FATES[fate].0);
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_case_is_another_one() {
+        let all = Exhaustive::new(4);
+        let seen: BTreeSet<String> = (0..all.cases()).map(|number| all.describe(number)).collect();
+        assert_eq!(seen.len(), 81);
+        assert_eq!(all.describe(5), "doubled, lost, kept, kept");
+    }
+
+    #[test]
+    fn whatever_is_lost_or_doubled_everything_completes() {
+        let all = Exhaustive::new(5);
+        let summary = all.run(None).unwrap_or_else(|failure| panic!("{failure}"));
+        assert_eq!(summary.completed(), u64::from(all.clients()));
+    }
+}

@@ -1,0 +1,47 @@
+//! Tests of whole runs.
+
+use super::*;
+
+fn run_with(options: Options) -> Result<Summary, Failure> {
+    simulate(options, None)
+}
+
+fn impaired(text: &str) -> Options {
+    Options { impairment: Some(text.parse().unwrap()), ..Options::new(1) }
+}
+
+#[test]
+fn without_faults_everybody_gets_everything_at_once() {
+    let summary = run_with(Options { requests: 200, ..impaired("") }).unwrap();
+    assert_eq!((summary.excused, summary.tally.lost), (0, 0));
+    assert!(summary.completed() > 100 && summary.completed() + summary.without_reply == 200);
+}
+
+#[test]
+fn two_runs_of_one_seed_are_the_same() {
+    let options = impaired("loss=10%,duplicate=10%,reorder=10%,corrupt=2%,delay=10ms,jitter=5ms");
+    let first = run_with(options.clone()).unwrap();
+    assert_eq!(run_with(options.clone()).unwrap(), first);
+    let other = run_with(Options { seed: 2, ..options }).unwrap();
+    assert_ne!(other.digest, first.digest);
+}
+
+#[test]
+fn a_summary_counts_and_ranks() {
+    let mut summary = Summary::default();
+    (1..=100).rev().for_each(|second| summary.complete(std::time::Duration::from_secs(second), 10));
+    let engine = Scenario::draw(Options::new(1)).engine();
+    summary.close(&World::new(&engine, Instant::default()));
+    let seconds = |percent| summary.percentile(percent).map(|time| time.as_secs());
+    assert_eq!([0, 50, 99, 100].map(seconds), [Some(1), Some(50), Some(99), Some(100)]);
+    assert_eq!(summary.needed_bytes, 1000);
+    assert_eq!(Summary::default().percentile(50), None);
+    assert!(summary.json().starts_with("{\"completed\":100,\"without_reply\":0,"), "{}", summary.json());
+}
+
+#[test]
+fn wrong_bytes_are_told_apart_from_right_ones() {
+    assert_eq!(compare(b"right", b"right"), Ok(()));
+    assert_eq!(compare(b"wring", b"wrong"), Err(Fault::WrongBytes { got: 5, wanted: 5, differs: 2 }));
+    assert_eq!(compare(b"wro", b"wrong"), Err(Fault::WrongBytes { got: 3, wanted: 5, differs: 3 }));
+}

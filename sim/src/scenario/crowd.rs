@@ -1,0 +1,233 @@
+//! Drawing the clients of a run.
+//!
+//! Where the network is set by hand, what is asked is how clients fare on it: then each fetches, and is one
+//! that is promised its reply. Where everything is drawn, there are also those who want no reply, those who
+//! are promised none, and some who mean harm.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use lethe::wire::ethernet::MacAddress;
+
+use super::visitor::{Kind, Promise, Visitor};
+use super::{HEALS_AFTER, PATIENCE, SIZE_MAX, Scenario};
+use crate::frame::Ends;
+use crate::link::Impairment;
+use crate::peer::client::{Close, Errand, Settings};
+use crate::peer::{attacker, stack};
+use crate::random::{Probability, Random};
+
+/// Where the engine is.
+pub(super) const SERVERS: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(10, 9, 0, 2)), IpAddr::V6(Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 2))];
+
+/// The smallest MTU of an IPv6 link (RFC 8200, section 5).
+const IPV6_MTU_MIN: u16 = 1280;
+
+/// The head of a response of the sample application is shorter.
+const HEAD_MAX: usize = 200;
+
+/// The headers of IPv6 and TCP with timestamps are not longer.
+const HEADERS_MAX: usize = 72;
+
+/// The most frames that an attacker sends, and his longest pause: what he needs to see cookies expire, and
+/// is done with while he is waited for.
+const ATTACK_FRAMES: u64 = 40;
+const ATTACK_PAUSE: Duration = Duration::from_secs(5);
+
+/// Draws the client with this number.
+pub(super) fn draw(scenario: &Scenario, random: Random, number: u32) -> Visitor {
+    let size = scenario.options.size.unwrap_or_else(|| draw_size(random.fork("size")));
+    let ends = draw_ends(random.fork("ends"), number);
+    let (kind, mut promise) = draw_kind(scenario, &random, &ends, size);
+    let is_v6 = ends.client.is_ipv6();
+    // What goes out again has the same identification: a fragment that was corrupted spoils it for as long
+    // as it is kept, and that may be longer than the cookie is good for.
+    if promise == Promise::Reply && !scenario.down.corrupt.is_never() && is_cut(scenario, &kind, size) {
+        promise = Promise::PerhapsReply;
+    }
+    Visitor {
+        number,
+        kind,
+        size,
+        promise: if scenario.may_mislead() { Promise::Nothing } else { promise },
+        ends,
+        up: for_family(&scenario.up, is_v6),
+        down: for_family(&scenario.down, is_v6),
+        random,
+        heals_after: HEALS_AFTER,
+        patience: PATIENCE,
+    }
+}
+
+fn draw_kind(scenario: &Scenario, random: &Random, ends: &Ends, size: usize) -> (Kind, Promise) {
+    let is_set = scenario.options.impairment.is_some();
+    let mut kind = random.fork("kind");
+    match kind.below(20) {
+        15..=18 => {
+            let mut settings = draw_stack(random.fork("stack"), ends, size);
+            settings.half_close &= !is_set || settings.timestamps;
+            let is_promised = settings.timestamps || !settings.half_close;
+            let promise = if is_promised { Promise::Reply } else { Promise::PerhapsReply };
+            (Kind::Stack(Box::new(settings)), promise)
+        }
+        19 if !is_set => (Kind::Attacker(Box::new(draw_attacker(random.fork("attack"), ends))), Promise::NoReply),
+        _ => {
+            let mut settings = draw_model(scenario, random.fork("settings"), ends, size);
+            if is_set {
+                settings.errand = Errand::Fetch;
+                settings.nagle = false;
+                settings.timestamps |= settings.close != Close::AfterReply;
+            }
+            let promise = promise(&settings);
+            (Kind::Model(Box::new(settings)), promise)
+        }
+    }
+}
+
+/// What the limits of the protocol leave of a promise; `docs/protocol.md` explains them.
+fn promise(settings: &Settings) -> Promise {
+    if settings.errand != Errand::Fetch {
+        return Promise::NoReply;
+    }
+    let is_one_segment =
+        settings.request.len() == 1 && settings.mss.is_none_or(|mss| usize::from(mss) >= settings.request[0].len());
+    // Later pieces are not sent before the first is acknowledged, and that is not done alone.
+    let waits_forever = settings.nagle && settings.request.len() > 1;
+    // Without timestamps a FIN does not tell whether its sender has its reply: it is acknowledged, and with
+    // it a request that was lost.
+    let closes_early = match settings.close {
+        Close::AfterReply => false,
+        Close::AfterRequest => true,
+        Close::WithRequest => !is_one_segment,
+    };
+    if waits_forever || closes_early && !settings.timestamps { Promise::PerhapsReply } else { Promise::Reply }
+}
+
+/// Whether a reply may arrive in fragments.
+fn is_cut(scenario: &Scenario, kind: &Kind, size: usize) -> bool {
+    let mss = match kind {
+        // An MSS of 88 still stands for packets of 1,280 bytes over IPv6, but that need not be known here.
+        Kind::Model(settings) => settings.mss.unwrap_or(536).into(),
+        Kind::Stack(settings) => settings.mtu - HEADERS_MAX,
+        Kind::Attacker(_) => return false,
+    };
+    let path = scenario.down.mtu.unwrap_or(u16::MAX).min(scenario.config.mtu.bytes());
+    size + HEAD_MAX > mss.min(usize::from(path) - HEADERS_MAX)
+}
+
+fn for_family(impairment: &Impairment, is_v6: bool) -> Impairment {
+    let least = if is_v6 { IPV6_MTU_MIN } else { 0 };
+    Impairment { mtu: impairment.mtu.map(|mtu| mtu.max(least)), ..impairment.clone() }
+}
+
+/// Mostly what fits a segment, and sometimes as much as there can be.
+fn draw_size(mut random: Random) -> usize {
+    let most = *random.pick(&[1_200, 1_200, 1_500, 3_000, 3_000, 15_000, 15_000, SIZE_MAX as u64]);
+    random.range(0..=most) as usize
+}
+
+fn draw_ends(mut random: Random, number: u32) -> Ends {
+    let [a, b, c, d] = number.to_be_bytes();
+    let index = random.below(SERVERS.len() as u64) as usize;
+    let server = SERVERS[index];
+    let client = match server {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::from_bits(u32::from_be_bytes([10, 128, 0, 1]).wrapping_add(number))),
+        IpAddr::V6(_) => {
+            let [high, low] = [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])];
+            IpAddr::V6(Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 1, high, low))
+        }
+    };
+    let port = random.range(1..=65_535) as u16;
+    let ends = Ends::between(SocketAddr::new(client, port), SocketAddr::new(server, 80));
+    let ends = Ends { client_mac: MacAddress::new([0x02, 0x01, a, b, c, d]), ..ends };
+    if random.chance(Probability::from_percent(10)) { ends.vlan(random.range(1..=4094) as u16) } else { ends }
+}
+
+fn draw_stack(mut random: Random, ends: &Ends, size: usize) -> stack::Settings {
+    let smallest = if ends.client.is_ipv6() { u64::from(IPV6_MTU_MIN) } else { 576 };
+    let often = Probability::from_percent(75);
+    let seldom = Probability::from_percent(20);
+    let window = if random.chance(seldom) { random.range((size + HEAD_MAX) as u64..=65_535) } else { 65_535 };
+    stack::Settings {
+        seed: random.next_u64(),
+        timestamps: random.chance(often),
+        mtu: if random.chance(seldom) { random.range(smallest..=9000) as usize } else { 1500 },
+        window: window as usize,
+        delayed_ack: random.chance(often).then(|| Duration::from_millis(random.range(1..=500))),
+        keep_alive: random.chance(seldom).then(|| Duration::from_secs(random.range(1..=10))),
+        half_close: random.chance(seldom),
+        ..stack::Settings::new(ends, &format!("/{size}"))
+    }
+}
+
+fn draw_attacker(mut random: Random, ends: &Ends) -> attacker::Settings {
+    attacker::Settings {
+        ends: *ends,
+        frames: random.range(1..=ATTACK_FRAMES) as u32,
+        pause: Duration::from_nanos(random.below(ATTACK_PAUSE.as_nanos() as u64)),
+        attacks: Vec::new(),
+    }
+}
+
+/// As Linux does it, or otherwise here and there.
+fn draw_model(scenario: &Scenario, mut random: Random, ends: &Ends, size: usize) -> Settings {
+    let linux = Settings::linux(ends, &format!("/{size}"));
+    let often = Probability::from_percent(75);
+    let seldom = Probability::from_percent(20);
+    let mut settings = Settings {
+        resolve: random.chance(seldom),
+        errand: *random.pick(&[
+            Errand::Fetch,
+            Errand::Fetch,
+            Errand::Fetch,
+            Errand::Fetch,
+            Errand::Fetch,
+            Errand::Fetch,
+            Errand::Fetch,
+            Errand::Connect,
+            Errand::Abort,
+            Errand::Scan,
+        ]),
+        close: *random.pick(&[
+            Close::AfterReply,
+            Close::AfterReply,
+            Close::AfterReply,
+            Close::AfterRequest,
+            Close::WithRequest,
+        ]),
+        think: Duration::from_millis(random.below(2) * random.below(5000)),
+        isn: random.next_u64() as u32,
+        timestamp_base: random.next_u64() as u32,
+        timestamps: random.chance(often),
+        sack: random.chance(often),
+        window_scale: random.chance(often).then(|| random.range(0..=14) as u8),
+        mss: draw_mss(&mut random, linux.mss),
+        delayed_ack: Duration::from_millis(random.below(2) * random.range(1..=500)),
+        ack_handshake: random.chance(often),
+        nagle: random.chance(seldom),
+        tail_loss_probe: random.chance(often),
+        keep_alive: random.chance(seldom).then(|| Duration::from_secs(random.range(1..=10))),
+        old_duplicates: random.chance(seldom),
+        strict: !scenario.may_mislead(),
+        ..linux
+    };
+    if random.chance(seldom) {
+        // The reply goes out whole or not at all, so the window has to take it.
+        let needed = size + HEAD_MAX;
+        settings.window = random.range(needed as u64..=u64::from(u16::MAX)) as u16;
+    }
+    if random.chance(seldom) {
+        let len = settings.request.concat().len() as u64;
+        let places: Vec<usize> = (0..random.range(1..=4)).map(|_| random.below(len) as usize).collect();
+        settings = settings.split_at(&places);
+    } else {
+        // Who does not put small segments together can never complete a request line that was cut.
+        settings.collapse = random.chance(often);
+    }
+    settings
+}
+
+fn draw_mss(random: &mut Random, usual: Option<u16>) -> Option<u16> {
+    *random.pick(&[usual, usual, usual, usual, None, Some(88), Some(536), Some(1220), Some(1380), Some(8960)])
+}

@@ -1,0 +1,137 @@
+//! One client of a run: what it is like, what it asks for and what it may expect.
+
+use std::fmt;
+use std::time::Duration;
+
+use lethe::app::{App, Request};
+use lethe::http::{Headers, Method};
+
+use crate::frame::Ends;
+use crate::link::Impairment;
+use crate::peer::{Peer, attacker, client, stack};
+use crate::random::Random;
+use crate::world;
+
+/// A client of a run.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    /// Its number: how many were drawn before it.
+    pub number: u32,
+    /// What it is like.
+    pub kind: Kind,
+    /// How many bytes it asks for.
+    pub size: usize,
+    /// What must come of it.
+    pub promise: Promise,
+    /// Both ends of its connection.
+    pub ends: Ends,
+    /// What is wrong on its way to the engine,
+    pub up: Impairment,
+    /// and on the way back.
+    pub down: Impairment,
+    /// What its links draw from.
+    pub random: Random,
+    /// How long after its start its links heal,
+    pub heals_after: Duration,
+    /// and how long after that it must be done.
+    pub patience: Duration,
+}
+
+/// What a client is like.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// The model of ours.
+    Model(Box<client::Settings>),
+    /// smoltcp.
+    Stack(Box<stack::Settings>),
+    /// Somebody who means harm.
+    Attacker(Box<attacker::Settings>),
+}
+
+/// What must come of a client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Promise {
+    /// It gets its reply, byte by byte.
+    Reply,
+    /// If it gets a reply, that is right. It may get none: see `docs/protocol.md` for who, and why.
+    PerhapsReply,
+    /// It does what it came for, which is not to read a reply.
+    NoReply,
+    /// Nothing: what it gets is changed on the way, and it cannot know.
+    Nothing,
+}
+
+impl Visitor {
+    /// What it has to read: the whole response, head and body.
+    pub fn reply(&self, app: &impl App, scratch: &mut [u8]) -> Vec<u8> {
+        let path = format!("/{}", self.size);
+        let request = Request {
+            method: Method::Get,
+            path: &path,
+            query: None,
+            headers: Headers::default(),
+            client: self.ends.client.ip(),
+        };
+        let response = app.respond(&request, scratch);
+        [response.head(), response.body()].concat()
+    }
+
+    /// The client itself, with its links.
+    pub fn into_client(self) -> world::Client {
+        let peer: Box<dyn Peer> = match self.kind {
+            Kind::Model(settings) => Box::new(client::Client::new(*settings)),
+            Kind::Stack(settings) => Box::new(stack::Stack::new(*settings)),
+            Kind::Attacker(settings) => Box::new(attacker::Attacker::new(*settings, self.random.fork("attacker"))),
+        };
+        world::Client {
+            peer,
+            mac: self.ends.client_mac.bytes(),
+            up: self.up,
+            down: self.down,
+            random: self.random,
+            heals_after: self.heals_after,
+            patience: self.patience,
+            reassembles: true,
+        }
+    }
+}
+
+/// On a few lines, what it is like.
+impl fmt::Display for Visitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ends, up, down, size, kind, promise, .. } = self;
+        writeln!(f, "  {} asks {} for {size} bytes; promised: {promise:?}", ends.client, ends.server)?;
+        writeln!(f, "  to engine: {up}; to client: {down}")?;
+        match kind {
+            Kind::Stack(settings) => {
+                let stack::Settings { mtu, window, delayed_ack, timestamps, half_close, .. } = **settings;
+                write!(f, "  smoltcp: MTU {mtu}, window {window}, acknowledges after {delayed_ack:?}, ")?;
+                write!(f, "timestamps: {timestamps}, closes after its request: {half_close}")
+            }
+            Kind::Attacker(settings) => {
+                let attacker::Settings { frames, pause, attacks, .. } = &**settings;
+                write!(f, "  attacker: {frames} frames, pauses up to {pause:?}, {attacks:?}")
+            }
+            Kind::Model(settings) => {
+                let writes: Vec<usize> = settings.request.iter().map(Vec::len).collect();
+                let client::Settings { errand, close, think, mss, window, delayed_ack, .. } = **settings;
+                write!(f, "  {errand:?}, closes {close:?}, writes {writes:?} after {think:?}, ")?;
+                write!(f, "MSS {mss:?}, window {window}, acknowledges after {delayed_ack:?}")?;
+                let client::Settings { timestamps, sack, ack_handshake, nagle, collapse, tail_loss_probe, .. } =
+                    **settings;
+                let switches = [
+                    ("timestamps", timestamps),
+                    ("SACK", sack),
+                    ("ACK of its own for the handshake", ack_handshake),
+                    ("Nagle", nagle),
+                    ("collapse", collapse),
+                    ("tail loss probe", tail_loss_probe),
+                    ("keep-alive", settings.keep_alive.is_some()),
+                    ("old duplicates", settings.old_duplicates),
+                    ("resolve", settings.resolve),
+                ];
+                switches.iter().filter(|(_, is_on)| *is_on).try_for_each(|(name, _)| write!(f, ", {name}"))
+            }
+        }
+    }
+}
