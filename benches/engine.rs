@@ -23,8 +23,7 @@ const ISN: SeqNumber = SeqNumber::new(0x1234_5678);
 const REQUEST: &[u8] =
     b"GET /202.96.128.86 HTTP/1.1\r\nHost: 10.9.0.2\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\n\r\n";
 
-const V4: AddressPair =
-    AddressPair::V4 { source: Ipv4Addr::new(10, 9, 0, 1), destination: Ipv4Addr::new(10, 9, 0, 2) };
+const V4: AddressPair = AddressPair::V4 { source: Ipv4Addr::new(10, 9, 0, 1), destination: Ipv4Addr::new(10, 9, 0, 2) };
 const V6: AddressPair = AddressPair::V6 {
     source: Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 1),
     destination: Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 2),
