@@ -62,8 +62,13 @@ fn every_lost_frame_is_made_good() {
     }
 }
 
-/// A client with settings of which half are drawn.
-fn any_settings(random: &mut Random) -> Settings {
+/// A client with settings of which half are drawn, and the length of the body that it fetches.
+fn any_settings(random: &mut Random) -> (Settings, usize) {
+    let mss = *random.pick(&[None, Some(88), Some(536), Some(1220), Some(1460), Some(8960)]);
+    // Where a reply just fits a segment, or just does not: around the MSS less timestamps and HTTP header.
+    let head = sample::response(1000).len() - 1000;
+    let edge = usize::from(mss.unwrap_or(536)).min(1460).saturating_sub(head + *random.pick(&[0, 12]));
+    let len = *random.pick(&[1000, 1000, 0, 6000, edge, edge + 1, edge + 2, edge + 3]);
     let ends = *random.pick(&[Ends::v4(), Ends::v6(), Ends::v4().vlan(3)]);
     let mut coin = || random.below(2) == 1;
     let settings = Settings {
@@ -76,13 +81,14 @@ fn any_settings(random: &mut Random) -> Settings {
         tail_loss_probe: coin(),
         keep_alive: coin().then_some(Duration::from_secs(1)),
         old_duplicates: coin(),
-        ..Settings::linux(&ends, "/1000")
+        ..Settings::linux(&ends, &format!("/{len}"))
     };
     let cut = random.below(60) as usize;
     let settings = Settings {
-        close: *random.pick(&[Close::AfterReply, Close::AfterReply, Close::WithRequest]),
-        mss: *random.pick(&[None, Some(88), Some(536), Some(1220), Some(1460), Some(8960)]),
-        window: *random.pick(&[64_240, 65_535, 1100]),
+        close: *random.pick(&[Close::AfterReply, Close::AfterReply, Close::WithRequest, Close::AfterRequest]),
+        mss,
+        // The smallest holds the reply and its FIN, and nothing else.
+        window: *random.pick(&[64_240, 65_535, sample::response(len).len() as u16 + 1]),
         delayed_ack: *random.pick(&[Duration::ZERO, Duration::from_millis(40)]),
         think: *random.pick(&[Duration::ZERO, Duration::from_millis(1500)]),
         isn: random.next_u64() as u32,
@@ -92,8 +98,12 @@ fn any_settings(random: &mut Random) -> Settings {
     // Two limits of a server without state. Later parts of a request line are only read when they are sent
     // together with the first. And a FIN behind a part that was lost is acknowledged, and that part with it,
     // unless a timestamp tells that the client still waits.
-    let joins = settings.collapse && (settings.timestamps || settings.close != Close::WithRequest);
-    if joins { settings.split_at(&[cut]) } else { settings }
+    let settings = match settings.close {
+        Close::AfterReply => settings,
+        _ if settings.timestamps => settings,
+        _ => Settings { close: Close::WithRequest, collapse: false, ..settings },
+    };
+    (if settings.collapse { settings.split_at(&[cut]) } else { settings }, len)
 }
 
 #[test]
@@ -101,13 +111,19 @@ fn any_client_gets_its_bytes_over_a_bad_cable() {
     let engine = sample::engine();
     for seed in 0..400 {
         let mut random = Random::from_seed(seed);
-        let settings = any_settings(&mut random);
+        let (settings, len) = any_settings(&mut random);
         let mut bench = Bench::new(&engine, Client::new(settings.clone()));
         bench.bad_cable(random);
         let outcome = bench.run();
         // Not `assert_eq!`: the bytes would hide the rest.
-        assert!(outcome == complete(), "seed {seed}: {settings:?}");
+        assert!(outcome == Outcome::Complete(sample::response(len)), "seed {seed}: {settings:?}");
     }
+}
+
+#[test]
+fn a_reply_that_the_window_does_not_hold_is_not_sent() {
+    let settings = Settings { window: 500, retries: 3, ..settings() };
+    assert_eq!(fetch(settings), Outcome::Failed("no answer to 3 retransmissions".to_owned()));
 }
 
 #[test]
