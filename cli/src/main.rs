@@ -7,6 +7,7 @@ mod app;
 mod args;
 mod device;
 mod engine;
+mod impaired;
 mod monitor;
 mod output;
 mod prepare;

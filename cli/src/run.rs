@@ -87,8 +87,8 @@ pub(crate) fn stop_on_signal() -> io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Saturating in the year 2554; a clock before 1970 is 1970.
-fn now() -> Instant {
+/// What time it is. Saturating in the year 2554; a clock before 1970 is 1970.
+pub(crate) fn now() -> Instant {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Instant::from_unix_nanos(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX))
 }

@@ -8,11 +8,13 @@ use anyhow::{Context, ensure};
 use lethe::Engine;
 use lethe::verdict::Stats;
 use lethe_apps::Application;
+use lethe_sim::link::Impairment;
 use lethe_sim::tap::{Tap, TapConfig};
 
 use crate::app::AppArgs;
 use crate::device::Device;
 use crate::engine::EngineArgs;
+use crate::impaired::ImpairedPort;
 use crate::monitor::Monitor;
 use crate::run::{Port, run, stop_on_signal};
 use crate::table::Table;
@@ -28,6 +30,10 @@ pub(crate) struct Args {
     /// User to go on as once the device is open, when started as root
     #[arg(long, value_name = "NAME", default_value = "nobody")]
     user: String,
+    /// What is wrong with the network between the kernel and the server, in both directions:
+    /// loss=5%,reorder=10%,delay=20ms,seed=7 and more
+    #[arg(long, value_name = "LIST")]
+    impair: Option<Impairment>,
     /// Print a line of counters every second
     #[arg(long)]
     stats: bool,
@@ -53,7 +59,11 @@ pub(crate) fn serve(args: &Args) -> anyhow::Result<()> {
     match &args.device {
         Device::Tap(config) => {
             check_hosts(config, &args.engine.addresses)?;
-            serve_on(Tap::open(config)?, args, app)
+            let tap = Tap::open(config)?;
+            match &args.impair {
+                Some(impairment) => serve_on(ImpairedPort::new(tap, impairment.clone()), args, app),
+                None => serve_on(tap, args, app),
+            }
         }
     }
 }
