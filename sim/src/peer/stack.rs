@@ -284,6 +284,7 @@ impl TxToken for Transmit<'_> {
 mod tests {
     use super::*;
     use crate::peer::bench::Bench;
+    use crate::random::Random;
     use crate::sample;
 
     fn settings(ends: &Ends) -> Settings {
@@ -328,6 +329,29 @@ mod tests {
                 bench.lose(lost);
                 assert_eq!(bench.run(), Outcome::Complete(sample::response(1000)), "frame {lost} of {frames}");
             }
+        }
+    }
+
+    #[test]
+    fn smoltcp_gets_its_bytes_over_a_bad_cable() {
+        let engine = sample::engine();
+        for seed in 0..200 {
+            let mut random = Random::from_seed(seed);
+            let len = random.below(4000) as usize;
+            let ends = *random.pick(&[Ends::v4(), Ends::v6()]);
+            let timestamps = random.below(2) == 0;
+            let settings = Settings {
+                seed,
+                timestamps,
+                mtu: *random.pick(&[1500, 1280, 9000]),
+                // Without timestamps, a FIN acknowledges the request before it, come or lost.
+                half_close: timestamps && random.below(2) == 0,
+                ..Settings::new(&ends, &format!("/{len}"))
+            };
+            let mut bench = Bench::new(&engine, Stack::new(settings.clone()));
+            bench.bad_cable(random);
+            let outcome = bench.run();
+            assert!(outcome == Outcome::Complete(sample::response(len)), "seed {seed}: {settings:?}");
         }
     }
 
