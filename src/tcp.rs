@@ -64,6 +64,12 @@ pub(crate) fn answer<'a, A: App>(
     if header.source_port == 0 {
         return Err(DropReason::TcpSourcePort.into());
     }
+    let kind = header.flags.masked(KIND);
+    let for_us = header.destination_port == engine.config().tcp_port;
+    // By far the most common, and nothing more has to be known about it.
+    if for_us && kind == ACK && payload.is_empty() {
+        return Err(Absorbed::Ack.into());
+    }
     let segment = Segment {
         config: engine.config(),
         now,
@@ -76,11 +82,10 @@ pub(crate) fn answer<'a, A: App>(
         header,
         payload,
     };
-    if header.destination_port != engine.config().tcp_port {
+    if !for_us {
         return segment.refuse(DropReason::TcpClosedPort);
     }
-    match header.flags.masked(KIND) {
-        ACK if payload.is_empty() => Err(Absorbed::Ack.into()),
+    match kind {
         ACK | FIN_ACK if !payload.is_empty() => segment.answer_payload(engine.app(), scratch),
         FIN_ACK => segment.answer_fin(),
         SYN => Ok(segment.syn_ack()),

@@ -38,16 +38,21 @@ pub use database::{Database, OpenError, Place, VERSION};
 pub use prepare::{PrepareError, Prepared, SegmentError, XDB_VERSION, prepare};
 use question::{Form, Question};
 
-const TEXT: &str = "text/plain; charset=utf-8";
-const JSON: &str = "application/json";
-const HTML: &str = "text/html; charset=utf-8";
-
-/// How long a client may take an answer for good, in seconds: an hour. A place depends on the data set
-/// only, and that changes when the server is started with another.
-const CACHED: &str = "max-age=3600";
-
-/// The page about the client's own address is nothing for another client behind the same cache.
-const NOT_CACHED: &str = "no-store";
+impl Form {
+    /// The header fields of an answer in this form.
+    ///
+    /// A client may take an answer for good for an hour: a place depends on the data set only, and that
+    /// changes when the server is started with another. The page about the client's own address is
+    /// nothing for another client behind the same cache.
+    const fn fields(self) -> &'static str {
+        match self {
+            Self::Text => "Content-Type: text/plain; charset=utf-8\r\nCache-Control: max-age=3600\r\n",
+            Self::Json => "Content-Type: application/json\r\nCache-Control: max-age=3600\r\n",
+            Self::Page => "Content-Type: text/html; charset=utf-8\r\nCache-Control: max-age=3600\r\n",
+            Self::Home => "Content-Type: text/html; charset=utf-8\r\nCache-Control: no-store\r\n",
+        }
+    }
+}
 
 /// The application.
 #[derive(Clone, Copy, Debug)]
@@ -92,23 +97,19 @@ impl App for IpInfo<'_> {
     fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
         let Some(Question { form, address }) = Question::of(request) else {
             return Response::build(scratch, Status::NotFound)
-                .header("Content-Type", TEXT)
+                .header("Content-Type", "text/plain; charset=utf-8")
                 .body(b"Nothing is here. Ask for / or for an address, as in /8.8.8.8.\n");
         };
         let answer = self.answer(address);
-        let (status, content_type, cache) = match form {
-            Form::Text => (answer.status(), TEXT, CACHED),
-            Form::Json => (answer.status(), JSON, CACHED),
-            Form::Page => (answer.status(), HTML, CACHED),
-            Form::Home => (Status::Ok, HTML, NOT_CACHED),
+        let status = match form {
+            Form::Home => Status::Ok,
+            Form::Text | Form::Json | Form::Page => answer.status(),
         };
-        Response::build(scratch, status).header("Content-Type", content_type).header("Cache-Control", cache).body_with(
-            |body| match form {
-                Form::Text => answer.write_text(body),
-                Form::Json => answer.write_json(body),
-                Form::Page => page::write(body, &answer, false),
-                Form::Home => page::write(body, &answer, true),
-            },
-        )
+        Response::build(scratch, status).fields(form.fields()).body_with(|body| match form {
+            Form::Text => answer.write_text(body),
+            Form::Json => answer.write_json(body),
+            Form::Page => page::write(body, &answer, false),
+            Form::Home => page::write(body, &answer, true),
+        })
     }
 }

@@ -33,15 +33,25 @@ pub enum Status {
 impl Status {
     /// The status line, without its CRLF.
     pub const fn line(self) -> &'static str {
+        let line = self.line_with_end();
+        match line.split_at_checked(line.len() - 2) {
+            Some((line, _)) => line,
+            None => line,
+        }
+    }
+
+    /// The status line with its CRLF, as it is sent.
+    #[inline]
+    const fn line_with_end(self) -> &'static str {
         match self {
-            Self::Ok => "HTTP/1.1 200 OK",
-            Self::NotModified => "HTTP/1.1 304 Not Modified",
-            Self::BadRequest => "HTTP/1.1 400 Bad Request",
-            Self::NotFound => "HTTP/1.1 404 Not Found",
-            Self::MethodNotAllowed => "HTTP/1.1 405 Method Not Allowed",
-            Self::UriTooLong => "HTTP/1.1 414 URI Too Long",
-            Self::InternalServerError => "HTTP/1.1 500 Internal Server Error",
-            Self::VersionNotSupported => "HTTP/1.1 505 HTTP Version Not Supported",
+            Self::Ok => "HTTP/1.1 200 OK\r\n",
+            Self::NotModified => "HTTP/1.1 304 Not Modified\r\n",
+            Self::BadRequest => "HTTP/1.1 400 Bad Request\r\n",
+            Self::NotFound => "HTTP/1.1 404 Not Found\r\n",
+            Self::MethodNotAllowed => "HTTP/1.1 405 Method Not Allowed\r\n",
+            Self::UriTooLong => "HTTP/1.1 414 URI Too Long\r\n",
+            Self::InternalServerError => "HTTP/1.1 500 Internal Server Error\r\n",
+            Self::VersionNotSupported => "HTTP/1.1 505 HTTP Version Not Supported\r\n",
         }
     }
 }
@@ -67,12 +77,12 @@ impl<'a> Response<'a> {
     }
 
     /// Begins a response that is made on the spot, in `scratch`.
+    #[inline]
     pub fn build(scratch: &'a mut [u8], status: Status) -> ResponseBuilder<'a> {
         let room = HEAD_ROOM.min(scratch.len());
         let (head, body) = scratch.split_at_mut(room);
         let mut head = Writer::new(head);
-        head.push(status.line());
-        head.push("\r\n");
+        head.push(status.line_with_end());
         ResponseBuilder { head, body }
     }
 
@@ -117,7 +127,17 @@ pub struct ResponseBuilder<'a> {
 }
 
 impl<'a> ResponseBuilder<'a> {
+    /// Adds header fields that are written out already: each with its CRLF. What is always the same is
+    /// best added so, in one piece.
+    #[inline]
+    pub fn fields(mut self, lines: &str) -> Self {
+        debug_assert!(lines.is_empty() || lines.ends_with("\r\n"), "a field ends with CRLF");
+        self.head.push(lines);
+        self
+    }
+
     /// Adds a header field. `Content-Length` and `Connection` are added on completion.
+    #[inline]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         for part in [name, ": ", value, "\r\n"] {
             self.head.push(part);
@@ -126,6 +146,7 @@ impl<'a> ResponseBuilder<'a> {
     }
 
     /// Completes the response with a body that `write` makes.
+    #[inline]
     pub fn body_with(self, write: impl FnOnce(&mut Writer<'a>)) -> Response<'a> {
         let mut body = Writer::new(self.body);
         write(&mut body);
@@ -136,11 +157,13 @@ impl<'a> ResponseBuilder<'a> {
     }
 
     /// Completes the response with a body that exists already.
+    #[inline]
     pub fn body(self, body: &'a [u8]) -> Response<'a> {
         complete(self.head, body)
     }
 }
 
+#[inline]
 fn complete<'a>(mut head: Writer<'a>, body: &'a [u8]) -> Response<'a> {
     head.push("Content-Length: ");
     head.push_decimal(body.len() as u64);
@@ -165,11 +188,13 @@ impl<'a> Writer<'a> {
     }
 
     /// Appends text.
+    #[inline]
     pub fn push(&mut self, text: &str) {
         self.push_bytes(text.as_bytes());
     }
 
     /// Appends bytes.
+    #[inline]
     pub fn push_bytes(&mut self, bytes: &[u8]) {
         let end = self.len.saturating_add(bytes.len());
         match self.buffer.get_mut(self.len..end) {
@@ -182,6 +207,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Appends a number in decimal.
+    #[inline]
     pub fn push_decimal(&mut self, mut number: u64) {
         // 20 digits hold any u64.
         let mut digits = [0; 20];
@@ -214,6 +240,7 @@ impl<'a> Writer<'a> {
     }
 
     /// What was written, or `None` when it did not fit.
+    #[inline]
     pub fn finish(self) -> Option<&'a [u8]> {
         if self.overflow {
             return None;
