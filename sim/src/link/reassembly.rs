@@ -1,13 +1,14 @@
 //! Reassembly of IP fragments at the receiving end of a link (RFC 791, section 3.2; RFC 8200, section 4.5).
 //!
 //! ```text
-//!  fragments of one packet:   0......8......16.....24..        a part that is there already is ignored;
-//!                             |  3rd  |  1st  | 2nd |          one that overlaps otherwise, or says that
-//!                                               more = 0       the end is elsewhere, takes all with it
+//!  fragments of one packet:   0......8......16.....24..        what is there already is ignored; a part
+//!                             |  3rd  |  1st  | 2nd |          that overlaps otherwise, or says that the
+//!                                               more = 0       end is elsewhere, takes all with it
 //! ```
 //!
-//! As in Linux, what was there of a packet is thrown away when its parts contradict each other (RFC 5722),
-//! and what still comes begins a new one.
+//! As in Linux (`inet_frag_queue_insert`): whether bytes that are there already are the same is not looked
+//! at, what was there of a packet is thrown away when its parts contradict each other (RFC 5722), and
+//! what still comes begins a new one.
 
 use std::time::Duration;
 
@@ -110,11 +111,11 @@ impl Unfinished {
     fn add(&mut self, packet: &Packet<'_>, fragment: &Fragment<'_>) -> Result<(), Contradiction> {
         let Fragment { offset, more, data, .. } = *fragment;
         let end = offset + data.len();
-        let at = self.parts.partition_point(|part| part.offset < offset);
-        let (before, behind) = self.parts.split_at(at);
-        if behind.first().is_some_and(|part| part.offset == offset && part.data == data) {
+        if !data.is_empty() && self.has(offset, end) {
             return Ok(());
         }
+        let at = self.parts.partition_point(|part| part.offset < offset);
+        let (before, behind) = self.parts.split_at(at);
         let overlaps = before.last().is_some_and(|part| part.end() > offset)
             || behind.first().is_some_and(|part| part.offset < end);
         // Only the last part may have a length that is no multiple of eight, and there is one end.
@@ -139,6 +140,15 @@ impl Unfinished {
         }
         self.parts.insert(at, Part { offset, data: data.to_vec() });
         Ok(())
+    }
+
+    /// Whether all bytes from `offset` to `end` are there.
+    fn has(&self, offset: usize, end: usize) -> bool {
+        let grown = self
+            .parts
+            .iter()
+            .fold(offset, |reached, part| if part.offset <= reached { reached.max(part.end()) } else { reached });
+        grown >= end
     }
 
     fn is_complete(&self) -> bool {
@@ -262,12 +272,24 @@ mod tests {
         for ends in [Ends::v4(), Ends::v6()] {
             let builder = packet(&ends, 1000);
             let frames = builder.fragments(ID, 400);
-            let overlapping = Builder::new(&ends, 6, vec![9; 16]).fragment(ID, 8, true).frame();
+            // From within the first fragment to within the second.
+            let overlapping = Builder::new(&ends, 6, vec![9; 392]).fragment(ID, 8, true).frame();
             let mut reassembler = Reassembler::default();
             let attack = [frames[0].clone(), overlapping, frames[1].clone(), frames[2].clone()];
             assert!(receive_all(&mut reassembler, attack).is_empty());
             // Sent again, it is whole after all.
             assert_eq!(receive_all(&mut reassembler, frames), [whole(&builder, &ends)]);
+        }
+    }
+
+    #[test]
+    fn the_first_to_come_wins() {
+        for ends in [Ends::v4(), Ends::v6()] {
+            let builder = packet(&ends, 1000);
+            let frames = builder.fragments(ID, 400);
+            let inside = Builder::new(&ends, 6, vec![9; 16]).fragment(ID, 8, true).frame();
+            let all = [frames[0].clone(), inside, frames[1].clone(), frames[2].clone()];
+            assert_eq!(receive_all(&mut Reassembler::default(), all), [whole(&builder, &ends)]);
         }
     }
 
