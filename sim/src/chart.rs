@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::link::Impairment;
 use crate::random::Probability;
 use crate::run::{Failure, simulate};
-use crate::scenario::Options;
+use crate::scenario::{HEALS_AFTER, Options};
 
 /// The losses that are measured, in percent.
 pub const LOSSES: [u32; 9] = [0, 1, 2, 5, 10, 15, 20, 25, 30];
@@ -118,7 +118,7 @@ impl Field {
             let _ = write!(
                 out,
                 "<line x1=\"{x:.1}\" y1=\"{floor}\" x2=\"{x:.1}\" y2=\"{}\" stroke=\"#94a3b8\"/>\n\
-                 <text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{} %</text>\n",
+                 <text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n",
                 floor + 4.0,
                 floor + 20.0,
                 point.loss
@@ -127,10 +127,11 @@ impl Field {
         let _ = write!(
             out,
             "<line x1=\"{LEFT}\" y1=\"{floor}\" x2=\"{right}\" y2=\"{floor}\" stroke=\"#94a3b8\"/>\n\
-             <text x=\"{}\" y=\"{}\" text-anchor=\"middle\">frames lost, each way</text>\n\
+             <text x=\"{}\" y=\"{}\" text-anchor=\"middle\">frames lost each way, in percent (all links heal after {} s)</text>\n\
              <text transform=\"translate(18 {}) rotate(-90)\" text-anchor=\"middle\">time from SYN to the end</text>\n",
             f64::midpoint(LEFT, right),
             HEIGHT - 14.0,
+            HEALS_AFTER.as_secs(),
             f64::midpoint(TOP, floor),
         );
     }
@@ -181,9 +182,9 @@ mod tests {
             ">10 ms<",
             ">100 s<",
             ">1 s<",
-            ">0 %<",
-            ">30 %<",
-            "frames lost, each way",
+            ">0<",
+            ">30<",
+            "frames lost each way, in percent",
             ">median<",
             ">99 of 100<",
         ] {

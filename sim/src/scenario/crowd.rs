@@ -1,8 +1,8 @@
 //! Drawing the clients of a run.
 //!
-//! Where the network is set by hand, what is asked is how clients fare on it: then each fetches, and is one
-//! that is promised its reply. Where everything is drawn, there are also those who want no reply, those who
-//! are promised none, and some who mean harm.
+//! Where everything is drawn, they are of every kind: those who want no reply, those who are promised none,
+//! and some who mean harm. Where the network is set by hand, what is asked is how clients fare on it: then
+//! each is an ordinary one that fetches at once, and is promised its reply.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -61,27 +61,36 @@ pub(super) fn draw(scenario: &Scenario, random: Random, number: u32) -> Visitor 
 }
 
 fn draw_kind(scenario: &Scenario, random: &Random, ends: &Ends, size: usize) -> (Kind, Promise) {
-    let is_set = scenario.options.impairment.is_some();
-    let mut kind = random.fork("kind");
-    match kind.below(20) {
+    let number = random.fork("kind").below(20);
+    if scenario.options.impairment.is_some() {
+        return (draw_ordinary(number, random.fork("ordinary"), ends, size), Promise::Reply);
+    }
+    match number {
         15..=18 => {
-            let mut settings = draw_stack(random.fork("stack"), ends, size);
-            settings.half_close &= !is_set || settings.timestamps;
+            let settings = draw_stack(random.fork("stack"), ends, size);
             let is_promised = settings.timestamps || !settings.half_close;
             let promise = if is_promised { Promise::Reply } else { Promise::PerhapsReply };
             (Kind::Stack(Box::new(settings)), promise)
         }
-        19 if !is_set => (Kind::Attacker(Box::new(draw_attacker(random.fork("attack"), ends))), Promise::NoReply),
+        19 => (Kind::Attacker(Box::new(draw_attacker(random.fork("attack"), ends))), Promise::NoReply),
         _ => {
-            let mut settings = draw_model(scenario, random.fork("settings"), ends, size);
-            if is_set {
-                settings.errand = Errand::Fetch;
-                settings.nagle = false;
-                settings.timestamps |= settings.close != Close::AfterReply;
-            }
+            let settings = draw_model(scenario, random.fork("settings"), ends, size);
             let promise = promise(&settings);
             (Kind::Model(Box::new(settings)), promise)
         }
+    }
+}
+
+/// Linux as it is, mostly, and smoltcp as it is.
+fn draw_ordinary(number: u64, mut random: Random, ends: &Ends, size: usize) -> Kind {
+    let path = format!("/{size}");
+    let timestamps = random.chance(Probability::from_percent(75));
+    if number < 15 {
+        let (isn, timestamp_base) = (random.next_u64() as u32, random.next_u64() as u32);
+        Kind::Model(Box::new(Settings { isn, timestamp_base, timestamps, ..Settings::linux(ends, &path) }))
+    } else {
+        let seed = random.next_u64();
+        Kind::Stack(Box::new(stack::Settings { seed, timestamps, ..stack::Settings::new(ends, &path) }))
     }
 }
 
