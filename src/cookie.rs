@@ -9,7 +9,7 @@
 //!   ```text
 //!    31    29 28                                                         0
 //!   +--------+------------------------------------------------------------+
-//!   | MSS    | SipHash-2-4(secret, addresses, ports, client ISN, epoch)   |
+//!   | MSS    | SipHash-2-4(secret, addresses, ports, ISN, MSS, epoch)     |
 //!   +--------+------------------------------------------------------------+
 //!   ```
 //!
@@ -33,6 +33,7 @@ pub const EPOCH_SECONDS: u64 = 60;
 
 /// Bits of the cookie that are hash; above them stands the MSS index.
 const HASH_BITS: u32 = 29;
+const HASH_MASK: u32 = (1 << HASH_BITS) - 1;
 
 /// The key of all cookies: 128 random bits. Machines that share it can answer each other's clients.
 #[derive(Clone, Copy)]
@@ -105,7 +106,7 @@ impl Mss {
 impl Secret {
     /// The sequence number for the SYN+ACK.
     pub fn cookie(&self, now: Instant, flow: &Flow, client_isn: SeqNumber, mss: Mss) -> SeqNumber {
-        let hash = cookie_hash(&self.cookie, flow, client_isn, epoch(now));
+        let hash = cookie_hash(&self.cookie, flow, client_isn, mss, epoch(now));
         SeqNumber::new(u32::from(mss.index) << HASH_BITS | hash)
     }
 
@@ -114,23 +115,15 @@ impl Secret {
     pub fn verify(&self, now: Instant, flow: &Flow, seq: SeqNumber, ack: SeqNumber) -> Option<Mss> {
         let cookie = ack.rewind(1).value();
         let client_isn = seq.rewind(1);
-        let wanted = cookie & ((1 << HASH_BITS) - 1);
+        let mss = Mss { index: (cookie >> HASH_BITS) as u8 };
         let epoch = epoch(now);
-        let known = |epoch| cookie_hash(&self.cookie, flow, client_isn, epoch) == wanted;
-        (known(epoch) || known(epoch.wrapping_sub(1))).then_some(Mss { index: (cookie >> HASH_BITS) as u8 })
+        let known = |epoch| cookie_hash(&self.cookie, flow, client_isn, mss, epoch) == cookie & HASH_MASK;
+        (known(epoch) || known(epoch.wrapping_sub(1))).then_some(mss)
     }
 
     /// What our timestamps count from on this connection.
     pub fn timestamp_base(&self, flow: &Flow) -> u32 {
         hash(&self.timestamp, flow, [0; 8]) as u32
-    }
-
-    /// A number for the fragments of the reply that starts at `seq` and acknowledges `ack`: the same for
-    /// the same reply, whose fragments may be mixed, and different for different ones.
-    pub fn fragment_id(&self, flow: &Flow, seq: SeqNumber, ack: SeqNumber) -> u32 {
-        let [s0, s1, s2, s3] = seq.value().to_le_bytes();
-        let [a0, a1, a2, a3] = ack.value().to_le_bytes();
-        (hash(&self.timestamp, flow, [s0, s1, s2, s3, a0, a1, a2, a3]) >> 32) as u32
     }
 }
 
@@ -138,10 +131,12 @@ fn epoch(now: Instant) -> u32 {
     (now.as_unix_seconds() / EPOCH_SECONDS) as u32
 }
 
-fn cookie_hash(key: &SipHasher24, flow: &Flow, client_isn: SeqNumber, epoch: u32) -> u32 {
+/// Nobody may change the MSS that a cookie carries, so it is hashed with the rest. It stands above the
+/// epoch, which has room until the year 2990.
+fn cookie_hash(key: &SipHasher24, flow: &Flow, client_isn: SeqNumber, mss: Mss, epoch: u32) -> u32 {
     let [i0, i1, i2, i3] = client_isn.value().to_le_bytes();
-    let [e0, e1, e2, e3] = epoch.to_le_bytes();
-    hash(key, flow, [i0, i1, i2, i3, e0, e1, e2, e3]) as u32 & ((1 << HASH_BITS) - 1)
+    let [e0, e1, e2, e3] = ((u32::from(mss.index) << HASH_BITS) | (epoch & HASH_MASK)).to_le_bytes();
+    hash(key, flow, [i0, i1, i2, i3, e0, e1, e2, e3]) as u32 & HASH_MASK
 }
 
 /// Hashes the connection and eight more bytes. The two families differ in length, and so never meet.
@@ -234,6 +229,16 @@ mod tests {
         }
         assert_eq!(verify(&secret, at(100), &flow(), ISN.advance(1), cookie), None);
         assert_eq!(verify(&Secret::new([8; 16]), at(100), &flow(), ISN, cookie), None);
+    }
+
+    #[test]
+    fn nobody_can_change_the_mss_in_a_cookie() {
+        let secret = Secret::new([7; 16]);
+        let cookie = secret.cookie(at(100), &flow(), ISN, Mss::at_most(536));
+        for other in 1..8 {
+            let forged = SeqNumber::new(cookie.value() ^ (other << HASH_BITS));
+            assert_eq!(verify(&secret, at(100), &flow(), ISN, forged), None, "{other}");
+        }
     }
 
     #[test]

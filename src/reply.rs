@@ -172,8 +172,11 @@ impl<'a> Datagram<'a> {
         self
     }
 
-    /// Cuts the datagram into packets of at most `limit` bytes. Its fragments are told from those of
-    /// others by `identification`.
+    /// Cuts the datagram into packets of at most `limit` bytes.
+    ///
+    /// Its fragments are told from those of others by `identification` and its checksum: another copy of
+    /// the same datagram gets the same number, and their fragments may be mixed; another answer to the
+    /// same request gets another.
     #[inline]
     pub(crate) fn fragmented(mut self, limit: usize, identification: u32) -> Self {
         self.limit = self.limit.min(limit);
@@ -183,7 +186,9 @@ impl<'a> Datagram<'a> {
             let [head, body] = self.payload;
             let sum = self.pseudo_header().with(self.header.as_slice()).with(head).with(body);
             let at = self.header.checksum_offset();
-            set_checksum(&mut self.header.bytes, at, sum.finish());
+            let checksum = sum.finish();
+            set_checksum(&mut self.header.bytes, at, checksum);
+            self.identification ^= u32::from(checksum);
         }
         self
     }

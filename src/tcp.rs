@@ -181,7 +181,8 @@ impl<'a> Segment<'_, 'a> {
     /// Sends a response as one segment: in one packet where it fits, and else in IP fragments.
     #[inline]
     fn respond(&self, kind: ReplyKind, mss: Mss, response: Response<'a>) -> Result<Reply<'a>, Verdict> {
-        if response.len() > usize::from(self.header.window) {
+        // The FIN takes a byte of the window as well.
+        if response.len() >= usize::from(self.header.window) {
             return Err(DropReason::TcpWindow.into());
         }
         let options = self.plain_options(AT_RESPONSE);
@@ -367,8 +368,8 @@ impl<'a> Segment<'_, 'a> {
         }
     }
 
-    /// Tells the fragments of this response from those of others. The same response gives the same
-    /// number, and fragments of its two copies may be mixed. It is as hard to guess as the cookie.
+    /// Tells the fragments of this connection's responses from those of others. It is as hard to guess
+    /// as the cookie.
     fn identification(&self) -> u32 {
         self.header.ack.value() ^ self.header.seq.value().rotate_left(16)
     }

@@ -398,7 +398,9 @@ fn a_response_larger_than_the_window_waits_for_room() {
         client.connect();
         let request = client.at(0, 0).payload("GET /1000 HTTP/1.1\r\n\r\n");
         client.send(&request.clone().window(1000));
-        client.send(&request.window(2000));
+        client.dialogue.remark("the FIN takes a byte of it as well");
+        client.send(&request.clone().window(1100));
+        client.send(&request.window(1101));
     });
 }
 

@@ -234,7 +234,8 @@ fn a_half_closed_connection_gets_its_response() {
         // No request at all: both ends close, and nobody waits for anything.
         assert_eq!(space.run(&format!("nc -N {address} 80 </dev/null")), "");
     }
-    let closed = "for _ in $(seq 50); do ss -Htan state established state fin-wait-1 state last-ack | grep -q . || exit 0;
+    let closed =
+        "for _ in $(seq 50); do ss -Htan state established state fin-wait-1 state last-ack | grep -q . || exit 0;
          sleep 0.1; done; ss -tan; exit 1";
     space.run(closed);
 }

@@ -57,11 +57,10 @@ impl<'a> RequestLine<'a> {
     ///
     /// The first [`Problem`] from the left.
     pub fn parse(payload: &'a [u8]) -> Result<Self, Problem> {
-        let line = match payload {
-            [b'\r'] => return Err(Problem::Incomplete),
-            [b'\r', b'\n', line @ ..] => line,
-            line => line,
-        };
+        if payload == b"\r" {
+            return Err(Problem::Incomplete);
+        }
+        let line = payload.strip_prefix(b"\r\n").unwrap_or(payload);
         let (method, rest) = parse_method(line)?;
         let (target, rest) = parse_target(rest)?;
         let headers = parse_version(rest)?;
