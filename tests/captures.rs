@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::fmt::Write;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use lethe::config::{Config, Refuse};
 use lethe::cookie::Secret;
 use lethe::engine::{Engine, SCRATCH_LEN};
 use lethe::port::RxFrame;
+use lethe::time::Instant;
 use lethe::verdict::Stats;
 use lethe::wire::ethernet::{Header, MacAddress};
 use lethe_apps::Application;
@@ -28,7 +30,7 @@ fn every_capture_is_answered_as_it_was_when_it_was_recorded() {
     assert!(captures.len() >= 10, "only {} captures were found", captures.len());
     for path in captures {
         let name = path.file_name().unwrap().to_str().unwrap();
-        let (client, server) = read(&path);
+        let Recorded { client, server } = read(&path);
         let engine = Engine::new(
             Config { secret: Secret::new([0; 16]), ..config(Refuse::Drop) },
             if name.starts_with("sample") {
@@ -77,27 +79,34 @@ fn compare(name: &str, mut answers: Vec<Vec<u8>>, mut recorded: Vec<Vec<u8>>) {
     assert_eq!(answers, recorded, "{name}");
 }
 
-type Frames<T> = Vec<T>;
+/// A capture, taken apart.
+struct Recorded {
+    /// What the client sent, and when.
+    client: Vec<(Instant, Vec<u8>)>,
+    /// What the server sent.
+    server: Vec<Vec<u8>>,
+}
 
-/// What the client sent, and when; and what the server sent.
-fn read(path: &Path) -> (Frames<(lethe::time::Instant, Vec<u8>)>, Frames<Vec<u8>>) {
-    let (mut client, mut server) = (Vec::new(), Vec::new());
+fn read(path: &Path) -> Recorded {
+    let mut recorded = Recorded { client: Vec::new(), server: Vec::new() };
     for packet in Reader::new(File::open(path).unwrap()).unwrap() {
         let packet = packet.unwrap();
-        assert!(!packet.is_cut(), "{path:?}");
+        assert!(!packet.is_cut(), "{}", path.display());
         let (link, _) = Header::parse(&packet.bytes).unwrap();
         if link.source == MacAddress::LETHE {
-            server.push(packet.bytes);
+            recorded.server.push(packet.bytes);
         } else {
-            client.push((packet.at, packet.bytes));
+            recorded.client.push((packet.at, packet.bytes));
         }
     }
-    (client, server)
+    recorded
 }
 
 fn table(stats: &Stats) -> String {
-    let rows = stats.rows().filter(|(_, count)| *count > 0);
-    let mut table: String = rows.map(|(verdict, count)| format!("{count:>5} {verdict}\n")).collect();
-    table.push_str(&format!("{:>5} frames sent\n", stats.sent_frames()));
+    let mut table = String::new();
+    for (verdict, count) in stats.rows().filter(|(_, count)| *count > 0) {
+        writeln!(table, "{count:>5} {verdict}").unwrap();
+    }
+    writeln!(table, "{:>5} frames sent", stats.sent_frames()).unwrap();
     table
 }

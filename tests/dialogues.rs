@@ -62,7 +62,7 @@ fn arp_is_answered_for_our_address_only() {
 fn echo_gives_back_what_it_got() {
     check_linux("echo", |client| {
         for len in [0, 1, 56, 1400] {
-            let data: Vec<u8> = (0..len).map(|i| i as u8).collect();
+            let data: Vec<u8> = (0..=u8::MAX).cycle().take(len).collect();
             let sent = client.send_frame(&Icmp::echo(&client.ends, 7, 1, &data).frame());
             assert!(sent[0].ends_with(&data), "{len}");
         }

@@ -169,7 +169,7 @@ fn ab_finds_no_failure_and_memory_does_not_grow() {
     let (space, server) = ipinfo();
     let ab = |requests: u32| {
         let text = space.run(&format!("ab -q -r -n {requests} -c 100 {V4}/202.96.128.86"));
-        let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim).unwrap_or("none");
+        let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map_or("none", str::trim);
         assert_eq!(line("Complete requests:"), requests.to_string(), "{text}");
         assert_eq!(line("Failed requests:"), "0", "{text}");
         assert_eq!(line("Non-2xx responses:"), "none", "{text}");
