@@ -80,7 +80,7 @@ pub struct Flow {
 /// The MSS values that a cookie can carry. What a client announces is rounded down to one of them.
 ///
 /// They stand for: the smallest that Linux takes; the IPv4 default and IPv6 default (RFC 9293, section
-/// 3.7.1); tunnels and mobile networks; `PPPoE`; Ethernet with IPv6 and IPv4; jumbo frames.
+/// 3.7.1); tunnels and mobile networks; PPPoE; Ethernet with IPv6 and IPv4; jumbo frames.
 const MSS_VALUES: [u16; 8] = [88, 536, 1220, 1300, 1380, 1440, 1460, 8940];
 
 /// An MSS that fits a cookie.

@@ -23,7 +23,7 @@ macro_rules! outcomes {
 
             /// One line on what it means.
             pub const fn summary(self) -> &'static str {
-                match self { $(Self::$variant => concat!($($summary,)*),)* }
+                match self { $(Self::$variant => concat!($($summary,)*).trim_ascii(),)* }
             }
         }
 
@@ -42,7 +42,7 @@ outcomes! {
         Arp = "arp",
         /// ICMP echo reply.
         Echo = "echo",
-        /// `ICMPv6` echo reply.
+        /// ICMPv6 echo reply.
         EchoV6 = "echo-v6",
         /// Neighbor advertisement for an address of ours.
         Neighbor = "neighbor",

@@ -14,8 +14,7 @@ impl fmt::Display for Table<'_> {
         let name_width = rows.iter().map(|(verdict, _)| verdict.name().len()).max().unwrap_or(0);
         for (verdict, count) in rows {
             let (action, name) = (verdict.action(), verdict.name());
-            // The summaries are doc comments: they begin with a space, and code stands in backticks.
-            let meaning = verdict.summary().trim().replace('`', "");
+            let meaning = verdict.summary();
             writeln!(f, "{count:>12}  {action:<8}  {name:<name_width$}  {meaning}")?;
         }
         let (frames, bytes) = (stats.received_frames(), stats.received_bytes());

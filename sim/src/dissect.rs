@@ -112,7 +112,7 @@ pub struct Fragment {
 pub enum Transport<'a> {
     /// A TCP segment.
     Tcp(Tcp<'a>),
-    /// A message of ICMP or `ICMPv6`.
+    /// A message of ICMP or ICMPv6.
     Icmp(Icmp<'a>),
     /// A fragment, or another protocol.
     Other,
@@ -157,7 +157,7 @@ pub struct Tcp<'a> {
     pub payload: &'a [u8],
 }
 
-/// A message of ICMP or `ICMPv6`.
+/// A message of ICMP or ICMPv6.
 #[derive(Clone, Debug)]
 pub struct Icmp<'a> {
     /// The type.

@@ -101,12 +101,24 @@ pub fn run(
     checkers: Vec<Box<dyn Checker + '_>>,
     recorder: Option<&mut Recorder>,
 ) -> Result<Summary, Failure> {
+    let _name = NamedOnPanic(plan);
     let mut run = Run::new(plan, engine, checkers, recorder);
     match run.go_on() {
         Ok(()) => Ok(run.into_summary()),
         Err(fault) => {
             let about = plan.visitor(run.current.0).to_string();
             Err(Failure { command_line: plan.command_line(), client: run.current, about, fault })
+        }
+    }
+}
+
+/// A panic is a failure like any other, and must be seen again as well.
+struct NamedOnPanic<'a>(&'a dyn Plan);
+
+impl Drop for NamedOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("to see it again: {}", self.0.command_line());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `ICMPv6` echo (RFC 4443, section 4) and neighbor discovery as a host needs it (RFC 4861, section 4).
+//! ICMPv6 echo (RFC 4443, section 4) and neighbor discovery as a host needs it (RFC 4861, section 4).
 //!
 //! ```text
 //!  0      1      2             4                           8

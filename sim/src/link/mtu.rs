@@ -4,7 +4,7 @@
 //! |-----------------------------|--------------------------------------------------------------------|
 //! | IPv4, Don't Fragment clear  | cuts it (RFC 791, section 2.3)                                      |
 //! | IPv4, Don't Fragment set    | drops it, says so by ICMP "fragmentation needed" (RFC 1191)        |
-//! | IPv6                        | drops it, says so by `ICMPv6` "packet too big" (RFC 8200, 4443)    |
+//! | IPv6                        | drops it, says so by ICMPv6 "packet too big" (RFC 8200, 4443)    |
 //! | either, at a black hole     | drops what may not be cut and says nothing                         |
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

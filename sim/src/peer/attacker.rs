@@ -293,6 +293,10 @@ impl Attacker {
 impl Peer for Attacker {
     fn receive(&mut self, _: Instant, bytes: &[u8], _: &mut Outbox) {
         let Some(frame) = Frame::dissect(bytes) else { return };
+        // The answer to another attacker, who forged this one's hardware address.
+        if frame.ip().is_some_and(|ip| ip.source.is_ipv4() != self.settings.ends.server.is_ipv4()) {
+            return;
+        }
         if let Some((ip, tcp)) = frame.tcp()
             && tcp.flags.has(Flags::SYN.with(Flags::ACK))
         {
