@@ -140,7 +140,11 @@ impl<'a> Segment<'_, 'a> {
     #[inline]
     fn answer_payload<A: App>(&self, app: &'a A, scratch: &'a mut [u8]) -> Result<Reply<'a>, Verdict> {
         if self.payload.len() < REQUEST_MIN && !self.is_fin() {
-            return Err(DropReason::TcpShortPayload.into());
+            // The last bytes of a long request may be as few.
+            return match self.seen() {
+                Seen::Response => self.answer_later_payload(),
+                _ => Err(DropReason::TcpShortPayload.into()),
+            };
         }
         match self.verify_cookie() {
             Some(mss) => self.answer_request(mss, app, scratch),

@@ -281,7 +281,8 @@ fn a_complete_request_line_is_answered_before_its_headers_are() {
         let sent = request.len() as u32;
         client.dialogue.remark("the rest of it, now that the response has come");
         client.send(&client.at(sent, read).payload("x".repeat(500)));
-        client.send(&client.at(sent + 500, read).payload("\r\n\r\n").with(Flags::FIN));
+        client.send(&client.at(sent + 500, read).payload("\r\n"));
+        client.send(&client.at(sent + 502, read).payload("\r\n").with(Flags::FIN));
     });
 }
 
