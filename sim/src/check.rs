@@ -21,6 +21,7 @@ mod stability;
 #[cfg(test)]
 mod stand;
 mod verdict;
+mod window;
 
 use std::borrow::Cow;
 
@@ -41,6 +42,7 @@ pub use reset::Reset;
 pub use size::Size;
 pub use stability::Stability;
 pub use verdict::Truthful;
+pub use window::Window;
 
 use crate::dissect::{Frame, Ip, Tcp};
 use crate::link::Reassembler;
@@ -86,6 +88,7 @@ pub fn all<'e, A: App>(engine: &'e Engine<A>) -> Vec<Box<dyn Checker + 'e>> {
         Box::new(Reflection),
         Box::new(Options),
         Box::new(Acknowledgement),
+        Box::new(Window),
         Box::new(Cookie::default()),
         Box::new(Stability::default()),
         Box::new(Purity::new(engine)),

@@ -187,8 +187,9 @@ impl Attacker {
             0 => ends = ends.client_port(ends.client.port() ^ 1),
             1 => ends = Ends { client: SocketAddr::new(self.forged().client.ip(), ends.client.port()), ..ends },
             2 => seq = seq.wrapping_add(*self.random.pick(&[1, u32::MAX, 1460])),
-            // An offset that a client may have who has read so far: valid where replies are resumed.
-            3 => ack = ack.wrapping_add(*self.random.pick(&[1, u32::MAX, 1460, 100_000])),
+            // An offset that a client may have who has read so far: valid where replies are resumed. And another
+            // MSS, which stands in the highest bits.
+            3 => ack = ack.wrapping_add(*self.random.pick(&[1, u32::MAX, 1460, 100_000, 1 << 29, 1 << 31])),
             _ => {}
         }
         let window = *self.random.pick(&[u16::MAX, 64_240, 1000, 1, 0]);
