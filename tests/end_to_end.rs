@@ -1,132 +1,16 @@
 //! Real clients against the real `lethe` over a real TAP device, in network namespaces that the tests
 //! make and remove. Needs root.
 
-use std::io::{BufRead, BufReader, Read, Write};
+#[path = "support/space.rs"]
+mod space;
+
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use nix::sched::{CloneFlags, setns};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
-const V4: &str = "http://10.9.0.2";
-const V6: &str = "http://[fd09::2]";
-
-/// A network namespace, gone at the end of the test.
-struct Namespace(String);
-
-impl Namespace {
-    fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("lethe-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let made = Command::new("ip").args(["netns", "add", &name]).status().expect("ip is installed");
-        assert!(made.success(), "network namespaces need root");
-        let space = Self(name);
-        space.run("ip link set lo up");
-        space
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.0, program]);
-        command
-    }
-
-    /// Runs a shell line, at most a minute of it, and returns what it printed.
-    #[track_caller]
-    fn run(&self, line: &str) -> String {
-        let (success, text) = self.try_run(line);
-        assert!(success, "{line}\n{text}");
-        text
-    }
-
-    fn try_run(&self, line: &str) -> (bool, String) {
-        let output = self.command("timeout").args(["60", "sh", "-c", line]).output().unwrap();
-        let text = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
-    }
-
-    /// Does something with sockets of this namespace.
-    fn enter<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
-        let path = format!("/var/run/netns/{}", self.0);
-        // A namespace is a thread's own.
-        std::thread::spawn(move || {
-            setns(std::fs::File::open(path).unwrap(), CloneFlags::CLONE_NEWNET).unwrap();
-            work()
-        })
-        .join()
-        .unwrap()
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        let _ = Command::new("ip").args(["netns", "del", &self.0]).status();
-    }
-}
-
-/// A running `lethe serve`.
-struct Server {
-    child: Child,
-    output: BufReader<std::process::ChildStdout>,
-}
-
-impl Server {
-    /// Serves 10.9.0.2 and `fd09::2`, and is ready on return. `app` may begin with more options.
-    fn start(space: &Namespace, app: &str) -> Self {
-        let device = "tap:lethe0,host=10.9.0.1/24,host=fd09::1/64";
-        let mut child = space
-            .command(env!("CARGO_BIN_EXE_lethe"))
-            .args(["serve", "--device", device, "--addr", "10.9.0.2", "--addr", "fd09::2"])
-            .args(app.split_whitespace())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        for _ in 0..2 {
-            let mut line = String::new();
-            output.read_line(&mut line).unwrap();
-            assert!(line.starts_with("listening on http://"), "{line:?}");
-        }
-        Self { child, output }
-    }
-
-    /// Interrupts it, and returns what it prints on its way out.
-    fn stop(mut self) -> String {
-        self.signal(Signal::SIGINT);
-        let mut rest = String::new();
-        self.output.read_to_string(&mut rest).unwrap();
-        let status = self.child.wait().unwrap();
-        assert!(status.success(), "{status}: {rest}");
-        rest
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
-    }
-
-    /// A line of `/proc/PID/status`.
-    fn status(&self, key: &str) -> String {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
-        line.trim_start_matches(':').trim().to_owned()
-    }
-
-    /// Memory that it has in use, in KiB.
-    fn resident(&self) -> i64 {
-        self.status("VmRSS").trim_end_matches("kB").trim().parse().unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use nix::sys::signal::Signal;
+use space::{Namespace, Server, V4, V6};
 
 fn ipinfo() -> (Namespace, Server) {
     let space = Namespace::new();
