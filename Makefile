@@ -6,7 +6,7 @@ FUZZ ?= 60
 # How long `make soak` runs fresh seeds through the simulator, and clients through a TAP.
 SOAK ?= 10m
 
-.PHONY: help run test lint bench fuzz soak clean
+.PHONY: help run test faults lint bench fuzz soak clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -20,10 +20,14 @@ test: ## every test: units, properties, dialogues, captures, end to end
 	@tools/install test
 	$(CARGO) test --workspace
 
+faults: ## the simulator's own test: it must find each fault put into the engine
+	@tools/install build
+	$(CARGO) test -p lethe-sim --features faults --test faults -- --nocapture
+
 lint: ## formatting and lints, warnings are errors
 	@tools/install build
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
 
 bench: ## what a packet costs
 	@tools/install build

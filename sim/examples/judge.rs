@@ -1,0 +1,38 @@
+//! Runs seeds until a checker fires: what `tests/faults.rs` puts each faulty engine before.
+//!
+//! `judge SEEDS [CHECKER]` runs seeds from 1 to SEEDS, and prints a line for each that fails: the seed, and
+//! who found out. It stops after the first that CHECKER has found.
+
+use std::process::ExitCode;
+
+use lethe_sim::run::{Fault, simulate};
+use lethe_sim::scenario::Options;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let Some(seeds) = arguments.next().and_then(|seeds| seeds.parse().ok()) else {
+        eprintln!("usage: judge SEEDS [CHECKER]");
+        return ExitCode::from(2);
+    };
+    let awaited = arguments.next();
+    for seed in 1..=seeds {
+        let Err(failure) = simulate(Options::new(seed), None) else { continue };
+        let checker = checker(&failure.fault);
+        println!("{seed} {checker}");
+        eprintln!("{failure}");
+        if awaited.as_deref() == Some(checker) {
+            break;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Who found out: a checker of frames by its name, or whoever looks at what became of a client.
+const fn checker(fault: &Fault) -> &'static str {
+    match fault {
+        Fault::Violation(violation) => violation.checker,
+        Fault::Overdue { .. } => "progress",
+        Fault::WrongBytes { .. } => "oracle",
+        Fault::Failed(_) | Fault::Unexpected(_) => "client",
+    }
+}
