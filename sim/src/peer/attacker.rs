@@ -192,7 +192,10 @@ impl Attacker {
             3 => ack = ack.wrapping_add(*self.random.pick(&[1, u32::MAX, 1460, 100_000, 1 << 29, 1 << 31])),
             _ => {}
         }
-        let window = *self.random.pick(&[u16::MAX, 64_240, 1000, 1, 0]);
+        // Some windows hold what he has heard before, and not its FIN.
+        let just = self.any_heard();
+        let just = Frame::dissect(&just).and_then(|frame| Some(frame.tcp()?.1.payload.len() as u16));
+        let window = *self.random.pick(&[u16::MAX, 64_240, 1000, 1, just.unwrap_or(0)]);
         let mut request = Segment::ack(&ends).seq(seq).ack_number(ack).window(window).payload(REQUEST);
         if let Some(echo) = timestamp.filter(|_| self.random.below(4) > 0) {
             let value = self.number();
