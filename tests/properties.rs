@@ -72,6 +72,11 @@ proptest! {
     }
 
     #[test]
+    fn no_bytes_in_place_of_randomness_make_a_world_go_wrong(bytes in prop::collection::vec(any::<u8>(), 0..1000)) {
+        targets::world(&bytes);
+    }
+
+    #[test]
     fn frames_with_some_bytes_changed_are_handled_as_the_checkers_want(
         frames in prop::collection::vec((frame(), prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3)), 1..8),
         refuse in refuse(),
@@ -182,7 +187,8 @@ fn complete(frame: &[u8], checksum: TxChecksum) -> Vec<u8> {
 /// Every input that the fuzzers found worth keeping.
 #[test]
 fn the_fuzzers_corpus_is_handled() {
-    for (target, run) in [("frame", targets::frame as fn(&[u8])), ("request", targets::request)] {
+    let targets = [("frame", targets::frame as fn(&[u8])), ("request", targets::request), ("world", targets::world)];
+    for (target, run) in targets {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
         let inputs: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
         assert!(inputs.len() > 50, "{target}: only {} inputs", inputs.len());

@@ -16,6 +16,10 @@ use lethe_apps::sample::Sample;
 use lethe_sim::check;
 use lethe_sim::dissect::Frame;
 use lethe_sim::frame::{Ends, Packet, Segment};
+use lethe_sim::random::Random;
+use lethe_sim::run::run;
+use lethe_sim::scenario::{Options, Plan, Scenario, Visitor};
+use lethe_sim::world::Recorder;
 
 const NOW: Instant = Instant::from_unix_seconds(1_780_000_000);
 const ISN: u32 = 1000;
@@ -157,4 +161,53 @@ fn agrees_with_httparse(bytes: &[u8], line: &RequestLine<'_>) {
     let target = request.path.unwrap();
     let ours = line.query.map_or(line.path.to_owned(), |query| format!("{}?{query}", line.path));
     assert!(target.ends_with(&ours) || target.len() < "http://h/".len() + ours.len(), "{target} {ours}");
+}
+
+/// How many clients come to a fuzzed world: enough to get in each other's way, and few enough for hundreds of
+/// worlds a second.
+const CLIENTS: u32 = 3;
+
+/// A simulated network in which the bytes stand in for the random stream: they choose the faults, the engine's
+/// settings and the clients, in this order, and what is left of them the fate of each frame. Where they end,
+/// nothing bad happens any more. All checkers look on, and each client must get what it was promised.
+///
+/// With `LETHE_PCAP` set in the environment, every frame is written to the file that it names.
+pub(crate) fn world(bytes: &[u8]) {
+    let random = Random::from_bytes(bytes);
+    let scenario = Scenario::draw_from(&random, Options { requests: CLIENTS, ..Options::new(0) });
+    let plan = Drawn { visitors: (0..CLIENTS).map(|number| scenario.visitor(number)).collect(), start: scenario.start };
+    let engine = scenario.engine();
+    let file = std::env::var_os("LETHE_PCAP");
+    let mut recorder = file.map(|file| Recorder::create(file.as_ref(), None).unwrap());
+    let result = run(&plan, &engine, check::all(&engine), recorder.as_mut());
+    if let Some(recorder) = recorder {
+        recorder.finish().unwrap();
+    }
+    if let Err(failure) = result {
+        panic!("{failure}");
+    }
+}
+
+/// Clients that are drawn beforehand, so that the same bytes always mean the same clients.
+struct Drawn {
+    start: Instant,
+    visitors: Vec<Visitor>,
+}
+
+impl Plan for Drawn {
+    fn start(&self) -> Instant {
+        self.start
+    }
+
+    fn clients(&self) -> u32 {
+        self.visitors.len() as u32
+    }
+
+    fn visitor(&self, number: u32) -> Visitor {
+        self.visitors[number as usize].clone()
+    }
+
+    fn command_line(&self) -> String {
+        "LETHE_PCAP=out.pcapng, and the fuzz target `world` with this input".to_owned()
+    }
 }
