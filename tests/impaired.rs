@@ -62,8 +62,8 @@ fn curl_gets_everything_through_a_network_that_loses_a_tenth() {
     let (space, server) = behind_loss();
     let folder = tempfile::tempdir().unwrap();
     // A SYN is sent seven times within two minutes, even by an older kernel: less than one in 100,000 is in vain.
-    let list: String = (0..FETCHES).map(|fetch| format!("{fetch} {}\n", url(fetch))).collect();
-    fs::write(folder.path().join("list"), list).unwrap();
+    let list: Vec<String> = (0..FETCHES).map(|fetch| format!("{fetch} {}", url(fetch))).collect();
+    fs::write(folder.path().join("list"), list.join("\n") + "\n").unwrap();
     let curl = "curl --silent --show-error --globoff --max-time 120 --output $0 $1";
     space.run(&format!("cd {}; xargs -P 25 -L 1 sh -c '{curl}' <list", folder.path().display()));
     for fetch in 0..FETCHES {
