@@ -18,8 +18,8 @@ use crate::verdict::DropReason;
 /// Bytes of a header without options.
 pub const HEADER_LEN: usize = 20;
 
-/// Bytes of the longest header that its length field can say.
-pub const HEADER_LEN_MAX: usize = 60;
+/// Bytes of the longest header that is sent here: MSS, SACK-permitted and timestamps are all the options.
+pub const HEADER_LEN_MAX: usize = HEADER_LEN + 4 + TIMESTAMPS_LEN;
 
 /// Where the checksum stands.
 pub const CHECKSUM_OFFSET: usize = 16;
