@@ -66,6 +66,11 @@ impl<A: App> Engine<A> {
         &self.app
     }
 
+    /// What stands behind it, to be given a new data set between two packets.
+    pub const fn app_mut(&mut self) -> &mut A {
+        &mut self.app
+    }
+
     /// Answers one frame from that frame alone.
     ///
     /// Never panics, whatever the frame holds. The same arguments always give the same reply. `scratch`

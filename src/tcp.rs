@@ -162,6 +162,7 @@ impl<'a> Segment<'_, 'a> {
                     query: line.query,
                     headers: line.headers,
                     client: self.flow.addresses.source(),
+                    generation: 0,
                 };
                 let response = app.respond(&request, scratch);
                 let response = match line.method {

@@ -71,6 +71,7 @@ fn respond(bencher: Bencher<'_, '_>, target: &str) {
         query,
         headers: Headers::default(),
         client: Ipv4Addr::new(202, 96, 128, 86).into(),
+        generation: 0,
     };
     let mut scratch = [0; 4096];
     bencher.bench_local(|| app.respond(black_box(&request), &mut scratch).len());

@@ -12,8 +12,8 @@ pub mod ipinfo;
 mod json;
 pub mod sample;
 
+use lethe::app::{App, Generations, Position, Request};
 use lethe::http::Response;
-use lethe::{App, Request};
 
 use crate::ipinfo::IpInfo;
 use crate::sample::Sample;
@@ -32,6 +32,20 @@ impl App for Application {
         match self {
             Self::IpInfo(app) => app.respond(request, scratch),
             Self::Sample(app) => app.respond(request, scratch),
+        }
+    }
+
+    fn stored(&self, position: Position) -> Option<Response<'_>> {
+        match self {
+            Self::IpInfo(app) => app.stored(position),
+            Self::Sample(app) => app.stored(position),
+        }
+    }
+
+    fn generations(&self) -> Generations {
+        match self {
+            Self::IpInfo(app) => app.generations(),
+            Self::Sample(app) => app.generations(),
         }
     }
 }

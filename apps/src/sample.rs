@@ -113,6 +113,7 @@ mod tests {
             query: None,
             headers: Headers::default(),
             client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            generation: 0,
         };
         let sample = Sample::new(5000);
         let mut scratch = [0; 512];

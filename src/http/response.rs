@@ -6,6 +6,8 @@
 
 use core::fmt;
 
+use crate::app::Position;
+
 /// Bytes kept free for status line and header fields at the start of the scratch buffer.
 pub const HEAD_ROOM: usize = 512;
 
@@ -61,6 +63,7 @@ impl Status {
 pub struct Response<'a> {
     head: &'a [u8],
     body: &'a [u8],
+    position: Option<Position>,
 }
 
 impl<'a> Response<'a> {
@@ -68,12 +71,25 @@ impl<'a> Response<'a> {
     pub(crate) const OVERFLOW: Self = Self {
         head: b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
         body: b"",
+        position: None,
     };
 
     /// A response that is complete already: `head` from the status line to the empty line, and `body`
     /// of the length that `head` says.
     pub const fn prepared(head: &'a [u8], body: &'a [u8]) -> Self {
-        Self { head, body }
+        Self { head, body, position: None }
+    }
+
+    /// The same response, which [`App::stored`](crate::App::stored) gives again for every position from
+    /// `position` to its end. One that does not fit a packet is then sent by the clock of its ACKs.
+    #[must_use]
+    pub const fn stored_at(self, position: Position) -> Self {
+        Self { position: Some(position), ..self }
+    }
+
+    /// Where it is stored, if it is.
+    pub const fn position(&self) -> Option<Position> {
+        self.position
     }
 
     /// Begins a response that is made on the spot, in `scratch`.
@@ -109,7 +125,7 @@ impl<'a> Response<'a> {
     /// The same response without its body, as `HEAD` wants it (RFC 9110, section 9.3.2).
     #[must_use]
     pub const fn without_body(self) -> Self {
-        Self { head: self.head, body: b"" }
+        Self { head: self.head, body: b"", position: None }
     }
 }
 
@@ -169,7 +185,7 @@ fn complete<'a>(mut head: Writer<'a>, body: &'a [u8]) -> Response<'a> {
     head.push_decimal(body.len() as u64);
     head.push("\r\nConnection: close\r\n\r\n");
     match head.finish() {
-        Some(head) => Response { head, body },
+        Some(head) => Response { head, body, position: None },
         None => Response::OVERFLOW,
     }
 }

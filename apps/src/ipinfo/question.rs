@@ -107,7 +107,7 @@ mod tests {
 
     fn question_from(client: IpAddr, target: &str) -> Option<Question> {
         let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-        Question::of(&Request { method: Method::Get, path, query, headers: Headers::default(), client })
+        Question::of(&Request { method: Method::Get, path, query, headers: Headers::default(), client, generation: 0 })
     }
 
     /// Checks what a target asks for: nothing, or a form and an address that may be wrong.

@@ -71,6 +71,7 @@ impl Visitor {
             query: None,
             headers: Headers::default(),
             client: self.ends.client.ip(),
+            generation: 0,
         };
         let response = app.respond(&request, scratch);
         [response.head(), response.body()].concat()
