@@ -31,6 +31,12 @@ pub trait App {
         None
     }
 
+    /// Whether there are stored responses at all. Without, an ACK need not be looked at.
+    #[inline]
+    fn stores(&self) -> bool {
+        false
+    }
+
     /// The versions of the data set that are still answered from, and the one for new connections.
     #[inline]
     fn generations(&self) -> Generations {
@@ -45,6 +51,10 @@ impl<A: App + ?Sized> App for &A {
 
     fn stored(&self, position: Position) -> Option<Response<'_>> {
         (**self).stored(position)
+    }
+
+    fn stores(&self) -> bool {
+        (**self).stores()
     }
 
     fn generations(&self) -> Generations {

@@ -23,6 +23,12 @@ pub struct Config {
     pub refuse: Refuse,
     /// What cookies are keyed with.
     pub secret: Secret,
+    /// How a response is sent that does not fit one segment.
+    pub large_replies: LargeReplies,
+    /// The most segments of a response that answer one packet (RFC 6928, section 2).
+    pub first_window: u8,
+    /// The most segments of a response that are under way at a time.
+    pub ceiling: u8,
 }
 
 impl Config {
@@ -36,8 +42,24 @@ impl Config {
             offload: Offload { ipv4: false, tcp: false },
             refuse: Refuse::Drop,
             secret,
+            large_replies: LargeReplies::Clocked,
+            first_window: 10,
+            ceiling: 32,
         }
     }
+}
+
+/// How a response is sent that does not fit one segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum LargeReplies {
+    /// By the clock of the client's ACKs, where it echoes timestamps and the response is stored; else as
+    /// [`LargeReplies::Segments`].
+    #[default]
+    Clocked,
+    /// A first window, and another one whenever the client sends its request again.
+    Segments,
+    /// One segment in IP fragments. Up to 64 kB; some networks drop them.
+    Fragments,
 }
 
 /// What happens to a segment that nobody here wants.

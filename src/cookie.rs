@@ -4,17 +4,20 @@
 //!
 //! * the **cookie** is the sequence number of our SYN+ACK. It comes back as the acknowledgement of the
 //!   first segment of the request, and proves that the client got our SYN+ACK within the last two
-//!   epochs, and which MSS it had announced:
+//!   epochs, which MSS it had announced, and which version of the data set was current then:
 //!
 //!   ```text
-//!    31    29 28                                                         0
-//!   +--------+------------------------------------------------------------+
-//!   | MSS    | SipHash-2-4(secret, addresses, ports, ISN, MSS, epoch)     |
-//!   +--------+------------------------------------------------------------+
+//!    31    29 28  27 26                    16 15                             0
+//!   +--------+------+------------------------+--------------------------------+
+//!   | MSS    | gen. | tag: SipHash-2-4(all   | mark: SipHash-2-4(addresses,   |
+//!   |        |      | else, ISN, epoch)      | ports)                         |
+//!   +--------+------+------------------------+--------------------------------+
 //!   ```
 //!
-//!   The client's initial sequence number is part of it, and it can only be had from the segment that
-//!   follows the SYN: a later one fails the check and cannot be mistaken for the start of a request.
+//!   The client's initial sequence number is part of the tag, and it can only be had from the segment
+//!   that follows the SYN: a later one fails the check and cannot be mistaken for the start of a request.
+//!   The mark depends on the connection alone, so any acknowledgement, however late, tells how far its
+//!   client has got, modulo 2^16: within a window, exactly.
 //!
 //! * the **timestamp base** is what our timestamps count from: 32 bits that depend on the connection
 //!   alone. Every segment of the client echoes the newest timestamp that it got from us, so it tells what
@@ -31,9 +34,15 @@ use crate::wire::seq::SeqNumber;
 /// Seconds that an epoch lasts. A cookie is good for this epoch and the one after: one to two minutes.
 pub const EPOCH_SECONDS: u64 = 60;
 
-/// Bits of the cookie that are hash; above them stands the MSS index.
-const HASH_BITS: u32 = 29;
-const HASH_MASK: u32 = (1 << HASH_BITS) - 1;
+/// Where the fields of a cookie stand.
+const MSS_SHIFT: u32 = 29;
+const GENERATION_SHIFT: u32 = 27;
+const GENERATION_MASK: u32 = 0b11;
+const TAG_SHIFT: u32 = 16;
+const TAG_MASK: u32 = 0x7ff;
+
+/// Epochs for which a cookie is good at the start of a request: this one and the one before.
+pub(crate) const EPOCHS: u32 = 2;
 
 /// The key of all cookies: 128 random bits. Machines that share it can answer each other's clients.
 #[derive(Clone, Copy)]
@@ -77,6 +86,43 @@ pub struct Flow {
     pub server_port: u16,
 }
 
+/// Two numbers that belong to a connection for as long as the secret lasts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// What our timestamps count from on this connection.
+    pub timestamp_base: u32,
+    /// The low bits of its cookie.
+    mark: u16,
+}
+
+/// What a cookie says of its connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Claims {
+    /// The MSS that the client announced, rounded down.
+    pub mss: Mss,
+    /// The version of the data set that was current.
+    pub generation: u8,
+}
+
+impl Claims {
+    /// What this sequence number says, if it is a cookie.
+    pub(crate) const fn of(cookie: SeqNumber) -> Self {
+        let value = cookie.value();
+        Self {
+            mss: Mss { index: (value >> MSS_SHIFT) as u8 },
+            generation: (value >> GENERATION_SHIFT & GENERATION_MASK) as u8,
+        }
+    }
+}
+
+impl Identity {
+    /// How far behind the cookie of this connection `ack` is, if that is `start` or at most 2^16 - 1 more.
+    pub(crate) const fn offset(self, ack: SeqNumber, start: u32) -> u32 {
+        let low = ack.rewind(1).value().wrapping_sub(self.mark as u32);
+        start.wrapping_add(low.wrapping_sub(start) & 0xffff)
+    }
+}
+
 /// The MSS values that a cookie can carry. What a client announces is rounded down to one of them.
 ///
 /// They stand for: the smallest that Linux takes; the IPv4 default and IPv6 default (RFC 9293, section
@@ -104,26 +150,59 @@ impl Mss {
 }
 
 impl Secret {
+    /// The two numbers of a connection.
+    #[inline]
+    pub fn identify(&self, flow: &Flow) -> Identity {
+        let hash = hash(&self.timestamp, flow, [0; 8]);
+        Identity { timestamp_base: hash as u32, mark: (hash >> 32) as u16 }
+    }
+
     /// The sequence number for the SYN+ACK.
-    pub fn cookie(&self, now: Instant, flow: &Flow, client_isn: SeqNumber, mss: Mss) -> SeqNumber {
-        let hash = cookie_hash(&self.cookie, flow, client_isn, mss, epoch(now));
-        SeqNumber::new(u32::from(mss.index) << HASH_BITS | hash)
+    #[inline]
+    pub fn cookie(&self, now: Instant, flow: &Flow, client_isn: SeqNumber, claims: Claims) -> SeqNumber {
+        self.cookie_of(self.identify(flow), now, flow, client_isn, claims)
     }
 
-    /// Whether `ack` acknowledges exactly the SYN+ACK that we sent, in this epoch or the one before, to a
-    /// SYN that `seq` follows; and the MSS that the cookie carries.
-    pub fn verify(&self, now: Instant, flow: &Flow, seq: SeqNumber, ack: SeqNumber) -> Option<Mss> {
-        let cookie = ack.rewind(1).value();
+    /// The same for a connection whose identity is known.
+    #[inline]
+    pub(crate) fn cookie_of(
+        &self,
+        identity: Identity,
+        now: Instant,
+        flow: &Flow,
+        client_isn: SeqNumber,
+        claims: Claims,
+    ) -> SeqNumber {
+        let claimed = u32::from(claims.mss.index) << MSS_SHIFT
+            | (u32::from(claims.generation) & GENERATION_MASK) << GENERATION_SHIFT;
+        let tag = tag(&self.cookie, flow, client_isn, claimed, epoch(now));
+        SeqNumber::new(claimed | tag << TAG_SHIFT | u32::from(identity.mark))
+    }
+
+    /// Whether `cookie` is what we sent, in one of the last `epochs` epochs, to a SYN that `seq` follows;
+    /// and what it says. Versions of the data set that are not `live` are as good as forged.
+    #[inline]
+    #[expect(clippy::too_many_arguments, reason = "a cookie binds all of them")]
+    pub(crate) fn verify(
+        &self,
+        identity: Identity,
+        now: Instant,
+        flow: &Flow,
+        seq: SeqNumber,
+        cookie: SeqNumber,
+        live: u8,
+        epochs: u32,
+    ) -> Option<Claims> {
+        let value = cookie.value();
+        let claims = Claims::of(cookie);
+        if value as u16 != identity.mark || live >> claims.generation & 1 == 0 {
+            return None;
+        }
+        let (claimed, found) = (value & !((1 << GENERATION_SHIFT) - 1), value >> TAG_SHIFT & TAG_MASK);
         let client_isn = seq.rewind(1);
-        let mss = Mss { index: (cookie >> HASH_BITS) as u8 };
-        let epoch = epoch(now);
-        let known = |epoch| cookie_hash(&self.cookie, flow, client_isn, mss, epoch) == cookie & HASH_MASK;
-        (known(epoch) || known(epoch.wrapping_sub(1))).then_some(mss)
-    }
-
-    /// What our timestamps count from on this connection.
-    pub fn timestamp_base(&self, flow: &Flow) -> u32 {
-        hash(&self.timestamp, flow, [0; 8]) as u32
+        let newest = epoch(now);
+        let known = |age| tag(&self.cookie, flow, client_isn, claimed, newest.wrapping_sub(age)) == found;
+        (0..epochs).any(known).then_some(claims)
     }
 }
 
@@ -131,12 +210,12 @@ fn epoch(now: Instant) -> u32 {
     (now.as_unix_seconds() / EPOCH_SECONDS) as u32
 }
 
-/// Nobody may change the MSS that a cookie carries, so it is hashed with the rest. It stands above the
-/// epoch, which has room until the year 2990.
-fn cookie_hash(key: &SipHasher24, flow: &Flow, client_isn: SeqNumber, mss: Mss, epoch: u32) -> u32 {
+/// Nobody may change what a cookie claims, so it is hashed with the rest. It stands above the epoch,
+/// which has room until the year 2225.
+fn tag(key: &SipHasher24, flow: &Flow, client_isn: SeqNumber, claimed: u32, epoch: u32) -> u32 {
     let [i0, i1, i2, i3] = client_isn.value().to_le_bytes();
-    let [e0, e1, e2, e3] = ((u32::from(mss.index) << HASH_BITS) | (epoch & HASH_MASK)).to_le_bytes();
-    hash(key, flow, [i0, i1, i2, i3, e0, e1, e2, e3]) as u32 & HASH_MASK
+    let [e0, e1, e2, e3] = (claimed | epoch & ((1 << GENERATION_SHIFT) - 1)).to_le_bytes();
+    hash(key, flow, [i0, i1, i2, i3, e0, e1, e2, e3]) as u32 & TAG_MASK
 }
 
 /// Hashes the connection and eight more bytes. The two families differ in length, and so never meet.
@@ -191,22 +270,51 @@ mod tests {
         Instant::from_unix_seconds(epoch * EPOCH_SECONDS)
     }
 
-    fn verify(secret: &Secret, now: Instant, flow: &Flow, isn: SeqNumber, cookie: SeqNumber) -> Option<u16> {
-        secret.verify(now, flow, isn.advance(1), cookie.advance(1)).map(Mss::bytes)
+    const LIVE: u8 = 0b1111;
+
+    fn claims(mss: u16) -> Claims {
+        Claims { mss: Mss::at_most(mss), generation: 2 }
+    }
+
+    fn verify(secret: &Secret, now: Instant, flow: &Flow, isn: SeqNumber, cookie: SeqNumber) -> Option<Claims> {
+        secret.verify(secret.identify(flow), now, flow, isn.advance(1), cookie, LIVE, EPOCHS)
     }
 
     #[test]
     fn a_cookie_is_good_for_its_epoch_and_the_next() {
         let secret = Secret::new([7; 16]);
-        let cookie = secret.cookie(at(100), &flow(), ISN, Mss::at_most(1460));
+        let cookie = secret.cookie(at(100), &flow(), ISN, claims(1460));
         let good = |epoch| verify(&secret, at(epoch), &flow(), ISN, cookie);
-        assert_eq!([99, 100, 101, 102].map(good), [None, Some(1460), Some(1460), None]);
+        let known = Some(claims(1460));
+        assert_eq!([99, 100, 101, 102].map(good), [None, known, known, None]);
+    }
+
+    #[test]
+    fn a_cookie_of_a_version_that_is_gone_is_not_good() {
+        let secret = Secret::new([7; 16]);
+        let cookie = secret.cookie(at(100), &flow(), ISN, claims(1460));
+        let with =
+            |live| secret.verify(secret.identify(&flow()), at(100), &flow(), ISN.advance(1), cookie, live, EPOCHS);
+        assert_eq!([0b0100, 0b1100, 0b1011].map(with).map(|claims| claims.is_some()), [true, true, false]);
+    }
+
+    #[test]
+    fn any_acknowledgement_tells_its_offset_within_64_kb() {
+        let secret = Secret::new([7; 16]);
+        let identity = secret.identify(&flow());
+        let cookie = secret.cookie(at(100), &flow(), ISN, claims(1460));
+        for offset in [0, 1, 65_535, 65_536, 1 << 30] {
+            let ack = cookie.advance(1).advance(offset);
+            for start in [offset, offset.saturating_sub(1), offset.saturating_sub(65_535)] {
+                assert_eq!(identity.offset(ack, start), offset, "{start}");
+            }
+        }
     }
 
     #[test]
     fn a_cookie_is_bound_to_all_that_names_the_connection() {
         let secret = Secret::new([7; 16]);
-        let cookie = secret.cookie(at(100), &flow(), ISN, Mss::at_most(1460));
+        let cookie = secret.cookie(at(100), &flow(), ISN, claims(1460));
         let v4 = |source, destination| AddressPair::V4 { source, destination };
         let (client, server) = (Ipv4Addr::new(10, 9, 0, 1), Ipv4Addr::new(10, 9, 0, 2));
         let others = [
@@ -223,7 +331,7 @@ mod tests {
                 ..flow()
             },
         ];
-        assert_eq!(verify(&secret, at(100), &flow(), ISN, cookie), Some(1460));
+        assert_eq!(verify(&secret, at(100), &flow(), ISN, cookie), Some(claims(1460)));
         for other in others {
             assert_eq!(verify(&secret, at(100), &other, ISN, cookie), None, "{other:?}");
         }
@@ -232,11 +340,11 @@ mod tests {
     }
 
     #[test]
-    fn nobody_can_change_the_mss_in_a_cookie() {
+    fn nobody_can_change_what_a_cookie_claims() {
         let secret = Secret::new([7; 16]);
-        let cookie = secret.cookie(at(100), &flow(), ISN, Mss::at_most(536));
-        for other in 1..8 {
-            let forged = SeqNumber::new(cookie.value() ^ (other << HASH_BITS));
+        let cookie = secret.cookie(at(100), &flow(), ISN, claims(536));
+        for other in 1..32 {
+            let forged = SeqNumber::new(cookie.value() ^ (other << GENERATION_SHIFT));
             assert_eq!(verify(&secret, at(100), &flow(), ISN, forged), None, "{other}");
         }
     }
@@ -245,17 +353,20 @@ mod tests {
     fn a_cookie_cannot_be_computed_from_another_one() {
         // One observed SYN+ACK: were the hash linear in what is public, the difference of two cookies
         // would be the same for every secret.
-        let difference = |secret: Secret, other: &Flow, isn: SeqNumber| {
-            let mss = Mss::at_most(1460);
-            let one = secret.cookie(at(100), &flow(), ISN, mss).value();
-            (secret.cookie(at(100), other, isn, mss).value() ^ one, one)
+        let differences = |other: &Flow, isn: SeqNumber| {
+            (0..64).map(move |key| {
+                let secret = Secret::new([key; 16]);
+                let one = secret.cookie(at(100), &flow(), ISN, claims(1460)).value();
+                secret.cookie(at(100), other, isn, claims(1460)).value() ^ one
+            })
         };
         let next_port = Flow { client_port: 40_001, ..flow() };
-        for (other, isn) in [(next_port, ISN), (flow(), ISN.advance(1))] {
-            let (a, _) = difference(Secret::new([1; 16]), &other, isn);
-            let (b, _) = difference(Secret::new([2; 16]), &other, isn);
-            assert_ne!(a, b);
-            assert!(a.count_ones() > 4 && b.count_ones() > 4, "{a:x} {b:x}");
+        for (other, isn, bits) in [(next_port, ISN, 27), (flow(), ISN.advance(1), 11)] {
+            // Each bit that is hash changes about every other time.
+            for bit in 27 - bits..27 {
+                let changed = differences(&other, isn).filter(|difference| difference >> bit & 1 == 1).count();
+                assert!((12..=52).contains(&changed), "bit {bit}: {changed} of 64");
+            }
         }
     }
 
@@ -278,8 +389,9 @@ mod tests {
         }
         let secret = Secret::new([7; 16]);
         for value in MSS_VALUES {
-            let cookie = secret.cookie(at(1), &flow(), ISN, Mss::at_most(value));
-            assert_eq!(verify(&secret, at(1), &flow(), ISN, cookie), Some(value));
+            let cookie = secret.cookie(at(1), &flow(), ISN, claims(value));
+            let found = verify(&secret, at(1), &flow(), ISN, cookie);
+            assert_eq!(found.map(|claims| claims.mss.bytes()), Some(value));
         }
     }
 

@@ -1,5 +1,9 @@
 //! A reply: the verdict on a packet, and the frames that answer it, written one at a time.
 
+mod train;
+
+pub(crate) use train::{RANGES_MAX, Train};
+
 use crate::config::Config;
 use crate::port::{Offload, TxChecksum, TxFrame};
 use crate::verdict::{ReplyKind, Verdict};
@@ -26,6 +30,7 @@ enum Output<'a> {
     Nothing,
     Arp { link: ethernet::Header, packet: arp::Packet },
     Ip(Datagram<'a>),
+    Train(Train<'a>),
 }
 
 impl<'a> Reply<'a> {
@@ -41,6 +46,11 @@ impl<'a> Reply<'a> {
     #[inline]
     pub(crate) const fn ip(kind: ReplyKind, datagram: Datagram<'a>) -> Self {
         Self { verdict: Verdict::Replied(kind), output: Output::Ip(datagram) }
+    }
+
+    #[inline]
+    pub(crate) fn train(kind: ReplyKind, train: Train<'a>) -> Self {
+        Self { verdict: Verdict::Replied(kind), output: Output::Train(train) }
     }
 
     /// What became of the packet.
@@ -67,6 +77,10 @@ impl<'a> Reply<'a> {
             Output::Ip(datagram) => {
                 let frame = datagram.next_frame(buffer);
                 (frame, frame.is_none() || datagram.is_done())
+            }
+            Output::Train(train) => {
+                let frame = train.next_frame(buffer);
+                (frame, frame.is_none() || train.is_empty())
             }
         };
         if done {
@@ -161,6 +175,21 @@ impl<'a> Datagram<'a> {
         }
     }
 
+    /// A packet that is not cut here. A router may cut it, and tells it by its `identification`.
+    #[inline]
+    fn whole(offload: Offload, route: Route, header: TransportHeader, identification: u32) -> Self {
+        Self {
+            route,
+            header,
+            payload: [&[], &[]],
+            hop_limit: HOP_LIMIT,
+            identification,
+            limit: usize::from(u16::MAX),
+            offload,
+            sent: 0,
+        }
+    }
+
     #[inline]
     pub(crate) fn with_payload(mut self, head: &'a [u8], body: &'a [u8]) -> Self {
         self.payload = [head, body];
@@ -191,6 +220,12 @@ impl<'a> Datagram<'a> {
             self.identification ^= u32::from(checksum);
         }
         self
+    }
+
+    /// Whether it fits one packet of `limit` bytes.
+    #[inline]
+    pub(crate) fn fits(&self, limit: usize) -> bool {
+        self.route.addresses.header_len() + self.len() <= limit.min(self.limit)
     }
 
     /// Whether it fits the largest packet.

@@ -3,22 +3,30 @@
 //! | segment                              | answer                                                      |
 //! |--------------------------------------|-------------------------------------------------------------|
 //! | SYN                                  | SYN+ACK whose sequence number is the cookie                 |
-//! | ACK with payload, cookie right       | the whole response: ACK+PSH+FIN                             |
+//! | ACK with payload, cookie right       | the response: ACK+PSH+FIN, or its first window              |
+//! | the same, part of the response there | the response from there on                                  |
 //! | ACK with payload, cookie wrong       | nothing; ACK if the client has its response already         |
 //! | FIN+ACK of a client with no request  | FIN+ACK                                                     |
 //! | FIN+ACK of a client with its response| ACK                                                         |
 //! | FIN+ACK of a client that waits       | nothing: an ACK would acknowledge a lost request too        |
+//! | ACK in the middle of a response      | the segments that the window has moved over                 |
 //! | ACK                                  | nothing: the end of a handshake, or of a response           |
 //! | RST                                  | nothing, ever                                               |
 //! | anything else                        | nothing                                                     |
 //!
 //! Which of the clients it is, is told by what it gives back of ours: the cookie in its acknowledgement,
-//! and the timestamp it echoes. Our timestamps count what we have said on the connection, from a keyed
-//! base: 0 on the SYN+ACK, 1 from the response on.
+//! and the timestamp it echoes ([`stamp`]). Responses that do not fit one segment are in [`transfer`].
+
+mod stamp;
+mod transfer;
+
+pub(crate) use transfer::Clock;
+
+use stamp::{Place, Stamp};
 
 use crate::app::{App, Request};
-use crate::config::{Config, Refuse};
-use crate::cookie::{Flow, Mss};
+use crate::config::{Config, LargeReplies, Refuse};
+use crate::cookie::{Claims, EPOCHS, Flow, Identity, Mss};
 use crate::engine::{Engine, Packet};
 use crate::http::{Method, Problem, RequestLine, Response, Status};
 use crate::reply::{Datagram, Reply, TransportHeader};
@@ -32,7 +40,7 @@ use crate::wire::tcp::{Flags, HEADER_LEN, Header, Options, TIMESTAMPS_LEN, Times
 /// Payload below this is never a request; nothing that short can be one.
 const REQUEST_MIN: usize = 5;
 
-/// The longest response: with the longest headers it still fits the length field of an IP packet.
+/// The longest response in one segment: with the longest headers it still fits the length field of an IP packet.
 const RESPONSE_MAX: usize = u16::MAX as usize - ipv6::HEADER_LEN - HEADER_LEN - TIMESTAMPS_LEN;
 
 /// The smallest packet that every IPv6 link carries whole (RFC 8200, section 5).
@@ -67,18 +75,21 @@ pub(crate) fn answer<'a, A: App>(
     let kind = header.flags.masked(KIND);
     let for_us = header.destination_port == engine.config().tcp_port;
     // By far the most common, and nothing more has to be known about it.
-    if for_us && kind == ACK && payload.is_empty() {
+    let is_plain = kind == ACK && payload.is_empty();
+    if for_us && is_plain && (header.options.timestamps.is_none() || !engine.app().stores()) {
         return Err(Absorbed::Ack.into());
     }
+    let flow = Flow {
+        addresses: packet.back.addresses.reversed(),
+        client_port: header.source_port,
+        server_port: header.destination_port,
+    };
     let segment = Segment {
         config: engine.config(),
         now,
         packet,
-        flow: Flow {
-            addresses: packet.back.addresses.reversed(),
-            client_port: header.source_port,
-            server_port: header.destination_port,
-        },
+        flow,
+        identity: engine.config().secret.identify(&flow),
         header,
         payload,
     };
@@ -86,9 +97,11 @@ pub(crate) fn answer<'a, A: App>(
         return segment.refuse(DropReason::TcpClosedPort);
     }
     match kind {
+        ACK | FIN_ACK if let Some(place) = segment.place() => segment.answer_placed(place, engine.app()),
+        ACK if payload.is_empty() => Err(Absorbed::Ack.into()),
         ACK | FIN_ACK if !payload.is_empty() => segment.answer_payload(engine.app(), scratch),
-        FIN_ACK => segment.answer_fin(),
-        SYN => Ok(segment.syn_ack()),
+        FIN_ACK => segment.answer_fin(engine.app()),
+        SYN => Ok(segment.syn_ack(engine.app())),
         RST | RST_ACK => Err(Absorbed::Reset.into()),
         _ => Err(DropReason::TcpFlags.into()),
     }
@@ -100,6 +113,7 @@ struct Segment<'p, 'a> {
     now: Instant,
     packet: &'p Packet<'a>,
     flow: Flow,
+    identity: Identity,
     header: Header,
     payload: &'a [u8],
 }
@@ -109,27 +123,28 @@ struct Segment<'p, 'a> {
 enum Seen {
     /// The SYN+ACK and nothing since.
     Handshake,
-    /// The response.
+    /// The response, in one segment.
     Response,
+    /// A segment of the response.
+    Part,
     /// Nothing: that timestamp is none of ours.
     Forged,
     /// It does not use timestamps, and we cannot know.
     Unknown,
 }
 
-/// How far our timestamps are from their base.
-const AT_HANDSHAKE: u32 = 0;
-const AT_RESPONSE: u32 = 1;
-
 impl<'a> Segment<'_, 'a> {
     #[inline]
-    fn syn_ack(&self) -> Reply<'a> {
+    fn syn_ack<A: App>(&self, app: &A) -> Reply<'a> {
         let announced = self.header.options.mss.unwrap_or(self.default_mss());
-        let cookie = self.config.secret.cookie(self.now, &self.flow, self.header.seq, Mss::at_most(announced));
+        let claims = Claims { mss: Mss::at_most(announced), generation: app.generations().current };
+        let secret = &self.config.secret;
+        let cookie = secret.cookie_of(self.identity, self.now, &self.flow, self.header.seq, claims);
+        let sack = self.header.options.sack_permitted;
         let options = Options {
             mss: Some(self.own_mss() as u16),
-            sack_permitted: self.header.options.sack_permitted,
-            timestamps: self.timestamps(AT_HANDSHAKE),
+            sack_permitted: sack,
+            timestamps: self.timestamps(Stamp::Handshake { sack }),
         };
         // Data on a SYN is not acknowledged: the client sends it again with its ACK (RFC 7413, section 4.1.2).
         let header = Header { ack: self.header.seq.advance(1), ..self.header_back(SYN_ACK, cookie, options) };
@@ -146,57 +161,74 @@ impl<'a> Segment<'_, 'a> {
                 _ => Err(DropReason::TcpShortPayload.into()),
             };
         }
-        match self.verify_cookie() {
-            Some(mss) => self.answer_request(mss, app, scratch),
-            None => self.answer_later_payload(),
+        match self.verify(self.header.ack.rewind(1), app.generations().live, EPOCHS) {
+            Some(claims) => self.answer_request(claims, app, scratch),
+            None => self.answer_request_again(app, scratch),
         }
     }
 
     #[inline]
-    fn answer_request<A: App>(&self, mss: Mss, app: &'a A, scratch: &'a mut [u8]) -> Result<Reply<'a>, Verdict> {
+    fn answer_request<A: App>(&self, claims: Claims, app: &'a A, scratch: &'a mut [u8]) -> Result<Reply<'a>, Verdict> {
         let (kind, response) = match RequestLine::parse(self.payload) {
             Ok(line) => {
-                let request = Request {
-                    method: line.method,
-                    path: line.path,
-                    query: line.query,
-                    headers: line.headers,
-                    client: self.flow.addresses.source(),
-                    generation: 0,
-                };
-                let response = app.respond(&request, scratch);
-                let response = match line.method {
-                    Method::Get => response,
-                    Method::Head => response.without_body(),
-                };
-                (ReplyKind::Response, response)
+                let request = self.request(&line, claims.generation);
+                (ReplyKind::Response, response(&request, app, scratch))
             }
             // The rest of the line is on its way, or will be sent together with the start.
-            Err(Problem::Incomplete) if !self.is_fin() && !self.is_full(mss) => {
+            Err(Problem::Incomplete) if !self.is_fin() && !self.is_full(claims.mss) => {
                 return Err(DropReason::HttpIncomplete.into());
             }
             Err(problem) => (ReplyKind::Refusal, refusal(problem, self.is_fin(), scratch)),
         };
-        if response.len() > RESPONSE_MAX {
-            return self.respond(ReplyKind::Refusal, mss, Response::OVERFLOW);
-        }
-        self.respond(kind, mss, response)
+        self.respond(kind, claims, response)
     }
 
-    /// Sends a response as one segment: in one packet where it fits, and else in IP fragments.
     #[inline]
-    fn respond(&self, kind: ReplyKind, mss: Mss, response: Response<'a>) -> Result<Reply<'a>, Verdict> {
+    fn request<'r>(&self, line: &RequestLine<'r>, generation: u8) -> Request<'r> {
+        Request {
+            method: line.method,
+            path: line.path,
+            query: line.query,
+            headers: line.headers,
+            client: self.flow.addresses.source(),
+            generation,
+        }
+    }
+
+    /// A segment with payload whose acknowledgement is not the cookie: a request of a client that has
+    /// part of its response, or something else.
+    fn answer_request_again<A: App>(&self, app: &'a A, scratch: &'a mut [u8]) -> Result<Reply<'a>, Verdict> {
+        if matches!(self.seen(), Seen::Part | Seen::Unknown)
+            && self.config.large_replies != LargeReplies::Fragments
+            && let Ok(line) = RequestLine::parse(self.payload)
+            && let Some(reply) = self.resume_request(&self.request(&line, 0), app, scratch)
+        {
+            return reply;
+        }
+        self.answer_later_payload()
+    }
+
+    /// Sends a response: in one segment where that fits a packet.
+    #[inline]
+    fn respond(&self, kind: ReplyKind, claims: Claims, response: Response<'a>) -> Result<Reply<'a>, Verdict> {
+        let options = self.plain_options(Stamp::Whole);
+        let header = self.header_back(LAST, self.header.ack, options);
+        let limit = self.packet_limit(claims.mss);
+        let datagram = self.datagram(&header).with_payload(response.head(), response.body());
+        if !datagram.fits(limit)
+            && self.config.large_replies != LargeReplies::Fragments
+            && let Some(reply) = self.begin(claims, response)
+        {
+            return reply;
+        }
+        if response.len() > RESPONSE_MAX {
+            return self.respond(ReplyKind::Refusal, claims, Response::OVERFLOW);
+        }
         // The FIN takes a byte of the window as well.
         if response.len() >= usize::from(self.header.window) {
             return Err(DropReason::TcpWindow.into());
         }
-        let options = self.plain_options(AT_RESPONSE);
-        let header = self.header_back(LAST, self.header.ack, options);
-        let datagram = self
-            .datagram(&header)
-            .with_payload(response.head(), response.body())
-            .fragmented(self.packet_limit(mss), self.identification());
-        Ok(Reply::ip(kind, datagram))
+        Ok(Reply::ip(kind, datagram.fragmented(limit, self.identification())))
     }
 
     /// A segment with payload that is not the first one of a request, or is not of our making.
@@ -204,8 +236,8 @@ impl<'a> Segment<'_, 'a> {
         match (self.seen(), self.is_fin()) {
             // The rest of a request whose response was on its way before it was complete.
             (Seen::Response, false) => Ok(self.acknowledge(ReplyKind::LateAck, ACK)),
-            (Seen::Response | Seen::Unknown, true) => Ok(self.acknowledge(ReplyKind::FinAck, ACK)),
-            (Seen::Handshake, false) => Err(DropReason::TcpCookie.into()),
+            (Seen::Response | Seen::Part | Seen::Unknown, true) => Ok(self.acknowledge(ReplyKind::FinAck, ACK)),
+            (Seen::Handshake | Seen::Part, false) => Err(DropReason::TcpCookie.into()),
             (Seen::Handshake, true) => Err(DropReason::TcpFinEarly.into()),
             (Seen::Forged, true) => self.refuse(DropReason::TcpFinForged),
             // What looks like a request comes from before our time, and had better be told. Anything
@@ -219,17 +251,16 @@ impl<'a> Segment<'_, 'a> {
 
     /// A FIN without payload.
     #[inline]
-    fn answer_fin(&self) -> Result<Reply<'a>, Verdict> {
+    fn answer_fin<A: App>(&self, app: &A) -> Result<Reply<'a>, Verdict> {
+        let is_idle = || self.verify(self.header.ack.rewind(1), app.generations().live, EPOCHS).is_some();
         match self.seen() {
             Seen::Forged => self.refuse(DropReason::TcpFinForged),
             // Straight after the handshake, so there was no request: we are done as well.
-            Seen::Handshake | Seen::Unknown if self.verify_cookie().is_some() => {
-                Ok(self.acknowledge(ReplyKind::FinAck, FIN_ACK))
-            }
+            Seen::Handshake | Seen::Unknown if is_idle() => Ok(self.acknowledge(ReplyKind::FinAck, FIN_ACK)),
             // The request came before the FIN and was lost, or its response was. The client will repeat
             // what is not acknowledged.
             Seen::Handshake => Err(DropReason::TcpFinEarly.into()),
-            Seen::Response | Seen::Unknown => Ok(self.acknowledge(ReplyKind::FinAck, ACK)),
+            Seen::Response | Seen::Part | Seen::Unknown => Ok(self.acknowledge(ReplyKind::FinAck, ACK)),
         }
     }
 
@@ -298,34 +329,56 @@ impl<'a> Segment<'_, 'a> {
         self.header.seq.advance(self.payload.len() as u32 + flags)
     }
 
+    /// What `cookie` says, if it is one of ours to the SYN before this segment.
     #[inline]
-    fn verify_cookie(&self) -> Option<Mss> {
-        self.config.secret.verify(self.now, &self.flow, self.header.seq, self.header.ack)
+    fn verify(&self, cookie: SeqNumber, live: u8, epochs: u32) -> Option<Claims> {
+        self.config.secret.verify(self.identity, self.now, &self.flow, self.header.seq, cookie, live, epochs)
+    }
+
+    /// What the client has seen last, if it uses timestamps and that was ours.
+    #[inline]
+    fn stamp(&self) -> Option<Stamp> {
+        let echo = self.header.options.timestamps?.echo;
+        Stamp::parse(echo.wrapping_sub(self.identity.timestamp_base))
+    }
+
+    /// The segment of a stored response that the client has seen last.
+    #[inline]
+    fn place(&self) -> Option<Place> {
+        match self.stamp() {
+            Some(Stamp::Placed(place)) => Some(place),
+            _ => None,
+        }
     }
 
     #[inline]
     fn seen(&self) -> Seen {
-        let Some(timestamps) = self.header.options.timestamps else {
+        if self.header.options.timestamps.is_none() {
             return Seen::Unknown;
-        };
-        let base = self.config.secret.timestamp_base(&self.flow);
-        match timestamps.echo.wrapping_sub(base) {
-            AT_HANDSHAKE => Seen::Handshake,
-            AT_RESPONSE => Seen::Response,
-            _ => Seen::Forged,
         }
+        match self.stamp() {
+            Some(Stamp::Handshake { .. }) => Seen::Handshake,
+            Some(Stamp::Whole) => Seen::Response,
+            Some(Stamp::Part) => Seen::Part,
+            Some(Stamp::Placed(_)) | None => Seen::Forged,
+        }
+    }
+
+    /// Whether stored responses go by the clock of their ACKs.
+    fn clocks(&self) -> bool {
+        self.config.large_replies == LargeReplies::Clocked
     }
 
     /// Options of a segment behind the handshake: timestamps, if the client uses them.
     #[inline]
-    fn plain_options(&self, at: u32) -> Options {
-        Options { timestamps: self.timestamps(at), ..Options::default() }
+    fn plain_options(&self, stamp: Stamp) -> Options {
+        Options { timestamps: self.timestamps(stamp), ..Options::default() }
     }
 
     #[inline]
-    fn timestamps(&self, at: u32) -> Option<Timestamps> {
+    fn timestamps(&self, stamp: Stamp) -> Option<Timestamps> {
         self.header.options.timestamps.map(|theirs| Timestamps {
-            value: self.config.secret.timestamp_base(&self.flow).wrapping_add(at),
+            value: self.identity.timestamp_base.wrapping_add(stamp.value()),
             echo: theirs.value,
         })
     }
@@ -377,6 +430,15 @@ impl<'a> Segment<'_, 'a> {
     /// as the cookie.
     fn identification(&self) -> u32 {
         self.header.ack.value() ^ self.header.seq.value().rotate_left(16)
+    }
+}
+
+#[inline]
+fn response<'a, A: App>(request: &Request<'_>, app: &'a A, scratch: &'a mut [u8]) -> Response<'a> {
+    let response = app.respond(request, scratch);
+    match request.method {
+        Method::Get => response,
+        Method::Head => response.without_body(),
     }
 }
 

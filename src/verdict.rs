@@ -50,6 +50,18 @@ outcomes! {
         SynAck = "syn-ack",
         /// The application's response.
         Response = "response",
+        /// The first segments of a response that does not fit one.
+        FirstWindow = "first-window",
+        /// The next segments of a response, by the clock of the client's ACKs.
+        NextWindow = "next-window",
+        /// Segments that the client is missing, by its SACK blocks.
+        Resent = "resent",
+        /// Segments from where the client is, because its timer expired.
+        Resumed = "resumed",
+        /// A segment once more in smaller pieces, because a router could not pass it on.
+        Narrowed = "narrowed",
+        /// ACK of everything, to a client that has acknowledged the whole of a long response.
+        Settled = "settled",
         /// A response of the engine itself: 400, 405, 414, 500 or 505.
         Refusal = "refusal",
         /// ACK of a FIN.
@@ -66,6 +78,8 @@ outcomes! {
     Absorbed {
         /// ACK without payload: the end of a handshake, or of a reply.
         Ack = "ack",
+        /// ACK from the middle of a response, for which nothing is to be sent.
+        Progress = "progress",
         /// RST: the peer forgets as well.
         Reset = "rst",
     }
@@ -131,6 +145,8 @@ outcomes! {
         /// TCP: payload whose acknowledgement is not our cookie: forged, too old, or not the first
         /// segment of a request.
         TcpCookie = "tcp-cookie",
+        /// TCP: payload or a FIN from the middle of a response that we cannot have been sending.
+        TcpEcho = "tcp-echo",
         /// TCP: a FIN whose echoed timestamp is none of ours.
         TcpFinForged = "tcp-fin-forged",
         /// TCP: a FIN from a client that still waits for its reply. Acknowledging it would

@@ -42,6 +42,13 @@ impl App for Application {
         }
     }
 
+    fn stores(&self) -> bool {
+        match self {
+            Self::IpInfo(app) => app.stores(),
+            Self::Sample(app) => app.stores(),
+        }
+    }
+
     fn generations(&self) -> Generations {
         match self {
             Self::IpInfo(app) => app.generations(),

@@ -13,28 +13,62 @@
 //!
 //! [`expected`] gives the same bytes without a server, so that whoever receives them can judge.
 
+use std::collections::BTreeSet;
+
+use lethe::app::{App, Position, Request};
 use lethe::http::{Response, Status};
-use lethe::{App, Request};
 
 /// The most bytes that one answer can have: 16 MiB, which takes Linux some seconds over a lossy link
 /// and is far below the 1 GiB at which the pattern would repeat itself.
 pub const MAX_SIZE: usize = 16 << 20;
 
+const BYTES: &str = "application/octet-stream";
 const TEXT: &str = "text/plain; charset=utf-8";
 const HELP: &str = "This is Lethe, a web server that forgets every connection.\n\
     Ask for /N to be given N bytes of a known pattern, as in /1000.\n";
 const NOTHING: &str = "Nothing is here. Ask for /N, a number of bytes, as in /1000.\n";
 const TOO_LARGE: &str = "That is more than this server was started to give.\n";
 
+/// The sizes whose responses are stored, and so have positions: every power of two and every one of these
+/// digits before a row of zeros. Others are made when they are asked for.
+const STORED_DIGITS: [usize; 6] = [1, 14, 2, 3, 5, 7];
+
+/// Below this, a response fits a segment or two.
+const STORED_MIN: usize = 1000;
+
 /// The application.
 pub struct Sample {
     bytes: Box<[u8]>,
+    /// In ascending order of size, and of position.
+    stored: Vec<Stored>,
+}
+
+/// A stored response.
+struct Stored {
+    size: usize,
+    position: Position,
+    head: Box<[u8]>,
 }
 
 impl Sample {
     /// Answers up to `max_size` bytes, and never more than [`MAX_SIZE`].
     pub fn new(max_size: usize) -> Self {
-        Self { bytes: expected(max_size.min(MAX_SIZE)).into() }
+        let bytes: Box<[u8]> = expected(max_size.min(MAX_SIZE)).into();
+        let mut stored = Vec::new();
+        let mut units = 0;
+        for size in stored_sizes(bytes.len()) {
+            let mut scratch = [0; 512];
+            let head: Box<[u8]> = respond(Status::Ok, BYTES, &bytes[..size], &mut scratch).head().into();
+            let Some(position) = Position::new(units) else { break };
+            units += Position::units(size + 512) as u32;
+            stored.push(Stored { size, position, head });
+        }
+        Self { bytes, stored }
+    }
+
+    fn stored_response<'a>(&'a self, stored: &'a Stored) -> Response<'a> {
+        let body = self.bytes.get(..stored.size).unwrap_or_default();
+        Response::prepared(&stored.head, body).stored_at(stored.position)
     }
 
     /// The most bytes that it answers.
@@ -45,16 +79,39 @@ impl Sample {
 
 impl App for Sample {
     fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
-        let (status, content_type, body) = match Asked::parse(request.path) {
-            Asked::Help => (Status::Ok, TEXT, HELP.as_bytes()),
-            Asked::Nothing => (Status::NotFound, TEXT, NOTHING.as_bytes()),
-            Asked::Bytes(size) => match self.bytes.get(..size) {
-                Some(body) => (Status::Ok, "application/octet-stream", body),
-                None => (Status::NotFound, TEXT, TOO_LARGE.as_bytes()),
+        match Asked::parse(request.path) {
+            Asked::Help => respond(Status::Ok, TEXT, HELP.as_bytes(), scratch),
+            Asked::Nothing => respond(Status::NotFound, TEXT, NOTHING.as_bytes(), scratch),
+            Asked::Bytes(size) => match self.stored.binary_search_by_key(&size, |stored| stored.size) {
+                Ok(at) => self.stored_response(&self.stored[at]),
+                Err(_) => match self.bytes.get(..size) {
+                    Some(body) => respond(Status::Ok, BYTES, body, scratch),
+                    None => respond(Status::NotFound, TEXT, TOO_LARGE.as_bytes(), scratch),
+                },
             },
-        };
-        Response::build(scratch, status).header("Content-Type", content_type).body(body)
+        }
     }
+
+    fn stored(&self, position: Position) -> Option<Response<'_>> {
+        let behind = self.stored.partition_point(|stored| stored.position <= position);
+        let stored = self.stored.get(behind.checked_sub(1)?)?;
+        Some(self.stored_response(stored))
+    }
+
+    fn stores(&self) -> bool {
+        true
+    }
+}
+
+fn respond<'a>(status: Status, content_type: &str, body: &'a [u8], scratch: &'a mut [u8]) -> Response<'a> {
+    Response::build(scratch, status).header("Content-Type", content_type).body(body)
+}
+
+/// The sizes up to `max` whose responses are stored, each once, in ascending order.
+fn stored_sizes(max: usize) -> BTreeSet<usize> {
+    let decimal = (2..8).flat_map(|zeros| STORED_DIGITS.map(|digits| digits * 10_usize.pow(zeros)));
+    let binary = (0..usize::BITS - 1).map(|bit| 1 << bit);
+    decimal.chain(binary).filter(|size| (STORED_MIN..=max).contains(size)).collect()
 }
 
 impl std::fmt::Debug for Sample {

@@ -22,7 +22,7 @@ pub(crate) enum AppArgs {
     /// As many bytes as are asked for, known beforehand: GET /1000
     Sample {
         /// The most that one request may ask for
-        #[arg(long, value_name = "BYTES", default_value_t = 65_000)]
+        #[arg(long, value_name = "BYTES", default_value_t = lethe_apps::sample::MAX_SIZE)]
         max: usize,
     },
 }

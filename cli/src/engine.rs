@@ -34,6 +34,35 @@ pub(crate) struct EngineArgs {
     /// What to do with segments for closed ports and with bad cookies: nothing, or answer with RST
     #[arg(long, value_enum, default_value_t = Refuse::Drop)]
     pub(crate) refuse: Refuse,
+    /// How to send a response that does not fit one segment
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = LargeReplies::Clocked)]
+    pub(crate) large_replies: LargeReplies,
+    /// The most segments of a response that are sent in answer to one packet
+    #[arg(long, value_name = "SEGMENTS", default_value_t = 10, value_parser = clap::value_parser!(u8).range(2..=64))]
+    pub(crate) first_window: u8,
+    /// The most segments of a response that are under way at a time
+    #[arg(long, value_name = "SEGMENTS", default_value_t = 32, value_parser = clap::value_parser!(u8).range(2..=64))]
+    pub(crate) ceiling: u8,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum LargeReplies {
+    /// By the clock of the client's ACKs where it can be, else as `segments`
+    Clocked,
+    /// A window at a time, whenever the client sends its request again
+    Segments,
+    /// One segment in IP fragments, up to 64 kB
+    Fragments,
+}
+
+impl From<LargeReplies> for lethe::config::LargeReplies {
+    fn from(large: LargeReplies) -> Self {
+        match large {
+            LargeReplies::Clocked => Self::Clocked,
+            LargeReplies::Segments => Self::Segments,
+            LargeReplies::Fragments => Self::Fragments,
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -69,6 +98,9 @@ impl EngineArgs {
             offload: Offload::default(),
             refuse: self.refuse.into(),
             secret,
+            large_replies: self.large_replies.into(),
+            first_window: self.first_window,
+            ceiling: self.ceiling,
         })
     }
 }
@@ -117,6 +149,9 @@ mod tests {
             mac: MacAddress::new([2, 0, 0, 0, 0, 1]),
             secret_file: None,
             refuse: Refuse::Drop,
+            large_replies: LargeReplies::Clocked,
+            first_window: 10,
+            ceiling: 32,
         };
         let config = args.config(mtu, Secret::new([0; 16]));
         let result = config.map(drop).map_err(|error| format!("{error:#}"));

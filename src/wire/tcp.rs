@@ -241,6 +241,52 @@ impl Options {
     }
 }
 
+/// The SACK blocks of a segment (RFC 2018, section 3), as they stand there: nothing is known of them yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SackBlocks {
+    blocks: [(SeqNumber, SeqNumber); Self::MAX],
+    len: usize,
+}
+
+impl SackBlocks {
+    /// As many as 40 bytes of options hold.
+    pub const MAX: usize = 4;
+
+    /// Reads the options of a segment whose header has been parsed.
+    pub fn parse(options: &[u8]) -> Self {
+        let mut rest = options;
+        loop {
+            match *rest {
+                [1, ..] => rest = rest.get(1..).unwrap_or_default(),
+                [5, length, ..] => {
+                    let option = rest.get(2..usize::from(length)).unwrap_or_default();
+                    return Self::read(option);
+                }
+                [kind, length, ..] if kind != 0 && length >= 2 => {
+                    rest = rest.get(usize::from(length)..).unwrap_or_default();
+                }
+                _ => return Self::default(),
+            }
+        }
+    }
+
+    fn read(option: &[u8]) -> Self {
+        let mut found = Self::default();
+        let (blocks, _) = option.as_chunks::<8>();
+        for (slot, &[a, b, c, d, e, f, g, h]) in found.blocks.iter_mut().zip(blocks) {
+            *slot =
+                (SeqNumber::new(u32::from_be_bytes([a, b, c, d])), SeqNumber::new(u32::from_be_bytes([e, f, g, h])));
+            found.len += 1;
+        }
+        found
+    }
+
+    /// Start and end of each, in the order of the option.
+    pub fn as_slice(&self) -> &[(SeqNumber, SeqNumber)] {
+        self.blocks.get(..self.len).unwrap_or_default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;

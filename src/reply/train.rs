@@ -1,0 +1,101 @@
+//! A response in many segments: the frames of those that are to be sent now.
+
+use super::{Datagram, Route, TransportHeader};
+use crate::config::Config;
+use crate::port::{Offload, TxFrame};
+use crate::tcp::Clock;
+use crate::wire::tcp::{Flags, Header};
+
+/// The most stretches of a response that are sent in answer to one packet: what a client with four SACK
+/// blocks can be missing, and what comes behind.
+pub(crate) const RANGES_MAX: usize = 5;
+
+/// Segments of a response, one after the other.
+///
+/// Segments always begin at multiples of their size, whoever sends them and however often; only with a
+/// `piece` are they cut further.
+#[derive(Clone, Debug)]
+pub(crate) struct Train<'a> {
+    pub(crate) route: Route,
+    pub(crate) offload: Offload,
+    /// The header of each: its sequence number that of the response's first byte.
+    pub(crate) header: Header,
+    /// Head and body of the response.
+    pub(crate) payload: [&'a [u8]; 2],
+    /// Bytes of payload in a full segment.
+    pub(crate) segment: u32,
+    /// The most bytes of payload in one packet.
+    pub(crate) piece: u32,
+    /// Stretches of the response, in bytes from its start. The FIN stands behind its last byte.
+    pub(crate) ranges: [(u32, u32); RANGES_MAX],
+    /// What the timestamps say, which count from the one in `header`.
+    pub(crate) clock: Clock,
+    /// The most frames still to be sent.
+    pub(crate) budget: u16,
+}
+
+impl<'a> Train<'a> {
+    #[inline]
+    pub(crate) fn new(config: &Config, route: Route, header: Header, payload: [&'a [u8]; 2], segment: u32) -> Self {
+        Self {
+            route,
+            offload: config.offload,
+            header,
+            payload,
+            segment,
+            piece: segment,
+            ranges: [(0, 0); RANGES_MAX],
+            clock: Clock::Part,
+            budget: u16::from(config.first_window),
+        }
+    }
+
+    /// Bytes of the response.
+    fn len(&self) -> u32 {
+        let [head, body] = self.payload;
+        (head.len() + body.len()) as u32
+    }
+
+    /// Whether there is nothing to send.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.budget == 0 || self.ranges.iter().all(|&(from, to)| from >= to)
+    }
+
+    /// The next segment: where it begins and ends.
+    fn next(&mut self) -> Option<(u32, u32)> {
+        let (len, segment, piece) = (self.len(), self.segment.max(1), self.piece.max(1));
+        self.budget = self.budget.checked_sub(1)?;
+        let range = self.ranges.iter_mut().find(|(from, to)| from < to)?;
+        let from = range.0;
+        let start = from / segment * segment;
+        let within = ((from - start) / piece + 1).saturating_mul(piece).min(segment);
+        let end = start.saturating_add(within).min(len).max(from);
+        // The FIN stands with the last byte; on its own only where that byte has arrived without it.
+        range.0 = if end == len { len + 1 } else { end };
+        Some((from, end))
+    }
+
+    /// Writes the next segment into `buffer`.
+    pub(crate) fn next_frame(&mut self, buffer: &mut [u8]) -> Option<TxFrame> {
+        let (from, end) = self.next()?;
+        let mut header = self.header;
+        header.seq = header.seq.advance(from);
+        if let Some(timestamps) = &mut header.options.timestamps {
+            timestamps.value = timestamps.value.wrapping_add(self.clock.stamp(from));
+        }
+        if end == self.len() {
+            header.flags = header.flags.with(Flags::FIN).with(Flags::PSH);
+        } else if self.is_empty() {
+            header.flags = header.flags.with(Flags::PSH);
+        }
+        let [head, body] = self.payload;
+        let (from, end) = (from as usize, end as usize);
+        let of_head = head.get(from.min(head.len())..end.min(head.len())).unwrap_or_default();
+        let of_body = body.get(from.saturating_sub(head.len())..end.saturating_sub(head.len())).unwrap_or_default();
+        // Where a router cuts the packet, its pieces must not be taken for those of a neighbour.
+        let identification = header.seq.value() ^ header.seq.value() >> 16;
+        Datagram::whole(self.offload, self.route, TransportHeader::tcp(&header), identification)
+            .with_payload(of_head, of_body)
+            .next_frame(buffer)
+    }
+}

@@ -1,0 +1,194 @@
+//! What our timestamps say. They do not tell the time: a client only compares and echoes them, so they
+//! carry what it is to remember for us.
+//!
+//! A timestamp is the connection's keyed base plus a stamp, and a stamp is one of
+//!
+//! ```text
+//!   0          SYN+ACK to a client that takes SACK
+//!   1          SYN+ACK to one that does not
+//!   2          a response in one segment
+//!   3          a segment of a response that is not stored
+//!   64 + place a segment of a stored response:
+//!
+//!    30                             6 5    3 2   1 0
+//!   +--------------------------------+------+-----+-+
+//!   | position of the segment        | pace |role |n|        n: narrow
+//!   +--------------------------------+------+-----+-+
+//! ```
+//!
+//! Along a response the position grows, and with it the timestamp, as a client demands (RFC 7323, section
+//! 5: an older one is a duplicate). A stamp is below 2^31, so the first is never newer than the last.
+
+use crate::app::Position;
+
+const PLACED: u32 = 64;
+const POSITION_SHIFT: u32 = 6;
+const PACE_SHIFT: u32 = 3;
+const ROLE_SHIFT: u32 = 1;
+
+/// What a client has seen last, by the timestamp that it echoes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stamp {
+    /// Our SYN+ACK, and nothing since.
+    Handshake {
+        /// Whether it takes SACK.
+        sack: bool,
+    },
+    /// A response in one segment.
+    Whole,
+    /// A segment of a response that is not stored.
+    Part,
+    /// A segment of a stored one.
+    Placed(Place),
+}
+
+/// A segment of a stored response, and how it was sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Place {
+    /// Where it begins, rounded down to a position.
+    pub(super) position: Position,
+    /// How much is under way at a time.
+    pub(super) pace: Pace,
+    pub(super) role: Role,
+    /// The way to the client does not carry full segments: each is sent in pieces.
+    pub(super) narrow: bool,
+}
+
+/// Why a segment of a stored response was sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Role {
+    /// In its turn.
+    Fresh,
+    /// In its turn, and with it the client's window was full: nothing follows until that opens.
+    Stalled,
+    /// Once more, because it was missing.
+    Resent,
+    /// To a client without SACK; the pace tells which of its pair it is.
+    Paired,
+}
+
+/// How many segments are under way at a time: an index into [`Pace::SEGMENTS`], or slow start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Pace(u8);
+
+impl Pace {
+    /// As many more as have been acknowledged since the start (RFC 5681, section 3.1): nothing has been lost.
+    pub(super) const SLOW_START: Self = Self(7);
+    /// After a silence.
+    pub(super) const CAREFUL: Self = Self(1);
+
+    /// To a client without SACK there are two segments under way, and these are their parts: the ACK
+    /// of a silent one is not answered.
+    pub(super) const SILENT: Self = Self(0);
+    pub(super) const FIRST: Self = Self(1);
+    pub(super) const SECOND: Self = Self(2);
+    pub(super) const SECOND_AGAIN: Self = Self(3);
+
+    const SEGMENTS: [u32; 7] = [2, 4, 6, 8, 10, 13, 16];
+    const FASTEST: u8 = 6;
+
+    /// Segments under way when `done` have been acknowledged.
+    pub(super) fn segments(self, done: u32, first_window: u8, ceiling: u8) -> u32 {
+        let wanted = match Self::SEGMENTS.get(usize::from(self.0)) {
+            Some(&segments) => segments,
+            None => u32::from(first_window).saturating_add(done),
+        };
+        wanted.min(u32::from(ceiling)).max(1)
+    }
+
+    /// The fastest that has at most so many under way.
+    pub(super) fn at_most(segments: u32) -> Self {
+        let slower = Self::SEGMENTS.iter().filter(|&&wanted| wanted <= segments).count();
+        Self(slower.saturating_sub(1) as u8)
+    }
+
+    /// After a loss with so many under way (RFC 5681, section 3.1): half.
+    pub(super) fn halved(segments: u32) -> Self {
+        Self::at_most(segments / 2)
+    }
+
+    /// The pace `steps` steps on.
+    pub(super) fn stepped(self, steps: u32) -> Self {
+        match self {
+            Self::SLOW_START => self,
+            Self(pace) => Self(u32::from(pace).saturating_add(steps).min(u32::from(Self::FASTEST)) as u8),
+        }
+    }
+}
+
+impl Role {
+    const ALL: [Self; 4] = [Self::Fresh, Self::Stalled, Self::Resent, Self::Paired];
+}
+
+impl Stamp {
+    /// What is added to the base.
+    pub(super) fn value(self) -> u32 {
+        match self {
+            Self::Handshake { sack: true } => 0,
+            Self::Handshake { sack: false } => 1,
+            Self::Whole => 2,
+            Self::Part => 3,
+            Self::Placed(place) => {
+                PLACED
+                    + (place.position.value() << POSITION_SHIFT
+                        | u32::from(place.pace.0) << PACE_SHIFT
+                        | (place.role as u32) << ROLE_SHIFT
+                        | u32::from(place.narrow))
+            }
+        }
+    }
+
+    /// The stamp with this value, if we ever sent one.
+    pub(super) fn parse(value: u32) -> Option<Self> {
+        Some(match value {
+            0 => Self::Handshake { sack: true },
+            1 => Self::Handshake { sack: false },
+            2 => Self::Whole,
+            3 => Self::Part,
+            _ => {
+                let place = value.checked_sub(PLACED)?;
+                Self::Placed(Place {
+                    position: Position::new(place >> POSITION_SHIFT)?,
+                    pace: Pace((place >> PACE_SHIFT & 7) as u8),
+                    role: Role::ALL.get((place >> ROLE_SHIFT & 3) as usize).copied()?,
+                    narrow: place & 1 == 1,
+                })
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[quickcheck_macros::quickcheck]
+    fn a_stamp_survives_value_and_parse(value: u32) -> bool {
+        Stamp::parse(value).is_none_or(|stamp| stamp.value() == value)
+    }
+
+    #[test]
+    fn every_stamp_is_below_half_the_circle() {
+        let newest = Place {
+            position: Position::new(Position::COUNT - 1).unwrap(),
+            pace: Pace::SLOW_START,
+            role: Role::Paired,
+            narrow: true,
+        };
+        assert!(Stamp::Placed(newest).value() < 1 << 31);
+        assert_eq!(Stamp::parse(Stamp::Placed(newest).value()), Some(Stamp::Placed(newest)));
+        assert_eq!(Stamp::parse(Stamp::Placed(newest).value() + 1), None);
+    }
+
+    #[test]
+    fn a_loss_halves_what_is_under_way() {
+        let after = |segments| Pace::halved(segments).segments(0, 10, 32);
+        assert_eq!([32, 24, 16, 12, 10, 8, 4, 2, 1].map(after), [16, 10, 8, 6, 4, 4, 2, 2, 2]);
+    }
+
+    #[test]
+    fn slow_start_grows_by_what_has_been_acknowledged_up_to_the_ceiling() {
+        let segments = |done| Pace::SLOW_START.segments(done, 10, 32);
+        assert_eq!([0, 1, 10, 22, 23, u32::MAX].map(segments), [10, 11, 20, 32, 32, 32]);
+    }
+}

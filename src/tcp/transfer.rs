@@ -1,0 +1,562 @@
+//! A response in many segments, and the client's memory of it.
+//!
+//! No segment acknowledges the whole request before the client has acknowledged the whole response. So
+//! the client's retransmission timer runs for us: whatever gets lost, the client speaks again, and its
+//! acknowledgement says how far it has got.
+//!
+//! Between those timeouts a **stored** response goes by the clock of the client's ACKs. Each echoes the
+//! timestamp of the segment that began where its last ACK had been (RFC 7323, section 4.3), and the stamp
+//! in it says which response that was and at what pace. So an ACK tells where the client was before it
+//! and where it is now; what is under way is a function of the place; and the segments that it moved over
+//! are what is sent. See docs/protocol.md for why this neither stops nor storms.
+
+use super::stamp::{Pace, Place, Role, Stamp};
+use super::{Segment, response};
+use crate::app::{App, Position, Request};
+use crate::cookie::{Claims, EPOCHS, Mss};
+use crate::http::Response;
+use crate::reply::{RANGES_MAX, Reply, Train};
+use crate::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
+use crate::wire::ip::AddressPair;
+use crate::wire::seq::SeqNumber;
+use crate::wire::tcp::{Flags, HEADER_LEN, Header, Options, SackBlocks, TIMESTAMPS_LEN, Timestamps};
+
+/// The longest response that is sent in segments: within half the circle of sequence numbers with room
+/// for a window.
+const LEN_MAX: usize = (1 << 30) + (1 << 24);
+
+/// Bytes for which the pace goes up by a step: so much has come through without a loss.
+const STEP_SHIFT: u32 = 16;
+
+/// Segments that a client must have received behind a hole until it is a loss, and not just late (RFC
+/// 5681, section 3.2).
+const DUPLICATES: u32 = 3;
+
+/// With more than this received behind it, what is missing is sent twice: the second time when all that
+/// was under way has arrived. It costs a segment in ten, and saves a timeout where the first is lost too.
+const SECOND_CHANCE: u32 = 8;
+
+/// Epochs for which a request may be resumed without timestamps: as many as keep a forged one from
+/// drawing more bytes than it has. See docs/protocol.md, "Nobody is made a victim".
+const RESUME_EPOCHS: u32 = 60;
+const RESUME_EPOCH_BYTES: u32 = 3 << 30;
+
+/// What the timestamps of a train say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Clock {
+    /// Always the same: the response is not stored.
+    Part,
+    /// Where each segment stands, and why it was sent.
+    Placed {
+        /// Where the response begins.
+        first: Position,
+        line: Line,
+        role: Role,
+        /// Segments that begin from here on leave no room for two more.
+        stalled_from: u32,
+        narrow: bool,
+    },
+    /// The same to a client without SACK: all but the last two segments are silent.
+    Paired {
+        /// Where the response begins.
+        first: Position,
+        /// Where the last pair begins.
+        pair: u32,
+        /// The second of the pair has been sent before.
+        again: bool,
+        segment: u32,
+        narrow: bool,
+    },
+}
+
+/// The pace along a response: a step more for each 64 kB.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line {
+    origin: u32,
+    pace: Pace,
+}
+
+impl Line {
+    fn pace_at(self, offset: u32) -> Pace {
+        self.pace.stepped((offset >> STEP_SHIFT).saturating_sub(self.origin >> STEP_SHIFT))
+    }
+}
+
+impl Clock {
+    /// What is added to the timestamp of the segment at `offset`.
+    pub(crate) fn stamp(self, offset: u32) -> u32 {
+        let (first, pace, role, narrow) = match self {
+            Self::Part => return Stamp::Part.value(),
+            Self::Placed { first, line, role, stalled_from, narrow } => {
+                let stalled = role == Role::Fresh && offset >= stalled_from;
+                (first, line.pace_at(offset), if stalled { Role::Stalled } else { role }, narrow)
+            }
+            Self::Paired { first, pair, again, segment, narrow } => {
+                let pace = match offset.checked_sub(pair) {
+                    None => Pace::SILENT,
+                    Some(_) if again => Pace::SECOND_AGAIN,
+                    Some(within) if within < segment => Pace::FIRST,
+                    Some(_) => Pace::SECOND,
+                };
+                (first, pace, Role::Paired, narrow)
+            }
+        };
+        let position = first.value().saturating_add(offset / Position::UNIT as u32);
+        // Every stored response lies within the positions, its end as well.
+        let position = Position::new(position).unwrap_or(first);
+        Stamp::Placed(Place { position, pace, role, narrow }).value()
+    }
+}
+
+/// A stored response on its way, as one packet of its client tells of it. Offsets count from its start.
+struct Transfer<'a> {
+    response: Response<'a>,
+    first: Position,
+    /// The sequence number of its first byte.
+    start: SeqNumber,
+    /// Bytes in a full segment.
+    segment: u32,
+    /// Bytes of the response; behind them stands the FIN.
+    len: u32,
+    /// Where the client was before this packet.
+    before: u32,
+    /// Where it is now.
+    now: u32,
+    /// The end of its window.
+    edge: u32,
+    /// How the segment was sent that it had from us last.
+    place: Place,
+}
+
+/// What a client has beyond its acknowledgement, in ascending order.
+struct Sacked {
+    blocks: [(u32, u32); SackBlocks::MAX],
+    len: usize,
+}
+
+impl Sacked {
+    fn as_slice(&self) -> &[(u32, u32)] {
+        self.blocks.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl<'a> Segment<'_, 'a> {
+    /// The first window of a response that does not fit one segment, or `None` where it is to be sent
+    /// another way.
+    pub(super) fn begin(&self, claims: Claims, response: Response<'a>) -> Option<Result<Reply<'a>, Verdict>> {
+        if self.header.options.timestamps.is_some()
+            && let Some(first) = response.position().filter(|_| self.clocks())
+            && let Some(segment) = self.placed_segment(claims.mss)
+        {
+            return Some(self.begin_placed(first, segment, response));
+        }
+        self.resume_part(claims, response, 0)
+    }
+
+    /// A stored response: from here on its client's ACKs tell the rest.
+    fn begin_placed(&self, first: Position, segment: u32, response: Response<'a>) -> Result<Reply<'a>, Verdict> {
+        let window = u32::from(self.header.window);
+        let sack = self.stamp() != Some(Stamp::Handshake { sack: false });
+        let mut train = self.train(response, self.header.ack, segment, self.header.seq, NARROW_WINDOW);
+        let ceiling = u32::from(self.config.ceiling);
+        let fit = window / segment;
+        let pace = if fit >= ceiling { Pace::SLOW_START } else { Pace::at_most(fit) };
+        let line = Line { origin: 0, pace };
+        let (wanted, len) = (self.under_way(line, 0, segment), response.len() as u32);
+        let end = cut(wanted, window, segment, len);
+        train.ranges = ranges([(0, end)]);
+        train.clock = if sack {
+            let stalled_from = stalled_from(window, segment, end, wanted, len);
+            Clock::Placed { first, line, role: Role::Fresh, stalled_from, narrow: false }
+        } else {
+            let pair = (end.saturating_sub(1) / segment).saturating_sub(1).saturating_mul(segment);
+            Clock::Paired { first, pair, again: false, segment, narrow: false }
+        };
+        depart(ReplyKind::FirstWindow, train)
+    }
+
+    /// A response that is not stored, or whose client has no timestamps, from `offset` on.
+    fn resume_part(&self, claims: Claims, response: Response<'a>, offset: u32) -> Option<Result<Reply<'a>, Verdict>> {
+        if response.len() > LEN_MAX {
+            return None;
+        }
+        let (segment, len) = (self.segment_len(claims.mss), response.len() as u32);
+        let start = self.header.ack.rewind(offset);
+        let window = offset.saturating_add(self.header.window.into());
+        let end = cut(offset.saturating_add(self.first_window(segment)), window, segment, len);
+        let mut train = self.train(response, start, segment, self.header.seq, self.window());
+        train.ranges = match self.sacked(start, offset, len) {
+            Some(sacked) => missing(offset, end, &sacked),
+            None => ranges([(offset, end)]),
+        };
+        train.clock = Clock::Part;
+        Some(depart(if offset == 0 { ReplyKind::FirstWindow } else { ReplyKind::Resumed }, train))
+    }
+
+    /// A request that comes again, from a client that has part of the response, and does not echo
+    /// where: the acknowledgement alone must tell. `None` if it does not.
+    pub(super) fn resume_request<A: App>(
+        &self,
+        request: &Request<'_>,
+        app: &'a A,
+        scratch: &'a mut [u8],
+    ) -> Option<Result<Reply<'a>, Verdict>> {
+        let live = app.generations().live;
+        let found = (0..8).filter(|generation| live >> generation & 1 == 1).find_map(|generation| {
+            let request = Request { generation, ..*request };
+            let len = response(&request, app, scratch).len();
+            self.find_offset(len, generation).map(|(offset, claims)| (offset, claims, request))
+        });
+        let (offset, claims, request) = found?;
+        let response = response(&request, app, scratch);
+        if offset > response.len() as u32 {
+            return Some(Ok(self.acknowledge(ReplyKind::Settled, Flags::ACK)));
+        }
+        self.resume_part(claims, response, offset)
+    }
+
+    /// How far a client of ours has got with a response of `len` bytes: a multiple of its segments, or the end.
+    fn find_offset(&self, len: usize, generation: u8) -> Option<(u32, Claims)> {
+        let len = u32::try_from(len).ok().filter(|&len| len as usize <= LEN_MAX)?;
+        let epochs = (RESUME_EPOCH_BYTES / len.max(1)).clamp(EPOCHS, RESUME_EPOCHS);
+        let nearest = self.identity.offset(self.header.ack, 0);
+        (nearest..=len + 1).step_by(1 << 16).find_map(|offset| {
+            let cookie = self.header.ack.rewind(offset).rewind(1);
+            let claims = Claims::of(cookie);
+            let is_boundary = offset == len + 1 || offset % self.segment_len(claims.mss) == 0;
+            if offset == 0 || claims.generation != generation || !is_boundary {
+                return None;
+            }
+            self.verify(cookie, 1 << generation, epochs).map(|claims| (offset, claims))
+        })
+    }
+
+    /// A segment of a client that is in the middle of a stored response, or pretends to be.
+    pub(super) fn answer_placed<A: App>(&self, place: Place, app: &'a A) -> Result<Reply<'a>, Verdict> {
+        let is_timeout = !self.payload.is_empty() || self.is_fin();
+        let Some(transfer) = self.transfer(place, app) else {
+            return if is_timeout { self.refuse(DropReason::TcpEcho) } else { Err(Absorbed::Ack.into()) };
+        };
+        // Its segment has just come, and what our acknowledgement set off was faster than its own.
+        if transfer.before == transfer.now {
+            return Err(Absorbed::Progress.into());
+        }
+        if transfer.now > transfer.len {
+            return Ok(self.acknowledge(if self.is_fin() { ReplyKind::FinAck } else { ReplyKind::Settled }, Flags::ACK));
+        }
+        let Some(sacked) = self.sacked(transfer.start, transfer.now, transfer.len) else {
+            // It has got something twice, or does not know what it says.
+            return Err(Absorbed::Progress.into());
+        };
+        if is_timeout {
+            self.resume(&transfer, &sacked)
+        } else if place.role == Role::Paired {
+            self.next_pair(&transfer)
+        } else if sacked.len > 0 {
+            self.resend(&transfer, &sacked)
+        } else {
+            self.go_on(&transfer)
+        }
+    }
+
+    /// What the packet tells, if it can be true.
+    fn transfer<A: App>(&self, place: Place, app: &'a A) -> Option<Transfer<'a>> {
+        if !self.clocks() {
+            return None;
+        }
+        let response = app.stored(place.position)?;
+        let first = response.position()?;
+        let unit = Position::UNIT as u32;
+        let echoed = place.position.value().checked_sub(first.value())?.checked_mul(unit)?;
+        let now = self.identity.offset(self.header.ack, echoed);
+        let start = self.header.ack.rewind(now);
+        let claims = Claims::of(start.rewind(1));
+        let segment = self.placed_segment(claims.mss)?;
+        let len = u32::try_from(response.len()).ok()?;
+        let before = echoed.checked_next_multiple_of(segment)?;
+        let within = now % segment;
+        let is_boundary = now == len + 1 || within == 0 || place.narrow && within.is_multiple_of(self.narrow_piece());
+        let live = app.generations().live >> claims.generation & 1 == 1;
+        // A segment has one position.
+        let possible = before - echoed < unit && before < len && before <= now && now <= len + 1;
+        (live && possible && is_boundary).then_some(Transfer {
+            response,
+            first,
+            start,
+            segment,
+            len,
+            before,
+            now,
+            edge: now.saturating_add(self.header.window.into()),
+            place,
+        })
+    }
+
+    /// An ACK without a gap: the segments that the window has moved over.
+    fn go_on(&self, transfer: &Transfer<'a>) -> Result<Reply<'a>, Verdict> {
+        let Transfer { segment, before, now, edge, place, len, .. } = *transfer;
+        let line = Line { origin: before, pace: place.pace };
+        let (sent, wanted) = (self.under_way(line, before, segment), self.under_way(line, now, segment));
+        let (line, from) = match place.role {
+            // Everything that was under way has arrived, and was acknowledged at once: this client takes
+            // it in gulps, and the answer to one must not be more than a first window.
+            Role::Fresh if now >= sent && wanted - now > self.first_window(segment) => {
+                (Line { origin: now, pace: Pace::at_most(self.config.first_window.into()) }, now)
+            }
+            Role::Fresh | Role::Paired => (line, cut(sent, edge, segment, len)),
+            // The same, after a loss. From here on at half the pace, which is in the place.
+            Role::Resent => (line, now),
+            // The window was full. Whatever it has opened to since is all that may be sent.
+            Role::Stalled if edge - now >= (2 * segment).min(len + 1 - now) => {
+                (Line { origin: now, pace: Pace::CAREFUL }, now)
+            }
+            Role::Stalled => return Err(Absorbed::Progress.into()),
+        };
+        let end = cut(self.under_way(line, now, segment), edge, segment, len);
+        self.send(ReplyKind::NextWindow, transfer, ranges([(from, end)]), line, Role::Fresh)
+    }
+
+    /// Up to where segments have been sent when a client has acknowledged everything up to `offset`.
+    fn under_way(&self, line: Line, offset: u32, segment: u32) -> u32 {
+        let done = offset / segment;
+        let segments = line.pace_at(offset).segments(done, self.config.first_window, self.config.ceiling);
+        done.saturating_add(segments).saturating_mul(segment)
+    }
+
+    /// Bytes of a first window.
+    fn first_window(&self, segment: u32) -> u32 {
+        u32::from(self.config.first_window).saturating_mul(segment)
+    }
+
+    /// An ACK with a gap: what is missing, when it is certain that it is lost. Nothing new is sent before
+    /// everything that is under way has arrived.
+    fn resend(&self, transfer: &Transfer<'a>, sacked: &Sacked) -> Result<Reply<'a>, Verdict> {
+        let Transfer { segment, before, now, place, len, edge, .. } = *transfer;
+        let blocks = sacked.as_slice();
+        let (Some(&(hole, _)), Some(&(_, top))) = (blocks.first(), blocks.last()) else {
+            return Err(Absorbed::Progress.into());
+        };
+        let line = Line { origin: before, pace: place.pace };
+        let wanted = self.under_way(line, now, segment);
+        let received: u32 = blocks.iter().map(|(from, to)| (to - from).div_ceil(segment)).sum();
+        // Whether anything that is under way can still be added to that.
+        let is_all = top >= cut(wanted, edge, segment, len);
+        let is_resent = place.role == Role::Resent;
+        let lost = if is_all && !is_resent && !(DUPLICATES..=SECOND_CHANCE).contains(&received) {
+            missing(now, top, sacked)
+        } else if is_resent && now - before > segment || !is_resent && received == DUPLICATES {
+            // After a hole that has been filled, the next one.
+            ranges([(now, hole)])
+        } else {
+            return Err(Absorbed::Progress.into());
+        };
+        let pace = if is_resent { place.pace } else { Pace::halved((wanted - now) / segment) };
+        self.send(ReplyKind::Resent, transfer, lost, Line { origin: now, pace }, Role::Resent)
+    }
+
+    /// The client's timer has expired: what it is missing, carefully.
+    fn resume(&self, transfer: &Transfer<'a>, sacked: &Sacked) -> Result<Reply<'a>, Verdict> {
+        let Transfer { segment, now, edge, len, place, .. } = *transfer;
+        if place.role == Role::Paired {
+            return self.send_pair(ReplyKind::Resumed, transfer, now, false);
+        }
+        let line = Line { origin: now, pace: Pace::CAREFUL };
+        let wanted = self.under_way(line, now, segment);
+        let top = sacked.as_slice().last().map_or(now, |&(_, top)| top);
+        let end = cut(wanted.max(top), edge, segment, len);
+        let role = if sacked.len > 0 { Role::Resent } else { Role::Fresh };
+        self.send(ReplyKind::Resumed, transfer, missing(now, end, sacked), line, role)
+    }
+
+    /// An ACK of a client without SACK. Its duplicates cannot be told from the first, so only what
+    /// cannot be multiplied is answered: the pair that it has got, and half of one.
+    fn next_pair(&self, transfer: &Transfer<'a>) -> Result<Reply<'a>, Verdict> {
+        let Transfer { segment, before, now, place, .. } = *transfer;
+        match (place.pace, now - before) {
+            (Pace::FIRST, got) if got == 2 * segment => self.send_pair(ReplyKind::NextWindow, transfer, now, false),
+            (Pace::SECOND_AGAIN, got) if got == segment => self.send_pair(ReplyKind::NextWindow, transfer, now, false),
+            (Pace::FIRST, got) if got == segment => self.send_pair(ReplyKind::Resent, transfer, now, true),
+            _ => Err(Absorbed::Progress.into()),
+        }
+    }
+
+    /// The pair that begins at `from`, or the second of one, `again`.
+    fn send_pair(
+        &self,
+        kind: ReplyKind,
+        transfer: &Transfer<'a>,
+        from: u32,
+        again: bool,
+    ) -> Result<Reply<'a>, Verdict> {
+        let Transfer { segment, first, edge, len, place, .. } = *transfer;
+        let start = from / segment * segment;
+        let end = start.saturating_add(if again { segment } else { 2 * segment });
+        let mut train = self.placed_train(transfer);
+        train.ranges = ranges([(from, cut(end, edge, segment, len))]);
+        train.clock = Clock::Paired { first, pair: start, again, segment, narrow: place.narrow };
+        depart(kind, train)
+    }
+
+    fn send(
+        &self,
+        kind: ReplyKind,
+        transfer: &Transfer<'a>,
+        ranges: [(u32, u32); RANGES_MAX],
+        line: Line,
+        role: Role,
+    ) -> Result<Reply<'a>, Verdict> {
+        let Transfer { segment, first, now, edge, place, .. } = *transfer;
+        let mut train = self.placed_train(transfer);
+        train.ranges = ranges;
+        let end = ranges.iter().map(|&(_, to)| to).max().unwrap_or(now);
+        let wanted = self.under_way(line, now, segment);
+        train.clock = Clock::Placed {
+            first,
+            line,
+            role,
+            stalled_from: stalled_from(edge, segment, end, wanted, transfer.len),
+            narrow: place.narrow,
+        };
+        depart(kind, train)
+    }
+
+    fn placed_train(&self, transfer: &Transfer<'a>) -> Train<'a> {
+        let mut train =
+            self.train(transfer.response, transfer.start, transfer.segment, self.acknowledged(), NARROW_WINDOW);
+        if transfer.place.narrow {
+            train.piece = self.narrow_piece();
+        }
+        train
+    }
+
+    /// Segments of a response whose first byte is at `start`.
+    fn train(&self, response: Response<'a>, start: SeqNumber, segment: u32, ack: SeqNumber, window: u16) -> Train<'a> {
+        let timestamps = self.header.options.timestamps;
+        let options = Options {
+            timestamps: timestamps.map(|theirs| Timestamps { value: self.identity.timestamp_base, echo: theirs.value }),
+            ..Options::default()
+        };
+        let header = Header { ack, window, ..self.header_back(Flags::ACK, start, options) };
+        Train::new(self.config, self.packet.back, header, [response.head(), response.body()], segment)
+    }
+
+    /// How much of the request is acknowledged in the middle of a response: never its last byte.
+    ///
+    /// What a timer sent again is acknowledged by one byte at least, where more follows it, so that the
+    /// client measures a round trip and takes its back-off back.
+    fn acknowledged(&self) -> SeqNumber {
+        let is_last = self.header.flags.has(Flags::PSH) || self.is_fin();
+        match self.payload.len() {
+            1 if !is_last => self.end(),
+            _ => self.end().rewind(1),
+        }
+    }
+
+    /// What the client has beyond `now`. `None` if it is telling of a duplicate (RFC 2883), or of
+    /// something that it cannot have.
+    fn sacked(&self, start: SeqNumber, now: u32, len: u32) -> Option<Sacked> {
+        let header_len = self.packet.payload.len().saturating_sub(self.payload.len());
+        let options = self.packet.payload.get(HEADER_LEN..header_len).unwrap_or_default();
+        let mut sacked = Sacked { blocks: [(0, 0); SackBlocks::MAX], len: 0 };
+        if options.len() <= TIMESTAMPS_LEN && self.header.options.timestamps.is_some() {
+            return Some(sacked);
+        }
+        let parsed = SackBlocks::parse(options);
+        let offset = |seq: SeqNumber| seq.distance_from(start);
+        for (slot, &(from, to)) in sacked.blocks.iter_mut().zip(parsed.as_slice()) {
+            let (from, to) = (offset(from), offset(to));
+            if from <= now || to <= from || to > len + 1 {
+                return None;
+            }
+            *slot = (from, to);
+            sacked.len += 1;
+        }
+        let blocks = sacked.blocks.get_mut(..sacked.len)?;
+        // The first one inside the second: a duplicate as well.
+        if let [(from, to), (second_from, second_to), ..] = *blocks
+            && second_from <= from
+            && to <= second_to
+        {
+            return None;
+        }
+        blocks.sort_unstable();
+        let in_order = blocks.windows(2).all(|pair| matches!(pair, [(_, end), (next, _)] if end <= next));
+        in_order.then_some(sacked)
+    }
+
+    /// Bytes of payload in a full segment for a client with this MSS.
+    pub(super) fn segment_len(&self, mss: Mss) -> u32 {
+        let options = if self.header.options.timestamps.is_some() { TIMESTAMPS_LEN } else { 0 };
+        // A client that does not tell where it is cannot be asked what its path carries.
+        let most = match (self.flow.addresses, self.header.options.timestamps) {
+            (AddressPair::V6 { .. }, None) => IPV6_PATH_MSS,
+            _ => usize::MAX,
+        };
+        (self.own_mss().min(mss.bytes().into()).min(most) - options) as u32
+    }
+
+    /// The same where each must have a position of its own.
+    fn placed_segment(&self, mss: Mss) -> Option<u32> {
+        Some(self.segment_len(mss)).filter(|&segment| segment as usize >= Position::UNIT)
+    }
+
+    /// Bytes of payload that pass everywhere.
+    fn narrow_piece(&self) -> u32 {
+        let smallest = match self.flow.addresses {
+            AddressPair::V4 { .. } => IPV4_PATH_MSS,
+            AddressPair::V6 { .. } => IPV6_PATH_MSS,
+        };
+        (smallest - TIMESTAMPS_LEN) as u32
+    }
+}
+
+/// What fits the smallest packet that every host takes (RFC 1122, section 3.3.2).
+const IPV4_PATH_MSS: usize = 536;
+
+/// What fits the smallest packet that every link carries (RFC 8200, section 5).
+const IPV6_PATH_MSS: usize = 1220;
+
+/// The window that is announced along a response: a client then sends no more than a byte of its request
+/// again, and no timeout makes its next one longer.
+const NARROW_WINDOW: u16 = 1;
+
+/// From where on a segment leaves no room for two more, when segments up to `end` are sent into a window
+/// that ends at `edge`, and would have been up to `wanted`, of `len` bytes in all.
+fn stalled_from(edge: u32, segment: u32, end: u32, wanted: u32, len: u32) -> u32 {
+    if wanted <= edge || end > len {
+        return u32::MAX;
+    }
+    end.saturating_sub(2 * segment)
+}
+
+/// The last offset up to `wanted` that full segments reach within the window, or behind the FIN.
+fn cut(wanted: u32, edge: u32, segment: u32, len: u32) -> u32 {
+    if wanted >= len && edge > len {
+        return len + 1;
+    }
+    wanted.min(edge) / segment * segment
+}
+
+fn ranges<const N: usize>(given: [(u32, u32); N]) -> [(u32, u32); RANGES_MAX] {
+    let mut all = [(0, 0); RANGES_MAX];
+    for (slot, range) in all.iter_mut().zip(given) {
+        *slot = range;
+    }
+    all
+}
+
+/// What lies between `now` and `end` and has not been received.
+fn missing(now: u32, end: u32, sacked: &Sacked) -> [(u32, u32); RANGES_MAX] {
+    let mut all = [(0, 0); RANGES_MAX];
+    let mut from = now;
+    let blocks = sacked.as_slice().iter().copied().chain([(end, end)]);
+    for (slot, (start, stop)) in all.iter_mut().zip(blocks) {
+        *slot = (from, start.min(end));
+        from = stop;
+    }
+    all
+}
+
+fn depart(kind: ReplyKind, train: Train<'_>) -> Result<Reply<'_>, Verdict> {
+    if train.is_empty() { Err(Absorbed::Progress.into()) } else { Ok(Reply::train(kind, train)) }
+}
