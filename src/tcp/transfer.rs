@@ -157,14 +157,19 @@ impl<'a> Segment<'_, 'a> {
     fn begin_placed(&self, first: Position, segment: u32, response: Response<'a>) -> Result<Reply<'a>, Verdict> {
         let window = u32::from(self.header.window);
         let sack = self.stamp() != Some(Stamp::Handshake { sack: false });
-        let mut train = self.train(response, self.header.ack, segment, self.header.seq, NARROW_WINDOW);
+        let start = self.header.ack;
+        // Until its first segment has arrived, only the whole request says what is wanted.
+        let mut train = self.train(response, start, segment, self.header.seq, self.window());
         let ceiling = u32::from(self.config.ceiling);
         let fit = window / segment;
         let pace = if fit >= ceiling { Pace::SLOW_START } else { Pace::at_most(fit) };
         let line = Line { origin: 0, pace };
         let (wanted, len) = (self.under_way(line, 0, segment), response.len() as u32);
         let end = cut(wanted, window, segment, len);
-        train.ranges = ranges([(0, end)]);
+        train.ranges = match self.sacked(start, 0, len) {
+            Some(sacked) => missing(0, end, &sacked),
+            None => ranges([(0, end)]),
+        };
         train.clock = if sack {
             let stalled_from = stalled_from(window, segment, end, wanted, len);
             Clock::Placed { first, line, role: Role::Fresh, stalled_from, narrow: false }
