@@ -75,7 +75,7 @@ impl Pace {
     /// As many more as have been acknowledged since the start (RFC 5681, section 3.1): nothing has been lost.
     pub(super) const SLOW_START: Self = Self(7);
     /// After a silence.
-    pub(super) const CAREFUL: Self = Self(1);
+    pub(super) const CAREFUL: Self = Self(0);
 
     /// To a client without SACK there are two segments under way, and these are their parts: the ACK
     /// of a silent one is not answered.
@@ -84,8 +84,13 @@ impl Pace {
     pub(super) const SECOND: Self = Self(2);
     pub(super) const SECOND_AGAIN: Self = Self(3);
 
-    const SEGMENTS: [u32; 7] = [2, 4, 6, 8, 10, 13, 16];
+    const SEGMENTS: [u32; 7] = [4, 6, 8, 10, 12, 14, 16];
     const FASTEST: u8 = 6;
+
+    /// Whether this is no faster than [`Pace::CAREFUL`]. A first window is, unless the client's is tiny.
+    pub(super) fn is_careful(self) -> bool {
+        self == Self::CAREFUL
+    }
 
     /// Segments under way when `done` have been acknowledged.
     pub(super) fn segments(self, done: u32, first_window: u8, ceiling: u8) -> u32 {
@@ -102,7 +107,8 @@ impl Pace {
         Self(slower.saturating_sub(1) as u8)
     }
 
-    /// After a loss with so many under way (RFC 5681, section 3.1): half.
+    /// After a loss with so many under way (RFC 5681, section 3.1): half, and never below four. With two,
+    /// one lost ACK ends the clock, and the client's timer is a worse one.
     pub(super) fn halved(segments: u32) -> Self {
         Self::at_most(segments / 2)
     }
@@ -183,7 +189,7 @@ mod tests {
     #[test]
     fn a_loss_halves_what_is_under_way() {
         let after = |segments| Pace::halved(segments).segments(0, 10, 32);
-        assert_eq!([32, 24, 16, 12, 10, 8, 4, 2, 1].map(after), [16, 10, 8, 6, 4, 4, 2, 2, 2]);
+        assert_eq!([32, 24, 16, 12, 10, 8, 4, 2, 1].map(after), [16, 12, 8, 6, 4, 4, 4, 4, 4]);
     }
 
     #[test]

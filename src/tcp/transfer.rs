@@ -25,16 +25,17 @@ use crate::wire::tcp::{Flags, HEADER_LEN, Header, Options, SackBlocks, TIMESTAMP
 /// for a window.
 const LEN_MAX: usize = (1 << 30) + (1 << 24);
 
-/// Bytes for which the pace goes up by a step: so much has come through without a loss.
-const STEP_SHIFT: u32 = 16;
+/// Bytes for which the pace goes up by a step, as a power of two: 16 kB. It comes to what congestion
+/// avoidance (RFC 5681, section 3.1) adds between two and ten segments.
+const STEP_SHIFT: u32 = 14;
+
+/// How much of the request the first window's ACKs leave unacknowledged at first; no request is shorter.
+/// So many timeouts can be told from one another, by a byte that is acknowledged for each.
+const HELD_BACK: u32 = 14;
 
 /// Segments that a client must have received behind a hole until it is a loss, and not just late (RFC
 /// 5681, section 3.2).
 const DUPLICATES: u32 = 3;
-
-/// With more than this received behind it, what is missing is sent twice: the second time when all that
-/// was under way has arrived. It costs a segment in ten, and saves a timeout where the first is lost too.
-const SECOND_CHANCE: u32 = 8;
 
 /// Epochs for which a request may be resumed without timestamps: as many as keep a forged one from
 /// drawing more bytes than it has. See docs/protocol.md, "Nobody is made a victim".
@@ -69,7 +70,7 @@ pub(crate) enum Clock {
     },
 }
 
-/// The pace along a response: a step more for each 64 kB.
+/// The pace along a response: a step more for each 16 kB.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Line {
     origin: u32,
@@ -124,6 +125,8 @@ struct Transfer<'a> {
     now: u32,
     /// The end of its window.
     edge: u32,
+    /// What it has beyond that.
+    sacked: Sacked,
     /// How the segment was sent that it had from us last.
     place: Place,
 }
@@ -135,6 +138,8 @@ struct Sacked {
 }
 
 impl Sacked {
+    const NONE: Self = Self { blocks: [(0, 0); SackBlocks::MAX], len: 0 };
+
     fn as_slice(&self) -> &[(u32, u32)] {
         self.blocks.get(..self.len).unwrap_or_default()
     }
@@ -253,12 +258,13 @@ impl<'a> Segment<'_, 'a> {
             // It has got something twice, or does not know what it says.
             return Err(Absorbed::Progress.into());
         };
+        let transfer = Transfer { sacked, ..transfer };
         if is_timeout {
-            self.resume(&transfer, &sacked)
+            self.resume(&transfer)
         } else if place.role == Role::Paired {
             self.next_pair(&transfer)
-        } else if sacked.len > 0 {
-            self.resend(&transfer, &sacked)
+        } else if transfer.sacked.len > 0 {
+            self.resend(&transfer)
         } else {
             self.go_on(&transfer)
         }
@@ -293,6 +299,7 @@ impl<'a> Segment<'_, 'a> {
             before,
             now,
             edge: now.saturating_add(self.header.window.into()),
+            sacked: Sacked::NONE,
             place,
         })
     }
@@ -335,9 +342,9 @@ impl<'a> Segment<'_, 'a> {
 
     /// An ACK with a gap: what is missing, when it is certain that it is lost. Nothing new is sent before
     /// everything that is under way has arrived.
-    fn resend(&self, transfer: &Transfer<'a>, sacked: &Sacked) -> Result<Reply<'a>, Verdict> {
+    fn resend(&self, transfer: &Transfer<'a>) -> Result<Reply<'a>, Verdict> {
         let Transfer { segment, before, now, place, len, edge, .. } = *transfer;
-        let blocks = sacked.as_slice();
+        let blocks = transfer.sacked.as_slice();
         let (Some(&(hole, _)), Some(&(_, top))) = (blocks.first(), blocks.last()) else {
             return Err(Absorbed::Progress.into());
         };
@@ -347,30 +354,32 @@ impl<'a> Segment<'_, 'a> {
         // Whether anything that is under way can still be added to that.
         let is_all = top >= cut(wanted, edge, segment, len);
         let is_resent = place.role == Role::Resent;
-        let lost = if is_all && !is_resent && !(DUPLICATES..=SECOND_CHANCE).contains(&received) {
-            missing(now, top, sacked)
-        } else if is_resent && now - before > segment || !is_resent && received == DUPLICATES {
+        let under_way = (wanted - now) / segment;
+        let threshold = DUPLICATES.min(under_way / 2);
+        let lost = if is_all && !is_resent {
+            missing(now, top, &transfer.sacked)
+        } else if is_resent && now - before > segment || !is_resent && received == threshold {
             // After a hole that has been filled, the next one.
             ranges([(now, hole)])
         } else {
             return Err(Absorbed::Progress.into());
         };
-        let pace = if is_resent { place.pace } else { Pace::halved((wanted - now) / segment) };
+        let pace = if is_resent { place.pace } else { Pace::halved(under_way) };
         self.send(ReplyKind::Resent, transfer, lost, Line { origin: now, pace }, Role::Resent)
     }
 
     /// The client's timer has expired: what it is missing, carefully.
-    fn resume(&self, transfer: &Transfer<'a>, sacked: &Sacked) -> Result<Reply<'a>, Verdict> {
+    fn resume(&self, transfer: &Transfer<'a>) -> Result<Reply<'a>, Verdict> {
         let Transfer { segment, now, edge, len, place, .. } = *transfer;
         if place.role == Role::Paired {
             return self.send_pair(ReplyKind::Resumed, transfer, now, false);
         }
         let line = Line { origin: now, pace: Pace::CAREFUL };
         let wanted = self.under_way(line, now, segment);
-        let top = sacked.as_slice().last().map_or(now, |&(_, top)| top);
+        let top = transfer.sacked.as_slice().last().map_or(now, |&(_, top)| top);
         let end = cut(wanted.max(top), edge, segment, len);
-        let role = if sacked.len > 0 { Role::Resent } else { Role::Fresh };
-        self.send(ReplyKind::Resumed, transfer, missing(now, end, sacked), line, role)
+        let role = if transfer.sacked.len > 0 { Role::Resent } else { Role::Fresh };
+        self.send(ReplyKind::Resumed, transfer, missing(now, end, &transfer.sacked), line, role)
     }
 
     /// An ACK of a client without SACK. Its duplicates cannot be told from the first, so only what
@@ -426,8 +435,8 @@ impl<'a> Segment<'_, 'a> {
     }
 
     fn placed_train(&self, transfer: &Transfer<'a>) -> Train<'a> {
-        let mut train =
-            self.train(transfer.response, transfer.start, transfer.segment, self.acknowledged(), NARROW_WINDOW);
+        let ack = self.acknowledged(transfer);
+        let mut train = self.train(transfer.response, transfer.start, transfer.segment, ack, NARROW_WINDOW);
         if transfer.place.narrow {
             train.piece = self.narrow_piece();
         }
@@ -449,12 +458,25 @@ impl<'a> Segment<'_, 'a> {
     ///
     /// What a timer sent again is acknowledged by one byte at least, where more follows it, so that the
     /// client measures a round trip and takes its back-off back.
-    fn acknowledged(&self) -> SeqNumber {
+    fn acknowledged(&self, transfer: &Transfer<'_>) -> SeqNumber {
         let is_last = self.header.flags.has(Flags::PSH) || self.is_fin();
         match self.payload.len() {
             1 if !is_last => self.end(),
+            0 if self.knows_first_window_only(transfer) => self.end().rewind(HELD_BACK),
             _ => self.end().rewind(1),
         }
+    }
+
+    /// Whether all that the client has seen is of the first window, which acknowledged nothing. From
+    /// then on the narrow window keeps what it sends next one byte ahead of what is acknowledged.
+    fn knows_first_window_only(&self, transfer: &Transfer<'_>) -> bool {
+        let end = self.first_window(transfer.segment);
+        let is_first = match transfer.place.role {
+            Role::Fresh | Role::Stalled => !transfer.place.pace.is_careful(),
+            Role::Paired => true,
+            Role::Resent => false,
+        };
+        is_first && transfer.before < end && transfer.sacked.as_slice().iter().all(|&(_, to)| to <= end)
     }
 
     /// What the client has beyond `now`. `None` if it is telling of a duplicate (RFC 2883), or of
@@ -462,7 +484,7 @@ impl<'a> Segment<'_, 'a> {
     fn sacked(&self, start: SeqNumber, now: u32, len: u32) -> Option<Sacked> {
         let header_len = self.packet.payload.len().saturating_sub(self.payload.len());
         let options = self.packet.payload.get(HEADER_LEN..header_len).unwrap_or_default();
-        let mut sacked = Sacked { blocks: [(0, 0); SackBlocks::MAX], len: 0 };
+        let mut sacked = Sacked::NONE;
         if options.len() <= TIMESTAMPS_LEN && self.header.options.timestamps.is_some() {
             return Some(sacked);
         }
