@@ -224,7 +224,7 @@ fn draw_model(scenario: &Scenario, mut random: Random, ends: &Ends, size: usize)
     if random.chance(seldom) {
         // The reply goes out whole or not at all, so the window has to take it.
         let needed = size + HEAD_MAX;
-        settings.window = random.range(needed as u64..=u64::from(u16::MAX)) as u16;
+        settings.window = random.range(needed as u64..=u64::from(u16::MAX)) as u32;
     }
     if random.chance(seldom) {
         let len = settings.request.concat().len() as u64;
