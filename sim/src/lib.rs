@@ -24,6 +24,7 @@ pub mod run;
 #[cfg(test)]
 mod sample;
 pub mod scenario;
+pub mod server;
 mod stream;
 pub mod tap;
 pub mod workspace;
