@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use lethe_sim::chart;
+use lethe_sim::compare::{self, Contender};
 use lethe_sim::exhaustive::{self, Exhaustive};
 use lethe_sim::link::Impairment;
 use lethe_sim::random::Probability;
@@ -45,9 +46,50 @@ pub(crate) struct Args {
     /// Run one seed after the other for so long
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "chart")]
     soak: Option<Duration>,
+    #[command(flatten)]
+    comparison: Comparison,
     /// Draw completion time against loss
     #[arg(long, value_name = "OUT.svg")]
     chart: Option<PathBuf>,
+}
+
+/// How Lethe fares beside a server with connections.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Comparison")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+struct Comparison {
+    /// Fetch replies of several sizes over several losses, from Lethe and from a server with connections
+    #[arg(long, conflicts_with_all = ["exhaustive", "soak", "chart", "pcap", "size", "loss", "impair"])]
+    compare: bool,
+    /// Only from these: lethe, reference (smoltcp with Reno), greedy (smoltcp without)
+    #[arg(long, value_name = "SERVER", value_delimiter = ',', value_parser = parse_contender, requires = "compare")]
+    only: Vec<Contender>,
+    /// The sizes in bytes
+    #[arg(long, value_name = "BYTES", value_delimiter = ',', default_values_t = compare::SIZES, requires = "compare")]
+    sizes: Vec<usize>,
+    /// The losses in percent, each way
+    #[arg(long, value_name = "PERCENT", value_delimiter = ',', default_values_t = compare::LOSSES, requires = "compare")]
+    losses: Vec<u32>,
+    /// The MSS that clients announce
+    #[arg(long, value_name = "N", default_value_t = 1460, requires = "compare")]
+    mss: u16,
+    /// The receive buffer of clients
+    #[arg(long, value_name = "BYTES", default_value_t = 64_240, requires = "compare")]
+    window: u32,
+    /// Clients use no timestamps
+    #[arg(long, requires = "compare")]
+    no_timestamps: bool,
+    /// Clients use no SACK
+    #[arg(long, requires = "compare")]
+    no_sack: bool,
+    /// Over IPv6
+    #[arg(long, requires = "compare")]
+    ipv6: bool,
+}
+
+fn parse_contender(name: &str) -> Result<Contender, String> {
+    let found = Contender::ALL.into_iter().find(|contender| contender.name() == name);
+    found.ok_or_else(|| "there are lethe, reference and greedy".to_owned())
 }
 
 /// What is wrong with the network. With none of these, that is drawn as well.
@@ -91,7 +133,9 @@ const RECORDING: &str = "lethe-simulate.pcapng";
 /// Runs what is asked for.
 pub(crate) fn simulate(args: &Args) -> anyhow::Result<()> {
     let options = args.options()?;
-    if args.exhaustive {
+    if args.comparison.compare {
+        run_comparison(args, options.seed)
+    } else if args.exhaustive {
         run_exhaustive(args)
     } else if let Some(time) = args.soak {
         soak(args, &options, time)
@@ -185,6 +229,28 @@ fn fail(
         recorder.finish()?;
     }
     bail!("a run failed; its frames are in {}", path.display());
+}
+
+fn run_comparison(args: &Args, seed: u64) -> anyhow::Result<()> {
+    let Comparison { only, sizes, losses, mss, window, no_timestamps, no_sack, ipv6, .. } = &args.comparison;
+    let settings = compare::Settings {
+        seed,
+        requests: args.requests,
+        sizes: sizes.clone(),
+        losses: losses.clone(),
+        contenders: if only.is_empty() { Contender::ALL.to_vec() } else { only.clone() },
+        timestamps: !no_timestamps,
+        sack: !no_sack,
+        mss: *mss,
+        ipv6: *ipv6,
+        window: *window,
+    };
+    if !args.json {
+        println!("seed {seed}, {} clients each, MSS {mss}, window {window}\n\n{}", args.requests, compare::HEADING);
+    }
+    // A table of minutes is shown as it grows.
+    let show = |row: &compare::Row| if args.json { println!("{}", row.json()) } else { println!("{row}") };
+    settings.run(show).context("a world does not come to rest")
 }
 
 fn run_exhaustive(args: &Args) -> anyhow::Result<()> {

@@ -9,6 +9,7 @@ pub mod capture;
 pub mod chart;
 pub mod check;
 pub mod clock;
+pub mod compare;
 pub mod dialogue;
 pub mod dissect;
 pub mod exhaustive;
