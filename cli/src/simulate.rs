@@ -9,13 +9,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use lethe_apps::sample::MAX_SIZE;
 use lethe_sim::chart;
 use lethe_sim::compare::{self, Contender};
 use lethe_sim::exhaustive::{self, Exhaustive};
 use lethe_sim::link::Impairment;
 use lethe_sim::random::Probability;
 use lethe_sim::run::{Failure, Summary, simulate as run};
-use lethe_sim::scenario::{Options, Plan, SIZE_MAX, Scenario};
+use lethe_sim::scenario::{Options, Plan, Scenario};
 use lethe_sim::world::Recorder;
 
 use crate::warn;
@@ -30,8 +31,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = Options::REQUESTS)]
     requests: u32,
     /// How many bytes each asks for [default: drawn for each]
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(..=SIZE_MAX as u64))]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(..=MAX_SIZE as u64))]
     size: Option<u64>,
+    /// Some ask for long replies, up to 1 MB, and some of them read slowly
+    #[arg(long)]
+    large: bool,
     #[command(flatten)]
     network: Network,
     /// Write every frame to this file, before and after its link, with what became of it
@@ -150,7 +154,8 @@ impl Args {
     fn options(&self) -> anyhow::Result<Options> {
         let seed = self.seed.map_or_else(getrandom::u64, Ok).context("no randomness")?;
         let size = self.size.map(|size| size as usize);
-        Ok(Options { seed, requests: self.requests, size, impairment: self.network.impairment()? })
+        let impairment = self.network.impairment()?;
+        Ok(Options { seed, requests: self.requests, size, impairment, large: self.large })
     }
 
     fn recorder(&self) -> anyhow::Result<Option<Recorder>> {
@@ -254,7 +259,8 @@ fn run_comparison(args: &Args, seed: u64) -> anyhow::Result<()> {
 }
 
 fn run_exhaustive(args: &Args) -> anyhow::Result<()> {
-    let all = Exhaustive::new(exhaustive::FRAMES);
+    let frames = exhaustive::FRAMES;
+    let all = if args.large { Exhaustive::three_segments(frames) } else { Exhaustive::new(frames) };
     let begun = Instant::now();
     let mut recorder = args.recorder()?;
     let result = all.run(recorder.as_mut());
@@ -266,7 +272,7 @@ fn run_exhaustive(args: &Args) -> anyhow::Result<()> {
         Err(failure) => return fail(args, &failure, |recorder| all.run(Some(recorder))),
     };
     if !args.json {
-        println!("cases        {}: the first {} frames of a connection", all.clients(), exhaustive::FRAMES);
+        println!("cases        {}: the first {} frames of a connection", all.clients(), frames);
         println!("             kept, lost or doubled, for {} kinds of clients\n", all.clients() / all.cases());
     }
     args.print(&summary, begun.elapsed(), &all.command_line()).context("standard output")
