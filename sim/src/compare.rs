@@ -127,10 +127,10 @@ impl Row {
         self.times.get(rank.saturating_sub(1)).copied()
     }
 
-    /// Bytes that were sent for each that was needed.
+    /// Bytes that were sent for each that was needed, if anybody got what he needed.
     #[expect(clippy::cast_precision_loss, reason = "two digits of it are shown")]
-    pub fn overhead(&self) -> f64 {
-        self.sent as f64 / self.needed.max(1) as f64
+    pub fn overhead(&self) -> Option<f64> {
+        (self.needed > 0).then(|| self.sent as f64 / self.needed as f64)
     }
 
     /// As one JSON object, times in seconds.
@@ -161,11 +161,12 @@ impl fmt::Display for Row {
         let Self { size, loss, contender, incomplete, burst_max, ideal, .. } = self;
         let time =
             |percent| self.percentile(percent).map_or("-".to_owned(), |time| format!("{:.3} s", time.as_secs_f64()));
-        let (name, overhead) = (contender.name(), self.overhead());
+        let overhead = self.overhead().map_or("-".to_owned(), |overhead| format!("{overhead:.2}"));
+        let name = contender.name();
         let (median, p99, ideal) = (time(50), time(99), ideal.as_secs_f64());
         write!(
             f,
-            "{size:>8} {loss:>4} %  {name:<9} {median:>9} {p99:>9} {ideal:>7.3} s {incomplete:>11} {overhead:>12.2} \
+            "{size:>8} {loss:>4} %  {name:<9} {median:>9} {p99:>9} {ideal:>7.3} s {incomplete:>11} {overhead:>12} \
              {burst_max:>15}"
         )
     }
@@ -358,7 +359,7 @@ mod tests {
         ] {
             for row in rows(&settings) {
                 assert_eq!(row.incomplete, 0, "{row}");
-                assert!(row.overhead() > 1.0 && row.percentile(99) >= Some(row.ideal / 2), "{row}");
+                assert!(row.overhead() > Some(1.0) && row.percentile(99) >= Some(row.ideal / 2), "{row}");
             }
         }
     }
