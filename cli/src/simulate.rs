@@ -47,6 +47,10 @@ pub(crate) struct Args {
     /// Try every way in which the first frames of a connection can be lost or doubled
     #[arg(long, conflicts_with_all = ["seed", "soak", "chart"])]
     exhaustive: bool,
+    /// How many of the first frames that are
+    #[arg(long, value_name = "N", requires = "exhaustive", default_value_t = exhaustive::FRAMES)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=15))]
+    frames: u32,
     /// Run one seed after the other for so long
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "chart")]
     soak: Option<Duration>,
@@ -259,7 +263,7 @@ fn run_comparison(args: &Args, seed: u64) -> anyhow::Result<()> {
 }
 
 fn run_exhaustive(args: &Args) -> anyhow::Result<()> {
-    let frames = exhaustive::FRAMES;
+    let frames = args.frames;
     let all = if args.large { Exhaustive::three_segments(frames) } else { Exhaustive::new(frames) };
     let begun = Instant::now();
     let mut recorder = args.recorder()?;

@@ -166,8 +166,9 @@ impl Plan for Exhaustive {
     }
 
     fn command_line(&self) -> String {
-        let size = if self.size == SIZE { String::new() } else { " --large".to_owned() };
-        format!("lethe simulate --exhaustive{size}")
+        let frames = if self.frames == FRAMES { String::new() } else { format!(" --frames {}", self.frames) };
+        let large = if self.size == SIZE { "" } else { " --large" };
+        format!("lethe simulate --exhaustive{frames}{large}")
     }
 }
 
