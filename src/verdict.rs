@@ -54,6 +54,8 @@ outcomes! {
         FirstWindow = "first-window",
         /// The next segments of a response, by the clock of the client's ACKs.
         NextWindow = "next-window",
+        /// A question to a client without timestamps: whether it is still where it was.
+        Probe = "probe",
         /// Segments that the client is missing, by its SACK blocks.
         Resent = "resent",
         /// Segments from where the client is, because its timer expired.
