@@ -33,7 +33,14 @@ struct Answer {
 
 fn request<'a>(client: &str, target: &'a str) -> Request<'a> {
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-    Request { method: Method::Get, path, query, headers: Headers::default(), client: client.parse().unwrap(), generation: 0 }
+    Request {
+        method: Method::Get,
+        path,
+        query,
+        headers: Headers::default(),
+        client: client.parse().unwrap(),
+        generation: 0,
+    }
 }
 
 /// The answer of `app`, taken apart; its length is checked against what it says of itself.
