@@ -9,6 +9,8 @@
 //! | [`ipinfo`]  | the place of an IPv4 address, from a database that the crate carries    |
 //! | [`sample`]  | as many bytes as are asked for, known beforehand: for tests and figures |
 
+#![forbid(unsafe_code)]
+
 pub mod files;
 pub mod ipinfo;
 mod json;

@@ -1,6 +1,7 @@
 //! Makes an image, one object after the other.
 
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::ops::ControlFlow;
 
 use lethe::app::Position;
 use lethe::http::Status;
@@ -80,18 +81,19 @@ impl<W: Write + Seek> Builder<W> {
         })
     }
 
-    /// Adds a body of `len` bytes. `progress` is told of each piece that was copied.
+    /// Adds a body of `len` bytes. `progress` is told of each piece that was copied, and may
+    /// break it off.
     ///
     /// # Errors
     ///
-    /// [`AddError::Length`] when there are more bytes or fewer. After that, and after
-    /// [`AddError::Read`], it is as if nothing had been added.
+    /// [`AddError::Length`] when there are more bytes or fewer. After any error but [`AddError::Write`] it is
+    /// as if nothing had been added.
     pub fn add(
         &mut self,
         about: &About<'_>,
         len: u64,
         body: &mut impl Read,
-        progress: &mut dyn FnMut(u64),
+        progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<ObjectId, AddError> {
         let added = self.copy(about, len, body, progress);
         if added.is_err() {
@@ -116,7 +118,7 @@ impl<W: Write + Seek> Builder<W> {
         about: &About<'_>,
         len: u64,
         body: &mut impl Read,
-        progress: &mut dyn FnMut(u64),
+        progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<ObjectRecord, AddError> {
         if self.objects.len() >= REDIRECT as usize {
             return Err(AddError::TooMany);
@@ -142,7 +144,9 @@ impl<W: Write + Seek> Builder<W> {
             if !in_one_piece {
                 self.out.write_all(&self.piece).map_err(AddError::Write)?;
             }
-            progress(wanted);
+            if progress(wanted).is_break() {
+                return Err(AddError::Stopped);
+            }
         }
         if body.read(&mut [0]).map_err(AddError::Read)? > 0 {
             return Err(AddError::Length);
@@ -267,6 +271,9 @@ pub enum AddError {
     /// There are as many objects as there can be.
     #[error("too many files")]
     TooMany,
+    /// It was broken off.
+    #[error("stopped")]
+    Stopped,
     /// The image cannot be written.
     #[error("the image cannot be written")]
     Write(#[source] io::Error),

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -183,11 +184,13 @@ impl<W: Write + Seek> Packer<'_, W> {
         let added = self.builder.add(&about, len, &mut body, &mut |bytes| {
             copied += bytes;
             watch.packed(done + copied, total);
+            if watch.stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         let added = added.map_err(|error| match error {
             AddError::Length => PackError::Changed { path: path() },
             AddError::Read(_) if body.changed => PackError::Changed { path: path() },
             AddError::Read(cause) => cannot(cause),
+            AddError::Stopped => PackError::Stopped,
             AddError::Write(cause) => PackError::Write(cause),
             error @ (AddError::Head | AddError::TooMany) => cannot(io::Error::other(error)),
         })?;
