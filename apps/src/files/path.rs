@@ -30,12 +30,12 @@ pub(super) fn decode<'a>(path: &'a str, buffer: &'a mut [u8]) -> Result<&'a [u8]
 
 /// Whether these bytes can be the path of a file: `/`, and then segments with single slashes between them.
 pub(super) fn check(path: &[u8]) -> Result<(), Unfit> {
-    if path.len() > PATH_MAX {
-        Err(Unfit::Long)
-    } else if path.iter().any(|byte| matches!(byte, 0 | b'\\')) {
+    if path.iter().any(|byte| matches!(byte, 0 | b'\\')) {
         Err(Unfit::Character)
     } else if path.split(|&byte| byte == b'/').any(|segment| matches!(segment, b"." | b"..")) {
         Err(Unfit::Dots)
+    } else if path.len() > PATH_MAX {
+        Err(Unfit::Long)
     } else {
         Ok(())
     }
