@@ -601,3 +601,30 @@ proptest! {
         prop_assert!(open(&bytes).is_err());
     }
 }
+
+/// Figures rather than rules: how long the largest directory takes that `files` is made for, and how much
+/// memory. Run it with `cargo test --release -p lethe-apps --test files -- --ignored --nocapture`.
+#[test]
+#[ignore = "writes a gigabyte"]
+fn a_hundred_thousand_files_and_a_gigabyte_are_packed_in_little_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    for number in 0..100_000 {
+        let folder = directory.path().join(format!("{:03}", number / 1000));
+        if number % 1000 == 0 {
+            fs::create_dir(&folder).unwrap();
+        }
+        fs::write(folder.join(format!("{number}.html")), format!("<p>{number}\n").repeat(30)).unwrap();
+    }
+    let large = fs::File::create(directory.path().join("large.bin")).unwrap();
+    large.set_len(1 << 30).unwrap();
+    let out = tempfile::tempfile().unwrap();
+    let begun = std::time::Instant::now();
+    let (_, packed) = pack(directory.path(), Options::default(), &out, &mut Notes::default()).unwrap();
+    assert_eq!(packed.files, 100_001);
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    println!("packed in {:?}, {peak} KiB at most in memory", begun.elapsed());
+    // The files alone are a thousand times as many bytes as a piece of one.
+    assert!(peak < 200_000, "{peak} KiB");
+}
