@@ -75,6 +75,7 @@ type Owner = Box<dyn AsRef<[u8]> + Send + Sync>;
 pub struct Image {
     bytes: Owner,
     header: Header,
+    buckets: Buckets,
 }
 
 impl Image {
@@ -86,12 +87,13 @@ impl Image {
     /// the errors after these tell of a program that wrote it wrong.
     pub fn open(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Self, OpenError> {
         let header = Header::parse(bytes.as_ref())?;
-        let image = Self { bytes: Box::new(bytes), header };
+        let mut image = Self { bytes: Box::new(bytes), header, buckets: Buckets::default() };
         let sections = image.sections();
         sections.check_checksum(&header)?;
         sections.check_objects(&header)?;
         sections.check_positions()?;
         sections.check_paths()?;
+        image.buckets = Buckets::of(sections.positions);
         Ok(image)
     }
 
@@ -155,7 +157,9 @@ impl Image {
 
     /// The object that covers a unit.
     pub(super) fn stored(&self, unit: u32) -> Option<Object<'_>> {
-        self.sections().stored(unit)
+        let sections = self.sections();
+        let entry = self.buckets.last_at(sections.positions, unit)?;
+        sections.covering(entry, unit)
     }
 
     fn sections(&self) -> Sections<'_> {
@@ -457,9 +461,9 @@ impl<'a> Sections<'a> {
         }
     }
 
-    fn stored(&self, unit: u32) -> Option<Object<'a>> {
-        let after = self.positions.partition_point(|&entry| pair(entry).0 <= unit);
-        let (first, id) = pair(*self.positions.get(after.checked_sub(1)?)?);
+    /// The object of an entry of the position table, if it reaches as far as `unit`.
+    fn covering(&self, entry: usize, unit: u32) -> Option<Object<'a>> {
+        let (first, id) = pair(*self.positions.get(entry)?);
         let object = self.object(id);
         let units = Position::units(object.head.len() + object.body.len());
         (units > (unit - first) as usize).then_some(object)
@@ -552,6 +556,46 @@ impl<'a> Sections<'a> {
         let path = record
             .and_then(|record| self.text.get(record.start as usize..).and_then(|text| text.get(..record.len as usize)));
         path.map_or_else(|| format!("object {id}"), |path| String::from_utf8_lossy(path).into_owned())
+    }
+}
+
+/// Where in the position table to look for a unit: for each stretch of units, how many entries begin below it.
+///
+/// It stands in for the first steps of a binary search, each of which is a cache miss where there are many
+/// files. There are at most about twice as many stretches as entries.
+#[derive(Default)]
+struct Buckets {
+    /// The binary logarithm of the units of a stretch.
+    shift: u32,
+    below: Vec<u32>,
+}
+
+impl Buckets {
+    fn of(positions: &[Pair]) -> Self {
+        let last = positions.last().map_or(0, |&entry| pair(entry).0) as usize;
+        let mut shift = 0;
+        while last >> shift > 2 * positions.len() {
+            shift += 1;
+        }
+        let mut below = vec![0];
+        let mut entries = positions.iter().map(|&entry| pair(entry).0 as usize).peekable();
+        let mut count = 0;
+        for stretch in 0..=last >> shift {
+            while entries.next_if(|first| first >> shift == stretch).is_some() {
+                count += 1;
+            }
+            below.push(count);
+        }
+        Self { shift, below }
+    }
+
+    /// The last entry that begins at or before `unit`.
+    fn last_at(&self, positions: &[Pair], unit: u32) -> Option<usize> {
+        // Behind the last stretch there is only what the last object has of it.
+        let stretch = ((unit >> self.shift) as usize).min(self.below.len().checked_sub(2)?);
+        let [from, to] = [self.below[stretch], self.below[stretch + 1]].map(|count| count as usize);
+        let before = positions[from..to].partition_point(|&entry| pair(entry).0 <= unit);
+        (from + before).checked_sub(1)
     }
 }
 
