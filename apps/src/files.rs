@@ -16,7 +16,9 @@
 //! began with the old one are answered from the old one.
 
 mod builder;
+mod damage;
 mod encoding;
+mod format;
 mod image;
 mod pack;
 mod path;
@@ -28,10 +30,12 @@ use lethe::http::{Headers, Response, Status, Writer};
 use lethe::{App, Request};
 
 pub use builder::{About, AddError, Builder, ObjectId};
+pub use damage::OpenError;
 use encoding::Accepted;
 pub use encoding::Coding;
+pub use format::{UNITS, VERSION};
+pub use image::Image;
 use image::{Entry, File, Object};
-pub use image::{Image, OpenError, UNITS, VERSION};
 pub use pack::{Options, PackError, Packed, Watch, pack};
 use path::Unfit;
 pub use tree::{FILE_MAX, FILES_MAX, Skipped};

@@ -8,7 +8,7 @@ use lethe::http::Status;
 use thiserror::Error;
 
 use super::encoding::Coding;
-use super::image::{self, HEAD_MAX, HEADER_LEN, Header, NONE, ObjectRecord, PathRecord, REDIRECT, UNITS};
+use super::format::{self, HEAD_MAX, HEADER_LEN, Header, NONE, ObjectRecord, PathRecord, REDIRECT, UNITS};
 use super::path;
 use super::tag::{Tag, Tagger};
 
@@ -41,7 +41,7 @@ impl About<'_> {
         let vary = if self.varies { "\r\nVary: Accept-Encoding" } else { "" };
         // The tag names what is at a path, and what stands in for something else is not.
         let tag = if self.status == Status::Ok { format!("\r\nETag: {tag}") } else { String::new() };
-        let end = image::head_end(body_len);
+        let end = format::head_end(body_len);
         format!("{line}\r\nContent-Type: {content_type}{coding}{vary}{tag}{end}")
     }
 }
@@ -102,7 +102,7 @@ impl<W: Write + Seek> Builder<W> {
         let mut record = added?;
         // What is no larger fits any segment, and is sent whole or not at all.
         if record.len() > Position::UNIT as u64 {
-            let end = image::units(record.len()).and_then(|units| self.unit.checked_add(units));
+            let end = format::units(record.len()).and_then(|units| self.unit.checked_add(units));
             if let Some(end) = end.filter(|&end| end <= UNITS) {
                 record.unit = self.unit;
                 self.unit = end;
@@ -245,7 +245,7 @@ impl<W: Write + Seek> Builder<W> {
         let mut slots = vec![(0, 0); (2 * self.paths.len() + 1).next_power_of_two()];
         let last = slots.len() - 1;
         for ((path, ..), number) in self.paths.iter().zip(1_u32..) {
-            let (first, mark) = image::hash(path);
+            let (first, mark) = format::hash(path);
             let mut at = first & last;
             while slots[at].1 != 0 {
                 at = (at + 1) & last;
