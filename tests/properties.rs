@@ -72,6 +72,19 @@ proptest! {
     }
 
     #[test]
+    fn no_bytes_are_an_image_that_cannot_be_used(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        targets::files_image(&bytes);
+    }
+
+    #[test]
+    fn no_request_for_files_gets_anything_but_what_it_names(
+        path in "/((%2[eEfF]|\\.|/|dir|index\\.html|a%20b\\.css|a|large|\\\\|%|%5c|%00|%){0,6})",
+        fields in "(Accept-Encoding: (gzip|br|\\*|identity|,| |;q=0(\\.5)?|;){0,5}\r\n)?(If-None-Match: (\\*|W/\"a\"|\"|,){0,3}\r\n)?",
+    ) {
+        targets::files_request(format!("GET {path} HTTP/1.1\r\n{fields}\r\n").as_bytes());
+    }
+
+    #[test]
     fn no_bytes_in_place_of_randomness_make_a_world_go_wrong(bytes in prop::collection::vec(any::<u8>(), 0..1000)) {
         targets::world(&bytes);
     }
@@ -187,7 +200,13 @@ fn complete(frame: &[u8], checksum: TxChecksum) -> Vec<u8> {
 /// Every input that the fuzzers found worth keeping.
 #[test]
 fn the_fuzzers_corpus_is_handled() {
-    let targets = [("frame", targets::frame as fn(&[u8])), ("request", targets::request), ("world", targets::world)];
+    let targets = [
+        ("files_image", targets::files_image as fn(&[u8])),
+        ("files_request", targets::files_request),
+        ("frame", targets::frame),
+        ("request", targets::request),
+        ("world", targets::world),
+    ];
     for (target, run) in targets {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
         let inputs: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();

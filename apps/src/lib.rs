@@ -5,9 +5,13 @@
 //!
 //! | application | answers with                                                            |
 //! |-------------|-------------------------------------------------------------------------|
+//! | [`files`]   | the files of a directory, from one image that is replaced as a whole    |
 //! | [`ipinfo`]  | the place of an IPv4 address, from a database that the crate carries    |
 //! | [`sample`]  | as many bytes as are asked for, known beforehand: for tests and figures |
 
+#![forbid(unsafe_code)]
+
+pub mod files;
 pub mod ipinfo;
 mod json;
 pub mod sample;
@@ -15,12 +19,16 @@ pub mod sample;
 use lethe::app::{App, Generations, Position, Request};
 use lethe::http::Response;
 
+use crate::files::Files;
 use crate::ipinfo::IpInfo;
 use crate::sample::Sample;
 
 /// One of the applications, chosen when the server starts.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of them")]
 pub enum Application {
+    /// The files of a directory.
+    Files(Files),
     /// The places of IPv4 addresses.
     IpInfo(IpInfo<'static>),
     /// Bytes known beforehand.
@@ -30,6 +38,7 @@ pub enum Application {
 impl App for Application {
     fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
         match self {
+            Self::Files(app) => app.respond(request, scratch),
             Self::IpInfo(app) => app.respond(request, scratch),
             Self::Sample(app) => app.respond(request, scratch),
         }
@@ -37,6 +46,7 @@ impl App for Application {
 
     fn stored(&self, position: Position) -> Option<Response<'_>> {
         match self {
+            Self::Files(app) => app.stored(position),
             Self::IpInfo(app) => app.stored(position),
             Self::Sample(app) => app.stored(position),
         }
@@ -51,6 +61,7 @@ impl App for Application {
 
     fn generations(&self) -> Generations {
         match self {
+            Self::Files(app) => app.generations(),
             Self::IpInfo(app) => app.generations(),
             Self::Sample(app) => app.generations(),
         }

@@ -6,13 +6,18 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Subcommand;
 use lethe_apps::Application;
+use lethe_apps::files::Files;
 use lethe_apps::ipinfo::{Database, IpInfo};
 use lethe_apps::sample::Sample;
+
+use crate::files::{FilesArgs, Progress};
 
 /// The application and its data, as every command that runs an engine takes them.
 #[derive(Subcommand)]
 #[command(subcommand_value_name = "APP", subcommand_help_heading = "Applications", disable_help_subcommand = true)]
 pub(crate) enum AppArgs {
+    /// The files of a directory: GET /index.html
+    Files(FilesArgs),
     /// The place of an IPv4 address: GET /202.96.128.86
     Ipinfo {
         /// A database made by `lethe prepare ipinfo`, in place of the one built in
@@ -31,6 +36,7 @@ impl AppArgs {
     /// Reads and checks the application's data.
     pub(crate) fn load(&self) -> anyhow::Result<Application> {
         Ok(match self {
+            Self::Files(files) => Application::Files(Files::new(files.load(Progress::Shown)?)),
             Self::Ipinfo { db: None } => Application::IpInfo(IpInfo::new(Database::embedded())),
             Self::Ipinfo { db: Some(file) } => {
                 let database = open_database(file);

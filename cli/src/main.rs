@@ -7,11 +7,14 @@ mod app;
 mod args;
 mod device;
 mod engine;
+mod files;
 mod impaired;
+mod map;
 mod monitor;
 mod output;
 mod prepare;
 mod privileges;
+mod reload;
 mod replay;
 mod run;
 mod secret;
@@ -46,6 +49,11 @@ fn main() -> ExitCode {
 /// Says something that is no reason to stop.
 fn warn(message: impl Display) {
     tell("warning", message);
+}
+
+/// Says what is being done, or was.
+fn note(message: impl Display) {
+    tell("lethe", message);
 }
 
 fn tell(who: &str, message: impl Display) {

@@ -1,7 +1,7 @@
 //! Files that are there as a whole or not at all.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -32,14 +32,34 @@ impl Output {
         Ok(Self { path: path.to_owned(), sink })
     }
 
+    /// Whether the file is going to be somewhere beneath `directory`, which has no links in its path.
+    pub(crate) fn is_within(&self, directory: &Path) -> bool {
+        match &self.sink {
+            Sink::Beside(file) => fs::canonicalize(file.path()).is_ok_and(|path| path.starts_with(directory)),
+            Sink::Direct(_) => false,
+        }
+    }
+
     /// Gives the file its name.
     pub(crate) fn finish(self) -> anyhow::Result<()> {
         let kept = match self.sink {
-            Sink::Beside(file) => file.persist(&self.path).map(drop).map_err(|error| error.error),
+            Sink::Beside(file) => persist(file, &self.path),
             Sink::Direct(_) => Ok(()),
         };
         kept.with_context(|| format!("cannot write {}", self.path.display()))
     }
+}
+
+/// Renames a file into place: its bytes first, so that not even a crash leaves a name without them.
+fn persist(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    File::open(parent(path))?.sync_all()
+}
+
+/// The directory that a file is in.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 impl Sink {
@@ -48,11 +68,9 @@ impl Sink {
             Ok(metadata) if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
             Ok(metadata) if !metadata.is_file() => OpenOptions::new().write(true).open(path).map(Self::Direct),
             _ => {
-                let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-                let directory = directory.unwrap_or(Path::new("."));
                 let mut builder = tempfile::Builder::new();
                 let builder = builder.prefix(".lethe-").permissions(Permissions::from_mode(MODE));
-                builder.tempfile_in(directory).map(Self::Beside)
+                builder.tempfile_in(parent(path)).map(Self::Beside)
             }
         }
     }
@@ -70,6 +88,16 @@ impl Write for Output {
         match &mut self.sink {
             Sink::Beside(file) => file.flush(),
             Sink::Direct(file) => file.flush(),
+        }
+    }
+}
+
+impl Seek for Output {
+    /// A pipe cannot, and says so.
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match &mut self.sink {
+            Sink::Beside(file) => file.seek(to),
+            Sink::Direct(file) => file.seek(to),
         }
     }
 }

@@ -2,14 +2,16 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Subcommand;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use lethe_apps::ipinfo;
 
+use crate::files::{self, Contents, Progress};
 use crate::output::Output;
+use crate::run::stop_on_signal;
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLE)]
@@ -21,6 +23,22 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 #[command(subcommand_value_name = "APP", subcommand_help_heading = "Applications", disable_help_subcommand = true)]
 enum What {
+    /// The image of `files`: a directory, checked and laid out as it is sent
+    #[command(after_help = FILES_EXAMPLE)]
+    Files {
+        /// Directory to read
+        #[arg(value_name = "DIR", required_unless_present = "check")]
+        directory: Option<PathBuf>,
+        /// Image to write
+        #[arg(value_name = "OUT", required_unless_present = "check")]
+        output: Option<PathBuf>,
+        /// Take what has a name that begins with a dot, too
+        #[arg(long)]
+        hidden: bool,
+        /// Check every byte of an image, and make none
+        #[arg(long, value_name = "IMAGE", exclusive = true)]
+        check: Option<PathBuf>,
+    },
     /// The database of `ipinfo`, from an ip2region file: China to the city, elsewhere the country
     #[command(after_help = EXAMPLE)]
     Ipinfo {
@@ -38,9 +56,25 @@ Example:
   lethe prepare ipinfo ip2region.xdb places.db
   lethe serve --device tap:lethe0,host=10.9.0.1/24 --addr 10.9.0.2 ipinfo --db places.db";
 
+const FILES_EXAMPLE: &str = "\
+The old image stays until the new one is complete: a server that has it mapped is not disturbed, and
+takes the new one when it is sent SIGHUP.
+
+Example:
+  lethe prepare files public site.image
+  lethe serve --device tap:lethe0,host=10.9.0.1/24 --addr 10.9.0.2 files site.image";
+
 /// Makes one file; the one that was there stays unless all goes well.
 pub(crate) fn prepare(args: &Args) -> anyhow::Result<()> {
     match &args.what {
+        What::Files { check: Some(image), .. } => {
+            let opened = files::open(image, Progress::Shown)?;
+            writeln!(io::stdout(), "{} is in order: {}", image.display(), Contents(&opened)).context("standard output")
+        }
+        What::Files { directory, output, hidden, check: None } => {
+            let (directory, output) = directory.as_deref().zip(output.as_deref()).context("no DIR or no OUT")?;
+            prepare_files(directory, output, *hidden)
+        }
         What::Ipinfo { input, output } => {
             let source = fs::read(input).with_context(|| format!("cannot read {}", input.display()))?;
             let mut file = Output::create(output)?;
@@ -59,6 +93,18 @@ pub(crate) fn prepare(args: &Args) -> anyhow::Result<()> {
                 .context("standard output")
         }
     }
+}
+
+fn prepare_files(directory: &Path, output: &Path, hidden: bool) -> anyhow::Result<()> {
+    let mut file = Output::create(output)?;
+    let within = fs::canonicalize(directory).with_context(|| format!("cannot read {}", directory.display()))?;
+    let (from, to) = (directory.display(), output.display());
+    ensure!(!file.is_within(&within), "{to} is within {from}, and would be a part of itself: write it elsewhere");
+    // Interrupted, it removes what it has begun.
+    let stop = stop_on_signal().context("cannot catch signals")?;
+    let summary = files::prepare(directory, hidden, &mut file, stop)?;
+    file.finish()?;
+    writeln!(io::stdout(), "{to}: {summary}").context("standard output")
 }
 
 /// A bar on standard error, and nothing at all where that is no terminal.

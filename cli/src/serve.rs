@@ -16,6 +16,7 @@ use crate::device::Device;
 use crate::engine::EngineArgs;
 use crate::impaired::ImpairedPort;
 use crate::monitor::Monitor;
+use crate::reload::Reload;
 use crate::run::{Port, run, stop_on_signal};
 use crate::table::Table;
 use crate::{privileges, secret, warn};
@@ -44,7 +45,7 @@ pub(crate) struct Args {
 }
 
 const EXAMPLE: &str = "\
-Ctrl-C ends it and prints every counter.
+Ctrl-C ends it and prints every counter. SIGHUP makes `files` load its directory or image again.
 
 Example:
   lethe serve --device tap:lethe0,host=10.9.0.1/24,host=fd09::1/64 \\
@@ -70,13 +71,19 @@ pub(crate) fn serve(args: &Args) -> anyhow::Result<()> {
 
 fn serve_on(mut port: impl Port, args: &Args, app: Application) -> anyhow::Result<()> {
     let secret = args.engine.secret_file.as_deref().map_or_else(secret::random, secret::read)?;
-    let engine = Engine::new(args.engine.config(port.mtu(), secret)?, app);
+    let mut engine = Engine::new(args.engine.config(port.mtu(), secret)?, app);
     let stop = stop_on_signal().context("cannot catch signals")?;
+    let mut reload = Reload::on_signal(&args.app)?;
     privileges::drop_to(&args.user)?;
     print_ready(&port, &args.engine).context("standard output")?;
 
     let mut stats = Stats::default();
-    let ended = run(&engine, &mut port, &stop, &mut stats, args.stats.then(Monitor::start));
+    let monitor = args.stats.then(Monitor::start);
+    let ended = run(&mut engine, &mut port, &stop, &mut stats, monitor, |app| {
+        if let Some(reload) = &mut reload {
+            reload.observe(app);
+        }
+    });
     write!(io::stdout(), "\n{}", Table(&stats)).context("standard output")?;
     ended.with_context(|| format!("{} can no longer be used", port.name()))
 }

@@ -11,6 +11,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use lethe_sim::capture::{Packet, Reader};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 const CLIENT: &[u8] = include_bytes!("client.pcap");
@@ -47,7 +49,17 @@ fn packets(path: &Path) -> Vec<Packet> {
 
 #[test]
 fn help_explains_each_command() {
-    for command in ["", "serve ", "serve ipinfo ", "serve sample ", "replay ", "prepare ", "prepare ipinfo "] {
+    for command in [
+        "",
+        "serve ",
+        "serve ipinfo ",
+        "serve files ",
+        "serve sample ",
+        "replay ",
+        "prepare ",
+        "prepare files ",
+        "prepare ipinfo ",
+    ] {
         let output = lethe(Path::new("."), &format!("{command}--help"));
         assert!(output.status.success(), "{command}");
         let name = format!("help {command}").trim().replace(' ', "-");
@@ -134,6 +146,16 @@ fn mistakes_are_explained() {
         "replay junk --out out --addr 10.9.0.2 ipinfo",
         "replay missing --out out --addr 10.9.0.2 ipinfo",
         "replay in.pcap --out /dev/full --addr 10.9.0.2 ipinfo",
+        &format!("{serve} tap:t files missing"),
+        &format!("{serve} tap:t files junk"),
+        &format!("{serve} tap:t files junk --hidden"),
+        "prepare files missing out",
+        "prepare files junk out",
+        "prepare files . ./out",
+        "prepare files . /dev/full",
+        "prepare files .",
+        "prepare files --check junk",
+        "prepare files --check missing",
         "prepare ipinfo missing out",
         "prepare ipinfo junk out",
     ] {
@@ -174,4 +196,54 @@ fn a_prepared_database_can_be_served_from() {
     fs::write(path("in.xdb"), &xdb()[..xdb().len() - 1]).unwrap();
     assert!(!lethe(directory.path(), "prepare ipinfo in.xdb out.db").status.success());
     assert_eq!(fs::read(path("out.db")).unwrap(), good);
+}
+
+#[test]
+fn an_image_is_made_of_a_directory_and_checked() {
+    let directory = tempfile::tempdir().unwrap();
+    let site = directory.path().join("site");
+    fs::create_dir(&site).unwrap();
+    let write = |name: &str, contents: &str| fs::write(site.join(name), contents).unwrap();
+    write("index.html", "<p>Hello");
+    write("index.html.gz", "not really");
+    write(".hidden", "hidden");
+    std::os::unix::fs::symlink("/etc/passwd", site.join("link")).unwrap();
+    let mut all = String::new();
+    let mut run = |arguments: &str| {
+        let output = lethe(directory.path(), arguments);
+        // Where the directory is changes from run to run.
+        let said = said(&output).replace(directory.path().canonicalize().unwrap().to_str().unwrap(), "");
+        writeln!(all, "$ lethe {arguments}\n{said}").unwrap();
+    };
+    run("prepare files site out");
+    run("prepare files --check out");
+    run("prepare files site with-hidden --hidden");
+    run("prepare files --check with-hidden");
+    let mut damaged = fs::read(directory.path().join("out")).unwrap();
+    let body = damaged.windows(8).position(|window| window == b"<p>Hello").unwrap();
+    damaged[body] ^= 1;
+    fs::write(directory.path().join("damaged"), &damaged).unwrap();
+    run("prepare files --check damaged");
+    insta::assert_snapshot!("prepare-files", all);
+}
+
+#[test]
+fn an_image_that_is_interrupted_leaves_the_old_one_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let site = directory.path().join("site");
+    fs::create_dir(&site).unwrap();
+    // It has no bytes on disk, and takes a second or more to copy.
+    fs::File::create(site.join("large")).unwrap().set_len(1 << 30).unwrap();
+    fs::write(directory.path().join("out"), "old").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lethe"));
+    let mut child = command.current_dir(directory.path()).args(["prepare", "files", "site", "out"]).spawn().unwrap();
+    let begun =
+        || fs::read_dir(directory.path()).unwrap().any(|entry| entry.unwrap().metadata().unwrap().len() > 1 << 20);
+    while !begun() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert_eq!(fs::read(directory.path().join("out")).unwrap(), b"old");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
 }

@@ -16,6 +16,8 @@ pub const HEAD_ROOM: usize = 512;
 pub enum Status {
     /// 200
     Ok,
+    /// 301
+    MovedPermanently,
     /// 304
     NotModified,
     /// 400
@@ -47,6 +49,7 @@ impl Status {
     const fn line_with_end(self) -> &'static str {
         match self {
             Self::Ok => "HTTP/1.1 200 OK\r\n",
+            Self::MovedPermanently => "HTTP/1.1 301 Moved Permanently\r\n",
             Self::NotModified => "HTTP/1.1 304 Not Modified\r\n",
             Self::BadRequest => "HTTP/1.1 400 Bad Request\r\n",
             Self::NotFound => "HTTP/1.1 404 Not Found\r\n",

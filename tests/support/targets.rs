@@ -2,15 +2,19 @@
 //!
 //! Each panics when it finds something.
 
+use std::io::Cursor;
+use std::ops::ControlFlow;
 use std::sync::LazyLock;
 
+use lethe::app::{App, Position, Request};
 use lethe::config::{Addresses, Config, Refuse};
 use lethe::cookie::Secret;
-use lethe::engine::Engine;
-use lethe::http::{Method, Problem, RequestLine};
+use lethe::engine::{Engine, SCRATCH_LEN};
+use lethe::http::{Headers, Method, Problem, RequestLine, Status};
 use lethe::time::Instant;
 use lethe::wire::tcp::Flags;
 use lethe_apps::Application;
+use lethe_apps::files::{About, Builder, Coding, Files, Image};
 use lethe_apps::ipinfo::IpInfo;
 use lethe_apps::sample::Sample;
 use lethe_sim::check;
@@ -211,3 +215,133 @@ impl Plan for Drawn {
         "LETHE_PCAP=out.pcapng, and the fuzz target `world` with this input".to_owned()
     }
 }
+
+/// Opens the bytes as an image of files; and what they make of an image that was right, with its checksums and
+/// length made right again, so that they get past those. What can be opened can be used.
+pub(crate) fn files_image(bytes: &[u8]) {
+    open_image(bytes.to_vec());
+    let mut image = SITE.clone();
+    // Four bytes a change: where, and to what. What is left over is put behind it, or takes from it.
+    let (changes, rest) = bytes.as_chunks::<4>();
+    for &[low, high, value, how] in changes {
+        let at = usize::from(u16::from_le_bytes([low, high])) % image.len();
+        match how % 3 {
+            0 => image[at] = value,
+            1 => image[at] ^= 1 << (value % 8),
+            _ => image[at] = image[at].wrapping_add(value),
+        }
+    }
+    match rest {
+        [] => {}
+        [cut, ..] => image.truncate(image.len() - usize::from(*cut)),
+    }
+    mend_image(&mut image);
+    let is_open = open_image(image);
+    assert!(is_open || !bytes.is_empty(), "without a change it is right");
+}
+
+/// Makes length and checksums of an image right, as far as it says where they are.
+fn mend_image(image: &mut [u8]) {
+    let len = (image.len() as u64).to_le_bytes();
+    image[48..56].copy_from_slice(&len);
+    let index = u64::from_le_bytes(image[40..48].try_into().unwrap());
+    if let Some(index) = usize::try_from(index).ok().and_then(|index| image.get(index..)) {
+        let checksum = crc32fast::hash(index).to_le_bytes();
+        image[56..60].copy_from_slice(&checksum);
+    }
+    let checksum = crc32fast::hash(&image[..60]).to_le_bytes();
+    image[60..64].copy_from_slice(&checksum);
+}
+
+/// Whether it is an image; if so, it is used.
+fn open_image(bytes: Vec<u8>) -> bool {
+    let Ok(image) = Image::open(bytes) else { return false };
+    let _ = image.check_bodies(&mut |_, _| ());
+    let app = Files::new(image);
+    let mut scratch = vec![0; SCRATCH_LEN];
+    for path in SITE_PATHS {
+        ask_files(&app, path, Headers::default(), &mut scratch);
+    }
+    for unit in 0..8 {
+        let position = Position::new(unit).unwrap();
+        if let Some(stored) = app.stored(position) {
+            let first = stored.position().unwrap();
+            assert!(first <= position, "{first:?} covers {position:?}");
+            assert!(position.value() - first.value() < u32::try_from(Position::units(stored.len())).unwrap());
+        }
+    }
+    true
+}
+
+/// Asks for whatever the bytes are a request for, and compares with rules that are written down again here.
+pub(crate) fn files_request(bytes: &[u8]) {
+    let Ok(line) = RequestLine::parse(bytes) else { return };
+    let mut scratch = vec![0; SCRATCH_LEN];
+    let status = ask_files(&FILES, line.path, line.headers, &mut scratch);
+    let expect: &[u16] = match decoded(line.path) {
+        None => &[400],
+        Some(path) if path == b"/dir" => &[301],
+        Some(path) if SITE_PATHS.iter().any(|known| known.as_bytes() == path) => &[200, 304],
+        Some(_) => &[404],
+    };
+    assert!(expect.contains(&status), "{status} for {}", line.path);
+}
+
+/// The status of the answer, which is looked at from all sides.
+fn ask_files(app: &Files, path: &str, headers: Headers<'_>, scratch: &mut [u8]) -> u16 {
+    let client = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    let request = Request { method: Method::Get, path, query: None, headers, client, generation: 0 };
+    let response = app.respond(&request, scratch);
+    let head = response.head();
+    assert!(head.ends_with(b"\r\n\r\n") && head.windows(4).filter(|window| window == b"\r\n\r\n").count() == 1);
+    let stored = response.position().map(|position| app.stored(position).unwrap());
+    assert!(stored.is_none_or(|stored| stored == response), "a stored response is the one that was given");
+    let status = head.strip_prefix(b"HTTP/1.1 ").and_then(|rest| rest.get(..3)).unwrap();
+    str::from_utf8(status).unwrap().parse().unwrap()
+}
+
+/// The path that a file would have, or `None` where there is none such.
+fn decoded(path: &str) -> Option<Vec<u8>> {
+    let mut pieces = path.split('%');
+    let mut bytes = pieces.next()?.as_bytes().to_vec();
+    for piece in pieces {
+        let (digits, rest) = piece.split_at_checked(2)?;
+        let byte = u8::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))?;
+        if byte == b'/' {
+            return None;
+        }
+        bytes.push(byte);
+        bytes.extend(rest.bytes());
+    }
+    let is_fit =
+        |segment: &[u8]| segment != b"." && segment != b".." && !segment.contains(&0) && !segment.contains(&b'\\');
+    bytes.split(|&byte| byte == b'/').all(is_fit).then_some(bytes)
+}
+
+/// What [`SITE`] has.
+const SITE_PATHS: [&str; 6] = ["/", "/index.html", "/a b.css", "/dir/", "/dir/index.html", "/large"];
+
+static FILES: LazyLock<Files> = LazyLock::new(|| Files::new(Image::open(SITE.clone()).unwrap()));
+
+/// An image with something of everything.
+static SITE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut builder = Builder::new(Cursor::new(Vec::new())).unwrap();
+    let mut add = |status, content_type, coding, body: &[u8]| {
+        let about = About { status, content_type, coding, varies: coding.is_some() };
+        builder.add(&about, body.len() as u64, &mut &*body, &mut |_| ControlFlow::Continue(())).unwrap()
+    };
+    let index = add(Status::Ok, "text/html", None, b"index");
+    let gone = add(Status::NotFound, "text/html", None, b"gone");
+    let plain = add(Status::Ok, "text/css", None, &[b'p'; 600]);
+    let brotli = add(Status::Ok, "text/css", Some(Coding::Brotli), b"br");
+    let gzip = add(Status::Ok, "text/css", Some(Coding::Gzip), b"gzip");
+    let large = add(Status::Ok, "text/plain", None, &[b'l'; 1500]);
+    for path in ["/", "/index.html", "/dir/", "/dir/index.html"] {
+        builder.name(path.as_bytes(), index, [None; 3]);
+    }
+    builder.name(b"/a b.css", plain, [Some(brotli), None, Some(gzip)]);
+    builder.name(b"/large", large, [None; 3]);
+    builder.redirect(b"/dir");
+    builder.not_found(gone);
+    builder.finish().unwrap().into_inner()
+});

@@ -1,0 +1,280 @@
+//! Makes an image, one object after the other.
+
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::ops::ControlFlow;
+
+use lethe::app::Position;
+use lethe::http::Status;
+use thiserror::Error;
+
+use super::encoding::Coding;
+use super::format::{self, HEAD_MAX, HEADER_LEN, Header, NONE, ObjectRecord, PathRecord, REDIRECT, UNITS};
+use super::path;
+use super::tag::{Tag, Tagger};
+
+/// The most bytes of a file that are in memory at a time. A file that is no larger is written in one piece.
+const PIECE: usize = 1 << 20;
+
+/// The number of an object: the order in which they were added.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ObjectId(u32);
+
+/// What is said of a file ahead of it.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// 200, or 404 for the page that is shown instead of what is not there.
+    pub status: Status,
+    /// Its media type.
+    pub content_type: &'a str,
+    /// How it is compressed on its way.
+    pub coding: Option<Coding>,
+    /// Whether there are other forms of it, for other clients.
+    pub varies: bool,
+}
+
+impl About<'_> {
+    /// The complete head: always as many bytes for the same length, whatever the tag.
+    fn head(&self, body_len: u64, tag: Tag) -> String {
+        let line = self.status.line();
+        let content_type = self.content_type;
+        let coding = self.coding.map_or_else(String::new, |coding| format!("\r\nContent-Encoding: {coding}"));
+        let vary = if self.varies { "\r\nVary: Accept-Encoding" } else { "" };
+        // The tag names what is at a path, and what stands in for something else is not.
+        let tag = if self.status == Status::Ok { format!("\r\nETag: {tag}") } else { String::new() };
+        let end = format::head_end(body_len);
+        format!("{line}\r\nContent-Type: {content_type}{coding}{vary}{tag}{end}")
+    }
+}
+
+/// An image in the making: it is written as it comes, and what is kept of a file is its place.
+///
+/// The header comes last: what is there before [`Builder::finish`] is no image.
+pub struct Builder<W: Write + Seek> {
+    out: BufWriter<W>,
+    /// Where the next object begins.
+    at: u64,
+    /// The next unit that is free.
+    unit: u32,
+    objects: Vec<ObjectRecord>,
+    paths: Vec<(Vec<u8>, u32, [u32; Coding::ALL.len()])>,
+    not_found: u32,
+    piece: Vec<u8>,
+}
+
+impl<W: Write + Seek> Builder<W> {
+    /// Begins an image at the start of `out`, which is empty.
+    ///
+    /// # Errors
+    ///
+    /// What `out` says.
+    pub fn new(out: W) -> io::Result<Self> {
+        let mut out = BufWriter::with_capacity(PIECE, out);
+        out.write_all(&[0; HEADER_LEN])?;
+        Ok(Self {
+            out,
+            at: HEADER_LEN as u64,
+            unit: 0,
+            objects: Vec::new(),
+            paths: Vec::new(),
+            not_found: NONE,
+            piece: Vec::new(),
+        })
+    }
+
+    /// Adds a body of `len` bytes. `progress` is told of each piece that was copied, and may
+    /// break it off.
+    ///
+    /// # Errors
+    ///
+    /// [`AddError::Length`] when there are more bytes or fewer. After any error but [`AddError::Write`] it is
+    /// as if nothing had been added.
+    pub fn add(
+        &mut self,
+        about: &About<'_>,
+        len: u64,
+        body: &mut impl Read,
+        progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<ObjectId, AddError> {
+        let added = self.copy(about, len, body, progress);
+        if added.is_err() {
+            self.out.seek(SeekFrom::Start(self.at)).map_err(AddError::Write)?;
+        }
+        let mut record = added?;
+        // What is no larger fits any segment, and is sent whole or not at all.
+        if record.len() > Position::UNIT as u64 {
+            let end = format::units(record.len()).and_then(|units| self.unit.checked_add(units));
+            if let Some(end) = end.filter(|&end| end <= UNITS) {
+                record.unit = self.unit;
+                self.unit = end;
+            }
+        }
+        self.at += record.len();
+        self.objects.push(record);
+        Ok(ObjectId(self.objects.len() as u32 - 1))
+    }
+
+    fn copy(
+        &mut self,
+        about: &About<'_>,
+        len: u64,
+        body: &mut impl Read,
+        progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<ObjectRecord, AddError> {
+        if self.objects.len() >= REDIRECT as usize {
+            return Err(AddError::TooMany);
+        }
+        let in_one_piece = len <= PIECE as u64;
+        let placeholder = about.head(len, Tag::default());
+        let head_len = u32::try_from(placeholder.len()).ok().filter(|&len| len <= HEAD_MAX);
+        let head_len = head_len.ok_or(AddError::Head)?;
+        if !in_one_piece {
+            self.out.write_all(placeholder.as_bytes()).map_err(AddError::Write)?;
+        }
+        let (mut tagger, mut left) = (Tagger::default(), len);
+        self.piece.clear();
+        while left > 0 {
+            let wanted = left.min(PIECE as u64);
+            self.piece.clear();
+            let read = body.by_ref().take(wanted).read_to_end(&mut self.piece).map_err(AddError::Read)?;
+            if (read as u64) < wanted {
+                return Err(AddError::Length);
+            }
+            left -= wanted;
+            tagger.add(&self.piece);
+            if !in_one_piece {
+                self.out.write_all(&self.piece).map_err(AddError::Write)?;
+            }
+            if progress(wanted).is_break() {
+                return Err(AddError::Stopped);
+            }
+        }
+        if body.read(&mut [0]).map_err(AddError::Read)? > 0 {
+            return Err(AddError::Length);
+        }
+        let tag = tagger.finish();
+        let head = about.head(len, tag);
+        if in_one_piece {
+            self.out.write_all(head.as_bytes()).map_err(AddError::Write)?;
+            self.out.write_all(&self.piece).map_err(AddError::Write)?;
+        } else {
+            let end = self.at + u64::from(head_len) + len;
+            self.out.seek(SeekFrom::Start(self.at)).map_err(AddError::Write)?;
+            self.out.write_all(head.as_bytes()).map_err(AddError::Write)?;
+            self.out.seek(SeekFrom::Start(end)).map_err(AddError::Write)?;
+        }
+        let head_checksum = crc32fast::hash(head.as_bytes());
+        Ok(ObjectRecord { start: self.at, body_len: len, tag, head_len, head_checksum, unit: NONE })
+    }
+
+    /// Answers a path with an object, or with a variant of it.
+    ///
+    /// # Panics
+    ///
+    /// When it is no path that can be asked for.
+    pub fn name(&mut self, path: &[u8], object: ObjectId, variants: [Option<ObjectId>; Coding::ALL.len()]) {
+        self.push(path, object.0, variants.map(|id| id.map_or(NONE, |id| id.0)));
+    }
+
+    /// Answers a path with the same path and a slash behind it.
+    ///
+    /// # Panics
+    ///
+    /// When it is no path that can be asked for.
+    pub fn redirect(&mut self, path: &[u8]) {
+        self.push(path, REDIRECT, [NONE; Coding::ALL.len()]);
+    }
+
+    fn push(&mut self, path: &[u8], object: u32, variants: [u32; Coding::ALL.len()]) {
+        assert!(path.starts_with(b"/") && path::check(path).is_ok(), "{} is no path", path.escape_ascii());
+        self.paths.push((path.to_owned(), object, variants));
+    }
+
+    /// Shows this object in place of whatever is not there.
+    pub fn not_found(&mut self, object: ObjectId) {
+        self.not_found = object.0;
+    }
+
+    /// Completes the image.
+    ///
+    /// # Errors
+    ///
+    /// What the destination says.
+    ///
+    /// # Panics
+    ///
+    /// When a path was named twice, or the paths have more than 4 GiB together.
+    pub fn finish(mut self) -> io::Result<W> {
+        self.paths.sort_unstable();
+        assert!(self.paths.array_windows().all(|[a, b]| a.0 != b.0), "a path has one answer");
+        let slots = self.slots();
+        let mut index = Vec::new();
+        self.objects.iter().for_each(|object| object.emit(&mut index));
+        let mut text = Vec::new();
+        for (path, object, variants) in &self.paths {
+            let start = u32::try_from(text.len()).expect("paths of less than 4 GiB");
+            PathRecord { start, len: path.len() as u32, object: *object, variants: *variants }.emit(&mut index);
+            text.extend_from_slice(path);
+        }
+        let with_unit = self.objects.iter().zip(0_u32..).filter(|(object, _)| object.unit != NONE);
+        let positions: Vec<_> = with_unit.map(|(object, id)| (object.unit, id)).collect();
+        for (first, second) in slots.iter().chain(&positions) {
+            index.extend(first.to_le_bytes());
+            index.extend(second.to_le_bytes());
+        }
+        index.extend_from_slice(&text);
+
+        let header = Header {
+            objects: self.objects.len() as u32,
+            paths: self.paths.len() as u32,
+            slots: slots.len() as u32,
+            positions: positions.len() as u32,
+            not_found: self.not_found,
+            text: text.len() as u64,
+            index: self.at,
+            len: self.at + index.len() as u64,
+            checksum: crc32fast::hash(&index),
+        };
+        self.out.write_all(&index)?;
+        self.out.seek(SeekFrom::Start(0))?;
+        self.out.write_all(&header.emit())?;
+        self.out.into_inner().map_err(io::IntoInnerError::into_error)
+    }
+
+    /// The hash table: at most half full, so that what is looked for is mostly in the first slot.
+    fn slots(&self) -> Vec<(u32, u32)> {
+        let mut slots = vec![(0, 0); (2 * self.paths.len() + 1).next_power_of_two()];
+        let last = slots.len() - 1;
+        for ((path, ..), number) in self.paths.iter().zip(1_u32..) {
+            let (first, mark) = format::hash(path);
+            let mut at = first & last;
+            while slots[at].1 != 0 {
+                at = (at + 1) & last;
+            }
+            slots[at] = (mark, number);
+        }
+        slots
+    }
+}
+
+/// Why a body cannot be added.
+#[derive(Debug, Error)]
+pub enum AddError {
+    /// It cannot be read.
+    #[error("cannot be read")]
+    Read(#[source] io::Error),
+    /// It has not the length that it was said to have.
+    #[error("changed while it was read")]
+    Length,
+    /// The head would be longer than any is.
+    #[error("its media type is too long")]
+    Head,
+    /// There are as many objects as there can be.
+    #[error("too many files")]
+    TooMany,
+    /// It was broken off.
+    #[error("stopped")]
+    Stopped,
+    /// The image cannot be written.
+    #[error("the image cannot be written")]
+    Write(#[source] io::Error),
+}

@@ -1,0 +1,176 @@
+//! Which of the forms that a file exists in a client would rather have (RFC 9110, section 12.5.3).
+
+use core::fmt;
+
+use lethe::http::Headers;
+
+/// How a file is compressed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Coding {
+    /// RFC 7932
+    Brotli,
+    /// RFC 8878
+    Zstandard,
+    /// RFC 1952
+    Gzip,
+}
+
+impl Coding {
+    /// All of them.
+    pub(super) const ALL: [Self; 3] = [Self::Brotli, Self::Zstandard, Self::Gzip];
+
+    /// What it is called in HTTP.
+    pub(super) const fn token(self) -> &'static str {
+        match self {
+            Self::Brotli => "br",
+            Self::Zstandard => "zstd",
+            Self::Gzip => "gzip",
+        }
+    }
+
+    /// What the name of a compressed file ends with.
+    pub(super) const fn suffix(self) -> &'static str {
+        match self {
+            Self::Brotli => ".br",
+            Self::Zstandard => ".zst",
+            Self::Gzip => ".gz",
+        }
+    }
+
+    fn is_called(self, name: &[u8]) -> bool {
+        // RFC 9110, section 8.4.1.3: `x-gzip` is `gzip`.
+        let name = if name.eq_ignore_ascii_case(b"x-gzip") { b"gzip" } else { name };
+        name.eq_ignore_ascii_case(self.token().as_bytes())
+    }
+}
+
+impl fmt::Display for Coding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.token())
+    }
+}
+
+/// How much a client would like something, in halves of a thousandth; 0 is not at all.
+pub(super) type Weight = u16;
+
+/// What `Accept-Encoding` says of each form.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Accepted {
+    /// The file as it is.
+    pub(super) identity: Weight,
+    /// Each of [`Coding::ALL`].
+    pub(super) codings: [Weight; Coding::ALL.len()],
+}
+
+impl Accepted {
+    /// Reads all fields of this name as one list. An element that is malformed is passed over.
+    pub(super) fn of(headers: &Headers<'_>) -> Self {
+        let (mut identity, mut codings, mut others) = (None, [None; Coding::ALL.len()], None);
+        let fields = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"accept-encoding"));
+        for element in fields.flat_map(|(_, value)| value.split(|&byte| byte == b',')) {
+            let Some((name, weight)) = parse_element(element) else { continue };
+            if name == b"*" {
+                others = Some(weight);
+            } else if name.eq_ignore_ascii_case(b"identity") {
+                identity = Some(weight);
+            } else if let Some(at) = Coding::ALL.iter().position(|coding| coding.is_called(name)) {
+                codings[at] = Some(weight);
+            }
+        }
+        Self {
+            // What nothing was said of is acceptable, and anything that something was said of is better.
+            identity: identity.or(others).map_or(1, |weight| weight * 2),
+            codings: codings.map(|weight| weight.or(others).unwrap_or(0) * 2),
+        }
+    }
+}
+
+/// `name;q=0.5`, or just the name.
+fn parse_element(element: &[u8]) -> Option<(&[u8], Weight)> {
+    let mut parts = element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+    let name = parts.next().filter(|name| !name.is_empty())?;
+    let weight = match parts.next() {
+        Some(parameter) => parse_weight(parameter)?,
+        None => 1000,
+    };
+    Some((name, weight))
+}
+
+/// `q=0`, `q=1`, and up to three digits behind a point (RFC 9110, section 12.4.2).
+fn parse_weight(parameter: &[u8]) -> Option<Weight> {
+    let [b'q' | b'Q', b'=', whole @ (b'0' | b'1'), fraction @ ..] = parameter else { return None };
+    let digits = match fraction {
+        [] => &[],
+        [b'.', digits @ ..] if digits.len() <= 3 && digits.iter().all(u8::is_ascii_digit) => digits,
+        _ => return None,
+    };
+    let digit = |at| digits.get(at).map_or(0, |digit| Weight::from(digit - b'0'));
+    let weight = Weight::from(whole - b'0') * 1000 + digit(0) * 100 + digit(1) * 10 + digit(2);
+    (weight <= 1000).then_some(weight)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever is acceptable, best first; of what is as good, the file as it is comes last.
+    fn order(fields: &str) -> Vec<&'static str> {
+        let accepted = Accepted::of(&Headers::new(fields.as_bytes()));
+        let codings = Coding::ALL.map(Coding::token).into_iter().zip(accepted.codings);
+        let mut all: Vec<_> = codings.chain([("identity", accepted.identity)]).collect();
+        all.retain(|(_, weight)| *weight > 0);
+        all.sort_by_key(|(_, weight)| u16::MAX - weight);
+        all.into_iter().map(|(name, _)| name).collect()
+    }
+
+    #[track_caller]
+    fn check(value: &str, expect: &[&str]) {
+        assert_eq!(order(&format!("Accept-Encoding: {value}\r\n")), expect, "{value}");
+    }
+
+    #[test]
+    fn without_the_field_only_the_file_itself_is_sent() {
+        assert_eq!(order("Host: h\r\n"), ["identity"]);
+        check("", &["identity"]);
+    }
+
+    #[test]
+    fn a_coding_that_is_named_is_better_than_none() {
+        check("gzip", &["gzip", "identity"]);
+        check("GZIP", &["gzip", "identity"]);
+        check("x-gzip", &["gzip", "identity"]);
+        check("gzip, deflate, br, zstd", &["br", "zstd", "gzip", "identity"]);
+        check("deflate", &["identity"]);
+        check("gzip;q=0.001", &["gzip", "identity"]);
+    }
+
+    #[test]
+    fn weights_order_and_zero_forbids() {
+        check("gzip;q=1.0, br;q=0.5", &["gzip", "br", "identity"]);
+        check("gzip ; Q=0.2 ,br; q=0.25", &["br", "gzip", "identity"]);
+        check("gzip;q=0", &["identity"]);
+        check("identity;q=0, gzip", &["gzip"]);
+        check("identity, gzip;q=0.5", &["identity", "gzip"]);
+        check("identity;q=0", &[]);
+    }
+
+    #[test]
+    fn an_asterisk_stands_for_what_is_not_named() {
+        check("*", &["br", "zstd", "gzip", "identity"]);
+        check("*;q=0", &[]);
+        check("gzip, *;q=0", &["gzip"]);
+        check("br;q=0, *;q=0.5, identity;q=0.7", &["identity", "zstd", "gzip"]);
+    }
+
+    #[test]
+    fn several_fields_are_one_list() {
+        assert_eq!(order("Accept-Encoding: gzip;q=0.5\r\naccept-encoding: br\r\n"), ["br", "gzip", "identity"]);
+    }
+
+    #[test]
+    fn what_is_malformed_is_passed_over() {
+        for element in ["gzip;q=2", "gzip;q=1.001", "gzip;q=0.0001", "gzip;q=", "gzip;level=9", ";q=1", "gzip;q=-1"] {
+            check(&format!("{element}, br"), &["br", "identity"]);
+        }
+    }
+}

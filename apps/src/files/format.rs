@@ -1,0 +1,253 @@
+//! The format of an image: files as they are sent, and an index to find them by.
+//!
+//! Numbers are little-endian. The sections follow one another without gaps.
+//!
+//! | bytes  | what                                                                        |
+//! |--------|-----------------------------------------------------------------------------|
+//! | 64     | header                                                                      |
+//! |        | objects: each the complete head of a response, and then its body            |
+//! | 44 × O | object table, in the order of the objects                                   |
+//! | 24 × P | path table, ascending by path                                               |
+//! | 8 × S  | hash table of paths: S is a power of two and greater than P                 |
+//! | 8 × Q  | position table: the objects that have one, in their order                   |
+//! | T      | the paths, one behind the other                                             |
+//!
+//! | bytes | header                            | bytes | of an object                            |
+//! |-------|-----------------------------------|-------|-----------------------------------------|
+//! | 8     | magic, `LETHE-FS`                 | 8     | where its head begins                   |
+//! | 4     | version of the format: 1          | 8     | bytes of the body                       |
+//! | 4     | O                                 | 16    | hash of the body, which is its tag      |
+//! | 4     | P                                 | 4     | bytes of the head                       |
+//! | 4     | S                                 | 4     | CRC-32 of the head                      |
+//! | 4     | Q                                 | 4     | unit at which it begins, or 2³² − 1     |
+//! | 4     | object for 404, or 2³² − 1        |       | **of a path**                           |
+//! | 8     | T                                 | 4     | where it begins in the paths            |
+//! | 8     | where the object table begins     | 4     | its bytes                               |
+//! | 8     | bytes of the image                | 4     | object, or 2³² − 2 for "add a slash"    |
+//! | 4     | CRC-32 of all behind the objects  | 3 × 4 | its variants br, zstd, gzip, or 2³² − 1 |
+//! | 4     | CRC-32 of the header before this  |       |                                         |
+//!
+//! A slot of the hash table is the upper half of the hash of a path, and the number of that path, counted
+//! from 1; 0 is an empty slot. The lower half says in which slot to begin, and where others have it the next
+//! ones follow. An entry of the position table is the unit at which an object begins, and the number of the
+//! object: [`Position`]s without what the generation adds to them.
+//!
+//! So a request costs a cache line of the hash table and one or two each of path, path table, object table
+//! and head, whatever the number of files.
+
+use std::hash::Hasher as _;
+use std::ops::Range;
+
+use lethe::app::{Generations, Position};
+use siphasher::sip::SipHasher13;
+
+use super::damage::OpenError;
+use super::encoding::Coding;
+use super::tag::{TAG_LEN, Tag};
+
+/// The version of the format that is read and written here.
+pub const VERSION: u32 = 1;
+
+/// The units of [`Position`] that one image may take: 4 GiB, so that each generation has as many.
+pub const UNITS: u32 = Position::COUNT / Generations::COUNT as u32;
+
+pub(super) const MAGIC: &[u8; 8] = b"LETHE-FS";
+pub(super) const HEADER_LEN: usize = 64;
+
+/// No object, and no unit.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// In place of an object: the path wants a slash behind it.
+pub(super) const REDIRECT: u32 = u32::MAX - 1;
+
+/// No head is longer. What varies in it are two numbers and a type.
+pub(super) const HEAD_MAX: u32 = 512;
+
+/// What an image says of itself.
+#[derive(Clone, Copy)]
+pub(super) struct Header {
+    pub(super) objects: u32,
+    pub(super) paths: u32,
+    pub(super) slots: u32,
+    pub(super) positions: u32,
+    pub(super) not_found: u32,
+    pub(super) text: u64,
+    pub(super) index: u64,
+    pub(super) len: u64,
+    pub(super) checksum: u32,
+}
+
+impl Header {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, OpenError> {
+        if !bytes.starts_with(MAGIC) {
+            return Err(OpenError::Magic);
+        }
+        let actual = bytes.len() as u64;
+        let header: &[u8; HEADER_LEN] =
+            bytes.first_chunk().ok_or(OpenError::Length { actual, expected: HEADER_LEN as u64 })?;
+        // The version comes first: whatever is behind it is what it says.
+        let found = u32_at(header, 8);
+        if found != VERSION {
+            return Err(OpenError::Version { found });
+        }
+        if crc32fast::hash(&header[..HEADER_LEN - 4]) != u32_at(header, HEADER_LEN - 4) {
+            return Err(OpenError::HeaderChecksum);
+        }
+        let parsed = Self {
+            objects: u32_at(header, 12),
+            paths: u32_at(header, 16),
+            slots: u32_at(header, 20),
+            positions: u32_at(header, 24),
+            not_found: u32_at(header, 28),
+            text: u64_at(header, 32),
+            index: u64_at(header, 40),
+            len: u64_at(header, 48),
+            checksum: u32_at(header, 56),
+        };
+        if parsed.len != actual {
+            return Err(OpenError::Length { actual, expected: parsed.len });
+        }
+        let sections = parsed.tables_len().checked_add(parsed.text).and_then(|len| len.checked_add(parsed.index));
+        let fits = sections == Some(actual) && parsed.index >= HEADER_LEN as u64;
+        if fits { Ok(parsed) } else { Err(OpenError::Sections) }
+    }
+
+    pub(super) fn emit(&self) -> [u8; HEADER_LEN] {
+        let Self { objects, paths, slots, positions, not_found, text, index, len, checksum } = *self;
+        let mut header = [0; HEADER_LEN];
+        header[..8].copy_from_slice(MAGIC);
+        for (at, number) in [VERSION, objects, paths, slots, positions, not_found].into_iter().enumerate() {
+            header[8 + 4 * at..][..4].copy_from_slice(&number.to_le_bytes());
+        }
+        for (at, number) in [text, index, len].into_iter().enumerate() {
+            header[32 + 8 * at..][..8].copy_from_slice(&number.to_le_bytes());
+        }
+        header[56..60].copy_from_slice(&checksum.to_le_bytes());
+        let own = crc32fast::hash(&header[..60]);
+        header[60..].copy_from_slice(&own.to_le_bytes());
+        header
+    }
+
+    /// Four counts of 32 bits, each times less than 64, do not overflow.
+    fn tables_len(&self) -> u64 {
+        let tables = [
+            (self.objects, ObjectRecord::LEN),
+            (self.paths, PathRecord::LEN),
+            (self.slots, PAIR_LEN),
+            (self.positions, PAIR_LEN),
+        ];
+        tables.into_iter().map(|(count, len)| u64::from(count) * len as u64).sum()
+    }
+}
+
+/// One object, as the table has it.
+#[derive(Clone, Copy)]
+pub(super) struct ObjectRecord {
+    pub(super) start: u64,
+    pub(super) body_len: u64,
+    pub(super) tag: Tag,
+    pub(super) head_len: u32,
+    pub(super) head_checksum: u32,
+    pub(super) unit: u32,
+}
+
+impl ObjectRecord {
+    pub(super) const LEN: usize = 44;
+
+    pub(super) fn parse(bytes: &[u8; Self::LEN]) -> Self {
+        let mut tag = Tag::default();
+        tag.0.copy_from_slice(&bytes[16..16 + TAG_LEN]);
+        Self {
+            start: u64_at(bytes, 0),
+            body_len: u64_at(bytes, 8),
+            tag,
+            head_len: u32_at(bytes, 32),
+            head_checksum: u32_at(bytes, 36),
+            unit: u32_at(bytes, 40),
+        }
+    }
+
+    pub(super) fn emit(&self, out: &mut Vec<u8>) {
+        out.extend(self.start.to_le_bytes());
+        out.extend(self.body_len.to_le_bytes());
+        out.extend(self.tag.0);
+        for number in [self.head_len, self.head_checksum, self.unit] {
+            out.extend(number.to_le_bytes());
+        }
+    }
+
+    /// Where head and body are, and where the next object begins; `None` where no file is that long.
+    pub(super) fn ranges(&self) -> Option<(Range<usize>, Range<usize>)> {
+        let start = usize::try_from(self.start).ok()?;
+        let body = start.checked_add(self.head_len as usize)?;
+        let end = body.checked_add(usize::try_from(self.body_len).ok()?)?;
+        Some((start..body, body..end))
+    }
+
+    /// The bytes of the whole response.
+    pub(super) fn len(&self) -> u64 {
+        u64::from(self.head_len) + self.body_len
+    }
+}
+
+/// One path, as the table has it.
+#[derive(Clone, Copy)]
+pub(super) struct PathRecord {
+    pub(super) start: u32,
+    pub(super) len: u32,
+    pub(super) object: u32,
+    pub(super) variants: [u32; Coding::ALL.len()],
+}
+
+impl PathRecord {
+    pub(super) const LEN: usize = 24;
+
+    pub(super) fn parse(bytes: &[u8; Self::LEN]) -> Self {
+        Self {
+            start: u32_at(bytes, 0),
+            len: u32_at(bytes, 4),
+            object: u32_at(bytes, 8),
+            variants: [12, 16, 20].map(|at| u32_at(bytes, at)),
+        }
+    }
+
+    pub(super) fn emit(&self, out: &mut Vec<u8>) {
+        for number in [self.start, self.len, self.object].into_iter().chain(self.variants) {
+            out.extend(number.to_le_bytes());
+        }
+    }
+}
+
+/// Two numbers: a slot of the hash table, or an entry of the position table.
+pub(super) const PAIR_LEN: usize = 8;
+pub(super) type Pair = [u8; PAIR_LEN];
+
+pub(super) fn pair(bytes: Pair) -> (u32, u32) {
+    (u32_at(&bytes, 0), u32_at(&bytes, 4))
+}
+
+fn u32_at<const N: usize>(bytes: &[u8; N], at: usize) -> u32 {
+    u32::from_le_bytes(*bytes[at..].first_chunk().expect("within the record"))
+}
+
+fn u64_at<const N: usize>(bytes: &[u8; N], at: usize) -> u64 {
+    u64::from_le_bytes(*bytes[at..].first_chunk().expect("within the record"))
+}
+
+/// The hash of a path: where it is looked for, and what it is known by there.
+pub(super) fn hash(path: &[u8]) -> (usize, u32) {
+    let mut hasher = SipHasher13::new();
+    hasher.write(path);
+    let hash = hasher.finish();
+    (hash as u32 as usize, (hash >> 32) as u32)
+}
+
+/// How every head ends.
+pub(super) fn head_end(body_len: u64) -> String {
+    format!("\r\nContent-Length: {body_len}\r\nConnection: close\r\n\r\n")
+}
+
+/// The units that a response takes, if there are as many.
+pub(super) fn units(len: u64) -> Option<u32> {
+    usize::try_from(len).ok().and_then(|len| u32::try_from(Position::units(len)).ok())
+}

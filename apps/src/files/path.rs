@@ -1,0 +1,183 @@
+//! The path of a request, as the path of a file.
+//!
+//! There is no directory to get out of when a request is answered: a path is only ever compared with those
+//! in the image. That what cannot be a path in it is refused all the same, and not just not found, is for
+//! whoever reads the image with other programs, and for whoever asks by mistake.
+
+/// The most bytes that the path of a file can have. A request has to fit a segment, percent-encoded, and
+/// few do that are longer.
+pub(super) const PATH_MAX: usize = 1024;
+
+/// Why a path names no file in any directory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Unfit {
+    /// A `%` without two hexadecimal digits behind it.
+    Escape,
+    /// A NUL or a backslash, or a slash that was percent-encoded.
+    Character,
+    /// A segment `.` or `..`. Clients resolve them before they ask (RFC 3986, section 5.2.4).
+    Dots,
+    /// More than [`PATH_MAX`] bytes, or more than there is room for. It may be fine, and is not here.
+    Long,
+}
+
+/// Decodes a path that begins with `/`. It is only written to `buffer` where something is encoded in it.
+pub(super) fn decode<'a>(path: &'a str, buffer: &'a mut [u8]) -> Result<&'a [u8], Unfit> {
+    let encoded = path.as_bytes();
+    let decoded = if encoded.contains(&b'%') { unescape(encoded, buffer)? } else { encoded };
+    check(decoded).map(|()| decoded)
+}
+
+/// Whether these bytes can be the path of a file: `/`, and then segments with single slashes between them.
+pub(super) fn check(path: &[u8]) -> Result<(), Unfit> {
+    if path.iter().any(|byte| matches!(byte, 0 | b'\\')) {
+        Err(Unfit::Character)
+    } else if path.split(|&byte| byte == b'/').any(|segment| matches!(segment, b"." | b"..")) {
+        Err(Unfit::Dots)
+    } else if path.len() > PATH_MAX {
+        Err(Unfit::Long)
+    } else {
+        Ok(())
+    }
+}
+
+fn unescape<'a>(encoded: &[u8], buffer: &'a mut [u8]) -> Result<&'a [u8], Unfit> {
+    let mut len = 0;
+    let mut rest = encoded;
+    while let [first, after @ ..] = rest {
+        let byte = match (first, after) {
+            (b'%', [high, low, after @ ..]) => {
+                rest = after;
+                digit(*high)? << 4 | digit(*low)?
+            }
+            (b'%', _) => return Err(Unfit::Escape),
+            (&byte, after) => {
+                rest = after;
+                // A slash of the path itself is none that hides in a name.
+                *buffer.get_mut(len).ok_or(Unfit::Long)? = byte;
+                len += 1;
+                continue;
+            }
+        };
+        if byte == b'/' {
+            return Err(Unfit::Character);
+        }
+        *buffer.get_mut(len).ok_or(Unfit::Long)? = byte;
+        len += 1;
+    }
+    Ok(&buffer[..len])
+}
+
+fn digit(character: u8) -> Result<u8, Unfit> {
+    char::from(character).to_digit(16).map(|digit| digit as u8).ok_or(Unfit::Escape)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::path::{Component, Path};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[track_caller]
+    fn check_path(path: &str, expect: Result<&[u8], Unfit>) {
+        assert_eq!(decode(path, &mut [0; PATH_MAX]), expect, "{path}");
+    }
+
+    #[test]
+    fn what_is_not_encoded_stays_as_it_is() {
+        for path in ["/", "/a", "/a/b.html", "/a/", "/...", "/.a", "/a..b", "//", "/+", "/~"] {
+            check_path(path, Ok(path.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn escapes_are_decoded_once() {
+        check_path("/a%20b", Ok(b"/a b"));
+        check_path("/%e4%bd%A0", Ok("/你".as_bytes()));
+        check_path("/%ff", Ok(b"/\xff"));
+        check_path("/%2525", Ok(b"/%25"));
+        check_path("/a%2ehtml", Ok(b"/a.html"));
+    }
+
+    #[test]
+    fn an_escape_has_two_hexadecimal_digits() {
+        for path in ["/%", "/%2", "/%2/", "/%g0", "/%0g", "/%%20", "/%+1", "/a%"] {
+            check_path(path, Err(Unfit::Escape));
+        }
+    }
+
+    #[test]
+    fn nul_backslash_and_an_encoded_slash_are_refused() {
+        for path in ["/%00", "/a%00.html", "/%5c", "/a\\b", "/..%5c", "/%2f", "/a%2Fb", "/..%2fetc"] {
+            check_path(path, Err(Unfit::Character));
+        }
+    }
+
+    #[test]
+    fn dot_segments_are_refused_however_they_are_written() {
+        for path in ["/..", "/.", "/../a", "/a/..", "/a/./b", "/%2e%2e/a", "/.%2e", "/%2E/"] {
+            check_path(path, Err(Unfit::Dots));
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_longer_than_any_file_has_is_told_apart() {
+        let long = format!("/{}", "a".repeat(PATH_MAX - 1));
+        check_path(&long, Ok(long.as_bytes()));
+        check_path(&format!("{long}a"), Err(Unfit::Long));
+        check_path(&format!("{long}%61"), Err(Unfit::Long));
+        // Whatever little room there is.
+        assert_eq!(decode("/%61", &mut [0; 1]), Err(Unfit::Long));
+    }
+
+    /// Pieces of which the worst paths are made.
+    fn path() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            Just("/"),
+            Just(".."),
+            Just("."),
+            Just("%2e"),
+            Just("%2F"),
+            Just("%5C"),
+            Just("\\"),
+            Just("%00"),
+            Just("%25"),
+            Just("2e"),
+            Just("%"),
+            Just("a"),
+            Just("%c0%ae"),
+        ];
+        prop::collection::vec(piece, 0..12).prop_map(|pieces| format!("/{}", pieces.concat()))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(4096) })]
+
+        #[test]
+        fn no_decoded_path_leads_out_of_the_directory(path in path()) {
+            let mut buffer = [0; PATH_MAX];
+            if let Ok(decoded) = decode(&path, &mut buffer) {
+                let file = Path::new("/srv/www").join(Path::new(OsStr::from_bytes(decoded)).strip_prefix("/").unwrap());
+                prop_assert!(file.starts_with("/srv/www"), "{file:?}");
+                prop_assert!(file.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_))));
+                prop_assert!(!decoded.contains(&0) && !decoded.contains(&b'\\'));
+                // An encoded slash makes no new segment.
+                let slashes = |bytes: &[u8]| bytes.split(|&byte| byte == b'/').count();
+                prop_assert_eq!(slashes(decoded), slashes(path.as_bytes()));
+            }
+        }
+
+        #[test]
+        fn any_bytes_can_be_asked_for(mut name in prop::collection::vec(any::<u8>(), 1..40)) {
+            name.retain(|byte| !matches!(byte, 0 | b'/' | b'\\'));
+            prop_assume!(name != b"." && name != b"..");
+            let encoded = name.iter().fold("/".to_owned(), |path, byte| format!("{path}%{byte:02x}"));
+            let mut buffer = [0; PATH_MAX];
+            prop_assert_eq!(decode(&encoded, &mut buffer), Ok(&[b"/", &name[..]].concat()[..]));
+        }
+    }
+}

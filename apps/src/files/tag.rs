@@ -1,0 +1,146 @@
+//! Entity tags: the name of a content (RFC 9110, section 8.8.3).
+
+use core::fmt;
+use core::hash::Hasher as _;
+
+use lethe::http::Headers;
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
+
+/// The bytes of a tag.
+pub(super) const TAG_LEN: usize = 16;
+
+/// The hash of a content: SipHash-1-3 of 128 bits under a key of zeros, so that every machine that serves
+/// the same file gives it the same tag.
+///
+/// It tells any two contents apart that come about by themselves, and any damage. It is no proof against
+/// somebody who may write the files and looks for two with the same hash; that one can do worse.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Tag(pub(super) [u8; TAG_LEN]);
+
+/// Hashes a content piece by piece.
+#[derive(Default)]
+pub(super) struct Tagger(SipHasher13);
+
+impl Tagger {
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        self.0.write(bytes);
+    }
+
+    pub(super) fn finish(&self) -> Tag {
+        Tag(self.0.finish128().as_bytes())
+    }
+}
+
+impl Tag {
+    /// In hexadecimal, as it stands between the quotes.
+    pub(super) fn hex(self) -> [u8; 2 * TAG_LEN] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut hex = [0; 2 * TAG_LEN];
+        for (pair, byte) in hex.as_chunks_mut::<2>().0.iter_mut().zip(self.0) {
+            *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+        }
+        hex
+    }
+
+    /// Whether `If-None-Match` lists it, or anything at all: the client has this content (RFC 9110, section
+    /// 13.1.2). What is malformed ends the list.
+    pub(super) fn is_known(self, headers: &Headers<'_>) -> bool {
+        let mut fields = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"if-none-match"));
+        let hex = self.hex();
+        fields.any(|(_, value)| value == b"*" || Opaque(value).any(|tag| tag == hex))
+    }
+}
+
+/// As it stands in a header field, with its quotes.
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.hex().escape_ascii())
+    }
+}
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What is between the quotes of each tag in a list. Weak tags count as strong ones: the comparison is weak.
+struct Opaque<'a>(&'a [u8]);
+
+impl<'a> Iterator for Opaque<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let start = self.0.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b','))?;
+        let tag = self.0.get(start..)?;
+        let tag = tag.strip_prefix(b"W/").unwrap_or(tag).strip_prefix(b"\"")?;
+        // A comma may be part of a tag, a quote may not.
+        let end = tag.iter().position(|&byte| byte == b'"')?;
+        self.0 = tag.get(end + 1..)?;
+        tag.get(..end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tag(bytes: &[u8]) -> Tag {
+        let mut tagger = Tagger::default();
+        tagger.add(bytes);
+        tagger.finish()
+    }
+
+    const HELLO: &str = "1b3e4dd374c91880e8a578ea955ab223";
+
+    #[track_caller]
+    fn check(value: &str, expect: bool) {
+        let value = value.replace("HELLO", HELLO);
+        let fields = format!("If-None-Match: {value}\r\n");
+        assert_eq!(tag(b"hello\n").is_known(&Headers::new(fields.as_bytes())), expect, "{value}");
+    }
+
+    #[test]
+    fn the_tag_of_a_content_stays_as_it_is() {
+        // Another version of Lethe must not make every client fetch everything again.
+        assert_eq!(tag(b"hello\n").hex(), HELLO.as_bytes());
+        assert_ne!(tag(b"hello").hex(), HELLO.as_bytes());
+    }
+
+    #[test]
+    fn a_content_in_pieces_has_the_same_tag() {
+        let bytes: Vec<u8> = (0..100).collect();
+        for cut in 0..100 {
+            let mut tagger = Tagger::default();
+            tagger.add(&bytes[..cut]);
+            tagger.add(&bytes[cut..]);
+            assert_eq!(tagger.finish(), tag(&bytes), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_tag_is_found_in_a_list_weak_or_strong() {
+        check("\"HELLO\"", true);
+        check("W/\"HELLO\"", true);
+        check("\"a\", \"HELLO\"", true);
+        check("\"a\" ,,\tW/\"b,c\",\"HELLO\", \"d\"", true);
+        check("*", true);
+    }
+
+    #[test]
+    fn what_is_not_quite_the_tag_is_another() {
+        for value in
+            ["", "HELLO", "\"HELLO", "\"HELLO \"", "\"\"", "\"a\"", "w/\"HELLO\"", "\"*\"", "\"a\" * \"HELLO\""]
+        {
+            check(value, false);
+        }
+        check(&format!("\"{}\"", HELLO.to_uppercase()), false);
+        assert!(!tag(b"hello\n").is_known(&Headers::default()));
+    }
+
+    #[test]
+    fn several_fields_are_one_list() {
+        let fields = format!("If-None-Match: \"a\"\r\nif-none-match: \"{HELLO}\"\r\n");
+        assert!(tag(b"hello\n").is_known(&Headers::new(fields.as_bytes())));
+    }
+}

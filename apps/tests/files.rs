@@ -1,0 +1,630 @@
+//! What the application `files` answers, through the door that the engine uses.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Cursor;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use lethe::app::{Generations, Position};
+use lethe::http::{Headers, Method};
+use lethe::{App, Request};
+use lethe_apps::files::{Files, Image, OpenError, Options, PackError, Packed, Skipped, UNITS, Watch, pack};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+/// Somebody who remembers what was skipped.
+#[derive(Default)]
+struct Notes {
+    skipped: Vec<(PathBuf, Skipped)>,
+    packed: Vec<(u64, u64)>,
+    stop: bool,
+}
+
+impl Watch for Notes {
+    fn listed(&mut self, _: u64) {}
+
+    fn skipped(&mut self, path: &Path, why: Skipped) {
+        self.skipped.push((path.to_owned(), why));
+    }
+
+    fn packed(&mut self, done: u64, total: u64) {
+        self.packed.push((done, total));
+    }
+
+    fn stop(&self) -> bool {
+        self.stop
+    }
+}
+
+/// A directory with these files.
+fn directory(files: &[(&str, &[u8])]) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (path, contents) in files {
+        let path = directory.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, contents).unwrap();
+    }
+    directory
+}
+
+fn packed_with(directory: &Path, options: Options) -> (Vec<u8>, Packed, Notes) {
+    let mut notes = Notes::default();
+    let (out, packed) = pack(directory, options, Cursor::new(Vec::new()), &mut notes).unwrap();
+    (out.into_inner(), packed, notes)
+}
+
+fn image_of(directory: &Path) -> Vec<u8> {
+    packed_with(directory, Options::default()).0
+}
+
+fn open(bytes: &[u8]) -> Result<Image, OpenError> {
+    Image::open(bytes.to_owned())
+}
+
+fn files(contents: &[(&str, &[u8])]) -> Files {
+    Files::new(open(&image_of(directory(contents).path())).unwrap())
+}
+
+#[derive(Clone, PartialEq, Debug)]
+struct Answer {
+    status: u16,
+    fields: BTreeMap<String, String>,
+    body: Vec<u8>,
+    position: Option<Position>,
+}
+
+impl Answer {
+    fn field(&self, name: &str) -> Option<&str> {
+        self.fields.get(name).map(String::as_str)
+    }
+}
+
+fn ask(app: &Files, target: &str, fields: &str, generation: u8) -> Answer {
+    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    let headers = Headers::new(fields.as_bytes());
+    let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let request = Request { method: Method::Get, path, query, headers, client, generation };
+    let mut scratch = vec![0; lethe::engine::SCRATCH_LEN];
+    let response = app.respond(&request, &mut scratch);
+    let head = str::from_utf8(response.head()).unwrap();
+    let (status, fields) = head.strip_suffix("\r\n\r\n").unwrap().split_once("\r\n").unwrap();
+    let fields = fields.split("\r\n").map(|line| line.split_once(": ").unwrap());
+    let answer = Answer {
+        status: status.strip_prefix("HTTP/1.1 ").unwrap()[..3].parse().unwrap(),
+        fields: fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        body: response.body().to_vec(),
+        position: response.position(),
+    };
+    assert_eq!(answer.field("Connection"), Some("close"), "{target}");
+    assert_eq!(answer.field("Date"), None);
+    let length = (answer.status != 304).then(|| answer.body.len().to_string());
+    assert_eq!(answer.fields.get("Content-Length"), length.as_ref(), "{target}");
+    answer
+}
+
+fn get(app: &Files, target: &str) -> Answer {
+    ask(app, target, "", 0)
+}
+
+#[track_caller]
+fn check(app: &Files, target: &str, status: u16, body: &[u8]) -> Answer {
+    let answer = get(app, target);
+    assert_eq!((answer.status, answer.body.escape_ascii().to_string()), (status, body.escape_ascii().to_string()));
+    answer
+}
+
+#[test]
+fn a_file_is_answered_with_its_bytes_type_length_and_tag() {
+    let app = files(&[("a.html", b"<p>a"), ("b/c.png", b"\x89PNG"), ("b/empty", b"")]);
+    let answer = check(&app, "/a.html", 200, b"<p>a");
+    assert_eq!(answer.field("Content-Type"), Some("text/html; charset=utf-8"));
+    assert!(answer.field("ETag").unwrap().starts_with('"') && answer.field("ETag").unwrap().len() == 34);
+    assert_eq!(answer.field("Vary"), None);
+    assert_eq!(check(&app, "/b/c.png", 200, b"\x89PNG").field("Content-Type"), Some("image/png"));
+    assert_eq!(check(&app, "/b/empty", 200, b"").field("Content-Type"), Some("application/octet-stream"));
+}
+
+#[test]
+fn text_is_utf_8_and_other_types_are_what_they_are() {
+    let types = [
+        ("a.css", "text/css; charset=utf-8"),
+        ("a.txt", "text/plain; charset=utf-8"),
+        ("A.HTM", "text/html; charset=utf-8"),
+        ("a.js", "text/javascript; charset=utf-8"),
+        ("a.json", "application/json"),
+        ("a.svg", "image/svg+xml"),
+        ("a.wasm", "application/wasm"),
+        ("a.woff2", "font/woff2"),
+        ("a.unknown", "application/octet-stream"),
+        ("README", "application/octet-stream"),
+    ];
+    let app = files(&types.map(|(name, _)| (name, &b"a"[..])));
+    for (name, expect) in types {
+        assert_eq!(get(&app, &format!("/{name}")).field("Content-Type"), Some(expect), "{name}");
+    }
+}
+
+#[test]
+fn a_query_changes_nothing() {
+    let app = files(&[("a", b"a")]);
+    check(&app, "/a?b=c", 200, b"a");
+    check(&app, "/a?", 200, b"a");
+}
+
+#[test]
+fn a_directory_is_answered_with_its_index() {
+    let app = files(&[("index.html", b"root"), ("a/index.html", b"a"), ("a/b/index.html", b"b"), ("c/d", b"d")]);
+    check(&app, "/", 200, b"root");
+    check(&app, "/index.html", 200, b"root");
+    check(&app, "/a/", 200, b"a");
+    check(&app, "/a/b/", 200, b"b");
+    check(&app, "/c/", 404, b"Nothing is here.\n");
+}
+
+#[test]
+fn a_directory_without_its_slash_is_told_where_it_is() {
+    let app = files(&[("a b/index.html", b"a"), ("c/d", b"d"), ("index.html", b"root"), ("xindex.html", b"x")]);
+    assert_eq!(check(&app, "/a%20b", 301, b"").field("Location"), Some("/a%20b/"));
+    assert_eq!(check(&app, "/%61%20b?c=%2f", 301, b"").field("Location"), Some("/%61%20b/?c=%2f"));
+    // Nothing is behind the slash either.
+    check(&app, "/c", 404, b"Nothing is here.\n");
+    check(&app, "/x", 404, b"Nothing is here.\n");
+    check(&app, "//a%20b", 404, b"Nothing is here.\n");
+}
+
+#[test]
+fn a_long_path_is_redirected_as_well() {
+    let name = "a".repeat(250);
+    let path = format!("{name}/{name}/{name}");
+    let app = files(&[(&format!("{path}/index.html"), b"a")]);
+    let encoded: String = path.bytes().map(|b| if b == b'/' { "/".to_owned() } else { format!("%{b:02x}") }).collect();
+    let location = format!("/{encoded}/");
+    assert_eq!(check(&app, &format!("/{encoded}"), 301, b"").field("Location"), Some(location.as_str()));
+}
+
+#[test]
+fn what_is_not_there_is_404_and_what_cannot_be_is_400() {
+    let app = files(&[("a", b"a")]);
+    for path in ["/b", "/a/", "/A", "/a.", "//", &format!("/{}", "x".repeat(2000)), "/%ff"] {
+        check(&app, path, 404, b"Nothing is here.\n");
+    }
+    for path in ["/../a", "/%2e%2e/a", "/a%00", "/%2fa", "/..%5ca", "/%zz", "/b/../a"] {
+        check(&app, path, 400, b"No file can have this path.\n");
+    }
+}
+
+#[test]
+fn a_page_of_ones_own_is_shown_for_what_is_not_there() {
+    let app = files(&[("404.html", b"<h1>Gone"), ("404.html.gz", b"gzip"), ("a/404.html", b"not this")]);
+    let answer = check(&app, "/b", 404, b"<h1>Gone");
+    assert_eq!(answer.field("Content-Type"), Some("text/html; charset=utf-8"));
+    assert_eq!(answer.field("ETag"), None);
+    check(&app, "/404.html", 200, b"<h1>Gone");
+    check(&app, "/%2f", 400, b"No file can have this path.\n");
+}
+
+#[test]
+fn a_client_that_has_the_file_is_told_so() {
+    let app = files(&[("a", b"a"), ("b", b"bb"), ("b.gz", b"b")]);
+    let tag = get(&app, "/a").field("ETag").unwrap().to_owned();
+    for known in [&tag, "*", &format!("\"x\", W/{tag}")] {
+        let answer = ask(&app, "/a", &format!("If-None-Match: {known}\r\n"), 0);
+        assert_eq!((answer.status, answer.field("ETag"), answer.body.len()), (304, Some(tag.as_str()), 0), "{known}");
+        assert_eq!(answer.field("Vary"), None);
+    }
+    assert_eq!(ask(&app, "/b", &format!("If-None-Match: {tag}\r\n"), 0).status, 200);
+    // Of a file that varies, it is the form that it would have been sent.
+    let gzip = ask(&app, "/b", "Accept-Encoding: gzip\r\n", 0);
+    let fields = format!("If-None-Match: {}\r\n", gzip.field("ETag").unwrap());
+    assert_eq!(ask(&app, "/b", &fields, 0).status, 200);
+    let answer = ask(&app, "/b", &format!("Accept-Encoding: gzip\r\n{fields}"), 0);
+    assert_eq!((answer.status, answer.field("Vary")), (304, Some("Accept-Encoding")));
+    assert_eq!(ask(&app, "/missing", "If-None-Match: *\r\n", 0).status, 404);
+}
+
+#[test]
+fn a_client_gets_the_form_that_it_likes_best() {
+    let app = files(&[
+        ("a.css", b"aaaaaaaaaa"),
+        ("a.css.gz", b"aaaaaa"),
+        ("a.css.br", b"aaa"),
+        ("a.css.zst", b"aaaa"),
+        ("b.css.gz", b"only compressed"),
+        ("c.css", b"c"),
+        ("c.css.gz", b"longer than c"),
+    ]);
+    let chosen = |accept: &str| {
+        let answer = ask(&app, "/a.css", &format!("Accept-Encoding: {accept}\r\n"), 0);
+        assert_eq!(answer.field("Vary"), Some("Accept-Encoding"));
+        assert_eq!(answer.field("Content-Type"), Some("text/css; charset=utf-8"));
+        answer.field("Content-Encoding").unwrap_or("identity").to_owned()
+    };
+    assert_eq!(chosen("gzip, deflate, br, zstd"), "br");
+    assert_eq!(chosen("gzip, deflate"), "gzip");
+    assert_eq!(chosen("gzip, zstd"), "zstd");
+    assert_eq!(chosen("br;q=0.1, gzip;q=0.2"), "gzip");
+    assert_eq!(chosen("deflate"), "identity");
+    assert_eq!(chosen("gzip;q=0"), "identity");
+    assert_eq!(chosen("identity, br;q=0.9"), "identity");
+    assert_eq!(chosen("identity;q=0"), "identity");
+    assert_eq!(chosen("*;q=0"), "identity");
+    assert_eq!(chosen("*"), "br");
+    // Under its own name it is a file like any other.
+    let gzip = check(&app, "/a.css.gz", 200, b"aaaaaa");
+    assert_eq!((gzip.field("Content-Type"), gzip.field("Content-Encoding")), (Some("application/gzip"), None));
+    check(&app, "/b.css", 404, b"Nothing is here.\n");
+    // What is liked as well is chosen by its length, and what is liked better is not.
+    assert_eq!(ask(&app, "/c.css", "Accept-Encoding: gzip, identity\r\n", 0).body, b"c");
+    assert_eq!(ask(&app, "/c.css", "Accept-Encoding: gzip\r\n", 0).body, b"longer than c");
+}
+
+#[test]
+fn an_index_has_its_variants() {
+    let app = files(&[("index.html", b"aaaa"), ("index.html.br", b"b")]);
+    assert_eq!(ask(&app, "/", "Accept-Encoding: br\r\n", 0).body, b"b");
+}
+
+#[test]
+fn hidden_files_are_served_only_when_they_are_asked_for() {
+    let directory = directory(&[(".a", b"a"), (".git/b", b"b"), ("c", b"c")]);
+    let (bytes, packed, notes) = packed_with(directory.path(), Options::default());
+    let app = Files::new(open(&bytes).unwrap());
+    assert_eq!((packed.files, notes.skipped.len()), (1, 2));
+    assert_eq!([get(&app, "/.a").status, get(&app, "/.git/b").status, get(&app, "/c").status], [404, 404, 200]);
+    let (bytes, packed, notes) = packed_with(directory.path(), Options { hidden: true });
+    let app = Files::new(open(&bytes).unwrap());
+    assert_eq!((packed.files, notes.skipped.len()), (3, 0));
+    assert_eq!([get(&app, "/.a").status, get(&app, "/.git/b").status, get(&app, "/c").status], [200, 200, 200]);
+}
+
+#[test]
+fn links_are_followed_within_the_directory_and_never_out_of_it() {
+    let outside = directory(&[("secret", b"secret"), ("d/e", b"e")]);
+    let inside = directory(&[("a", b"a"), ("d/b", b"b")]);
+    let (root, out) = (inside.path(), outside.path());
+    let link = |target: &Path, name: &str| symlink(target, root.join(name)).unwrap();
+    link(Path::new("a"), "relative");
+    link(&root.join("d/b"), "absolute");
+    link(Path::new("d"), "directory");
+    link(&out.join("secret"), "out");
+    link(&out.join("d"), "out-directory");
+    link(Path::new("../../../../../../../../etc/passwd"), "up");
+    link(Path::new("nowhere"), "dangling");
+    link(Path::new("self"), "self");
+    link(Path::new(".."), "d/loop");
+    link(Path::new("/dev/null"), "device");
+    let (bytes, packed, mut notes) = packed_with(root, Options::default());
+    let app = Files::new(open(&bytes).unwrap());
+    check(&app, "/relative", 200, b"a");
+    check(&app, "/absolute", 200, b"b");
+    check(&app, "/directory/b", 200, b"b");
+    for path in ["/out", "/out-directory/e", "/up", "/dangling", "/self", "/d/loop/a", "/device"] {
+        check(&app, path, 404, b"Nothing is here.\n");
+    }
+    assert_eq!(packed.files, 5);
+    notes.skipped.sort();
+    let skipped: Vec<_> =
+        notes.skipped.iter().map(|(path, why)| (path.file_name().unwrap().to_str().unwrap(), *why)).collect();
+    // Once by its own name, and once by that of the link to the directory that it is in.
+    let expect = [
+        ("loop", Skipped::Loop),
+        ("loop", Skipped::Loop),
+        ("dangling", Skipped::Dangling),
+        ("device", Skipped::Outside),
+        ("out", Skipped::Outside),
+        ("out-directory", Skipped::Outside),
+        ("self", Skipped::Dangling),
+        ("up", Skipped::Outside),
+    ];
+    assert_eq!(skipped, expect);
+}
+
+#[test]
+fn what_is_no_file_or_cannot_be_asked_for_is_skipped() {
+    let directory = directory(&[("a\\b", b"a"), ("c", b"c")]);
+    let long = (0..5).fold(directory.path().to_owned(), |path, _| path.join("l".repeat(240)));
+    fs::create_dir_all(&long).unwrap();
+    nix::unistd::mkfifo(&directory.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let large = fs::File::create(directory.path().join("large")).unwrap();
+    large.set_len(lethe_apps::files::FILE_MAX + 1).unwrap();
+    let (_, packed, notes) = packed_with(directory.path(), Options::default());
+    assert_eq!(packed.files, 1);
+    let mut skipped: Vec<_> = notes.skipped.iter().map(|(_, why)| *why).collect();
+    skipped.sort_unstable();
+    assert_eq!(skipped, [Skipped::Special, Skipped::Backslash, Skipped::Long, Skipped::Large]);
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let missing = pack(Path::new("/missing"), Options::default(), Cursor::new(Vec::new()), &mut Notes::default());
+    assert_eq!(missing.unwrap_err().to_string(), "cannot read /missing: No such file or directory (os error 2)");
+    let directory = directory(&[("a", b"a")]);
+    let file = directory.path().join("a");
+    assert!(matches!(
+        pack(&file, Options::default(), Cursor::new(Vec::new()), &mut Notes::default()),
+        Err(PackError::Io { path, .. }) if path == file
+    ));
+    fs::set_permissions(&file, PermissionsExt::from_mode(0o0)).unwrap();
+    // Root may read it all the same.
+    if fs::read(&file).is_err() {
+        let result = pack(directory.path(), Options::default(), Cursor::new(Vec::new()), &mut Notes::default());
+        assert!(matches!(result, Err(PackError::Io { path, .. }) if path.ends_with("a")));
+    }
+}
+
+#[test]
+fn packing_stops_when_it_is_told_to() {
+    let directory = directory(&[("a", b"a")]);
+    let mut notes = Notes { stop: true, ..Notes::default() };
+    let result = pack(directory.path(), Options::default(), Cursor::new(Vec::new()), &mut notes);
+    assert!(matches!(result, Err(PackError::Stopped)));
+}
+
+#[test]
+fn a_file_that_is_written_to_while_it_is_read_is_an_error() {
+    /// Writes to the file each time that a piece of it was read.
+    struct Meddler(PathBuf);
+    impl Watch for Meddler {
+        fn listed(&mut self, _: u64) {}
+        fn skipped(&mut self, _: &Path, _: Skipped) {}
+        fn packed(&mut self, done: u64, _: u64) {
+            if done > 0 {
+                let file = fs::OpenOptions::new().write(true).open(&self.0).unwrap();
+                file.set_modified(std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(done)).unwrap();
+                file.set_len(file.metadata().unwrap().len() + 1).unwrap();
+            }
+        }
+    }
+    let directory = directory(&[("a", &vec![b'a'; 3 << 20])]);
+    let path = directory.path().join("a");
+    let result = pack(directory.path(), Options::default(), Cursor::new(Vec::new()), &mut Meddler(path.clone()));
+    assert!(matches!(result, Err(PackError::Changed { path: changed }) if changed.ends_with("a")));
+}
+
+#[test]
+fn the_same_directory_makes_the_same_bytes() {
+    let contents: [(&str, &[u8]); 4] = [("a", b"a"), ("b/index.html", b"b"), ("a.gz", b"c"), ("404.html", b"d")];
+    let mut reversed = contents;
+    reversed.reverse();
+    assert_eq!(image_of(directory(&contents).path()), image_of(directory(&reversed).path()));
+}
+
+#[test]
+fn progress_goes_from_nothing_to_all() {
+    let directory = directory(&[("a", &vec![1; (2 << 20) + 1]), ("b", b""), ("b.gz", b"gz")]);
+    let (_, packed, notes) = packed_with(directory.path(), Options::default());
+    let total = (2 << 20) + 1 + 2 * 2;
+    assert_eq!((packed.files, packed.bytes, packed.variants), (3, total - 2, 1));
+    let expect = [0, 1 << 20, 2 << 20, total - 4, total - 2, total].map(|done| (done, total));
+    assert_eq!(notes.packed, expect);
+}
+
+#[test]
+fn an_empty_directory_is_an_image_in_which_nothing_is_found() {
+    let app = files(&[]);
+    assert!(app.image().is_empty());
+    check(&app, "/", 404, b"Nothing is here.\n");
+    assert_eq!(app.stored(Position::new(0).unwrap()), None);
+}
+
+#[test]
+fn every_position_of_a_stored_response_leads_to_it() {
+    // Around what a unit holds, and around the piece that is copied at once.
+    let sizes = [0, 1, 300, 349, 350, 351, 500, 5000, 100_000, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 3_000_000];
+    let contents = sizes.map(|size| (format!("{size:07}"), vec![b'a'; size]));
+    let contents: Vec<_> = contents.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    let app = files(&contents);
+    let mut next = 0;
+    for (name, bytes) in &contents {
+        let answer = check(&app, &format!("/{name}"), 200, bytes);
+        let len = answer.body.len() + 13 + answer.fields.iter().map(|(n, v)| n.len() + v.len() + 4).sum::<usize>() + 6;
+        let Some(first) = answer.position else {
+            assert!(len <= Position::UNIT, "{name}: {len}");
+            continue;
+        };
+        assert!(len > Position::UNIT, "{name}: {len}");
+        assert_eq!(first.value(), next, "{name}");
+        next += u32::try_from(Position::units(len)).unwrap();
+        for unit in first.value()..next {
+            let stored = app.stored(Position::new(unit).unwrap()).unwrap();
+            assert_eq!((stored.position(), stored.len(), stored.body() == *bytes), (Some(first), len, true), "{unit}");
+        }
+    }
+    for unit in [next, UNITS - 1, UNITS, 4 * UNITS, Position::COUNT - 1] {
+        assert_eq!(app.stored(Position::new(unit).unwrap()), None, "{unit}");
+    }
+}
+
+#[test]
+fn a_new_image_answers_new_connections_and_the_old_one_those_that_there_are() {
+    let version = |number: u8| open(&image_of(directory(&[("a", &[number; 1000])]).path())).unwrap();
+    let mut app = Files::new(version(0));
+    assert_eq!(app.generations(), Generations { current: 0, live: 0b0001 });
+    for (number, live) in [(1, 0b0011), (2, 0b0111), (3, 0b1111)] {
+        assert!(app.replace(version(number)).is_none());
+        assert_eq!(app.generations(), Generations { current: number, live });
+        for generation in 0..=number {
+            let answer = ask(&app, "/a", "", generation);
+            assert_eq!(answer.body, [generation; 1000]);
+            let position = answer.position.unwrap();
+            assert_eq!(position.value(), u32::from(generation) * UNITS);
+            assert_eq!(app.stored(position).unwrap().body(), [generation; 1000]);
+        }
+    }
+    // The fourth replacement takes the place of the first image.
+    assert!(app.replace(version(4)).is_some());
+    assert_eq!(app.generations(), Generations { current: 0, live: 0b1111 });
+    assert_eq!(ask(&app, "/a", "", 0).body, [4; 1000]);
+    assert_eq!(ask(&app, "/a", "", 1).body, [1; 1000]);
+}
+
+/// An image with something of everything.
+fn sample() -> Vec<u8> {
+    let contents: [(&str, &[u8]); 5] = [
+        ("index.html", b"root"),
+        ("a/index.html", b"a"),
+        ("a.gz", &[7; 900]),
+        ("a.css", b"a"),
+        ("404.html", &[8; 700]),
+    ];
+    image_of(directory(&contents).path())
+}
+
+#[test]
+fn damage_is_told_by_its_kind() {
+    let bytes = sample();
+    let damaged = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = bytes.clone();
+        change(&mut bytes);
+        open(&bytes).unwrap_err()
+    };
+    let len = bytes.len() as u64;
+    assert!(open(&bytes).is_ok());
+    assert_eq!(damaged(&|bytes| bytes.clear()), OpenError::Magic);
+    assert_eq!(damaged(&|bytes| bytes[0] = b'l'), OpenError::Magic);
+    assert_eq!(damaged(&|bytes| bytes.truncate(20)), OpenError::Length { actual: 20, expected: 64 });
+    assert_eq!(damaged(&|bytes| bytes[8] = 2), OpenError::Version { found: 2 });
+    assert_eq!(damaged(&|bytes| bytes[12] ^= 1), OpenError::HeaderChecksum);
+    assert_eq!(damaged(&|bytes| bytes.push(0)), OpenError::Length { actual: len + 1, expected: len });
+    assert_eq!(damaged(&|bytes| _ = bytes.pop()), OpenError::Length { actual: len - 1, expected: len });
+    assert!(matches!(damaged(&|bytes| *bytes.last_mut().unwrap() ^= 1), OpenError::Checksum { .. }));
+    assert_eq!(damaged(&|bytes| bytes[64 + 9] ^= 1), OpenError::Head { object: "/404.html".to_owned() });
+    let image = open(&bytes).unwrap();
+    assert!(image.check_bodies(&mut |_, _| ()).is_ok());
+    let body = bytes.windows(4).position(|window| window == b"root").unwrap();
+    let mut flipped = bytes.clone();
+    flipped[body] ^= 1;
+    let error = open(&flipped).unwrap().check_bodies(&mut |_, _| ()).unwrap_err();
+    // It goes by the first of the names that it has.
+    assert_eq!(error.to_string(), "damaged: the contents of / are not what they were");
+}
+
+#[test]
+fn a_bit_that_flips_is_found_wherever_it_is() {
+    let bytes = sample();
+    for at in 0..bytes.len() {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1 << (at % 8);
+        let found = open(&bytes).and_then(|image| image.check_bodies(&mut |_, _| ()));
+        assert!(found.is_err(), "byte {at}");
+    }
+}
+
+#[test]
+fn an_image_that_is_cut_off_anywhere_is_refused() {
+    let bytes = sample();
+    for len in 0..bytes.len() {
+        assert!(open(&bytes[..len]).is_err(), "{len}");
+    }
+}
+
+#[test]
+fn nothing_is_allocated_to_answer() {
+    let app = files(&[("a.css", &[1; 5000]), ("a.css.gz", &[2; 500]), ("b/index.html", b"b"), ("404.html", b"gone")]);
+    let tag = ask(&app, "/a.css", "", 0).field("ETag").unwrap().to_owned();
+    let known = format!("If-None-Match: {tag}\r\n");
+    let mut scratch = vec![0; lethe::engine::SCRATCH_LEN];
+    for (path, fields) in [
+        ("/a.css", "Accept-Encoding: gzip, br\r\n"),
+        ("/%61.css", ""),
+        ("/a.css", &known),
+        ("/b", ""),
+        ("/missing", ""),
+        ("/..", ""),
+    ] {
+        let headers = Headers::new(fields.as_bytes());
+        let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let request = Request { method: Method::Get, path, query: None, headers, client, generation: 0 };
+        let info = allocation_counter::measure(|| {
+            let response = app.respond(&request, &mut scratch);
+            assert!(!response.is_empty());
+            if let Some(position) = response.position() {
+                assert!(app.stored(position).is_some());
+            }
+        });
+        assert_eq!(info.count_total, 0, "{path}");
+    }
+}
+
+/// Names of files, with all that is odd.
+fn name() -> impl Strategy<Value = Vec<u8>> {
+    let byte =
+        prop_oneof![3 => b'a'..=b'c', 1 => any::<u8>().prop_filter("no name has it", |b| ![0, b'/'].contains(b))];
+    prop::collection::vec(byte, 1..8).prop_filter("not a name", |name| name != b"." && name != b"..")
+}
+
+/// A tree: up to three directories deep.
+fn tree() -> impl Strategy<Value = BTreeMap<Vec<Vec<u8>>, Vec<u8>>> {
+    let contents = prop::collection::vec(any::<u8>(), 0..2000);
+    prop::collection::btree_map(prop::collection::vec(name(), 1..4), contents, 0..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
+
+    #[test]
+    fn every_file_of_a_tree_is_served_byte_for_byte(tree in tree()) {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
+        let directory = tempfile::tempdir().unwrap();
+        let mut written = BTreeMap::new();
+        for (path, contents) in &tree {
+            let real = path.iter().fold(directory.path().to_owned(), |real, name| real.join(OsStr::from_bytes(name)));
+            // A file is no directory: the first one that comes stays.
+            if fs::create_dir_all(real.parent().unwrap()).is_ok() && !real.exists() && fs::write(&real, contents).is_ok() {
+                written.insert(path.clone(), contents.clone());
+            }
+        }
+        let (bytes, packed, _) = packed_with(directory.path(), Options { hidden: true });
+        let image = open(&bytes).unwrap();
+        prop_assert!(image.check_bodies(&mut |_, _| ()).is_ok());
+        let app = Files::new(image);
+        let mut served = 0;
+        for (path, contents) in &written {
+            let encoded = path.iter().map(|name| name.iter().fold("/".to_owned(), |path, b| format!("{path}%{b:02X}")));
+            let answer = get(&app, &encoded.collect::<String>());
+            if path.iter().any(|name| name.contains(&b'\\')) {
+                prop_assert_eq!(answer.status, 400);
+            } else {
+                prop_assert_eq!((answer.status, &answer.body), (200, contents));
+                served += 1;
+            }
+        }
+        prop_assert_eq!(packed.files, served);
+    }
+
+    #[test]
+    fn random_bytes_are_no_image(bytes in prop::collection::vec(any::<u8>(), 0..500), magic in any::<bool>()) {
+        let bytes = if magic { [b"LETHE-FS\x01\0\0\0", &bytes[..]].concat() } else { bytes };
+        prop_assert!(open(&bytes).is_err());
+    }
+}
+
+/// Figures rather than rules: how long the largest directory takes that `files` is made for, and how much
+/// memory. Run it with `cargo test --release -p lethe-apps --test files -- --ignored --nocapture`.
+#[test]
+#[ignore = "writes a gigabyte"]
+fn a_hundred_thousand_files_and_a_gigabyte_are_packed_in_little_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    for number in 0..100_000 {
+        let folder = directory.path().join(format!("{:03}", number / 1000));
+        if number % 1000 == 0 {
+            fs::create_dir(&folder).unwrap();
+        }
+        fs::write(folder.join(format!("{number}.html")), format!("<p>{number}\n").repeat(30)).unwrap();
+    }
+    let large = fs::File::create(directory.path().join("large.bin")).unwrap();
+    large.set_len(1 << 30).unwrap();
+    let out = tempfile::tempfile().unwrap();
+    let begun = std::time::Instant::now();
+    let (_, packed) = pack(directory.path(), Options::default(), &out, &mut Notes::default()).unwrap();
+    assert_eq!(packed.files, 100_001);
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    println!("packed in {:?}, {peak} KiB at most in memory", begun.elapsed());
+    // The files alone are a thousand times as many bytes as a piece of one.
+    assert!(peak < 200_000, "{peak} KiB");
+}

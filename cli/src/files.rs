@@ -1,0 +1,234 @@
+//! The image of the application `files`: from a directory, or from a file that was prepared.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use lethe_apps::files::{Image, Options, PackError, Packed, Skipped, Watch, pack};
+
+use crate::map::map;
+use crate::{note, warn};
+
+/// How long nothing is said of how far it is, where that is said in lines.
+const LINE_EVERY: Duration = Duration::from_secs(3);
+
+/// The most of what is skipped that is named one by one.
+const WARNINGS_MAX: usize = 10;
+
+/// Where the files come from.
+#[derive(Clone, clap::Args)]
+pub(crate) struct FilesArgs {
+    /// Directory to serve, or an image of one made by `lethe prepare files`
+    #[arg(value_name = "DIR_OR_IMAGE")]
+    path: PathBuf,
+    /// Serve what has a name that begins with a dot, too
+    #[arg(long)]
+    hidden: bool,
+}
+
+impl FilesArgs {
+    #[cfg(test)]
+    pub(crate) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), hidden: false }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes or opens the image, and checks it; says on standard error what it is doing and what came of it.
+    pub(crate) fn load(&self, progress: Progress) -> anyhow::Result<Image> {
+        let name = self.path.display();
+        let metadata = self.path.metadata().with_context(|| format!("cannot read {name}"))?;
+        if metadata.is_dir() {
+            return self.pack(progress);
+        }
+        ensure!(!self.hidden, "--hidden is for directories: an image has its hidden files, or has them not");
+        let image = open(&self.path, progress)?;
+        note(format_args!("{name}: {}", Contents(&image)));
+        Ok(image)
+    }
+
+    /// An image that nobody else can reach: a file without a name, mapped.
+    fn pack(&self, progress: Progress) -> anyhow::Result<Image> {
+        let place = || format!("a temporary file in {} (TMPDIR names another place)", std::env::temp_dir().display());
+        let file = tempfile::tempfile().with_context(place)?;
+        let mut watcher = Watcher::new(progress, None);
+        let packed = pack(&self.path, Options { hidden: self.hidden }, &file, &mut watcher);
+        let (_, packed) = packed.map_err(|error| {
+            let wrote = matches!(error, PackError::Write(_));
+            let error = anyhow::Error::from(error);
+            if wrote { error.context(place()) } else { error }
+        })?;
+        let skipped = watcher.finish();
+        note(format_args!("{}: {}{skipped}", self.path.display(), Summary(&packed)));
+        let bytes = map(&file).with_context(place)?;
+        Image::open(bytes).with_context(place)
+    }
+}
+
+/// Writes an image of `directory` to `out`, until `stop` is set.
+pub(crate) fn prepare(
+    directory: &Path,
+    hidden: bool,
+    out: impl io::Write + io::Seek,
+    stop: Arc<AtomicBool>,
+) -> anyhow::Result<String> {
+    let mut watcher = Watcher::new(Progress::Shown, Some(stop));
+    let (_, packed) = pack(directory, Options { hidden }, out, &mut watcher)?;
+    let skipped = watcher.finish();
+    Ok(format!("{}{skipped}", Summary(&packed)))
+}
+
+/// Opens an image that lies in a file, and checks all of it.
+pub(crate) fn open(path: &Path, progress: Progress) -> anyhow::Result<Image> {
+    let name = path.display();
+    let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
+    ensure!(file.metadata()?.is_file(), "{name} is neither a directory nor a file");
+    let bytes = map(&file).with_context(|| format!("cannot map {name}"))?;
+    let image = Image::open(bytes).with_context(|| format!("image {name}"))?;
+    let mut meter = Meter::new(progress, "checking");
+    image.check_bodies(&mut |done, total| meter.bytes(done, total)).with_context(|| format!("image {name}"))?;
+    Ok(image)
+}
+
+/// So many of something, for people.
+fn counted(count: usize, what: &str) -> String {
+    format!("{} {what}{}", HumanCount(count as u64), if count == 1 { "" } else { "s" })
+}
+
+/// What an image has, for people.
+pub(crate) struct Contents<'a>(pub(crate) &'a Image);
+
+impl fmt::Display for Contents<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(image) = self;
+        let (paths, objects) = (counted(image.path_count(), "path"), counted(image.object_count(), "response"));
+        write!(f, "{paths}, {objects}, {}", HumanBytes(image.len()))
+    }
+}
+
+/// What was made of a directory, for people.
+struct Summary<'a>(&'a Packed);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Packed { files, bytes, variants } = *self.0;
+        write!(f, "{}, {}", counted(files, "file"), HumanBytes(bytes))?;
+        if variants > 0 { write!(f, ", {}", counted(variants, "compressed form")) } else { Ok(()) }
+    }
+}
+
+/// Whether anybody is told how far it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// On standard error: a bar on a terminal, and a line now and then elsewhere.
+    Shown,
+    /// Not at all: the server is running.
+    Silent,
+}
+
+/// How far it is.
+struct Meter {
+    /// Hidden where standard error is no terminal.
+    bar: ProgressBar,
+    what: &'static str,
+    next_line: Option<Instant>,
+}
+
+impl Meter {
+    fn new(progress: Progress, what: &'static str) -> Self {
+        let bar = match progress {
+            Progress::Shown => ProgressBar::new_spinner(),
+            Progress::Silent => ProgressBar::hidden(),
+        };
+        let next_line = (progress == Progress::Shown && bar.is_hidden()).then(|| Instant::now() + LINE_EVERY);
+        Self { bar, what, next_line }
+    }
+
+    fn files(&mut self, files: u64) {
+        if self.bar.length().is_none() {
+            self.bar.set_message(format!("{} files", HumanCount(files)));
+            self.bar.tick();
+        }
+        self.line(|| format!("{} files found", HumanCount(files)));
+    }
+
+    fn bytes(&mut self, done: u64, total: u64) {
+        if self.bar.length().is_none() {
+            let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes}, {eta} left");
+            self.bar.set_style(style.expect("the template is well-formed"));
+            self.bar.set_length(total);
+        }
+        self.bar.set_position(done);
+        let what = self.what;
+        self.line(|| format!("{what}: {} of {}", HumanBytes(done), HumanBytes(total)));
+    }
+
+    fn line(&mut self, text: impl Fn() -> String) {
+        if let Some(next) = &mut self.next_line
+            && *next <= Instant::now()
+        {
+            *next = Instant::now() + LINE_EVERY;
+            note(text());
+        }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Tells how far packing is, and what was left out.
+struct Watcher {
+    meter: Meter,
+    skipped: BTreeMap<Skipped, u64>,
+    warnings: usize,
+    stop: Option<Arc<AtomicBool>>,
+}
+
+impl Watcher {
+    fn new(progress: Progress, stop: Option<Arc<AtomicBool>>) -> Self {
+        Self { meter: Meter::new(progress, "packing"), skipped: BTreeMap::new(), warnings: 0, stop }
+    }
+
+    /// What was skipped, to be put behind what was not.
+    fn finish(self) -> String {
+        let reasons: Vec<_> = self.skipped.iter().map(|(why, count)| format!("{count} ({why})")).collect();
+        if reasons.is_empty() { String::new() } else { format!("; skipped {}", reasons.join(", ")) }
+    }
+}
+
+impl Watch for Watcher {
+    fn listed(&mut self, files: u64) {
+        self.meter.files(files);
+    }
+
+    fn skipped(&mut self, path: &Path, why: Skipped) {
+        *self.skipped.entry(why).or_default() += 1;
+        if !why.is_surprising() {
+            return;
+        }
+        self.warnings += 1;
+        if self.warnings <= WARNINGS_MAX {
+            self.meter.bar.suspend(|| warn(format_args!("{} is not served: {why}", path.display())));
+        }
+    }
+
+    fn packed(&mut self, done: u64, total: u64) {
+        self.meter.bytes(done, total);
+    }
+
+    fn stop(&self) -> bool {
+        self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
+    }
+}

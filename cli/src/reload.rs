@@ -1,0 +1,182 @@
+//! SIGHUP: a new data set, while the server goes on answering.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use anyhow::{Context, anyhow};
+use lethe_apps::Application;
+use lethe_apps::files::{Image, PackError};
+use nix::unistd::{User, geteuid};
+use signal_hook::consts::SIGHUP;
+use signal_hook::flag;
+
+use crate::app::AppArgs;
+use crate::files::{Contents, FilesArgs, Progress};
+use crate::warn;
+
+/// Loads the files again when the process is told to, in a thread of its own, and puts them in place between
+/// two turns of the loop.
+pub(crate) struct Reload {
+    asked: Arc<AtomicBool>,
+    source: FilesArgs,
+    worker: Option<JoinHandle<anyhow::Result<Image>>>,
+}
+
+impl Reload {
+    /// `None` for an application that has nothing to load: SIGHUP ends that, as it does by default.
+    pub(crate) fn on_signal(app: &AppArgs) -> anyhow::Result<Option<Self>> {
+        let AppArgs::Files(source) = app else { return Ok(None) };
+        let asked = Arc::new(AtomicBool::new(false));
+        flag::register(SIGHUP, Arc::clone(&asked)).context("cannot catch signals")?;
+        Ok(Some(Self { asked, source: source.clone(), worker: None }))
+    }
+
+    /// Called between two turns. Mostly there is nothing to do, and then it is a look at a flag.
+    #[inline]
+    pub(crate) fn observe(&mut self, app: &mut Application) {
+        if self.worker.is_some() || self.asked.load(Ordering::Relaxed) {
+            self.go_on(app);
+        }
+    }
+
+    /// A signal that comes meanwhile is not lost: it makes for another reload after this one.
+    #[cold]
+    fn go_on(&mut self, app: &mut Application) {
+        match self.worker.take_if(|worker| worker.is_finished()) {
+            Some(worker) => match worker.join().unwrap_or_else(|_| Err(anyhow!("it panicked"))) {
+                Ok(image) => put(app, image),
+                Err(error) => warn(self.failure(&error)),
+            },
+            None if self.worker.is_none() => {
+                self.asked.store(false, Ordering::Relaxed);
+                let source = self.source.clone();
+                let spawned = thread::Builder::new().name("reload".to_owned());
+                match spawned.spawn(move || source.load(Progress::Silent)) {
+                    Ok(worker) => self.worker = Some(worker),
+                    Err(error) => warn(format_args!("there is no thread to reload in: {error}")),
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn failure(&self, error: &anyhow::Error) -> String {
+        let path = self.source.path().display();
+        format!("{path} is served as it was, and not reloaded: {error:#}{}", Cure::of(error))
+    }
+}
+
+fn put(app: &mut Application, image: Image) {
+    let Application::Files(files) = app else { return };
+    let text = format!("reloaded: {}", Contents(&image));
+    let gone = files.replace(image);
+    // To unmap a large image takes a while. Should there be no thread for it, it is done here.
+    let _ = thread::Builder::new().name("unmap".to_owned()).spawn(move || drop(gone));
+    // Whoever closes standard output does not want to read.
+    let _ = writeln!(io::stdout(), "{text}");
+}
+
+/// What can be done about a reload that failed.
+struct Cure(Option<String>);
+
+impl Cure {
+    /// A server that was started as root loads its files as root once, and never again.
+    fn of(error: &anyhow::Error) -> Self {
+        let is_denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+        let denied = error.chain().any(|cause| {
+            cause.downcast_ref::<io::Error>().is_some_and(is_denied)
+                || cause
+                    .downcast_ref()
+                    .is_some_and(|error| matches!(error, PackError::Io { cause, .. } if is_denied(cause)))
+        });
+        Self(denied.then(|| match User::from_uid(geteuid()) {
+            Ok(Some(user)) => user.name,
+            _ => geteuid().to_string(),
+        }))
+    }
+}
+
+impl std::fmt::Display for Cure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Some(user) => {
+                write!(f, " (the server goes on as {user}: let that user read it, or start with another --user)")
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use lethe_apps::files::Files;
+    use nix::errno::Errno;
+
+    use super::*;
+
+    fn reload(path: &Path) -> Reload {
+        let source = FilesArgs::new(path);
+        Reload { asked: Arc::new(AtomicBool::new(false)), source, worker: None }
+    }
+
+    /// Asks, and waits until it is done; returns the paths that are served then.
+    fn ask(reload: &mut Reload, app: &mut Application) -> usize {
+        reload.asked.store(true, Ordering::Relaxed);
+        reload.observe(app);
+        while reload.worker.is_some() {
+            thread::sleep(Duration::from_millis(1));
+            reload.observe(app);
+        }
+        let Application::Files(files) = app else { panic!("the application stays what it is") };
+        files.image().path_count()
+    }
+
+    #[test]
+    fn what_cannot_be_loaded_leaves_what_is_served() {
+        let directory = tempfile::tempdir().unwrap();
+        let site = directory.path().join("site");
+        fs::create_dir(&site).unwrap();
+        fs::write(site.join("a"), "a").unwrap();
+        let mut reload = reload(&site);
+        let mut app = Application::Files(Files::new(reload.source.load(Progress::Silent).unwrap()));
+        fs::write(site.join("b"), "b").unwrap();
+        // Nobody has asked.
+        reload.observe(&mut app);
+        assert!(reload.worker.is_none());
+        assert_eq!(ask(&mut reload, &mut app), 2);
+
+        fs::rename(&site, directory.path().join("elsewhere")).unwrap();
+        assert_eq!(ask(&mut reload, &mut app), 2);
+        fs::write(&site, "no image").unwrap();
+        assert_eq!(ask(&mut reload, &mut app), 2);
+        fs::remove_file(&site).unwrap();
+        fs::create_dir(&site).unwrap();
+        assert_eq!(ask(&mut reload, &mut app), 0);
+    }
+
+    #[test]
+    fn a_failure_says_what_can_be_done_about_it() {
+        let reload = reload(Path::new("site"));
+        let user = User::from_uid(geteuid()).unwrap().unwrap().name;
+        let error = |errno: Errno| anyhow::Error::from(io::Error::from(errno)).context("cannot read site");
+        assert_eq!(
+            reload.failure(&error(Errno::ENOENT)),
+            "site is served as it was, and not reloaded: cannot read site: No such file or directory (os error 2)"
+        );
+        let cure = format!("(the server goes on as {user}: let that user read it, or start with another --user)");
+        assert_eq!(
+            reload.failure(&error(Errno::EACCES)),
+            format!(
+                "site is served as it was, and not reloaded: cannot read site: Permission denied (os error 13) {cure}"
+            )
+        );
+        let packing = PackError::Io { path: "site/a".into(), cause: Errno::EACCES.into() };
+        assert!(reload.failure(&packing.into()).ends_with(&cure));
+    }
+}

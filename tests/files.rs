@@ -1,0 +1,148 @@
+//! `lethe serve files` and curl, over a real TAP device in a network namespace. Needs root.
+
+#[path = "support/space.rs"]
+mod space;
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+use space::{Namespace, Server, V4, V6};
+use tempfile::TempDir;
+
+/// A directory that everybody may read, with these files.
+fn site(files: &[(&str, &[u8])]) -> TempDir {
+    let site = tempfile::tempdir().unwrap();
+    fs::set_permissions(site.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    for (path, contents) in files {
+        let path = site.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, contents).unwrap();
+    }
+    site
+}
+
+fn serve(path: &Path) -> (Namespace, Server) {
+    let space = Namespace::new();
+    let server = Server::start(&space, &format!("files {}", path.display()));
+    (space, server)
+}
+
+/// What gzip makes of it.
+fn gzip(path: &Path) {
+    assert!(Command::new("gzip").args(["-k", "-9"]).arg(path).status().unwrap().success());
+}
+
+#[test]
+fn curl_gets_files_indexes_and_errors_over_both_families() {
+    let image: Vec<u8> = (0..20_000_u32).flat_map(u32::to_be_bytes).take(20_000).collect();
+    let site = site(&[
+        ("index.html", b"<h1>root\n"),
+        ("docs/index.html", b"<h1>docs\n"),
+        ("docs/a b.txt", b"a b\n"),
+        ("image.png", &image),
+        ("404.html", b"<h1>gone\n"),
+    ]);
+    symlink("/etc/passwd", site.path().join("passwd")).unwrap();
+    let (space, _server) = serve(site.path());
+    for base in [V4, V6] {
+        let get = |target: &str| space.run(&format!("curl -sSg --path-as-is -w ' %{{http_code}}' '{base}{target}'"));
+        assert_eq!(get("/"), "<h1>root\n 200");
+        assert_eq!(get("/docs/"), "<h1>docs\n 200");
+        assert_eq!(get("/docs/a%20b.txt?c"), "a b\n 200");
+        assert_eq!(get("/missing"), "<h1>gone\n 404");
+        assert_eq!(get("/passwd"), "<h1>gone\n 404");
+        assert_eq!(get("/../etc/passwd"), "No file can have this path.\n 400");
+        assert_eq!(get("/%2e%2e/etc/passwd"), "No file can have this path.\n 400");
+        assert_eq!(space.run(&format!("curl -sSgL '{base}/docs'")), "<h1>docs\n");
+        let saved = site.path().join("saved");
+        space.run(&format!("curl -sSg -o {} '{base}/image.png'", saved.display()));
+        assert_eq!(fs::read(saved).unwrap(), image);
+    }
+}
+
+#[test]
+fn curl_gets_the_head_alone_and_nothing_that_it_has() {
+    let site = site(&[("a.txt", b"hello\n")]);
+    let (space, _server) = serve(site.path());
+    let head = space.run(&format!("curl -sSI {V4}/a.txt"));
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.contains("\r\nContent-Length: 6\r\n"), "{head}");
+    let tags = site.path().join("tags");
+    let fetch = || {
+        let tags = tags.display();
+        space.run(&format!("curl -sS --etag-save {tags} --etag-compare {tags} -w '%{{http_code}}' {V4}/a.txt"))
+    };
+    assert_eq!(fetch(), "hello\n200");
+    assert_eq!(fetch(), "304");
+}
+
+#[test]
+fn curl_gets_what_was_compressed_beforehand_and_unpacks_it() {
+    let text = "All that is solid melts into air.\n".repeat(100);
+    let site = site(&[("a.txt", text.as_bytes())]);
+    gzip(&site.path().join("a.txt"));
+    let (space, _server) = serve(site.path());
+    assert_eq!(space.run(&format!("curl -sS --compressed {V4}/a.txt")), text);
+    let head = space.run(&format!("curl -sSI -H 'Accept-Encoding: gzip' {V4}/a.txt"));
+    assert!(
+        head.contains("\r\nContent-Encoding: gzip\r\n") && head.contains("\r\nVary: Accept-Encoding\r\n"),
+        "{head}"
+    );
+    let fetched = |options: &str| -> u32 {
+        let line = format!("curl -sS {options} -o /dev/null -w '%{{size_download}}' {V4}/a.txt");
+        space.run(&line).parse().unwrap()
+    };
+    assert!(fetched("--compressed") < 200);
+    assert_eq!(fetched(""), 3400);
+}
+
+#[test]
+fn a_signal_brings_the_new_files() {
+    let site = site(&[("a.txt", b"version 0\n")]);
+    let (space, mut server) = serve(site.path());
+    let get = || space.run(&format!("curl -sS {V4}/a.txt"));
+    assert_eq!(get(), "version 0\n");
+    // Once around the generations, so that whichever one a request is taken to be of has the last version.
+    for version in 1..=4 {
+        fs::write(site.path().join("a.txt"), format!("version {version}\n")).unwrap();
+        server.signal(Signal::SIGHUP);
+        let line = server.line();
+        assert!(line.starts_with("reloaded: 1 path, 1 response, "), "{line}");
+    }
+    assert_eq!(get(), "version 4\n");
+    server.stop();
+}
+
+#[test]
+fn a_prepared_image_is_served_and_replaced_by_another() {
+    let site = site(&[("a.txt", b"old\n")]);
+    let directory = self::site(&[]);
+    let image = directory.path().join("image");
+    let prepare = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lethe"));
+        assert!(command.args(["prepare", "files"]).arg(site.path()).arg(&image).status().unwrap().success());
+    };
+    prepare();
+    let (space, mut server) = serve(&image);
+    let get = || space.run(&format!("curl -sS {V4}/a.txt"));
+    assert_eq!(get(), "old\n");
+    fs::write(site.path().join("a.txt"), "new\n").unwrap();
+    prepare();
+    assert_eq!(get(), "old\n");
+    for _ in 0..4 {
+        server.signal(Signal::SIGHUP);
+        assert!(server.line().starts_with("reloaded: "));
+    }
+    assert_eq!(get(), "new\n");
+    // What is damaged is not taken, and the server goes on.
+    let mut bytes = fs::read(&image).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(directory.path().join("damaged"), bytes).unwrap();
+    fs::rename(directory.path().join("damaged"), &image).unwrap();
+    server.signal(Signal::SIGHUP);
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert_eq!(get(), "new\n");
+    server.stop();
+}
