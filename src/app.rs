@@ -67,6 +67,7 @@ impl<A: App + ?Sized> App for &A {
 ///
 /// Each stored response begins at a position of its own and takes [`Position::units`] of them, whatever
 /// version of the data set it belongs to: no two that are answered from at the same time share one.
+/// Version `g` has those from `g * 2^23` on.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Position(u32);
 
@@ -74,6 +75,10 @@ impl Position {
     /// Bytes of a response for which the position goes up by one. No full segment is smaller, so each
     /// has a position of its own.
     pub const UNIT: usize = 512;
+
+    /// A response that is longer than a first window should begin at a multiple of this: then its clients
+    /// without timestamps have a clock as well.
+    pub const BLOCK: usize = 32;
 
     /// Positions there are: what fits a timestamp beside what else it says. 16 GiB of responses.
     pub const COUNT: u32 = (1 << 25) - 1;

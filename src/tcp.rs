@@ -17,6 +17,7 @@
 //! Which of the clients it is, is told by what it gives back of ours: the cookie in its acknowledgement,
 //! and the timestamp it echoes ([`stamp`]). Responses that do not fit one segment are in [`transfer`].
 
+mod probe;
 mod stamp;
 mod transfer;
 
@@ -76,7 +77,8 @@ pub(crate) fn answer<'a, A: App>(
     let for_us = header.destination_port == engine.config().tcp_port;
     // By far the most common, and nothing more has to be known about it.
     let is_plain = kind == ACK && payload.is_empty();
-    if for_us && is_plain && (header.options.timestamps.is_none() || !engine.app().stores()) {
+    let has_options = packet.payload.len() - payload.len() > HEADER_LEN;
+    if for_us && is_plain && (!has_options || !engine.app().stores()) {
         return Err(Absorbed::Ack.into());
     }
     let flow = Flow {
@@ -98,7 +100,7 @@ pub(crate) fn answer<'a, A: App>(
     }
     match kind {
         ACK | FIN_ACK if let Some(place) = segment.place() => segment.answer_placed(place, engine.app()),
-        ACK if payload.is_empty() => Err(Absorbed::Ack.into()),
+        ACK if is_plain => segment.answer_ack(engine.app()),
         ACK | FIN_ACK if !payload.is_empty() => segment.answer_payload(engine.app(), scratch),
         FIN_ACK => segment.answer_fin(engine.app()),
         SYN => Ok(segment.syn_ack(engine.app())),
@@ -246,6 +248,14 @@ impl<'a> Segment<'_, 'a> {
                 Ok(_) => self.refuse(DropReason::TcpCookie),
                 Err(_) => Err(DropReason::TcpCookie.into()),
             },
+        }
+    }
+
+    /// An ACK that no timestamp says anything of.
+    fn answer_ack<A: App>(&self, app: &'a A) -> Result<Reply<'a>, Verdict> {
+        match self.header.options.timestamps {
+            None => self.answer_probe(app),
+            Some(_) => Err(Absorbed::Ack.into()),
         }
     }
 

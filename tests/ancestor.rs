@@ -76,9 +76,9 @@ fn a_fin_is_answered_only_as_part_of_a_plausible_segment() {
             (fin.clone().with(Flags::RST), Verdict::Dropped(DropReason::TcpFlags)),
             // It echoes a timestamp that we never sent.
             (fin.clone().timestamps(5, base.wrapping_sub(1)), Verdict::Dropped(forged)),
-            (fin.clone().timestamps(5, base.wrapping_add(2)), Verdict::Dropped(forged)),
+            (fin.clone().timestamps(5, base.wrapping_add(4)), Verdict::Dropped(forged)),
             (fin.clone().bad_checksum(), Verdict::Dropped(DropReason::TcpChecksum)),
-            (fin.timestamps(5, base.wrapping_add(1)), Verdict::Replied(ReplyKind::FinAck)),
+            (fin.timestamps(5, base.wrapping_add(2)), Verdict::Replied(ReplyKind::FinAck)),
         ] {
             client.send(&segment);
             assert_eq!(client.verdict(), verdict, "{segment:?}");

@@ -6,19 +6,25 @@ mod support;
 
 use std::net::Ipv4Addr;
 
-use lethe::config::Refuse;
+use lethe::Engine;
+use lethe::config::{LargeReplies, Refuse};
 use lethe::wire::tcp::Flags;
+use lethe_apps::sample::Sample;
 use lethe_sim::dissect::Frame;
 use lethe_sim::frame::{Arp, Ends, Icmp, Segment};
-use support::{Client, ISN, Offer, both, engine, engine_with, payload};
+use support::{Client, ISN, Offer, both, engine, engine_changed, engine_with, payload};
 
 /// Runs a conversation over each of `ends` and compares the whole log with the snapshot of that name.
 #[track_caller]
 fn check(name: &str, refuse: Refuse, ends: &[Ends], offer: Offer, talk: impl Fn(&mut Client<'_>)) {
-    let engine = engine_with(refuse);
+    check_with(&engine_with(refuse), name, ends, offer, talk);
+}
+
+#[track_caller]
+fn check_with(engine: &Engine<Sample>, name: &str, ends: &[Ends], offer: Offer, talk: impl Fn(&mut Client<'_>)) {
     let mut log = String::new();
     for ends in ends {
-        let mut client = Client::new(&engine, *ends, offer);
+        let mut client = Client::new(engine, *ends, offer);
         talk(&mut client);
         log.push_str(client.dialogue.log());
         log.push('\n');
@@ -38,6 +44,13 @@ fn check_linux(name: &str, talk: impl Fn(&mut Client<'_>)) {
 #[track_caller]
 fn check_plain(name: &str, talk: impl Fn(&mut Client<'_>)) {
     check(name, Refuse::Drop, &both(), Offer::PLAIN, talk);
+}
+
+/// The same from an engine that sends long responses in fragments.
+#[track_caller]
+fn check_fragments(name: &str, offer: Offer, talk: impl Fn(&mut Client<'_>)) {
+    let engine = engine_changed(|config| config.large_replies = LargeReplies::Fragments);
+    check_with(&engine, name, &both(), offer, talk);
 }
 
 fn text(frames: &[Vec<u8>]) -> String {
@@ -363,8 +376,8 @@ fn a_cookie_is_good_for_two_epochs() {
 // Large responses.
 
 #[test]
-fn a_large_response_is_one_segment_in_fragments() {
-    check_linux("large", |client| {
+fn a_large_response_can_be_one_segment_in_fragments() {
+    check_fragments("large", Offer::LINUX, |client| {
         client.connect();
         client.request("GET /5000 HTTP/1.1\r\n\r\n");
     });
@@ -373,7 +386,7 @@ fn a_large_response_is_one_segment_in_fragments() {
 #[test]
 fn fragments_are_no_larger_than_the_mss_allows() {
     let small = Offer { mss: Some(536), ..Offer::PLAIN };
-    check("large-small-mss", Refuse::Drop, &both(), small, |client| {
+    check_fragments("large-small-mss", small, |client| {
         client.connect();
         client.request("GET /2000 HTTP/1.1\r\n\r\n");
     });
@@ -406,8 +419,8 @@ fn a_response_larger_than_the_window_waits_for_room() {
 }
 
 #[test]
-fn a_response_that_fits_no_packet_is_500() {
-    check_linux("too-large", |client| {
+fn a_response_that_fits_no_packet_is_500_in_fragments() {
+    check_fragments("too-large", Offer::LINUX, |client| {
         client.connect();
         let sent = client.request("GET /66000 HTTP/1.1\r\n\r\n");
         assert!(text(&sent).starts_with("HTTP/1.1 500 "));

@@ -60,7 +60,8 @@ impl Sample {
             let mut scratch = [0; 512];
             let head: Box<[u8]> = respond(Status::Ok, BYTES, &bytes[..size], &mut scratch).head().into();
             let Some(position) = Position::new(units) else { break };
-            units += Position::units(size + 512) as u32;
+            // Where a whole block begins, so that clients without timestamps have a clock as well.
+            units += Position::units(size + 512).next_multiple_of(Position::BLOCK) as u32;
             stored.push(Stored { size, position, head });
         }
         Self { bytes, stored }

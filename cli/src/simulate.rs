@@ -9,12 +9,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use lethe_apps::sample::MAX_SIZE;
 use lethe_sim::chart;
+use lethe_sim::compare::{self, Contender};
 use lethe_sim::exhaustive::{self, Exhaustive};
 use lethe_sim::link::Impairment;
 use lethe_sim::random::Probability;
 use lethe_sim::run::{Failure, Summary, simulate as run};
-use lethe_sim::scenario::{Options, Plan, SIZE_MAX, Scenario};
+use lethe_sim::scenario::{Options, Plan, Scenario};
 use lethe_sim::world::Recorder;
 
 use crate::warn;
@@ -29,8 +31,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = Options::REQUESTS)]
     requests: u32,
     /// How many bytes each asks for [default: drawn for each]
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(..=SIZE_MAX as u64))]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(..=MAX_SIZE as u64))]
     size: Option<u64>,
+    /// Some ask for long replies, up to 1 MB, and some of them read slowly
+    #[arg(long)]
+    large: bool,
     #[command(flatten)]
     network: Network,
     /// Write every frame to this file, before and after its link, with what became of it
@@ -42,12 +47,57 @@ pub(crate) struct Args {
     /// Try every way in which the first frames of a connection can be lost or doubled
     #[arg(long, conflicts_with_all = ["seed", "soak", "chart"])]
     exhaustive: bool,
+    /// How many of the first frames that are
+    #[arg(long, value_name = "N", requires = "exhaustive", default_value_t = exhaustive::FRAMES)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=15))]
+    frames: u32,
     /// Run one seed after the other for so long
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "chart")]
     soak: Option<Duration>,
+    #[command(flatten)]
+    comparison: Comparison,
     /// Draw completion time against loss
     #[arg(long, value_name = "OUT.svg")]
     chart: Option<PathBuf>,
+}
+
+/// How Lethe fares beside a server with connections.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Comparison")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+struct Comparison {
+    /// Fetch replies of several sizes over several losses, from Lethe and from a server with connections
+    #[arg(long, conflicts_with_all = ["exhaustive", "soak", "chart", "pcap", "size", "loss", "impair"])]
+    compare: bool,
+    /// Only from these: lethe, reference (smoltcp with Reno), greedy (smoltcp without)
+    #[arg(long, value_name = "SERVER", value_delimiter = ',', value_parser = parse_contender, requires = "compare")]
+    only: Vec<Contender>,
+    /// The sizes in bytes
+    #[arg(long, value_name = "BYTES", value_delimiter = ',', default_values_t = compare::SIZES, requires = "compare")]
+    sizes: Vec<usize>,
+    /// The losses in percent, each way
+    #[arg(long, value_name = "PERCENT", value_delimiter = ',', default_values_t = compare::LOSSES, requires = "compare")]
+    losses: Vec<u32>,
+    /// The MSS that clients announce
+    #[arg(long, value_name = "N", default_value_t = 1460, requires = "compare")]
+    mss: u16,
+    /// The receive buffer of clients
+    #[arg(long, value_name = "BYTES", default_value_t = 64_240, requires = "compare")]
+    window: u32,
+    /// Clients use no timestamps
+    #[arg(long, requires = "compare")]
+    no_timestamps: bool,
+    /// Clients use no SACK
+    #[arg(long, requires = "compare")]
+    no_sack: bool,
+    /// Over IPv6
+    #[arg(long, requires = "compare")]
+    ipv6: bool,
+}
+
+fn parse_contender(name: &str) -> Result<Contender, String> {
+    let found = Contender::ALL.into_iter().find(|contender| contender.name() == name);
+    found.ok_or_else(|| "there are lethe, reference and greedy".to_owned())
 }
 
 /// What is wrong with the network. With none of these, that is drawn as well.
@@ -91,7 +141,9 @@ const RECORDING: &str = "lethe-simulate.pcapng";
 /// Runs what is asked for.
 pub(crate) fn simulate(args: &Args) -> anyhow::Result<()> {
     let options = args.options()?;
-    if args.exhaustive {
+    if args.comparison.compare {
+        run_comparison(args, options.seed)
+    } else if args.exhaustive {
         run_exhaustive(args)
     } else if let Some(time) = args.soak {
         soak(args, &options, time)
@@ -106,7 +158,8 @@ impl Args {
     fn options(&self) -> anyhow::Result<Options> {
         let seed = self.seed.map_or_else(getrandom::u64, Ok).context("no randomness")?;
         let size = self.size.map(|size| size as usize);
-        Ok(Options { seed, requests: self.requests, size, impairment: self.network.impairment()? })
+        let impairment = self.network.impairment()?;
+        Ok(Options { seed, requests: self.requests, size, impairment, large: self.large })
     }
 
     fn recorder(&self) -> anyhow::Result<Option<Recorder>> {
@@ -187,8 +240,31 @@ fn fail(
     bail!("a run failed; its frames are in {}", path.display());
 }
 
+fn run_comparison(args: &Args, seed: u64) -> anyhow::Result<()> {
+    let Comparison { only, sizes, losses, mss, window, no_timestamps, no_sack, ipv6, .. } = &args.comparison;
+    let settings = compare::Settings {
+        seed,
+        requests: args.requests,
+        sizes: sizes.clone(),
+        losses: losses.clone(),
+        contenders: if only.is_empty() { Contender::ALL.to_vec() } else { only.clone() },
+        timestamps: !no_timestamps,
+        sack: !no_sack,
+        mss: *mss,
+        ipv6: *ipv6,
+        window: *window,
+    };
+    if !args.json {
+        println!("seed {seed}, {} clients each, MSS {mss}, window {window}\n\n{}", args.requests, compare::HEADING);
+    }
+    // A table of minutes is shown as it grows.
+    let show = |row: &compare::Row| if args.json { println!("{}", row.json()) } else { println!("{row}") };
+    settings.run(show).context("a world does not come to rest")
+}
+
 fn run_exhaustive(args: &Args) -> anyhow::Result<()> {
-    let all = Exhaustive::new(exhaustive::FRAMES);
+    let frames = args.frames;
+    let all = if args.large { Exhaustive::three_segments(frames) } else { Exhaustive::new(frames) };
     let begun = Instant::now();
     let mut recorder = args.recorder()?;
     let result = all.run(recorder.as_mut());
@@ -200,7 +276,7 @@ fn run_exhaustive(args: &Args) -> anyhow::Result<()> {
         Err(failure) => return fail(args, &failure, |recorder| all.run(Some(recorder))),
     };
     if !args.json {
-        println!("cases        {}: the first {} frames of a connection", all.clients(), exhaustive::FRAMES);
+        println!("cases        {}: the first {} frames of a connection", all.clients(), frames);
         println!("             kept, lost or doubled, for {} kinds of clients\n", all.clients() / all.cases());
     }
     args.print(&summary, begun.elapsed(), &all.command_line()).context("standard output")

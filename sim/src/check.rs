@@ -9,9 +9,11 @@
 
 mod acknowledgement;
 mod address;
+mod burst;
 mod checksum;
 mod cookie;
 mod format;
+mod hold;
 mod options;
 mod purity;
 mod reflection;
@@ -32,9 +34,11 @@ use lethe::{App, Engine};
 
 pub use acknowledgement::Acknowledgement;
 pub use address::Address;
+pub use burst::Burst;
 pub use checksum::Checksum;
 pub use cookie::Cookie;
 pub use format::Format;
+pub use hold::Hold;
 pub use options::Options;
 pub use purity::Purity;
 pub use reflection::Reflection;
@@ -88,7 +92,9 @@ pub fn all<'e, A: App>(engine: &'e Engine<A>) -> Vec<Box<dyn Checker + 'e>> {
         Box::new(Reflection),
         Box::new(Options),
         Box::new(Acknowledgement),
+        Box::new(Hold::default()),
         Box::new(Window),
+        Box::new(Burst),
         Box::new(Cookie::default()),
         Box::new(Stability::default()),
         Box::new(Purity::new(engine)),

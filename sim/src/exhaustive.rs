@@ -29,7 +29,7 @@ use crate::world::Recorder;
 /// five times: it comes 93 seconds after its SYN+ACK, whose cookie may have expired by then.
 pub const FRAMES: u32 = 8;
 
-/// How many bytes are asked for: with the head of the response they fit a segment of any family.
+/// How many bytes are asked for where nothing else is said: with the head of the response they fit a segment of any family.
 const SIZE: usize = 1000;
 
 /// What can become of a frame, and the bytes that draw it: the first says whether it is lost, and if it
@@ -37,7 +37,14 @@ const SIZE: usize = 1000;
 const FATES: [(&str, &[u8]); 3] = [("kept", &[0, 0]), ("lost", &[255]), ("doubled", &[0, 255])];
 
 /// The clients that each case is run with.
-const VARIANTS: u32 = 8;
+const VARIANTS: [u32; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
+
+/// Those of them that can ask for the rest of a reply: with timestamps, and without, but then they have to
+/// close after the reply.
+const LASTING_VARIANTS: [u32; 6] = [0, 1, 2, 3, 4, 5];
+
+/// A body that makes three segments with its head, and the MSS that it does so with, IPv6 included.
+const THREE_SEGMENTS: (usize, u16) = (3300, 1220);
 
 /// The back-off of a client that lost each of its first nine frames ends after nine minutes.
 const PATIENCE: Duration = Duration::from_mins(15);
@@ -49,6 +56,17 @@ const RETRIES: u32 = 20;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Exhaustive {
     frames: u32,
+    /// How many bytes are asked for.
+    pub size: usize,
+    /// The MSS that clients announce, if not that of Linux: with `size` it says how many segments a reply has.
+    pub mss: Option<u16>,
+    /// Whether clients use SACK.
+    pub sack: bool,
+    /// How many ACKs in a row clients do not hold back.
+    pub quick_acks: u32,
+    /// The kinds of clients, as sums of what they do otherwise: 1, they use IPv6; 2, no timestamps; 4, they
+    /// close with their request.
+    pub variants: &'static [u32],
 }
 
 impl Exhaustive {
@@ -59,7 +77,17 @@ impl Exhaustive {
     /// With more than 15 frames: they would be more cases than anybody waits for.
     pub fn new(frames: u32) -> Self {
         assert!(frames <= 15, "3^15 cases are 14 million");
-        Self { frames }
+        Self { frames, size: SIZE, mss: None, sack: true, quick_acks: 16, variants: &VARIANTS }
+    }
+
+    /// The same with a reply of three segments.
+    ///
+    /// # Panics
+    ///
+    /// As [`Exhaustive::new`].
+    pub fn three_segments(frames: u32) -> Self {
+        let (size, mss) = THREE_SEGMENTS;
+        Self { size, mss: Some(mss), variants: &LASTING_VARIANTS, ..Self::new(frames) }
     }
 
     /// How many cases there are for each kind of client.
@@ -78,7 +106,7 @@ impl Exhaustive {
             // Two addresses always fit.
             let _ = config.addresses.add(ends.server.ip());
         }
-        let engine = Engine::new(config, Sample::new(SIZE));
+        let engine = Engine::new(config, Sample::new(self.size));
         run(self, &engine, check::all(&engine), recorder)
     }
 
@@ -95,11 +123,11 @@ impl Plan for Exhaustive {
     }
 
     fn clients(&self) -> u32 {
-        self.cases() * VARIANTS
+        self.cases() * self.variants.len() as u32
     }
 
     fn visitor(&self, number: u32) -> Visitor {
-        let variant = number / self.cases();
+        let variant = self.variants[(number / self.cases()) as usize];
         let is_set = |bit: u32| variant >> bit & 1 == 1;
         let [a, b, c, d] = number.to_be_bytes();
         let (ends, client) = if is_set(0) {
@@ -115,8 +143,10 @@ impl Plan for Exhaustive {
             close: if is_set(2) { Close::WithRequest } else { Close::AfterReply },
             syn_retries: RETRIES,
             retries: RETRIES,
-            ..Settings::linux(&ends, &format!("/{SIZE}"))
+            ..Settings::linux(&ends, &format!("/{}", self.size))
         };
+        let mss = self.mss.or(settings.mss);
+        let settings = Settings { mss, sack: self.sack, quick_acks: self.quick_acks, ..settings };
         let even = Probability::from_percent(50);
         let link =
             Impairment { loss: even, duplicate: even, delay: Duration::from_millis(10), ..Impairment::default() };
@@ -124,7 +154,7 @@ impl Plan for Exhaustive {
         Visitor {
             number,
             kind: Kind::Model(Box::new(settings)),
-            size: SIZE,
+            size: self.size,
             promise: Promise::Reply,
             ends,
             up: link.clone(),
@@ -136,7 +166,9 @@ impl Plan for Exhaustive {
     }
 
     fn command_line(&self) -> String {
-        "lethe simulate --exhaustive".to_owned()
+        let frames = if self.frames == FRAMES { String::new() } else { format!(" --frames {}", self.frames) };
+        let large = if self.size == SIZE { "" } else { " --large" };
+        format!("lethe simulate --exhaustive{frames}{large}")
     }
 }
 
@@ -169,8 +201,9 @@ mod tests {
 
     #[test]
     fn whatever_is_lost_or_doubled_everything_completes() {
-        let all = Exhaustive::new(5);
-        let summary = all.run(None).unwrap_or_else(|failure| panic!("{failure}"));
-        assert_eq!(summary.completed(), u64::from(all.clients()));
+        for all in [Exhaustive::new(5), Exhaustive::three_segments(4)] {
+            let summary = all.run(None).unwrap_or_else(|failure| panic!("{failure}"));
+            assert_eq!(summary.completed(), u64::from(all.clients()));
+        }
     }
 }

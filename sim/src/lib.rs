@@ -9,6 +9,7 @@ pub mod capture;
 pub mod chart;
 pub mod check;
 pub mod clock;
+pub mod compare;
 pub mod dialogue;
 pub mod dissect;
 pub mod exhaustive;
@@ -24,6 +25,7 @@ pub mod run;
 #[cfg(test)]
 mod sample;
 pub mod scenario;
+pub mod server;
 mod stream;
 pub mod tap;
 pub mod workspace;

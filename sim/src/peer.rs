@@ -29,6 +29,11 @@ pub trait Peer {
 
     /// How far it has got.
     fn outcome(&self) -> Outcome;
+
+    /// When the last byte that it came for arrived, if it has and the peer takes note of that.
+    fn complete_at(&self) -> Option<Instant> {
+        None
+    }
 }
 
 /// How far a peer has got with what it came for.

@@ -191,7 +191,7 @@ impl<'a> Run<'a> {
     }
 
     fn judge(&mut self, finished: Finished) -> Result<(), Fault> {
-        let Finished { client, took, outcome } = finished;
+        let Finished { client, took, outcome, .. } = finished;
         let Some(visitor) = self.visitors[client.0 as usize].take() else {
             return Err(Fault::Unexpected("it ended twice"));
         };

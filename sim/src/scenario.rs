@@ -28,6 +28,9 @@ use crate::random::{Probability, Random};
 /// The most bytes that are asked for: the longest response that goes out as one segment, less its head.
 pub const SIZE_MAX: usize = 60_000;
 
+/// The same where long replies are wanted.
+pub const LARGE_SIZE_MAX: usize = 1_000_000;
+
 /// How long links are impaired, counted from each client's start. A cookie is good for one minute at
 /// least: a client whose request was lost until now still has time to send it once more, at twice the
 /// interval.
@@ -92,7 +95,12 @@ impl Scenario {
 
     /// An engine as it is wanted here. Its application knows the answer to `/N` for all N that are asked.
     pub fn engine(&self) -> Engine<Sample> {
-        Engine::new(self.config.clone(), Sample::new(self.options.size.unwrap_or(0).max(SIZE_MAX)))
+        Engine::new(self.config.clone(), Sample::new(self.options.size.unwrap_or(0).max(self.size_max())))
+    }
+
+    /// The most bytes that are asked for where nothing else is said.
+    pub const fn size_max(&self) -> usize {
+        if self.options.large { LARGE_SIZE_MAX } else { SIZE_MAX }
     }
 
     /// Whether what arrives may be wrong and yet pass every check: then nobody can be held to anything.
@@ -148,7 +156,7 @@ impl fmt::Display for Scenario {
         writeln!(f, "requests     {}", options.requests)?;
         match options.size {
             Some(size) => writeln!(f, "size         {size} bytes")?,
-            None => writeln!(f, "size         drawn, up to {SIZE_MAX} bytes")?,
+            None => writeln!(f, "size         drawn, up to {} bytes", self.size_max())?,
         }
         writeln!(f, "to engine    {}", link(up))?;
         writeln!(f, "to clients   {}", link(down))?;
@@ -189,6 +197,37 @@ mod tests {
             assert!((10..150).contains(&count), "{what}: {count} of 200");
         }
         assert!(share(&|one| one.up.is_none() && one.down.is_none()) > 0);
+    }
+
+    #[test]
+    fn long_replies_are_asked_for_by_all_kinds_of_clients_and_leave_the_others_as_they_were() {
+        let plain = Scenario::draw(Options::new(7));
+        let large = Scenario::draw(Options { large: true, ..Options::new(7) });
+        let visitors: Vec<Visitor> = (0..400).map(|number| large.visitor(number)).collect();
+        let models: Vec<_> = visitors
+            .iter()
+            .filter_map(|visitor| match &visitor.kind {
+                Kind::Model(settings) => Some((visitor, settings)),
+                _ => None,
+            })
+            .collect();
+        let count = |is_so: &dyn Fn(&Visitor, &crate::peer::client::Settings) -> bool| {
+            models.iter().filter(|(visitor, settings)| is_so(visitor, settings)).count()
+        };
+        for (what, count) in [
+            ("100 kB", count(&|visitor, _| (60_000..=100_000).contains(&visitor.size))),
+            ("more", count(&|visitor, _| visitor.size > 100_000)),
+            ("slow readers", count(&|visitor, settings| visitor.size > 60_000 && settings.reads.is_some())),
+            ("held back", count(&|_, settings| settings.quick_acks == 0)),
+            ("a narrower path", count(&|_, settings| settings.resend_limit.is_some())),
+            ("an MSS of 536", count(&|_, settings| settings.mss == Some(536))),
+            ("no timestamps", count(&|visitor, settings| visitor.size > 60_000 && !settings.timestamps)),
+            ("no SACK", count(&|visitor, settings| visitor.size > 60_000 && !settings.sack)),
+        ] {
+            assert!(count >= 3, "{what}: {count} of {}", models.len());
+        }
+        let same = (0..400).filter(|&number| plain.visitor(number).size == large.visitor(number).size).count();
+        assert!((100..300).contains(&same), "{same} of 400 ask for what they asked for");
     }
 
     #[test]

@@ -41,6 +41,12 @@ impl Stream {
         &self.pieces
     }
 
+    /// What is there of this part already: the first of it, if it is in several pieces.
+    pub(crate) fn overlap(&self, at: usize, end: usize) -> Option<(usize, usize)> {
+        let overlaps = self.pieces.iter().map(|&(from, to)| (from.max(at), to.min(end)));
+        overlaps.into_iter().find(|(from, to)| from < to)
+    }
+
     /// Puts bytes in their place.
     pub(crate) fn insert(&mut self, at: usize, payload: &[u8]) -> Result<Inserted, Changed> {
         let end = at + payload.len();

@@ -29,6 +29,7 @@ use lethe::engine::{Engine, SCRATCH_LEN};
 use lethe::port::turn;
 use lethe::time::Instant;
 use lethe::verdict::{Stats, Verdict};
+use lethe_apps::sample::Sample;
 use siphasher::sip::SipHasher13;
 
 pub use record::Recorder;
@@ -38,6 +39,7 @@ use crate::clock::{after, between};
 use crate::link::{Fate, Impairment, Link, Passage, Reassembler};
 use crate::peer::{Outbox, Outcome, Peer};
 use crate::random::Random;
+use crate::server::Server;
 use event::{Action, Queue};
 use nic::{Rx, Tx};
 
@@ -79,6 +81,8 @@ pub struct Finished {
     pub client: ClientId,
     /// How long it took; in the case of [`Outcome::Running`], how long it was waited for.
     pub took: Duration,
+    /// How long it took until the last byte of its reply was there, if it says so.
+    pub read_after: Option<Duration>,
     /// How it ended. [`Outcome::Running`]: it did not, though its links have healed long ago.
     pub outcome: Outcome,
 }
@@ -114,11 +118,13 @@ pub struct Tally {
     pub lost: u64,
     /// Events.
     pub events: u64,
+    /// The most frames that were sent for one frame.
+    pub burst_max: usize,
 }
 
 /// A world.
 pub struct World<'a, A> {
-    engine: &'a Engine<A>,
+    host: Host<'a, A>,
     checkers: Vec<Box<dyn Checker + 'a>>,
     recorder: Option<&'a mut Recorder>,
     start: Instant,
@@ -136,6 +142,12 @@ pub struct World<'a, A> {
     outbox: Outbox,
 }
 
+/// Who answers.
+enum Host<'a, A> {
+    Engine(&'a Engine<A>),
+    Other(Box<dyn Server + 'a>),
+}
+
 /// A client that has begun and is not gone yet.
 struct Node {
     client: Client,
@@ -145,6 +157,8 @@ struct Node {
     reassembler: Reassembler,
     /// When it is to be woken, as it was last heard to say.
     wake: Option<Instant>,
+    /// When the server is to be woken because of it.
+    server_wake: Option<Instant>,
     is_finished: bool,
 }
 
@@ -157,11 +171,22 @@ enum Place {
     ReceivedByClient = 3,
 }
 
+impl<'a> World<'a, Sample> {
+    /// A world in which another server answers. What it sends is counted, and not looked at by checkers.
+    pub fn of_server(server: Box<dyn Server + 'a>, start: Instant) -> Self {
+        Self::with_host(Host::Other(server), start)
+    }
+}
+
 impl<'a, A: App> World<'a, A> {
     /// A world that begins at `start`, in which nobody is yet but the engine.
     pub fn new(engine: &'a Engine<A>, start: Instant) -> Self {
+        Self::with_host(Host::Engine(engine), start)
+    }
+
+    fn with_host(host: Host<'a, A>, start: Instant) -> Self {
         Self {
-            engine,
+            host,
             checkers: Vec::new(),
             recorder: None,
             start,
@@ -208,6 +233,7 @@ impl<'a, A: App> World<'a, A> {
             started,
             reassembler: Reassembler::default(),
             wake: Some(started),
+            server_wake: None,
             is_finished: false,
         })));
         id
@@ -264,13 +290,25 @@ impl<'a, A: App> World<'a, A> {
                 node.client.peer.wake(self.now, &mut self.outbox);
                 self.after_peer(id);
             }
-            Action::Wake => {}
+            Action::WakeServer if node.server_wake == Some(self.now) => {
+                let mut out = mem::take(&mut self.outbox);
+                if let Host::Other(server) = &mut self.host {
+                    server.wake(self.now, id, &mut out);
+                }
+                self.after_server(id, out);
+            }
+            Action::Wake | Action::WakeServer => {}
             Action::Heal => {
                 node.up.heal();
                 node.down.heal();
             }
             Action::Limit => self.finish(id),
-            Action::Leave => self.nodes[id.0 as usize] = None,
+            Action::Leave => {
+                self.nodes[id.0 as usize] = None;
+                if let Host::Other(server) = &mut self.host {
+                    server.forget(id);
+                }
+            }
             Action::ToEngine(frame, fates) => self.receive_at_engine(id, &frame, &fates)?,
             Action::ToClient(frame, fates) => self.receive_at_client(id, frame, &fates),
         }
@@ -323,7 +361,9 @@ impl<'a, A: App> World<'a, A> {
         };
         node.is_finished = true;
         let took = between(node.started, self.now);
-        self.finished = Some(Finished { client: id, took, outcome: node.client.peer.outcome() });
+        let peer = &node.client.peer;
+        let read_after = peer.complete_at().map(|at| between(node.started, at));
+        self.finished = Some(Finished { client: id, took, read_after, outcome: peer.outcome() });
         self.events.push(after(self.now, LINGER), id, Action::Leave);
     }
 
@@ -352,14 +392,24 @@ impl<'a, A: App> World<'a, A> {
     fn receive_at_engine(&mut self, id: ClientId, frame: &[u8], fates: &[Fate]) -> Result<(), Violation> {
         self.note(Place::ReceivedByEngine, id, frame);
         self.record(Place::ReceivedByEngine, id, frame, |to| to.write_fates(fates));
+        let engine = match &mut self.host {
+            Host::Engine(engine) => *engine,
+            Host::Other(server) => {
+                let mut out = mem::take(&mut self.outbox);
+                server.receive(self.now, id, frame, &mut out);
+                self.after_server(id, out);
+                return Ok(());
+            }
+        };
         let mut stats = Stats::default();
         let mut rx = Rx::new(frame);
-        turn(self.engine, self.now, &mut rx, &mut self.tx, &mut self.scratch, &mut stats, 1);
+        turn(engine, self.now, &mut rx, &mut self.tx, &mut self.scratch, &mut stats, 1);
         let Some(verdict) = only_verdict(&stats) else {
             return Err(self.violation(id, "one-verdict", "a frame has not got exactly one verdict".to_owned()));
         };
         self.stats.add(&stats);
         let mut sent = self.tx.take();
+        self.tally.burst_max = self.tally.burst_max.max(sent.len());
         let exchange = Exchange { now: self.now, received: frame, verdict, sent: &sent };
         let mut checkers = self.checkers.iter_mut();
         let found =
@@ -369,6 +419,24 @@ impl<'a, A: App> World<'a, A> {
         }
         self.tx.give_back(sent);
         found.map_or(Ok(()), |(checker, message)| Err(self.violation(id, checker, message)))
+    }
+
+    /// A server that is no engine has had its say.
+    fn after_server(&mut self, id: ClientId, mut out: Outbox) {
+        self.tally.burst_max = self.tally.burst_max.max(out.len());
+        for frame in out.drain(..) {
+            self.stats.count_sent(frame.len());
+            self.send_from_engine(id, frame);
+        }
+        self.outbox = out;
+        let (Host::Other(server), Some(node)) = (&self.host, &mut self.nodes[id.0 as usize]) else {
+            return;
+        };
+        let wake = server.deadline(id).map(|deadline| deadline.max(self.now));
+        if let Some(at) = wake.filter(|_| wake != node.server_wake || wake == Some(self.now)) {
+            self.events.push(at, id, Action::WakeServer);
+        }
+        node.server_wake = wake;
     }
 
     /// Sends a frame of the engine to whom it is addressed: one client, or all. `id` is who caused it.

@@ -4,6 +4,7 @@ use super::{Datagram, Route, TransportHeader};
 use crate::config::Config;
 use crate::port::{Offload, TxFrame};
 use crate::tcp::Clock;
+use crate::wire::seq::SeqNumber;
 use crate::wire::tcp::{Flags, Header};
 
 /// The most stretches of a response that are sent in answer to one packet: what a client with four SACK
@@ -30,8 +31,36 @@ pub(crate) struct Train<'a> {
     pub(crate) ranges: [(u32, u32); RANGES_MAX],
     /// What the timestamps say, which count from the one in `header`.
     pub(crate) clock: Clock,
+    /// A probe to go with them.
+    pub(crate) probe: Option<Probe>,
     /// The most frames still to be sent.
     pub(crate) budget: u16,
+}
+
+/// A byte or two that the client has long had. It says so at once, by a D-SACK block with their place
+/// (RFC 2883, section 4): what it remembers for us when it has no timestamps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Probe {
+    pub(crate) seq: SeqNumber,
+    pub(crate) kind: ProbeKind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ProbeKind {
+    /// Behind the segments: when it is answered, they have arrived or are lost.
+    Clock,
+    /// Ahead of them: whether the client is still where its timer expired.
+    Check,
+}
+
+impl ProbeKind {
+    /// How many bytes tell it.
+    pub(crate) const fn bytes(self) -> &'static [u8] {
+        match self {
+            Self::Clock => &[0],
+            Self::Check => &[0; 2],
+        }
+    }
 }
 
 impl<'a> Train<'a> {
@@ -46,6 +75,7 @@ impl<'a> Train<'a> {
             piece: segment,
             ranges: [(0, 0); RANGES_MAX],
             clock: Clock::Part,
+            probe: None,
             budget: u16::from(config.first_window),
         }
     }
@@ -58,6 +88,11 @@ impl<'a> Train<'a> {
 
     /// Whether there is nothing to send.
     pub(crate) fn is_empty(&self) -> bool {
+        self.is_sent() && self.probe.is_none()
+    }
+
+    /// Whether all segments have been sent.
+    fn is_sent(&self) -> bool {
         self.budget == 0 || self.ranges.iter().all(|&(from, to)| from >= to)
     }
 
@@ -77,6 +112,11 @@ impl<'a> Train<'a> {
 
     /// Writes the next segment into `buffer`.
     pub(crate) fn next_frame(&mut self, buffer: &mut [u8]) -> Option<TxFrame> {
+        let is_sent = self.is_sent();
+        if let Some(probe) = self.probe.take_if(|probe| probe.kind == ProbeKind::Check || is_sent) {
+            let header = Header { seq: probe.seq, ..self.header };
+            return self.datagram(&header).with_payload(probe.kind.bytes(), &[]).next_frame(buffer);
+        }
         let (from, end) = self.next()?;
         let mut header = self.header;
         header.seq = header.seq.advance(from);
@@ -85,17 +125,19 @@ impl<'a> Train<'a> {
         }
         if end == self.len() {
             header.flags = header.flags.with(Flags::FIN).with(Flags::PSH);
-        } else if self.is_empty() {
+        } else if self.is_sent() {
             header.flags = header.flags.with(Flags::PSH);
         }
         let [head, body] = self.payload;
         let (from, end) = (from as usize, end as usize);
         let of_head = head.get(from.min(head.len())..end.min(head.len())).unwrap_or_default();
         let of_body = body.get(from.saturating_sub(head.len())..end.saturating_sub(head.len())).unwrap_or_default();
+        self.datagram(&header).with_payload(of_head, of_body).next_frame(buffer)
+    }
+
+    fn datagram(&self, header: &Header) -> Datagram<'a> {
         // Where a router cuts the packet, its pieces must not be taken for those of a neighbour.
         let identification = header.seq.value() ^ header.seq.value() >> 16;
-        Datagram::whole(self.offload, self.route, TransportHeader::tcp(&header), identification)
-            .with_payload(of_head, of_body)
-            .next_frame(buffer)
+        Datagram::whole(self.offload, self.route, TransportHeader::tcp(header), identification)
     }
 }

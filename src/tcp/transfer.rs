@@ -10,12 +10,13 @@
 //! and where it is now; what is under way is a function of the place; and the segments that it moved over
 //! are what is sent. See docs/protocol.md for why this neither stops nor storms.
 
+use super::probe::PROBED_MAX;
 use super::stamp::{Pace, Place, Role, Stamp};
 use super::{Segment, response};
 use crate::app::{App, Position, Request};
 use crate::cookie::{Claims, EPOCHS, Mss};
 use crate::http::Response;
-use crate::reply::{RANGES_MAX, Reply, Train};
+use crate::reply::{ProbeKind, RANGES_MAX, Reply, Train};
 use crate::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
 use crate::wire::ip::AddressPair;
 use crate::wire::seq::SeqNumber;
@@ -132,16 +133,31 @@ struct Transfer<'a> {
 }
 
 /// What a client has beyond its acknowledgement, in ascending order.
-struct Sacked {
+pub(super) struct Sacked {
     blocks: [(u32, u32); SackBlocks::MAX],
     len: usize,
 }
 
 impl Sacked {
-    const NONE: Self = Self { blocks: [(0, 0); SackBlocks::MAX], len: 0 };
+    pub(super) const NONE: Self = Self { blocks: [(0, 0); SackBlocks::MAX], len: 0 };
 
     fn as_slice(&self) -> &[(u32, u32)] {
         self.blocks.get(..self.len).unwrap_or_default()
+    }
+
+    /// Takes over what a client at `now` says of a response that begins at `start`. Whether it can be so.
+    pub(super) fn fill(&mut self, blocks: &[(SeqNumber, SeqNumber)], start: SeqNumber, now: u32, len: u32) -> bool {
+        for (slot, &(from, to)) in self.blocks.iter_mut().zip(blocks) {
+            let (from, to) = (from.distance_from(start), to.distance_from(start));
+            if from <= now || to <= from || to > len + 1 {
+                return false;
+            }
+            *slot = (from, to);
+            self.len += 1;
+        }
+        let blocks = self.blocks.get_mut(..self.len).unwrap_or_default();
+        blocks.sort_unstable();
+        blocks.windows(2).all(|pair| matches!(pair, [(_, end), (next, _)] if end <= next))
     }
 }
 
@@ -200,6 +216,15 @@ impl<'a> Segment<'_, 'a> {
             None => ranges([(offset, end)]),
         };
         train.clock = Clock::Part;
+        train.probe = match response.position().filter(|_| self.clocks()) {
+            Some(first) if self.header.options.timestamps.is_none() && offset == 0 => {
+                self.probe(ProbeKind::Clock, first, start, offset, end)
+            }
+            Some(first) if self.header.options.timestamps.is_none() => {
+                self.probe(ProbeKind::Check, first, start, offset, offset)
+            }
+            _ => None,
+        };
         Some(depart(if offset == 0 { ReplyKind::FirstWindow } else { ReplyKind::Resumed }, train))
     }
 
@@ -335,9 +360,13 @@ impl<'a> Segment<'_, 'a> {
         done.saturating_add(segments).saturating_mul(segment)
     }
 
-    /// Bytes of a first window.
-    fn first_window(&self, segment: u32) -> u32 {
-        u32::from(self.config.first_window).saturating_mul(segment)
+    /// Bytes of a first window. Without timestamps it is one that a probe can tell of.
+    pub(super) fn first_window(&self, segment: u32) -> u32 {
+        let segments = u32::from(self.config.first_window);
+        match self.header.options.timestamps {
+            Some(_) => segments.saturating_mul(segment),
+            None => segments.min(PROBED_MAX / segment.max(1)).max(1).saturating_mul(segment),
+        }
     }
 
     /// An ACK with a gap: what is missing, when it is certain that it is lost. Nothing new is sent before
@@ -444,7 +473,14 @@ impl<'a> Segment<'_, 'a> {
     }
 
     /// Segments of a response whose first byte is at `start`.
-    fn train(&self, response: Response<'a>, start: SeqNumber, segment: u32, ack: SeqNumber, window: u16) -> Train<'a> {
+    pub(super) fn train(
+        &self,
+        response: Response<'a>,
+        start: SeqNumber,
+        segment: u32,
+        ack: SeqNumber,
+        window: u16,
+    ) -> Train<'a> {
         let timestamps = self.header.options.timestamps;
         let options = Options {
             timestamps: timestamps.map(|theirs| Timestamps { value: self.identity.timestamp_base, echo: theirs.value }),
@@ -482,33 +518,26 @@ impl<'a> Segment<'_, 'a> {
     /// What the client has beyond `now`. `None` if it is telling of a duplicate (RFC 2883), or of
     /// something that it cannot have.
     fn sacked(&self, start: SeqNumber, now: u32, len: u32) -> Option<Sacked> {
-        let header_len = self.packet.payload.len().saturating_sub(self.payload.len());
-        let options = self.packet.payload.get(HEADER_LEN..header_len).unwrap_or_default();
+        let options = self.options();
         let mut sacked = Sacked::NONE;
         if options.len() <= TIMESTAMPS_LEN && self.header.options.timestamps.is_some() {
             return Some(sacked);
         }
-        let parsed = SackBlocks::parse(options);
-        let offset = |seq: SeqNumber| seq.distance_from(start);
-        for (slot, &(from, to)) in sacked.blocks.iter_mut().zip(parsed.as_slice()) {
-            let (from, to) = (offset(from), offset(to));
-            if from <= now || to <= from || to > len + 1 {
-                return None;
-            }
-            *slot = (from, to);
-            sacked.len += 1;
-        }
-        let blocks = sacked.blocks.get_mut(..sacked.len)?;
         // The first one inside the second: a duplicate as well.
-        if let [(from, to), (second_from, second_to), ..] = *blocks
-            && second_from <= from
-            && to <= second_to
+        let parsed = SackBlocks::parse(options);
+        if let [(from, to), (second_from, second_to), ..] = *parsed.as_slice()
+            && !from.before(second_from)
+            && !to.after(second_to)
         {
             return None;
         }
-        blocks.sort_unstable();
-        let in_order = blocks.windows(2).all(|pair| matches!(pair, [(_, end), (next, _)] if end <= next));
-        in_order.then_some(sacked)
+        sacked.fill(parsed.as_slice(), start, now, len).then_some(sacked)
+    }
+
+    /// The options, as they stand in the segment.
+    pub(super) fn options(&self) -> &'a [u8] {
+        let header_len = self.packet.payload.len().saturating_sub(self.payload.len());
+        self.packet.payload.get(HEADER_LEN..header_len).unwrap_or_default()
     }
 
     /// Bytes of payload in a full segment for a client with this MSS.
@@ -557,7 +586,7 @@ fn stalled_from(edge: u32, segment: u32, end: u32, wanted: u32, len: u32) -> u32
 }
 
 /// The last offset up to `wanted` that full segments reach within the window, or behind the FIN.
-fn cut(wanted: u32, edge: u32, segment: u32, len: u32) -> u32 {
+pub(super) fn cut(wanted: u32, edge: u32, segment: u32, len: u32) -> u32 {
     if wanted >= len && edge > len {
         return len + 1;
     }
@@ -573,7 +602,7 @@ fn ranges<const N: usize>(given: [(u32, u32); N]) -> [(u32, u32); RANGES_MAX] {
 }
 
 /// What lies between `now` and `end` and has not been received.
-fn missing(now: u32, end: u32, sacked: &Sacked) -> [(u32, u32); RANGES_MAX] {
+pub(super) fn missing(now: u32, end: u32, sacked: &Sacked) -> [(u32, u32); RANGES_MAX] {
     let mut all = [(0, 0); RANGES_MAX];
     let mut from = now;
     let blocks = sacked.as_slice().iter().copied().chain([(end, end)]);
@@ -584,6 +613,6 @@ fn missing(now: u32, end: u32, sacked: &Sacked) -> [(u32, u32); RANGES_MAX] {
     all
 }
 
-fn depart(kind: ReplyKind, train: Train<'_>) -> Result<Reply<'_>, Verdict> {
+pub(super) fn depart(kind: ReplyKind, train: Train<'_>) -> Result<Reply<'_>, Verdict> {
     if train.is_empty() { Err(Absorbed::Progress.into()) } else { Ok(Reply::train(kind, train)) }
 }

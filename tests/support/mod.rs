@@ -29,6 +29,13 @@ pub(crate) fn engine_with(refuse: Refuse) -> Engine<Sample> {
     Engine::new(config(refuse), Sample::new(70_000))
 }
 
+/// The same, changed by `change`.
+pub(crate) fn engine_changed(change: impl FnOnce(&mut Config)) -> Engine<Sample> {
+    let mut config = config(Refuse::Drop);
+    change(&mut config);
+    Engine::new(config, Sample::new(70_000))
+}
+
 /// Its configuration, with a secret that everybody knows.
 pub(crate) fn config(refuse: Refuse) -> Config {
     let mut addresses = Addresses::new();

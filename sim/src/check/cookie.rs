@@ -1,6 +1,6 @@
 //! Nobody gets data who has not shown a valid cookie (design, rules 2 and 3).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 
 use lethe::cookie::EPOCH_SECONDS;
@@ -9,15 +9,25 @@ use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
 
 use super::{Checker, Exchange, each_segment};
+use crate::dissect::Tcp;
 
 /// Handshakes that are remembered. Only those of this epoch and the one before matter; with more than
 /// this in so short a time the checker cannot tell any more, and stays silent for as long.
 const HANDSHAKES_MAX: usize = 1 << 20;
 
-/// Remembers each SYN+ACK, and insists that data and FIN go only to one who acknowledges one of them, with
-/// the segment that follows the SYN, in the epoch it was made in or the next.
+/// Connections that have been given data and are remembered, and timestamps of that data. With one more, the
+/// oldest connection is forgotten; of those that are not known nothing is said from then on.
+const CONNECTIONS_MAX: usize = 1 << 14;
+const STAMPS_MAX: usize = 1 << 20;
+
+/// Remembers each SYN+ACK, and insists that data and FIN go only to one who has shown that they reach it:
+///
+/// * who acknowledges a SYN+ACK, with the segment that follows the SYN, in the epoch it was made in or the next;
+/// * who echoes a timestamp of data that was sent on the connection, however long ago;
+/// * who has begun its request at the SYN and acknowledges data that was sent, however long ago.
 #[derive(Clone, Debug, Default)]
 pub struct Cookie {
+    given: Given,
     handshakes: HashMap<Handshake, u64>,
     /// The same in the order they were made in.
     order: VecDeque<(Handshake, u64)>,
@@ -33,6 +43,79 @@ struct Handshake {
     seq: SeqNumber,
     /// and what acknowledges the SYN+ACK.
     ack: SeqNumber,
+}
+
+/// What has been sent to whom.
+#[derive(Clone, Debug, Default)]
+struct Given {
+    connections: HashMap<(SocketAddr, SocketAddr), Connection>,
+    order: VecDeque<(SocketAddr, SocketAddr)>,
+    stamps: usize,
+    has_forgotten: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Connection {
+    /// The timestamps of data.
+    stamps: HashSet<u32>,
+    /// For each handshake, what follows the SYN, what follows the SYN+ACK, and where the data ends.
+    streams: Vec<(SeqNumber, SeqNumber, SeqNumber)>,
+}
+
+/// Handshakes between the same ports that are remembered: each SYN that is repeated may give one.
+const STREAMS_MAX: usize = 16;
+
+impl Given {
+    fn open(&mut self, handshake: Handshake) {
+        let Handshake { client, server, seq, ack } = handshake;
+        let streams = &mut self.connection((client, server)).streams;
+        if streams.iter().all(|&(first, start, _)| (first, start) != (seq, ack)) {
+            if streams.len() == STREAMS_MAX {
+                streams.remove(0);
+            }
+            streams.push((seq, ack, ack));
+        }
+    }
+
+    fn send(&mut self, ends: (SocketAddr, SocketAddr), sent: &Tcp<'_>) {
+        let connection = self.connection(ends);
+        // Of several handshakes, the one that it is nearest to.
+        let nearest = connection.streams.iter_mut().min_by_key(|(_, start, _)| sent.seq.distance_from(*start));
+        if let Some((_, _, end)) = nearest.filter(|(_, _, end)| sent.end().after(*end)) {
+            *end = sent.end();
+        }
+        let is_new = sent.timestamps.is_some_and(|(value, _)| connection.stamps.insert(value));
+        self.stamps += usize::from(is_new);
+        while self.stamps > STAMPS_MAX {
+            self.forget_oldest();
+        }
+    }
+
+    fn connection(&mut self, ends: (SocketAddr, SocketAddr)) -> &mut Connection {
+        if !self.connections.contains_key(&ends) {
+            if self.order.len() == CONNECTIONS_MAX {
+                self.forget_oldest();
+            }
+            self.order.push_back(ends);
+        }
+        self.connections.entry(ends).or_default()
+    }
+
+    fn forget_oldest(&mut self) {
+        let oldest = self.order.pop_front().and_then(|oldest| self.connections.remove(&oldest));
+        self.stamps -= oldest.map_or(0, |oldest| oldest.stamps.len());
+        self.has_forgotten = true;
+    }
+
+    /// Whether this segment shows that data has reached its sender, or may for all that is known.
+    fn is_shown_by(&self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>) -> bool {
+        let Some(connection) = self.connections.get(&ends) else { return self.has_forgotten };
+        let echoes = received.timestamps.is_some_and(|(_, echo)| connection.stamps.contains(&echo));
+        let acknowledges = |&(first, start, end): &(SeqNumber, SeqNumber, SeqNumber)| {
+            received.seq == first && received.ack.after(start) && !received.ack.after(end)
+        };
+        echoes || connection.streams.iter().any(acknowledges)
+    }
 }
 
 impl Cookie {
@@ -74,13 +157,22 @@ impl Checker for Cookie {
             if sent.flags.has(Flags::SYN) {
                 let handshake = Handshake { client, server, seq: received.seq.advance(1), ack: sent.seq.advance(1) };
                 self.remember(handshake, epoch);
+                self.given.open(handshake);
                 return Ok(());
             }
             if sent.payload.is_empty() && !sent.flags.has(Flags::FIN) {
                 return Ok(());
             }
             let handshake = Handshake { client, server, seq: received.seq, ack: received.ack };
-            self.problem(handshake, epoch).map_or(Ok(()), |problem| Err(problem.to_owned()))
+            if let Some(problem) = self.problem(handshake, epoch)
+                && !self.given.is_shown_by((client, server), received)
+            {
+                return Err(problem.to_owned());
+            }
+            if !sent.payload.is_empty() {
+                self.given.send((client, server), sent);
+            }
+            Ok(())
         })
     }
 }
@@ -93,7 +185,7 @@ const fn epoch(now: Instant) -> u64 {
 mod tests {
     use super::*;
     use crate::check::stand::{self, NOW, Recorded};
-    use crate::frame::Ends;
+    use crate::frame::{Ends, Segment};
     use crate::sample;
 
     #[test]
@@ -117,6 +209,43 @@ mod tests {
         assert_eq!(next_epoch.check(&mut checker), Ok(()));
         let too_late = Recorded { now: later(120), ..asked };
         assert_eq!(says(too_late.check(&mut checker)), Some("data for a cookie that has expired".to_owned()));
+    }
+
+    #[test]
+    fn who_shows_that_data_has_come_may_have_more_at_any_time() {
+        let engine = sample::engine();
+        let ends = Ends::v4();
+        let [opened, asked] = stand::fetch(&engine, &ends, "/10");
+        let mut checker = Cookie::default();
+        assert_eq!(opened.check(&mut checker), Ok(()));
+        assert_eq!(asked.check(&mut checker), Ok(()));
+        let late = Instant::from_unix_seconds(NOW.as_unix_seconds() + 1000);
+        let frame = crate::dissect::Frame::dissect(&asked.sent[0]).unwrap();
+        let (_, sent) = frame.tcp().unwrap();
+        let stamp = sent.timestamps.unwrap().0;
+        let mut check = |segment: Segment| {
+            let again = Recorded { now: late, received: segment.frame(), ..asked.clone() };
+            again.check(&mut checker).is_ok()
+        };
+        let ack = Segment::ack(&ends).seq(5000).ack_number(sent.seq.value());
+        assert!(check(ack.clone().timestamps(9, stamp)), "it echoes our data");
+        assert!(!check(ack.clone().timestamps(9, stamp.wrapping_sub(1))), "it echoes the SYN+ACK");
+        let again = Segment::ack(&ends).seq(1001).payload("GET / HTTP/1.1\r\n\r\n");
+        assert!(check(again.clone().ack_number(sent.seq.value() + 5)), "it acknowledges some");
+        assert!(!check(again.clone().ack_number(sent.seq.value())), "it acknowledges none");
+        assert!(!check(again.ack_number(sent.end().value() + 1)), "it acknowledges more than there was");
+    }
+
+    #[test]
+    fn what_it_remembers_of_data_is_bounded() {
+        let mut given = Given::default();
+        let server = Ends::v4().server;
+        for number in 0..=CONNECTIONS_MAX as u32 {
+            let client = (std::net::Ipv4Addr::from_bits(number), 1).into();
+            given.open(Handshake { client, server, seq: SeqNumber::new(1), ack: SeqNumber::new(1) });
+        }
+        assert_eq!((given.connections.len(), given.order.len()), (CONNECTIONS_MAX, CONNECTIONS_MAX));
+        assert!(given.has_forgotten);
     }
 
     #[test]

@@ -16,8 +16,11 @@ use crate::stream::Stream;
 /// Connections that are remembered: some hundred are under way at a time.
 const CONNECTIONS_MAX: usize = 1024;
 
-/// Bytes of each that are: a window or two. What stands behind is not compared.
-const BYTES_MAX: usize = 256 << 10;
+/// Bytes of all of them together: with more, the oldest connections are forgotten.
+const BYTES_MAX: usize = 256 << 20;
+
+/// A place that no reply reaches: such a segment belongs to a connection that has been forgotten.
+const PLACE_MAX: usize = 64 << 20;
 
 /// Remembers what has been sent, from each SYN+ACK on.
 #[derive(Clone, Debug, Default)]
@@ -25,12 +28,16 @@ pub struct Stability {
     connections: HashMap<(SocketAddr, SocketAddr), Vec<Connection>>,
     /// The clients and servers in the order they were first heard of.
     order: VecDeque<(SocketAddr, SocketAddr)>,
+    /// Bytes that are remembered.
+    bytes: usize,
 }
 
 /// What has been sent to one client behind one SYN+ACK, for one request.
 #[derive(Clone, Debug)]
 struct Connection {
     start: SeqNumber,
+    /// Where the request begins.
+    asks_at: SeqNumber,
     /// The longest segment that it came in; empty if none has come.
     request: Vec<u8>,
     stream: Stream,
@@ -41,54 +48,75 @@ struct Connection {
 const OF_ONE_CLIENT_MAX: usize = 8;
 
 impl Stability {
-    fn open(&mut self, ends: (SocketAddr, SocketAddr), start: SeqNumber) {
+    fn open(&mut self, ends: (SocketAddr, SocketAddr), start: SeqNumber, asks_at: SeqNumber) {
         if !self.connections.contains_key(&ends) {
-            if self.order.len() == CONNECTIONS_MAX
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.connections.remove(&oldest);
+            if self.order.len() == CONNECTIONS_MAX {
+                self.forget_oldest();
             }
             self.order.push_back(ends);
         }
         let connections = self.connections.entry(ends).or_default();
-        if connections.iter().all(|connection| connection.start != start) {
-            push(connections, Connection::new(start));
+        if connections.iter().all(|connection| (connection.start, connection.asks_at) != (start, asks_at)) {
+            self.bytes -= push(connections, Connection::new(start, asks_at));
         }
     }
 
-    fn send(&mut self, ends: (SocketAddr, SocketAddr), request: &[u8], sent: &Tcp<'_>) -> Result<(), String> {
+    fn forget_oldest(&mut self) {
+        let oldest = self.order.pop_front().and_then(|oldest| self.connections.remove(&oldest));
+        self.bytes -= oldest.unwrap_or_default().iter().map(|connection| connection.stream.end()).sum::<usize>();
+    }
+
+    fn send(&mut self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>, sent: &Tcp<'_>) -> Result<(), String> {
         let Some(connections) = self.connections.get_mut(&ends) else { return Ok(()) };
         // Of several SYN+ACKs, the one that it is nearest to.
         let place = |connection: &Connection| sent.seq.distance_from(connection.start) as usize;
-        let Some(start) = connections.iter().min_by_key(|connection| place(connection)).map(|found| found.start) else {
+        let nearest = connections.iter().min_by_key(|connection| place(connection));
+        let Some((start, asks_at)) = nearest.map(|found| (found.start, found.asks_at)) else { return Ok(()) };
+        let at = sent.seq.distance_from(start) as usize;
+        if at > PLACE_MAX {
             return Ok(());
-        };
+        }
+        // Anything but the beginning of the request may belong to any that began there.
+        let request = if received.seq == asks_at { received.payload } else { &[] };
         let is_it = |connection: &Connection| connection.start == start && connection.is_for(request);
-        let found = connections.iter().position(is_it).unwrap_or_else(|| push(connections, Connection::new(start)));
-        let connection = &mut connections[found];
-        if connection.request.len() < request.len() {
-            connection.request = request.to_vec();
+        if !connections.iter().any(is_it) {
+            self.bytes -= push(connections, Connection::new(start, asks_at));
         }
-        let (at, payload, fin) = (place(connection), sent.payload, sent.flags.has(Flags::FIN));
-        let end = at + payload.len();
-        if end > BYTES_MAX {
-            return Ok(());
-        }
-        connection.stream.insert(at, payload).map_err(|changed| changed.to_string())?;
-        match connection.fin {
-            Some(known) if end > known || fin && end != known => {
-                return Err(format!("the stream ended at {known} before, and now at {end}"));
+        let mut result = Ok(());
+        for connection in connections.iter_mut().filter(|connection| is_it(connection)) {
+            let before = connection.stream.end();
+            result = connection.take(request, at, sent);
+            self.bytes += connection.stream.end() - before;
+            if result.is_ok() {
+                break;
             }
-            None if fin => connection.fin = Some(end),
-            _ => {}
         }
-        Ok(())
+        while self.bytes > BYTES_MAX {
+            self.forget_oldest();
+        }
+        result
     }
 }
 
 impl Connection {
-    fn new(start: SeqNumber) -> Self {
-        Self { start, request: Vec::new(), stream: Stream::default(), fin: None }
+    fn new(start: SeqNumber, asks_at: SeqNumber) -> Self {
+        Self { start, asks_at, request: Vec::new(), stream: Stream::default(), fin: None }
+    }
+
+    /// Takes a segment that answers this request, if it says what was said before.
+    fn take(&mut self, request: &[u8], at: usize, sent: &Tcp<'_>) -> Result<(), String> {
+        let (end, is_fin) = (at + sent.payload.len(), sent.flags.has(Flags::FIN));
+        self.stream.insert(at, sent.payload).map_err(|changed| changed.to_string())?;
+        if let Some(known) = self.fin.filter(|&known| end > known || is_fin && end != known) {
+            return Err(format!("the stream ended at {known} before, and now at {end}"));
+        }
+        if is_fin {
+            self.fin = Some(end);
+        }
+        if self.request.len() < request.len() {
+            self.request = request.to_vec();
+        }
+        Ok(())
     }
 
     /// Whether this may be the same request in a longer or shorter segment.
@@ -97,13 +125,12 @@ impl Connection {
     }
 }
 
-/// Adds one, at the cost of the oldest, and tells where it is.
+/// Adds one, at the cost of the oldest, and tells how many bytes that had.
 fn push(connections: &mut Vec<Connection>, connection: Connection) -> usize {
-    if connections.len() == OF_ONE_CLIENT_MAX {
-        connections.remove(0);
-    }
+    let is_full = connections.len() == OF_ONE_CLIENT_MAX;
+    let forgotten = if is_full { connections.remove(0).stream.end() } else { 0 };
     connections.push(connection);
-    connections.len() - 1
+    forgotten
 }
 
 impl Checker for Stability {
@@ -115,9 +142,9 @@ impl Checker for Stability {
         each_segment(exchange, |(ip, received), (_, sent)| {
             let ends = (ip.from(received), ip.to(received));
             if sent.flags.has(Flags::SYN) {
-                self.open(ends, sent.seq.advance(1));
+                self.open(ends, sent.seq.advance(1), received.seq.advance(1));
             } else if !sent.payload.is_empty() {
-                return self.send(ends, received.payload, sent);
+                return self.send(ends, received, sent);
             }
             Ok(())
         })
@@ -128,7 +155,7 @@ impl Checker for Stability {
 mod tests {
     use super::*;
     use crate::check::stand;
-    use crate::frame::Ends;
+    use crate::frame::{Ends, Segment};
     use crate::sample;
 
     #[test]
@@ -151,5 +178,24 @@ mod tests {
         let body = sample::response(10);
         let shorter = asked.change(|segment| segment.payload(&body[..body.len() - 1]));
         assert!(shorter.check(&mut checker).unwrap_err().starts_with("the stream ended at"));
+    }
+
+    #[test]
+    fn it_sees_a_byte_that_changes_anywhere_in_a_long_stream_whatever_is_answered() {
+        let engine = sample::engine();
+        let ends = Ends::v4();
+        let [opened, asked] = stand::fetch(&engine, &ends, "/10");
+        let mut checker = Stability::default();
+        opened.check(&mut checker).unwrap();
+        let frame = crate::dissect::Frame::dissect(&opened.sent[0]).unwrap();
+        let start = frame.tcp().unwrap().1.seq.advance(1);
+        let mut send = |at: u32, byte: u8| {
+            let received = Segment::ack(&ends).seq(1031).ack_number(start.value()).frame();
+            let sent = Segment::ack(&ends.reversed()).seq(start.advance(at).value()).payload([byte; 1000]).frame();
+            stand::Recorded { received, sent: vec![sent], ..asked.clone() }.check(&mut checker)
+        };
+        assert_eq!(send(9_000_000, b'a'), Ok(()));
+        assert_eq!(send(9_000_500, b'a'), Ok(()));
+        assert!(send(9_000_999, b'b').unwrap_err().starts_with("byte 9000999 of the stream"));
     }
 }

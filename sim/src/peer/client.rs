@@ -2,14 +2,17 @@
 //! be set to do otherwise, and that looks very closely at what it gets.
 //!
 //! It is a model and not a copy: no congestion control (a request is a few segments), no fast
-//! retransmission (a server that acknowledges nothing gives no duplicate ACKs). What it has is what decides
+//! retransmission (a server that acknowledges nothing gives no duplicate ACKs), no ACKs held back while
+//! something is missing (Linux puts some together from the fourth on). What it has is what decides
 //! whether a client gets its bytes: timers and their back-off, what is put into a segment when it is sent
-//! again, what is acknowledged when, and what is taken for invalid.
+//! again, what is acknowledged when and with which SACK blocks, how the window moves, whose timestamp is
+//! echoed, and what is taken for invalid.
 //!
 //! With [`Settings::strict`] a segment that no TCP may send ends the fetch as [`Outcome::Failed`], with
 //! the rule that it broke. Fragments are none of its business: the world puts them together before.
 
 mod connection;
+mod reader;
 mod receiver;
 mod rules;
 mod sender;
@@ -49,6 +52,7 @@ pub struct Client {
     /// Segments of the old connection, sent again one at a time when the client has something else to say.
     duplicates: VecDeque<Vec<u8>>,
     outcome: Outcome,
+    complete_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -71,6 +75,7 @@ impl Client {
             state: State::Resolving,
             duplicates: VecDeque::new(),
             outcome: Outcome::Running,
+            complete_at: None,
             settings,
         }
     }
@@ -103,6 +108,9 @@ impl Client {
     }
 
     fn conclude(&mut self, result: Result<Option<Outcome>, String>) {
+        if let State::Connected(connection) = &self.state {
+            self.complete_at = connection.complete_at();
+        }
         let end = match result {
             Ok(None) => return,
             Ok(Some(outcome)) => outcome,
@@ -204,5 +212,9 @@ impl Peer for Client {
 
     fn outcome(&self) -> Outcome {
         self.outcome.clone()
+    }
+
+    fn complete_at(&self) -> Option<Instant> {
+        self.complete_at
     }
 }

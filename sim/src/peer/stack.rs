@@ -12,7 +12,7 @@ use std::time::Duration;
 use lethe::time::Instant;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
-use smoltcp::socket::tcp::{RecvError, Socket, SocketBuffer, State};
+use smoltcp::socket::tcp::{CongestionControl, RecvError, Socket, SocketBuffer, State};
 use smoltcp::wire::{EthernetAddress, IpCidr};
 
 use super::{Outbox, Outcome, Peer};
@@ -22,7 +22,7 @@ use crate::frame::Ends;
 const TRANSMIT_BUFFER: usize = 16 * 1024;
 
 /// More calls than it takes to answer any one frame: smoltcp says when it is done.
-const POLLS_MAX: usize = 64;
+pub(crate) const POLLS_MAX: usize = 64;
 
 /// The length of addresses and type in front of a tag, or of a whole header without one.
 const ADDRESSES_LEN: usize = 12;
@@ -30,6 +30,16 @@ const ADDRESSES_LEN: usize = 12;
 thread_local! {
     /// What smoltcp's generator of timestamps, a function without arguments, returns.
     static TIMESTAMP: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Has smoltcp's sockets use timestamps.
+pub(crate) fn use_timestamps(socket: &mut Socket<'_>) {
+    socket.set_tsval_generator(Some(|| TIMESTAMP.get()));
+}
+
+/// Sets the clock that smoltcp's timestamps are taken from.
+pub(crate) fn set_timestamp(now: Instant) {
+    TIMESTAMP.set((now.as_unix_nanos() / 1_000_000) as u32);
 }
 
 /// What can be set about it.
@@ -90,6 +100,7 @@ pub struct Stack {
     is_end: bool,
     deadline: Option<Instant>,
     outcome: Outcome,
+    complete_at: Option<Instant>,
 }
 
 impl Stack {
@@ -98,7 +109,7 @@ impl Stack {
         let Ends { client_mac, client, .. } = settings.ends;
         let mut config = Config::new(EthernetAddress(client_mac.bytes()).into());
         config.random_seed = settings.seed;
-        let mut cable = Cable { mtu: settings.mtu, received: VecDeque::new(), sent: Vec::new() };
+        let mut cable = Cable::new(settings.mtu);
         let mut interface = Interface::new(config, &mut cable, smoltcp::time::Instant::ZERO);
         interface.update_ip_addrs(|addresses| {
             // Everybody is on this link.
@@ -107,11 +118,13 @@ impl Stack {
         });
         let buffer = |size| SocketBuffer::new(vec![0; size]);
         let mut socket = Socket::new(buffer(settings.window), buffer(TRANSMIT_BUFFER));
+        // A request is a segment or two.
+        socket.set_congestion_control(CongestionControl::None);
         socket.set_ack_delay(settings.delayed_ack.map(Into::into));
         socket.set_keep_alive(settings.keep_alive.map(Into::into));
         socket.set_timeout(settings.timeout.map(Into::into));
         if settings.timestamps {
-            socket.set_tsval_generator(Some(|| TIMESTAMP.get()));
+            use_timestamps(&mut socket);
         }
         let mut sockets = SocketSet::new(Vec::new());
         let socket = sockets.add(socket);
@@ -127,12 +140,13 @@ impl Stack {
             is_end: false,
             deadline: None,
             outcome: Outcome::Running,
+            complete_at: None,
         }
     }
 
     /// Lets smoltcp and the application take turns until neither has anything to do.
     fn run(&mut self, now: Instant, out: &mut Outbox) {
-        TIMESTAMP.set((now.as_unix_nanos() / 1_000_000) as u32);
+        set_timestamp(now);
         let time = smoltcp_time(now);
         for _ in 0..POLLS_MAX {
             self.use_socket();
@@ -142,6 +156,9 @@ impl Stack {
             }
         }
         self.use_socket();
+        if self.is_end {
+            self.complete_at.get_or_insert(now);
+        }
         out.extend(self.cable.sent.drain(..).map(|frame| tagged(&self.settings.ends, frame)));
         let at = self.interface.poll_at(time, &self.sockets);
         self.deadline = at.map(|at| lethe_time(at).max(now));
@@ -205,14 +222,18 @@ impl Peer for Stack {
     fn outcome(&self) -> Outcome {
         self.outcome.clone()
     }
+
+    fn complete_at(&self) -> Option<Instant> {
+        self.complete_at
+    }
 }
 
 /// smoltcp counts microseconds.
-fn smoltcp_time(now: Instant) -> smoltcp::time::Instant {
+pub(crate) fn smoltcp_time(now: Instant) -> smoltcp::time::Instant {
     smoltcp::time::Instant::from_micros((now.as_unix_nanos() / 1000).cast_signed())
 }
 
-fn lethe_time(time: smoltcp::time::Instant) -> Instant {
+pub(crate) fn lethe_time(time: smoltcp::time::Instant) -> Instant {
     Instant::from_unix_nanos(time.total_micros().max(0).cast_unsigned() * 1000)
 }
 
@@ -234,14 +255,20 @@ fn untagged(ends: &Ends, frame: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// What smoltcp takes for a network card.
-struct Cable {
+pub(crate) struct Cable {
     mtu: usize,
-    received: VecDeque<Vec<u8>>,
-    sent: Vec<Vec<u8>>,
+    pub(crate) received: VecDeque<Vec<u8>>,
+    pub(crate) sent: Vec<Vec<u8>>,
 }
 
-struct Receive(Vec<u8>);
-struct Transmit<'a>(&'a mut Vec<Vec<u8>>);
+impl Cable {
+    pub(crate) const fn new(mtu: usize) -> Self {
+        Self { mtu, received: VecDeque::new(), sent: Vec::new() }
+    }
+}
+
+pub(crate) struct Receive(Vec<u8>);
+pub(crate) struct Transmit<'a>(&'a mut Vec<Vec<u8>>);
 
 impl Device for Cable {
     type RxToken<'a> = Receive;

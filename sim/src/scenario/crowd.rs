@@ -10,7 +10,7 @@ use std::time::Duration;
 use lethe::wire::ethernet::MacAddress;
 
 use super::visitor::{Kind, Promise, Visitor};
-use super::{HEALS_AFTER, PATIENCE, SIZE_MAX, Scenario};
+use super::{HEALS_AFTER, LARGE_SIZE_MAX, PATIENCE, SIZE_MAX, Scenario};
 use crate::frame::Ends;
 use crate::link::Impairment;
 use crate::peer::client::{Close, Errand, Settings};
@@ -30,6 +30,13 @@ const HEAD_MAX: usize = 200;
 /// The headers of IPv6 and TCP with timestamps are not longer.
 const HEADERS_MAX: usize = 72;
 
+/// Without timestamps a client has the next window of a long reply only from asking again, after a timeout
+/// that doubles each time. Nobody is promised more segments than a few such windows hold.
+const UNCLOCKED_SEGMENTS: usize = 30;
+
+/// How fast a slow reader reads, in bytes a second: at the least, 1 MB within a minute or so.
+const READS: std::ops::RangeInclusive<u64> = 20_000..=500_000;
+
 /// The most frames that an attacker sends, and his longest pause: what he needs to see cookies expire, and
 /// is done with while he is waited for.
 const ATTACK_FRAMES: u64 = 40;
@@ -37,9 +44,16 @@ const ATTACK_PAUSE: Duration = Duration::from_secs(5);
 
 /// Draws the client with this number.
 pub(super) fn draw(scenario: &Scenario, random: Random, number: u32) -> Visitor {
-    let size = scenario.options.size.unwrap_or_else(|| draw_size(random.fork("size")));
+    let drawn = || {
+        let large = if scenario.options.large { draw_large_size(random.fork("large size")) } else { None };
+        large.unwrap_or_else(|| draw_size(random.fork("size")))
+    };
+    let size = scenario.options.size.unwrap_or_else(drawn);
     let ends = draw_ends(random.fork("ends"), number);
-    let (kind, mut promise) = draw_kind(scenario, &random, &ends, size);
+    let (mut kind, mut promise) = draw_kind(scenario, &random, &ends, size);
+    if scenario.options.large {
+        enlarge(&mut kind, &mut promise, random.fork("large"), size);
+    }
     let is_v6 = ends.client.is_ipv6();
     // What goes out again has the same identification: a fragment that was corrupted spoils it for as long
     // as it is kept, and that may be longer than the cookie is good for.
@@ -136,6 +150,42 @@ fn draw_size(mut random: Random) -> usize {
     random.range(0..=most) as usize
 }
 
+/// Half of all replies where long ones are wanted: some windows, many, or more than anything else draws.
+fn draw_large_size(mut random: Random) -> Option<usize> {
+    let most = *random.pick(&[0, 0, 0, 0, 30_000, 100_000, 100_000, LARGE_SIZE_MAX as u64]);
+    let is_round = random.chance(Probability::from_percent(50));
+    (most > 0).then(|| if is_round { most } else { random.range(1..=most) } as usize)
+}
+
+/// What matters to who gets a long reply and to nobody else; and what can be promised him.
+fn enlarge(kind: &mut Kind, promise: &mut Promise, mut random: Random, size: usize) {
+    let seldom = Probability::from_percent(20);
+    let (timestamps, mss) = match kind {
+        Kind::Model(settings) => {
+            if random.chance(seldom) {
+                settings.reads = Some(random.range(READS));
+            }
+            if random.chance(seldom) {
+                settings.window = random.range(4000..=u64::from(u16::MAX)) as u32;
+            }
+            if random.chance(seldom) {
+                settings.mss = Some(*random.pick(&[536, 1220]));
+            }
+            if random.chance(seldom) {
+                settings.resend_limit = Some(*random.pick(&[1, 20, 536]));
+            }
+            settings.quick_acks = *random.pick(&[16, 16, 16, 0]);
+            (settings.timestamps, usize::from(settings.mss.unwrap_or(536)))
+        }
+        Kind::Stack(settings) => (settings.timestamps, settings.mtu - HEADERS_MAX),
+        Kind::Attacker(_) => return,
+    };
+    let segments = size.div_ceil(mss.max(1));
+    if *promise == Promise::Reply && !timestamps && segments > UNCLOCKED_SEGMENTS {
+        *promise = Promise::PerhapsReply;
+    }
+}
+
 fn draw_ends(mut random: Random, number: u32) -> Ends {
     let [a, b, c, d] = number.to_be_bytes();
     let index = random.below(SERVERS.len() as u64) as usize;
@@ -157,7 +207,7 @@ fn draw_stack(mut random: Random, ends: &Ends, size: usize) -> stack::Settings {
     let smallest = if ends.client.is_ipv6() { u64::from(IPV6_MTU_MIN) } else { 576 };
     let often = Probability::from_percent(75);
     let seldom = Probability::from_percent(20);
-    let window = if random.chance(seldom) { random.range((size + HEAD_MAX) as u64..=65_535) } else { 65_535 };
+    let window = if random.chance(seldom) { random.range(needed(size)..=65_535) } else { 65_535 };
     stack::Settings {
         seed: random.next_u64(),
         timestamps: random.chance(often),
@@ -222,9 +272,7 @@ fn draw_model(scenario: &Scenario, mut random: Random, ends: &Ends, size: usize)
         ..linux
     };
     if random.chance(seldom) {
-        // The reply goes out whole or not at all, so the window has to take it.
-        let needed = size + HEAD_MAX;
-        settings.window = random.range(needed as u64..=u64::from(u16::MAX)) as u16;
+        settings.window = random.range(needed(size)..=u64::from(u16::MAX)) as u32;
     }
     if random.chance(seldom) {
         let len = settings.request.concat().len() as u64;
@@ -235,6 +283,12 @@ fn draw_model(scenario: &Scenario, mut random: Random, ends: &Ends, size: usize)
         settings.collapse = random.chance(often);
     }
     settings
+}
+
+/// The window that takes a reply whole, as long as any does: one that goes out as one segment goes out whole or
+/// not at all.
+fn needed(size: usize) -> u64 {
+    (size.min(SIZE_MAX) + HEAD_MAX) as u64
 }
 
 fn draw_mss(random: &mut Random, usual: Option<u16>) -> Option<u16> {

@@ -16,6 +16,8 @@ pub struct Options {
     pub size: Option<usize>,
     /// What is wrong with every link; it is drawn, for each direction, if it is not set.
     pub impairment: Option<Impairment>,
+    /// Some replies are long: many segments, up to 1 MB, for clients of which some read slowly.
+    pub large: bool,
 }
 
 impl Options {
@@ -25,7 +27,7 @@ impl Options {
 
     /// Everything drawn from a seed.
     pub const fn new(seed: u64) -> Self {
-        Self { seed, requests: Self::REQUESTS, size: None, impairment: None }
+        Self { seed, requests: Self::REQUESTS, size: None, impairment: None, large: false }
     }
 }
 
@@ -35,6 +37,9 @@ impl fmt::Display for Options {
         write!(f, "lethe simulate --seed {} --requests {}", self.seed, self.requests)?;
         if let Some(size) = self.size {
             write!(f, " --size {size}")?;
+        }
+        if self.large {
+            write!(f, " --large")?;
         }
         if let Some(impairment) = &self.impairment {
             write!(f, " --impair \"{impairment}\"")?;
@@ -47,7 +52,7 @@ impl fmt::Display for Options {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum OptionsError {
     /// No option has this name.
-    #[error("`{0}` is no option of a run; there are --seed, --requests, --size and --impair")]
+    #[error("`{0}` is no option of a run; there are --seed, --requests, --size, --large and --impair")]
     Unknown(String),
     /// The option has no value, or one that is no number.
     #[error("{0} needs a number")]
@@ -72,6 +77,10 @@ impl FromStr for Options {
         let mut options = Self::new(0);
         let mut words = line.trim().trim_start_matches("lethe simulate").split_whitespace();
         while let Some(option) = words.next() {
+            if option == "--large" {
+                options.large = true;
+                continue;
+            }
             let value = words.next();
             match option {
                 "--seed" => seed = Some(number(option, value)?),
@@ -97,6 +106,9 @@ mod tests {
         assert_eq!(options.to_string(), line);
         assert_eq!(line.parse(), Ok(options));
         assert_eq!("--seed 7".parse(), Ok(Options::new(7)));
+        let large = Options { large: true, ..Options::new(7) };
+        assert_eq!(large.to_string(), "lethe simulate --seed 7 --requests 100 --large");
+        assert_eq!(large.to_string().parse(), Ok(large));
     }
 
     #[test]

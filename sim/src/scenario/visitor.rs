@@ -131,6 +131,15 @@ impl fmt::Display for Visitor {
                     ("old duplicates", settings.old_duplicates),
                     ("resolve", settings.resolve),
                 ];
+                if let Some(rate) = settings.reads {
+                    write!(f, ", reads {rate} bytes a second")?;
+                }
+                if let Some(limit) = settings.resend_limit {
+                    write!(f, ", sends again {limit} bytes at a time")?;
+                }
+                if settings.quick_acks == 0 {
+                    write!(f, ", holds ACKs back from the first on")?;
+                }
                 switches.iter().filter(|(_, is_on)| *is_on).try_for_each(|(name, _)| write!(f, ", {name}"))
             }
         }

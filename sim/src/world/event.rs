@@ -13,6 +13,8 @@ use crate::link::Fate;
 pub(super) enum Action {
     /// Its deadline has come.
     Wake,
+    /// A deadline of the server's because of it has come.
+    WakeServer,
     /// Its links heal.
     Heal,
     /// It has been waited for long enough.

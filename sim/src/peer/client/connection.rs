@@ -6,19 +6,37 @@ use lethe::time::Instant;
 use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
 
+use super::reader::Reader;
 use super::receiver::{Arrival, Receiver};
 use super::rules::{self, Facts};
-use super::sender::{Limits, Piece, Sender};
+use super::sender::{Heard, Limits, Piece, Sender, Standing};
 use super::{Close, Errand, OLD_ISN, Outbox, Outcome, Settings};
 use crate::clock::after;
 use crate::dissect::Tcp;
 use crate::frame::Segment;
+
+/// The furthest that a window is scaled (RFC 7323, section 2.3).
+const SCALE_MAX: u8 = 14;
 
 /// What the timestamps option takes in each segment, aligned.
 const TIMESTAMPS_LEN: usize = 12;
 
 /// SACK blocks that fit the options next to timestamps; one more fits without.
 const SACK_BLOCKS: usize = 3;
+
+/// What a SACK option takes, aligned, and each of its blocks.
+const SACK_LEN: usize = 4;
+const SACK_BLOCK_LEN: usize = 8;
+
+/// What counts as a full segment before a larger one has come (`TCP_MSS_DEFAULT`).
+const FULL_SEGMENT_MIN: usize = 536;
+
+/// An unacceptable segment without data is not answered twice in this time, lest two ends that disagree tell
+/// each other so for good (`tcp_invalid_ratelimit`).
+const INVALID_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Flags with which a segment may be what Linux has foreseen.
+const FORESEEN: Flags = Flags::ACK.with(Flags::PSH);
 
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -34,6 +52,17 @@ pub(super) struct Connection {
     request_at: Option<Instant>,
     keep_alive_at: Option<Instant>,
     delayed_ack_at: Option<Instant>,
+    /// How many more ACKs are not held back.
+    quick_acks: u32,
+    /// The largest segment that has come: what counts as a full one.
+    full_segment: usize,
+    /// Bytes of payload that a segment of ours may have, but for SACK blocks.
+    segment: usize,
+    /// How far our windows are scaled, and the server's.
+    scales: (u8, u8),
+    invalid_at: Option<Instant>,
+    /// When the last byte of the stream came.
+    complete_at: Option<Instant>,
     is_closed: bool,
 }
 
@@ -44,6 +73,7 @@ impl Connection {
         let isn = SeqNumber::new(settings.isn);
         let limits = Limits {
             segment: 1,
+            again: settings.resend_limit.map(usize::from),
             syn_retries: settings.syn_retries,
             retries: settings.retries,
             nagle: settings.nagle,
@@ -61,6 +91,12 @@ impl Connection {
             request_at: None,
             keep_alive_at: None,
             delayed_ack_at: None,
+            quick_acks: settings.quick_acks,
+            full_segment: FULL_SEGMENT_MIN,
+            segment: 1,
+            scales: (0, 0),
+            invalid_at: None,
+            complete_at: None,
             is_closed: false,
             settings,
         }
@@ -68,6 +104,11 @@ impl Connection {
 
     pub(super) fn stream(&self) -> &[u8] {
         self.receiver.as_ref().map_or(&[], Receiver::stream)
+    }
+
+    /// When the last byte of the reply came.
+    pub(super) const fn complete_at(&self) -> Option<Instant> {
+        self.complete_at
     }
 
     /// Sends the SYN.
@@ -79,12 +120,14 @@ impl Connection {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let timers = [self.sender.deadline(), self.request_at, self.keep_alive_at, self.delayed_ack_at];
+        let reader = self.receiver.as_ref().filter(|_| !self.is_closed).and_then(Receiver::deadline);
+        let timers = [self.sender.deadline(), self.request_at, self.keep_alive_at, self.delayed_ack_at, reader];
         timers.into_iter().flatten().min()
     }
 
     pub(super) fn wake(&mut self, now: Instant, out: &mut Outbox) -> Progress {
         let is_due = |timer: Option<Instant>| timer.is_some_and(|at| at <= now);
+        self.let_read(now);
         match self.sender.wake(now) {
             Ok(Some(piece)) => self.send(now, &piece, out),
             Ok(None) => {}
@@ -99,13 +142,36 @@ impl Connection {
             out.push(probe.frame());
             self.rest(now);
         }
-        if is_due(self.delayed_ack_at) {
+        let has_opened = self.receiver.as_ref().is_some_and(Receiver::has_opened);
+        if is_due(self.delayed_ack_at) || has_opened {
             self.acknowledge(now, out);
         }
+        self.close_when_read(now, out);
         Ok(None)
     }
 
+    /// Lets the application read, and makes room for what there is to say about what it reads.
+    fn let_read(&mut self, now: Instant) {
+        let Some(receiver) = &mut self.receiver else { return };
+        receiver.read(now);
+        let blocks = receiver.sack_blocks_len().min(self.sack_blocks_max());
+        let options = if self.facts.sack && blocks > 0 { SACK_LEN + SACK_BLOCK_LEN * blocks } else { 0 };
+        self.sender.limit_segments(self.segment.saturating_sub(options).max(1));
+    }
+
+    /// How many SACK blocks fit a segment.
+    const fn sack_blocks_max(&self) -> usize {
+        if self.facts.timestamps { SACK_BLOCKS } else { SACK_BLOCKS + 1 }
+    }
+
+    fn close_when_read(&mut self, now: Instant, out: &mut Outbox) {
+        if self.receiver.as_ref().is_some_and(Receiver::is_read) {
+            self.close(now, out);
+        }
+    }
+
     pub(super) fn receive(&mut self, now: Instant, tcp: &Tcp<'_>, out: &mut Outbox) -> Progress {
+        self.let_read(now);
         if self.receiver.is_none() {
             self.receive_in_syn_sent(now, tcp, out)
         } else {
@@ -146,10 +212,19 @@ impl Connection {
         let own = self.settings.mss.unwrap_or(default_mss).max(536);
         let mss = usize::from(tcp.mss.unwrap_or(default_mss).min(own));
         let options = if self.facts.timestamps { TIMESTAMPS_LEN } else { 0 };
-        self.sender.limit_segments(mss.saturating_sub(options).max(1));
-        self.receiver = Some(Receiver::new(tcp.seq, self.settings.window));
-        let echoed = self.echoed(now, tcp);
-        self.sender.acknowledge(now, tcp.ack, tcp.window, echoed);
+        self.segment = mss.saturating_sub(options).max(1);
+        self.sender.limit_segments(self.segment);
+        let Settings { window, reads, window_scale, .. } = self.settings;
+        let mut reader = Reader::new(window as usize, own.into(), reads);
+        reader.read(now, 0);
+        // What a SYN says is not scaled (RFC 7323, section 2.2).
+        let announced = window.min(u16::MAX.into()) as usize;
+        self.receiver = Some(Receiver::new(tcp.seq, announced, reader));
+        let heard = self.heard(now, tcp);
+        self.sender.acknowledge(now, &heard);
+        if let (Some(ours), Some(theirs)) = (window_scale, tcp.window_scale) {
+            self.scales = (ours.min(SCALE_MAX), theirs.min(SCALE_MAX));
+        }
         if self.settings.ack_handshake {
             self.acknowledge(now, out);
         }
@@ -211,21 +286,68 @@ impl Connection {
         if let Err(broken) = rules::check_segment(&self.facts, tcp) {
             return self.objection(broken);
         }
-        if let Some((value, _)) = tcp.timestamps {
-            if SeqNumber::new(value).before(SeqNumber::new(self.recent_timestamp)) {
-                // PAWS (RFC 7323, section 5.3): an old duplicate; acknowledged and dropped.
-                self.acknowledge(now, out);
-                return Ok(None);
-            }
-            if !tcp.seq.after(self.acknowledged) {
-                self.recent_timestamp = value;
-            }
+        if !self.is_acceptable(now, tcp, out) {
+            return Ok(None);
         }
-        let echoed = self.echoed(now, tcp);
-        if let Some(piece) = self.sender.acknowledge(now, tcp.ack, tcp.window, echoed) {
+        let heard = self.heard(now, tcp);
+        if let Some(piece) = self.sender.acknowledge(now, &heard) {
             self.send(now, &piece, out);
         }
         self.take(now, tcp, out)
+    }
+
+    /// What Linux looks at before it takes a segment (`tcp_validate_incoming`, and the beginning of `tcp_ack`).
+    fn is_acceptable(&mut self, now: Instant, tcp: &Tcp<'_>, out: &mut Outbox) -> bool {
+        let is_older = |value| SeqNumber::new(value).before(SeqNumber::new(self.recent_timestamp));
+        // PAWS (RFC 7323, section 5.3).
+        let is_old = tcp.timestamps.is_some_and(|(value, _)| is_older(value));
+        // From the last acknowledgement on: what came since may come again before the server knows.
+        // (What is beyond the window, no server may send: the receiver objects.)
+        if is_old || tcp.end().before(self.acknowledged) {
+            self.refuse(now, tcp, out);
+            return false;
+        }
+        let standing = self.sender.standing(tcp.ack);
+        if standing == Standing::TooOld {
+            self.acknowledge(now, out);
+            return false;
+        }
+        if let Some((value, _)) = tcp.timestamps
+            && !tcp.seq.after(self.acknowledged)
+            && (standing == Standing::Current || self.is_foreseen(tcp))
+        {
+            self.recent_timestamp = value;
+        }
+        true
+    }
+
+    /// Whether Linux takes it the short way, and its timestamp with it, before it looks at what it acknowledges:
+    /// the next data, nothing else, with nothing missing and the same window as before.
+    fn is_foreseen(&self, tcp: &Tcp<'_>) -> bool {
+        let Some(receiver) = &self.receiver else { return false };
+        tcp.seq == receiver.next()
+            && tcp.seq == self.acknowledged
+            && !tcp.payload.is_empty()
+            && tcp.flags.masked(FORESEEN) == tcp.flags
+            && !receiver.has_gaps()
+            && self.sender.window() == u32::from(tcp.window) << self.scales.1
+    }
+
+    /// Drops a segment, and says where we are. Of data that is old the server is told that it came again.
+    fn refuse(&mut self, now: Instant, tcp: &Tcp<'_>, out: &mut Outbox) {
+        let is_data = tcp.end() != tcp.seq;
+        if !is_data && self.invalid_at.is_some_and(|at| now < after(at, INVALID_INTERVAL)) {
+            return;
+        }
+        if is_data {
+            self.quick_acks = self.settings.quick_acks;
+        } else {
+            self.invalid_at = Some(now);
+        }
+        if let Some(receiver) = &mut self.receiver {
+            receiver.refuse(tcp.seq, tcp.end());
+        }
+        self.acknowledge(now, out);
     }
 
     /// Puts what the segment holds into the stream, and says so.
@@ -237,23 +359,41 @@ impl Connection {
                 Ok(arrival) => arrival,
                 Err(broken) => return self.objection(broken),
             };
-            let is_second = self.delayed_ack_at.is_some();
-            if arrival == Arrival::OutOfOrder || is_fin || is_second || self.settings.delayed_ack.is_zero() {
+            receiver.read(now);
+            if receiver.is_complete() {
+                self.complete_at.get_or_insert(now);
+            }
+            self.full_segment = self.full_segment.max(tcp.payload.len());
+            if arrival == Arrival::Old {
+                self.quick_acks = self.settings.quick_acks;
+            }
+            if self.must_acknowledge(arrival, is_fin) {
                 self.acknowledge(now, out);
             } else {
-                self.delayed_ack_at = Some(after(now, self.settings.delayed_ack));
+                self.delayed_ack_at = self.delayed_ack_at.or(Some(after(now, self.settings.delayed_ack)));
             }
         }
-        if self.receiver.as_ref().is_some_and(Receiver::is_complete) {
-            self.close(now, out);
-        }
+        self.close_when_read(now, out);
         self.transmit(now, out);
         Ok(self.end())
     }
 
+    /// Whether an ACK is due at once (RFC 9293, section 3.8.6.3; RFC 5681, section 4.2; `__tcp_ack_snd_check`).
+    fn must_acknowledge(&mut self, arrival: Arrival, is_fin: bool) -> bool {
+        let Some(receiver) = &self.receiver else { return false };
+        let unacknowledged = receiver.next().distance_from(self.acknowledged) as usize;
+        let is_quick = self.quick_acks > 0;
+        self.quick_acks = self.quick_acks.saturating_sub(1);
+        is_quick
+            || arrival != Arrival::InOrder
+            || is_fin
+            || unacknowledged > self.full_segment
+            || self.settings.delayed_ack.is_zero()
+    }
+
     /// Both sides have said all, and ours is acknowledged.
     fn end(&self) -> Option<Outcome> {
-        let receiver = self.receiver.as_ref().filter(|receiver| receiver.is_complete())?;
+        let receiver = self.receiver.as_ref().filter(|receiver| receiver.is_read())?;
         (self.is_closed && self.sender.is_acknowledged()).then(|| match self.settings.errand {
             Errand::Fetch => Outcome::Complete(receiver.stream().to_vec()),
             _ => Outcome::Done,
@@ -301,7 +441,7 @@ impl Connection {
     fn syn(&mut self, now: Instant) -> Segment {
         let Settings { ends, isn, mss, sack, timestamps, window_scale, window, .. } = self.settings;
         self.facts.last_timestamp = self.timestamp(now);
-        let mut syn = Segment::syn(&ends).seq(isn).window(window);
+        let mut syn = Segment::syn(&ends).seq(isn).window(window.min(u16::MAX.into()) as u16);
         if let Some(mss) = mss {
             syn = syn.mss(mss);
         }
@@ -316,30 +456,23 @@ impl Connection {
 
     fn acknowledge(&mut self, now: Instant, out: &mut Outbox) {
         self.delayed_ack_at = None;
-        let mut ack = self.segment(now, Flags::ACK);
-        let blocks = if self.facts.timestamps { SACK_BLOCKS } else { SACK_BLOCKS + 1 };
-        if let (true, Some(receiver)) = (self.facts.sack, &mut self.receiver) {
-            let blocks = receiver.sack_blocks(blocks);
-            if !blocks.is_empty() {
-                ack = ack.sack(&blocks);
-            }
-        }
-        out.push(ack.frame());
+        out.push(self.segment(now, Flags::ACK).frame());
     }
 
     /// A segment that acknowledges all there is.
     fn segment(&mut self, now: Instant, flags: Flags) -> Segment {
-        let segment = Segment::new(&self.settings.ends, flags).seq(self.sender.position().value());
-        let segment = segment.window(self.settings.window);
+        let mut segment = Segment::new(&self.settings.ends, flags).seq(self.sender.acceptable().value());
+        let blocks = self.sack_blocks_max();
         let Some(receiver) = &mut self.receiver else { return segment };
-        receiver.advertise();
+        let window = receiver.advertise() >> self.scales.0;
         self.acknowledged = receiver.next();
-        let segment = segment.ack_number(self.acknowledged.value());
-        if !self.facts.timestamps {
-            return segment;
+        segment = segment.window(window.min(u16::MAX.into()) as u16).ack_number(self.acknowledged.value());
+        let blocks = if self.facts.sack { receiver.sack_blocks(blocks) } else { Vec::new() };
+        if self.facts.timestamps {
+            self.facts.last_timestamp = self.timestamp(now);
+            segment = segment.timestamps(self.facts.last_timestamp, self.recent_timestamp);
         }
-        self.facts.last_timestamp = self.timestamp(now);
-        segment.timestamps(self.facts.last_timestamp, self.recent_timestamp)
+        if blocks.is_empty() { segment } else { segment.sack(&blocks) }
     }
 
     /// A clock of milliseconds, as Linux has it.
@@ -347,11 +480,11 @@ impl Connection {
         self.settings.timestamp_base.wrapping_add((now.as_unix_nanos() / 1_000_000) as u32)
     }
 
-    /// How old the timestamp is that this segment gives back.
-    fn echoed(&self, now: Instant, tcp: &Tcp<'_>) -> Option<Duration> {
-        let (_, echo) = tcp.timestamps?;
-        let age = self.timestamp(now).wrapping_sub(echo);
-        Some(Duration::from_millis(age.into()))
+    /// What a segment says about what we have sent.
+    fn heard(&self, now: Instant, tcp: &Tcp<'_>) -> Heard {
+        let age = |(_, echo)| Duration::from_millis(self.timestamp(now).wrapping_sub(echo).into());
+        let window = u32::from(tcp.window) << self.scales.1;
+        Heard { seq: tcp.seq, ack: tcp.ack, window, echoed: tcp.timestamps.map(age) }
     }
 
     fn rest(&mut self, now: Instant) {

@@ -4,6 +4,11 @@
 //! 0.2 s after (RFC 6298 with Linux's minimum), doubles each time, and only the oldest segment is sent
 //! again when it expires, with small ones behind it put together (`tcp_retrans_try_collapse`). Before that,
 //! a tail loss probe sends the newest segment again (RFC 8985, section 7).
+//!
+//! The timer runs for as long as a byte is unacknowledged, and an acknowledgement of a part of a segment
+//! neither restarts it nor takes anything from its back-off: only a segment that is acknowledged to its end
+//! gives a round trip (`tcp_clean_rtx_queue`, `tcp_ack_update_rtt`). A server that keeps no state may use that
+//! to have itself reminded.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -36,6 +41,37 @@ impl Piece {
         let flags = u32::from(self.flags.has(Flags::SYN)) + u32::from(self.flags.has(Flags::FIN));
         self.seq.advance(self.payload.len() as u32 + flags)
     }
+
+    /// Cuts it behind so many bytes, and returns the rest. What concerns the end goes with the end.
+    fn split_off(&mut self, len: usize) -> Self {
+        let rest = Self { seq: self.seq.advance(len as u32), flags: self.flags, payload: self.payload.split_off(len) };
+        self.flags = Flags::default();
+        rest
+    }
+}
+
+/// What a segment of the peer says about what we have sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heard {
+    /// Its sequence number,
+    pub(super) seq: SeqNumber,
+    /// what it acknowledges,
+    pub(super) ack: SeqNumber,
+    /// how many bytes more it takes, scaled,
+    pub(super) window: u32,
+    /// and how old the timestamp is that it gives back.
+    pub(super) echoed: Option<Duration>,
+}
+
+/// What an acknowledgement number is, seen from what is acknowledged already.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Standing {
+    /// It acknowledges something, or the same as the last.
+    Current,
+    /// It is behind.
+    Old,
+    /// It is further behind than any window ever reached (RFC 5961, section 5.2).
+    TooOld,
 }
 
 /// Too many retransmissions without an answer.
@@ -48,8 +84,10 @@ pub(super) struct GaveUp {
 /// What there is to limit a sender.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// Bytes of payload that a segment may have.
+    /// Bytes of payload that a segment may have,
     pub(super) segment: usize,
+    /// and that one may have that is sent again, if that is less.
+    pub(super) again: Option<usize>,
     /// How often a SYN is sent again.
     pub(super) syn_retries: u32,
     /// How often anything else is.
@@ -62,21 +100,41 @@ pub(super) struct Limits {
 #[derive(Clone, Debug)]
 pub(super) struct Sender {
     limits: Limits,
+    start: SeqNumber,
     /// The oldest byte that is not acknowledged.
     una: SeqNumber,
     /// The byte behind all that has been queued.
     next: SeqNumber,
     /// Sent and not acknowledged.
-    sent: VecDeque<Piece>,
+    sent: VecDeque<Sent>,
     /// Not sent, for want of window or because of Nagle.
     waiting: VecDeque<Piece>,
-    /// The first byte that the peer does not take any more.
-    window_end: SeqNumber,
+    /// How much the peer takes from `una` on, where it said so, and the most that it ever did.
+    window: u32,
+    window_seq: Option<SeqNumber>,
+    window_max: u32,
     round_trip: RoundTrip,
+    /// How often the timeout has been doubled since a round trip was measured.
+    backoff: u32,
+    /// Retransmissions since the peer last acknowledged anything.
     retransmissions: u32,
     /// What was outstanding when the timer expired is taken for lost, up to here.
     lost_until: Option<SeqNumber>,
+    /// A tail loss probe was sent, and nothing up to here acknowledged since.
+    probed_until: Option<SeqNumber>,
     timer: Option<Timer>,
+}
+
+/// A piece that was sent.
+#[derive(Clone, Debug)]
+struct Sent {
+    piece: Piece,
+    /// When it was sent first.
+    at: Instant,
+    /// It was sent more than once, so nobody knows which of them an acknowledgement is for (Karn).
+    is_repeated: bool,
+    /// It is taken for lost, and was not sent again since.
+    is_lost: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -85,6 +143,8 @@ enum Timer {
     Probe(Instant),
     /// Time for a retransmission.
     Retransmission(Instant),
+    /// Time to ask whether there is a window by now.
+    Persist(Instant),
 }
 
 /// The estimate of the round trip (RFC 6298, section 2).
@@ -92,8 +152,6 @@ enum Timer {
 struct RoundTrip {
     /// Smoothed, and its variation.
     estimate: Option<(Duration, Duration)>,
-    /// What is being timed: acknowledged up to here, sent then. Nothing that was sent twice (Karn).
-    timing: Option<(SeqNumber, Instant)>,
     fallback: Duration,
 }
 
@@ -102,22 +160,34 @@ impl Sender {
     pub(super) fn new(isn: SeqNumber, limits: Limits) -> Self {
         Self {
             limits,
+            start: isn,
             una: isn,
             next: isn,
             sent: VecDeque::new(),
             waiting: VecDeque::new(),
             // Room for the SYN.
-            window_end: isn.advance(1),
-            round_trip: RoundTrip { estimate: None, timing: None, fallback: INITIAL_TIMEOUT },
+            window: 1,
+            window_seq: None,
+            window_max: 1,
+            round_trip: RoundTrip { estimate: None, fallback: INITIAL_TIMEOUT },
+            backoff: 0,
             retransmissions: 0,
             lost_until: None,
+            probed_until: None,
             timer: None,
         }
     }
 
-    /// The sequence number of a segment that only acknowledges: behind all that has been sent.
+    /// Behind all that has been sent.
     pub(super) fn position(&self) -> SeqNumber {
-        self.sent.back().map_or(self.una, Piece::end)
+        self.sent.back().map_or(self.una, |sent| sent.piece.end())
+    }
+
+    /// The sequence number of a segment that only acknowledges: behind all that has been sent, unless the
+    /// window has shrunk meanwhile and ends before (`tcp_acceptable_seq`).
+    pub(super) fn acceptable(&self) -> SeqNumber {
+        let (edge, position) = (self.window_end(), self.position());
+        if edge.before(position) { edge } else { position }
     }
 
     pub(super) const fn is_acknowledged(&self) -> bool {
@@ -127,6 +197,21 @@ impl Sender {
     /// Bytes of payload that a segment may have from now on.
     pub(super) const fn limit_segments(&mut self, bytes: usize) {
         self.limits.segment = bytes;
+    }
+
+    /// The window that the peer announced last.
+    pub(super) const fn window(&self) -> u32 {
+        self.window
+    }
+
+    /// Where an acknowledgement number stands.
+    pub(super) fn standing(&self, ack: SeqNumber) -> Standing {
+        if !ack.before(self.una) {
+            return Standing::Current;
+        }
+        let acknowledged = self.una.distance_from(self.start);
+        let oldest = self.una.rewind(self.window_max.min(acknowledged));
+        if ack.before(oldest) { Standing::TooOld } else { Standing::Old }
     }
 
     /// Queues a write, cut into segments; the last one carries `flags` too.
@@ -148,65 +233,101 @@ impl Sender {
     pub(super) fn transmit(&mut self, now: Instant) -> Vec<Piece> {
         let mut out = Vec::new();
         while let Some(piece) = self.waiting.front() {
-            // A FIN takes no room at the other end.
-            let data_end = piece.seq.advance(piece.payload.len() as u32);
             let is_small = piece.payload.len() < self.limits.segment && !piece.payload.is_empty();
-            if data_end.after(self.window_end) || self.limits.nagle && is_small && !self.sent.is_empty() {
+            if piece.end().after(self.window_end()) || self.limits.nagle && is_small && !self.sent.is_empty() {
                 break;
             }
-            self.round_trip.timing = self.round_trip.timing.or(Some((piece.end(), now)));
+            let Some(piece) = self.waiting.pop_front() else { break };
             out.push(piece.clone());
-            self.sent.extend(self.waiting.pop_front());
+            self.sent.push_back(Sent { piece, at: now, is_repeated: false, is_lost: false });
         }
         if !out.is_empty() {
             self.arm(now);
+        } else if self.sent.is_empty() && !self.waiting.is_empty() && self.timer.is_none() {
+            self.timer = Some(Timer::Persist(after(now, self.timeout())));
         }
         out
     }
 
-    /// The peer acknowledges `ack` and takes `window` bytes more. `echoed` is how old the timestamp is that
-    /// it gives back. Returns what is sent again because it is taken for lost.
-    pub(super) fn acknowledge(
-        &mut self,
-        now: Instant,
-        ack: SeqNumber,
-        window: u16,
-        echoed: Option<Duration>,
-    ) -> Option<Piece> {
-        let edge = ack.advance(window.into());
-        if edge.after(self.window_end) {
-            self.window_end = edge;
+    /// Takes note of what the peer says. Returns what is sent again because it is taken for lost.
+    pub(super) fn acknowledge(&mut self, now: Instant, heard: &Heard) -> Option<Piece> {
+        let ack = heard.ack;
+        if ack.before(self.una) {
+            return None;
+        }
+        self.update_window(heard);
+        if matches!(self.timer, Some(Timer::Persist(_))) {
+            self.retransmissions = 0;
         }
         if !ack.after(self.una) {
             return None;
         }
         self.una = ack;
-        while self.sent.front().is_some_and(|piece| !piece.end().after(ack)) {
-            self.sent.pop_front();
-        }
-        if let Some(piece) = self.sent.front_mut().filter(|piece| piece.seq.before(ack)) {
-            let acknowledged = ack.distance_from(piece.seq) as usize;
-            piece.payload.drain(..acknowledged.min(piece.payload.len()));
-            piece.seq = ack;
-        }
-        self.round_trip.measure(now, ack, echoed);
         self.retransmissions = 0;
+        self.probed_until = self.probed_until.filter(|until| ack.before(*until));
+        if !self.forget(now, heard) {
+            return None;
+        }
         self.timer = None;
+        self.lost_until = self.lost_until.filter(|until| ack.before(*until));
         if !self.sent.is_empty() {
             self.arm(now);
         }
-        match self.lost_until {
-            Some(until) if ack.before(until) => self.oldest(),
-            _ => {
-                self.lost_until = None;
-                None
+        self.lost_until?;
+        let lost = self.sent.iter().position(|sent| sent.is_lost)?;
+        self.send_again(lost)
+    }
+
+    /// Forgets what is acknowledged, and takes a round trip from it if it can. Tells whether a segment was
+    /// acknowledged to its end.
+    fn forget(&mut self, now: Instant, heard: &Heard) -> bool {
+        let (mut is_whole, mut is_repeated, mut is_syn, mut sent_at) = (false, false, false, None);
+        while let Some(sent) = self.sent.pop_front_if(|sent| !sent.piece.end().after(heard.ack)) {
+            is_whole = true;
+            is_repeated |= sent.is_repeated;
+            is_syn |= sent.piece.flags.has(Flags::SYN);
+            sent_at.get_or_insert(sent.at);
+        }
+        if let Some(Sent { piece, .. }) = self.sent.front_mut().filter(|sent| sent.piece.seq.before(heard.ack)) {
+            let acknowledged = heard.ack.distance_from(piece.seq) as usize;
+            piece.payload.drain(..acknowledged.min(piece.payload.len()));
+            piece.seq = heard.ack;
+        }
+        let timed = sent_at.filter(|_| !is_repeated).map(|at| between(at, now));
+        match timed.or(heard.echoed.filter(|_| is_whole)) {
+            Some(sample) => {
+                self.round_trip.measure(sample);
+                self.backoff = 0;
             }
+            None if is_syn => {
+                self.round_trip.fallback = FALLBACK_TIMEOUT;
+                self.backoff = 0;
+            }
+            None => {}
+        }
+        is_whole
+    }
+
+    /// RFC 9293, section 3.10.7.4, as Linux has it (`tcp_may_update_window`): a window may shrink.
+    fn update_window(&mut self, heard: &Heard) {
+        let is_newer = match self.window_seq {
+            None => true,
+            Some(seq) => {
+                heard.ack.after(self.una)
+                    || heard.seq.after(seq)
+                    || heard.seq == seq && (heard.window > self.window || heard.window == 0)
+            }
+        };
+        if is_newer {
+            self.window = heard.window;
+            self.window_seq = Some(heard.seq);
+            self.window_max = self.window_max.max(heard.window);
         }
     }
 
     pub(super) const fn deadline(&self) -> Option<Instant> {
         match self.timer {
-            Some(Timer::Probe(at) | Timer::Retransmission(at)) => Some(at),
+            Some(Timer::Probe(at) | Timer::Retransmission(at) | Timer::Persist(at)) => Some(at),
             None => None,
         }
     }
@@ -216,77 +337,125 @@ impl Sender {
         match self.timer {
             Some(Timer::Probe(at)) if at <= now => {
                 self.timer = Some(Timer::Retransmission(after(now, self.timeout())));
-                self.round_trip.timing = None;
-                Ok(self.sent.back().cloned())
+                self.probed_until = Some(self.position());
+                Ok(self.sent.len().checked_sub(1).and_then(|last| self.send_again(last)))
             }
-            Some(Timer::Retransmission(at)) if at <= now => self.retransmit(now).map(Some),
+            Some(Timer::Retransmission(at)) if at <= now => self.retransmit(now),
+            Some(Timer::Persist(at)) if at <= now => self.ask_for_window(now).map(Some),
             _ => Ok(None),
         }
     }
 
-    fn retransmit(&mut self, now: Instant) -> Result<Piece, GaveUp> {
-        let is_syn = self.sent.front().is_some_and(|piece| piece.flags.has(Flags::SYN));
-        let limit = if is_syn { self.limits.syn_retries } else { self.limits.retries };
-        let gave_up = GaveUp { retransmissions: self.retransmissions };
-        if self.retransmissions >= limit {
-            self.timer = None;
-            return Err(gave_up);
-        }
-        self.retransmissions += 1;
-        self.round_trip.timing = None;
-        if is_syn {
-            self.round_trip.fallback = FALLBACK_TIMEOUT;
-        }
+    fn retransmit(&mut self, now: Instant) -> Result<Option<Piece>, GaveUp> {
+        let is_syn = self.sent.front().is_some_and(|sent| sent.piece.flags.has(Flags::SYN));
+        self.back_off(if is_syn { self.limits.syn_retries } else { self.limits.retries })?;
         self.lost_until = Some(self.position());
-        // The timeout of a SYN doubles from 1 s; what it falls back to concerns what comes after.
-        let timeout = if is_syn { INITIAL_TIMEOUT } else { self.timeout() };
-        let timeout = (timeout * 2u32.saturating_pow(self.retransmissions.min(10))).min(TIMEOUT_MAX);
-        self.timer = Some(Timer::Retransmission(after(now, timeout)));
-        self.oldest().ok_or(gave_up)
+        for sent in &mut self.sent {
+            sent.is_lost = true;
+        }
+        self.timer = Some(Timer::Retransmission(after(now, self.timeout())));
+        Ok(self.send_again(0))
     }
 
-    /// The oldest segment that is not acknowledged, with small ones behind it put together.
-    fn oldest(&mut self) -> Option<Piece> {
-        while self.limits.collapse && self.sent.len() > 1 {
-            let fits = self.sent[0].payload.len() + self.sent[1].payload.len() <= self.limits.segment;
-            if !fits || self.sent[0].flags.has(Flags::SYN) {
+    fn back_off(&mut self, limit: u32) -> Result<(), GaveUp> {
+        if self.retransmissions >= limit {
+            self.timer = None;
+            return Err(GaveUp { retransmissions: self.retransmissions });
+        }
+        self.retransmissions += 1;
+        self.backoff += 1;
+        Ok(())
+    }
+
+    /// Nothing is under way and nothing may be sent: an old sequence number makes the peer say what its window
+    /// is, and what little fits is sent (RFC 9293, section 3.8.6.1; `tcp_write_wakeup`).
+    fn ask_for_window(&mut self, now: Instant) -> Result<Piece, GaveUp> {
+        self.back_off(self.limits.retries)?;
+        let edge = self.window_end();
+        if let Some(piece) = self.waiting.front_mut().filter(|piece| edge.after(piece.seq) && !piece.payload.is_empty())
+        {
+            let room = edge.distance_from(piece.seq) as usize;
+            if room < piece.payload.len() {
+                let rest = piece.split_off(room);
+                self.waiting.insert(1, rest);
+            }
+            if let Some(piece) = self.transmit(now).pop() {
+                return Ok(piece);
+            }
+        }
+        self.timer = Some(Timer::Persist(after(now, self.timeout())));
+        Ok(Piece { seq: self.una.rewind(1), flags: Flags::default(), payload: Vec::new() })
+    }
+
+    /// Sends a segment once more (`__tcp_retransmit_skb`): with small ones behind it put together, and no more
+    /// of it than fits the window as it is now. If that has closed, the oldest segment asks whether it still is.
+    fn send_again(&mut self, index: usize) -> Option<Piece> {
+        let edge = self.window_end();
+        let limit = self.limits.again.unwrap_or(usize::MAX).min(self.limits.segment);
+        let Sent { piece, .. } = self.sent.get_mut(index)?;
+        let room = if edge.after(piece.seq) {
+            edge.distance_from(piece.seq) as usize
+        } else if piece.seq == self.una {
+            limit
+        } else {
+            return None;
+        };
+        let len = limit.min(room);
+        if piece.payload.len() > len {
+            let rest = piece.split_off(len);
+            let rest = Sent { piece: rest, ..self.sent.get(index)?.clone() };
+            self.sent.insert(index + 1, rest);
+        } else if self.limits.collapse && !piece.flags.has(Flags::SYN) {
+            self.collapse(index, limit);
+        }
+        let sent = self.sent.get_mut(index)?;
+        sent.is_repeated = true;
+        sent.is_lost = false;
+        Some(sent.piece.clone())
+    }
+
+    /// Puts segments behind this one into it, as far as they fit.
+    fn collapse(&mut self, index: usize, limit: usize) {
+        let edge = self.window_end();
+        while let Some(second) = self.sent.get(index + 1) {
+            let len = self.sent[index].piece.payload.len() + second.piece.payload.len();
+            if len > limit || second.piece.end().after(edge) {
                 break;
             }
-            let second = self.sent.remove(1)?;
-            let first = self.sent.front_mut()?;
+            let Some(Sent { piece: second, .. }) = self.sent.remove(index + 1) else { break };
+            let first = &mut self.sent[index].piece;
             first.payload.extend(second.payload);
             first.flags = first.flags.with(second.flags);
         }
-        self.sent.front().cloned()
     }
 
     fn arm(&mut self, now: Instant) {
         let timeout = self.timeout();
-        let is_syn = self.sent.front().is_some_and(|piece| piece.flags.has(Flags::SYN));
+        let may_probe = self.limits.tail_loss_probe && self.lost_until.is_none() && self.probed_until.is_none();
         self.timer = Some(match self.round_trip.estimate {
             // PTO is twice the round trip; a single segment may be waiting for a delayed ACK.
-            Some((smoothed, _)) if self.limits.tail_loss_probe && self.retransmissions == 0 => {
+            Some((smoothed, _)) if may_probe => {
                 let held = if self.sent.len() == 1 { TIMEOUT_MIN } else { Duration::from_millis(2) };
                 Timer::Probe(after(now, (2 * smoothed + held).min(timeout)))
             }
-            _ if is_syn => Timer::Retransmission(after(now, INITIAL_TIMEOUT)),
             _ => Timer::Retransmission(after(now, timeout)),
         });
     }
 
+    fn window_end(&self) -> SeqNumber {
+        self.una.advance(self.window)
+    }
+
+    /// The timeout, doubled as often as it has to be.
     fn timeout(&self) -> Duration {
         let RoundTrip { estimate, fallback, .. } = self.round_trip;
-        estimate.map_or(fallback, |(smoothed, variation)| smoothed + (4 * variation).max(TIMEOUT_MIN))
+        let once = estimate.map_or(fallback, |(smoothed, variation)| smoothed + (4 * variation).max(TIMEOUT_MIN));
+        (once * 2u32.saturating_pow(self.backoff.min(10))).min(TIMEOUT_MAX)
     }
 }
 
 impl RoundTrip {
-    fn measure(&mut self, now: Instant, ack: SeqNumber, echoed: Option<Duration>) {
-        let timed = self.timing.filter(|(end, _)| !ack.before(*end)).map(|(_, at)| between(at, now));
-        if timed.is_some() {
-            self.timing = None;
-        }
-        let Some(sample) = timed.or(echoed) else { return };
+    fn measure(&mut self, sample: Duration) {
         self.estimate = Some(match self.estimate {
             None => (sample, sample / 2),
             Some((smoothed, variation)) => {
@@ -301,8 +470,15 @@ mod tests {
     use super::*;
 
     const ISN: SeqNumber = SeqNumber::new(1000);
-    const LIMITS: Limits =
-        Limits { segment: 10, syn_retries: 6, retries: 15, nagle: false, collapse: true, tail_loss_probe: false };
+    const LIMITS: Limits = Limits {
+        segment: 10,
+        again: None,
+        syn_retries: 6,
+        retries: 15,
+        nagle: false,
+        collapse: true,
+        tail_loss_probe: false,
+    };
 
     fn at(millis: u64) -> Instant {
         Instant::from_unix_nanos(millis * 1_000_000)
@@ -313,8 +489,33 @@ mod tests {
         let mut sender = Sender::new(ISN, limits);
         sender.push(&[], Flags::SYN);
         assert_eq!(sender.transmit(at(0)).len(), 1);
-        assert_eq!(sender.acknowledge(at(round_trip), ISN.advance(1), 100, None), None);
+        assert_eq!(acknowledge(&mut sender, round_trip, 0, None), None);
         sender
+    }
+
+    /// The peer acknowledges so many bytes of the stream and takes 100 more.
+    fn acknowledge(sender: &mut Sender, millis: u64, offset: u32, echoed: Option<u64>) -> Option<Piece> {
+        acknowledge_with(sender, millis, offset, 100, echoed)
+    }
+
+    fn acknowledge_with(
+        sender: &mut Sender,
+        millis: u64,
+        offset: u32,
+        window: u32,
+        echoed: Option<u64>,
+    ) -> Option<Piece> {
+        let echoed = echoed.map(Duration::from_millis);
+        let heard = Heard { seq: SeqNumber::new(millis as u32), ack: ISN.advance(1 + offset), window, echoed };
+        sender.acknowledge(at(millis), &heard)
+    }
+
+    /// What is sent when the timer expires: when, from which byte on, and what.
+    fn expire(sender: &mut Sender) -> (u64, u32, String) {
+        let deadline = sender.deadline().unwrap();
+        let piece = sender.wake(deadline).unwrap().unwrap();
+        let text = String::from_utf8(piece.payload).unwrap();
+        (deadline.as_unix_nanos() / 1_000_000, piece.seq.distance_from(ISN.advance(1)), text)
     }
 
     fn retransmissions(sender: &mut Sender, count: usize) -> Vec<u64> {
@@ -359,17 +560,105 @@ mod tests {
     }
 
     #[test]
-    fn a_partial_acknowledgement_has_the_rest_of_what_was_lost_sent_at_once() {
+    fn what_was_lost_with_the_oldest_segment_is_sent_as_soon_as_that_is_acknowledged() {
         let limits = Limits { collapse: false, ..LIMITS };
         let mut sender = established(limits, 20);
         sender.push(b"0123456789abcde", Flags::PSH);
         assert_eq!(sender.transmit(at(20)).len(), 2);
         sender.wake(sender.deadline().unwrap()).unwrap();
-        let rest = sender.acknowledge(at(300), ISN.advance(1 + 12), 100, None).unwrap();
+        assert_eq!(acknowledge(&mut sender, 290, 5, None), None, "the oldest has been sent again already");
+        let rest = acknowledge(&mut sender, 300, 12, None).unwrap();
         assert_eq!((rest.seq, rest.payload.as_slice()), (ISN.advance(13), b"cde".as_slice()));
-        assert_eq!(sender.acknowledge(at(320), ISN.advance(1 + 15), 100, None), None);
+        assert_eq!(acknowledge(&mut sender, 320, 15, None), None);
         assert!(sender.is_acknowledged());
         assert_eq!(sender.deadline(), None);
+    }
+
+    #[test]
+    fn a_part_of_a_segment_gives_no_round_trip_and_keeps_timer_and_back_off() {
+        for echoed in [None, Some(1)] {
+            let mut sender = established(LIMITS, 20);
+            sender.push(b"request", Flags::PSH);
+            sender.transmit(at(20));
+            assert_eq!(retransmissions(&mut sender, 2), [240, 680]);
+            assert_eq!(acknowledge(&mut sender, 700, 6, echoed), None);
+            // From what is not acknowledged on, when it was due anyway; then twice as long again.
+            assert_eq!(expire(&mut sender), (1560, 6, "t".to_owned()));
+            assert_eq!(expire(&mut sender), (3320, 6, "t".to_owned()));
+        }
+    }
+
+    #[test]
+    fn the_back_off_ends_with_a_round_trip_and_the_count_with_any_progress() {
+        let mut sender = established(Limits { collapse: false, retries: 3, ..LIMITS }, 20);
+        sender.push(b"0123456789abcde", Flags::PSH);
+        sender.transmit(at(20));
+        assert_eq!(retransmissions(&mut sender, 3), [240, 680, 1560]);
+        // Without timestamps nobody knows which of the two this is for: 1.76 s go on doubling.
+        acknowledge(&mut sender, 1600, 10, None);
+        assert_eq!(sender.deadline(), Some(at(1600 + 1760)));
+        assert_eq!(retransmissions(&mut sender, 1), [3360], "the count begins anew");
+        let mut sender = established(LIMITS, 20);
+        sender.push(b"0123456789abcde", Flags::PSH);
+        sender.transmit(at(20));
+        assert_eq!(retransmissions(&mut sender, 3), [240, 680, 1560]);
+        // With them it is known. 22.5 ms smoothed, 12.5 ms of variation: below the minimum.
+        acknowledge(&mut sender, 1600, 10, Some(40));
+        assert_eq!(sender.deadline(), Some(at(1600)).map(|now| after(now, Duration::from_micros(222_500))));
+    }
+
+    #[test]
+    fn retransmissions_are_cut_to_what_the_path_takes_by_now() {
+        let mut sender = established(Limits { again: Some(4), ..LIMITS }, 20);
+        sender.push(b"0123456789", Flags::PSH);
+        assert_eq!(sender.transmit(at(20)).len(), 1);
+        assert_eq!(expire(&mut sender), (240, 0, "0123".to_owned()));
+        let rest = acknowledge(&mut sender, 250, 4, None).unwrap();
+        assert_eq!((rest.payload.as_slice(), rest.flags), (b"4567".as_slice(), Flags::default()));
+        let rest = acknowledge(&mut sender, 260, 8, None).unwrap();
+        assert_eq!((rest.payload.as_slice(), rest.flags), (b"89".as_slice(), Flags::PSH));
+    }
+
+    #[test]
+    fn only_what_fits_a_window_that_shrank_is_sent_again_and_acknowledgements_stay_in_it() {
+        let mut sender = established(LIMITS, 20);
+        sender.push(b"request", Flags::PSH);
+        sender.transmit(at(20));
+        assert_eq!(sender.acceptable(), ISN.advance(8));
+        acknowledge_with(&mut sender, 40, 0, 1, None);
+        assert_eq!(sender.acceptable(), ISN.advance(2));
+        assert_eq!(expire(&mut sender), (240, 0, "r".to_owned()));
+        acknowledge_with(&mut sender, 250, 0, 0, None);
+        assert_eq!(sender.acceptable(), ISN.advance(1));
+        assert_eq!(expire(&mut sender).2, "r", "a closed window is asked after");
+        acknowledge_with(&mut sender, 2000, 6, 1, None);
+        assert_eq!(sender.acceptable(), ISN.advance(8));
+    }
+
+    #[test]
+    fn a_window_that_is_closed_before_anything_is_sent_is_asked_after() {
+        let mut sender = established(LIMITS, 20);
+        acknowledge_with(&mut sender, 30, 0, 0, None);
+        sender.push(b"request", Flags::PSH);
+        assert_eq!(sender.transmit(at(30)).len(), 0);
+        let probe = sender.wake(sender.deadline().unwrap()).unwrap().unwrap();
+        assert_eq!((probe.seq, probe.payload.len()), (ISN, 0));
+        acknowledge_with(&mut sender, 300, 0, 3, None);
+        assert_eq!(sender.transmit(at(300)).len(), 0);
+        assert_eq!(expire(&mut sender).2, "req");
+    }
+
+    #[test]
+    fn an_old_acknowledgement_is_one_within_a_window_of_the_last() {
+        let mut sender = established(LIMITS, 20);
+        sender.push(&[0; 150], Flags::PSH);
+        sender.transmit(at(20));
+        acknowledge(&mut sender, 40, 100, None);
+        sender.transmit(at(40));
+        acknowledge(&mut sender, 60, 150, None);
+        assert_eq!(sender.standing(ISN.advance(151)), Standing::Current);
+        assert_eq!(sender.standing(ISN.advance(51)), Standing::Old);
+        assert_eq!(sender.standing(ISN.advance(50)), Standing::TooOld);
     }
 
     #[test]
@@ -377,14 +666,14 @@ mod tests {
         let mut sender = established(LIMITS, 20);
         sender.push(&[0; 150], Flags::PSH);
         assert_eq!(sender.transmit(at(20)).len(), 10);
-        sender.acknowledge(at(40), ISN.advance(1 + 20), 100, None);
+        acknowledge(&mut sender, 40, 20, None);
         assert_eq!(sender.transmit(at(40)).len(), 2);
 
         let mut sender = established(Limits { nagle: true, ..LIMITS }, 20);
         sender.push(b"GE", Flags::PSH);
         sender.push(b"T /", Flags::PSH);
         assert_eq!(sender.transmit(at(20)).len(), 1);
-        sender.acknowledge(at(40), ISN.advance(1 + 2), 100, None);
+        acknowledge(&mut sender, 40, 2, None);
         assert_eq!(sender.transmit(at(40)).len(), 1);
     }
 

@@ -35,8 +35,13 @@ pub struct Settings {
     pub window_scale: Option<u8>,
     /// The MSS to announce; with none, the option is left out.
     pub mss: Option<u16>,
-    /// The window, which never closes: the application reads whatever comes at once.
-    pub window: u16,
+    /// The receive buffer, which is the largest window. Without a scale, no more than 65,535 of it is told.
+    pub window: u32,
+    /// How many bytes a second the application reads; whatever comes, at once, if there is no such limit.
+    pub reads: Option<u64>,
+    /// How many ACKs in a row are not held back, at first and after something has come twice
+    /// (`TCP_MAX_QUICKACKS`).
+    pub quick_acks: u32,
     /// How long an ACK may be held back for a second segment; not at all if zero (RFC 9293, section 3.8.6.3).
     pub delayed_ack: Duration,
     /// The ACK that ends the handshake is sent on its own, not just with the request.
@@ -47,6 +52,8 @@ pub struct Settings {
     pub collapse: bool,
     /// Send the last segment once more before the retransmission timer expires (RFC 8985, section 7).
     pub tail_loss_probe: bool,
+    /// What is sent again goes out in segments of so many bytes at most: the path has become narrower.
+    pub resend_limit: Option<u16>,
     /// How often an idle connection is probed.
     pub keep_alive: Option<Duration>,
     /// How often a SYN is sent again before it gives up.
@@ -102,11 +109,14 @@ impl Settings {
             window_scale: Some(7),
             mss: Some(if ends.client.is_ipv4() { 1460 } else { 1440 }),
             window: 64_240,
+            reads: None,
+            quick_acks: 16,
             delayed_ack: Duration::from_millis(40),
             ack_handshake: true,
             nagle: false,
             collapse: true,
             tail_loss_probe: true,
+            resend_limit: None,
             keep_alive: None,
             syn_retries: 6,
             retries: 15,

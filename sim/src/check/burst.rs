@@ -1,0 +1,81 @@
+//! Nobody gets more at once than a path that nothing is known about takes.
+
+use lethe::wire::seq::SeqNumber;
+use lethe::wire::tcp::Flags;
+
+use super::{Checker, Exchange, each_segment};
+use crate::dissect::Tcp;
+
+/// Segments of a first window (RFC 6928), and of any that a server without state sends for one packet.
+const SEGMENTS_MAX: usize = 10;
+
+/// At most ten segments of data for one packet; and none for an ACK that says no more than that data has come
+/// twice: whoever answers that with data goes on for ever (RFC 2883, section 4).
+#[derive(Clone, Copy, Debug)]
+pub struct Burst;
+
+impl Checker for Burst {
+    fn name(&self) -> &'static str {
+        "burst"
+    }
+
+    fn check(&mut self, exchange: &Exchange<'_>) -> Result<(), String> {
+        let mut segments = 0;
+        each_segment(exchange, |(_, received), (_, sent)| {
+            if sent.payload.is_empty() {
+                return Ok(());
+            }
+            segments += 1;
+            if segments > SEGMENTS_MAX {
+                return Err(format!("{segments} segments of data for one packet"));
+            }
+            let is_plain = received.payload.is_empty() && !received.flags.has(Flags::FIN);
+            if is_plain && has_repeated(received) {
+                return Err("data for somebody who has got it twice".to_owned());
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Whether the first SACK block tells of data that came again: it is acknowledged already, or part of the
+/// second (RFC 2883, section 4).
+fn has_repeated(tcp: &Tcp<'_>) -> bool {
+    let edges = |&(from, to): &(u32, u32)| (SeqNumber::new(from), SeqNumber::new(to));
+    let Some((from, to)) = tcp.sack.first().map(edges) else { return false };
+    let is_in = |(start, end): (SeqNumber, SeqNumber)| !from.before(start) && !to.after(end);
+    from.before(tcp.ack) || tcp.sack.get(1).map(edges).is_some_and(is_in)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::stand;
+    use crate::frame::{Ends, Segment};
+    use crate::sample;
+
+    #[test]
+    fn it_sees_one_segment_too_many() {
+        let engine = sample::engine();
+        let [_, mut asked] = stand::fetch(&engine, &Ends::v4(), "/10");
+        asked.sent = vec![asked.sent[0].clone(); SEGMENTS_MAX];
+        assert_eq!(asked.check(&mut Burst), Ok(()));
+        asked.sent.push(asked.sent[0].clone());
+        assert!(asked.check(&mut Burst).unwrap_err().starts_with("11 segments of data"));
+    }
+
+    #[test]
+    fn it_sees_data_for_what_came_twice() {
+        let engine = sample::engine();
+        let ends = Ends::v4();
+        let [_, asked] = stand::fetch(&engine, &ends, "/10");
+        let says = |blocks: &[(u32, u32)], payload: &[u8]| {
+            let received = Segment::ack(&ends).ack_number(1000).sack(blocks).payload(payload).frame();
+            stand::Recorded { received, ..asked.clone() }.check(&mut Burst).is_ok()
+        };
+        assert!(says(&[(2000, 3000)], b"") && says(&[(2000, 3000), (4000, 5000)], b""));
+        assert!(!says(&[(500, 800)], b"") && !says(&[(500, 800), (4000, 5000)], b""));
+        assert!(!says(&[(4000, 4500), (4000, 5000)], b""));
+        assert!(says(&[(500, 800)], b"GET / HTTP/1.1\r\n\r\n"), "a request has a right to an answer");
+    }
+}

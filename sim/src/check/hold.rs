@@ -1,0 +1,164 @@
+//! Who has not got a long reply to its end is not told that its request has come.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+
+use lethe::wire::seq::SeqNumber;
+use lethe::wire::tcp::Flags;
+
+use super::{Checker, Exchange, each_segment};
+use crate::dissect::Tcp;
+
+/// Connections that are remembered; of an older one nothing is said.
+const CONNECTIONS_MAX: usize = 4096;
+
+/// A server without timers needs the client's: as long as the client may have to ask for the rest of a reply,
+/// some of what it has sent stays unacknowledged. A reply that came in one segment needs no asking for its
+/// rest. Whether a client without timestamps that closes its side has its reply, nobody can know: its FIN is
+/// acknowledged.
+#[derive(Clone, Debug, Default)]
+pub struct Hold {
+    connections: HashMap<(SocketAddr, SocketAddr), Connection>,
+    order: VecDeque<(SocketAddr, SocketAddr)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Connection {
+    /// Where the reply begins.
+    start: SeqNumber,
+    /// Where all ends that the client has sent, so far as it was heard.
+    asked: SeqNumber,
+    /// How far the client has acknowledged the reply.
+    acknowledged: SeqNumber,
+    /// Some of the reply has been sent without the rest.
+    is_long: bool,
+    /// Where the reply ends, FIN included, once that has been sent.
+    end: Option<SeqNumber>,
+}
+
+impl Hold {
+    fn open(&mut self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>, sent: &Tcp<'_>) {
+        let start = sent.seq.advance(1);
+        let known = self.connections.get(&ends).is_some_and(|connection| connection.start == start);
+        if known {
+            return;
+        }
+        if !self.connections.contains_key(&ends) {
+            if self.order.len() == CONNECTIONS_MAX
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.connections.remove(&oldest);
+            }
+            self.order.push_back(ends);
+        }
+        let asked = received.seq.advance(1);
+        self.connections.insert(ends, Connection { start, asked, acknowledged: start, is_long: false, end: None });
+    }
+
+    fn look(&mut self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>, sent: &Tcp<'_>) -> Result<(), String> {
+        let Some(connection) = self.connections.get_mut(&ends) else { return Ok(()) };
+        // A segment of another connection between the same ports: more is said of it than could be sent.
+        if sent.seq.distance_from(connection.start) > REPLY_MAX {
+            return Ok(());
+        }
+        connection.hear(received);
+        let is_fin = sent.flags.has(Flags::FIN);
+        let is_whole = is_fin && !sent.payload.is_empty() && sent.seq == connection.start;
+        if !sent.payload.is_empty() && !is_fin {
+            connection.is_long = true;
+        }
+        if is_fin {
+            connection.end = Some(sent.end());
+        }
+        let is_received = connection.end.is_some_and(|end| !connection.acknowledged.before(end.rewind(1)));
+        let closes_unseen = received.flags.has(Flags::FIN) && received.timestamps.is_none();
+        if connection.is_long && !is_whole && !is_received && !closes_unseen && !sent.ack.before(connection.asked) {
+            return Err("it acknowledges all of a request whose reply is not acknowledged".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Longer than any reply: 2^25 positions of 512 bytes are more, but nobody waits for them here.
+const REPLY_MAX: u32 = 1 << 28;
+
+impl Connection {
+    fn hear(&mut self, received: &Tcp<'_>) {
+        if received.end().after(self.asked) {
+            self.asked = received.end();
+        }
+        if received.ack.after(self.acknowledged) {
+            self.acknowledged = received.ack;
+        }
+    }
+}
+
+impl Checker for Hold {
+    fn name(&self) -> &'static str {
+        "hold"
+    }
+
+    fn check(&mut self, exchange: &Exchange<'_>) -> Result<(), String> {
+        each_segment(exchange, |(ip, received), (_, sent)| {
+            let ends = (ip.from(received), ip.to(received));
+            if sent.flags.has(Flags::SYN) {
+                self.open(ends, received, sent);
+                return Ok(());
+            }
+            if sent.flags.has(Flags::RST) {
+                return Ok(());
+            }
+            self.look(ends, received, sent)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::stand::{self, Recorded};
+    use crate::dissect::Frame;
+    use crate::frame::{Ends, Segment};
+    use crate::sample;
+
+    #[test]
+    fn it_sees_a_request_acknowledged_before_its_reply_is() {
+        let engine = sample::engine();
+        let ends = Ends::v4();
+        let [opened, asked] = stand::fetch(&engine, &ends, "/1000");
+        let frame = Frame::dissect(&asked.sent[0]).unwrap();
+        let sent = frame.tcp().unwrap().1;
+        let [start, all] = [sent.seq.value(), sent.ack.value()];
+        let server = |seq: u32, ack: u32, len: usize, fin: bool| {
+            let segment = if fin { Segment::fin(&ends.reversed()) } else { Segment::ack(&ends.reversed()) };
+            segment.seq(seq).ack_number(ack).payload(vec![b'x'; len]).frame()
+        };
+        let client = |ack: u32| Segment::ack(&ends).seq(all).ack_number(ack).timestamps(9, 9).frame();
+        let check = |received: Option<Vec<u8>>, sent: Vec<u8>, checker: &mut Hold| {
+            let received = received.unwrap_or(asked.received.clone());
+            Recorded { received, sent: vec![sent], ..asked.clone() }.check(checker)
+        };
+        let mut checker = Hold::default();
+        assert_eq!(opened.check(&mut checker), Ok(()));
+        assert_eq!(asked.check(&mut checker), Ok(()), "a reply of one segment holds nothing back");
+        assert!(check(None, server(start, all, 100, false), &mut checker).is_err());
+        assert_eq!(check(None, server(start, all - 1, 100, false), &mut checker), Ok(()));
+        assert_eq!(check(Some(client(start + 100)), server(start + 100, all - 1, 100, true), &mut checker), Ok(()));
+        let early = check(Some(client(start + 199)), server(start + 201, all, 0, false), &mut checker);
+        assert!(early.unwrap_err().starts_with("it acknowledges all of a request"));
+        assert_eq!(check(Some(client(start + 201)), server(start + 201, all, 0, false), &mut checker), Ok(()));
+    }
+
+    #[test]
+    fn what_it_remembers_is_bounded() {
+        let engine = sample::engine();
+        let mut checker = Hold::default();
+        let [opened, _] = stand::fetch(&engine, &Ends::v4(), "/");
+        let (received, sent) = (Frame::dissect(&opened.received).unwrap(), Frame::dissect(&opened.sent[0]).unwrap());
+        for number in 0..=CONNECTIONS_MAX as u32 {
+            let client = (std::net::Ipv4Addr::from_bits(number), 1).into();
+            checker.open((client, Ends::v4().server), received.tcp().unwrap().1, sent.tcp().unwrap().1);
+        }
+        assert_eq!((checker.connections.len(), checker.order.len()), (CONNECTIONS_MAX, CONNECTIONS_MAX));
+    }
+}
