@@ -20,7 +20,7 @@
 
 use super::Segment;
 use super::transfer::{Sacked, cut, depart, missing};
-use crate::app::{App, Position};
+use crate::app::{App, Generations, Position};
 use crate::cookie::Claims;
 use crate::http::Response;
 use crate::reply::{Probe, Reply};
@@ -39,25 +39,21 @@ const BLOCK_POSITIONS: u32 = Position::BLOCK as u32;
 
 const _: () = assert!(Position::BLOCK * Position::UNIT == 1 << BLOCK_SHIFT);
 
-/// How many bits of a block's number fit.
-const BLOCK_BITS: u32 = 31 - BLOCK_SHIFT;
+/// Blocks of each version of a data set that have a number.
+const BLOCKS: u32 = 1 << (31 - BLOCK_SHIFT - 2);
 
-/// Of those, the number of the data set's version, as it stands on top of a position.
-const GENERATION_BITS: u32 = 2;
-const POSITION_BITS: u32 = 25;
+const _: () = assert!(Generations::COUNT == 4);
 
 /// The block of a position, unless that is too far behind the start of its version of the data set.
 fn block_of(position: Position) -> Option<u32> {
-    let generation = position.value() >> (POSITION_BITS - GENERATION_BITS);
-    let within = (position.value() & ((1 << (POSITION_BITS - GENERATION_BITS)) - 1)) / BLOCK_POSITIONS;
-    (within >> (BLOCK_BITS - GENERATION_BITS) == 0).then_some(generation << (BLOCK_BITS - GENERATION_BITS) | within)
+    let generation = position.value() / Position::PER_GENERATION;
+    let within = position.value() % Position::PER_GENERATION / BLOCK_POSITIONS;
+    (within < BLOCKS).then_some(generation * BLOCKS + within)
 }
 
 /// Its first position.
 fn position_of(block: u32) -> Option<Position> {
-    let generation = block >> (BLOCK_BITS - GENERATION_BITS);
-    let within = block & ((1 << (BLOCK_BITS - GENERATION_BITS)) - 1);
-    Position::new((generation << (POSITION_BITS - GENERATION_BITS)) + within * BLOCK_POSITIONS)
+    Position::new(block / BLOCKS * Position::PER_GENERATION + block % BLOCKS * BLOCK_POSITIONS)
 }
 
 /// Half the circle of sequence numbers: what lies behind a client.
@@ -208,14 +204,14 @@ mod tests {
         let Some(position) = Position::new(units % Position::COUNT) else { return false };
         block_of(position).is_none_or(|block| {
             let first = position_of(block).unwrap().value();
-            block < 1 << BLOCK_BITS && (first..first + BLOCK_POSITIONS).contains(&position.value())
+            block < 4 * BLOCKS && (first..first + BLOCK_POSITIONS).contains(&position.value())
         })
     }
 
     #[test]
     fn half_a_gigabyte_of_each_version_has_blocks() {
         let in_version = |generation: u32, bytes: usize| {
-            block_of(Position::new((generation << 23) + (bytes / Position::UNIT) as u32).unwrap())
+            block_of(Position::new(generation * Position::PER_GENERATION + (bytes / Position::UNIT) as u32).unwrap())
         };
         for generation in 0..4 {
             assert!(in_version(generation, 0).is_some() && in_version(generation, (1 << 29) - 1).is_some());
