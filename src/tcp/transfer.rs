@@ -447,6 +447,34 @@ impl<'a> Segment<'_, 'a> {
         depart(kind, train)
     }
 
+    /// A segment at which the client would be, once more in pieces that pass everywhere, because it did not fit
+    /// `mtu` bytes. From then on all that its ACKs draw goes in such pieces.
+    pub(super) fn narrow<A: App>(&self, place: Place, app: &'a A, mtu: u32) -> Option<Reply<'a>> {
+        let place = Place { narrow: true, ..Some(place).filter(|place| !place.narrow)? };
+        let transfer = self.transfer(place, app)?;
+        let Transfer { first, segment, before, now, len, .. } = transfer;
+        let packet = (self.headers_len() + TIMESTAMPS_LEN) as u32 + segment.min(len - now);
+        if before != now || packet <= mtu || segment <= self.narrow_piece() {
+            return None;
+        }
+        let (ack, window) = (self.header.seq, self.header.window);
+        let mut train = self.train(transfer.response, transfer.start, segment, ack, window);
+        let end = now.saturating_add(segment);
+        train.piece = self.narrow_piece();
+        train.ranges = ranges([(now, if end >= len { len + 1 } else { end })]);
+        train.clock = match place.role {
+            Role::Paired => {
+                let (again, long) = (false, place.pace.is_of_long_request());
+                Clock::Paired { first, pair: now, again, long, segment, narrow: true }
+            }
+            role => {
+                let line = Line { origin: now, pace: place.pace };
+                Clock::Placed { first, line, role, stalled_from: u32::MAX, narrow: true }
+            }
+        };
+        Some(Reply::train(ReplyKind::Narrowed, train))
+    }
+
     fn send(
         &self,
         kind: ReplyKind,
