@@ -67,75 +67,82 @@ pub(crate) enum Role {
     Paired,
 }
 
-/// How many segments are under way at a time: an index into [`Pace::SEGMENTS`], or slow start.
+/// How many segments are under way at a time.
+///
+/// | pace | segments                                                                          |
+/// |------|-----------------------------------------------------------------------------------|
+/// | 0–3  | 4, 8, 12, 16: something has been lost                                             |
+/// | 4–6  | 4, 8, 12: the client's timer has expired, and its window for us is a byte from then on |
+/// | 7    | slow start: nothing has been lost                                                 |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Pace(u8);
 
 impl Pace {
-    /// As many more as have been acknowledged since the start (RFC 5681, section 3.1): nothing has been lost.
+    /// As many more as have been acknowledged since the start (RFC 5681, section 3.1).
     pub(super) const SLOW_START: Self = Self(7);
-    /// After a silence.
+    /// After a window that was closed.
     pub(super) const CAREFUL: Self = Self(0);
+    /// After a timeout.
+    pub(super) const TIMED: Self = Self(4);
 
     /// To a client without SACK there are two segments under way, and these are their parts: the ACK
-    /// of a silent one is not answered.
+    /// of a silent one is not answered. After a timeout four is added.
     pub(super) const SILENT: Self = Self(0);
     pub(super) const FIRST: Self = Self(1);
     pub(super) const SECOND: Self = Self(2);
     pub(super) const SECOND_AGAIN: Self = Self(3);
 
-    /// Added to them when the request was long.
-    const LONG: u8 = 4;
-
-    const SEGMENTS: [u32; 7] = [4, 6, 8, 10, 12, 14, 16];
-
-    /// Whether this is no faster than [`Pace::CAREFUL`]. A first window is, unless the client's is tiny.
-    pub(super) fn is_careful(self) -> bool {
-        self == Self::CAREFUL
-    }
-
-    /// The same part of a pair, in answer to a long request.
-    pub(super) fn of_long_request(self) -> Self {
-        Self(self.0 | Self::LONG)
-    }
-
-    /// Whether this part of a pair answers a long request.
-    pub(super) fn is_of_long_request(self) -> bool {
-        self.0 & Self::LONG != 0
-    }
-
-    /// Which part of a pair this is.
-    pub(super) fn in_pair(self) -> Self {
-        Self(self.0 & !Self::LONG)
-    }
+    const LEVELS: u8 = 4;
+    const LEVEL: u32 = 4;
 
     /// Segments under way when `done` have been acknowledged.
     pub(super) fn segments(self, done: u32, first_window: u8, ceiling: u8) -> u32 {
-        let wanted = match Self::SEGMENTS.get(usize::from(self.0)) {
-            Some(&segments) => segments,
-            None => u32::from(first_window).saturating_add(done),
+        let wanted = match self {
+            Self::SLOW_START => u32::from(first_window).saturating_add(done),
+            Self(pace) => Self::LEVEL * (u32::from(pace % Self::LEVELS) + 1),
         };
         wanted.min(u32::from(ceiling)).max(1)
     }
 
+    /// Whether the client's timer has expired.
+    pub(super) fn is_timed(self) -> bool {
+        self != Self::SLOW_START && self.0 >= Self::LEVELS
+    }
+
     /// The fastest that has at most so many under way.
     pub(super) fn at_most(segments: u32) -> Self {
-        let slower = Self::SEGMENTS.iter().filter(|&&wanted| wanted <= segments).count();
-        Self(slower.saturating_sub(1) as u8)
+        Self((segments / Self::LEVEL).clamp(1, Self::LEVELS.into()) as u8 - 1)
     }
 
     /// After a loss with so many under way (RFC 5681, section 3.1): half, and never below four. With two,
     /// one lost ACK ends the clock, and the client's timer is a worse one.
-    pub(super) fn halved(segments: u32) -> Self {
-        Self::at_most(segments / 2)
+    pub(super) fn halved(self, segments: u32) -> Self {
+        Self::at_most((segments / 2).min(12)).like(self)
     }
 
     /// The pace `steps` steps on, if that is not above `most`.
     pub(super) fn stepped(self, steps: u32, most: Self) -> Self {
-        match self {
-            Self::SLOW_START => self,
-            Self(pace) => Self((u32::from(pace).saturating_add(steps).min(u32::from(most.0)) as u8).max(pace)),
+        if self == Self::SLOW_START {
+            return self;
         }
+        let fastest = if self.is_timed() { Self::LEVELS - 2 } else { Self::LEVELS - 1 };
+        let level = u32::from(self.in_pair().0).saturating_add(steps).min(most.0.min(fastest).into()) as u8;
+        Self(level.max(self.in_pair().0)).like(self)
+    }
+
+    /// The same, timed if `other` is.
+    pub(super) fn like(self, other: Self) -> Self {
+        if other.is_timed() { self.timed() } else { self }
+    }
+
+    /// The same after a timeout.
+    pub(super) fn timed(self) -> Self {
+        Self(self.0 | Self::LEVELS)
+    }
+
+    /// Which part of a pair this is.
+    pub(super) fn in_pair(self) -> Self {
+        Self(self.0 % Self::LEVELS)
     }
 }
 
@@ -205,8 +212,17 @@ mod tests {
 
     #[test]
     fn a_loss_halves_what_is_under_way() {
-        let after = |segments| Pace::halved(segments).segments(0, 10, 32);
-        assert_eq!([32, 24, 16, 12, 10, 8, 4, 2, 1].map(after), [16, 12, 8, 6, 4, 4, 4, 4, 4]);
+        let after = |segments| Pace::SLOW_START.halved(segments).segments(0, 10, 32);
+        assert_eq!([32, 24, 16, 12, 10, 8, 4, 2, 1].map(after), [12, 12, 8, 4, 4, 4, 4, 4, 4]);
+    }
+
+    #[test]
+    fn a_timeout_is_remembered_at_every_pace() {
+        for pace in [0, 1, 2].map(|level| Pace(level).timed()) {
+            assert!(pace.is_timed() && pace.stepped(9, Pace(3)).is_timed() && pace.halved(9).is_timed());
+        }
+        assert!((0..4).chain([7]).all(|pace| !Pace(pace).is_timed()));
+        assert_eq!(Pace::TIMED.stepped(9, Pace(3)), Pace(6), "seven is slow start");
     }
 
     #[test]

@@ -26,19 +26,16 @@ use crate::wire::tcp::{Flags, HEADER_LEN, Header, Options, SackBlocks, TIMESTAMP
 /// for a window.
 const LEN_MAX: usize = (1 << 30) + (1 << 24);
 
-/// Bytes for which the pace goes up by a step, as a power of two: 16 kB. It comes to what congestion
-/// avoidance (RFC 5681, section 3.1) adds between two and ten segments.
-const STEP_SHIFT: u32 = 14;
+/// Bytes for which the pace goes up by a step of four segments, as a power of two: 32 kB. It comes to what
+/// congestion avoidance (RFC 5681, section 3.1) adds between four and twelve segments.
+const STEP_SHIFT: u32 = 15;
 
 /// Segments of the client's window that are left free where its reader keeps up.
 const SLACK: u32 = 2;
 
-/// How much of the request the first window's ACKs leave unacknowledged at first; no request is shorter.
-/// So many timeouts can be told from one another, by a byte that is acknowledged for each.
+/// How much of the request is left unacknowledged in the middle of a response; no request is shorter. So many
+/// timeouts can be told from one another, by a byte that is acknowledged for each.
 const HELD_BACK: u32 = 14;
-
-/// The same where the request is known to be long: a client without SACK has more timeouts.
-const HELD_BACK_LONG: u32 = 64;
 
 /// Segments that a client must have received behind a hole until it is a loss, and not just late (RFC
 /// 5681, section 3.2).
@@ -72,14 +69,14 @@ pub(crate) enum Clock {
         pair: u32,
         /// The second of the pair has been sent before.
         again: bool,
-        /// The request has at least [`HELD_BACK_LONG`] bytes.
-        long: bool,
+        /// The client's timer has expired.
+        timed: bool,
         segment: u32,
         narrow: bool,
     },
 }
 
-/// The pace along a response: a step more for each 16 kB.
+/// The pace along a response: a step more for each 32 kB.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Line {
     origin: u32,
@@ -104,14 +101,14 @@ impl Clock {
                 let stalled = role == Role::Fresh && offset >= stalled_from;
                 (first, line.pace_at(offset), if stalled { Role::Stalled } else { role }, narrow)
             }
-            Self::Paired { first, pair, again, long, segment, narrow } => {
+            Self::Paired { first, pair, again, timed, segment, narrow } => {
                 let pace = match offset.checked_sub(pair) {
                     None => Pace::SILENT,
                     Some(_) if again => Pace::SECOND_AGAIN,
                     Some(within) if within < segment => Pace::FIRST,
                     Some(_) => Pace::SECOND,
                 };
-                (first, if long { pace.of_long_request() } else { pace }, Role::Paired, narrow)
+                (first, if timed { pace.timed() } else { pace }, Role::Paired, narrow)
             }
         };
         let position = first.value().saturating_add(offset / Position::UNIT as u32);
@@ -198,7 +195,6 @@ impl<'a> Segment<'_, 'a> {
         let window = u32::from(self.header.window);
         let sack = self.stamp() != Some(Stamp::Handshake { sack: false });
         let start = self.header.ack;
-        // Until its first segment has arrived, only the whole request says what is wanted.
         let mut train = self.train(response, start, segment, self.header.seq, self.window());
         let ceiling = u32::from(self.config.ceiling);
         let most = Pace::at_most((window / segment).saturating_sub(SLACK));
@@ -215,8 +211,7 @@ impl<'a> Segment<'_, 'a> {
             Clock::Placed { first, line, role: Role::Fresh, stalled_from, narrow: false }
         } else {
             let pair = (end.saturating_sub(1) / segment).saturating_sub(1).saturating_mul(segment);
-            let long = self.payload.len() >= HELD_BACK_LONG as usize;
-            Clock::Paired { first, pair, again: false, long, segment, narrow: false }
+            Clock::Paired { first, pair, again: false, timed: false, segment, narrow: false }
         };
         depart(ReplyKind::FirstWindow, train)
     }
@@ -353,18 +348,15 @@ impl<'a> Segment<'_, 'a> {
     fn go_on(&self, transfer: &Transfer<'a>) -> Result<Reply<'a>, Verdict> {
         let Transfer { segment, before, now, edge, place, len, .. } = *transfer;
         let line = transfer.line(before, place.pace);
-        let (sent, wanted) = (self.under_way(line, before, segment), self.under_way(line, now, segment));
+        let sent = self.under_way(line, before, segment);
         let (line, from) = match place.role {
-            // Everything that was under way has arrived, and was acknowledged at once: this client takes
-            // it in gulps, and the answer to one must not be more than a first window.
-            Role::Fresh if now >= sent && wanted - now > self.first_window(segment) => {
-                (transfer.line(now, Pace::at_most(self.config.first_window.into())), now)
-            }
             Role::Fresh | Role::Paired => (line, cut(sent, edge, segment, len)),
             // The same, after a loss. From here on at half the pace, which is in the place.
             Role::Resent => (transfer.line(now, place.pace), now),
             // The window was full. Whatever it has opened to since is all that may be sent.
-            Role::Stalled if edge - now >= (2 * segment).min(len + 1 - now) => (transfer.line(now, Pace::CAREFUL), now),
+            Role::Stalled if edge - now >= (2 * segment).min(len + 1 - now) => {
+                (transfer.line(now, Pace::CAREFUL.like(place.pace)), now)
+            }
             Role::Stalled => return Err(Absorbed::Progress.into()),
         };
         let end = cut(self.under_way(line, now, segment), edge, segment, len);
@@ -411,7 +403,7 @@ impl<'a> Segment<'_, 'a> {
         } else {
             return Err(Absorbed::Progress.into());
         };
-        let pace = if is_resent { place.pace } else { Pace::halved(under_way) };
+        let pace = if is_resent { place.pace } else { place.pace.halved(under_way) };
         self.send(ReplyKind::Resent, transfer, lost, transfer.line(now, pace), Role::Resent)
     }
 
@@ -421,7 +413,7 @@ impl<'a> Segment<'_, 'a> {
         if place.role == Role::Paired {
             return self.send_pair(ReplyKind::Resumed, transfer, now, false);
         }
-        let line = transfer.line(now, Pace::CAREFUL);
+        let line = transfer.line(now, Pace::TIMED);
         let wanted = self.under_way(line, now, segment);
         let top = transfer.sacked.as_slice().last().map_or(now, |&(_, top)| top);
         let end = cut(wanted.max(top), edge, segment, len);
@@ -454,8 +446,8 @@ impl<'a> Segment<'_, 'a> {
         let end = start.saturating_add(if again { segment } else { 2 * segment });
         let mut train = self.placed_train(transfer);
         train.ranges = ranges([(from, cut(end, edge, segment, len))]);
-        let long = place.pace.is_of_long_request();
-        train.clock = Clock::Paired { first, pair: start, again, long, segment, narrow: place.narrow };
+        let timed = place.pace.is_timed() || kind == ReplyKind::Resumed;
+        train.clock = Clock::Paired { first, pair: start, again, timed, segment, narrow: place.narrow };
         depart(kind, train)
     }
 
@@ -476,8 +468,8 @@ impl<'a> Segment<'_, 'a> {
         train.ranges = ranges([(now, if end >= len { len + 1 } else { end })]);
         train.clock = match place.role {
             Role::Paired => {
-                let (again, long) = (false, place.pace.is_of_long_request());
-                Clock::Paired { first, pair: now, again, long, segment, narrow: true }
+                let timed = place.pace.is_timed();
+                Clock::Paired { first, pair: now, again: false, timed, segment, narrow: true }
             }
             role => {
                 let line = transfer.line(now, place.pace);
@@ -506,12 +498,18 @@ impl<'a> Segment<'_, 'a> {
             stalled_from: stalled_from(edge, segment, end, transfer.len),
             narrow: place.narrow,
         };
+        // A client that acknowledges much at once has got as much. What is not sent now, nobody will know to send.
+        if kind == ReplyKind::NextWindow {
+            train.budget = u16::from(self.config.ceiling.max(self.config.first_window));
+        }
         depart(kind, train)
     }
 
     fn placed_train(&self, transfer: &Transfer<'a>) -> Train<'a> {
         let ack = self.acknowledged(transfer);
-        let mut train = self.train(transfer.response, transfer.start, transfer.segment, ack, NARROW_WINDOW);
+        let timed = transfer.place.pace.is_timed() || !self.payload.is_empty() || self.is_fin();
+        let window = if timed { NARROW_WINDOW } else { self.window() };
+        let mut train = self.train(transfer.response, transfer.start, transfer.segment, ack, window);
         if transfer.place.narrow {
             train.piece = self.narrow_piece();
         }
@@ -538,31 +536,18 @@ impl<'a> Segment<'_, 'a> {
 
     /// How much of the request is acknowledged in the middle of a response: never its last byte.
     ///
-    /// What a timer sent again is acknowledged by one byte at least, where more follows it, so that the
-    /// client measures a round trip and takes its back-off back.
+    /// What a timer sent again is acknowledged by one byte, where more follows it, and with a window of a byte. So
+    /// the next timeout brings one byte, which that acknowledges whole: then the client measures a round trip and
+    /// takes its back-off back. From then on the end of its window, which its ACKs carry, is one ahead of what
+    /// is acknowledged.
     fn acknowledged(&self, transfer: &Transfer<'_>) -> SeqNumber {
         let is_last = self.header.flags.has(Flags::PSH) || self.is_fin();
         match self.payload.len() {
-            1 if !is_last => self.end(),
-            0 if self.knows_first_window_only(transfer) => {
-                let is_paired = transfer.place.role == Role::Paired;
-                let long = is_paired && transfer.place.pace.is_of_long_request();
-                self.end().rewind(if long { HELD_BACK_LONG } else { HELD_BACK })
-            }
-            _ => self.end().rewind(1),
+            0 if self.is_fin() || transfer.place.pace.is_timed() => self.end().rewind(1),
+            0 => self.end().rewind(HELD_BACK),
+            1 if is_last => self.header.seq,
+            _ => self.header.seq.advance(1),
         }
-    }
-
-    /// Whether all that the client has seen is of the first window, which acknowledged nothing. From
-    /// then on the narrow window keeps what it sends next one byte ahead of what is acknowledged.
-    fn knows_first_window_only(&self, transfer: &Transfer<'_>) -> bool {
-        let end = self.first_window(transfer.segment);
-        let is_first = match transfer.place.role {
-            Role::Fresh | Role::Stalled => !transfer.place.pace.is_careful(),
-            Role::Paired => true,
-            Role::Resent => false,
-        };
-        is_first && transfer.before < end && transfer.sacked.as_slice().iter().all(|&(_, to)| to <= end)
     }
 
     /// What the client has beyond `now`. `None` if it is telling of a duplicate (RFC 2883), or of
@@ -623,8 +608,7 @@ const IPV4_PATH_MSS: usize = 536;
 /// What fits the smallest packet that every link carries (RFC 8200, section 5).
 const IPV6_PATH_MSS: usize = 1220;
 
-/// The window that is announced along a response: a client then sends no more than a byte of its request
-/// again, and no timeout makes its next one longer.
+/// The window that is announced after a timeout: the client then sends no more than a byte of its request again.
 const NARROW_WINDOW: u16 = 1;
 
 /// From where on a segment may be the last that its window has room for, when segments up to `end` are sent
