@@ -79,11 +79,11 @@ impl Position {
     /// without timestamps have a clock as well.
     pub const BLOCK: usize = 32;
 
-    /// Positions there are: what fits a timestamp beside what else it says. 16 GiB of responses.
-    pub const COUNT: u32 = (1 << 25) - 1;
+    /// Positions there are: what fits a timestamp beside what else it says. 8 GiB of responses.
+    pub const COUNT: u32 = (1 << 24) - 1;
 
     /// Positions of one version of a data set: version `g` has those from `g` times this on.
-    pub const PER_GENERATION: u32 = 1 << 23;
+    pub const PER_GENERATION: u32 = 1 << 22;
 
     /// The position `units` units from the start, unless that is [`Position::COUNT`] or more.
     pub const fn new(units: u32) -> Option<Self> {

@@ -10,10 +10,10 @@
 //!   3          a segment of a response that is not stored
 //!   64 + place a segment of a stored response:
 //!
-//!    30                             6 5    3 2   1 0
-//!   +--------------------------------+------+-----+-+
-//!   | position of the segment        | pace |role |n|        n: narrow
-//!   +--------------------------------+------+-----+-+
+//!    30                           7 6    4 3   2 1 0
+//!   +------------------------------+------+-----+-+-+
+//!   | position of the segment      | pace |role |l|n|        l: long, n: narrow
+//!   +------------------------------+------+-----+-+-+
 //! ```
 //!
 //! Along a response the position grows, and with it the timestamp, as a client demands (RFC 7323, section
@@ -22,9 +22,10 @@
 use crate::app::Position;
 
 const PLACED: u32 = 64;
-const POSITION_SHIFT: u32 = 6;
-const PACE_SHIFT: u32 = 3;
-const ROLE_SHIFT: u32 = 1;
+const POSITION_SHIFT: u32 = 7;
+const PACE_SHIFT: u32 = 4;
+const ROLE_SHIFT: u32 = 2;
+const LONG_SHIFT: u32 = 1;
 
 /// What a client has seen last, by the timestamp that it echoes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,6 +51,8 @@ pub(super) struct Place {
     /// How much is under way at a time.
     pub(super) pace: Pace,
     pub(super) role: Role,
+    /// The request is not among the shortest.
+    pub(super) long: bool,
     /// The way to the client does not carry full segments: each is sent in pieces.
     pub(super) narrow: bool,
 }
@@ -163,6 +166,7 @@ impl Stamp {
                     + (place.position.value() << POSITION_SHIFT
                         | u32::from(place.pace.0) << PACE_SHIFT
                         | (place.role as u32) << ROLE_SHIFT
+                        | u32::from(place.long) << LONG_SHIFT
                         | u32::from(place.narrow))
             }
         }
@@ -181,6 +185,7 @@ impl Stamp {
                     position: Position::new(place >> POSITION_SHIFT)?,
                     pace: Pace((place >> PACE_SHIFT & 7) as u8),
                     role: Role::ALL.get((place >> ROLE_SHIFT & 3) as usize).copied()?,
+                    long: place >> LONG_SHIFT & 1 == 1,
                     narrow: place & 1 == 1,
                 })
             }
@@ -203,6 +208,7 @@ mod tests {
             position: Position::new(Position::COUNT - 1).unwrap(),
             pace: Pace::SLOW_START,
             role: Role::Paired,
+            long: true,
             narrow: true,
         };
         assert!(Stamp::Placed(newest).value() < 1 << 31);

@@ -33,9 +33,10 @@ const STEP_SHIFT: u32 = 15;
 /// Segments of the client's window that are left free where its reader keeps up.
 const SLACK: u32 = 2;
 
-/// How much of the request is left unacknowledged in the middle of a response; no request is shorter. So many
-/// timeouts can be told from one another, by a byte that is acknowledged for each.
+/// How much of the request is left unacknowledged in the middle of a response: so many timeouts can be told from
+/// one another, by a byte that is acknowledged for each. No request is shorter than the first; most have the other.
 const HELD_BACK: u32 = 14;
+const HELD_BACK_LONG: u32 = 64;
 
 /// Segments that a client must have received behind a hole until it is a loss, and not just late (RFC
 /// 5681, section 3.2).
@@ -59,7 +60,7 @@ pub(crate) enum Clock {
         role: Role,
         /// Segments that begin from here on leave no room for two more.
         stalled_from: u32,
-        narrow: bool,
+        path: Path,
     },
     /// The same to a client without SACK: all but the last two segments are silent.
     Paired {
@@ -72,8 +73,17 @@ pub(crate) enum Clock {
         /// The client's timer has expired.
         timed: bool,
         segment: u32,
-        narrow: bool,
+        path: Path,
     },
+}
+
+/// What is the same all along a response.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Path {
+    /// The request has [`HELD_BACK_LONG`] bytes.
+    long: bool,
+    /// Segments go in pieces.
+    narrow: bool,
 }
 
 /// The pace along a response: a step more for each 32 kB.
@@ -95,26 +105,27 @@ impl Line {
 impl Clock {
     /// What is added to the timestamp of the segment at `offset`.
     pub(crate) fn stamp(self, offset: u32) -> u32 {
-        let (first, pace, role, narrow) = match self {
+        let (first, pace, role, path) = match self {
             Self::Part => return Stamp::Part.value(),
-            Self::Placed { first, line, role, stalled_from, narrow } => {
+            Self::Placed { first, line, role, stalled_from, path } => {
                 let stalled = role == Role::Fresh && offset >= stalled_from;
-                (first, line.pace_at(offset), if stalled { Role::Stalled } else { role }, narrow)
+                (first, line.pace_at(offset), if stalled { Role::Stalled } else { role }, path)
             }
-            Self::Paired { first, pair, again, timed, segment, narrow } => {
+            Self::Paired { first, pair, again, timed, segment, path } => {
                 let pace = match offset.checked_sub(pair) {
                     None => Pace::SILENT,
                     Some(_) if again => Pace::SECOND_AGAIN,
                     Some(within) if within < segment => Pace::FIRST,
                     Some(_) => Pace::SECOND,
                 };
-                (first, if timed { pace.timed() } else { pace }, Role::Paired, narrow)
+                (first, if timed { pace.timed() } else { pace }, Role::Paired, path)
             }
         };
         let position = first.value().saturating_add(offset / Position::UNIT as u32);
         // Every stored response lies within the positions, its end as well.
         let position = Position::new(position).unwrap_or(first);
-        Stamp::Placed(Place { position, pace, role, narrow }).value()
+        let Path { long, narrow } = path;
+        Stamp::Placed(Place { position, pace, role, long, narrow }).value()
     }
 }
 
@@ -138,6 +149,12 @@ struct Transfer<'a> {
     sacked: Sacked,
     /// How the segment was sent that it had from us last.
     place: Place,
+}
+
+impl Place {
+    const fn path(self) -> Path {
+        Path { long: self.long, narrow: self.narrow }
+    }
 }
 
 impl Transfer<'_> {
@@ -206,12 +223,13 @@ impl<'a> Segment<'_, 'a> {
             Some(sacked) => missing(0, end, &sacked),
             None => ranges([(0, end)]),
         };
+        let path = Path { long: self.payload.len() >= HELD_BACK_LONG as usize, narrow: false };
         train.clock = if sack {
             let stalled_from = stalled_from(window, segment, end, len);
-            Clock::Placed { first, line, role: Role::Fresh, stalled_from, narrow: false }
+            Clock::Placed { first, line, role: Role::Fresh, stalled_from, path }
         } else {
             let pair = (end.saturating_sub(1) / segment).saturating_sub(1).saturating_mul(segment);
-            Clock::Paired { first, pair, again: false, timed: false, segment, narrow: false }
+            Clock::Paired { first, pair, again: false, timed: false, segment, path }
         };
         depart(ReplyKind::FirstWindow, train)
     }
@@ -447,7 +465,7 @@ impl<'a> Segment<'_, 'a> {
         let mut train = self.placed_train(transfer);
         train.ranges = ranges([(from, cut(end, edge, segment, len))]);
         let timed = place.pace.is_timed() || kind == ReplyKind::Resumed;
-        train.clock = Clock::Paired { first, pair: start, again, timed, segment, narrow: place.narrow };
+        train.clock = Clock::Paired { first, pair: start, again, timed, segment, path: place.path() };
         depart(kind, train)
     }
 
@@ -469,11 +487,11 @@ impl<'a> Segment<'_, 'a> {
         train.clock = match place.role {
             Role::Paired => {
                 let timed = place.pace.is_timed();
-                Clock::Paired { first, pair: now, again: false, timed, segment, narrow: true }
+                Clock::Paired { first, pair: now, again: false, timed, segment, path: place.path() }
             }
             role => {
                 let line = transfer.line(now, place.pace);
-                Clock::Placed { first, line, role, stalled_from: u32::MAX, narrow: true }
+                Clock::Placed { first, line, role, stalled_from: u32::MAX, path: place.path() }
             }
         };
         Some(Reply::train(ReplyKind::Narrowed, train))
@@ -496,7 +514,7 @@ impl<'a> Segment<'_, 'a> {
             line,
             role,
             stalled_from: stalled_from(edge, segment, end, transfer.len),
-            narrow: place.narrow,
+            path: place.path(),
         };
         // A client that acknowledges much at once has got as much. What is not sent now, nobody will know to send.
         if kind == ReplyKind::NextWindow {
@@ -544,7 +562,7 @@ impl<'a> Segment<'_, 'a> {
         let is_last = self.header.flags.has(Flags::PSH) || self.is_fin();
         match self.payload.len() {
             0 if self.is_fin() || transfer.place.pace.is_timed() => self.end().rewind(1),
-            0 => self.end().rewind(HELD_BACK),
+            0 => self.end().rewind(if transfer.place.long { HELD_BACK_LONG } else { HELD_BACK }),
             1 if is_last => self.header.seq,
             _ => self.header.seq.advance(1),
         }

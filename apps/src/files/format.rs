@@ -48,7 +48,7 @@ use super::tag::{TAG_LEN, Tag};
 /// The version of the format that is read and written here.
 pub const VERSION: u32 = 1;
 
-/// The units of [`Position`] that one image may take: 4 GiB, so that each generation has as many.
+/// The units of [`Position`] that one image may take: 2 GiB, so that each generation has as many.
 pub const UNITS: u32 = Position::PER_GENERATION - 1;
 
 pub(super) const MAGIC: &[u8; 8] = b"LETHE-FS";
