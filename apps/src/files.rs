@@ -120,6 +120,10 @@ impl App for Files {
         image.stored(unit).map(|object| response(&object, generation as u8))
     }
 
+    fn stores(&self) -> bool {
+        true
+    }
+
     fn generations(&self) -> Generations {
         let live = self.images.iter().zip(0..).filter(|(image, _)| image.is_some());
         Generations { current: self.current, live: live.fold(0, |live, (_, generation)| live | 1 << generation) }

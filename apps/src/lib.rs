@@ -54,6 +54,7 @@ impl App for Application {
 
     fn stores(&self) -> bool {
         match self {
+            Self::Files(app) => app.stores(),
             Self::IpInfo(app) => app.stores(),
             Self::Sample(app) => app.stores(),
         }
