@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use divan::{Bencher, black_box};
 use lethe::config::{Addresses, Config};
-use lethe::cookie::{Flow, Mss, Secret};
+use lethe::cookie::{Claims, Flow, Mss, Secret};
 use lethe::engine::{Engine, SCRATCH_LEN};
 use lethe::port::RxFrame;
 use lethe::time::Instant;
@@ -74,8 +74,9 @@ fn setup(addresses: AddressPair) -> (Loop, Frames) {
 
     let flow = Flow { addresses, client_port: 40_000, server_port: 80 };
     let closed = Flow { server_port: 81, ..flow };
-    let base = secret.timestamp_base(&flow);
-    let (seq, ack) = (ISN.advance(1), secret.cookie(NOW, &flow, ISN, Mss::at_most(1460)).advance(1));
+    let base = secret.identify(&flow).timestamp_base;
+    let (seq, ack) =
+        (ISN.advance(1), secret.cookie(NOW, &flow, ISN, Claims { mss: Mss::at_most(1460), generation: 0 }).advance(1));
     let behind = seq.advance(REQUEST.len() as u32);
     let zero = SeqNumber::default();
     let mut garbage = segment(&flow, Flags::SYN, ISN, zero, 0, &[]);
@@ -84,7 +85,7 @@ fn setup(addresses: AddressPair) -> (Loop, Frames) {
         syn: segment(&flow, Flags::SYN, ISN, zero, 0, &[]),
         ack: segment(&flow, Flags::ACK, seq, ack, base, &[]),
         get: segment(&flow, Flags::ACK.with(Flags::PSH), seq, ack, base, REQUEST),
-        fin: segment(&flow, Flags::FIN.with(Flags::ACK), behind, ack.advance(200), base.wrapping_add(1), &[]),
+        fin: segment(&flow, Flags::FIN.with(Flags::ACK), behind, ack.advance(200), base.wrapping_add(2), &[]),
         closed: segment(&closed, Flags::SYN, ISN, zero, 0, &[]),
         garbage,
     };

@@ -67,7 +67,6 @@ impl<A: App + ?Sized> App for &A {
 ///
 /// Each stored response begins at a position of its own and takes [`Position::units`] of them, whatever
 /// version of the data set it belongs to: no two that are answered from at the same time share one.
-/// Version `g` has those from `g * 2^23` on.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Position(u32);
 
@@ -82,6 +81,9 @@ impl Position {
 
     /// Positions there are: what fits a timestamp beside what else it says. 16 GiB of responses.
     pub const COUNT: u32 = (1 << 25) - 1;
+
+    /// Positions of one version of a data set: version `g` has those from `g` times this on.
+    pub const PER_GENERATION: u32 = 1 << 23;
 
     /// The position `units` units from the start, unless that is [`Position::COUNT`] or more.
     pub const fn new(units: u32) -> Option<Self> {

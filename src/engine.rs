@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! handle ── Ethernet ──┬── ARP ─────────────────────────────── reply
-//!                      ├── IPv4 ──┬── ICMP ── echo ─────────── reply
-//!                      │          └── TCP ──┐
+//!                      ├── IPv4 ──┬── ICMP ──┬─ echo ───────── reply
+//!                      │          │          └─ too big ─┐
+//!                      │          └── TCP ──┐           ┊ as if its client had said where it is
 //!                      └── IPv6 ──┬── TCP ──┴── tcp::answer ── reply
 //!                                 └── ICMPv6 ┬── echo ──────── reply
 //!                                            └── neighbor ──── reply
@@ -162,11 +163,17 @@ impl<A: App> Engine<A> {
         };
         match header.protocol {
             Protocol::TCP => tcp::answer(self, now, &packet, scratch),
-            Protocol::ICMP => {
-                let echo = icmpv4::Echo::parse(payload, checksum.transport)?;
-                let header = TransportHeader::icmp(Protocol::ICMP, echo.reply_header());
-                Ok(self.echo(ReplyKind::Echo, &packet, header, echo.data)?)
-            }
+            Protocol::ICMP => match icmpv4::Message::parse(payload, checksum.transport)? {
+                icmpv4::Message::Echo(echo) => {
+                    let header = TransportHeader::icmp(Protocol::ICMP, echo.reply_header());
+                    Ok(self.echo(ReplyKind::Echo, &packet, header, echo.data)?)
+                }
+                icmpv4::Message::TooBig { mtu, quoted } => {
+                    let (source, destination, segment) = ipv4::quoted_tcp(quoted).ok_or(DropReason::IcmpQuote)?;
+                    let addresses = AddressPair::V4 { source, destination };
+                    tcp::answer_too_big(self, now, Route { addresses, ..packet.back }, segment, mtu.into())
+                }
+            },
             _ => Err(DropReason::IpProtocol.into()),
         }
     }
@@ -207,6 +214,11 @@ impl<A: App> Engine<A> {
                     Ok(self.echo(ReplyKind::EchoV6, &packet, header, data)?)
                 }
                 icmpv6::Message::Solicitation(solicitation) => Ok(self.advertise(&packet, solicitation)?),
+                icmpv6::Message::TooBig { mtu, quoted } => {
+                    let (source, destination, segment) = ipv6::quoted_tcp(quoted).ok_or(DropReason::IcmpQuote)?;
+                    let addresses = AddressPair::V6 { source, destination };
+                    tcp::answer_too_big(self, now, Route { addresses, ..packet.back }, segment, mtu)
+                }
             },
             _ => Err(DropReason::IpProtocol.into()),
         }
@@ -226,7 +238,7 @@ impl<A: App> Engine<A> {
             return Err(DropReason::IpProtocol);
         }
         match packet.parse_icmpv6(header)? {
-            icmpv6::Message::Echo { .. } => Err(DropReason::Ipv6NotForUs),
+            icmpv6::Message::Echo { .. } | icmpv6::Message::TooBig { .. } => Err(DropReason::Ipv6NotForUs),
             icmpv6::Message::Solicitation(solicitation) => self.advertise(packet, solicitation),
         }
     }
@@ -260,6 +272,21 @@ impl<A: App> Engine<A> {
     ) -> Result<Reply<'a>, DropReason> {
         let datagram = Datagram::new(&self.config, packet.back, header).with_payload(data, &[]);
         if datagram.is_whole() { Ok(Reply::ip(kind, datagram)) } else { Err(DropReason::IcmpMalformed) }
+    }
+}
+
+impl<A> Engine<A> {
+    /// Whether a packet between these two can have been ours, to somebody whom we answer.
+    pub(crate) fn is_from_us(&self, addresses: AddressPair) -> bool {
+        let ours = &self.config.addresses;
+        match addresses {
+            AddressPair::V4 { source, destination } => {
+                ours.has_v4(source) && is_host(IpAddr::V4(destination)) && !ours.has_v4(destination)
+            }
+            AddressPair::V6 { source, destination } => {
+                ours.has_v6(source) && is_host(IpAddr::V6(destination)) && !ours.has_v6(destination)
+            }
+        }
     }
 }
 

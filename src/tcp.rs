@@ -30,7 +30,8 @@ use crate::config::{Config, LargeReplies, Refuse};
 use crate::cookie::{Claims, EPOCHS, Flow, Identity, Mss};
 use crate::engine::{Engine, Packet};
 use crate::http::{Method, Problem, RequestLine, Response, Status};
-use crate::reply::{Datagram, Reply, TransportHeader};
+use crate::port::Checked;
+use crate::reply::{Datagram, Reply, Route, TransportHeader};
 use crate::time::Instant;
 use crate::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
 use crate::wire::ip::{AddressPair, Protocol};
@@ -107,6 +108,44 @@ pub(crate) fn answer<'a, A: App>(
         RST | RST_ACK => Err(Absorbed::Reset.into()),
         _ => Err(DropReason::TcpFlags.into()),
     }
+}
+
+/// Answers a router that could not pass on what `quoted` begins with, because it takes no more than `mtu` bytes.
+///
+/// A segment of a stored response tells by its timestamp which one it is, as an ACK would that echoes it.
+pub(crate) fn answer_too_big<'a, A: App>(
+    engine: &'a Engine<A>,
+    now: Instant,
+    back: Route,
+    quoted: &'a [u8],
+    mtu: u32,
+) -> Result<Reply<'a>, Verdict> {
+    let (sent, _) = Header::parse(quoted).map_err(|_| DropReason::IcmpQuote)?;
+    if !engine.is_from_us(back.addresses) || sent.source_port != engine.config().tcp_port {
+        return Err(DropReason::IcmpQuote.into());
+    }
+    // What the client would say that has got everything up to this segment, and its timestamp. The window is ours.
+    let header = Header {
+        source_port: sent.destination_port,
+        destination_port: sent.source_port,
+        seq: sent.ack,
+        ack: sent.seq,
+        flags: ACK,
+        window: sent.window,
+        options: Options {
+            timestamps: sent.options.timestamps.map(|ours| Timestamps { value: ours.echo, echo: ours.value }),
+            ..Options::default()
+        },
+    };
+    let flow = Flow {
+        addresses: back.addresses.reversed(),
+        client_port: header.source_port,
+        server_port: header.destination_port,
+    };
+    let packet = Packet { back, checksum: Checked::Good, payload: &[] };
+    let identity = engine.config().secret.identify(&flow);
+    let segment = Segment { config: engine.config(), now, packet: &packet, flow, identity, header, payload: &[] };
+    segment.place().and_then(|place| segment.narrow(place, engine.app(), mtu)).ok_or(DropReason::IcmpQuote.into())
 }
 
 /// A segment that arrived, and all that is known about it.

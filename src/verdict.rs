@@ -54,6 +54,8 @@ outcomes! {
         FirstWindow = "first-window",
         /// The next segments of a response, by the clock of the client's ACKs.
         NextWindow = "next-window",
+        /// A question to a client without timestamps: whether it is still where it was.
+        Probe = "probe",
         /// Segments that the client is missing, by its SACK blocks.
         Resent = "resent",
         /// Segments from where the client is, because its timer expired.
@@ -124,8 +126,10 @@ outcomes! {
         IcmpMalformed = "icmp-malformed",
         /// ICMP: wrong checksum.
         IcmpChecksum = "icmp-checksum",
-        /// ICMP: neither an echo request nor a neighbor solicitation.
+        /// ICMP: neither an echo request, nor a neighbor solicitation, nor about a packet that is too big.
         IcmpType = "icmp-type",
+        /// ICMP: about a packet that is not ours, or quotes too little of it to send it again in pieces.
+        IcmpQuote = "icmp-quote",
         /// Neighbor solicitation that RFC 4861, section 7.1.1, tells to discard.
         NeighborInvalid = "neighbor-invalid",
         /// Neighbor solicitation for an address that is not ours.

@@ -115,7 +115,8 @@ impl App for Files {
     }
 
     fn stored(&self, position: Position) -> Option<Response<'_>> {
-        let (generation, unit) = (position.value() / UNITS, position.value() % UNITS);
+        let (generation, unit) =
+            (position.value() / Position::PER_GENERATION, position.value() % Position::PER_GENERATION);
         let image = self.images.get(generation as usize)?.as_ref()?;
         image.stored(unit).map(|object| response(&object, generation as u8))
     }
@@ -133,7 +134,7 @@ impl App for Files {
 /// An object as it is sent, of the image of this generation.
 fn response<'a>(object: &Object<'a>, generation: u8) -> Response<'a> {
     let response = Response::prepared(object.head, object.body);
-    let position = object.unit.and_then(|unit| Position::new(u32::from(generation) * UNITS + unit));
+    let position = object.unit.and_then(|unit| Position::new(u32::from(generation) * Position::PER_GENERATION + unit));
     position.map_or(response, |position| response.stored_at(position))
 }
 

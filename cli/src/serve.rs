@@ -55,6 +55,8 @@ Example:
 
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn serve(args: &Args) -> anyhow::Result<()> {
+    // A signal that comes while the files are loaded has them loaded once more, and does not end anything.
+    let reload = Reload::on_signal(&args.app)?;
     // The mistakes come first, then what root is needed for.
     let app = args.app.load()?;
     match &args.device {
@@ -62,18 +64,17 @@ pub(crate) fn serve(args: &Args) -> anyhow::Result<()> {
             check_hosts(config, &args.engine.addresses)?;
             let tap = Tap::open(config)?;
             match &args.impair {
-                Some(impairment) => serve_on(ImpairedPort::new(tap, impairment.clone()), args, app),
-                None => serve_on(tap, args, app),
+                Some(impairment) => serve_on(ImpairedPort::new(tap, impairment.clone()), args, app, reload),
+                None => serve_on(tap, args, app, reload),
             }
         }
     }
 }
 
-fn serve_on(mut port: impl Port, args: &Args, app: Application) -> anyhow::Result<()> {
+fn serve_on(mut port: impl Port, args: &Args, app: Application, mut reload: Option<Reload>) -> anyhow::Result<()> {
     let secret = args.engine.secret_file.as_deref().map_or_else(secret::random, secret::read)?;
     let mut engine = Engine::new(args.engine.config(port.mtu(), secret)?, app);
     let stop = stop_on_signal().context("cannot catch signals")?;
-    let mut reload = Reload::on_signal(&args.app)?;
     privileges::drop_to(&args.user)?;
     print_ready(&port, &args.engine).context("standard output")?;
 

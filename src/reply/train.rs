@@ -31,35 +31,30 @@ pub(crate) struct Train<'a> {
     pub(crate) ranges: [(u32, u32); RANGES_MAX],
     /// What the timestamps say, which count from the one in `header`.
     pub(crate) clock: Clock,
-    /// A probe to go with them.
-    pub(crate) probe: Option<Probe>,
+    /// Probes to go ahead of them and behind.
+    pub(crate) probes: [Option<Probe>; 2],
     /// The most frames still to be sent.
     pub(crate) budget: u16,
 }
 
-/// A byte or two that the client has long had. It says so at once, by a D-SACK block with their place
-/// (RFC 2883, section 4): what it remembers for us when it has no timestamps.
+/// Bytes that the client has long had. It says so at once, by a D-SACK block with their place and length (RFC
+/// 2883, section 4): what it remembers for us when it has no timestamps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Probe {
     pub(crate) seq: SeqNumber,
-    pub(crate) kind: ProbeKind,
+    /// At most [`Probe::LEN_MAX`].
+    pub(crate) len: u16,
+    /// Ahead of the segments, and not behind them.
+    pub(crate) is_first: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum ProbeKind {
-    /// Behind the segments: when it is answered, they have arrived or are lost.
-    Clock,
-    /// Ahead of them: whether the client is still where its timer expired.
-    Check,
-}
+impl Probe {
+    pub(crate) const LEN_MAX: u16 = 1460;
 
-impl ProbeKind {
-    /// How many bytes tell it.
-    pub(crate) const fn bytes(self) -> &'static [u8] {
-        match self {
-            Self::Clock => &[0],
-            Self::Check => &[0; 2],
-        }
+    /// What it carries; nobody reads it.
+    fn payload(self) -> &'static [u8] {
+        const ZEROS: [u8; Probe::LEN_MAX as usize] = [0; Probe::LEN_MAX as usize];
+        ZEROS.get(..self.len.into()).unwrap_or_default()
     }
 }
 
@@ -75,7 +70,7 @@ impl<'a> Train<'a> {
             piece: segment,
             ranges: [(0, 0); RANGES_MAX],
             clock: Clock::Part,
-            probe: None,
+            probes: [None; 2],
             budget: u16::from(config.first_window),
         }
     }
@@ -88,7 +83,7 @@ impl<'a> Train<'a> {
 
     /// Whether there is nothing to send.
     pub(crate) fn is_empty(&self) -> bool {
-        self.is_sent() && self.probe.is_none()
+        self.is_sent() && self.probes.iter().all(Option::is_none)
     }
 
     /// Whether all segments have been sent.
@@ -113,9 +108,10 @@ impl<'a> Train<'a> {
     /// Writes the next segment into `buffer`.
     pub(crate) fn next_frame(&mut self, buffer: &mut [u8]) -> Option<TxFrame> {
         let is_sent = self.is_sent();
-        if let Some(probe) = self.probe.take_if(|probe| probe.kind == ProbeKind::Check || is_sent) {
+        let due = |probe: &mut Option<Probe>| probe.take_if(|probe| probe.is_first || is_sent);
+        if let Some(probe) = self.probes.iter_mut().find_map(due) {
             let header = Header { seq: probe.seq, ..self.header };
-            return self.datagram(&header).with_payload(probe.kind.bytes(), &[]).next_frame(buffer);
+            return self.datagram(&header).with_payload(probe.payload(), &[]).next_frame(buffer);
         }
         let (from, end) = self.next()?;
         let mut header = self.header;

@@ -11,18 +11,19 @@
 //!
 //! A client that has not got everything counts from further back, by less than 2^14, which tells how
 //! much it is missing. A block is 2^14 bytes of the response; what is below that the mark in the cookie tells.
+//! The probe is as long as the request, so that what is sent for it can leave all of that unacknowledged.
 //!
-//! There is one probe for one round trip, and one answer to it, so nothing multiplies. Where it is lost, the
-//! client's timer makes it send its request again. That is answered with segments as well, but the probe that
-//! goes with them only asks, by its two bytes, whether the client is still there: were it on its way already,
-//! there would be two clocks.
+//! There is one such **clock** for one round trip, and one answer to it, so nothing multiplies. It may get lost,
+//! so a **spare** goes behind it. That is answered with a **check**: whether the client is, a round trip later,
+//! still where it was. Only then the clock has stopped, and is started again. A client whose timer expired
+//! gets segments, and a check as well: were it on its way already, there would be two clocks.
 
 use super::Segment;
 use super::transfer::{Sacked, cut, depart, missing};
-use crate::app::{App, Position};
+use crate::app::{App, Generations, Position};
 use crate::cookie::Claims;
 use crate::http::Response;
-use crate::reply::{Probe, ProbeKind, Reply};
+use crate::reply::{Probe, Reply};
 use crate::verdict::{Absorbed, ReplyKind, Verdict};
 use crate::wire::seq::SeqNumber;
 use crate::wire::tcp::{Flags, SackBlocks};
@@ -38,32 +39,49 @@ const BLOCK_POSITIONS: u32 = Position::BLOCK as u32;
 
 const _: () = assert!(Position::BLOCK * Position::UNIT == 1 << BLOCK_SHIFT);
 
-/// How many bits of a block's number fit.
-const BLOCK_BITS: u32 = 31 - BLOCK_SHIFT;
+/// Blocks of each version of a data set that have a number.
+const BLOCKS: u32 = 1 << (31 - BLOCK_SHIFT - 2);
 
-/// Of those, the number of the data set's version, as it stands on top of a position.
-const GENERATION_BITS: u32 = 2;
-const POSITION_BITS: u32 = 25;
+const _: () = assert!(Generations::COUNT == 4);
 
 /// The block of a position, unless that is too far behind the start of its version of the data set.
 fn block_of(position: Position) -> Option<u32> {
-    let generation = position.value() >> (POSITION_BITS - GENERATION_BITS);
-    let within = (position.value() & ((1 << (POSITION_BITS - GENERATION_BITS)) - 1)) / BLOCK_POSITIONS;
-    (within >> (BLOCK_BITS - GENERATION_BITS) == 0).then_some(generation << (BLOCK_BITS - GENERATION_BITS) | within)
+    let generation = position.value() / Position::PER_GENERATION;
+    let within = position.value() % Position::PER_GENERATION / BLOCK_POSITIONS;
+    (within < BLOCKS).then_some(generation * BLOCKS + within)
 }
 
 /// Its first position.
 fn position_of(block: u32) -> Option<Position> {
-    let generation = block >> (BLOCK_BITS - GENERATION_BITS);
-    let within = block & ((1 << (BLOCK_BITS - GENERATION_BITS)) - 1);
-    Position::new((generation << (POSITION_BITS - GENERATION_BITS)) + within * BLOCK_POSITIONS)
+    Position::new(block / BLOCKS * Position::PER_GENERATION + block % BLOCKS * BLOCK_POSITIONS)
 }
 
+/// Half the circle of sequence numbers: what lies behind a client.
 const CIRCLE: u32 = (1 << 31) - 1;
 
+/// How far back a probe must be, and how much further it could be: nothing near a window.
+const MARGIN: u32 = 1 << 17;
+
+/// What a probe is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum ProbeKind {
+    /// When it is answered, what went ahead of it has arrived or is lost.
+    Clock,
+    /// The same, in case the clock is lost.
+    Spare,
+    /// Whether the client is still where it was.
+    Check,
+}
+
+impl ProbeKind {
+    /// Segments are a multiple of four, and so is how much of them is missing.
+    const ALL: [Self; 3] = [Self::Clock, Self::Spare, Self::Check];
+    const MASK: u32 = 0b11;
+}
+
 impl<'a> Segment<'_, 'a> {
-    /// The probe for a client at `now`, to whom everything up to `end` has been sent of the response that is
-    /// stored at `first` and begins at `start`.
+    /// The probe for a client at `now`, to whom all segments up to `end` have been sent of the response that
+    /// is stored at `first` and begins at `start`.
     pub(super) fn probe(
         &self,
         kind: ProbeKind,
@@ -71,13 +89,21 @@ impl<'a> Segment<'_, 'a> {
         start: SeqNumber,
         now: u32,
         end: u32,
+        request_len: usize,
     ) -> Option<Probe> {
+        let len = u16::try_from(request_len).ok().filter(|&len| len <= Probe::LEN_MAX)?;
+        if self.header.options.timestamps.is_some() {
+            return None;
+        }
         if !first.value().is_multiple_of(BLOCK_POSITIONS) || end - now > PROBED_MAX {
             return None;
         }
         let position = Position::new(first.value().checked_add(now / Position::UNIT as u32)?)?;
         let back = self.identity.timestamp_base.wrapping_add(block_of(position)? << BLOCK_SHIFT) & CIRCLE;
-        Some(Probe { seq: start.advance(end).rewind(1).rewind(back), kind })
+        let back = back.checked_sub(kind as u32)?;
+        let is_old = (MARGIN..CIRCLE - MARGIN).contains(&back);
+        let seq = start.advance(end).rewind(1).rewind(back);
+        is_old.then_some(Probe { seq, len, is_first: kind == ProbeKind::Check })
     }
 
     /// An ACK whose first block is a probe of ours.
@@ -89,18 +115,17 @@ impl<'a> Segment<'_, 'a> {
         let Some((&(from, to), rest)) = blocks.as_slice().split_first() else {
             return Err(Absorbed::Ack.into());
         };
-        let kind = match to.distance_from(from) {
-            1 => ProbeKind::Clock,
-            2 => ProbeKind::Check,
-            _ => return Err(Absorbed::Progress.into()),
-        };
-        self.probed(kind, from, rest, app).unwrap_or(Err(Absorbed::Progress.into()))
+        let request_len = to.distance_from(from);
+        if request_len > Probe::LEN_MAX.into() {
+            return Err(Absorbed::Progress.into());
+        }
+        self.probed(request_len, from, rest, app).unwrap_or(Err(Absorbed::Progress.into()))
     }
 
     /// The next window of a client that gives back the probe at `place`. `None` if it cannot be ours.
     fn probed<A: App>(
         &self,
-        kind: ProbeKind,
+        request_len: u32,
         place: SeqNumber,
         blocks: &[(SeqNumber, SeqNumber)],
         app: &'a A,
@@ -109,6 +134,8 @@ impl<'a> Segment<'_, 'a> {
         let told = back.wrapping_sub(self.identity.timestamp_base) & CIRCLE;
         let block = told.div_ceil(1 << BLOCK_SHIFT);
         let behind = (block << BLOCK_SHIFT) - told;
+        let kind = *ProbeKind::ALL.get((behind & ProbeKind::MASK) as usize)?;
+        let behind = behind & !ProbeKind::MASK;
         let position = position_of(block)?;
         let response = app.stored(position)?;
         let first = response.position()?;
@@ -118,22 +145,24 @@ impl<'a> Segment<'_, 'a> {
         let claims = Claims::of(start.rewind(1));
         let (segment, len) = (self.segment_len(claims.mss), u32::try_from(response.len()).ok()?);
         let sent = now.checked_add(behind)?;
-        let is_boundary = |offset: u32| offset == len + 1 || offset.is_multiple_of(segment);
         let live = app.generations().live >> claims.generation & 1 == 1;
-        if !live || sent > len + 1 || !is_boundary(now) || !is_boundary(sent) {
+        let is_boundary = now == len + 1 || now.is_multiple_of(segment);
+        let possible = sent <= (len + 1).next_multiple_of(segment) && sent.is_multiple_of(segment);
+        if !live || !is_boundary || !possible {
             return None;
         }
         let mut sacked = Sacked::NONE;
         if !sacked.fill(blocks, start, now, len) {
             return None;
         }
-        Some(self.go_on_probed(kind, response, first, start, now, sent, &sacked, segment))
+        Some(self.go_on_probed(kind, request_len, response, first, start, now, sent, &sacked, segment))
     }
 
     #[expect(clippy::too_many_arguments, reason = "all that the probe has told")]
     fn go_on_probed(
         &self,
         kind: ProbeKind,
+        request_len: u32,
         response: Response<'a>,
         first: Position,
         start: SeqNumber,
@@ -148,19 +177,20 @@ impl<'a> Segment<'_, 'a> {
         }
         let edge = now.saturating_add(self.header.window.into());
         let end = cut(now.saturating_add(self.first_window(segment)), edge, segment, len);
-        // As old an acknowledgement as is still taken (RFC 5961, section 5.2): the request stays whole.
-        let ack = self.header.seq.rewind(self.window().into());
+        // The request stays whole.
+        let ack = self.header.seq.rewind(request_len);
         let mut train = self.train(response, start, segment, ack, self.window());
-        match kind {
-            ProbeKind::Clock => train.ranges = missing(now, end, sacked),
-            // What went with it is under way.
-            ProbeKind::Check if sent == now => {}
-            ProbeKind::Check => return Err(Absorbed::Progress.into()),
-        }
-        if end <= now {
+        let probe =
+            |kind, sent: u32| self.probe(kind, first, start, now, sent.next_multiple_of(segment), request_len as usize);
+        if end <= now || kind == ProbeKind::Check && sent != now {
             return Err(Absorbed::Progress.into());
         }
-        train.probe = self.probe(ProbeKind::Clock, first, start, now, end);
+        if kind == ProbeKind::Spare {
+            train.probes = [probe(ProbeKind::Check, now), None];
+            return depart(ReplyKind::Probe, train);
+        }
+        train.ranges = missing(now, end, sacked);
+        train.probes = [probe(ProbeKind::Clock, end), probe(ProbeKind::Spare, end)];
         depart(ReplyKind::NextWindow, train)
     }
 }
@@ -174,14 +204,14 @@ mod tests {
         let Some(position) = Position::new(units % Position::COUNT) else { return false };
         block_of(position).is_none_or(|block| {
             let first = position_of(block).unwrap().value();
-            block < 1 << BLOCK_BITS && (first..first + BLOCK_POSITIONS).contains(&position.value())
+            block < 4 * BLOCKS && (first..first + BLOCK_POSITIONS).contains(&position.value())
         })
     }
 
     #[test]
     fn half_a_gigabyte_of_each_version_has_blocks() {
         let in_version = |generation: u32, bytes: usize| {
-            block_of(Position::new((generation << 23) + (bytes / Position::UNIT) as u32).unwrap())
+            block_of(Position::new(generation * Position::PER_GENERATION + (bytes / Position::UNIT) as u32).unwrap())
         };
         for generation in 0..4 {
             assert!(in_version(generation, 0).is_some() && in_version(generation, (1 << 29) - 1).is_some());

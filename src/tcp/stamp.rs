@@ -84,12 +84,30 @@ impl Pace {
     pub(super) const SECOND: Self = Self(2);
     pub(super) const SECOND_AGAIN: Self = Self(3);
 
+    /// Added to them when the request was long.
+    const LONG: u8 = 4;
+
     const SEGMENTS: [u32; 7] = [4, 6, 8, 10, 12, 14, 16];
     const FASTEST: u8 = 6;
 
     /// Whether this is no faster than [`Pace::CAREFUL`]. A first window is, unless the client's is tiny.
     pub(super) fn is_careful(self) -> bool {
         self == Self::CAREFUL
+    }
+
+    /// The same part of a pair, in answer to a long request.
+    pub(super) fn of_long_request(self) -> Self {
+        Self(self.0 | Self::LONG)
+    }
+
+    /// Whether this part of a pair answers a long request.
+    pub(super) fn is_of_long_request(self) -> bool {
+        self.0 & Self::LONG != 0
+    }
+
+    /// Which part of a pair this is.
+    pub(super) fn in_pair(self) -> Self {
+        Self(self.0 & !Self::LONG)
     }
 
     /// Segments under way when `done` have been acknowledged.

@@ -10,13 +10,13 @@
 //! and where it is now; what is under way is a function of the place; and the segments that it moved over
 //! are what is sent. See docs/protocol.md for why this neither stops nor storms.
 
-use super::probe::PROBED_MAX;
+use super::probe::{PROBED_MAX, ProbeKind};
 use super::stamp::{Pace, Place, Role, Stamp};
 use super::{Segment, response};
 use crate::app::{App, Position, Request};
 use crate::cookie::{Claims, EPOCHS, Mss};
 use crate::http::Response;
-use crate::reply::{ProbeKind, RANGES_MAX, Reply, Train};
+use crate::reply::{RANGES_MAX, Reply, Train};
 use crate::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
 use crate::wire::ip::AddressPair;
 use crate::wire::seq::SeqNumber;
@@ -33,6 +33,9 @@ const STEP_SHIFT: u32 = 14;
 /// How much of the request the first window's ACKs leave unacknowledged at first; no request is shorter.
 /// So many timeouts can be told from one another, by a byte that is acknowledged for each.
 const HELD_BACK: u32 = 14;
+
+/// The same where the request is known to be long: a client without SACK has more timeouts.
+const HELD_BACK_LONG: u32 = 64;
 
 /// Segments that a client must have received behind a hole until it is a loss, and not just late (RFC
 /// 5681, section 3.2).
@@ -66,6 +69,8 @@ pub(crate) enum Clock {
         pair: u32,
         /// The second of the pair has been sent before.
         again: bool,
+        /// The request has at least [`HELD_BACK_LONG`] bytes.
+        long: bool,
         segment: u32,
         narrow: bool,
     },
@@ -93,14 +98,14 @@ impl Clock {
                 let stalled = role == Role::Fresh && offset >= stalled_from;
                 (first, line.pace_at(offset), if stalled { Role::Stalled } else { role }, narrow)
             }
-            Self::Paired { first, pair, again, segment, narrow } => {
+            Self::Paired { first, pair, again, long, segment, narrow } => {
                 let pace = match offset.checked_sub(pair) {
                     None => Pace::SILENT,
                     Some(_) if again => Pace::SECOND_AGAIN,
                     Some(within) if within < segment => Pace::FIRST,
                     Some(_) => Pace::SECOND,
                 };
-                (first, pace, Role::Paired, narrow)
+                (first, if long { pace.of_long_request() } else { pace }, Role::Paired, narrow)
             }
         };
         let position = first.value().saturating_add(offset / Position::UNIT as u32);
@@ -196,7 +201,8 @@ impl<'a> Segment<'_, 'a> {
             Clock::Placed { first, line, role: Role::Fresh, stalled_from, narrow: false }
         } else {
             let pair = (end.saturating_sub(1) / segment).saturating_sub(1).saturating_mul(segment);
-            Clock::Paired { first, pair, again: false, segment, narrow: false }
+            let long = self.payload.len() >= HELD_BACK_LONG as usize;
+            Clock::Paired { first, pair, again: false, long, segment, narrow: false }
         };
         depart(ReplyKind::FirstWindow, train)
     }
@@ -216,15 +222,15 @@ impl<'a> Segment<'_, 'a> {
             None => ranges([(offset, end)]),
         };
         train.clock = Clock::Part;
-        train.probe = match response.position().filter(|_| self.clocks()) {
-            Some(first) if self.header.options.timestamps.is_none() && offset == 0 => {
-                self.probe(ProbeKind::Clock, first, start, offset, end)
-            }
-            Some(first) if self.header.options.timestamps.is_none() => {
-                self.probe(ProbeKind::Check, first, start, offset, offset)
-            }
-            _ => None,
-        };
+        if let Some(first) = response.position().filter(|_| self.clocks() && !self.is_full(claims.mss)) {
+            let request_len = self.payload.len();
+            let probe =
+                |kind, sent: u32| self.probe(kind, first, start, offset, sent.next_multiple_of(segment), request_len);
+            train.probes = match offset {
+                0 => [probe(ProbeKind::Clock, end), probe(ProbeKind::Spare, end)],
+                _ => [probe(ProbeKind::Check, offset), None],
+            };
+        }
         Some(depart(if offset == 0 { ReplyKind::FirstWindow } else { ReplyKind::Resumed }, train))
     }
 
@@ -415,7 +421,7 @@ impl<'a> Segment<'_, 'a> {
     /// cannot be multiplied is answered: the pair that it has got, and half of one.
     fn next_pair(&self, transfer: &Transfer<'a>) -> Result<Reply<'a>, Verdict> {
         let Transfer { segment, before, now, place, .. } = *transfer;
-        match (place.pace, now - before) {
+        match (place.pace.in_pair(), now - before) {
             (Pace::FIRST, got) if got == 2 * segment => self.send_pair(ReplyKind::NextWindow, transfer, now, false),
             (Pace::SECOND_AGAIN, got) if got == segment => self.send_pair(ReplyKind::NextWindow, transfer, now, false),
             (Pace::FIRST, got) if got == segment => self.send_pair(ReplyKind::Resent, transfer, now, true),
@@ -436,8 +442,37 @@ impl<'a> Segment<'_, 'a> {
         let end = start.saturating_add(if again { segment } else { 2 * segment });
         let mut train = self.placed_train(transfer);
         train.ranges = ranges([(from, cut(end, edge, segment, len))]);
-        train.clock = Clock::Paired { first, pair: start, again, segment, narrow: place.narrow };
+        let long = place.pace.is_of_long_request();
+        train.clock = Clock::Paired { first, pair: start, again, long, segment, narrow: place.narrow };
         depart(kind, train)
+    }
+
+    /// A segment at which the client would be, once more in pieces that pass everywhere, because it did not fit
+    /// `mtu` bytes. From then on all that its ACKs draw goes in such pieces.
+    pub(super) fn narrow<A: App>(&self, place: Place, app: &'a A, mtu: u32) -> Option<Reply<'a>> {
+        let place = Place { narrow: true, ..Some(place).filter(|place| !place.narrow)? };
+        let transfer = self.transfer(place, app)?;
+        let Transfer { first, segment, before, now, len, .. } = transfer;
+        let packet = (self.headers_len() + TIMESTAMPS_LEN) as u32 + segment.min(len - now);
+        if before != now || packet <= mtu || segment <= self.narrow_piece() {
+            return None;
+        }
+        let (ack, window) = (self.header.seq, self.header.window);
+        let mut train = self.train(transfer.response, transfer.start, segment, ack, window);
+        let end = now.saturating_add(segment);
+        train.piece = self.narrow_piece();
+        train.ranges = ranges([(now, if end >= len { len + 1 } else { end })]);
+        train.clock = match place.role {
+            Role::Paired => {
+                let (again, long) = (false, place.pace.is_of_long_request());
+                Clock::Paired { first, pair: now, again, long, segment, narrow: true }
+            }
+            role => {
+                let line = Line { origin: now, pace: place.pace };
+                Clock::Placed { first, line, role, stalled_from: u32::MAX, narrow: true }
+            }
+        };
+        Some(Reply::train(ReplyKind::Narrowed, train))
     }
 
     fn send(
@@ -498,7 +533,11 @@ impl<'a> Segment<'_, 'a> {
         let is_last = self.header.flags.has(Flags::PSH) || self.is_fin();
         match self.payload.len() {
             1 if !is_last => self.end(),
-            0 if self.knows_first_window_only(transfer) => self.end().rewind(HELD_BACK),
+            0 if self.knows_first_window_only(transfer) => {
+                let is_paired = transfer.place.role == Role::Paired;
+                let long = is_paired && transfer.place.pace.is_of_long_request();
+                self.end().rewind(if long { HELD_BACK_LONG } else { HELD_BACK })
+            }
             _ => self.end().rewind(1),
         }
     }
@@ -548,7 +587,8 @@ impl<'a> Segment<'_, 'a> {
             (AddressPair::V6 { .. }, None) => IPV6_PATH_MSS,
             _ => usize::MAX,
         };
-        (self.own_mss().min(mss.bytes().into()).min(most) - options) as u32
+        // A multiple of four, so that a probe has two bits to spare.
+        (self.own_mss().min(mss.bytes().into()).min(most) - options) as u32 & !3
     }
 
     /// The same where each must have a position of its own.

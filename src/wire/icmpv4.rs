@@ -1,9 +1,11 @@
-//! ICMP echo (RFC 792).
+//! ICMP: echo (RFC 792) and what a router says of a packet that is too big (RFC 1191, section 4).
 //!
 //! ```text
 //!  0      1      2             4             6             8
 //! +------+------+-------------+-------------+-------------+---------
-//! | type | code | checksum    | identifier  | sequence    | data
+//! | 8, 0 | 0    | checksum    | identifier  | sequence    | data              echo, its reply
+//! +------+------+-------------+-------------+-------------+---------
+//! | 3    | 4    | checksum    | 0           | next MTU    | the packet        too big
 //! +------+------+-------------+-------------+-------------+---------
 //! ```
 
@@ -19,6 +21,22 @@ pub const CHECKSUM_OFFSET: usize = 2;
 
 const ECHO_REQUEST: u8 = 8;
 const ECHO_REPLY: u8 = 0;
+const UNREACHABLE: u8 = 3;
+const TOO_BIG: u8 = 4;
+
+/// A message that we answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Message<'a> {
+    /// An echo request.
+    Echo(Echo<'a>),
+    /// A packet from here does not fit a link on its way.
+    TooBig {
+        /// The largest that does; 0 from routers that do not say.
+        mtu: u16,
+        /// How that packet began.
+        quoted: &'a [u8],
+    },
+}
 
 /// An echo request or its reply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,8 +47,8 @@ pub struct Echo<'a> {
     pub data: &'a [u8],
 }
 
-impl<'a> Echo<'a> {
-    /// Parses an echo request.
+impl<'a> Message<'a> {
+    /// Parses a message.
     ///
     /// # Errors
     ///
@@ -46,11 +64,16 @@ impl<'a> Echo<'a> {
             return Err(DropReason::IcmpChecksum);
         }
         match *header {
-            [ECHO_REQUEST, 0, _, _, i0, i1, s0, s1] => Ok(Self { id: [i0, i1, s0, s1], data }),
+            [ECHO_REQUEST, 0, _, _, i0, i1, s0, s1] => Ok(Self::Echo(Echo { id: [i0, i1, s0, s1], data })),
+            [UNREACHABLE, TOO_BIG, _, _, _, _, m0, m1] => {
+                Ok(Self::TooBig { mtu: u16::from_be_bytes([m0, m1]), quoted: data })
+            }
             _ => Err(DropReason::IcmpType),
         }
     }
+}
 
+impl Echo<'_> {
     /// The header of the reply, its checksum still zero.
     pub const fn reply_header(&self) -> [u8; ECHO_HEADER_LEN] {
         let [i0, i1, s0, s1] = self.id;

@@ -1,9 +1,12 @@
-//! ICMPv6 echo (RFC 4443, section 4) and neighbor discovery as a host needs it (RFC 4861, section 4).
+//! ICMPv6: echo and what a router says of a packet that is too big (RFC 4443, sections 4 and 3.2), and
+//! neighbor discovery as a host needs it (RFC 4861, section 4).
 //!
 //! ```text
 //!  0      1      2             4                           8
 //! +------+------+-------------+---------------------------+--------------------------+----------
 //! | 128  | 0    | checksum    | identifier, sequence      | data                                 echo request
+//! +------+------+-------------+---------------------------+--------------------------+----------
+//! | 2    | 0    | checksum    | MTU                       | the packet                          too big
 //! +------+------+-------------+---------------------------+--------------------------+----------
 //! | 135  | 0    | checksum    | 0                         | target (16)              | options   solicitation
 //! +------+------+-------------+---------------------------+--------------------------+----------
@@ -31,6 +34,7 @@ pub const CHECKSUM_OFFSET: usize = 2;
 /// The hop limit that neighbor discovery is sent with, and must arrive with: it has passed no router.
 pub const HOP_LIMIT: u8 = 255;
 
+const TOO_BIG: u8 = 2;
 const ECHO_REQUEST: u8 = 128;
 const ECHO_REPLY: u8 = 129;
 const NEIGHBOR_SOLICITATION: u8 = 135;
@@ -51,6 +55,13 @@ pub enum Message<'a> {
         id: [u8; 4],
         /// The data: the reply gives it back.
         data: &'a [u8],
+    },
+    /// A packet from here does not fit a link on its way.
+    TooBig {
+        /// The largest that does.
+        mtu: u32,
+        /// How that packet began.
+        quoted: &'a [u8],
     },
     /// A neighbor solicitation that passed the checks of RFC 4861, section 7.1.1.
     Solicitation(Solicitation),
@@ -75,6 +86,9 @@ impl<'a> Message<'a> {
         let (fixed, rest) = message.split_first_chunk::<8>().ok_or(DropReason::IcmpMalformed)?;
         match *fixed {
             [ECHO_REQUEST, 0, _, _, i0, i1, s0, s1] => Ok(Self::Echo { id: [i0, i1, s0, s1], data: rest }),
+            [TOO_BIG, _, _, _, m0, m1, m2, m3] => {
+                Ok(Self::TooBig { mtu: u32::from_be_bytes([m0, m1, m2, m3]), quoted: rest })
+            }
             [NEIGHBOR_SOLICITATION, code, ..] => {
                 if code != 0 || header.hop_limit != HOP_LIMIT {
                     return Err(DropReason::NeighborInvalid);

@@ -120,6 +120,20 @@ impl Emit {
     }
 }
 
+/// Reads the start of a packet that somebody quotes: source, destination, and what there is of its
+/// payload, if that is the start of a TCP segment. Lengths and checksum may have been changed on the way.
+pub fn quoted_tcp(bytes: &[u8]) -> Option<(Ipv4Addr, Ipv4Addr, &[u8])> {
+    let (fixed, _) = bytes.split_first_chunk::<HEADER_LEN>()?;
+    let [version_ihl, _, _, _, _, _, f0, f1, _, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = *fixed;
+    let is_first = u16::from_be_bytes([f0, f1]) & OFFSET == 0;
+    if version_ihl >> 4 != 4 || !is_first || Protocol::new(protocol) != Protocol::TCP {
+        return None;
+    }
+    let header_len = usize::from(version_ihl & 0xf) * 4;
+    let payload = bytes.get(header_len..).filter(|_| header_len >= HEADER_LEN)?;
+    Some((Ipv4Addr::new(s0, s1, s2, s3), Ipv4Addr::new(d0, d1, d2, d3), payload))
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;

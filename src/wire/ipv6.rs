@@ -152,6 +152,19 @@ impl Emit {
     }
 }
 
+/// Reads the start of a packet that somebody quotes: source, destination, and what there is of its
+/// payload, if that is the start of a TCP segment.
+pub fn quoted_tcp(bytes: &[u8]) -> Option<(Ipv6Addr, Ipv6Addr, &[u8])> {
+    let (fixed, payload) = bytes.split_first_chunk::<HEADER_LEN>()?;
+    let [version_class, _, _, _, _, _, next, _, addresses @ ..] = fixed;
+    let (source, destination) = addresses.split_first_chunk::<16>()?;
+    let destination = destination.first_chunk::<16>()?;
+    if version_class >> 4 != 6 || Protocol::new(*next) != Protocol::TCP {
+        return None;
+    }
+    Some((Ipv6Addr::from_octets(*source), Ipv6Addr::from_octets(*destination), payload))
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;

@@ -8,7 +8,7 @@ use lethe::http::Status;
 use thiserror::Error;
 
 use super::encoding::Coding;
-use super::format::{self, HEAD_MAX, HEADER_LEN, Header, NONE, ObjectRecord, PathRecord, REDIRECT, UNITS};
+use super::format::{self, HEAD_MAX, HEADER_LEN, Header, NONE, ObjectRecord, PathRecord, REDIRECT};
 use super::path;
 use super::tag::{Tag, Tagger};
 
@@ -101,12 +101,11 @@ impl<W: Write + Seek> Builder<W> {
         }
         let mut record = added?;
         // What is no larger fits any segment, and is sent whole or not at all.
-        if record.len() > Position::UNIT as u64 {
-            let end = format::units(record.len()).and_then(|units| self.unit.checked_add(units));
-            if let Some(end) = end.filter(|&end| end <= UNITS) {
-                record.unit = self.unit;
-                self.unit = end;
-            }
+        if record.len() > Position::UNIT as u64
+            && let Some((first, end)) = format::place(self.unit, record.len())
+        {
+            record.unit = first;
+            self.unit = end;
         }
         self.at += record.len();
         self.objects.push(record);

@@ -38,7 +38,7 @@
 use std::hash::Hasher as _;
 use std::ops::Range;
 
-use lethe::app::{Generations, Position};
+use lethe::app::Position;
 use siphasher::sip::SipHasher13;
 
 use super::damage::OpenError;
@@ -49,7 +49,7 @@ use super::tag::{TAG_LEN, Tag};
 pub const VERSION: u32 = 1;
 
 /// The units of [`Position`] that one image may take: 4 GiB, so that each generation has as many.
-pub const UNITS: u32 = Position::COUNT / Generations::COUNT as u32;
+pub const UNITS: u32 = Position::PER_GENERATION - 1;
 
 pub(super) const MAGIC: &[u8; 8] = b"LETHE-FS";
 pub(super) const HEADER_LEN: usize = 64;
@@ -247,7 +247,12 @@ pub(super) fn head_end(body_len: u64) -> String {
     format!("\r\nContent-Length: {body_len}\r\nConnection: close\r\n\r\n")
 }
 
-/// The units that a response takes, if there are as many.
-pub(super) fn units(len: u64) -> Option<u32> {
-    usize::try_from(len).ok().and_then(|len| u32::try_from(Position::units(len)).ok())
+/// The units that a response of `len` bytes takes when those before `next` are taken: the first of them and the
+/// one behind, if there are as many. What is longer than a first window begins with a block.
+pub(super) fn place(next: u32, len: u64) -> Option<(u32, u32)> {
+    let is_long = len > Position::BLOCK as u64 * Position::UNIT as u64 / 2;
+    let first = if is_long { next.checked_next_multiple_of(Position::BLOCK as u32)? } else { next };
+    let units = u32::try_from(Position::units(usize::try_from(len).ok()?)).ok()?;
+    let end = first.checked_add(units).filter(|&end| end <= UNITS)?;
+    Some((first, end))
 }

@@ -7,7 +7,7 @@ use lethe::app::Position;
 use super::damage::OpenError;
 use super::encoding::Coding;
 use super::format::{
-    HEAD_MAX, HEADER_LEN, Header, NONE, ObjectRecord, Pair, PathRecord, REDIRECT, UNITS, hash, head_end, pair, units,
+    HEAD_MAX, HEADER_LEN, Header, NONE, ObjectRecord, Pair, PathRecord, REDIRECT, hash, head_end, pair, place,
 };
 use super::path;
 use super::tag::{Tag, Tagger};
@@ -273,11 +273,11 @@ impl<'a> Sections<'a> {
             if record.unit == NONE {
                 continue;
             }
-            if record.unit != next || entries.next() != Some((next, id as u32)) {
+            let (first, end) = place(next, record.len()).ok_or(OpenError::Positions)?;
+            if record.unit != first || entries.next() != Some((first, id as u32)) {
                 return Err(OpenError::Positions);
             }
-            let end = units(record.len()).and_then(|units| next.checked_add(units));
-            next = end.filter(|&end| end <= UNITS).ok_or(OpenError::Positions)?;
+            next = end;
         }
         if entries.next().is_none() { Ok(()) } else { Err(OpenError::Positions) }
     }

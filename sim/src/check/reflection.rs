@@ -22,7 +22,16 @@ impl Checker for Reflection {
 
     fn check(&mut self, exchange: &Exchange<'_>) -> Result<(), String> {
         let surplus = match exchange.verdict {
-            Verdict::Replied(ReplyKind::Response | ReplyKind::Refusal) => return Ok(()),
+            Verdict::Replied(
+                ReplyKind::Response
+                | ReplyKind::Refusal
+                | ReplyKind::FirstWindow
+                | ReplyKind::NextWindow
+                | ReplyKind::Probe
+                | ReplyKind::Resent
+                | ReplyKind::Resumed
+                | ReplyKind::Narrowed,
+            ) => return Ok(()),
             Verdict::Replied(ReplyKind::SynAck) => SYN_ACK_SURPLUS,
             Verdict::Replied(ReplyKind::Neighbor) => NEIGHBOR_SURPLUS,
             _ => 0,

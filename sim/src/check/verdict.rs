@@ -49,8 +49,19 @@ fn is_of_kind(frame: &Frame<'_>, kind: ReplyKind) -> bool {
         (ReplyKind::Response | ReplyKind::Refusal, Transport::Tcp(tcp)) => {
             tcp.flags.has(Flags::ACK) && !tcp.flags.has(Flags::SYN) && !tcp.payload.is_empty()
         }
+        (
+            ReplyKind::FirstWindow
+            | ReplyKind::NextWindow
+            | ReplyKind::Probe
+            | ReplyKind::Resent
+            | ReplyKind::Resumed
+            | ReplyKind::Narrowed,
+            Transport::Tcp(tcp),
+        ) => tcp.flags.masked(SYN_ACK) == Flags::ACK && (!tcp.payload.is_empty() || tcp.flags.has(Flags::FIN)),
         (ReplyKind::FinAck, Transport::Tcp(tcp)) => tcp.flags.masked(SYN_ACK) == Flags::ACK && tcp.payload.is_empty(),
-        (ReplyKind::LateAck, Transport::Tcp(tcp)) => tcp.flags == Flags::ACK && tcp.payload.is_empty(),
+        (ReplyKind::LateAck | ReplyKind::Settled, Transport::Tcp(tcp)) => {
+            tcp.flags == Flags::ACK && tcp.payload.is_empty()
+        }
         (ReplyKind::Reset, Transport::Tcp(tcp)) => tcp.flags.has(Flags::RST),
         _ => false,
     }
