@@ -88,7 +88,6 @@ impl Pace {
     const LONG: u8 = 4;
 
     const SEGMENTS: [u32; 7] = [4, 6, 8, 10, 12, 14, 16];
-    const FASTEST: u8 = 6;
 
     /// Whether this is no faster than [`Pace::CAREFUL`]. A first window is, unless the client's is tiny.
     pub(super) fn is_careful(self) -> bool {
@@ -131,11 +130,11 @@ impl Pace {
         Self::at_most(segments / 2)
     }
 
-    /// The pace `steps` steps on.
-    pub(super) fn stepped(self, steps: u32) -> Self {
+    /// The pace `steps` steps on, if that is not above `most`.
+    pub(super) fn stepped(self, steps: u32, most: Self) -> Self {
         match self {
             Self::SLOW_START => self,
-            Self(pace) => Self(u32::from(pace).saturating_add(steps).min(u32::from(Self::FASTEST)) as u8),
+            Self(pace) => Self((u32::from(pace).saturating_add(steps).min(u32::from(most.0)) as u8).max(pace)),
         }
     }
 }

@@ -30,6 +30,9 @@ const LEN_MAX: usize = (1 << 30) + (1 << 24);
 /// avoidance (RFC 5681, section 3.1) adds between two and ten segments.
 const STEP_SHIFT: u32 = 14;
 
+/// Segments of the client's window that are left free where its reader keeps up.
+const SLACK: u32 = 2;
+
 /// How much of the request the first window's ACKs leave unacknowledged at first; no request is shorter.
 /// So many timeouts can be told from one another, by a byte that is acknowledged for each.
 const HELD_BACK: u32 = 14;
@@ -81,11 +84,14 @@ pub(crate) enum Clock {
 pub(crate) struct Line {
     origin: u32,
     pace: Pace,
+    /// The client's window has no room for more.
+    most: Pace,
 }
 
 impl Line {
     fn pace_at(self, offset: u32) -> Pace {
-        self.pace.stepped((offset >> STEP_SHIFT).saturating_sub(self.origin >> STEP_SHIFT))
+        let steps = (offset >> STEP_SHIFT).saturating_sub(self.origin >> STEP_SHIFT);
+        self.pace.stepped(steps, self.most)
     }
 }
 
@@ -135,6 +141,14 @@ struct Transfer<'a> {
     sacked: Sacked,
     /// How the segment was sent that it had from us last.
     place: Place,
+}
+
+impl Transfer<'_> {
+    /// The line that has this pace at `origin`.
+    fn line(&self, origin: u32, pace: Pace) -> Line {
+        let window = (self.edge - self.now) / self.segment;
+        Line { origin, pace, most: Pace::at_most(window.saturating_sub(SLACK)) }
+    }
 }
 
 /// What a client has beyond its acknowledgement, in ascending order.
@@ -187,9 +201,9 @@ impl<'a> Segment<'_, 'a> {
         // Until its first segment has arrived, only the whole request says what is wanted.
         let mut train = self.train(response, start, segment, self.header.seq, self.window());
         let ceiling = u32::from(self.config.ceiling);
-        let fit = window / segment;
-        let pace = if fit >= ceiling { Pace::SLOW_START } else { Pace::at_most(fit) };
-        let line = Line { origin: 0, pace };
+        let most = Pace::at_most((window / segment).saturating_sub(SLACK));
+        let pace = if window / segment >= ceiling + SLACK { Pace::SLOW_START } else { most };
+        let line = Line { origin: 0, pace, most };
         let (wanted, len) = (self.under_way(line, 0, segment), response.len() as u32);
         let end = cut(wanted, window, segment, len);
         train.ranges = match self.sacked(start, 0, len) {
@@ -197,7 +211,7 @@ impl<'a> Segment<'_, 'a> {
             None => ranges([(0, end)]),
         };
         train.clock = if sack {
-            let stalled_from = stalled_from(window, segment, end, wanted, len);
+            let stalled_from = stalled_from(window, segment, end, len);
             Clock::Placed { first, line, role: Role::Fresh, stalled_from, narrow: false }
         } else {
             let pair = (end.saturating_sub(1) / segment).saturating_sub(1).saturating_mul(segment);
@@ -338,21 +352,19 @@ impl<'a> Segment<'_, 'a> {
     /// An ACK without a gap: the segments that the window has moved over.
     fn go_on(&self, transfer: &Transfer<'a>) -> Result<Reply<'a>, Verdict> {
         let Transfer { segment, before, now, edge, place, len, .. } = *transfer;
-        let line = Line { origin: before, pace: place.pace };
+        let line = transfer.line(before, place.pace);
         let (sent, wanted) = (self.under_way(line, before, segment), self.under_way(line, now, segment));
         let (line, from) = match place.role {
             // Everything that was under way has arrived, and was acknowledged at once: this client takes
             // it in gulps, and the answer to one must not be more than a first window.
             Role::Fresh if now >= sent && wanted - now > self.first_window(segment) => {
-                (Line { origin: now, pace: Pace::at_most(self.config.first_window.into()) }, now)
+                (transfer.line(now, Pace::at_most(self.config.first_window.into())), now)
             }
             Role::Fresh | Role::Paired => (line, cut(sent, edge, segment, len)),
             // The same, after a loss. From here on at half the pace, which is in the place.
-            Role::Resent => (line, now),
+            Role::Resent => (transfer.line(now, place.pace), now),
             // The window was full. Whatever it has opened to since is all that may be sent.
-            Role::Stalled if edge - now >= (2 * segment).min(len + 1 - now) => {
-                (Line { origin: now, pace: Pace::CAREFUL }, now)
-            }
+            Role::Stalled if edge - now >= (2 * segment).min(len + 1 - now) => (transfer.line(now, Pace::CAREFUL), now),
             Role::Stalled => return Err(Absorbed::Progress.into()),
         };
         let end = cut(self.under_way(line, now, segment), edge, segment, len);
@@ -383,7 +395,7 @@ impl<'a> Segment<'_, 'a> {
         let (Some(&(hole, _)), Some(&(_, top))) = (blocks.first(), blocks.last()) else {
             return Err(Absorbed::Progress.into());
         };
-        let line = Line { origin: before, pace: place.pace };
+        let line = transfer.line(before, place.pace);
         let wanted = self.under_way(line, now, segment);
         let received: u32 = blocks.iter().map(|(from, to)| (to - from).div_ceil(segment)).sum();
         // Whether anything that is under way can still be added to that.
@@ -400,7 +412,7 @@ impl<'a> Segment<'_, 'a> {
             return Err(Absorbed::Progress.into());
         };
         let pace = if is_resent { place.pace } else { Pace::halved(under_way) };
-        self.send(ReplyKind::Resent, transfer, lost, Line { origin: now, pace }, Role::Resent)
+        self.send(ReplyKind::Resent, transfer, lost, transfer.line(now, pace), Role::Resent)
     }
 
     /// The client's timer has expired: what it is missing, carefully.
@@ -409,7 +421,7 @@ impl<'a> Segment<'_, 'a> {
         if place.role == Role::Paired {
             return self.send_pair(ReplyKind::Resumed, transfer, now, false);
         }
-        let line = Line { origin: now, pace: Pace::CAREFUL };
+        let line = transfer.line(now, Pace::CAREFUL);
         let wanted = self.under_way(line, now, segment);
         let top = transfer.sacked.as_slice().last().map_or(now, |&(_, top)| top);
         let end = cut(wanted.max(top), edge, segment, len);
@@ -468,7 +480,7 @@ impl<'a> Segment<'_, 'a> {
                 Clock::Paired { first, pair: now, again, long, segment, narrow: true }
             }
             role => {
-                let line = Line { origin: now, pace: place.pace };
+                let line = transfer.line(now, place.pace);
                 Clock::Placed { first, line, role, stalled_from: u32::MAX, narrow: true }
             }
         };
@@ -487,12 +499,11 @@ impl<'a> Segment<'_, 'a> {
         let mut train = self.placed_train(transfer);
         train.ranges = ranges;
         let end = ranges.iter().map(|&(_, to)| to).max().unwrap_or(now);
-        let wanted = self.under_way(line, now, segment);
         train.clock = Clock::Placed {
             first,
             line,
             role,
-            stalled_from: stalled_from(edge, segment, end, wanted, transfer.len),
+            stalled_from: stalled_from(edge, segment, end, transfer.len),
             narrow: place.narrow,
         };
         depart(kind, train)
@@ -616,10 +627,11 @@ const IPV6_PATH_MSS: usize = 1220;
 /// again, and no timeout makes its next one longer.
 const NARROW_WINDOW: u16 = 1;
 
-/// From where on a segment leaves no room for two more, when segments up to `end` are sent into a window
-/// that ends at `edge`, and would have been up to `wanted`, of `len` bytes in all.
-fn stalled_from(edge: u32, segment: u32, end: u32, wanted: u32, len: u32) -> u32 {
-    if wanted <= edge || end > len {
+/// From where on a segment may be the last that its window has room for, when segments up to `end` are sent
+/// into one that ends at `edge`, of a response of `len` bytes. The last two are: an ACK echoes the first of those
+/// that it acknowledges.
+fn stalled_from(edge: u32, segment: u32, end: u32, len: u32) -> u32 {
+    if end > len || end.saturating_add(SLACK * segment) <= edge {
         return u32::MAX;
     }
     end.saturating_sub(2 * segment)
