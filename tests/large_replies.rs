@@ -1,0 +1,265 @@
+//! Replies of many segments to real curl, over a real TAP device. Needs root.
+//!
+//! Every body is compared byte for byte, and where nothing is lost every segment is counted: by the client's
+//! kernel, so that the server cannot count wrong and send wrong in the same way. `tools/large` does this with
+//! more and for longer.
+
+#[path = "support/space.rs"]
+mod space;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use lethe_apps::sample::expected;
+use nix::sys::signal::Signal;
+use space::{Namespace, Server, V4, V6};
+use tempfile::TempDir;
+
+/// Bytes of options in each segment of a connection with timestamps.
+const TIMESTAMPS: usize = 12;
+
+/// How often a count is begun anew because the machine stood still for so long that the client asked again.
+const ATTEMPTS: usize = 5;
+
+/// Downloads in parallel, through one curl each.
+struct Downloads<'a> {
+    space: &'a Namespace,
+    folder: TempDir,
+    sizes: Vec<usize>,
+}
+
+impl<'a> Downloads<'a> {
+    /// Those of `sizes`, by turns from each of `bases`.
+    fn new(space: &'a Namespace, bases: &[&str], sizes: &[usize]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let urls = bases.iter().cycle().zip(sizes).enumerate();
+        let list: Vec<String> = urls.map(|(number, (base, size))| format!("{number} {base}/{size}\n")).collect();
+        fs::write(folder.path().join("list"), list.concat()).unwrap();
+        Self { space, folder, sizes: sizes.to_vec() }
+    }
+
+    /// Downloads all of them and compares every byte; returns how long it took.
+    #[track_caller]
+    fn check(&self, options: &str) -> Duration {
+        let start = Instant::now();
+        self.space.run(&self.line(options));
+        let took = start.elapsed();
+        for (number, &size) in self.sizes.iter().enumerate() {
+            let body = fs::read(self.path(number)).unwrap();
+            assert!(body == expected(size), "download {number} of {size} bytes: {} others came", body.len());
+        }
+        took
+    }
+
+    fn line(&self, options: &str) -> String {
+        let curl = format!("curl --silent --show-error --globoff --max-time 120 {options} --output $0 $1");
+        format!("cd {}; xargs -P 25 -L 1 sh -c '{curl}' <list", self.folder.path().display())
+    }
+
+    fn path(&self, number: usize) -> impl AsRef<Path> {
+        self.folder.path().join(number.to_string())
+    }
+
+    /// Waits until so many bytes of each have come.
+    fn wait_for(&self, bytes: u64) {
+        let come = |number| fs::metadata(self.path(number)).map_or(0, |file| file.len());
+        for _ in 0..1000 {
+            if (0..self.sizes.len()).all(|number| come(number) >= bytes) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("nothing comes");
+    }
+}
+
+/// What the client's kernel has counted under this name.
+fn kernel_count(space: &Namespace, name: &str) -> usize {
+    let text = space.run(&format!("nstat -asz {name} | awk '$1 == \"{name}\" {{ print $2 }}'"));
+    text.trim().parse().unwrap_or_else(|_| panic!("{name}: {text:?}"))
+}
+
+/// A row of what the server prints at its end; zero, if it is not there.
+fn row(table: &str, name: &str) -> usize {
+    let row = table.lines().find(|line| line.split_whitespace().nth(2) == Some(name));
+    row.map_or(0, |row| row.split_whitespace().next().unwrap().parse().unwrap())
+}
+
+/// Downloads `size` bytes, and returns how many segments with data the kernel received; none if it had to ask again.
+fn count_segments(base: &str, size: usize, mtu: u16) -> (usize, Option<usize>, String) {
+    let space = Namespace::new();
+    let server = Server::start(&space, "sample");
+    space.run(&format!("ip link set lethe0 mtu {mtu}"));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().display();
+    let head = space.run(&format!("curl -sSg --max-time 60 -o {path} -w '%{{size_header}}' {base}/{size}"));
+    assert!(fs::read(file.path()).unwrap() == expected(size), "{base}/{size}, MTU {mtu}");
+    // Then both have counted the same: what the server has sent, the kernel has received.
+    let table = server.stop();
+    let received = kernel_count(&space, "TcpInSegs");
+    let asked_again = kernel_count(&space, "TcpRetransSegs") > 0;
+    let without_data: usize = ["syn-ack", "settled", "late-ack", "fin-ack"].map(|name| row(&table, name)).iter().sum();
+    (head.parse().unwrap(), (!asked_again).then(|| received - without_data), table)
+}
+
+/// Of a reply that no network damages, no byte is sent twice, and no segment is shorter than it could be.
+#[track_caller]
+fn check_fewest_segments(base: &str, size: usize, mtu: u16, mss: usize) {
+    for _ in 0..ATTEMPTS {
+        let (head, counted, table) = count_segments(base, size, mtu);
+        if let Some(counted) = counted {
+            assert_eq!(counted, (head + size).div_ceil(mss - TIMESTAMPS), "{base}/{size}, MTU {mtu}\n{table}");
+            return;
+        }
+    }
+    panic!("{base}/{size}, MTU {mtu}: the client asked again, each of {ATTEMPTS} times");
+}
+
+#[test]
+fn a_reply_takes_the_fewest_segments_that_hold_it() {
+    for size in [100_000, 1_000_000] {
+        check_fewest_segments(V4, size, 1500, 1460);
+        check_fewest_segments(V6, size, 1500, 1440);
+    }
+}
+
+#[test]
+fn a_reply_fits_the_link_of_a_client_that_has_a_small_one() {
+    check_fewest_segments(V4, 100_000, 576, 536);
+    // Of 1240 bytes the cookie remembers 1220.
+    check_fewest_segments(V4, 100_000, 1280, 1220);
+    check_fewest_segments(V6, 100_000, 1280, 1220);
+}
+
+/// A server of the pattern behind a network that loses one frame of twenty, each way.
+fn behind_loss() -> (Namespace, Server) {
+    let space = Namespace::new();
+    let server = Server::start(&space, "--impair loss=5%,delay=1ms,seed=7 sample");
+    // Of three lost ARP requests in a row the kernel makes "no route to host", and that is too likely.
+    for family in ["ipv4", "ipv6"] {
+        space.run(&format!("echo 20 >/proc/sys/net/{family}/neigh/lethe0/mcast_solicit"));
+    }
+    (space, server)
+}
+
+/// Whatever the client's kernel is told to do without, everything arrives.
+#[track_caller]
+fn check_through_loss(setting: &str, sizes: &[usize]) {
+    let (space, server) = behind_loss();
+    space.run(setting);
+    Downloads::new(&space, &[V4, V6], sizes).check("");
+    assert!(kernel_count(&space, "TcpRetransSegs") > 0, "nothing was lost");
+    let table = server.stop();
+    assert!(row(&table, "first-window") >= sizes.len(), "{table}");
+}
+
+#[test]
+fn replies_of_100_kilobytes_arrive_through_loss() {
+    check_through_loss("true", &[100_000; 20]);
+}
+
+#[test]
+fn replies_of_a_megabyte_arrive_through_loss() {
+    check_through_loss("true", &[1_000_000; 3]);
+}
+
+#[test]
+fn replies_that_have_no_position_arrive_through_loss() {
+    // The sample application stores none of this size.
+    check_through_loss("true", &[14_001; 10]);
+}
+
+#[test]
+#[ignore = "takes minutes: once the request is acknowledged but for a byte, the client's timer doubles at each loss"]
+fn a_client_without_selective_acknowledgments_gets_everything() {
+    check_through_loss("echo 0 >/proc/sys/net/ipv4/tcp_sack", &[100_000; 10]);
+}
+
+#[test]
+fn a_client_without_timestamps_gets_everything() {
+    check_through_loss("echo 0 >/proc/sys/net/ipv4/tcp_timestamps", &[14_000; 10]);
+}
+
+#[test]
+fn a_client_without_both_gets_everything() {
+    check_through_loss("echo 0 | tee /proc/sys/net/ipv4/tcp_timestamps >/proc/sys/net/ipv4/tcp_sack", &[14_000; 6]);
+}
+
+#[test]
+fn a_client_without_window_scaling_gets_everything() {
+    check_through_loss("echo 0 >/proc/sys/net/ipv4/tcp_window_scaling", &[100_000; 10]);
+}
+
+#[test]
+fn a_client_with_a_small_link_gets_everything_through_loss() {
+    check_through_loss("ip link set lethe0 mtu 1280", &[100_000; 6]);
+}
+
+/// Nothing about a reply that is under way is in the server.
+#[test]
+fn replies_go_on_from_another_server() {
+    const SIZE: usize = 5_000_000;
+    let space = Namespace::new();
+    space.run("ip tuntap add lethe0 mode tap");
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    fs::write(&secret, "000102030405060708090a0b0c0d0e0f\n").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    // A window of 32 segments every 20 ms: the whole takes two seconds.
+    let app = format!("--impair delay=10ms --secret-file {} sample", secret.display());
+    let first = Server::start(&space, &app);
+    let downloads = Downloads::new(&space, &[V4, V6], &[SIZE; 4]);
+    std::thread::scope(|scope| {
+        let whole = scope.spawn(|| downloads.check(""));
+        downloads.wait_for(SIZE as u64 / 10);
+        first.signal(Signal::SIGKILL);
+        drop(first);
+        let come: Vec<u64> = (0..4).map(|number| fs::metadata(downloads.path(number)).unwrap().len()).collect();
+        assert!(come.iter().all(|&bytes| bytes < SIZE as u64), "{come:?}: it was all over");
+        let second = Server::start(&space, &app);
+        whole.join().unwrap();
+        let table = second.stop();
+        assert_eq!(row(&table, "first-window"), 0, "nobody began anew: {table}");
+    });
+}
+
+/// Whoever reads slowly closes the window; when it opens again there is somebody to go on.
+fn check_slow_reader(timestamps: u8) {
+    let space = Namespace::new();
+    let _server = Server::start(&space, "sample");
+    space.run(&format!("echo {timestamps} >/proc/sys/net/ipv4/tcp_timestamps"));
+    // A buffer that is full at once.
+    space.run("echo 4096 16384 16384 >/proc/sys/net/ipv4/tcp_rmem");
+    // Curl looks at its limit once in a hundred reads, and a read may be of one segment.
+    let took = Downloads::new(&space, &[V4, V6], &[1_000_000; 2]).check("--limit-rate 250000");
+    assert!(took > Duration::from_secs(2), "{took:?} is not slow");
+    // Closed, or so far that no segment fits: what was offered is not taken back.
+    let closed = ["TcpExtTCPToZeroWindowAdv", "TcpExtTCPWantZeroWindowAdv"].map(|name| kernel_count(&space, name));
+    assert!(closed.iter().sum::<usize>() > 0, "the window was never closed");
+}
+
+#[test]
+fn a_slow_reader_gets_everything() {
+    check_slow_reader(1);
+}
+
+#[test]
+#[ignore = "the client's timer, twice as long each time, is all that goes on when its window opens again"]
+fn a_slow_reader_without_timestamps_gets_everything() {
+    check_slow_reader(0);
+}
+
+#[test]
+fn a_reply_goes_in_segments_or_in_fragments_as_is_asked_for() {
+    for (mode, verdict, reassembled) in [("segments", "first-window", 0), ("fragments", "response", 2)] {
+        let space = Namespace::new();
+        let server = Server::start(&space, &format!("--large-replies {mode} sample"));
+        Downloads::new(&space, &[V4, V6], &[14_000; 2]).check("");
+        let packets = kernel_count(&space, "IpReasmOKs") + kernel_count(&space, "Ip6ReasmOKs");
+        assert!(packets >= reassembled && (packets == 0) == (reassembled == 0), "{mode}: {packets} were in fragments");
+        let table = server.stop();
+        assert!(row(&table, verdict) >= 2, "{mode}: {table}");
+    }
+}
