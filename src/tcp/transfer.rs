@@ -284,19 +284,46 @@ impl<'a> Segment<'_, 'a> {
     }
 
     /// How far a client of ours has got with a response of `len` bytes: a multiple of its segments, or the end.
+    ///
+    /// The cookies that claim this version and one MSS are 2^27 numbers in a row. Of the offsets that lead there,
+    /// only those are looked at that fit the low half of the acknowledgement and are a multiple of the segments.
+    /// Where two are right, nobody can say which, and neither is: the wrong one would be another part of the
+    /// response.
     fn find_offset(&self, len: usize, generation: u8) -> Option<(u32, Claims)> {
         let len = u32::try_from(len).ok().filter(|&len| len as usize <= LEN_MAX)?;
         let epochs = (RESUME_EPOCH_BYTES / len.max(1)).clamp(EPOCHS, RESUME_EPOCHS);
         let nearest = self.identity.offset(self.header.ack, 0);
-        (nearest..=len + 1).step_by(1 << 16).find_map(|offset| {
-            let cookie = self.header.ack.rewind(offset).rewind(1);
-            let claims = Claims::of(cookie);
-            let is_boundary = offset == len + 1 || offset % self.segment_len(claims.mss) == 0;
-            if offset == 0 || claims.generation != generation || !is_boundary {
-                return None;
+        let newest = self.header.ack.rewind(1);
+        let mut found = None;
+        for class in (0..8).map(|mss| mss << 29 | u32::from(generation) << 27) {
+            // How far behind the lowest cookie of the class is, and the highest: that is ahead where the
+            // acknowledgement is in their midst.
+            let to = newest.value().wrapping_sub(class);
+            let from = to.wrapping_sub((1 << 27) - 1);
+            let (from, to) = (if from > to { 0 } else { from }, to.min(len + 1));
+            if from > to {
+                continue;
             }
-            self.verify(cookie, 1 << generation, epochs).map(|claims| (offset, claims))
-        })
+            let segment = self.segment_len(Claims::of(SeqNumber::new(class)).mss);
+            let is_end = to == len + 1 && to as u16 == nearest as u16;
+            let end = (is_end && !to.is_multiple_of(segment)).then_some(to);
+            let (first, step) = multiples(segment, nearest).unwrap_or((u32::MAX, 1));
+            let skipped = from.saturating_sub(first).div_ceil(step).saturating_mul(step);
+            let mut next = first.saturating_add(skipped);
+            let offsets = core::iter::from_fn(|| {
+                let offset = next;
+                next = next.saturating_add(step);
+                (offset <= to).then_some(offset)
+            });
+            for offset in offsets.chain(end).filter(|&offset| offset != 0) {
+                if let Some(claims) = self.verify(newest.rewind(offset), 1 << generation, epochs)
+                    && found.replace((offset, claims)).is_some()
+                {
+                    return None;
+                }
+            }
+        }
+        found
     }
 
     /// A segment of a client that is in the middle of a stored response, or pretends to be.
@@ -620,6 +647,19 @@ impl<'a> Segment<'_, 'a> {
     }
 }
 
+/// The smallest multiple of `segment` whose low half is `low`, and how far the next one is from it; if there is one.
+fn multiples(segment: u32, low: u32) -> Option<(u32, u32)> {
+    let shift = segment.trailing_zeros();
+    if low & ((1 << shift) - 1) != 0 {
+        return None;
+    }
+    let odd = segment >> shift;
+    // Each step doubles the bits that are right: 3, 6, 12, 24.
+    let inverse = (0..3).fold(odd, |inverse, _| inverse.wrapping_mul(2_u32.wrapping_sub(odd.wrapping_mul(inverse))));
+    let times = (low >> shift).wrapping_mul(inverse) & (0xffff >> shift);
+    Some((times * segment, odd << 16))
+}
+
 /// What fits the smallest packet that every host takes (RFC 1122, section 3.3.2).
 const IPV4_PATH_MSS: usize = 536;
 
@@ -669,4 +709,23 @@ pub(super) fn missing(now: u32, end: u32, sacked: &Sacked) -> [(u32, u32); RANGE
 
 pub(super) fn depart(kind: ReplyKind, train: Train<'_>) -> Result<Reply<'_>, Verdict> {
     if train.is_empty() { Err(Absorbed::Progress.into()) } else { Ok(Reply::train(kind, train)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn multiples_are_all_there_are() {
+        for segment in [84, 88, 524, 536, 1208, 1220, 1300, 1380, 1440, 1460, 8928, 8940] {
+            for low in (0..1 << 16).step_by(257).chain([0, 4, 1440, 65_532]) {
+                let slow: Vec<u32> =
+                    (low..=1 << 30).step_by(1 << 16).filter(|offset| offset.is_multiple_of(segment)).collect();
+                let fast: Vec<u32> = multiples(segment, low)
+                    .map(|(first, step)| (first..=1 << 30).step_by(step as usize).collect())
+                    .unwrap_or_default();
+                assert_eq!(fast, slow, "{segment} {low}");
+            }
+        }
+    }
 }

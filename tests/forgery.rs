@@ -1,0 +1,621 @@
+//! Nobody is made a victim: what forged packets draw, computed and measured.
+//!
+//! The attacker knows everything that is public: addresses, paths, the length and bytes of every response, how
+//! cookies, stamps and probes are laid out. He has connections of his own to the same engine and replays what he
+//! saw there. He does not know the secret, and he cannot see what goes to the victim, whose address he writes
+//! into his packets. See docs/forgery.md.
+//!
+//! Each cell is measured twice. *Blind*: random packets, as the attacker sends them. *Sighted*: the same where
+//! the echo, or what a probe tells, is drawn from those that are right for the secret; how often the attacker
+//! hits one of those is a number without doubt (half of all echoes are stamps). That sees probabilities that no
+//! run of blind packets would.
+//!
+//! `FORGED=1000000 cargo test --release --test forgery -- --nocapture` prints the table of docs/forgery.md.
+
+mod support;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::LazyLock;
+use std::time::Instant as Stopwatch;
+
+use lethe::app::{Generations, Position};
+use lethe::config::{Config, Mtu, Refuse};
+use lethe::cookie::{Claims, Flow, Mss};
+use lethe::engine::SCRATCH_LEN;
+use lethe::http::Response;
+use lethe::port::{Checked, RxChecksum, RxFrame};
+use lethe::time::Instant;
+use lethe::verdict::{ReplyKind, Verdict};
+use lethe::wire::ip::AddressPair;
+use lethe::wire::seq::SeqNumber;
+use lethe::wire::tcp::Flags;
+use lethe::{App, Engine, Request};
+use lethe_sim::frame::{Ends, Segment};
+use lethe_sim::random::Random;
+use support::config;
+
+const NOW: Instant = Instant::from_unix_seconds(1_780_000_000);
+
+/// Bytes that a test of the whole table may take by default; the big run says more.
+const FORGED: u64 = 30_000;
+
+/// Packets per measurement.
+fn packets() -> u64 {
+    std::env::var("FORGED").ok().and_then(|value| value.parse().ok()).unwrap_or(FORGED)
+}
+
+/// The MSS values of a cookie.
+const MSS: [u16; 8] = [88, 536, 1220, 1300, 1380, 1440, 1460, 8940];
+
+const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
+
+/// The shortest request there is.
+const GET: &str = "GET /g HTTP/1.0\n";
+
+/// The longest that a probe stands for.
+const PROBE_MAX: f64 = 1460.0;
+
+/// A data set of as many responses of the same length as there are positions for, in each live version.
+struct Full {
+    body: &'static [u8],
+    live: u8,
+}
+
+impl Full {
+    fn new(len: usize, live: u8) -> Self {
+        // Zero pages: memory is taken for none of it.
+        static ZEROS: LazyLock<Vec<u8>> = LazyLock::new(|| vec![0; 1_000_000_000]);
+        Self { body: &ZEROS[..len - HEAD.len()], live }
+    }
+
+    fn len(&self) -> usize {
+        HEAD.len() + self.body.len()
+    }
+
+    /// Positions from one response to the next.
+    fn stride(&self) -> u32 {
+        Position::units(self.len()).next_multiple_of(Position::BLOCK) as u32
+    }
+
+    /// How many there are in each version.
+    fn count(&self) -> u32 {
+        (Position::PER_GENERATION - 1) / self.stride()
+    }
+
+    fn at(&self, position: u32) -> Response<'_> {
+        Response::prepared(HEAD, self.body).stored_at(Position::new(position).unwrap())
+    }
+}
+
+impl App for Full {
+    fn respond<'a>(&'a self, request: &Request<'_>, _: &'a mut [u8]) -> Response<'a> {
+        self.at(u32::from(request.generation) * Position::PER_GENERATION)
+    }
+
+    fn stored(&self, position: Position) -> Option<Response<'_>> {
+        let generation = position.value() / Position::PER_GENERATION;
+        let number = position.value() % Position::PER_GENERATION / self.stride();
+        let is_live = self.live >> generation & 1 == 1 && number < self.count();
+        is_live.then(|| self.at(generation * Position::PER_GENERATION + number * self.stride()))
+    }
+
+    fn stores(&self) -> bool {
+        true
+    }
+
+    fn generations(&self) -> Generations {
+        Generations { current: 0, live: self.live }
+    }
+}
+
+/// What a forged packet looks like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mode {
+    /// A request.
+    Request,
+    /// A request with FIN.
+    RequestFin,
+    /// A request that echoes a timestamp.
+    RequestEcho,
+    /// The same with a SACK block far ahead: what is missing before it is sent at once.
+    RequestEchoSack,
+    /// An ACK that echoes a timestamp.
+    Ack,
+    /// The same with a SACK block.
+    AckSack,
+    /// An ACK with a D-SACK block, as if for a probe.
+    Probe,
+    /// A FIN that echoes a timestamp.
+    Fin,
+    /// The same with a SACK block.
+    FinSack,
+}
+
+impl Mode {
+    const ALL: [Self; 9] = [
+        Self::Request,
+        Self::RequestFin,
+        Self::RequestEcho,
+        Self::RequestEchoSack,
+        Self::Ack,
+        Self::AckSack,
+        Self::Probe,
+        Self::Fin,
+        Self::FinSack,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::RequestFin => "request, FIN",
+            Self::RequestEcho => "request, echo",
+            Self::RequestEchoSack => "request, echo, SACK",
+            Self::Ack => "ACK, echo",
+            Self::AckSack => "ACK, echo, SACK",
+            Self::Probe => "ACK, D-SACK",
+            Self::Fin => "FIN, echo",
+            Self::FinSack => "FIN, echo, SACK",
+        }
+    }
+
+    const fn echoes(self) -> bool {
+        !matches!(self, Self::Request | Self::RequestFin | Self::Probe)
+    }
+
+    const fn has_sack(self) -> bool {
+        matches!(self, Self::RequestEchoSack | Self::AckSack | Self::Probe | Self::FinSack)
+    }
+
+    const fn is_request(self) -> bool {
+        matches!(self, Self::Request | Self::RequestFin | Self::RequestEcho | Self::RequestEchoSack)
+    }
+
+    const fn has_fin(self) -> bool {
+        matches!(self, Self::RequestFin | Self::Fin | Self::FinSack)
+    }
+
+    fn template(self, ends: &Ends) -> Vec<u8> {
+        let mut segment = Segment::ack(ends).window(u16::MAX);
+        if self.echoes() {
+            segment = segment.timestamps(7, 0);
+        }
+        if self.has_sack() {
+            segment = segment.sack(&[(0, 0)]);
+        }
+        if self.is_request() {
+            segment = segment.payload(GET);
+        }
+        if self.has_fin() {
+            segment = segment.with(Flags::FIN);
+        }
+        segment.frame()
+    }
+}
+
+/// What the attacker draws, before it is written into a packet.
+#[derive(Clone, Copy, Default, Debug)]
+struct Draw {
+    port: u16,
+    seq: u32,
+    ack: u32,
+    echo: u32,
+    sack: (u32, u32),
+}
+
+/// An engine under attack from one address family.
+struct Target {
+    engine: Engine<Full>,
+    ends: Ends,
+    own_mss: u32,
+}
+
+impl Target {
+    fn new(len: usize, live: u8, ends: Ends, mtu: u16) -> Self {
+        let config = Config { mtu: Mtu::new(mtu).unwrap(), ..config(Refuse::Drop) };
+        let headers = if ends.client.is_ipv4() { 40 } else { 60 };
+        Self { engine: Engine::new(config, Full::new(len, live)), ends, own_mss: u32::from(mtu) - headers }
+    }
+
+    const fn header_len(&self) -> usize {
+        if self.ends.client.is_ipv4() { 54 } else { 74 }
+    }
+
+    fn flow(&self, port: u16) -> Flow {
+        let addresses = match (self.ends.client.ip(), self.ends.server.ip()) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => AddressPair::V4 { source, destination },
+            (IpAddr::V6(source), IpAddr::V6(destination)) => AddressPair::V6 { source, destination },
+            _ => panic!("two families"),
+        };
+        Flow { addresses, client_port: port, server_port: 80 }
+    }
+
+    /// What only the server knows of a connection: timestamp base and mark.
+    fn secrets(&self, port: u16) -> (u32, u32) {
+        let (secret, flow) = (&self.engine.config().secret, self.flow(port));
+        let claims = Claims { mss: Mss::at_most(0), generation: 0 };
+        let cookie = secret.cookie(NOW, &flow, SeqNumber::new(0), claims).value();
+        (secret.identify(&flow).timestamp_base, cookie & 0xffff)
+    }
+
+    /// Bytes of payload in a full segment.
+    fn segment(&self, mss: u16, mode: Mode) -> u32 {
+        let mut mss = u32::from(mss).min(self.own_mss);
+        if !mode.echoes() && self.ends.client.is_ipv6() {
+            mss = mss.min(1220);
+        }
+        (mss - if mode.echoes() { 12 } else { 0 }) & !3
+    }
+
+    /// Bytes of the response.
+    fn len(&self) -> u32 {
+        self.engine.app().len() as u32
+    }
+
+    fn write(&self, mode: Mode, draw: &Draw, frame: &mut [u8]) {
+        let tcp = self.header_len() - 20;
+        frame[tcp..tcp + 2].copy_from_slice(&draw.port.to_be_bytes());
+        frame[tcp + 4..tcp + 8].copy_from_slice(&draw.seq.to_be_bytes());
+        frame[tcp + 8..tcp + 12].copy_from_slice(&draw.ack.to_be_bytes());
+        let mut options = tcp + 20;
+        if mode.echoes() {
+            frame[options + 8..options + 12].copy_from_slice(&draw.echo.to_be_bytes());
+            options += 12;
+        }
+        if mode.has_sack() {
+            frame[options + 4..options + 8].copy_from_slice(&draw.sack.0.to_be_bytes());
+            frame[options + 8..options + 12].copy_from_slice(&draw.sack.1.to_be_bytes());
+        }
+    }
+}
+
+/// What came of some packets.
+#[derive(Clone, Copy, Default, Debug)]
+struct Tally {
+    packets: u64,
+    /// Those that drew a part of a response, or a probe.
+    hits: u64,
+    /// All bytes that were sent.
+    sent: u64,
+    nanos: u128,
+}
+
+impl Tally {
+    fn probability(&self) -> f64 {
+        self.hits as f64 / self.packets as f64
+    }
+
+    fn bytes(&self) -> f64 {
+        self.sent as f64 / self.packets as f64
+    }
+}
+
+/// Sends packets and counts what comes back.
+fn attack(target: &Target, mode: Mode, packets: u64, mut draw: impl FnMut() -> Draw) -> Tally {
+    // The checksum is right in a real packet; here nobody has to compute it.
+    let valid = RxChecksum { network: Checked::Good, transport: Checked::Good };
+    let mut frame = mode.template(&target.ends);
+    let (mut scratch, mut buffer) = (vec![0; SCRATCH_LEN], vec![0; 10_000]);
+    let mut tally = Tally { packets, ..Tally::default() };
+    let begin = Stopwatch::now();
+    for _ in 0..packets {
+        target.write(mode, &draw(), &mut frame);
+        let rx = RxFrame { bytes: &frame, checksum: valid };
+        let mut reply = target.engine.handle(NOW, rx, &mut scratch);
+        let is_data = match reply.verdict() {
+            Verdict::Replied(kind) => !matches!(kind, ReplyKind::FinAck | ReplyKind::Settled | ReplyKind::LateAck),
+            _ => false,
+        };
+        tally.hits += u64::from(is_data);
+        while let Some(written) = reply.next_frame(&mut buffer) {
+            tally.sent += written.len as u64;
+        }
+    }
+    tally.nanos = begin.elapsed().as_nanos();
+    tally
+}
+
+/// The highest acknowledgement whose cookie would claim this MSS and version 0, less the low half.
+const fn top_of(mss_index: usize) -> u32 {
+    ((mss_index as u32) << 29) + (1 << 27) - (1 << 16)
+}
+
+/// Draws packets as the attacker does: everything random but the claims that he wants the cookie to make.
+fn blind(target: &Target, mode: Mode, mss_index: usize, mut random: Random) -> impl FnMut() -> Draw {
+    let segment = target.segment(MSS[mss_index], mode);
+    let base = if mode.is_request() && !mode.echoes() { top_of(mss_index) } else { claiming(mss_index) };
+    move || {
+        let (a, b) = (random.next_u64(), random.next_u64());
+        let ack = base.wrapping_add(a as u32 & 0xffff);
+        let mut draw = Draw { port: (a >> 16) as u16 | 1, seq: (a >> 32) as u32, ack, echo: b as u32, sack: (0, 0) };
+        draw.sack = sack_of(mode, ack, segment, (b >> 32) as u32 & 0x7fff_ffff);
+        draw
+    }
+}
+
+/// An acknowledgement whose cookie claims this MSS, and version 2 with room below for any response.
+const fn claiming(mss_index: usize) -> u32 {
+    ((mss_index as u32) << 29) + (2 << 27)
+}
+
+/// A SACK block that draws the most: one that ends where ten segments would; or a long probe so far back.
+fn sack_of(mode: Mode, ack: u32, segment: u32, back: u32) -> (u32, u32) {
+    match mode {
+        Mode::Probe => {
+            let place = ack.wrapping_sub(1).wrapping_sub(back);
+            (place, place.wrapping_add(PROBE_MAX as u32))
+        }
+        _ => (ack.wrapping_add(11 * segment), ack.wrapping_add(14 * segment)),
+    }
+}
+
+/// Draws packets whose echo, or whose probe, is right for the secret. The attacker finds one with the
+/// probability that is returned.
+fn sighted<'t>(
+    target: &'t Target,
+    mode: Mode,
+    mss_index: usize,
+    mut random: Random,
+) -> (f64, Box<dyn FnMut() -> Draw + 't>) {
+    let segment = target.segment(MSS[mss_index], mode);
+    let mut blind = blind(target, mode, mss_index, random.fork("blind"));
+    if mode.echoes() {
+        // Half of all echoes are the stamp of some place.
+        let draw = move || {
+            let mut draw = blind();
+            let (base, _) = target.secrets(draw.port);
+            draw.echo = base.wrapping_add(64).wrapping_add(random.next_u64() as u32 >> 1);
+            draw
+        };
+        (0.5, Box::new(draw))
+    } else if mode == Mode::Probe {
+        // Whatever it tells, the client must be at the start of a segment: one of `segment` acknowledgements.
+        let draw = move || {
+            let mut draw = blind();
+            let (base, mark) = target.secrets(draw.port);
+            let told = random.next_u64() as u32 & 0x7fff_ffff;
+            let block = told.div_ceil(1 << 14);
+            let within = block % (1 << 15) * 32;
+            let floor = within % target.engine.app().stride() * 512;
+            let now = (floor + (draw.ack & 0xffff)).next_multiple_of(segment);
+            let high = draw.ack.wrapping_sub(now) & 0xffff_0000;
+            draw.ack = (high | mark).wrapping_add(1).wrapping_add(now);
+            draw.sack = sack_of(mode, draw.ack, segment, told.wrapping_add(base) & 0x7fff_ffff);
+            draw
+        };
+        (1.0 / f64::from(segment), Box::new(draw))
+    } else {
+        (1.0, Box::new(blind))
+    }
+}
+
+/// Draws what the attacker's own connections were told, each for the same port of the victim.
+fn learned(target: &Target, mode: Mode, mss_index: usize, mut random: Random) -> impl FnMut() -> Draw {
+    let mut own = target.ends;
+    own.client.set_ip(match own.client.ip() {
+        IpAddr::V4(_) => Ipv4Addr::new(10, 9, 7, 7).into(),
+        IpAddr::V6(_) => Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 7, 7).into(),
+    });
+    let own = Target { ends: own, engine: Engine::new(target.engine.config().clone(), Full::new(2000, 15)), ..*target };
+    let segment = target.segment(MSS[mss_index], mode);
+    let (secret, len, stride) = (target.engine.config().secret, target.len(), target.engine.app().stride());
+    let stored = target.engine.app().count() * stride;
+    move || {
+        let (a, b) = (random.next_u64(), random.next_u64());
+        let (port, isn) = (a as u16 | 1, (a >> 16) as u32);
+        // His own connection, and how it stands at some moment of it.
+        let claims = Claims { mss: Mss::at_most(MSS[mss_index]), generation: 0 };
+        let cookie = secret.cookie(NOW, &own.flow(port), SeqNumber::new(isn), claims).value();
+        let base = secret.identify(&own.flow(port)).timestamp_base;
+        let first = b as u32 % stored / stride * stride;
+        let before = (b >> 32) as u32 % (len / segment).max(1) * segment;
+        let now = before + 2 * segment;
+        let ack = cookie.wrapping_add(1).wrapping_add(now);
+        let echo = base.wrapping_add(64).wrapping_add((first + before / 512) << 6 | 7 << 3);
+        let block = (first + now / 512) / 32;
+        let back = (base & 0x7fff_ffff).wrapping_add(block << 14) & 0x7fff_ffff;
+        Draw { port, seq: isn.wrapping_add(1), ack, echo, sack: sack_of(mode, ack, segment, back) }
+    }
+}
+
+/// What the rules say: how likely a packet draws data, and how many bytes at most it is expected to draw.
+#[derive(Clone, Copy, Debug)]
+struct Computed {
+    probability: f64,
+    /// At most, with all headers.
+    on_hit: f64,
+    bytes: f64,
+}
+
+/// Epochs for which a request may be resumed: what src/tcp/transfer.rs says.
+fn resume_epochs(len: u32) -> f64 {
+    f64::from(((3 << 30) / len).clamp(2, 60))
+}
+
+/// Segments of a first window without timestamps.
+fn probed_window(segment: u32) -> f64 {
+    f64::from((((1 << 14) - 1) / segment).clamp(1, 10))
+}
+
+fn compute(target: &Target, mode: Mode, mss_index: usize) -> Option<Computed> {
+    let (len, header) = (target.len(), target.header_len() as f64);
+    let app = target.engine.app();
+    let live = app.live;
+    let segment = target.segment(MSS[mss_index], mode);
+    let s = f64::from(segment);
+    if mode.is_request() && !mode.echoes() {
+        // The low half of the acknowledgement is right for one offset in 2^16, the tag for one in 2^11 and epoch.
+        let top = u64::from(top_of(mss_index)) + (1 << 32);
+        let (mut probability, mut bytes) = (0.0, 0.0);
+        for class in 0..64_u64 {
+            let (from, to) = (class << 27, (class + 1) << 27);
+            let covered = top.min(to).saturating_sub((top - u64::from(len)).max(from));
+            if live >> (class % 4) & 1 == 0 || covered == 0 {
+                continue;
+            }
+            let segment = target.segment(MSS[(class / 4 % 8) as usize], mode);
+            let s = f64::from(segment);
+            let hits = covered as f64 / s * resume_epochs(len) / f64::from(1 << 27);
+            let data = probed_window(segment).min(f64::from(len / segment + 1)) * (s + header);
+            probability += hits;
+            bytes += hits * (data + header + GET.len() as f64);
+        }
+        let on_hit = bytes / probability;
+        // A FIN is acknowledged where nobody can say that there is no such connection.
+        let ack = if mode == Mode::RequestFin { header } else { 0.0 };
+        return Some(Computed { probability: 1.0 - (-probability).exp(), on_hit, bytes: bytes + ack });
+    }
+    let versions = f64::from(live.count_ones());
+    if mode == Mode::Probe {
+        // Any number tells of a block; that there is a response, that the client is at the start of a
+        // segment, and that so much is under way as it tells (three kinds of four).
+        let blocks = f64::from((app.count() * app.stride()).min(1 << 20) / 32);
+        let stored = versions * blocks * 16384.0 / f64::from(1_u32 << 31);
+        let unread = share_within(len, segment);
+        let each = stored * unread / s / s;
+        let data = probed_window(segment) * (s + header);
+        let probe = header + PROBE_MAX;
+        // Clock, spare; a check only from where it was.
+        let check = stored * unread / s / 16384.0;
+        let bytes = each * (data + 2.0 * probe) + each * probe + check * (data + 2.0 * probe);
+        let probability = 2.0 * each + check;
+        return Some(Computed { probability, on_hit: data + 2.0 * probe, bytes });
+    }
+    if segment < 512 {
+        return None;
+    }
+    // Half of all echoes are stamps, and half of these narrow; a position is that of a segment, and the
+    // client at the start of one, or of a piece.
+    let objects = f64::from(app.count()) * versions;
+    let starts = f64::from(len.div_ceil(segment));
+    let stored = objects * starts * 64.0 / 2_f64.powi(32);
+    let pieces = f64::from(segment.div_ceil(if target.ends.client.is_ipv4() { 524 } else { 1208 }));
+    let unread = share_within(len, segment);
+    let options = header + 12.0;
+    // A pair is answered only where all of it has come.
+    let roles = if matches!(mode, Mode::Ack | Mode::AckSack) { 0.75 } else { 1.0 };
+    let frames = 10_f64.min(starts);
+    let on_hit = frames * (s + options);
+    let narrow = s.min(if target.ends.client.is_ipv4() { 524.0 } else { 1208.0 });
+    let bytes = stored * unread / s * (0.5 * on_hit + 0.5 * pieces * 10.0 * (narrow + options));
+    Some(Computed { probability: stored * unread / s * roles * (0.5 + 0.5 * pieces), on_hit, bytes })
+}
+
+/// How much of the 64 kB behind the start of a segment lies within its response, on average.
+fn share_within(len: u32, segment: u32) -> f64 {
+    let starts = len.div_ceil(segment);
+    let step = (starts / 4096).max(1);
+    let sample = (0..starts).step_by(step as usize).map(|start| f64::from((len - start * segment).min(1 << 16)));
+    let count = starts.div_ceil(step);
+    sample.sum::<f64>() / f64::from(count) / 65536.0
+}
+
+/// One row of the table: the worst of all clients that the attacker can pretend to be.
+struct Cell {
+    target: Target,
+    mss_index: usize,
+    frame: usize,
+    computed: Computed,
+}
+
+impl Cell {
+    fn amplification(&self) -> f64 {
+        self.computed.bytes / self.frame as f64
+    }
+
+    /// The worst over MSS, address family, MTU and versions of the data set.
+    fn worst(len: usize, mode: Mode) -> Self {
+        let mut cells = Vec::new();
+        for ends in [Ends::v4(), Ends::v6()] {
+            for mtu in [1500, 9000] {
+                for live in [0b0001, 0b1111] {
+                    for mss_index in 0..MSS.len() {
+                        let target = Target::new(len, live, ends, mtu);
+                        let frame = mode.template(&ends).len();
+                        if let Some(computed) = compute(&target, mode, mss_index) {
+                            cells.push(Self { target, mss_index, frame, computed });
+                        }
+                    }
+                }
+            }
+        }
+        cells.into_iter().max_by(|a, b| a.amplification().total_cmp(&b.amplification())).unwrap()
+    }
+
+    fn describe(&self) -> String {
+        let version = if self.target.ends.client.is_ipv4() { "IPv4" } else { "IPv6" };
+        let live = self.target.engine.app().live.count_ones();
+        format!("{version}, MSS {}, {live} live", MSS[self.mss_index].min(self.target.own_mss as u16))
+    }
+}
+
+/// The sizes of the table.
+const SIZES: [(&str, usize); 3] = [("14 kB", 14_000), ("1 MB", 1_000_000), ("1 GB", 1_000_000_000)];
+
+#[test]
+fn no_forged_packet_pays() {
+    let mut failures = Vec::new();
+    println!(
+        "| packet | reply | worst client | frame | P computed | bytes on a hit | P sighted | blind hits | expected | ×computed | ×measured | ns |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
+    for mode in Mode::ALL {
+        for (name, len) in SIZES {
+            let cell = Cell::worst(len, mode);
+            let Cell { target, mss_index, frame, computed, .. } = &cell;
+            let random = Random::from_seed(len as u64).fork(mode.name());
+            let packets = packets();
+            let blindly = attack(target, mode, packets, blind(target, mode, *mss_index, random.fork("blind")));
+            let own = attack(target, mode, packets, learned(target, mode, *mss_index, random.fork("learned")));
+            let (share, draw) = sighted(target, mode, *mss_index, random.fork("sighted"));
+            let seen = attack(target, mode, packets, draw);
+            let (probability, bytes) = (share * seen.probability(), share * seen.bytes());
+            let amplification = bytes / *frame as f64;
+            println!(
+                "| {} | {name} | {} | {frame} | {:.1e} | {:.0} | {probability:.1e} | {} + {} | {:.1} | {:.4} | {amplification:.4} | {} |",
+                mode.name(),
+                cell.describe(),
+                computed.probability,
+                computed.on_hit,
+                blindly.hits,
+                own.hits,
+                (computed.probability * packets as f64),
+                cell.amplification(),
+                blindly.nanos / u128::from(packets),
+            );
+            let mut check = |what: &str, good: bool| {
+                if !good {
+                    failures.push(format!("{} {name}: {what}", mode.name()));
+                }
+            };
+            check("computed amplification", cell.amplification() < 1.0);
+            // A hit draws thousands of bytes, so what few packets drew says little.
+            let noise = 1.0 + 5.0 / ((seen.hits + 1) as f64).sqrt();
+            check("measured amplification", amplification < 1.0);
+            check("more bytes than computed", amplification <= cell.amplification() * noise);
+            check("more hits than computed", probability <= computed.probability * noise);
+            check("fewer hits than computed", mode.has_sack() || probability * noise * 1.5 >= computed.probability);
+            for (what, tally) in [("blind", &blindly), ("learned", &own)] {
+                let expected = computed.probability * packets as f64;
+                check(what, tally.hits as f64 <= expected + 5.0 * expected.sqrt() + 3.0);
+            }
+        }
+    }
+    assert_eq!(failures, Vec::<String>::new());
+}
+
+/// The sizes between those of the table, where the number of epochs and the number of segments change.
+#[test]
+fn no_size_between_pays_either() {
+    let mut worst = (0.0, String::new());
+    for step in 0..80 {
+        let len = (14_000.0 * 1.15_f64.powi(step)).min(1e9) as usize;
+        for mode in [Mode::Request, Mode::RequestEchoSack, Mode::Ack, Mode::Probe] {
+            let cell = Cell::worst(len, mode);
+            if cell.amplification() > worst.0 {
+                worst = (cell.amplification(), format!("{} of {len} bytes, {}", mode.name(), cell.describe()));
+            }
+        }
+    }
+    println!("worst of all sizes: {worst:?}");
+    assert!(worst.0 < 1.0, "{worst:?}");
+}
