@@ -223,7 +223,8 @@ impl<'a> Segment<'_, 'a> {
         };
         train.clock = Clock::Part;
         if let Some(first) = response.position().filter(|_| self.clocks() && !self.is_full(claims.mss)) {
-            let request_len = self.payload.len();
+            // Its FIN too: otherwise the next window would acknowledge the first byte of the request.
+            let request_len = self.end().distance_from(self.header.seq) as usize;
             let probe =
                 |kind, sent: u32| self.probe(kind, first, start, offset, sent.next_multiple_of(segment), request_len);
             train.probes = match offset {
@@ -264,7 +265,7 @@ impl<'a> Segment<'_, 'a> {
         (nearest..=len + 1).step_by(1 << 16).find_map(|offset| {
             let cookie = self.header.ack.rewind(offset).rewind(1);
             let claims = Claims::of(cookie);
-            let is_boundary = offset == len + 1 || offset % self.segment_len(claims.mss) == 0;
+            let is_boundary = is_end(offset, len) || offset % self.segment_len(claims.mss) == 0;
             if offset == 0 || claims.generation != generation || !is_boundary {
                 return None;
             }
@@ -317,7 +318,7 @@ impl<'a> Segment<'_, 'a> {
         let len = u32::try_from(response.len()).ok()?;
         let before = echoed.checked_next_multiple_of(segment)?;
         let within = now % segment;
-        let is_boundary = now == len + 1 || within == 0 || place.narrow && within.is_multiple_of(self.narrow_piece());
+        let is_boundary = is_end(now, len) || within == 0 || place.narrow && within.is_multiple_of(self.narrow_piece());
         let live = app.generations().live >> claims.generation & 1 == 1;
         // A segment has one position.
         let possible = before - echoed < unit && before < len && before <= now && now <= len + 1;
@@ -346,7 +347,8 @@ impl<'a> Segment<'_, 'a> {
             Role::Fresh if now >= sent && wanted - now > self.first_window(segment) => {
                 (Line { origin: now, pace: Pace::at_most(self.config.first_window.into()) }, now)
             }
-            Role::Fresh | Role::Paired => (line, cut(sent, edge, segment, len)),
+            // It may have more than that: some of it was sent at another pace, and arrived late.
+            Role::Fresh | Role::Paired => (line, cut(sent, edge, segment, len).max(now)),
             // The same, after a loss. From here on at half the pace, which is in the place.
             Role::Resent => (line, now),
             // The window was full. Whatever it has opened to since is all that may be sent.
@@ -603,6 +605,12 @@ pub(super) fn cut(wanted: u32, edge: u32, segment: u32, len: u32) -> u32 {
         return len + 1;
     }
     wanted.min(edge) / segment * segment
+}
+
+/// Whether a client at `offset` has all `len` bytes. Some do not keep a FIN that came behind a gap, and lack
+/// nothing else then.
+pub(super) fn is_end(offset: u32, len: u32) -> bool {
+    offset == len || offset == len + 1
 }
 
 fn ranges<const N: usize>(given: [(u32, u32); N]) -> [(u32, u32); RANGES_MAX] {

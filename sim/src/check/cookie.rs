@@ -67,7 +67,7 @@ struct Connection {
 
 /// Probes of a connection that are remembered. A round trip takes two, and more than some round trips are not
 /// under way.
-const PROBES_MAX: usize = 64;
+const PROBES_MAX: usize = 1024;
 
 /// Handshakes between the same ports that are remembered: each SYN that is repeated may give one.
 const STREAMS_MAX: usize = 16;

@@ -202,13 +202,23 @@ fn enlarge(kind: &mut Kind, mut random: Random) {
 fn is_promised(scenario: &Scenario, kind: &Kind, ends: &Ends, size: usize) -> bool {
     let is_v6 = ends.client.is_ipv6();
     let headers = if is_v6 { 60 } else { 40 };
+    let mut resends_whole = true;
     let (timestamps, sack, mss, window) = match kind {
         Kind::Model(settings) => {
+            // A request that is lost and comes again in small pieces is never a request.
+            if settings.resend_limit.is_some_and(|limit| usize::from(limit) < settings.request.concat().len()) {
+                return false;
+            }
+            // Without positions only the whole request says what is wanted.
+            let is_single = settings.request.len() == 1 && settings.close == Close::WithRequest;
+            resends_whole = settings.resend_limit.is_none() && (is_single || settings.close == Close::AfterReply);
             let mss = settings.mss.map_or(if is_v6 { 1220 } else { 536 }, usize::from);
             (settings.timestamps, settings.sack, mss, settings.window as usize)
         }
-        // smoltcp does not tell of what it gets twice, and echoes the timestamp that came last.
-        Kind::Stack(settings) => (false, false, settings.mtu - headers, settings.window),
+        // It echoes the timestamp that came last, which says nothing of where it is.
+        Kind::Stack(settings) if settings.timestamps && is_stored(size) => return size + HEAD_MAX < 500,
+        // It does not tell of what it gets twice.
+        Kind::Stack(settings) => (false, false, settings.mtu - headers - 12, settings.window),
         Kind::Attacker(_) => return true,
     };
     let own = usize::from(scenario.config.mtu.bytes()) - headers;
@@ -232,8 +242,8 @@ fn is_promised(scenario: &Scenario, kind: &Kind, ends: &Ends, size: usize) -> bo
     let of_round = match (timestamps, sack) {
         (true, true) if is_placed => of_window.min(8),
         (true, false) if is_placed => of_window.min(2),
-        (false, true) if is_stored(size) => of_window.min((PROBED_MAX / segment).clamp(1, 10)),
-        _ => return segments <= UNCLOCKED_SEGMENTS && of_window >= 10.min(segments),
+        (false, true) if is_stored(size) && resends_whole => of_window.min((PROBED_MAX / segment).clamp(1, 10)),
+        _ => return resends_whole && segments <= UNCLOCKED_SEGMENTS && of_window >= 10.min(segments),
     };
     of_round > 0 && segments / of_round <= ROUNDS_MAX
 }
