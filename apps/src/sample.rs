@@ -108,6 +108,11 @@ fn respond<'a>(status: Status, content_type: &str, body: &'a [u8], scratch: &'a 
     Response::build(scratch, status).header("Content-Type", content_type).body(body)
 }
 
+/// Whether the response of this size is stored.
+pub fn is_stored(size: usize) -> bool {
+    stored_sizes(size).last() == Some(&size)
+}
+
 /// The sizes up to `max` whose responses are stored, each once, in ascending order.
 fn stored_sizes(max: usize) -> BTreeSet<usize> {
     let decimal = (2..8).flat_map(|zeros| STORED_DIGITS.map(|digits| digits * 10_usize.pow(zeros)));

@@ -30,6 +30,7 @@ use std::borrow::Cow;
 use lethe::config::Refuse;
 use lethe::time::Instant;
 use lethe::verdict::{Stats, Verdict};
+use lethe::wire::tcp::Flags;
 use lethe::{App, Engine};
 
 pub use acknowledgement::Acknowledgement;
@@ -127,6 +128,19 @@ pub fn observe<'f, A: App>(
         }
     }
     Ok(stats)
+}
+
+/// Everything of a stream that is still of interest lies closer to its acknowledgement than this: windows are
+/// not scaled.
+const WINDOW_MAX: u32 = 1 << 16;
+
+/// Whether a segment is a probe: bytes of nothing from far behind, which a client that has SACK and no timestamps
+/// says that it has got twice.
+fn is_probe(received: &Tcp<'_>, sent: &Tcp<'_>) -> bool {
+    let is_old = (WINDOW_MAX..1 << 31).contains(&received.ack.distance_from(sent.end()));
+    let is_blank = !sent.payload.is_empty() && sent.payload.iter().all(|&byte| byte == 0);
+    let is_plain = !sent.flags.has(Flags::SYN) && !sent.flags.has(Flags::FIN) && !sent.flags.has(Flags::RST);
+    is_old && is_blank && is_plain && received.timestamps.is_none() && sent.timestamps.is_none()
 }
 
 /// The frames that were sent, with fragments put together, each where its last fragment stood.

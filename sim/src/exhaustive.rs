@@ -43,8 +43,8 @@ const VARIANTS: [u32; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
 /// close after the reply.
 const LASTING_VARIANTS: [u32; 6] = [0, 1, 2, 3, 4, 5];
 
-/// A body that makes three segments with its head, and the MSS that it does so with, IPv6 included.
-const THREE_SEGMENTS: (usize, u16) = (3300, 1220);
+/// A body that makes three segments with its head and is stored, and the MSS that it does so with, IPv6 included.
+const THREE_SEGMENTS: (usize, u16) = (3000, 1220);
 
 /// The back-off of a client that lost each of its first nine frames ends after nine minutes.
 const PATIENCE: Duration = Duration::from_mins(15);

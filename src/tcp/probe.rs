@@ -19,7 +19,7 @@
 //! gets segments, and a check as well: were it on its way already, there would be two clocks.
 
 use super::Segment;
-use super::transfer::{Sacked, cut, depart, missing};
+use super::transfer::{Sacked, cut, depart, is_end, missing};
 use crate::app::{App, Generations, Position};
 use crate::cookie::Claims;
 use crate::http::Response;
@@ -146,7 +146,7 @@ impl<'a> Segment<'_, 'a> {
         let (segment, len) = (self.segment_len(claims.mss), u32::try_from(response.len()).ok()?);
         let sent = now.checked_add(behind)?;
         let live = app.generations().live >> claims.generation & 1 == 1;
-        let is_boundary = now == len + 1 || now.is_multiple_of(segment);
+        let is_boundary = is_end(now, len) || now.is_multiple_of(segment);
         let possible = sent <= (len + 1).next_multiple_of(segment) && sent.is_multiple_of(segment);
         if !live || !is_boundary || !possible {
             return None;

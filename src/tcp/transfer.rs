@@ -250,7 +250,8 @@ impl<'a> Segment<'_, 'a> {
         };
         train.clock = Clock::Part;
         if let Some(first) = response.position().filter(|_| self.clocks() && !self.is_full(claims.mss)) {
-            let request_len = self.payload.len();
+            // Its FIN too: otherwise the next window would acknowledge the first byte of the request.
+            let request_len = self.end().distance_from(self.header.seq) as usize;
             let probe =
                 |kind, sent: u32| self.probe(kind, first, start, offset, sent.next_multiple_of(segment), request_len);
             train.probes = match offset {
@@ -305,8 +306,8 @@ impl<'a> Segment<'_, 'a> {
                 continue;
             }
             let segment = self.segment_len(Claims::of(SeqNumber::new(class)).mss);
-            let is_end = to == len + 1 && to as u16 == nearest as u16;
-            let end = (is_end && !to.is_multiple_of(segment)).then_some(to);
+            let is_right = |end: &u32| *end as u16 == nearest as u16 && !end.is_multiple_of(segment);
+            let ends = [len, len + 1].into_iter().filter(|end| (from..=to).contains(end)).filter(is_right);
             let (first, step) = multiples(segment, nearest).unwrap_or((u32::MAX, 1));
             let skipped = from.saturating_sub(first).div_ceil(step).saturating_mul(step);
             let mut next = first.saturating_add(skipped);
@@ -315,7 +316,7 @@ impl<'a> Segment<'_, 'a> {
                 next = next.saturating_add(step);
                 (offset <= to).then_some(offset)
             });
-            for offset in offsets.chain(end).filter(|&offset| offset != 0) {
+            for offset in offsets.chain(ends).filter(|&offset| offset != 0) {
                 if let Some(claims) = self.verify(newest.rewind(offset), 1 << generation, epochs)
                     && found.replace((offset, claims)).is_some()
                 {
@@ -371,7 +372,7 @@ impl<'a> Segment<'_, 'a> {
         let len = u32::try_from(response.len()).ok()?;
         let before = echoed.checked_next_multiple_of(segment)?;
         let within = now % segment;
-        let is_boundary = now == len + 1 || within == 0 || place.narrow && within.is_multiple_of(self.narrow_piece());
+        let is_boundary = is_end(now, len) || within == 0 || place.narrow && within.is_multiple_of(self.narrow_piece());
         let live = app.generations().live >> claims.generation & 1 == 1;
         // A segment has one position.
         let possible = before - echoed < unit && before < len && before <= now && now <= len + 1;
@@ -395,7 +396,8 @@ impl<'a> Segment<'_, 'a> {
         let line = transfer.line(before, place.pace);
         let sent = self.under_way(line, before, segment);
         let (line, from) = match place.role {
-            Role::Fresh | Role::Paired => (line, cut(sent, edge, segment, len)),
+            // It may have more than that: some of it was sent at another pace, and arrived late.
+            Role::Fresh | Role::Paired => (line, cut(sent, edge, segment, len).max(now)),
             // The same, after a loss. From here on at half the pace, which is in the place.
             Role::Resent => (transfer.line(now, place.pace), now),
             // The window was full. Whatever it has opened to since is all that may be sent.
@@ -687,6 +689,12 @@ pub(super) fn cut(wanted: u32, edge: u32, segment: u32, len: u32) -> u32 {
     wanted.min(edge) / segment * segment
 }
 
+/// Whether a client at `offset` has all `len` bytes. Some do not keep a FIN that came behind a gap, and lack
+/// nothing else then.
+pub(super) fn is_end(offset: u32, len: u32) -> bool {
+    offset == len || offset == len + 1
+}
+
 fn ranges<const N: usize>(given: [(u32, u32); N]) -> [(u32, u32); RANGES_MAX] {
     let mut all = [(0, 0); RANGES_MAX];
     for (slot, range) in all.iter_mut().zip(given) {
@@ -713,6 +721,9 @@ pub(super) fn depart(kind: ReplyKind, train: Train<'_>) -> Result<Reply<'_>, Ver
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
     use super::*;
 
     #[test]
@@ -720,7 +731,7 @@ mod tests {
         for segment in [84, 88, 524, 536, 1208, 1220, 1300, 1380, 1440, 1460, 8928, 8940] {
             for low in (0..1 << 16).step_by(257).chain([0, 4, 1440, 65_532]) {
                 let slow: Vec<u32> =
-                    (low..=1 << 30).step_by(1 << 16).filter(|offset| offset.is_multiple_of(segment)).collect();
+                    (low..=1_u32 << 30).step_by(1 << 16).filter(|offset| offset.is_multiple_of(segment)).collect();
                 let fast: Vec<u32> = multiples(segment, low)
                     .map(|(first, step)| (first..=1 << 30).step_by(step as usize).collect())
                     .unwrap_or_default();

@@ -3,13 +3,16 @@
 use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
 
-use super::{Checker, Exchange, each_segment};
+use super::{Checker, Exchange, WINDOW_MAX, each_segment, is_probe};
 use crate::dissect::Tcp;
 
 /// Segments of a first window (RFC 6928), and of any that a server without state sends for one packet.
 const SEGMENTS_MAX: usize = 10;
 
-/// At most ten segments of data for one packet; and none for an ACK that says no more than that data has come
+/// Probes for one packet: one that is a clock, and one to spare.
+const PROBES_MAX: usize = 2;
+
+/// At most ten segments of data for one packet, and two probes; and nothing for an ACK that says no more than that data has come
 /// twice: whoever answers that with data goes on for ever (RFC 2883, section 4).
 #[derive(Clone, Copy, Debug)]
 pub struct Burst;
@@ -20,12 +23,19 @@ impl Checker for Burst {
     }
 
     fn check(&mut self, exchange: &Exchange<'_>) -> Result<(), String> {
-        let mut segments = 0;
+        let (mut segments, mut probes) = (0, 0);
         each_segment(exchange, |(_, received), (_, sent)| {
             if sent.payload.is_empty() {
                 return Ok(());
             }
-            segments += 1;
+            if is_probe(received, sent) {
+                probes += 1;
+            } else {
+                segments += 1;
+            }
+            if probes > PROBES_MAX {
+                return Err(format!("{probes} probes for one packet"));
+            }
             if segments > SEGMENTS_MAX {
                 return Err(format!("{segments} segments of data for one packet"));
             }
@@ -39,12 +49,12 @@ impl Checker for Burst {
 }
 
 /// Whether the first SACK block tells of data that came again: it is acknowledged already, or part of the
-/// second (RFC 2883, section 4).
+/// second (RFC 2883, section 4). What is far behind was no data, but a probe.
 fn has_repeated(tcp: &Tcp<'_>) -> bool {
     let edges = |&(from, to): &(u32, u32)| (SeqNumber::new(from), SeqNumber::new(to));
     let Some((from, to)) = tcp.sack.first().map(edges) else { return false };
     let is_in = |(start, end): (SeqNumber, SeqNumber)| !from.before(start) && !to.after(end);
-    from.before(tcp.ack) || tcp.sack.get(1).map(edges).is_some_and(is_in)
+    from.before(tcp.ack) && tcp.ack.distance_from(from) < WINDOW_MAX || tcp.sack.get(1).map(edges).is_some_and(is_in)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use lethe::time::Instant;
 use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
 
-use super::{Checker, Exchange, each_segment};
+use super::{Checker, Exchange, each_segment, is_probe};
 use crate::dissect::Tcp;
 
 /// Handshakes that are remembered. Only those of this epoch and the one before matter; with more than
@@ -24,7 +24,8 @@ const STAMPS_MAX: usize = 1 << 20;
 ///
 /// * who acknowledges a SYN+ACK, with the segment that follows the SYN, in the epoch it was made in or the next;
 /// * who echoes a timestamp of data that was sent on the connection, however long ago;
-/// * who has begun its request at the SYN and acknowledges data that was sent, however long ago.
+/// * who has begun its request at the SYN and acknowledges data that was sent, however long ago;
+/// * who says that it has got a probe of ours.
 #[derive(Clone, Debug, Default)]
 pub struct Cookie {
     given: Given,
@@ -60,7 +61,13 @@ struct Connection {
     stamps: HashSet<u32>,
     /// For each handshake, what follows the SYN, what follows the SYN+ACK, and where the data ends.
     streams: Vec<(SeqNumber, SeqNumber, SeqNumber)>,
+    /// Probes: where each begins and ends, the oldest first.
+    probes: VecDeque<(u32, u32)>,
 }
+
+/// Probes of a connection that are remembered. A round trip takes two, and more than some round trips are not
+/// under way.
+const PROBES_MAX: usize = 1024;
 
 /// Handshakes between the same ports that are remembered: each SYN that is repeated may give one.
 const STREAMS_MAX: usize = 16;
@@ -91,6 +98,14 @@ impl Given {
         }
     }
 
+    fn probe(&mut self, ends: (SocketAddr, SocketAddr), sent: &Tcp<'_>) {
+        let probes = &mut self.connection(ends).probes;
+        if probes.len() == PROBES_MAX {
+            probes.pop_front();
+        }
+        probes.push_back((sent.seq.value(), sent.end().value()));
+    }
+
     fn connection(&mut self, ends: (SocketAddr, SocketAddr)) -> &mut Connection {
         if !self.connections.contains_key(&ends) {
             if self.order.len() == CONNECTIONS_MAX {
@@ -110,11 +125,12 @@ impl Given {
     /// Whether this segment shows that data has reached its sender, or may for all that is known.
     fn is_shown_by(&self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>) -> bool {
         let Some(connection) = self.connections.get(&ends) else { return self.has_forgotten };
+        let repeats = received.sack.first().is_some_and(|block| connection.probes.contains(block));
         let echoes = received.timestamps.is_some_and(|(_, echo)| connection.stamps.contains(&echo));
         let acknowledges = |&(first, start, end): &(SeqNumber, SeqNumber, SeqNumber)| {
             received.seq == first && received.ack.after(start) && !received.ack.after(end)
         };
-        echoes || connection.streams.iter().any(acknowledges)
+        echoes || repeats || connection.streams.iter().any(acknowledges)
     }
 }
 
@@ -169,7 +185,9 @@ impl Checker for Cookie {
             {
                 return Err(problem.to_owned());
             }
-            if !sent.payload.is_empty() {
+            if is_probe(received, sent) {
+                self.given.probe((client, server), sent);
+            } else if !sent.payload.is_empty() {
                 self.given.send((client, server), sent);
             }
             Ok(())

@@ -14,8 +14,8 @@ const CONNECTIONS_MAX: usize = 4096;
 
 /// A server without timers needs the client's: as long as the client may have to ask for the rest of a reply,
 /// some of what it has sent stays unacknowledged. A reply that came in one segment needs no asking for its
-/// rest. Whether a client without timestamps that closes its side has its reply, nobody can know: its FIN is
-/// acknowledged.
+/// rest. Whether a client that closes its side has its reply, nobody can know without timestamps that tell its
+/// segments apart: its FIN is acknowledged.
 #[derive(Clone, Debug, Default)]
 pub struct Hold {
     connections: HashMap<(SocketAddr, SocketAddr), Connection>,
@@ -32,6 +32,10 @@ struct Connection {
     acknowledged: SeqNumber,
     /// Some of the reply has been sent without the rest.
     is_long: bool,
+    /// The timestamp of the first data.
+    stamp: Option<u32>,
+    /// Others were sent since: they tell segments apart.
+    is_clocked: bool,
     /// Where the reply ends, FIN included, once that has been sent.
     end: Option<SeqNumber>,
 }
@@ -52,7 +56,10 @@ impl Hold {
             self.order.push_back(ends);
         }
         let asked = received.seq.advance(1);
-        self.connections.insert(ends, Connection { start, asked, acknowledged: start, is_long: false, end: None });
+        self.connections.insert(
+            ends,
+            Connection { start, asked, acknowledged: start, is_long: false, stamp: None, is_clocked: false, end: None },
+        );
     }
 
     fn look(&mut self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>, sent: &Tcp<'_>) -> Result<(), String> {
@@ -70,8 +77,11 @@ impl Hold {
         if is_fin {
             connection.end = Some(sent.end());
         }
+        if let Some((value, _)) = sent.timestamps.filter(|_| !sent.payload.is_empty()) {
+            connection.is_clocked |= *connection.stamp.get_or_insert(value) != value;
+        }
         let is_received = connection.end.is_some_and(|end| !connection.acknowledged.before(end.rewind(1)));
-        let closes_unseen = received.flags.has(Flags::FIN) && received.timestamps.is_none();
+        let closes_unseen = received.flags.has(Flags::FIN) && !connection.is_clocked;
         if connection.is_long && !is_whole && !is_received && !closes_unseen && !sent.ack.before(connection.asked) {
             return Err("it acknowledges all of a request whose reply is not acknowledged".to_owned());
         }

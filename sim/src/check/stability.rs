@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
 
-use super::{Checker, Exchange, each_segment};
+use super::{Checker, Exchange, each_segment, is_probe};
 use crate::dissect::Tcp;
 use crate::stream::Stream;
 
@@ -143,7 +143,7 @@ impl Checker for Stability {
             let ends = (ip.from(received), ip.to(received));
             if sent.flags.has(Flags::SYN) {
                 self.open(ends, sent.seq.advance(1), received.seq.advance(1));
-            } else if !sent.payload.is_empty() {
+            } else if !sent.payload.is_empty() && !is_probe(received, sent) {
                 return self.send(ends, received, sent);
             }
             Ok(())

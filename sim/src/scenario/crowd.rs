@@ -7,7 +7,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use lethe::cookie::Mss;
 use lethe::wire::ethernet::MacAddress;
+use lethe_apps::sample::is_stored;
 
 use super::visitor::{Kind, Promise, Visitor};
 use super::{HEALS_AFTER, LARGE_SIZE_MAX, PATIENCE, SIZE_MAX, Scenario};
@@ -30,9 +32,19 @@ const HEAD_MAX: usize = 200;
 /// The headers of IPv6 and TCP with timestamps are not longer.
 const HEADERS_MAX: usize = 72;
 
-/// Without timestamps a client has the next window of a long reply only from asking again, after a timeout
+/// A client that has no clock has the next window of a long reply only from asking again, after a timeout
 /// that doubles each time. Nobody is promised more segments than a few such windows hold.
 const UNCLOCKED_SEGMENTS: usize = 30;
+
+/// Round trips that a reply may take where it is promised, when nothing is lost any more: the longest is a second,
+/// with an ACK that is held back.
+const ROUNDS_MAX: usize = 150;
+
+/// The least segments of stored replies: each has a position of its own.
+const PLACED_MIN: usize = lethe::app::Position::UNIT;
+
+/// Bytes that one probe can tell of.
+const PROBED_MAX: usize = 16_383;
 
 /// How fast a slow reader reads, in bytes a second: at the least, 1 MB within a minute or so.
 const READS: std::ops::RangeInclusive<u64> = 20_000..=500_000;
@@ -51,8 +63,11 @@ pub(super) fn draw(scenario: &Scenario, random: Random, number: u32) -> Visitor 
     let size = scenario.options.size.unwrap_or_else(drawn);
     let ends = draw_ends(random.fork("ends"), number);
     let (mut kind, mut promise) = draw_kind(scenario, &random, &ends, size);
-    if scenario.options.large {
-        enlarge(&mut kind, &mut promise, random.fork("large"), size);
+    if scenario.options.large && scenario.options.impairment.is_none() {
+        enlarge(&mut kind, random.fork("large"));
+    }
+    if promise == Promise::Reply && !is_promised(scenario, &kind, &ends, size) {
+        promise = Promise::PerhapsReply;
     }
     let is_v6 = ends.client.is_ipv6();
     // What goes out again has the same identification: a fragment that was corrupted spoils it for as long
@@ -153,37 +168,84 @@ fn draw_size(mut random: Random) -> usize {
 /// Half of all replies where long ones are wanted: some windows, many, or more than anything else draws.
 fn draw_large_size(mut random: Random) -> Option<usize> {
     let most = *random.pick(&[0, 0, 0, 0, 30_000, 100_000, 100_000, LARGE_SIZE_MAX as u64]);
-    let is_round = random.chance(Probability::from_percent(50));
-    (most > 0).then(|| if is_round { most } else { random.range(1..=most) } as usize)
+    if most == 0 {
+        return None;
+    }
+    // Most are stored, and go by a clock.
+    Some(match random.below(8) {
+        0..=3 => most as usize,
+        4..=6 => (random.range(1..=most) as usize + 1).next_power_of_two() / 2,
+        _ => random.range(1..=most) as usize,
+    })
 }
 
-/// What matters to who gets a long reply and to nobody else; and what can be promised him.
-fn enlarge(kind: &mut Kind, promise: &mut Promise, mut random: Random, size: usize) {
+/// What matters to who gets a long reply and to nobody else.
+fn enlarge(kind: &mut Kind, mut random: Random) {
     let seldom = Probability::from_percent(20);
-    let (timestamps, mss) = match kind {
-        Kind::Model(settings) => {
-            if random.chance(seldom) {
-                settings.reads = Some(random.range(READS));
-            }
-            if random.chance(seldom) {
-                settings.window = random.range(4000..=u64::from(u16::MAX)) as u32;
-            }
-            if random.chance(seldom) {
-                settings.mss = Some(*random.pick(&[536, 1220]));
-            }
-            if random.chance(seldom) {
-                settings.resend_limit = Some(*random.pick(&[1, 20, 536]));
-            }
-            settings.quick_acks = *random.pick(&[16, 16, 16, 0]);
-            (settings.timestamps, usize::from(settings.mss.unwrap_or(536)))
-        }
-        Kind::Stack(settings) => (settings.timestamps, settings.mtu - HEADERS_MAX),
-        Kind::Attacker(_) => return,
-    };
-    let segments = size.div_ceil(mss.max(1));
-    if *promise == Promise::Reply && !timestamps && segments > UNCLOCKED_SEGMENTS {
-        *promise = Promise::PerhapsReply;
+    let Kind::Model(settings) = kind else { return };
+    if random.chance(seldom) {
+        settings.reads = Some(random.range(READS));
     }
+    if random.chance(seldom) {
+        settings.window = random.range(4000..=u64::from(u16::MAX)) as u32;
+    }
+    if random.chance(seldom) {
+        settings.mss = Some(*random.pick(&[536, 1220]));
+    }
+    if random.chance(seldom) {
+        settings.resend_limit = Some(*random.pick(&[1, 20, 536]));
+    }
+    settings.quick_acks = *random.pick(&[16, 16, 16, 0]);
+}
+
+/// Whether a client gets a reply of so many bytes in the time that there is.
+fn is_promised(scenario: &Scenario, kind: &Kind, ends: &Ends, size: usize) -> bool {
+    let is_v6 = ends.client.is_ipv6();
+    let headers = if is_v6 { 60 } else { 40 };
+    let mut resends_whole = true;
+    let (timestamps, sack, mss, window) = match kind {
+        Kind::Model(settings) => {
+            // A request that is lost and comes again in small pieces is never a request.
+            if settings.resend_limit.is_some_and(|limit| usize::from(limit) < settings.request.concat().len()) {
+                return false;
+            }
+            // Without positions only the whole request says what is wanted.
+            let is_single = settings.request.len() == 1 && settings.close == Close::WithRequest;
+            resends_whole = settings.resend_limit.is_none() && (is_single || settings.close == Close::AfterReply);
+            let mss = settings.mss.map_or(if is_v6 { 1220 } else { 536 }, usize::from);
+            (settings.timestamps, settings.sack, mss, settings.window as usize)
+        }
+        // It echoes the timestamp that came last, which says nothing of where it is.
+        Kind::Stack(settings) if settings.timestamps && is_stored(size) => return size + HEAD_MAX < 500,
+        // It does not tell of what it gets twice.
+        Kind::Stack(settings) => (false, false, settings.mtu - headers - 12, settings.window),
+        Kind::Attacker(_) => return true,
+    };
+    let own = usize::from(scenario.config.mtu.bytes()) - headers;
+    let segment = usize::from(Mss::at_most(mss.min(usize::from(u16::MAX)) as u16).bytes()).min(own);
+    let segment = match (timestamps, is_v6) {
+        (true, _) => segment - 12,
+        (false, true) => segment.min(1220),
+        (false, false) => segment,
+    };
+    let segments = (size + HEAD_MAX).div_ceil(segment);
+    if segments <= 1 {
+        return true;
+    }
+    // Routers of IPv6 cut nothing, and what they say about it is not heeded yet.
+    let path = scenario.down.mtu.map_or(usize::MAX, |mtu| usize::from(mtu.max(IPV6_MTU_MIN)));
+    if is_v6 && segment + HEADERS_MAX > path {
+        return false;
+    }
+    let of_window = window / segment;
+    let is_placed = is_stored(size) && segment >= PLACED_MIN;
+    let of_round = match (timestamps, sack) {
+        (true, true) if is_placed => of_window.min(8),
+        (true, false) if is_placed => of_window.min(2),
+        (false, true) if is_stored(size) && resends_whole => of_window.min((PROBED_MAX / segment).clamp(1, 10)),
+        _ => return resends_whole && segments <= UNCLOCKED_SEGMENTS && of_window >= 10.min(segments),
+    };
+    of_round > 0 && segments / of_round <= ROUNDS_MAX
 }
 
 fn draw_ends(mut random: Random, number: u32) -> Ends {

@@ -120,7 +120,7 @@ impl Connection {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let reader = self.receiver.as_ref().filter(|_| !self.is_closed).and_then(Receiver::deadline);
+        let reader = self.receiver.as_ref().and_then(Receiver::deadline);
         let timers = [self.sender.deadline(), self.request_at, self.keep_alive_at, self.delayed_ack_at, reader];
         timers.into_iter().flatten().min()
     }
@@ -147,7 +147,7 @@ impl Connection {
             self.acknowledge(now, out);
         }
         self.close_when_read(now, out);
-        Ok(None)
+        Ok(self.end())
     }
 
     /// Lets the application read, and makes room for what there is to say about what it reads.
