@@ -2,7 +2,7 @@
 
 mod train;
 
-pub(crate) use train::{Probe, RANGES_MAX, Train};
+pub(crate) use train::{Probe, RANGES_MAX, Train, Turn};
 
 use crate::config::Config;
 use crate::port::{Offload, TxChecksum, TxFrame};

@@ -44,8 +44,18 @@ pub(crate) struct Probe {
     pub(crate) seq: SeqNumber,
     /// At most [`Probe::LEN_MAX`].
     pub(crate) len: u16,
-    /// Ahead of the segments, and not behind them.
-    pub(crate) is_first: bool,
+    pub(crate) turn: Turn,
+}
+
+/// When a probe goes out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Turn {
+    /// Ahead of the segments.
+    First,
+    /// Ahead of the last of them.
+    BeforeLast,
+    /// Behind them.
+    Last,
 }
 
 impl Probe {
@@ -73,6 +83,12 @@ impl<'a> Train<'a> {
             probes: [None; 2],
             budget: u16::from(config.first_window),
         }
+    }
+
+    /// Whether no more than one segment is still to be sent.
+    fn is_at_last(&self) -> bool {
+        let mut rest = self.clone();
+        rest.next().is_none() || rest.is_sent()
     }
 
     /// Bytes of the response.
@@ -107,9 +123,7 @@ impl<'a> Train<'a> {
 
     /// Writes the next segment into `buffer`.
     pub(crate) fn next_frame(&mut self, buffer: &mut [u8]) -> Option<TxFrame> {
-        let is_sent = self.is_sent();
-        let due = |probe: &mut Option<Probe>| probe.take_if(|probe| probe.is_first || is_sent);
-        if let Some(probe) = self.probes.iter_mut().find_map(due) {
+        if let Some(probe) = self.next_probe() {
             let header = Header { seq: probe.seq, ..self.header };
             return self.datagram(&header).with_payload(probe.payload(), &[]).next_frame(buffer);
         }
@@ -129,6 +143,19 @@ impl<'a> Train<'a> {
         let of_head = head.get(from.min(head.len())..end.min(head.len())).unwrap_or_default();
         let of_body = body.get(from.saturating_sub(head.len())..end.saturating_sub(head.len())).unwrap_or_default();
         self.datagram(&header).with_payload(of_head, of_body).next_frame(buffer)
+    }
+
+    fn next_probe(&mut self) -> Option<Probe> {
+        if self.probes.iter().all(Option::is_none) {
+            return None;
+        }
+        let (is_sent, is_at_last) = (self.is_sent(), self.is_at_last());
+        let is_due = |probe: &Probe| match probe.turn {
+            Turn::First => true,
+            Turn::BeforeLast => is_at_last,
+            Turn::Last => is_sent,
+        };
+        self.probes.iter_mut().find_map(|probe| probe.take_if(|probe| is_due(probe)))
     }
 
     fn datagram(&self, header: &Header) -> Datagram<'a> {

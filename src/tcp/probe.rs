@@ -13,8 +13,9 @@
 //! much it is missing. A block is 2^14 bytes of the response; what is below that the mark in the cookie tells.
 //! The probe is as long as the request, so that what is sent for it can leave all of that unacknowledged.
 //!
-//! There is one such **clock** for one round trip, and one answer to it, so nothing multiplies. It may get lost,
-//! so a **spare** goes behind it. That is answered with a **check**: whether the client is, a round trip later,
+//! There is one such **clock** for one round trip, and one answer to it. A network may double it, but the clock
+//! goes ahead of its window's last segment: of two windows with a clock, the second finds that segment there, and
+//! is not answered. So nothing multiplies. The clock may get lost, so a **spare** goes behind that segment. That is answered with a **check**: whether the client is, a round trip later,
 //! still where it was. Only then the clock has stopped, and is started again. A client whose timer expired
 //! gets segments, and a check as well: were it on its way already, there would be two clocks.
 
@@ -23,7 +24,7 @@ use super::transfer::{Sacked, cut, depart, is_end, missing};
 use crate::app::{App, Generations, Position};
 use crate::cookie::Claims;
 use crate::http::Response;
-use crate::reply::{Probe, Reply};
+use crate::reply::{Probe, Reply, Turn};
 use crate::verdict::{Absorbed, ReplyKind, Verdict};
 use crate::wire::seq::SeqNumber;
 use crate::wire::tcp::{Flags, SackBlocks};
@@ -103,7 +104,12 @@ impl<'a> Segment<'_, 'a> {
         let back = back.checked_sub(kind as u32)?;
         let is_old = (MARGIN..CIRCLE - MARGIN).contains(&back);
         let seq = start.advance(end).rewind(1).rewind(back);
-        is_old.then_some(Probe { seq, len, is_first: kind == ProbeKind::Check })
+        let turn = match kind {
+            ProbeKind::Clock => Turn::BeforeLast,
+            ProbeKind::Spare => Turn::Last,
+            ProbeKind::Check => Turn::First,
+        };
+        is_old.then_some(Probe { seq, len, turn })
     }
 
     /// An ACK whose first block is a probe of ours.
@@ -176,20 +182,43 @@ impl<'a> Segment<'_, 'a> {
             return Ok(self.acknowledge(ReplyKind::Settled, Flags::ACK));
         }
         let edge = now.saturating_add(self.header.window.into());
-        let end = cut(now.saturating_add(self.first_window(segment)), edge, segment, len);
+        // The clock went ahead of the last segment, which is taken to arrive.
+        let (base, from) = match kind {
+            ProbeKind::Clock => (sent.min(now + segment), sent),
+            ProbeKind::Spare | ProbeKind::Check => (now, now),
+        };
+        let end = cut(base.saturating_add(self.first_window(segment)), edge, segment, len);
         // The request stays whole.
         let ack = self.header.seq.rewind(request_len);
         let mut train = self.train(response, start, segment, ack, self.window());
         let probe =
             |kind, sent: u32| self.probe(kind, first, start, now, sent.next_multiple_of(segment), request_len as usize);
-        if end <= now || kind == ProbeKind::Check && sent != now {
+        let is_late = match kind {
+            // Behind the last segment: it was doubled, or overtaken. The spare will tell.
+            ProbeKind::Clock => sent == now,
+            ProbeKind::Check => sent != now,
+            ProbeKind::Spare => false,
+        };
+        if end <= now || is_late {
             return Err(Absorbed::Progress.into());
         }
         if kind == ProbeKind::Spare {
             train.probes = [probe(ProbeKind::Check, now), None];
             return depart(ReplyKind::Probe, train);
         }
-        train.ranges = missing(now, end, sacked);
+        if kind == ProbeKind::Clock {
+            train.ranges = missing(now, sent - segment, sacked);
+            // A block told of the probe, so there is room.
+            if let Some(last) = train.ranges.last_mut() {
+                *last = (from, end);
+            }
+        } else {
+            train.ranges = missing(now, end, sacked);
+        }
+        if train.is_empty() {
+            return Err(Absorbed::Progress.into());
+        }
+        let end = end.max(sent);
         train.probes = [probe(ProbeKind::Clock, end), probe(ProbeKind::Spare, end)];
         depart(ReplyKind::NextWindow, train)
     }

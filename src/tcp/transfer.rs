@@ -422,7 +422,7 @@ impl<'a> Segment<'_, 'a> {
         let segments = u32::from(self.config.first_window);
         match self.header.options.timestamps {
             Some(_) => segments.saturating_mul(segment),
-            None => segments.min(PROBED_MAX / segment.max(1)).max(1).saturating_mul(segment),
+            None => segments.min((PROBED_MAX / segment.max(1)).saturating_sub(1)).max(1).saturating_mul(segment),
         }
     }
 
@@ -628,6 +628,7 @@ impl<'a> Segment<'_, 'a> {
         // A client that does not tell where it is cannot be asked what its path carries.
         let most = match (self.flow.addresses, self.header.options.timestamps) {
             (AddressPair::V6 { .. }, None) => IPV6_PATH_MSS,
+            (AddressPair::V4 { .. }, None) => UNTOLD_MAX,
             _ => usize::MAX,
         };
         // A multiple of four, so that a probe has two bits to spare.
@@ -661,6 +662,9 @@ fn multiples(segment: u32, low: u32) -> Option<(u32, u32)> {
     let times = (low >> shift).wrapping_mul(inverse) & (0xffff >> shift);
     Some((times * segment, odd << 16))
 }
+
+/// The longest segment to a client without timestamps: a probe can tell of four.
+const UNTOLD_MAX: usize = PROBED_MAX as usize / 4;
 
 /// What fits the smallest packet that every host takes (RFC 1122, section 3.3.2).
 const IPV4_PATH_MSS: usize = 536;

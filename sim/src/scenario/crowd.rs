@@ -226,7 +226,7 @@ fn is_promised(scenario: &Scenario, kind: &Kind, ends: &Ends, size: usize) -> bo
     let segment = match (timestamps, is_v6) {
         (true, _) => segment - 12,
         (false, true) => segment.min(1220),
-        (false, false) => segment,
+        (false, false) => segment.min(PROBED_MAX / 4),
     };
     let segments = (size + HEAD_MAX).div_ceil(segment);
     if segments <= 1 {
@@ -242,7 +242,7 @@ fn is_promised(scenario: &Scenario, kind: &Kind, ends: &Ends, size: usize) -> bo
     let of_round = match (timestamps, sack) {
         (true, true) if is_placed => of_window.min(8),
         (true, false) if is_placed => of_window.min(2),
-        (false, true) if is_stored(size) && resends_whole => of_window.min((PROBED_MAX / segment).clamp(1, 10)),
+        (false, true) if is_stored(size) && resends_whole => of_window.min((PROBED_MAX / segment - 1).clamp(1, 10)),
         _ => return resends_whole && segments <= UNCLOCKED_SEGMENTS && of_window >= 10.min(segments),
     };
     of_round > 0 && segments / of_round <= ROUNDS_MAX
