@@ -671,6 +671,9 @@ pub(super) fn depart(kind: ReplyKind, train: Train<'_>) -> Result<Reply<'_>, Ver
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
     use super::*;
 
     #[test]
@@ -678,7 +681,7 @@ mod tests {
         for segment in [84, 88, 524, 536, 1208, 1220, 1300, 1380, 1440, 1460, 8928, 8940] {
             for low in (0..1 << 16).step_by(257).chain([0, 4, 1440, 65_532]) {
                 let slow: Vec<u32> =
-                    (low..=1 << 30).step_by(1 << 16).filter(|offset| offset.is_multiple_of(segment)).collect();
+                    (low..=1 << 30).step_by(1 << 16).filter(|offset: &u32| offset.is_multiple_of(segment)).collect();
                 let fast: Vec<u32> = multiples(segment, low)
                     .map(|(first, step)| (first..=1 << 30).step_by(step as usize).collect())
                     .unwrap_or_default();
