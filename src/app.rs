@@ -80,7 +80,7 @@ impl Position {
     pub const BLOCK: usize = 32;
 
     /// Positions there are: what fits a timestamp beside what else it says. 8 GiB of responses.
-    pub const COUNT: u32 = (1 << 24) - 1;
+    pub const COUNT: u32 = (1 << 24) - (1 << 11);
 
     /// Positions of one version of a data set: version `g` has those from `g` times this on.
     pub const PER_GENERATION: u32 = 1 << 22;

@@ -15,7 +15,8 @@
 //!   ```
 //!
 //!   The client's initial sequence number is part of the tag, and it can only be had from the segment
-//!   that follows the SYN: a later one fails the check and cannot be mistaken for the start of a request.
+//!   that follows the SYN: a later one fails the check and is not mistaken for the start of a request. With
+//!   timestamps, 16 more bits of the same hash make that certain.
 //!   The mark depends on the connection alone, so any acknowledgement, however late, tells how far its
 //!   client has got, modulo 2^16: within a window, exactly.
 //!
@@ -160,10 +161,11 @@ impl Secret {
     /// The sequence number for the SYN+ACK.
     #[inline]
     pub fn cookie(&self, now: Instant, flow: &Flow, client_isn: SeqNumber, claims: Claims) -> SeqNumber {
-        self.cookie_of(self.identify(flow), now, flow, client_isn, claims)
+        self.cookie_of(self.identify(flow), now, flow, client_isn, claims).0
     }
 
-    /// The same for a connection whose identity is known.
+    /// The same for a connection whose identity is known; and what its client, if it echoes timestamps, gives back
+    /// besides.
     #[inline]
     pub(crate) fn cookie_of(
         &self,
@@ -172,15 +174,16 @@ impl Secret {
         flow: &Flow,
         client_isn: SeqNumber,
         claims: Claims,
-    ) -> SeqNumber {
+    ) -> (SeqNumber, u16) {
         let claimed = u32::from(claims.mss.index) << MSS_SHIFT
             | (u32::from(claims.generation) & GENERATION_MASK) << GENERATION_SHIFT;
-        let tag = tag(&self.cookie, flow, client_isn, claimed, epoch(now));
-        SeqNumber::new(claimed | tag << TAG_SHIFT | u32::from(identity.mark))
+        let (tag, proof) = tag(&self.cookie, flow, client_isn, claimed, epoch(now));
+        (SeqNumber::new(claimed | tag << TAG_SHIFT | u32::from(identity.mark)), proof)
     }
 
     /// Whether `cookie` is what we sent, in one of the last `epochs` epochs, to a SYN that `seq` follows;
-    /// and what it says. Versions of the data set that are not `live` are as good as forged.
+    /// and what it says. Versions of the data set that are not `live` are as good as forged, and so is a `proof`
+    /// that does not belong to it, if there is one.
     #[inline]
     #[expect(clippy::too_many_arguments, reason = "a cookie binds all of them")]
     pub(crate) fn verify(
@@ -190,6 +193,7 @@ impl Secret {
         flow: &Flow,
         seq: SeqNumber,
         cookie: SeqNumber,
+        proof: Option<u16>,
         live: u8,
         epochs: u32,
     ) -> Option<Claims> {
@@ -201,7 +205,10 @@ impl Secret {
         let (claimed, found) = (value & !((1 << GENERATION_SHIFT) - 1), value >> TAG_SHIFT & TAG_MASK);
         let client_isn = seq.rewind(1);
         let newest = epoch(now);
-        let known = |age| tag(&self.cookie, flow, client_isn, claimed, newest.wrapping_sub(age)) == found;
+        let known = |age| {
+            let (tag, its_proof) = tag(&self.cookie, flow, client_isn, claimed, newest.wrapping_sub(age));
+            tag == found && proof.is_none_or(|proof| proof == its_proof)
+        };
         (0..epochs).any(known).then_some(claims)
     }
 }
@@ -212,10 +219,11 @@ fn epoch(now: Instant) -> u32 {
 
 /// Nobody may change what a cookie claims, so it is hashed with the rest. It stands above the epoch,
 /// which has room until the year 2225.
-fn tag(key: &SipHasher24, flow: &Flow, client_isn: SeqNumber, claimed: u32, epoch: u32) -> u32 {
+fn tag(key: &SipHasher24, flow: &Flow, client_isn: SeqNumber, claimed: u32, epoch: u32) -> (u32, u16) {
     let [i0, i1, i2, i3] = client_isn.value().to_le_bytes();
     let [e0, e1, e2, e3] = (claimed | epoch & ((1 << GENERATION_SHIFT) - 1)).to_le_bytes();
-    hash(key, flow, [i0, i1, i2, i3, e0, e1, e2, e3]) as u32 & TAG_MASK
+    let hash = hash(key, flow, [i0, i1, i2, i3, e0, e1, e2, e3]);
+    (hash as u32 & TAG_MASK, (hash >> 32) as u16)
 }
 
 /// Hashes the connection and eight more bytes. The two families differ in length, and so never meet.
@@ -277,7 +285,7 @@ mod tests {
     }
 
     fn verify(secret: &Secret, now: Instant, flow: &Flow, isn: SeqNumber, cookie: SeqNumber) -> Option<Claims> {
-        secret.verify(secret.identify(flow), now, flow, isn.advance(1), cookie, LIVE, EPOCHS)
+        secret.verify(secret.identify(flow), now, flow, isn.advance(1), cookie, None, LIVE, EPOCHS)
     }
 
     #[test]
@@ -293,9 +301,22 @@ mod tests {
     fn a_cookie_of_a_version_that_is_gone_is_not_good() {
         let secret = Secret::new([7; 16]);
         let cookie = secret.cookie(at(100), &flow(), ISN, claims(1460));
-        let with =
-            |live| secret.verify(secret.identify(&flow()), at(100), &flow(), ISN.advance(1), cookie, live, EPOCHS);
+        let with = |live| {
+            secret.verify(secret.identify(&flow()), at(100), &flow(), ISN.advance(1), cookie, None, live, EPOCHS)
+        };
         assert_eq!([0b0100, 0b1100, 0b1011].map(with).map(|claims| claims.is_some()), [true, true, false]);
+    }
+
+    #[test]
+    fn a_proof_belongs_to_one_initial_sequence_number() {
+        let secret = Secret::new([7; 16]);
+        let identity = secret.identify(&flow());
+        let (cookie, proof) = secret.cookie_of(identity, at(100), &flow(), ISN, claims(1460));
+        let verify = |isn: SeqNumber, proof| {
+            secret.verify(identity, at(100), &flow(), isn.advance(1), cookie, Some(proof), LIVE, EPOCHS)
+        };
+        assert!(verify(ISN, proof).is_some() && verify(ISN, proof ^ 1).is_none());
+        assert_eq!((1..50_000).filter(|&after| verify(ISN.advance(after), proof).is_some()).count(), 0);
     }
 
     #[test]

@@ -180,12 +180,12 @@ impl<'a> Segment<'_, 'a> {
         let announced = self.header.options.mss.unwrap_or(self.default_mss());
         let claims = Claims { mss: Mss::at_most(announced), generation: app.generations().current };
         let secret = &self.config.secret;
-        let cookie = secret.cookie_of(self.identity, self.now, &self.flow, self.header.seq, claims);
+        let (cookie, proof) = secret.cookie_of(self.identity, self.now, &self.flow, self.header.seq, claims);
         let sack = self.header.options.sack_permitted;
         let options = Options {
             mss: Some(self.own_mss() as u16),
             sack_permitted: sack,
-            timestamps: self.timestamps(Stamp::Handshake { sack }),
+            timestamps: self.timestamps(Stamp::Handshake { proof, sack }),
         };
         // Data on a SYN is not acknowledged: the client sends it again with its ACK (RFC 7413, section 4.1.2).
         let header = Header { ack: self.header.seq.advance(1), ..self.header_back(SYN_ACK, cookie, options) };
@@ -202,7 +202,7 @@ impl<'a> Segment<'_, 'a> {
                 _ => Err(DropReason::TcpShortPayload.into()),
             };
         }
-        match self.verify(self.header.ack.rewind(1), app.generations().live, EPOCHS) {
+        match self.verify_start(app) {
             Some(claims) => self.answer_request(claims, app, scratch),
             None => self.answer_request_again(app, scratch),
         }
@@ -218,6 +218,10 @@ impl<'a> Segment<'_, 'a> {
             // The rest of the line is on its way, or will be sent together with the start.
             Err(Problem::Incomplete) if !self.is_fin() && !self.is_full(claims.mss) => {
                 return Err(DropReason::HttpIncomplete.into());
+            }
+            // Without timestamps, one later segment in a thousand passes for the start of a request.
+            Err(Problem::Incomplete | Problem::Malformed) if !self.is_proven() => {
+                return Err(DropReason::HttpMalformed.into());
             }
             Err(problem) => (ReplyKind::Refusal, refusal(problem, self.is_fin(), scratch)),
         };
@@ -301,7 +305,7 @@ impl<'a> Segment<'_, 'a> {
     /// A FIN without payload.
     #[inline]
     fn answer_fin<A: App>(&self, app: &A) -> Result<Reply<'a>, Verdict> {
-        let is_idle = || self.verify(self.header.ack.rewind(1), app.generations().live, EPOCHS).is_some();
+        let is_idle = || self.verify_start(app).is_some();
         match self.seen() {
             Seen::Forged => self.refuse(DropReason::TcpFinForged),
             // Straight after the handshake, so there was no request: we are done as well.
@@ -380,8 +384,25 @@ impl<'a> Segment<'_, 'a> {
 
     /// What `cookie` says, if it is one of ours to the SYN before this segment.
     #[inline]
-    fn verify(&self, cookie: SeqNumber, live: u8, epochs: u32) -> Option<Claims> {
-        self.config.secret.verify(self.identity, self.now, &self.flow, self.header.seq, cookie, live, epochs)
+    fn verify(&self, cookie: SeqNumber, proof: Option<u16>, live: u8, epochs: u32) -> Option<Claims> {
+        let Self { config, identity, now, flow, header, .. } = self;
+        config.secret.verify(*identity, *now, flow, header.seq, cookie, proof, live, epochs)
+    }
+
+    /// The same of the cookie that a client acknowledges who has had nothing but our SYN+ACK.
+    #[inline]
+    fn verify_start<A: App>(&self, app: &A) -> Option<Claims> {
+        let proof = match self.stamp() {
+            Some(Stamp::Handshake { proof, .. }) => Some(proof),
+            _ => None,
+        };
+        self.verify(self.header.ack.rewind(1), proof, app.generations().live, EPOCHS)
+    }
+
+    /// Whether what looks like the start of a request can be nothing else: proven by a timestamp, or by how it begins.
+    fn is_proven(&self) -> bool {
+        let begins = self.payload.starts_with(b"GET ") || self.payload.starts_with(b"HEAD ");
+        begins || matches!(self.stamp(), Some(Stamp::Handshake { .. }))
     }
 
     /// What the client has seen last, if it uses timestamps and that was ours.

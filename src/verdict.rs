@@ -158,6 +158,8 @@ outcomes! {
         TcpFinEarly = "tcp-fin-early",
         /// TCP: the window is too small for the reply, which goes out whole or not at all.
         TcpWindow = "tcp-window",
+        /// HTTP: no request, from a client without timestamps: it may be a later part of one.
+        HttpMalformed = "http-malformed",
         /// HTTP: the request line is not complete. The client sends it again, as a whole where it can.
         HttpIncomplete = "http-incomplete",
     }

@@ -67,7 +67,8 @@ fn a_fin_is_answered_only_as_part_of_a_plausible_segment() {
     for ends in both() {
         let mut client = Client::connected(&engine, ends, Offer::LINUX);
         let fin = Segment::fin(&ends).seq(ISN + 21).ack_number(client.cookie.wrapping_add(111));
-        let base = client.echo;
+        client.request("GET /10 HTTP/1.1\r\n\r\n");
+        let response = client.echo;
         let forged = DropReason::TcpFinForged;
         for (segment, verdict) in [
             // No ACK: no connection can be meant.
@@ -75,10 +76,10 @@ fn a_fin_is_answered_only_as_part_of_a_plausible_segment() {
             (fin.clone().with(Flags::SYN), Verdict::Dropped(DropReason::TcpFlags)),
             (fin.clone().with(Flags::RST), Verdict::Dropped(DropReason::TcpFlags)),
             // It echoes a timestamp that we never sent.
-            (fin.clone().timestamps(5, base.wrapping_sub(1)), Verdict::Dropped(forged)),
-            (fin.clone().timestamps(5, base.wrapping_add(4)), Verdict::Dropped(forged)),
+            (fin.clone().timestamps(5, response.wrapping_sub(1)), Verdict::Dropped(DropReason::TcpFinEarly)),
+            (fin.clone().timestamps(5, response.wrapping_add(2)), Verdict::Dropped(forged)),
             (fin.clone().bad_checksum(), Verdict::Dropped(DropReason::TcpChecksum)),
-            (fin.timestamps(5, base.wrapping_add(2)), Verdict::Replied(ReplyKind::FinAck)),
+            (fin.timestamps(5, response), Verdict::Replied(ReplyKind::FinAck)),
         ] {
             client.send(&segment);
             assert_eq!(client.verdict(), verdict, "{segment:?}");

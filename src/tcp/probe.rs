@@ -6,7 +6,7 @@
 //! the end of what was sent, is the connection's keyed base and where in the data set that was:
 //!
 //! ```text
-//!   end of what was sent - 1 - place of the probe = base + block * 2^14    (mod 2^31)
+//!   end of what was sent - 1 - place of the probe = margin + (base + block * 2^14) mod (2^31 - 2 margins)
 //! ```
 //!
 //! A client that has not got everything counts from further back, by less than 2^14, which tells how
@@ -57,11 +57,11 @@ fn position_of(block: u32) -> Option<Position> {
     Position::new(block / BLOCKS * Position::PER_GENERATION + block % BLOCKS * BLOCK_POSITIONS)
 }
 
-/// Half the circle of sequence numbers: what lies behind a client.
-const CIRCLE: u32 = (1 << 31) - 1;
-
-/// How far back a probe must be, and how much further it could be: nothing near a window.
+/// How far back a probe is at least: nothing near a window.
 const MARGIN: u32 = 1 << 17;
+
+/// How much further it can be: half the circle of sequence numbers is what lies behind a client.
+const CIRCLE: u32 = (1 << 31) - 2 * MARGIN;
 
 /// What a probe is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,16 +100,16 @@ impl<'a> Segment<'_, 'a> {
             return None;
         }
         let position = Position::new(first.value().checked_add(now / Position::UNIT as u32)?)?;
-        let back = self.identity.timestamp_base.wrapping_add(block_of(position)? << BLOCK_SHIFT) & CIRCLE;
-        let back = back.checked_sub(kind as u32)?;
-        let is_old = (MARGIN..CIRCLE - MARGIN).contains(&back);
+        let place = u64::from(self.identity.timestamp_base) + (u64::from(block_of(position)?) << BLOCK_SHIFT);
+        let back = MARGIN + (place % u64::from(CIRCLE)) as u32;
+        let back = back - kind as u32;
         let seq = start.advance(end).rewind(1).rewind(back);
         let turn = match kind {
             ProbeKind::Clock => Turn::BeforeLast,
             ProbeKind::Spare => Turn::Last,
             ProbeKind::Check => Turn::First,
         };
-        is_old.then_some(Probe { seq, len, turn })
+        Some(Probe { seq, len, turn })
     }
 
     /// An ACK whose first block is a probe of ours.
@@ -137,12 +137,13 @@ impl<'a> Segment<'_, 'a> {
         app: &'a A,
     ) -> Option<Result<Reply<'a>, Verdict>> {
         let back = self.header.ack.rewind(1).distance_from(place);
-        let told = back.wrapping_sub(self.identity.timestamp_base) & CIRCLE;
+        let base = self.identity.timestamp_base % CIRCLE;
+        let told = back.checked_add(CIRCLE)?.checked_sub(MARGIN)?.checked_sub(base)? % CIRCLE;
         let block = told.div_ceil(1 << BLOCK_SHIFT);
         let behind = (block << BLOCK_SHIFT) - told;
         let kind = *ProbeKind::ALL.get((behind & ProbeKind::MASK) as usize)?;
         let behind = behind & !ProbeKind::MASK;
-        let position = position_of(block)?;
+        let position = position_of(block % (CIRCLE >> BLOCK_SHIFT))?;
         let response = app.stored(position)?;
         let first = response.position()?;
         let floor = position.value().checked_sub(first.value())?.checked_mul(Position::UNIT as u32)?;

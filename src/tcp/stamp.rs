@@ -4,11 +4,11 @@
 //! A timestamp is the connection's keyed base plus a stamp, and a stamp is one of
 //!
 //! ```text
-//!   0          SYN+ACK to a client that takes SACK
-//!   1          SYN+ACK to one that does not
-//!   2          a response in one segment
-//!   3          a segment of a response that is not stored
-//!   64 + place a segment of a stored response:
+//!   0 .. 2^17      SYN+ACK: 16 bits that depend on the client's initial sequence number, and a bit that
+//!                  says that it does not take SACK
+//!   2^17           a response in one segment
+//!   2^17 + 1       a segment of a response that is not stored
+//!   2^18 + place   a segment of a stored response:
 //!
 //!    30                           7 6    4 3   2 1 0
 //!   +------------------------------+------+-----+-+-+
@@ -21,7 +21,11 @@
 
 use crate::app::Position;
 
-const PLACED: u32 = 64;
+/// Bits of proof that a client gives back of its initial sequence number.
+const PROOF_SHIFT: u32 = 1;
+const WHOLE: u32 = 1 << 17;
+const PART: u32 = WHOLE + 1;
+const PLACED: u32 = 1 << 18;
 const POSITION_SHIFT: u32 = 7;
 const PACE_SHIFT: u32 = 4;
 const ROLE_SHIFT: u32 = 2;
@@ -32,6 +36,8 @@ const LONG_SHIFT: u32 = 1;
 pub(super) enum Stamp {
     /// Our SYN+ACK, and nothing since.
     Handshake {
+        /// What only the segment that follows its SYN can belong to.
+        proof: u16,
         /// Whether it takes SACK.
         sack: bool,
     },
@@ -157,10 +163,9 @@ impl Stamp {
     /// What is added to the base.
     pub(super) fn value(self) -> u32 {
         match self {
-            Self::Handshake { sack: true } => 0,
-            Self::Handshake { sack: false } => 1,
-            Self::Whole => 2,
-            Self::Part => 3,
+            Self::Handshake { proof, sack } => u32::from(proof) << PROOF_SHIFT | u32::from(!sack),
+            Self::Whole => WHOLE,
+            Self::Part => PART,
             Self::Placed(place) => {
                 PLACED
                     + (place.position.value() << POSITION_SHIFT
@@ -175,10 +180,9 @@ impl Stamp {
     /// The stamp with this value, if we ever sent one.
     pub(super) fn parse(value: u32) -> Option<Self> {
         Some(match value {
-            0 => Self::Handshake { sack: true },
-            1 => Self::Handshake { sack: false },
-            2 => Self::Whole,
-            3 => Self::Part,
+            0..WHOLE => Self::Handshake { proof: (value >> PROOF_SHIFT) as u16, sack: value & 1 == 0 },
+            WHOLE => Self::Whole,
+            PART => Self::Part,
             _ => {
                 let place = value.checked_sub(PLACED)?;
                 Self::Placed(Place {

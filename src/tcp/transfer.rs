@@ -45,7 +45,11 @@ const DUPLICATES: u32 = 3;
 /// Epochs for which a request may be resumed without timestamps: as many as keep a forged one from
 /// drawing more bytes than it has. See docs/protocol.md, "Nobody is made a victim".
 const RESUME_EPOCHS: u32 = 60;
-const RESUME_EPOCH_BYTES: u32 = 3 << 30;
+const RESUME_EPOCH_BYTES: u32 = 2_000_000_000;
+
+/// As many segments of a response answer such a request as it goes into this, and one at least: what a forged
+/// one is likely to draw grows with the length.
+const RESUME_WINDOW_BYTES: u32 = 1 << 25;
 
 /// What the timestamps of a train say.
 #[derive(Clone, Copy, Debug)]
@@ -210,7 +214,7 @@ impl<'a> Segment<'_, 'a> {
     /// A stored response: from here on its client's ACKs tell the rest.
     fn begin_placed(&self, first: Position, segment: u32, response: Response<'a>) -> Result<Reply<'a>, Verdict> {
         let window = u32::from(self.header.window);
-        let sack = self.stamp() != Some(Stamp::Handshake { sack: false });
+        let sack = !matches!(self.stamp(), Some(Stamp::Handshake { sack: false, .. }));
         let start = self.header.ack;
         let mut train = self.train(response, start, segment, self.header.seq, self.window());
         let ceiling = u32::from(self.config.ceiling);
@@ -242,7 +246,11 @@ impl<'a> Segment<'_, 'a> {
         let (segment, len) = (self.segment_len(claims.mss), response.len() as u32);
         let start = self.header.ack.rewind(offset);
         let window = offset.saturating_add(self.header.window.into());
-        let end = cut(offset.saturating_add(self.first_window(segment)), window, segment, len);
+        let most = match self.header.options.timestamps {
+            None if offset > 0 => (RESUME_WINDOW_BYTES / len.max(1)).max(1).saturating_mul(segment),
+            _ => u32::MAX,
+        };
+        let end = cut(offset.saturating_add(self.first_window(segment).min(most)), window, segment, len);
         let mut train = self.train(response, start, segment, self.header.seq, self.window());
         train.ranges = match self.sacked(start, offset, len) {
             Some(sacked) => missing(offset, end, &sacked),
@@ -271,12 +279,15 @@ impl<'a> Segment<'_, 'a> {
         scratch: &'a mut [u8],
     ) -> Option<Result<Reply<'a>, Verdict>> {
         let live = app.generations().live;
-        let found = (0..8).filter(|generation| live >> generation & 1 == 1).find_map(|generation| {
+        let mut found = (0..8).filter(|generation| live >> generation & 1 == 1).filter_map(|generation| {
             let request = Request { generation, ..*request };
             let len = response(&request, app, scratch).len();
             self.find_offset(len, generation).map(|(offset, claims)| (offset, claims, request))
         });
-        let (offset, claims, request) = found?;
+        let (offset, claims, request) = found.next()?;
+        if found.next().is_some() {
+            return None;
+        }
         let response = response(&request, app, scratch);
         if offset > response.len() as u32 {
             return Some(Ok(self.acknowledge(ReplyKind::Settled, Flags::ACK)));
@@ -317,7 +328,7 @@ impl<'a> Segment<'_, 'a> {
                 (offset <= to).then_some(offset)
             });
             for offset in offsets.chain(ends).filter(|&offset| offset != 0) {
-                if let Some(claims) = self.verify(newest.rewind(offset), 1 << generation, epochs)
+                if let Some(claims) = self.verify(newest.rewind(offset), None, 1 << generation, epochs)
                     && found.replace((offset, claims)).is_some()
                 {
                     return None;

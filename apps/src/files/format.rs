@@ -38,7 +38,7 @@
 use std::hash::Hasher as _;
 use std::ops::Range;
 
-use lethe::app::Position;
+use lethe::app::{Generations, Position};
 use siphasher::sip::SipHasher13;
 
 use super::damage::OpenError;
@@ -49,7 +49,9 @@ use super::tag::{TAG_LEN, Tag};
 pub const VERSION: u32 = 1;
 
 /// The units of [`Position`] that one image may take: 2 GiB, so that each generation has as many.
-pub const UNITS: u32 = Position::PER_GENERATION - 1;
+pub const UNITS: u32 = Position::PER_GENERATION - (1 << 11);
+
+const _: () = assert!((Generations::COUNT as u32 - 1) * Position::PER_GENERATION + UNITS <= Position::COUNT);
 
 pub(super) const MAGIC: &[u8; 8] = b"LETHE-FS";
 pub(super) const HEADER_LEN: usize = 64;
