@@ -281,6 +281,8 @@ impl<'a> Segment<'_, 'a> {
         match (self.seen(), self.is_fin()) {
             // The rest of a request whose response was on its way before it was complete.
             (Seen::Response, false) => Ok(self.acknowledge(ReplyKind::LateAck, ACK)),
+            // A request that nothing of its response is known of: as if it had no FIN.
+            (Seen::Unknown, true) if RequestLine::parse(self.payload).is_ok() => self.refuse(DropReason::TcpCookie),
             (Seen::Response | Seen::Part | Seen::Unknown, true) => Ok(self.acknowledge(ReplyKind::FinAck, ACK)),
             (Seen::Handshake | Seen::Part, false) => Err(DropReason::TcpCookie.into()),
             (Seen::Handshake, true) => Err(DropReason::TcpFinEarly.into()),

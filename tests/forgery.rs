@@ -58,6 +58,9 @@ const GET: &str = "GET /g HTTP/1.0\n";
 /// The longest that a probe stands for.
 const PROBE_MAX: f64 = 1460.0;
 
+/// What the stamps of stored responses count from.
+const PLACED: u32 = 1 << 18;
+
 /// A data set of as many responses of the same length as there are positions for, in each live version.
 struct Full {
     body: &'static [u8],
@@ -375,7 +378,7 @@ fn sighted<'t>(
         let draw = move || {
             let mut draw = blind();
             let (base, _) = target.secrets(draw.port);
-            draw.echo = base.wrapping_add(64).wrapping_add(random.next_u64() as u32 >> 1);
+            draw.echo = base.wrapping_add(PLACED).wrapping_add(random.next_u64() as u32 >> 1);
             draw
         };
         (0.5, Box::new(draw))
@@ -422,7 +425,7 @@ fn learned(target: &Target, mode: Mode, mss_index: usize, mut random: Random) ->
         let before = (b >> 32) as u32 % (len / segment).max(1) * segment;
         let now = before + 2 * segment;
         let ack = cookie.wrapping_add(1).wrapping_add(now);
-        let echo = base.wrapping_add(64).wrapping_add((first + before / 512) << 6 | 7 << 3);
+        let echo = base.wrapping_add(PLACED).wrapping_add((first + before / 512) << 7 | 7 << 4);
         let block = (first + now / 512) / 32;
         let back = (base & 0x7fff_ffff).wrapping_add(block << 14) & 0x7fff_ffff;
         Draw { port, seq: isn.wrapping_add(1), ack, echo, sack: sack_of(mode, ack, segment, back) }

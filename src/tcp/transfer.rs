@@ -218,7 +218,9 @@ impl<'a> Segment<'_, 'a> {
         let start = self.header.ack;
         let mut train = self.train(response, start, segment, self.header.seq, self.window());
         let ceiling = u32::from(self.config.ceiling);
-        let most = Pace::at_most((window / segment).saturating_sub(SLACK));
+        let room = (window / segment).saturating_sub(SLACK);
+        // No more than a first window answers a request, and what is not sent now nobody will know to send.
+        let most = Pace::at_most(room.min(self.config.first_window.into()));
         let pace = if window / segment >= ceiling + SLACK { Pace::SLOW_START } else { most };
         let line = Line { origin: 0, pace, most };
         let (wanted, len) = (self.under_way(line, 0, segment), response.len() as u32);

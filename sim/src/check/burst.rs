@@ -1,5 +1,6 @@
 //! Nobody gets more at once than a path that nothing is known about takes.
 
+use lethe::verdict::{ReplyKind, Verdict};
 use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
 
@@ -9,10 +10,13 @@ use crate::dissect::Tcp;
 /// Segments of a first window (RFC 6928), and of any that a server without state sends for one packet.
 const SEGMENTS_MAX: usize = 10;
 
+/// The most that is under way at a time, and answers an ACK of as much.
+const UNDER_WAY_MAX: usize = 32;
+
 /// Probes for one packet: one that is a clock, and one to spare.
 const PROBES_MAX: usize = 2;
 
-/// At most ten segments of data for one packet, and two probes; and nothing for an ACK that says no more than that data has come
+/// At most ten segments of data for one packet, or what is under way for an ACK of that, and two probes; and nothing for an ACK that says no more than that data has come
 /// twice: whoever answers that with data goes on for ever (RFC 2883, section 4).
 #[derive(Clone, Copy, Debug)]
 pub struct Burst;
@@ -24,6 +28,7 @@ impl Checker for Burst {
 
     fn check(&mut self, exchange: &Exchange<'_>) -> Result<(), String> {
         let (mut segments, mut probes) = (0, 0);
+        let is_clock = exchange.verdict == Verdict::Replied(ReplyKind::NextWindow);
         each_segment(exchange, |(_, received), (_, sent)| {
             if sent.payload.is_empty() {
                 return Ok(());
@@ -36,7 +41,8 @@ impl Checker for Burst {
             if probes > PROBES_MAX {
                 return Err(format!("{probes} probes for one packet"));
             }
-            if segments > SEGMENTS_MAX {
+            let most = if is_clock && received.timestamps.is_some() { UNDER_WAY_MAX } else { SEGMENTS_MAX };
+            if segments > most {
                 return Err(format!("{segments} segments of data for one packet"));
             }
             let is_plain = received.payload.is_empty() && !received.flags.has(Flags::FIN);
