@@ -521,13 +521,15 @@ fn compute_placed(target: &Target, mode: Mode, segment: u32) -> Computed {
     let piece = if target.ends.client.is_ipv4() { 524 } else { 1208 };
     let starts = f64::from(target.len().div_ceil(segment));
     let objects = f64::from(app.count() * app.live.count_ones());
-    let there = objects * starts * 64.0 / 2_f64.powi(32) * share_within(target.len(), segment) / s;
+    let there = objects * starts * 128.0 / 2_f64.powi(32) * share_within(target.len(), segment) / s;
     let pieces = f64::from(segment.div_ceil(piece));
     // An ACK of a pair is answered only where all of it has come.
     let roles = if matches!(mode, Mode::Ack | Mode::AckSack) { 0.75 } else { 1.0 };
     let options = target.header_len() as f64 + 12.0;
-    let on_hit = 10_f64.min(starts) * (s + options);
-    let narrow = 10.0 * (s.min(f64::from(piece)) + options);
+    // An ACK is answered with all that it makes room for, as it could be of all that was under way.
+    let most = if matches!(mode, Mode::Ack | Mode::AckSack) { 32.0_f64 } else { 10.0 };
+    let on_hit = most.min(starts) * (s + options);
+    let narrow = most * (s.min(f64::from(piece)) + options);
     Computed {
         probability: there * roles * (1.0 + pieces) / 2.0,
         on_hit,

@@ -33,10 +33,8 @@ const STEP_SHIFT: u32 = 15;
 /// Segments of the client's window that are left free where its reader keeps up.
 const SLACK: u32 = 2;
 
-/// How much of the request is left unacknowledged in the middle of a response: so many timeouts can be told from
-/// one another, by a byte that is acknowledged for each. No request is shorter than the first; most have the other.
-const HELD_BACK: u32 = 14;
-const HELD_BACK_LONG: u32 = 64;
+/// A request of at least so many bytes is called long.
+const LONG: usize = 64;
 
 /// Segments that a client must have received behind a hole until it is a loss, and not just late (RFC
 /// 5681, section 3.2).
@@ -84,7 +82,7 @@ pub(crate) enum Clock {
 /// What is the same all along a response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Path {
-    /// The request has [`HELD_BACK_LONG`] bytes.
+    /// The request has [`LONG`] bytes.
     long: bool,
     /// Segments go in pieces.
     narrow: bool,
@@ -229,7 +227,7 @@ impl<'a> Segment<'_, 'a> {
             Some(sacked) => missing(0, end, &sacked),
             None => ranges([(0, end)]),
         };
-        let path = Path { long: self.payload.len() >= HELD_BACK_LONG as usize, narrow: false };
+        let path = Path { long: self.payload.len() >= LONG, narrow: false };
         train.clock = if sack {
             let stalled_from = stalled_from(window, segment, end, len);
             Clock::Placed { first, line, role: Role::Fresh, stalled_from, path }
@@ -566,7 +564,7 @@ impl<'a> Segment<'_, 'a> {
     }
 
     fn placed_train(&self, transfer: &Transfer<'a>) -> Train<'a> {
-        let ack = self.acknowledged(transfer);
+        let ack = self.acknowledged();
         let timed = transfer.place.pace.is_timed() || !self.payload.is_empty() || self.is_fin();
         let window = if timed { NARROW_WINDOW } else { self.window() };
         let mut train = self.train(transfer.response, transfer.start, transfer.segment, ack, window);
@@ -594,17 +592,13 @@ impl<'a> Segment<'_, 'a> {
         Train::new(self.config, self.packet.back, header, [response.head(), response.body()], segment)
     }
 
-    /// How much of the request is acknowledged in the middle of a response: never its last byte.
-    ///
-    /// What a timer sent again is acknowledged by one byte, where more follows it, and with a window of a byte. So
-    /// the next timeout brings one byte, which that acknowledges whole: then the client measures a round trip and
-    /// takes its back-off back. From then on the end of its window, which its ACKs carry, is one ahead of what
-    /// is acknowledged.
-    fn acknowledged(&self, transfer: &Transfer<'_>) -> SeqNumber {
+    /// How much of the request is acknowledged in the middle of a response: never its last byte. An ACK stands at the
+    /// end of what its client has sent, or of a narrow window, one ahead of what is acknowledged: one byte less
+    /// is right for both, and never so old that what comes with it is refused.
+    fn acknowledged(&self) -> SeqNumber {
         let is_last = self.header.flags.has(Flags::PSH) || self.is_fin();
         match self.payload.len() {
-            0 if self.is_fin() || transfer.place.pace.is_timed() => self.end().rewind(1),
-            0 => self.end().rewind(if transfer.place.long { HELD_BACK_LONG } else { HELD_BACK }),
+            0 => self.end().rewind(1),
             1 if is_last => self.header.seq,
             _ => self.header.seq.advance(1),
         }
