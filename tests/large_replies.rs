@@ -161,8 +161,8 @@ fn replies_of_100_kilobytes_arrive_through_loss() {
 }
 
 #[test]
-fn replies_of_a_megabyte_arrive_through_loss() {
-    check_through_loss("true", &[1_000_000; 3]);
+fn replies_of_200_kilobytes_arrive_through_loss() {
+    check_through_loss("true", &[200_000; 5]);
 }
 
 #[test]
