@@ -223,10 +223,7 @@ impl<'a> Segment<'_, 'a> {
         let line = Line { origin: 0, pace, most };
         let (wanted, len) = (self.under_way(line, 0, segment), response.len() as u32);
         let end = cut(wanted, window, segment, len);
-        train.ranges = match self.sacked(start, 0, len) {
-            Some(sacked) => missing(0, end, &sacked),
-            None => ranges([(0, end)]),
-        };
+        train.ranges = missing(0, end, &self.sacked(start, 0, len).unwrap_or(Sacked::NONE));
         let path = Path { long: self.payload.len() >= LONG, narrow: false };
         train.clock = if sack {
             let stalled_from = stalled_from(window, segment, end, len);
@@ -252,10 +249,7 @@ impl<'a> Segment<'_, 'a> {
         };
         let end = cut(offset.saturating_add(self.first_window(segment).min(most)), window, segment, len);
         let mut train = self.train(response, start, segment, self.header.seq, self.window());
-        train.ranges = match self.sacked(start, offset, len) {
-            Some(sacked) => missing(offset, end, &sacked),
-            None => ranges([(offset, end)]),
-        };
+        train.ranges = missing(offset, end, &self.sacked(start, offset, len).unwrap_or(Sacked::NONE));
         train.clock = Clock::Part;
         if let Some(first) = response.position().filter(|_| self.clocks() && !self.is_full(claims.mss)) {
             // Its FIN too: otherwise the next window would acknowledge the first byte of the request.
