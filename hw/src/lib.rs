@@ -1,0 +1,1 @@
+//! Ports to network cards: the same engine as over TAP, driven by what the machine has.
