@@ -80,7 +80,7 @@ impl<'a> Reply<'a> {
             }
             Output::Train(train) => {
                 let frame = train.next_frame(buffer);
-                (frame, frame.is_none() || train.is_empty())
+                (frame, frame.is_none() || train.is_done())
             }
         };
         if done {

@@ -8,7 +8,7 @@ use lethe::config::LargeReplies;
 use lethe::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
 use lethe::wire::tcp::Flags;
 use lethe_apps::sample::Sample;
-use lethe_sim::dissect::Frame;
+use lethe_sim::dissect::{Frame, Transport};
 use lethe_sim::frame::{Ends, Icmp, IcmpError, Segment};
 use support::{Client, ISN, Offer, TIME, both, engine, engine_changed};
 
@@ -31,17 +31,17 @@ fn sent(client: &Client<'_>, frames: &[Vec<u8>]) -> Vec<Sent> {
     let parse = |bytes: &Vec<u8>| {
         let frame = Frame::dissect(bytes).unwrap();
         assert_eq!(frame.problem(), None);
-        let (_, tcp) = frame.tcp().unwrap();
-        Sent {
+        let (_, tcp) = frame.tcp()?;
+        Some(Sent {
             offset: tcp.seq.value().wrapping_sub(client.cookie.wrapping_add(1)),
             payload: tcp.payload.to_vec(),
             flags: tcp.flags,
             acknowledged: tcp.ack.value().wrapping_sub(ISN + 1),
             window: tcp.window,
             stamp: tcp.timestamps.map_or(0, |(value, _)| value),
-        }
+        })
     };
-    frames.iter().map(parse).collect()
+    frames.iter().filter_map(parse).collect()
 }
 
 fn offsets(sent: &[Sent]) -> Vec<u32> {
@@ -354,4 +354,36 @@ fn segments_can_be_all_that_there_is() {
     assert!(send(&ack(&client, &first[0], 2 * 1448), &mut client).is_empty());
     let again = client.at(0, 10 * 1448).payload(REQUEST).timestamps(TIME, first[9].stamp);
     assert_eq!(offsets(&send(&again, &mut client)), (10..20).map(|at| at * 1448).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_comes_again_in_the_middle_of_a_response_is_quoted_so_that_the_timer_does_not_back_off() {
+    for (reverts, ends) in [(true, Ends::v4()), (true, Ends::v6()), (false, Ends::v4())] {
+        let engine = engine_changed(|config| config.revert_backoff = reverts);
+        let (mut client, first) = asked(&engine, ends, Offer::LINUX);
+        let again = ack(&client, &first[8], 10 * full(&ends)).seq(ISN + LEN).payload("x").with(Flags::PSH);
+        let frames = client.send(&again);
+        assert_eq!(frames.first() == frames.last(), reverts, "once ahead, and once behind");
+        let message = Frame::dissect(&frames[0]).unwrap();
+        match &message.ip().unwrap().transport {
+            Transport::Icmp(icmp) => {
+                assert!(reverts, "nothing is quoted where that is switched off");
+                // Its IP header, ports and sequence number (RFC 792); no route there (RFC 6069, section 4).
+                let (kind, quoted) = if ends.server.is_ipv4() { (3, 20 + 8) } else { (1, 40 + 8) };
+                assert_eq!((icmp.kind, icmp.code), (kind, 0));
+                assert_eq!(icmp.body[4..], again.frame()[14..14 + quoted]);
+            }
+            _ => assert!(!reverts),
+        }
+        assert_eq!(sent(&client, &frames)[0].offset, 10 * full(&ends));
+    }
+}
+
+#[test]
+fn an_ack_in_the_middle_of_a_response_is_not_quoted() {
+    let engine = engine();
+    let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
+    for frame in client.send(&ack(&client, &first[0], 2 * 1448)) {
+        assert!(Frame::dissect(&frame).unwrap().tcp().is_some());
+    }
 }

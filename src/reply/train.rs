@@ -36,8 +36,9 @@ pub(crate) struct Train<'a> {
     /// Probes to go ahead of them and behind.
     pub(crate) probes: [Option<Probe>; 2],
     /// The packet that the client's timer had it send again, up to eight bytes of its segment: quoted ahead of
-    /// everything as one that could not be delivered, it has the client take back that its timer backed off (RFC 6069).
-    pub(crate) quote: &'a [u8],
+    /// the segments and behind them as one that could not be delivered, each has the client take back one step of its
+    /// timer's back-off (RFC 6069). There are two because they, too, get lost.
+    pub(crate) quotes: [&'a [u8]; 2],
     /// The most segments still to be sent.
     pub(crate) budget: u16,
 }
@@ -86,7 +87,7 @@ impl<'a> Train<'a> {
             ranges: [(0, 0); RANGES_MAX],
             clock: Clock::Part,
             probes: [None; 2],
-            quote: &[],
+            quotes: [&[]; 2],
             budget: u16::from(config.first_window),
         }
     }
@@ -103,9 +104,14 @@ impl<'a> Train<'a> {
         (head.len() + body.len()) as u32
     }
 
-    /// Whether there is nothing to send.
+    /// Whether there is no segment to send, and no probe.
     pub(crate) fn is_empty(&self) -> bool {
         self.is_sent() && self.probes.iter().all(Option::is_none)
+    }
+
+    /// Whether everything has been sent.
+    pub(crate) fn is_done(&self) -> bool {
+        self.is_empty() && self.quotes.iter().all(|quote| quote.is_empty())
     }
 
     /// Whether all segments have been sent.
@@ -129,8 +135,7 @@ impl<'a> Train<'a> {
 
     /// Writes the next segment into `buffer`.
     pub(crate) fn next_frame(&mut self, buffer: &mut [u8]) -> Option<TxFrame> {
-        if !self.quote.is_empty() {
-            let quote = core::mem::take(&mut self.quote);
+        if let Some(quote) = self.next_quote() {
             let header = match self.route.addresses {
                 AddressPair::V4 { .. } => TransportHeader::icmp(Protocol::ICMP, icmpv4::UNREACHABLE_HEADER),
                 AddressPair::V6 { .. } => TransportHeader::icmp(Protocol::ICMPV6, icmpv6::UNREACHABLE_HEADER),
@@ -157,6 +162,13 @@ impl<'a> Train<'a> {
         let of_head = head.get(from.min(head.len())..end.min(head.len())).unwrap_or_default();
         let of_body = body.get(from.saturating_sub(head.len())..end.saturating_sub(head.len())).unwrap_or_default();
         self.datagram(&header).with_payload(of_head, of_body).next_frame(buffer)
+    }
+
+    fn next_quote(&mut self) -> Option<&'a [u8]> {
+        let is_sent = self.is_sent();
+        let [ahead, behind] = &mut self.quotes;
+        let quote = core::mem::take(if is_sent && ahead.is_empty() { behind } else { ahead });
+        (!quote.is_empty()).then_some(quote)
     }
 
     fn next_probe(&mut self) -> Option<Probe> {

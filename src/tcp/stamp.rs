@@ -10,10 +10,10 @@
 //!   2^17 + 1       a segment of a response that is not stored
 //!   2^18 + place   a segment of a stored response:
 //!
-//!    30                           7 6    4 3   2 1 0
-//!   +------------------------------+------+-----+-+-+
-//!   | position of the segment      | pace |role |l|n|        l: long, n: narrow
-//!   +------------------------------+------+-----+-+-+
+//!    29                           6 5    3 2   1 0
+//!   +------------------------------+------+-----+-+
+//!   | position of the segment      | pace |role |n|        n: narrow
+//!   +------------------------------+------+-----+-+
 //! ```
 //!
 //! Along a response the position grows, and with it the timestamp, as a client demands (RFC 7323, section
@@ -26,10 +26,9 @@ const PROOF_SHIFT: u32 = 1;
 const WHOLE: u32 = 1 << 17;
 const PART: u32 = WHOLE + 1;
 const PLACED: u32 = 1 << 18;
-const POSITION_SHIFT: u32 = 7;
-const PACE_SHIFT: u32 = 4;
-const ROLE_SHIFT: u32 = 2;
-const LONG_SHIFT: u32 = 1;
+const POSITION_SHIFT: u32 = 6;
+const PACE_SHIFT: u32 = 3;
+const ROLE_SHIFT: u32 = 1;
 
 /// What a client has seen last, by the timestamp that it echoes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,8 +56,6 @@ pub(super) struct Place {
     /// How much is under way at a time.
     pub(super) pace: Pace,
     pub(super) role: Role,
-    /// The request is not among the shortest.
-    pub(super) long: bool,
     /// The way to the client does not carry full segments: each is sent in pieces.
     pub(super) narrow: bool,
 }
@@ -78,44 +75,36 @@ pub(crate) enum Role {
 
 /// How many segments are under way at a time.
 ///
-/// | pace | segments                                                                          |
-/// |------|-----------------------------------------------------------------------------------|
-/// | 0–3  | 4, 8, 12, 16: something has been lost                                             |
-/// | 4–6  | 4, 8, 12: the client's timer has expired, and its window for us is a byte from then on |
-/// | 7    | slow start: nothing has been lost                                                 |
+/// | pace | segments                                        |
+/// |------|-------------------------------------------------|
+/// | 0–6  | 4, 8, 12 … 28: something has been lost          |
+/// | 7    | slow start: nothing has been lost               |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Pace(u8);
 
 impl Pace {
     /// As many more as have been acknowledged since the start (RFC 5681, section 3.1).
     pub(super) const SLOW_START: Self = Self(7);
-    /// After a window that was closed.
+    /// After a timeout, and after a window that was closed.
     pub(super) const CAREFUL: Self = Self(0);
-    /// After a timeout.
-    pub(super) const TIMED: Self = Self(4);
 
     /// To a client without SACK there are two segments under way, and these are their parts: the ACK
-    /// of a silent one is not answered. After a timeout four is added.
+    /// of a silent one is not answered.
     pub(super) const SILENT: Self = Self(0);
     pub(super) const FIRST: Self = Self(1);
     pub(super) const SECOND: Self = Self(2);
     pub(super) const SECOND_AGAIN: Self = Self(3);
 
-    const LEVELS: u8 = 4;
+    const LEVELS: u8 = 7;
     const LEVEL: u32 = 4;
 
     /// Segments under way when `done` have been acknowledged.
     pub(super) fn segments(self, done: u32, first_window: u8, ceiling: u8) -> u32 {
         let wanted = match self {
             Self::SLOW_START => u32::from(first_window).saturating_add(done),
-            Self(pace) => Self::LEVEL * (u32::from(pace % Self::LEVELS) + 1),
+            Self(pace) => Self::LEVEL * (u32::from(pace) + 1),
         };
         wanted.min(u32::from(ceiling)).max(1)
-    }
-
-    /// Whether the client's timer has expired.
-    pub(super) fn is_timed(self) -> bool {
-        self != Self::SLOW_START && self.0 >= Self::LEVELS
     }
 
     /// The fastest that has at most so many under way.
@@ -125,8 +114,8 @@ impl Pace {
 
     /// After a loss with so many under way (RFC 5681, section 3.1): half, and never below four. With two,
     /// one lost ACK ends the clock, and the client's timer is a worse one.
-    pub(super) fn halved(self, segments: u32) -> Self {
-        Self::at_most((segments / 2).min(12)).like(self)
+    pub(super) fn halved(segments: u32) -> Self {
+        Self::at_most(segments / 2)
     }
 
     /// The pace `steps` steps on, if that is not above `most`.
@@ -134,24 +123,8 @@ impl Pace {
         if self == Self::SLOW_START {
             return self;
         }
-        let fastest = if self.is_timed() { Self::LEVELS - 2 } else { Self::LEVELS - 1 };
-        let level = u32::from(self.in_pair().0).saturating_add(steps).min(most.0.min(fastest).into()) as u8;
-        Self(level.max(self.in_pair().0)).like(self)
-    }
-
-    /// The same, timed if `other` is.
-    pub(super) fn like(self, other: Self) -> Self {
-        if other.is_timed() { self.timed() } else { self }
-    }
-
-    /// The same after a timeout.
-    pub(super) fn timed(self) -> Self {
-        Self(self.0 | Self::LEVELS)
-    }
-
-    /// Which part of a pair this is.
-    pub(super) fn in_pair(self) -> Self {
-        Self(self.0 % Self::LEVELS)
+        let level = u32::from(self.0).saturating_add(steps).min(most.0.into()) as u8;
+        Self(level.max(self.0))
     }
 }
 
@@ -171,7 +144,6 @@ impl Stamp {
                     + (place.position.value() << POSITION_SHIFT
                         | u32::from(place.pace.0) << PACE_SHIFT
                         | (place.role as u32) << ROLE_SHIFT
-                        | u32::from(place.long) << LONG_SHIFT
                         | u32::from(place.narrow))
             }
         }
@@ -189,7 +161,6 @@ impl Stamp {
                     position: Position::new(place >> POSITION_SHIFT)?,
                     pace: Pace((place >> PACE_SHIFT & 7) as u8),
                     role: Role::ALL.get((place >> ROLE_SHIFT & 3) as usize).copied()?,
-                    long: place >> LONG_SHIFT & 1 == 1,
                     narrow: place & 1 == 1,
                 })
             }
@@ -212,7 +183,6 @@ mod tests {
             position: Position::new(Position::COUNT - 1).unwrap(),
             pace: Pace::SLOW_START,
             role: Role::Paired,
-            long: true,
             narrow: true,
         };
         assert!(Stamp::Placed(newest).value() < 1 << 31);
@@ -222,17 +192,15 @@ mod tests {
 
     #[test]
     fn a_loss_halves_what_is_under_way() {
-        let after = |segments| Pace::SLOW_START.halved(segments).segments(0, 10, 32);
-        assert_eq!([32, 24, 16, 12, 10, 8, 4, 2, 1].map(after), [12, 12, 8, 4, 4, 4, 4, 4, 4]);
+        let after = |segments| Pace::halved(segments).segments(0, 10, 32);
+        assert_eq!([32, 24, 16, 12, 10, 8, 4, 2, 1].map(after), [16, 12, 8, 4, 4, 4, 4, 4, 4]);
     }
 
     #[test]
-    fn a_timeout_is_remembered_at_every_pace() {
-        for pace in [0, 1, 2].map(|level| Pace(level).timed()) {
-            assert!(pace.is_timed() && pace.stepped(9, Pace(3)).is_timed() && pace.halved(9).is_timed());
-        }
-        assert!((0..4).chain([7]).all(|pace| !Pace(pace).is_timed()));
-        assert_eq!(Pace::TIMED.stepped(9, Pace(3)), Pace(6), "seven is slow start");
+    fn the_pace_grows_step_by_step_to_what_the_window_takes() {
+        let after = |steps, most| Pace::CAREFUL.stepped(steps, Pace::at_most(most)).segments(0, 10, 32);
+        assert_eq!([0, 1, 5, 6, 9].map(|steps| after(steps, 100)), [4, 8, 24, 28, 28]);
+        assert_eq!([0, 1, 9].map(|steps| after(steps, 15)), [4, 8, 12]);
     }
 
     #[test]

@@ -35,9 +35,6 @@ const STEP_SHIFT: u32 = 15;
 /// Segments of the client's window that are left free where its reader keeps up.
 const SLACK: u32 = 2;
 
-/// A request of at least so many bytes is called long.
-const LONG: usize = 64;
-
 /// Segments that a client must have received behind a hole until it is a loss, and not just late (RFC
 /// 5681, section 3.2).
 const DUPLICATES: u32 = 3;
@@ -64,7 +61,8 @@ pub(crate) enum Clock {
         role: Role,
         /// Segments that begin from here on leave no room for two more.
         stalled_from: u32,
-        path: Path,
+        /// They go in pieces.
+        narrow: bool,
     },
     /// The same to a client without SACK: all but the last two segments are silent.
     Paired {
@@ -74,20 +72,9 @@ pub(crate) enum Clock {
         pair: u32,
         /// The second of the pair has been sent before.
         again: bool,
-        /// The client's timer has expired.
-        timed: bool,
         segment: u32,
-        path: Path,
+        narrow: bool,
     },
-}
-
-/// What is the same all along a response.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Path {
-    /// The request has [`LONG`] bytes.
-    long: bool,
-    /// Segments go in pieces.
-    narrow: bool,
 }
 
 /// The pace along a response: a step more for each 32 kB.
@@ -109,27 +96,26 @@ impl Line {
 impl Clock {
     /// What is added to the timestamp of the segment at `offset`.
     pub(crate) fn stamp(self, offset: u32) -> u32 {
-        let (first, pace, role, path) = match self {
+        let (first, pace, role, narrow) = match self {
             Self::Part => return Stamp::Part.value(),
-            Self::Placed { first, line, role, stalled_from, path } => {
+            Self::Placed { first, line, role, stalled_from, narrow } => {
                 let stalled = role == Role::Fresh && offset >= stalled_from;
-                (first, line.pace_at(offset), if stalled { Role::Stalled } else { role }, path)
+                (first, line.pace_at(offset), if stalled { Role::Stalled } else { role }, narrow)
             }
-            Self::Paired { first, pair, again, timed, segment, path } => {
+            Self::Paired { first, pair, again, segment, narrow } => {
                 let pace = match offset.checked_sub(pair) {
                     None => Pace::SILENT,
                     Some(_) if again => Pace::SECOND_AGAIN,
                     Some(within) if within < segment => Pace::FIRST,
                     Some(_) => Pace::SECOND,
                 };
-                (first, if timed { pace.timed() } else { pace }, Role::Paired, path)
+                (first, pace, Role::Paired, narrow)
             }
         };
         let position = first.value().saturating_add(offset / Position::UNIT as u32);
         // Every stored response lies within the positions, its end as well.
         let position = Position::new(position).unwrap_or(first);
-        let Path { long, narrow } = path;
-        Stamp::Placed(Place { position, pace, role, long, narrow }).value()
+        Stamp::Placed(Place { position, pace, role, narrow }).value()
     }
 }
 
@@ -153,12 +139,6 @@ struct Transfer<'a> {
     sacked: Sacked,
     /// How the segment was sent that it had from us last.
     place: Place,
-}
-
-impl Place {
-    const fn path(self) -> Path {
-        Path { long: self.long, narrow: self.narrow }
-    }
 }
 
 impl Transfer<'_> {
@@ -226,13 +206,12 @@ impl<'a> Segment<'_, 'a> {
         let (wanted, len) = (self.under_way(line, 0, segment), response.len() as u32);
         let end = cut(wanted, window, segment, len);
         train.ranges = missing(0, end, &self.sacked(start, 0, len).unwrap_or(Sacked::NONE));
-        let path = Path { long: self.payload.len() >= LONG, narrow: false };
         train.clock = if sack {
             let stalled_from = stalled_from(window, segment, end, len);
-            Clock::Placed { first, line, role: Role::Fresh, stalled_from, path }
+            Clock::Placed { first, line, role: Role::Fresh, stalled_from, narrow: false }
         } else {
             let pair = (end.saturating_sub(1) / segment).saturating_sub(1).saturating_mul(segment);
-            Clock::Paired { first, pair, again: false, timed: false, segment, path }
+            Clock::Paired { first, pair, again: false, segment, narrow: false }
         };
         depart(ReplyKind::FirstWindow, train)
     }
@@ -266,7 +245,7 @@ impl<'a> Segment<'_, 'a> {
         if offset == 0 {
             return Some(depart(ReplyKind::FirstWindow, train));
         }
-        train.quote = self.quote();
+        train.quotes = [self.quote(); 2];
         Some(depart(ReplyKind::Resumed, train))
     }
 
@@ -412,9 +391,7 @@ impl<'a> Segment<'_, 'a> {
             // The same, after a loss. From here on at half the pace, which is in the place.
             Role::Resent => (transfer.line(now, place.pace), now),
             // The window was full. Whatever it has opened to since is all that may be sent.
-            Role::Stalled if edge - now >= (2 * segment).min(len + 1 - now) => {
-                (transfer.line(now, Pace::CAREFUL.like(place.pace)), now)
-            }
+            Role::Stalled if edge - now >= (2 * segment).min(len + 1 - now) => (transfer.line(now, Pace::CAREFUL), now),
             Role::Stalled => return Err(Absorbed::Progress.into()),
         };
         let end = cut(self.under_way(line, now, segment), edge, segment, len);
@@ -461,7 +438,7 @@ impl<'a> Segment<'_, 'a> {
         } else {
             return Err(Absorbed::Progress.into());
         };
-        let pace = if is_resent { place.pace } else { place.pace.halved(under_way) };
+        let pace = if is_resent { place.pace } else { Pace::halved(under_way) };
         self.send(ReplyKind::Resent, transfer, lost, transfer.line(now, pace), Role::Resent)
     }
 
@@ -471,7 +448,7 @@ impl<'a> Segment<'_, 'a> {
         if place.role == Role::Paired {
             return self.send_pair(ReplyKind::Resumed, transfer, now, false);
         }
-        let line = transfer.line(now, Pace::TIMED);
+        let line = transfer.line(now, Pace::CAREFUL);
         let wanted = self.under_way(line, now, segment);
         let top = transfer.sacked.as_slice().last().map_or(now, |&(_, top)| top);
         let end = cut(wanted.max(top), edge, segment, len);
@@ -483,7 +460,7 @@ impl<'a> Segment<'_, 'a> {
     /// cannot be multiplied is answered: the pair that it has got, and half of one.
     fn next_pair(&self, transfer: &Transfer<'a>) -> Result<Reply<'a>, Verdict> {
         let Transfer { segment, before, now, place, .. } = *transfer;
-        match (place.pace.in_pair(), now - before) {
+        match (place.pace, now - before) {
             (Pace::FIRST, got) if got == 2 * segment => self.send_pair(ReplyKind::NextWindow, transfer, now, false),
             (Pace::SECOND_AGAIN, got) if got == segment => self.send_pair(ReplyKind::NextWindow, transfer, now, false),
             (Pace::FIRST, got) if got == segment => self.send_pair(ReplyKind::Resent, transfer, now, true),
@@ -504,11 +481,10 @@ impl<'a> Segment<'_, 'a> {
         let end = start.saturating_add(if again { segment } else { 2 * segment });
         let mut train = self.placed_train(transfer);
         train.ranges = ranges([(from, cut(end, edge, segment, len))]);
-        let timed = place.pace.is_timed() || kind == ReplyKind::Resumed;
         if kind == ReplyKind::Resumed {
-            train.quote = self.quote();
+            train.quotes = [self.quote(); 2];
         }
-        train.clock = Clock::Paired { first, pair: start, again, timed, segment, path: place.path() };
+        train.clock = Clock::Paired { first, pair: start, again, segment, narrow: place.narrow };
         depart(kind, train)
     }
 
@@ -528,13 +504,10 @@ impl<'a> Segment<'_, 'a> {
         train.piece = self.narrow_piece();
         train.ranges = ranges([(now, if end >= len { len + 1 } else { end })]);
         train.clock = match place.role {
-            Role::Paired => {
-                let timed = place.pace.is_timed();
-                Clock::Paired { first, pair: now, again: false, timed, segment, path: place.path() }
-            }
+            Role::Paired => Clock::Paired { first, pair: now, again: false, segment, narrow: true },
             role => {
                 let line = transfer.line(now, place.pace);
-                Clock::Placed { first, line, role, stalled_from: u32::MAX, path: place.path() }
+                Clock::Placed { first, line, role, stalled_from: u32::MAX, narrow: true }
             }
         };
         Some(Reply::train(ReplyKind::Narrowed, train))
@@ -557,12 +530,12 @@ impl<'a> Segment<'_, 'a> {
             line,
             role,
             stalled_from: stalled_from(edge, segment, end, transfer.len),
-            path: place.path(),
+            narrow: place.narrow,
         };
         match kind {
             // A client that acknowledges much at once has got as much. What is not sent now, nobody will know to send.
             ReplyKind::NextWindow => train.budget = u16::from(self.config.ceiling.max(self.config.first_window)),
-            ReplyKind::Resumed => train.quote = self.quote(),
+            ReplyKind::Resumed => train.quotes = [self.quote(); 2],
             _ => {}
         }
         depart(kind, train)
@@ -570,9 +543,7 @@ impl<'a> Segment<'_, 'a> {
 
     fn placed_train(&self, transfer: &Transfer<'a>) -> Train<'a> {
         let ack = self.acknowledged();
-        let timed = transfer.place.pace.is_timed() || !self.payload.is_empty() || self.is_fin();
-        let window = if timed { NARROW_WINDOW } else { self.window() };
-        let mut train = self.train(transfer.response, transfer.start, transfer.segment, ack, window);
+        let mut train = self.train(transfer.response, transfer.start, transfer.segment, ack, self.window());
         if transfer.place.narrow {
             train.piece = self.narrow_piece();
         }
@@ -611,9 +582,8 @@ impl<'a> Segment<'_, 'a> {
         datagram.get(..quoted).filter(|_| self.config.revert_backoff).unwrap_or_default()
     }
 
-    /// How much of the request is acknowledged in the middle of a response: never its last byte. An ACK stands at the
-    /// end of what its client has sent, or of a narrow window, one ahead of what is acknowledged: one byte less
-    /// is right for both, and never so old that what comes with it is refused.
+    /// How much of the request is acknowledged in the middle of a response: never its last byte. A plain ACK stands at
+    /// the end of what its client has sent. What comes again may be its end or not.
     fn acknowledged(&self) -> SeqNumber {
         let is_last = self.header.flags.has(Flags::PSH) || self.is_fin();
         match self.payload.len() {
@@ -700,9 +670,6 @@ const IPV6_PATH_MSS: usize = 1220;
 
 /// Bytes of a segment that tell which one it was (RFC 792).
 const QUOTED: usize = 8;
-
-/// The window that is announced after a timeout: the client then sends no more than a byte of its request again.
-const NARROW_WINDOW: u16 = 1;
 
 /// From where on a segment may be the last that its window has room for, when segments up to `end` are sent
 /// into one that ends at `edge`, of a response of `len` bytes. The last two are: an ACK echoes the first of those

@@ -9,7 +9,7 @@ use crate::notation;
 /// Bytes of the segment that are quoted: what tells which one it was (RFC 792).
 const QUOTED: usize = 8;
 
-/// An ICMP message for a segment goes ahead of what that is answered with, once, and quotes it.
+/// An ICMP message for a segment goes ahead of what that is answered with, or behind, and quotes it.
 #[derive(Clone, Copy, Debug)]
 pub struct Quote;
 
@@ -44,11 +44,11 @@ fn problem(number: usize, exchange: &Exchange<'_>, icmp: &Icmp<'_>) -> Option<&'
     let Some((_, tcp)) = received.as_ref().and_then(Frame::tcp) else {
         return Some("what is no segment is told of as undelivered");
     };
-    if exchange.verdict != Verdict::Replied(ReplyKind::Resumed) || exchange.sent.len() < 2 {
+    if exchange.verdict != Verdict::Replied(ReplyKind::Resumed) || exchange.sent.len() < 3 {
         return Some("a segment that nothing is resumed for is told of as undelivered");
     }
-    if number > 0 {
-        return Some("it is told of as undelivered behind what answers it");
+    if number > 0 && number + 1 < exchange.sent.len() {
+        return Some("it is told of as undelivered in the midst of what answers it");
     }
     // Ports and sequence number, after the IP header as it came.
     let quoted = icmp.body.get(4..).unwrap_or_default();
@@ -95,8 +95,8 @@ mod tests {
                 assert!(broken.check(&mut Quote).is_err());
             };
             broken(&|recorded| *recorded.sent[0].last_mut().unwrap() ^= 1);
-            broken(&|recorded| recorded.sent.truncate(1));
-            broken(&|recorded| recorded.sent.swap(0, 1));
+            broken(&|recorded| recorded.sent.truncate(2));
+            broken(&|recorded| recorded.sent.insert(0, recorded.sent[1].clone()));
             broken(&|recorded| recorded.verdict = Verdict::Replied(ReplyKind::Resent));
         }
     }
