@@ -40,8 +40,8 @@ const FATES: [(&str, &[u8]); 3] = [("kept", &[0, 0]), ("lost", &[255]), ("double
 const VARIANTS: [u32; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
 
 /// Those of them that can ask for the rest of a reply: with timestamps, and without, but then they have to
-/// close after the reply.
-const LASTING_VARIANTS: [u32; 6] = [0, 1, 2, 3, 4, 5];
+/// close after the reply. The last two have nothing but their timer.
+const LASTING_VARIANTS: [u32; 8] = [0, 1, 2, 3, 4, 5, 10, 11];
 
 /// A body that makes three segments with its head and is stored, and the MSS that it does so with, IPv6 included.
 const THREE_SEGMENTS: (usize, u16) = (3000, 1220);
@@ -65,7 +65,7 @@ pub struct Exhaustive {
     /// How many ACKs in a row clients do not hold back.
     pub quick_acks: u32,
     /// The kinds of clients, as sums of what they do otherwise: 1, they use IPv6; 2, no timestamps; 4, they
-    /// close with their request.
+    /// close with their request; 8, no SACK.
     pub variants: &'static [u32],
 }
 
@@ -146,7 +146,7 @@ impl Plan for Exhaustive {
             ..Settings::linux(&ends, &format!("/{}", self.size))
         };
         let mss = self.mss.or(settings.mss);
-        let settings = Settings { mss, sack: self.sack, quick_acks: self.quick_acks, ..settings };
+        let settings = Settings { mss, sack: self.sack && !is_set(3), quick_acks: self.quick_acks, ..settings };
         let even = Probability::from_percent(50);
         let link =
             Impairment { loss: even, duplicate: even, delay: Duration::from_millis(10), ..Impairment::default() };

@@ -86,7 +86,7 @@ impl Scenario {
     pub fn draw_from(random: &Random, options: Options) -> Self {
         let (up, down) = match &options.impairment {
             Some(impairment) => (impairment.clone(), impairment.clone()),
-            None => faults::draw(&random.fork("faults")),
+            None => faults::draw(&random.fork("faults"), options.large),
         };
         let late = Duration::from_nanos(random.fork("start").below(START_SPREAD.as_nanos() as u64));
         let config = draw_config(random.fork("engine"));

@@ -232,7 +232,9 @@ impl<'a> Segment<'_, 'a> {
         let mut train = self.train(response, start, segment, self.header.seq, self.window());
         train.ranges = missing(offset, end, &self.sacked(start, offset, len).unwrap_or(Sacked::NONE));
         train.clock = Clock::Part;
-        if let Some(first) = response.position().filter(|_| self.clocks() && !self.is_full(claims.mss)) {
+        // More of the request would follow behind a part of it, and nobody would know where it begins.
+        let is_whole = self.payload.ends_with(b"\r\n\r\n");
+        if let Some(first) = response.position().filter(|_| self.clocks() && is_whole) {
             // Its FIN too: otherwise the next window would acknowledge the first byte of the request.
             let request_len = self.end().distance_from(self.header.seq) as usize;
             let probe =

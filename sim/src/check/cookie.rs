@@ -29,7 +29,7 @@ const STAMPS_MAX: usize = 1 << 20;
 ///
 /// Without timestamps, where the client stands is told by eleven bits of the cookie only. So one segment in a
 /// thousand that acknowledges the SYN+ACK from further on passes for the first, which is no more than its
-/// own sender's loss; a few times in a run nothing is said of it.
+/// own sender's loss. A few times in a run nothing is said of that.
 #[derive(Clone, Debug, Default)]
 pub struct Cookie {
     given: Given,
@@ -41,7 +41,7 @@ pub struct Cookie {
     coincidences: u32,
 }
 
-/// Segments from further on that may pass for the first in one run.
+/// How often in one run that may be.
 const COINCIDENCES_MAX: u32 = 4;
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -143,8 +143,8 @@ impl Given {
         echoes || repeats || connection.streams.iter().any(acknowledges)
     }
 
-    /// Whether a client that has had its SYN+ACK goes on from there, as far as can be told without timestamps.
-    fn may_pass_for_first(&self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>) -> bool {
+    /// Whether this may be a client without timestamps that has had its SYN+ACK and goes on from there.
+    fn may_be_coincidence(&self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>) -> bool {
         let is_later = |&(first, start, _): &(SeqNumber, SeqNumber, SeqNumber)| {
             received.ack == start && (1..1 << 16).contains(&received.seq.distance_from(first))
         };
@@ -203,7 +203,7 @@ impl Checker for Cookie {
                 && !self.given.is_shown_by((client, server), received)
             {
                 self.coincidences += 1;
-                let is_coincidence = self.given.may_pass_for_first((client, server), received);
+                let is_coincidence = self.given.may_be_coincidence((client, server), received);
                 if !is_coincidence || self.coincidences > COINCIDENCES_MAX {
                     return Err(problem.to_owned());
                 }

@@ -74,7 +74,8 @@ impl Hold {
         if !sent.payload.is_empty() && !is_fin {
             connection.is_long = true;
         }
-        if is_fin {
+        // A FIN alone may be for an older connection between the same ports.
+        if is_fin && (!sent.payload.is_empty() || connection.end.is_none()) {
             connection.end = Some(sent.end());
         }
         if let Some((value, _)) = sent.timestamps.filter(|_| !sent.payload.is_empty()) {
