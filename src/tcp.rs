@@ -18,6 +18,7 @@
 //! and the timestamp it echoes ([`stamp`]). Responses that do not fit one segment are in [`transfer`].
 
 mod probe;
+mod resume;
 mod stamp;
 mod transfer;
 

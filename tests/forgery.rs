@@ -425,7 +425,7 @@ fn learned(target: &Target, mode: Mode, mss_index: usize, mut random: Random) ->
         let before = (b >> 32) as u32 % (len / segment).max(1) * segment;
         let now = before + 2 * segment;
         let ack = cookie.wrapping_add(1).wrapping_add(now);
-        let echo = base.wrapping_add(PLACED).wrapping_add((first + before / 512) << 7 | 7 << 4);
+        let echo = base.wrapping_add(PLACED).wrapping_add((first + before / 512) << 6 | 7 << 3);
         let block = (first + now / 512) / 32;
         let back = (base & 0x7fff_ffff).wrapping_add(block << 14) & 0x7fff_ffff;
         Draw { port, seq: isn.wrapping_add(1), ack, echo, sack: sack_of(mode, ack, segment, back) }
@@ -514,14 +514,14 @@ fn compute_probe(target: &Target, segment: u32) -> Computed {
     Computed { probability: 2.0 * each + check, on_hit, bytes: (each + check) * on_hit + each * probe }
 }
 
-/// Half of all echoes are stamps, and half of these narrow. The position must be that of a segment, and the client
+/// A quarter of all echoes are stamps, and half of these narrow. The position must be that of a segment, and the client
 /// at the start of one, or of a piece.
 fn compute_placed(target: &Target, mode: Mode, segment: u32) -> Computed {
     let (app, s) = (target.engine.app(), f64::from(segment));
     let piece = if target.ends.client.is_ipv4() { 524 } else { 1208 };
     let starts = f64::from(target.len().div_ceil(segment));
     let objects = f64::from(app.count() * app.live.count_ones());
-    let there = objects * starts * 128.0 / 2_f64.powi(32) * share_within(target.len(), segment) / s;
+    let there = objects * starts * 64.0 / 2_f64.powi(32) * share_within(target.len(), segment) / s;
     let pieces = f64::from(segment.div_ceil(piece));
     // An ACK of a pair is answered only where all of it has come.
     let roles = if matches!(mode, Mode::Ack | Mode::AckSack) { 0.75 } else { 1.0 };
@@ -633,7 +633,8 @@ fn no_forged_packet_pays() {
             // Offsets that fit a low half come in a row, which is not quite what chance does.
             let most = computed.probability * 1.15;
             check("more hits than computed", probability <= most * noise);
-            check("fewer hits than computed", mode.has_sack() || probability * noise * 1.5 >= computed.probability);
+            // At a high pace all of a short response is under way already, and nothing is drawn.
+            check("fewer hits than computed", mode.has_sack() || probability * noise * 3.0 >= computed.probability);
             // What he learned makes other claims: of another MSS there are more segments, or fewer, in a response.
             for (what, tally, most) in [("blind", &blindly, most), ("learned", &own, 1.5 * most)] {
                 check(what, tally.bytes() < *frame as f64);

@@ -94,8 +94,9 @@ impl<'a> Train<'a> {
 
     /// Whether no more than one segment is still to be sent.
     fn is_at_last(&self) -> bool {
-        let mut rest = self.clone();
-        rest.next().is_none() || rest.is_sent()
+        let mut rest = self.ranges.iter().filter(|(from, to)| from < to);
+        let (next, more) = (rest.next(), rest.next());
+        self.budget <= 1 || more.is_none() && next.is_none_or(|&(from, to)| self.end_of(from) + 1 >= to)
     }
 
     /// Bytes of the response.
@@ -119,15 +120,21 @@ impl<'a> Train<'a> {
         self.budget == 0 || self.ranges.iter().all(|&(from, to)| from >= to)
     }
 
-    /// The next segment: where it begins and ends.
-    fn next(&mut self) -> Option<(u32, u32)> {
-        let (len, segment, piece) = (self.len(), self.segment.max(1), self.piece.max(1));
-        self.budget = self.budget.checked_sub(1)?;
-        let range = self.ranges.iter_mut().find(|(from, to)| from < to)?;
-        let from = range.0;
+    /// Where the segment ends that begins at `from`, its FIN aside.
+    fn end_of(&self, from: u32) -> u32 {
+        let (segment, piece) = (self.segment.max(1), self.piece.max(1));
         let start = from / segment * segment;
         let within = ((from - start) / piece + 1).saturating_mul(piece).min(segment);
-        let end = start.saturating_add(within).min(len).max(from);
+        start.saturating_add(within).min(self.len()).max(from)
+    }
+
+    /// The next segment: where it begins and ends.
+    fn next(&mut self) -> Option<(u32, u32)> {
+        let len = self.len();
+        self.budget = self.budget.checked_sub(1)?;
+        let from = self.ranges.iter().find(|(from, to)| from < to)?.0;
+        let end = self.end_of(from);
+        let range = self.ranges.iter_mut().find(|(from, to)| from < to)?;
         // The FIN stands with the last byte; on its own only where that byte has arrived without it.
         range.0 = if end == len { len + 1 } else { end };
         Some((from, end))

@@ -80,6 +80,24 @@ impl ProbeKind {
     const MASK: u32 = 0b11;
 }
 
+/// All that an answered probe has told. Offsets count from the start of the response.
+struct Told<'a> {
+    kind: ProbeKind,
+    request_len: u32,
+    response: Response<'a>,
+    /// Where the response begins,
+    first: Position,
+    /// and the sequence number of its first byte.
+    start: SeqNumber,
+    /// Where the client is,
+    now: u32,
+    /// and up to where segments had been sent.
+    sent: u32,
+    sacked: Sacked,
+    /// Bytes in a full segment.
+    segment: u32,
+}
+
 impl<'a> Segment<'_, 'a> {
     /// The probe for a client at `now`, to whom all segments up to `end` have been sent of the response that
     /// is stored at `first` and begins at `start`.
@@ -162,22 +180,12 @@ impl<'a> Segment<'_, 'a> {
         if !sacked.fill(blocks, start, now, len) {
             return None;
         }
-        Some(self.go_on_probed(kind, request_len, response, first, start, now, sent, &sacked, segment))
+        let told = Told { kind, request_len, response, first, start, now, sent, sacked, segment };
+        Some(self.go_on_probed(&told))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all that the probe has told")]
-    fn go_on_probed(
-        &self,
-        kind: ProbeKind,
-        request_len: u32,
-        response: Response<'a>,
-        first: Position,
-        start: SeqNumber,
-        now: u32,
-        sent: u32,
-        sacked: &Sacked,
-        segment: u32,
-    ) -> Result<Reply<'a>, Verdict> {
+    fn go_on_probed(&self, told: &Told<'a>) -> Result<Reply<'a>, Verdict> {
+        let Told { kind, request_len, response, first, start, now, sent, ref sacked, segment } = *told;
         let len = response.len() as u32;
         if now > len {
             return Ok(self.acknowledge(ReplyKind::Settled, Flags::ACK));
