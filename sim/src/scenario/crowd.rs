@@ -182,6 +182,10 @@ fn draw_large_size(mut random: Random) -> Option<usize> {
 /// What matters to who gets a long reply and to nobody else.
 fn enlarge(kind: &mut Kind, mut random: Random) {
     let seldom = Probability::from_percent(20);
+    if let Kind::Stack(settings) = kind {
+        // smoltcp takes SACK and does not report duplicates (RFC 2883): its ACKs would be a clock that multiplies.
+        settings.timestamps = false;
+    }
     let Kind::Model(settings) = kind else { return };
     if random.chance(seldom) {
         settings.reads = Some(random.range(READS));
