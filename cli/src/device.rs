@@ -5,16 +5,22 @@ use std::str::FromStr;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use lethe::config::Mtu;
+use lethe_hw::packet::PacketConfig;
 use lethe_sim::tap::TapConfig;
 
 /// From what the engine takes to what the kernel gives a TAP device: 65,535 less the Ethernet header.
 pub(crate) const MTU_RANGE: RangeInclusive<u16> = Mtu::MIN..=65_521;
+
+/// What can stand before the colon.
+const KINDS: &str = "tap, packet, xdp";
 
 /// A device as the command line names it: `KIND:DETAILS`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Device {
     /// `tap:NAME[,host=IP/LEN]…[,mtu=N]`
     Tap(TapConfig),
+    /// `packet:IFACE[,fanout=N]`
+    Packet(PacketConfig),
 }
 
 impl FromStr for Device {
@@ -23,8 +29,9 @@ impl FromStr for Device {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once(':') {
             Some(("tap", details)) => parse_tap(details).map(Self::Tap),
-            Some((kind, _)) => bail!("there is no kind of device called `{kind}`; known: tap"),
-            None => bail!("a device is written KIND:NAME, as in tap:lethe0; known kinds: tap"),
+            Some(("packet", details)) => parse_packet(details).map(Self::Packet),
+            Some((kind, _)) => bail!("there is no kind of device called `{kind}`; known: {KINDS}"),
+            None => bail!("a device is written KIND:NAME, as in tap:lethe0; known kinds: {KINDS}"),
         }
     }
 }
@@ -49,6 +56,29 @@ fn parse_tap(details: &str) -> anyhow::Result<TapConfig> {
         }
     }
     Ok(config)
+}
+
+fn parse_packet(details: &str) -> anyhow::Result<PacketConfig> {
+    let (interface, options) = parse_interface("packet", details)?;
+    let mut config = PacketConfig { interface, fanout: None };
+    for option in options {
+        match option.split_once('=') {
+            Some(("fanout", value)) => {
+                let group = value.parse().ok();
+                config.fanout = Some(group.with_context(|| format!("`{option}`: want a number from 0 to 65535"))?);
+            }
+            _ => bail!("a packet device has no option `{option}`; known: fanout=N"),
+        }
+    }
+    Ok(config)
+}
+
+/// The name of an interface, and the options behind it.
+fn parse_interface<'a>(kind: &str, details: &'a str) -> anyhow::Result<(String, impl Iterator<Item = &'a str>)> {
+    let mut parts = details.split(',');
+    let name = parts.next().unwrap_or_default();
+    ensure!(!name.is_empty(), "a device of kind {kind} needs an interface, as in {kind}:eth0");
+    Ok((name.to_owned(), parts))
 }
 
 /// An MTU in bytes.
@@ -81,8 +111,8 @@ mod tests {
 
     #[test]
     fn each_mistake_is_told_from_the_others() {
-        check("lethe0", "a device is written KIND:NAME, as in tap:lethe0; known kinds: tap");
-        check("tun:lethe0", "there is no kind of device called `tun`; known: tap");
+        check("lethe0", "a device is written KIND:NAME, as in tap:lethe0; known kinds: tap, packet, xdp");
+        check("tun:lethe0", "there is no kind of device called `tun`; known: tap, packet, xdp");
         check("tap:", "a TAP device needs a name, as in tap:lethe0");
         check("tap:,mtu=1500", "a TAP device needs a name, as in tap:lethe0");
         check("tap:t,host=10.9.0.1", "`host=10.9.0.1`: want IP/LEN, as in host=10.9.0.1/24");

@@ -7,7 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::{Context, ensure};
 use lethe::Engine;
 use lethe::verdict::Stats;
+use lethe::wire::ethernet::MacAddress;
 use lethe_apps::Application;
+use lethe_hw::packet::PacketPort;
 use lethe_sim::link::Impairment;
 use lethe_sim::tap::{Tap, TapConfig};
 
@@ -24,8 +26,10 @@ use crate::{privileges, secret, warn};
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Args {
-    /// Device to serve through: tap:NAME[,host=IP/LEN]...[,mtu=N]. Each `host` is an address for
-    /// the kernel's end of the TAP device, which is made if there is none
+    /// Device to serve through.
+    /// tap:NAME[,host=IP/LEN]...[,mtu=N] is a TAP device, which is made if there is none; each `host` is an
+    /// address for the kernel's end.
+    /// packet:IFACE[,fanout=N] shares an interface with the kernel; servers with the same N share its frames.
     #[arg(long, value_name = "DEVICE")]
     device: Device,
     /// User to go on as once the device is open, when started as root
@@ -62,21 +66,27 @@ pub(crate) fn serve(args: &Args) -> anyhow::Result<()> {
     match &args.device {
         Device::Tap(config) => {
             check_hosts(config, &args.engine.addresses)?;
-            let tap = Tap::open(config)?;
-            match &args.impair {
-                Some(impairment) => serve_on(ImpairedPort::new(tap, impairment.clone()), args, app, reload),
-                None => serve_on(tap, args, app, reload),
-            }
+            serve_on(Tap::open(config)?, args, app, reload)
+        }
+        Device::Packet(config) => {
+            serve_on(PacketPort::open(config, args.engine.mac, &args.engine.addresses()?)?, args, app, reload)
         }
     }
 }
 
-fn serve_on(mut port: impl Port, args: &Args, app: Application, mut reload: Option<Reload>) -> anyhow::Result<()> {
+fn serve_on(port: impl Port, args: &Args, app: Application, reload: Option<Reload>) -> anyhow::Result<()> {
+    match &args.impair {
+        Some(impairment) => serve_behind(ImpairedPort::new(port, impairment.clone()), args, app, reload),
+        None => serve_behind(port, args, app, reload),
+    }
+}
+
+fn serve_behind(mut port: impl Port, args: &Args, app: Application, mut reload: Option<Reload>) -> anyhow::Result<()> {
     let secret = args.engine.secret_file.as_deref().map_or_else(secret::random, secret::read)?;
-    let mut engine = Engine::new(args.engine.config(port.mtu(), secret)?, app);
+    let mut engine = Engine::new(args.engine.config(port.mtu(), port.mac(), secret)?, app);
     let stop = stop_on_signal().context("cannot catch signals")?;
     privileges::drop_to(&args.user)?;
-    print_ready(&port, &args.engine).context("standard output")?;
+    print_ready(&port, &args.engine, engine.config().mac).context("standard output")?;
 
     let mut stats = Stats::default();
     let monitor = args.stats.then(Monitor::start);
@@ -102,9 +112,9 @@ fn check_hosts(config: &TapConfig, addresses: &[IpAddr]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_ready(port: &impl Port, engine: &EngineArgs) -> io::Result<()> {
+fn print_ready(port: &impl Port, engine: &EngineArgs, mac: MacAddress) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    let (name, mtu, mac) = (port.name(), port.mtu(), engine.mac);
+    let (name, mtu) = (port.name(), port.mtu());
     for &address in &engine.addresses {
         let url = Url(SocketAddr::new(address, engine.tcp_port));
         writeln!(out, "listening on {url}  ({name}, MTU {mtu}, mac {mac})")?;

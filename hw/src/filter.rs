@@ -1,0 +1,107 @@
+//! Which frames are for Lethe, as a list of rules, for the kernel to sort by.
+//!
+//! The rules say no more than where a frame goes: ARP and neighbor solicitations that ask for an address of
+//! ours, and IP packets to one. Everything else on the interface stays the kernel's, so that whoever is logged
+//! in over it stays logged in. What is in such a frame is looked at by the engine.
+//!
+//! [`matches`] is what the rules mean; [`classic`] and the XDP program are compiled from the same list.
+
+use lethe::config::Addresses;
+use libc::sock_filter;
+
+/// Takes the whole frame, whatever its length (`struct sock_filter` returns bytes to keep).
+const WHOLE: u32 = u32::MAX;
+
+/// A number in a frame without tag: what it must be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Field {
+    /// Bytes from the start of the frame; at least 12, so that a tag moves all of them alike.
+    pub(crate) offset: u8,
+    pub(crate) width: Width,
+    /// Its value, in network byte order on the wire.
+    pub(crate) value: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Width {
+    Byte,
+    Half,
+    Word,
+}
+
+impl Width {
+    pub(crate) const fn bytes(self) -> u8 {
+        match self {
+            Self::Byte => 1,
+            Self::Half => 2,
+            Self::Word => 4,
+        }
+    }
+}
+
+/// A frame is for us if all fields of one rule are as they say.
+pub(crate) type Rule = Vec<Field>;
+
+/// The rules for these addresses, the frequent ones first.
+pub(crate) fn rules(addresses: &Addresses) -> Vec<Rule> {
+    let v4 = || addresses.v4().iter().map(|address| address.to_bits());
+    let ipv4 = v4().map(|address| vec![half(12, 0x0800), word(30, address)]);
+    let arp = v4().map(|address| vec![half(12, 0x0806), word(38, address)]);
+    let ipv6 = addresses.v6().iter().map(|address| [vec![half(12, 0x86dd)], words(38, address.to_bits())].concat());
+    // An ICMPv6 neighbor solicitation, to whatever group, for one of ours (RFC 4861, section 4.3).
+    let solicited = addresses.v6().iter().map(|address| {
+        let solicitation = vec![half(12, 0x86dd), byte(20, 58), byte(38, 0xff), byte(54, 135)];
+        [solicitation, words(62, address.to_bits())].concat()
+    });
+    ipv4.chain(ipv6).chain(arp).chain(solicited).collect()
+}
+
+/// Whether a frame without tag is what one of the rules says.
+pub fn matches(addresses: &Addresses, frame: &[u8]) -> bool {
+    let is = |field: &Field| {
+        let bytes = frame.get(field.offset.into()..).and_then(|rest| rest.get(..field.width.bytes().into()));
+        let value = bytes.map(|bytes| bytes.iter().fold(0, |value, &byte| value << 8 | u32::from(byte)));
+        value == Some(field.value)
+    };
+    rules(addresses).iter().any(|rule| rule.iter().all(is))
+}
+
+/// The rules as a program for a socket, in the kernel's classic instructions. A tag is not in the frame when
+/// such a program sees it.
+pub(crate) fn classic(rules: &[Rule]) -> Vec<sock_filter> {
+    let instruction = |code: u32, jf: u8, k: u32| sock_filter { code: code as u16, jt: 0, jf, k };
+    let mut program = Vec::new();
+    for rule in rules {
+        for (done, field) in (1..).zip(rule) {
+            let size = match field.width {
+                Width::Byte => libc::BPF_B,
+                Width::Half => libc::BPF_H,
+                Width::Word => libc::BPF_W,
+            };
+            program.push(instruction(libc::BPF_LD | size | libc::BPF_ABS, 0, field.offset.into()));
+            // Past the rest of the rule, two instructions a field, and its `return`.
+            let rest = 2 * (rule.len() - done) + 1;
+            program.push(instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, rest as u8, field.value));
+        }
+        program.push(instruction(libc::BPF_RET | libc::BPF_K, 0, WHOLE));
+    }
+    program.push(instruction(libc::BPF_RET | libc::BPF_K, 0, 0));
+    program
+}
+
+const fn byte(offset: u8, value: u8) -> Field {
+    Field { offset, width: Width::Byte, value: value as u32 }
+}
+
+const fn half(offset: u8, value: u16) -> Field {
+    Field { offset, width: Width::Half, value: value as u32 }
+}
+
+const fn word(offset: u8, value: u32) -> Field {
+    Field { offset, width: Width::Word, value }
+}
+
+/// An IPv6 address; its last word first, where addresses of one network differ.
+fn words(offset: u8, address: u128) -> Vec<Field> {
+    (0..4).rev().map(|at| word(offset + 4 * at, (address >> (96 - 32 * u32::from(at))) as u32)).collect()
+}
