@@ -6,6 +6,7 @@ use std::str::FromStr;
 use anyhow::{Context, anyhow, bail, ensure};
 use lethe::config::Mtu;
 use lethe_hw::packet::PacketConfig;
+use lethe_hw::xdp::{Buffers, XdpConfig};
 use lethe_sim::tap::TapConfig;
 
 /// From what the engine takes to what the kernel gives a TAP device: 65,535 less the Ethernet header.
@@ -21,6 +22,8 @@ pub(crate) enum Device {
     Tap(TapConfig),
     /// `packet:IFACE[,fanout=N]`
     Packet(PacketConfig),
+    /// `xdp:IFACE[,queue=N][,copy|,zerocopy][,generic]`
+    Xdp(XdpConfig),
 }
 
 impl FromStr for Device {
@@ -30,6 +33,7 @@ impl FromStr for Device {
         match text.split_once(':') {
             Some(("tap", details)) => parse_tap(details).map(Self::Tap),
             Some(("packet", details)) => parse_packet(details).map(Self::Packet),
+            Some(("xdp", details)) => parse_xdp(details).map(Self::Xdp),
             Some((kind, _)) => bail!("there is no kind of device called `{kind}`; known: {KINDS}"),
             None => bail!("a device is written KIND:NAME, as in tap:lethe0; known kinds: {KINDS}"),
         }
@@ -68,6 +72,25 @@ fn parse_packet(details: &str) -> anyhow::Result<PacketConfig> {
                 config.fanout = Some(group.with_context(|| format!("`{option}`: want a number from 0 to 65535"))?);
             }
             _ => bail!("a packet device has no option `{option}`; known: fanout=N"),
+        }
+    }
+    Ok(config)
+}
+
+fn parse_xdp(details: &str) -> anyhow::Result<XdpConfig> {
+    let (interface, options) = parse_interface("xdp", details)?;
+    let mut config = XdpConfig { interface, queue: None, buffers: Buffers::Best, generic: false };
+    for option in options {
+        match (option, option.split_once('=')) {
+            ("copy" | "zerocopy", _) if config.buffers != Buffers::Best => bail!("either `copy` or `zerocopy`, once"),
+            ("copy", _) => config.buffers = Buffers::Copy,
+            ("zerocopy", _) => config.buffers = Buffers::ZeroCopy,
+            ("generic", _) => config.generic = true,
+            (_, Some(("queue", value))) => {
+                let queue = value.parse().ok();
+                config.queue = Some(queue.with_context(|| format!("`{option}`: want a number, counted from 0"))?);
+            }
+            _ => bail!("an XDP device has no option `{option}`; known: queue=N, copy, zerocopy, generic"),
         }
     }
     Ok(config)

@@ -12,6 +12,7 @@ use lethe::time::Instant;
 use lethe::verdict::Stats;
 use lethe::wire::ethernet::MacAddress;
 use lethe_hw::packet::PacketPort;
+use lethe_hw::xdp::XdpPort;
 use lethe_sim::tap::Tap;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -64,6 +65,28 @@ impl Port for Tap {
 impl Port for PacketPort {
     fn name(&self) -> String {
         format!("packet {}", self.name())
+    }
+
+    fn mtu(&self) -> u16 {
+        self.mtu()
+    }
+
+    fn mac(&self) -> Option<MacAddress> {
+        Some(self.mac())
+    }
+
+    fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {
+        self.queues()
+    }
+
+    fn wait(&mut self, timeout: Duration) -> io::Result<()> {
+        self.wait(timeout)
+    }
+}
+
+impl Port for XdpPort {
+    fn name(&self) -> String {
+        format!("xdp {self}")
     }
 
     fn mtu(&self) -> u16 {

@@ -10,6 +10,7 @@ use lethe::verdict::Stats;
 use lethe::wire::ethernet::MacAddress;
 use lethe_apps::Application;
 use lethe_hw::packet::PacketPort;
+use lethe_hw::xdp::XdpPort;
 use lethe_sim::link::Impairment;
 use lethe_sim::tap::{Tap, TapConfig};
 
@@ -30,6 +31,7 @@ pub(crate) struct Args {
     /// tap:NAME[,host=IP/LEN]...[,mtu=N] is a TAP device, which is made if there is none; each `host` is an
     /// address for the kernel's end.
     /// packet:IFACE[,fanout=N] shares an interface with the kernel; servers with the same N share its frames.
+    /// xdp:IFACE[,queue=N][,copy|,zerocopy][,generic] takes what is for Lethe before the kernel sees it
     #[arg(long, value_name = "DEVICE")]
     device: Device,
     /// User to go on as once the device is open, when started as root
@@ -70,6 +72,9 @@ pub(crate) fn serve(args: &Args) -> anyhow::Result<()> {
         }
         Device::Packet(config) => {
             serve_on(PacketPort::open(config, args.engine.mac, &args.engine.addresses()?)?, args, app, reload)
+        }
+        Device::Xdp(config) => {
+            serve_on(XdpPort::open(config, args.engine.mac, &args.engine.addresses()?)?, args, app, reload)
         }
     }
 }

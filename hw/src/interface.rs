@@ -185,13 +185,10 @@ impl Interface {
     }
 
     fn add_membership(&self, kind: c_ushort, mac: MacAddress) -> io::Result<()> {
-        let [a, b, c, d, e, f] = mac.bytes();
-        let membership = packet_mreq {
-            mr_ifindex: self.index.cast_signed(),
-            mr_type: kind,
-            mr_alen: 6,
-            mr_address: [a, b, c, d, e, f, 0, 0],
-        };
+        let mut address = [0; 8];
+        address[..6].copy_from_slice(&mac.bytes());
+        let membership =
+            packet_mreq { mr_ifindex: self.index.cast_signed(), mr_type: kind, mr_alen: 6, mr_address: address };
         sys::set_option(self.socket.as_fd(), libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &membership)
     }
 }

@@ -9,4 +9,4 @@ pub mod filter;
 pub mod interface;
 pub mod packet;
 mod sys;
-//pub mod xdp;
+pub mod xdp;

@@ -41,8 +41,8 @@ pub(crate) fn mac(socket: BorrowedFd<'_>, name: &str) -> io::Result<Option<[u8; 
     ask(socket, libc::SIOCGIFHWADDR, &mut question)?;
     // SAFETY: to this question the kernel answers with this field.
     let address = unsafe { question.ifr_ifru.ifru_hwaddr };
-    let [a, b, c, d, e, f, ..] = address.sa_data.map(i8::cast_unsigned);
-    Ok((address.sa_family == libc::ARPHRD_ETHER).then_some([a, b, c, d, e, f]))
+    let is_ethernet = address.sa_family == libc::ARPHRD_ETHER;
+    Ok(address.sa_data.map(i8::cast_unsigned).first_chunk().copied().filter(|_| is_ethernet))
 }
 
 /// Whether an interface has been brought up.
