@@ -37,6 +37,10 @@ impl<P: Port> Port for ImpairedPort<P> {
         self.port.mac()
     }
 
+    fn missed(&self) -> Option<u64> {
+        self.port.missed()
+    }
+
     fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {
         let (rx, tx) = self.port.queues();
         self.network.queues(now(), rx, tx)

@@ -36,6 +36,8 @@ pub(crate) trait Port {
     fn mac(&self) -> Option<MacAddress>;
     /// Both its queues, for one turn.
     fn queues(&mut self) -> (impl RxQueue, impl TxQueue);
+    /// Frames for us that were lost on the way here, as far as anybody has counted them.
+    fn missed(&self) -> Option<u64>;
     /// Sleeps until there is something to receive, or `timeout` has passed. An error is the end.
     fn wait(&mut self, timeout: Duration) -> io::Result<()>;
 }
@@ -55,6 +57,10 @@ impl Port for Tap {
 
     fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {
         self.queues()
+    }
+
+    fn missed(&self) -> Option<u64> {
+        None
     }
 
     fn wait(&mut self, timeout: Duration) -> io::Result<()> {
@@ -79,6 +85,10 @@ impl Port for PacketPort {
         self.queues()
     }
 
+    fn missed(&self) -> Option<u64> {
+        self.missed().ok()
+    }
+
     fn wait(&mut self, timeout: Duration) -> io::Result<()> {
         self.wait(timeout)
     }
@@ -99,6 +109,10 @@ impl Port for XdpPort {
 
     fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {
         self.queues()
+    }
+
+    fn missed(&self) -> Option<u64> {
+        self.missed().ok()
     }
 
     fn wait(&mut self, timeout: Duration) -> io::Result<()> {

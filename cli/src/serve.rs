@@ -91,7 +91,7 @@ fn serve_behind(mut port: impl Port, args: &Args, app: Application, mut reload: 
     let mut engine = Engine::new(args.engine.config(port.mtu(), port.mac(), secret)?, app);
     let stop = stop_on_signal().context("cannot catch signals")?;
     privileges::drop_to(&args.user)?;
-    print_ready(&port, &args.engine, engine.config().mac).context("standard output")?;
+    print_ready(&port.name(), port.mtu(), engine.config().mac, &args.engine).context("standard output")?;
 
     let mut stats = Stats::default();
     let monitor = args.stats.then(Monitor::start);
@@ -101,6 +101,10 @@ fn serve_behind(mut port: impl Port, args: &Args, app: Application, mut reload: 
         }
     });
     write!(io::stdout(), "\n{}", Table(&stats)).context("standard output")?;
+    if let Some(missed) = port.missed() {
+        writeln!(io::stdout(), "{missed:>12}  frames missed: they came faster than they were taken")
+            .context("standard output")?;
+    }
     ended.with_context(|| format!("{} can no longer be used", port.name()))
 }
 
@@ -117,9 +121,8 @@ fn check_hosts(config: &TapConfig, addresses: &[IpAddr]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_ready(port: &impl Port, engine: &EngineArgs, mac: MacAddress) -> io::Result<()> {
+fn print_ready(name: &str, mtu: u16, mac: MacAddress, engine: &EngineArgs) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    let (name, mtu) = (port.name(), port.mtu());
     for &address in &engine.addresses {
         let url = Url(SocketAddr::new(address, engine.tcp_port));
         writeln!(out, "listening on {url}  ({name}, MTU {mtu}, mac {mac})")?;

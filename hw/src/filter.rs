@@ -105,3 +105,90 @@ const fn word(offset: u8, value: u32) -> Field {
 fn words(offset: u8, address: u128) -> Vec<Field> {
     (0..4).rev().map(|at| word(offset + 4 * at, (address >> (96 - 32 * u32::from(at))) as u32)).collect()
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixDatagram;
+
+    use libc::sock_fprog;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(crate) const OURS: [&str; 4] = ["10.9.0.2", "10.9.0.7", "fd09::2", "fd09::1:7"];
+
+    pub(crate) fn ours() -> Addresses {
+        let mut addresses = Addresses::new();
+        for address in OURS {
+            addresses.add(address.parse().unwrap()).unwrap();
+        }
+        addresses
+    }
+
+    /// Frames that are for us or nearly so: of each kind, to addresses of ours and others, whole and cut short.
+    pub(crate) fn nearly_for_us() -> impl Strategy<Value = Vec<u8>> {
+        let v4 = prop_oneof![Just([10, 9, 0, 2]), Just([10, 9, 0, 7]), Just([10, 9, 0, 3]), any::<[u8; 4]>()];
+        let v6 = prop_oneof![Just(0xfd09 << 112 | 2), Just(0xfd09 << 112 | 0x1_0007), Just(0xfd09 << 112 | 7u128)];
+        let ether_type = prop_oneof![Just(0x0800u16), Just(0x0806), Just(0x86dd), any::<u16>()];
+        let len = prop_oneof![Just(100usize), 14..100usize];
+        (ether_type, v4, v6, any::<bool>(), prop_oneof![Just(135u8), any::<u8>()], len).prop_map(
+            |(ether_type, v4, v6, is_group, message, len)| {
+                let mut frame = [0; 100];
+                frame[12..14].copy_from_slice(&ether_type.to_be_bytes());
+                let address: [u8; 16] = v6.to_be_bytes();
+                match (ether_type, is_group) {
+                    (0x0806, _) => frame[38..42].copy_from_slice(&v4),
+                    (0x86dd, true) => {
+                        (frame[20], frame[38], frame[54]) = (58, 0xff, message);
+                        frame[62..78].copy_from_slice(&address);
+                    }
+                    (0x86dd, false) => frame[38..54].copy_from_slice(&address),
+                    _ => frame[30..34].copy_from_slice(&v4),
+                }
+                frame[..len].to_vec()
+            },
+        )
+    }
+
+    #[test]
+    fn what_is_for_us_is_what_asks_for_us_or_goes_to_us() {
+        let frame = |fields: &[(usize, &[u8])]| {
+            let mut frame = [0; 90];
+            for &(at, bytes) in fields {
+                frame[at..at + bytes.len()].copy_from_slice(bytes);
+            }
+            matches(&ours(), &frame)
+        };
+        let v6 = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap().octets();
+        let (ip, arp, ip6): (&[u8], &[u8], &[u8]) = (&[8, 0], &[8, 6], &[0x86, 0xdd]);
+        assert!(frame(&[(12, ip), (30, &[10, 9, 0, 2])]));
+        assert!(frame(&[(12, arp), (38, &[10, 9, 0, 7])]));
+        assert!(!frame(&[(12, ip), (30, &[10, 9, 0, 3])]), "the kernel's own address");
+        assert!(!frame(&[(12, arp), (28, &[10, 9, 0, 2])]), "ARP from us is not for us");
+        assert!(frame(&[(12, ip6), (38, &v6("fd09::2"))]));
+        let solicitation = [(12, ip6), (20, &[58]), (54, &[135]), (38, &v6("ff02::1:ff00:2")[..])];
+        assert!(frame(&[&solicitation[..], &[(62, &v6("fd09::2"))]].concat()));
+        assert!(!frame(&[&solicitation[..], &[(62, &v6("fe80::2"))]].concat()), "the same group, another target");
+    }
+
+    /// Whether a socket with the classic program takes the frame.
+    fn socket_takes(frame: &[u8]) -> bool {
+        let (from, to) = UnixDatagram::pair().unwrap();
+        to.set_nonblocking(true).unwrap();
+        let mut program = classic(&rules(&ours()));
+        let program = sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+        crate::sys::set_option(to.as_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program).unwrap();
+        // A sender is not told of what the filter drops.
+        from.send(frame).unwrap();
+        let mut room = [0; 200];
+        to.recv(&mut room).is_ok_and(|len| &room[..len] == frame)
+    }
+
+    proptest! {
+        #[test]
+        fn the_classic_program_takes_what_matches(frame in nearly_for_us()) {
+            prop_assert_eq!(socket_takes(&frame), matches(&ours(), &frame));
+        }
+    }
+}

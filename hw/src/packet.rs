@@ -14,7 +14,7 @@ use std::time::Duration;
 use lethe::config::Addresses;
 use lethe::port::{Checked, RxChecksum, RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
 use lethe::wire::ethernet::MacAddress;
-use libc::{SOL_PACKET, c_ushort, sock_fprog};
+use libc::{SOL_PACKET, c_ushort, sock_fprog, tpacket_stats};
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socket_with};
 
@@ -78,6 +78,17 @@ impl PacketPort {
     /// The hardware address to answer for.
     pub const fn mac(&self) -> MacAddress {
         self.interface.mac()
+    }
+
+    /// Frames that found the ring full, since this was last asked.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn missed(&self) -> io::Result<u64> {
+        let none = tpacket_stats { tp_packets: 0, tp_drops: 0 };
+        let counted = sys::option(self.socket.as_fd(), SOL_PACKET, libc::PACKET_STATISTICS, none)?;
+        Ok(counted.tp_drops.into())
     }
 
     /// Both queues, for one turn of the loop.

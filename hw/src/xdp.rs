@@ -121,6 +121,15 @@ impl XdpPort {
         self.interface.mac()
     }
 
+    /// Frames that found a ring full, or no buffer.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn missed(&self) -> io::Result<u64> {
+        self.receivers.iter().map(Receiver::missed).sum()
+    }
+
     /// Both queues, for one turn of the loop.
     pub fn queues(&mut self) -> (Rx<'_>, Tx<'_>) {
         (Rx { receivers: &mut self.receivers, turn: &mut self.turn }, Tx { sender: &mut self.sender })

@@ -1,4 +1,9 @@
 //! Frames that go out together: one system call for all of them.
+//!
+//! Why not a transmit ring (`PACKET_TX_RING`): it was tried, and takes more time. Frames of 60, 300 and 1514 bytes, 64
+//! at a time into a veth whose other end drops them, took 1.2, 1.2 and 1.3 µs each with `sendmmsg`, and 1.4, 1.5 and
+//! 1.5 µs with a ring: it saves a copy, and pays for it with pages that it must hold and let go. Without the queueing
+//! discipline (`PACKET_QDISC_BYPASS`) there was no difference that could be told from noise.
 
 use std::io::IoSlice;
 use std::os::fd::{AsRawFd, BorrowedFd};

@@ -93,7 +93,7 @@ pub(super) fn compile(rules: &[Rule], map: i32, otherwise: Action) -> Vec<Instru
 fn only_if(fields: &[Field], then: &[Instruction]) -> Vec<Instruction> {
     let end = fields.iter().map(|field| field.offset + field.width.bytes()).max().unwrap_or(0);
     // What is left when all is well: two instructions a field, and what is done.
-    let mut left = (2 * fields.len() + then.len()) as i16;
+    let mut left = i16::try_from(2 * fields.len() + then.len()).expect("a rule has few fields");
     let mut block = vec![
         instruction(code::MOVE, 4, 2, 0, 0),
         instruction(code::ADD_CONSTANT, 4, 0, 0, end.into()),
@@ -116,4 +116,38 @@ fn only_if(fields: &[Field], then: &[Instruction]) -> Vec<Instruction> {
 
 const fn instruction(code: u8, destination: u8, source: u8, offset: i16, constant: i32) -> Instruction {
     Instruction { code, registers: source << 4 | destination, offset, constant }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::filter::tests::{nearly_for_us, ours};
+    use crate::filter::{matches, rules};
+    use crate::xdp::bpf::{Sockets, load, run};
+
+    /// The program as the kernel has translated it. There is no socket, so what is for us shows by `otherwise`.
+    fn program() -> (Sockets, OwnedFd) {
+        let map = Sockets::new(1).expect("BPF needs root");
+        let program = load(&compile(&rules(&ours()), map.as_raw_fd(), Action::Transmit)).unwrap();
+        (map, program)
+    }
+
+    fn with_tag(frame: &[u8]) -> Vec<u8> {
+        let (addresses, rest) = frame.split_at(12);
+        [addresses, &[0x81, 0x00, 0x20, 0x05], rest].concat()
+    }
+
+    #[test]
+    fn the_program_takes_what_matches_with_and_without_tag_and_passes_the_rest() {
+        let (_map, program) = program();
+        proptest!(|(frame in nearly_for_us())| {
+            let expect = if matches(&ours(), &frame) { Action::Transmit } else { Action::Pass };
+            prop_assert_eq!(run(program.as_fd(), &frame).unwrap(), expect as u32);
+            prop_assert_eq!(run(program.as_fd(), &with_tag(&frame)).unwrap(), expect as u32);
+        });
+    }
 }

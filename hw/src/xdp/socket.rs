@@ -140,6 +140,12 @@ impl Receiver {
         options.is_ok_and(|options| options.contains(XdpOptionsFlags::XDP_OPTIONS_ZEROCOPY))
     }
 
+    /// Frames that found the ring full, or no buffer.
+    pub(super) fn missed(&self) -> io::Result<u64> {
+        let counted = sockopt::xdp_statistics(&self.memory.file)?;
+        Ok(counted.rx_dropped + counted.rx_ring_full.unwrap_or(0))
+    }
+
     /// Whether a frame has been received.
     pub(super) fn has_frame(&self) -> bool {
         self.ring.has_entry()
