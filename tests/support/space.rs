@@ -79,6 +79,8 @@ impl Drop for Namespace {
 pub(crate) struct Server {
     child: Child,
     output: BufReader<std::process::ChildStdout>,
+    /// What it said when it was ready.
+    pub(crate) start_line: String,
 }
 
 impl Server {
@@ -99,22 +101,28 @@ impl Server {
             .spawn()
             .unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut start_line = String::new();
         for _ in 0..2 {
-            let mut line = String::new();
-            output.read_line(&mut line).unwrap();
-            assert!(line.starts_with("listening on http://"), "{line:?}");
+            start_line.clear();
+            output.read_line(&mut start_line).unwrap();
+            assert!(start_line.starts_with("listening on http://"), "{start_line:?}");
         }
-        Self { child, output }
+        Self { child, output, start_line }
     }
 
     /// Interrupts it, and returns what it prints on its way out.
-    pub(crate) fn stop(mut self) -> String {
+    pub(crate) fn stop(self) -> String {
         self.signal(Signal::SIGINT);
+        let (success, rest) = self.wait();
+        assert!(success, "{rest}");
+        rest
+    }
+
+    /// Waits until it ends; whether it did so in good order, and what it printed.
+    pub(crate) fn wait(mut self) -> (bool, String) {
         let mut rest = String::new();
         self.output.read_to_string(&mut rest).unwrap();
-        let status = self.child.wait().unwrap();
-        assert!(status.success(), "{status}: {rest}");
-        rest
+        (self.child.wait().unwrap().success(), rest)
     }
 
     /// The next line that it prints.
