@@ -127,6 +127,24 @@ mod tests {
         assert_eq!("tap:t".parse::<Device>().unwrap(), Device::Tap(plain));
     }
 
+    #[test]
+    fn a_packet_device_has_an_interface_and_may_share_it() {
+        let config = |fanout| Device::Packet(PacketConfig { interface: "eth0".to_owned(), fanout });
+        assert_eq!("packet:eth0".parse::<Device>().unwrap(), config(None));
+        assert_eq!("packet:eth0,fanout=7".parse::<Device>().unwrap(), config(Some(7)));
+    }
+
+    #[test]
+    fn an_xdp_device_has_an_interface_and_how_it_is_used() {
+        let plain = XdpConfig { interface: "eth0".to_owned(), queue: None, buffers: Buffers::Best, generic: false };
+        assert_eq!("xdp:eth0".parse::<Device>().unwrap(), Device::Xdp(plain.clone()));
+        let parsed: Device = "xdp:eth0,generic,queue=1,copy".parse().unwrap();
+        let copied = XdpConfig { queue: Some(1), buffers: Buffers::Copy, generic: true, ..plain.clone() };
+        assert_eq!(parsed, Device::Xdp(copied));
+        let zero_copy = XdpConfig { buffers: Buffers::ZeroCopy, ..plain };
+        assert_eq!("xdp:eth0,zerocopy".parse::<Device>().unwrap(), Device::Xdp(zero_copy));
+    }
+
     fn check(text: &str, expect: &str) {
         let error = text.parse::<Device>().unwrap_err();
         assert_eq!(error.to_string(), expect, "{text}");
@@ -144,6 +162,13 @@ mod tests {
         check("tap:t,mtu=", "`mtu=`: an MTU is a number from 576 to 65521");
         check("tap:t,mtu=1500,mtu=1500", "`mtu=1500`: there is an MTU already");
         check("tap:t,up", "a TAP device has no option `up`; known: host=IP/LEN, mtu=N");
+        check("packet:", "a device of kind packet needs an interface, as in packet:eth0");
+        check("packet:eth0,fanout=x", "`fanout=x`: want a number from 0 to 65535");
+        check("packet:eth0,copy", "a packet device has no option `copy`; known: fanout=N");
+        check("xdp:", "a device of kind xdp needs an interface, as in xdp:eth0");
+        check("xdp:eth0,queue=-1", "`queue=-1`: want a number, counted from 0");
+        check("xdp:eth0,copy,zerocopy", "either `copy` or `zerocopy`, once");
+        check("xdp:eth0,mtu=9000", "an XDP device has no option `mtu=9000`; known: queue=N, copy, zerocopy, generic");
         check("tap:t,", "a TAP device has no option ``; known: host=IP/LEN, mtu=N");
     }
 }

@@ -27,11 +27,9 @@ use crate::{privileges, secret, warn};
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Args {
-    /// Device to serve through.
-    /// tap:NAME[,host=IP/LEN]...[,mtu=N] is a TAP device, which is made if there is none; each `host` is an
-    /// address for the kernel's end.
-    /// packet:IFACE[,fanout=N] shares an interface with the kernel; servers with the same N share its frames.
-    /// xdp:IFACE[,queue=N][,copy|,zerocopy][,generic] takes what is for Lethe before the kernel sees it
+    /// Device to serve through: tap:NAME[,host=IP/LEN]...[,mtu=N], a TAP device, made if there is none, where
+    /// each `host` is an address for the kernel's end; packet:IFACE[,fanout=N], an interface shared with the
+    /// kernel; or xdp:IFACE[,queue=N][,copy|,zerocopy][,generic], the same ahead of the kernel
     #[arg(long, value_name = "DEVICE")]
     device: Device,
     /// User to go on as once the device is open, when started as root
@@ -57,7 +55,8 @@ Example:
   lethe serve --device tap:lethe0,host=10.9.0.1/24,host=fd09::1/64 \\
       --addr 10.9.0.2 --addr fd09::2 ipinfo
   curl http://10.9.0.2/202.96.128.86
-  curl 'http://[fd09::2]/'";
+  curl 'http://[fd09::2]/'
+  lethe serve --device packet:eth0 --addr 192.0.2.7 ipinfo";
 
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn serve(args: &Args) -> anyhow::Result<()> {
