@@ -325,6 +325,15 @@ fn every_mistake_comes_with_what_mends_it() {
     }
     assert!(wire.mistake("xdp:lethe0,queue=2").contains("interface lethe0 has no queue 2: it has 2, counted from 0"));
     assert!(wire.mistake("xdp:lethe0,zerocopy").contains("leave out `zerocopy`"));
+    let lethe = env!("CARGO_BIN_EXE_lethe");
+    let limited = format!(
+        "ulimit -l 1024; setpriv --bounding-set -ipc_lock {lethe} serve --device xdp:lethe0 --addr 10.9.0.2 sample"
+    );
+    let text = wire.server.try_run(&limited).1;
+    assert!(
+        text.contains("more memory than this process may lock") && text.contains("`ulimit -l unlimited`"),
+        "{text}"
+    );
     let _server = wire.serve("xdp:lethe0", "sample");
     assert!(wire.mistake("xdp:lethe0").contains("interface lethe0 has an XDP program already"));
 }

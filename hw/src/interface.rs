@@ -72,6 +72,12 @@ pub enum InterfaceError {
     /// It was asked for, and is not there.
     #[error("the driver of interface {0} does not let frames be used in place: leave out `zerocopy`")]
     NoZeroCopy(String),
+    /// The buffers stay in memory, and the process may not have so many that do.
+    #[error(
+        "the buffers of interface {0} are more memory than this process may lock: be root, or raise the limit with \
+         `ulimit -l unlimited` (`LimitMEMLOCK=infinity` in a systemd unit)"
+    )]
+    Locked(String),
     /// The kernel refuses something else.
     #[error("cannot {what} interface {name}")]
     Refused {

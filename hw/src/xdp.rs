@@ -32,7 +32,7 @@ use program::{Action, compile};
 use socket::{Receiver, Sender, fits_one_buffer};
 
 /// What is needed, as `setcap` takes it.
-const CAPABILITIES: &str = "cap_net_raw,cap_net_admin,cap_bpf";
+const CAPABILITIES: &str = "cap_net_raw,cap_net_admin,cap_bpf,cap_ipc_lock";
 
 /// Whose buffers frames are in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -238,6 +238,7 @@ fn open_socket(interface: &Interface, queue: u32, buffers: Buffers) -> Result<(R
     }
     opened.map_err(|error| match Errno::from_io_error(&error) {
         Some(Errno::BUSY) => InterfaceError::Busy { name: name.to_owned(), queue },
+        Some(Errno::NOBUFS) => InterfaceError::Locked(name.to_owned()),
         Some(Errno::OPNOTSUPP | Errno::INVAL) if buffers == Buffers::ZeroCopy => {
             InterfaceError::NoZeroCopy(name.to_owned())
         }
