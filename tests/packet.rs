@@ -244,6 +244,24 @@ const TAGGED_QUESTION: [u8; 46] = *b"\
     \xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x09\x81\x00\x20\x05\x08\x06\
     \x00\x01\x08\x00\x06\x04\x00\x01\x02\x00\x00\x00\x00\x09\x0a\x09\x00\x09\x00\x00\x00\x00\x00\x00\x0a\x09\x00\x02";
 
+/// A kernel that forwards takes a packet that came to its hardware address for one to send on.
+#[test]
+fn a_kernel_that_forwards_is_warned_of_and_leaves_alone_what_is_not_its_own() {
+    let wire = Wire::new(1500, 1);
+    wire.server.run("echo 1 >/proc/sys/net/ipv4/ip_forward");
+    let lethe = env!("CARGO_BIN_EXE_lethe");
+    let serve = format!("timeout --preserve-status -s INT 1 {lethe} serve --device packet:lethe0 --addr 10.9.0.2");
+    assert!(wire.server.run(&format!("{serve} sample")).contains("warning: the kernel forwards"));
+    assert!(!wire.server.run(&format!("{serve} --mac 02:00:00:00:00:77 sample")).contains("warning"));
+    for (device, app) in [("packet:lethe0", "--mac 02:00:00:00:00:77 sample"), ("xdp:lethe0", "sample")] {
+        let _server = wire.serve(device, app);
+        wire.client.run("ip neigh flush all");
+        wire.check_pages();
+    }
+    let forwarded = wire.server.run("nstat -asz IpForwDatagrams | awk 'NR > 1 { print $2 }'");
+    assert_eq!(forwarded, "0\n");
+}
+
 #[test]
 fn tagged_frames_are_answered_with_their_tag() {
     for device in KINDS {

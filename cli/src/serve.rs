@@ -70,7 +70,15 @@ pub(crate) fn serve(args: &Args) -> anyhow::Result<()> {
             serve_on(Tap::open(config)?, args, app, reload)
         }
         Device::Packet(config) => {
-            serve_on(PacketPort::open(config, args.engine.mac, &args.engine.addresses()?)?, args, app, reload)
+            let port = PacketPort::open(config, args.engine.mac, &args.engine.addresses()?)?;
+            if port.is_forwarded() {
+                let name = port.name();
+                warn(format_args!(
+                    "the kernel forwards what comes in by {name}, and would send our packets on: use xdp:{name}, or a \
+                     hardware address of our own (--mac 02:4c:65:74:68:65)"
+                ));
+            }
+            serve_on(port, args, app, reload)
         }
         Device::Xdp(config) => {
             serve_on(XdpPort::open(config, args.engine.mac, &args.engine.addresses()?)?, args, app, reload)

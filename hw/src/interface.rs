@@ -5,6 +5,7 @@
 //! those of the neighbor solicitations for our addresses, and for those to our hardware address where that
 //! is not the card's own.
 
+use std::fs;
 use std::io;
 use std::net::Ipv6Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -97,6 +98,9 @@ pub(crate) struct Interface {
     socket: OwnedFd,
     name: String,
     index: u32,
+    /// The interface's hardware address.
+    own: MacAddress,
+    /// The one to answer for.
     mac: MacAddress,
     mtu: u16,
 }
@@ -121,8 +125,8 @@ impl Interface {
             return Err(InterfaceError::Down(name.to_owned()));
         }
         let mtu = u16::try_from(mtu.clamp(0, MTU_MAX)).unwrap_or(u16::MAX);
-        let interface = Self { socket, name: name.to_owned(), index, mac: mac.unwrap_or(own), mtu };
-        let joined = interface.join(own, addresses);
+        let interface = Self { socket, name: name.to_owned(), index, own, mac: mac.unwrap_or(own), mtu };
+        let joined = interface.join(addresses);
         joined.map_err(|error| refusal(name, "receive what is for us on", error, capabilities))?;
         Ok(interface)
     }
@@ -138,6 +142,15 @@ impl Interface {
     /// The hardware address to answer for.
     pub(crate) const fn mac(&self) -> MacAddress {
         self.mac
+    }
+
+    /// Whether the kernel takes our packets for its own to send on: it forwards, and they go to its hardware address.
+    pub(crate) fn is_forwarding(&self) -> bool {
+        let is_on = |family: &str| {
+            let setting = format!("/proc/sys/net/{family}/conf/{}/forwarding", self.name);
+            fs::read_to_string(setting).is_ok_and(|value| value.trim() != "0")
+        };
+        self.mac == self.own && (is_on("ipv4") || is_on("ipv6"))
     }
 
     /// The largest IP packet, as it was at the start.
@@ -180,8 +193,8 @@ impl Interface {
         })
     }
 
-    fn join(&self, own: MacAddress, addresses: &Addresses) -> io::Result<()> {
-        if self.mac != own {
+    fn join(&self, addresses: &Addresses) -> io::Result<()> {
+        if self.mac != self.own {
             self.add_membership(libc::PACKET_MR_UNICAST as c_ushort, self.mac)?;
         }
         for &address in addresses.v6() {

@@ -80,6 +80,11 @@ impl PacketPort {
         self.interface.mac()
     }
 
+    /// Whether the kernel would send on what is for us: it forwards, and takes it for its own.
+    pub fn is_forwarded(&self) -> bool {
+        self.interface.is_forwarding()
+    }
+
     /// Frames that found the ring full, since this was last asked.
     ///
     /// # Errors
