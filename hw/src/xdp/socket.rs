@@ -159,17 +159,20 @@ impl Receiver {
     }
 
     /// The next frame, if there is one, until [`Receiver::release`].
+    #[expect(unsafe_code, reason = "memory that the kernel writes to as well")]
     pub(super) fn receive(&mut self) -> Option<&[u8]> {
         self.release();
         let mut part = self.ring.pop()?;
         if is_last(&part) {
             self.held = Some(part.addr);
-            return Some(frame(&self.memory, &part));
+            // SAFETY: it comes from the receive ring, and is given back when `&mut self` is next taken.
+            return Some(unsafe { frame(&self.memory, &part) });
         }
         // All parts of a frame are put into the ring together.
         self.gathered.clear();
         loop {
-            self.gathered.extend_from_slice(frame(&self.memory, &part));
+            // SAFETY: it comes from the receive ring, and is given back when it has been copied.
+            self.gathered.extend_from_slice(unsafe { frame(&self.memory, &part) });
             self.give_back(part.addr);
             if is_last(&part) {
                 return Some(&self.gathered);
@@ -195,14 +198,17 @@ fn is_last(part: &XdpDesc) -> bool {
     !part.options.contains(XdpDescOptions::XDP_PKT_CONTD)
 }
 
-/// A received frame, or a part of it. The caller gives its buffer back only when it is done with it.
+/// A received frame, or a part of it.
+///
+/// # Safety
+///
+/// `part` comes from the receive ring, and its buffer is not given back to the kernel while it is read.
 #[expect(unsafe_code, reason = "memory that the kernel writes to as well")]
-fn frame<'a>(memory: &'a Memory, part: &XdpDesc) -> &'a [u8] {
+unsafe fn frame<'a>(memory: &'a Memory, part: &XdpDesc) -> &'a [u8] {
     let (start, len) = (part.addr as usize, part.len as usize);
     assert!(start.saturating_add(len) <= memory.half(), "the kernel names a buffer that it was given");
-    // SAFETY: it is in the mapping. The kernel has put its address into the receive ring, and writes to the buffer
-    // only when it has it back: `Receiver::receive` gives it back when it has copied it, or when it is called again,
-    // and what it returned is gone. Nobody else writes to this half.
+    // SAFETY: it is in the mapping. The kernel does not have the buffer, as the caller says, and nobody else writes to
+    // this half.
     unsafe { std::slice::from_raw_parts(memory.buffers.as_ptr().add(start), len) }
 }
 
