@@ -4,7 +4,7 @@
 //! ours, and IP packets to one. Everything else on the interface stays the kernel's, so that whoever is logged
 //! in over it stays logged in. What is in such a frame is looked at by the engine.
 //!
-//! [`matches`] is what the rules mean; [`classic`] and the XDP program are compiled from the same list.
+//! Two kinds of program are compiled from the same list: that of a socket here, and that of XDP.
 
 use lethe::config::Addresses;
 use libc::sock_filter;
@@ -54,16 +54,6 @@ pub(crate) fn rules(addresses: &Addresses) -> Vec<Rule> {
         [solicitation, words(62, address.to_bits())].concat()
     });
     ipv4.chain(ipv6).chain(arp).chain(solicited).collect()
-}
-
-/// Whether a frame without tag is what one of the rules says.
-pub fn matches(addresses: &Addresses, frame: &[u8]) -> bool {
-    let is = |field: &Field| {
-        let bytes = frame.get(field.offset.into()..).and_then(|rest| rest.get(..field.width.bytes().into()));
-        let value = bytes.map(|bytes| bytes.iter().fold(0, |value, &byte| value << 8 | u32::from(byte)));
-        value == Some(field.value)
-    };
-    rules(addresses).iter().any(|rule| rule.iter().all(is))
 }
 
 /// The rules as a program for a socket, in the kernel's classic instructions. A tag is not in the frame when
@@ -124,6 +114,16 @@ pub(crate) mod tests {
             addresses.add(address.parse().unwrap()).unwrap();
         }
         addresses
+    }
+
+    /// Whether a frame without tag is what one of the rules says.
+    pub(crate) fn matches(addresses: &Addresses, frame: &[u8]) -> bool {
+        let is = |field: &Field| {
+            let bytes = frame.get(field.offset.into()..).and_then(|rest| rest.get(..field.width.bytes().into()));
+            let value = bytes.map(|bytes| bytes.iter().fold(0, |value, &byte| value << 8 | u32::from(byte)));
+            value == Some(field.value)
+        };
+        rules(addresses).iter().any(|rule| rule.iter().all(is))
     }
 
     /// Frames that are for us or nearly so: of each kind, to addresses of ours and others, whole and cut short.

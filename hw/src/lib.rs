@@ -3,10 +3,12 @@
 //! * [`packet`] shares an interface with the kernel by an `AF_PACKET` socket: any interface, any driver.
 //! * [`xdp`] takes frames from the driver before the kernel's stack sees them, by `AF_XDP`.
 //!
-//! Both take what is for Lethe's addresses and leave the rest to the kernel: [`filter`] says what that is.
+//! Both take what is for Lethe's addresses and leave the rest to the kernel.
 
-pub mod filter;
-pub mod interface;
+mod filter;
+mod interface;
 pub mod packet;
 mod sys;
 pub mod xdp;
+
+pub use interface::InterfaceError;

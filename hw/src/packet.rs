@@ -1,7 +1,7 @@
 //! The port to an interface that the kernel goes on using: an `AF_PACKET` socket.
 //!
 //! It works with every interface and driver. Each frame is copied once on its way in, by the kernel into a
-//! [ring](ring), and once on its way out. The kernel looks at every frame as well; one for an address that is
+//! ring, and once on its way out. The kernel looks at every frame as well; one for an address that is
 //! not its own it drops in silence, as long as it does not forward.
 
 mod batch;

@@ -1,7 +1,7 @@
 //! The port to frames that the kernel has not yet looked at: `AF_XDP`.
 //!
-//! A [program](program) at the interface, our own, sorts what comes in: what is for our addresses goes to a
-//! [socket](socket) of the queue it came by, everything else on to the kernel. Where the driver can, it
+//! A program at the interface, our own, sorts what comes in: what is for our addresses goes to a
+//! socket of the queue it came by, everything else on to the kernel. Where the driver can, it
 //! receives into our buffers and sends from them; else the kernel copies each frame once.
 //!
 //! Why not a library: `xsk-rs` brings `libxdp`, which needs clang and libelf to be built, and whose program

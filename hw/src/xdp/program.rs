@@ -125,8 +125,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::filter::tests::{nearly_for_us, ours};
-    use crate::filter::{matches, rules};
+    use crate::filter::rules;
+    use crate::filter::tests::{matches, nearly_for_us, ours};
     use crate::xdp::bpf::{Sockets, load, run};
 
     /// The program as the kernel has translated it. There is no socket, so what is for us shows by `otherwise`.
