@@ -5,16 +5,25 @@ use std::str::FromStr;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use lethe::config::Mtu;
+use lethe_hw::packet::PacketConfig;
+use lethe_hw::xdp::{Buffers, XdpConfig};
 use lethe_sim::tap::TapConfig;
 
 /// From what the engine takes to what the kernel gives a TAP device: 65,535 less the Ethernet header.
 pub(crate) const MTU_RANGE: RangeInclusive<u16> = Mtu::MIN..=65_521;
+
+/// What can stand before the colon.
+const KINDS: &str = "tap, packet, xdp";
 
 /// A device as the command line names it: `KIND:DETAILS`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Device {
     /// `tap:NAME[,host=IP/LEN]…[,mtu=N]`
     Tap(TapConfig),
+    /// `packet:IFACE[,fanout=N]`
+    Packet(PacketConfig),
+    /// `xdp:IFACE[,queue=N][,copy|,zerocopy][,generic]`
+    Xdp(XdpConfig),
 }
 
 impl FromStr for Device {
@@ -23,8 +32,10 @@ impl FromStr for Device {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once(':') {
             Some(("tap", details)) => parse_tap(details).map(Self::Tap),
-            Some((kind, _)) => bail!("there is no kind of device called `{kind}`; known: tap"),
-            None => bail!("a device is written KIND:NAME, as in tap:lethe0; known kinds: tap"),
+            Some(("packet", details)) => parse_packet(details).map(Self::Packet),
+            Some(("xdp", details)) => parse_xdp(details).map(Self::Xdp),
+            Some((kind, _)) => bail!("there is no kind of device called `{kind}`; known: {KINDS}"),
+            None => bail!("a device is written KIND:NAME, as in tap:lethe0; known kinds: {KINDS}"),
         }
     }
 }
@@ -51,6 +62,48 @@ fn parse_tap(details: &str) -> anyhow::Result<TapConfig> {
     Ok(config)
 }
 
+fn parse_packet(details: &str) -> anyhow::Result<PacketConfig> {
+    let (interface, options) = parse_interface("packet", details)?;
+    let mut config = PacketConfig { interface, fanout: None };
+    for option in options {
+        match option.split_once('=') {
+            Some(("fanout", value)) => {
+                let group = value.parse().ok();
+                config.fanout = Some(group.with_context(|| format!("`{option}`: want a number from 0 to 65535"))?);
+            }
+            _ => bail!("a packet device has no option `{option}`; known: fanout=N"),
+        }
+    }
+    Ok(config)
+}
+
+fn parse_xdp(details: &str) -> anyhow::Result<XdpConfig> {
+    let (interface, options) = parse_interface("xdp", details)?;
+    let mut config = XdpConfig { interface, queue: None, buffers: Buffers::Best, generic: false };
+    for option in options {
+        match (option, option.split_once('=')) {
+            ("copy" | "zerocopy", _) if config.buffers != Buffers::Best => bail!("either `copy` or `zerocopy`, once"),
+            ("copy", _) => config.buffers = Buffers::Copy,
+            ("zerocopy", _) => config.buffers = Buffers::ZeroCopy,
+            ("generic", _) => config.generic = true,
+            (_, Some(("queue", value))) => {
+                let queue = value.parse().ok();
+                config.queue = Some(queue.with_context(|| format!("`{option}`: want a number, counted from 0"))?);
+            }
+            _ => bail!("an XDP device has no option `{option}`; known: queue=N, copy, zerocopy, generic"),
+        }
+    }
+    Ok(config)
+}
+
+/// The name of an interface, and the options behind it.
+fn parse_interface<'a>(kind: &str, details: &'a str) -> anyhow::Result<(String, impl Iterator<Item = &'a str>)> {
+    let mut parts = details.split(',');
+    let name = parts.next().unwrap_or_default();
+    ensure!(!name.is_empty(), "a device of kind {kind} needs an interface, as in {kind}:eth0");
+    Ok((name.to_owned(), parts))
+}
+
 /// An MTU in bytes.
 pub(crate) fn parse_mtu(text: &str) -> anyhow::Result<u16> {
     let mtu = text.parse().ok().filter(|mtu| MTU_RANGE.contains(mtu));
@@ -74,6 +127,24 @@ mod tests {
         assert_eq!("tap:t".parse::<Device>().unwrap(), Device::Tap(plain));
     }
 
+    #[test]
+    fn a_packet_device_has_an_interface_and_may_share_it() {
+        let config = |fanout| Device::Packet(PacketConfig { interface: "eth0".to_owned(), fanout });
+        assert_eq!("packet:eth0".parse::<Device>().unwrap(), config(None));
+        assert_eq!("packet:eth0,fanout=7".parse::<Device>().unwrap(), config(Some(7)));
+    }
+
+    #[test]
+    fn an_xdp_device_has_an_interface_and_how_it_is_used() {
+        let plain = XdpConfig { interface: "eth0".to_owned(), queue: None, buffers: Buffers::Best, generic: false };
+        assert_eq!("xdp:eth0".parse::<Device>().unwrap(), Device::Xdp(plain.clone()));
+        let parsed: Device = "xdp:eth0,generic,queue=1,copy".parse().unwrap();
+        let copied = XdpConfig { queue: Some(1), buffers: Buffers::Copy, generic: true, ..plain.clone() };
+        assert_eq!(parsed, Device::Xdp(copied));
+        let zero_copy = XdpConfig { buffers: Buffers::ZeroCopy, ..plain };
+        assert_eq!("xdp:eth0,zerocopy".parse::<Device>().unwrap(), Device::Xdp(zero_copy));
+    }
+
     fn check(text: &str, expect: &str) {
         let error = text.parse::<Device>().unwrap_err();
         assert_eq!(error.to_string(), expect, "{text}");
@@ -81,8 +152,8 @@ mod tests {
 
     #[test]
     fn each_mistake_is_told_from_the_others() {
-        check("lethe0", "a device is written KIND:NAME, as in tap:lethe0; known kinds: tap");
-        check("tun:lethe0", "there is no kind of device called `tun`; known: tap");
+        check("lethe0", "a device is written KIND:NAME, as in tap:lethe0; known kinds: tap, packet, xdp");
+        check("tun:lethe0", "there is no kind of device called `tun`; known: tap, packet, xdp");
         check("tap:", "a TAP device needs a name, as in tap:lethe0");
         check("tap:,mtu=1500", "a TAP device needs a name, as in tap:lethe0");
         check("tap:t,host=10.9.0.1", "`host=10.9.0.1`: want IP/LEN, as in host=10.9.0.1/24");
@@ -91,6 +162,13 @@ mod tests {
         check("tap:t,mtu=", "`mtu=`: an MTU is a number from 576 to 65521");
         check("tap:t,mtu=1500,mtu=1500", "`mtu=1500`: there is an MTU already");
         check("tap:t,up", "a TAP device has no option `up`; known: host=IP/LEN, mtu=N");
+        check("packet:", "a device of kind packet needs an interface, as in packet:eth0");
+        check("packet:eth0,fanout=x", "`fanout=x`: want a number from 0 to 65535");
+        check("packet:eth0,copy", "a packet device has no option `copy`; known: fanout=N");
+        check("xdp:", "a device of kind xdp needs an interface, as in xdp:eth0");
+        check("xdp:eth0,queue=-1", "`queue=-1`: want a number, counted from 0");
+        check("xdp:eth0,copy,zerocopy", "either `copy` or `zerocopy`, once");
+        check("xdp:eth0,mtu=9000", "an XDP device has no option `mtu=9000`; known: queue=N, copy, zerocopy, generic");
         check("tap:t,", "a TAP device has no option ``; known: host=IP/LEN, mtu=N");
     }
 }

@@ -24,9 +24,10 @@ pub(crate) struct EngineArgs {
     /// TCP port to serve
     #[arg(long, value_name = "PORT", default_value_t = 80, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) tcp_port: u16,
-    /// Hardware address to answer for
-    #[arg(long, default_value = "02:4c:65:74:68:65", value_parser = parse_mac)]
-    pub(crate) mac: MacAddress,
+    /// Hardware address to answer for. Without it, it is that of the interface; where there is none
+    /// (TAP, captures) it is 02:4c:65:74:68:65
+    #[arg(long, value_parser = parse_mac)]
+    pub(crate) mac: Option<MacAddress>,
     /// File with 32 hexadecimal digits, the key of the cookies, in place of a random one. Servers
     /// that share it answer each other's clients, and a restart loses none
     #[arg(long, value_name = "FILE")]
@@ -85,17 +86,23 @@ impl From<Refuse> for lethe::config::Refuse {
 }
 
 impl EngineArgs {
-    /// What the engine is set up with on a link of this MTU.
-    pub(crate) fn config(&self, mtu: u16, secret: Secret) -> anyhow::Result<Config> {
+    /// The addresses to answer for.
+    pub(crate) fn addresses(&self) -> anyhow::Result<Addresses> {
         let mut addresses = Addresses::new();
         for &address in &self.addresses {
             addresses.add(address).with_context(|| format!("--addr {address}"))?;
         }
+        Ok(addresses)
+    }
+
+    /// What the engine is set up with on a link of this MTU, at a card of this hardware address, if it has one.
+    pub(crate) fn config(&self, mtu: u16, card: Option<MacAddress>, secret: Secret) -> anyhow::Result<Config> {
+        let addresses = self.addresses()?;
         let smallest = if addresses.v6().is_empty() { Mtu::MIN } else { IPV6_MTU_MIN };
         let enough = Mtu::new(mtu).filter(|mtu| mtu.bytes() >= smallest);
         let too_small = || format!("an MTU of {mtu} is too small: these addresses need at least {smallest}");
         Ok(Config {
-            mac: self.mac,
+            mac: self.mac.or(card).unwrap_or(MacAddress::LETHE),
             addresses,
             tcp_port: self.tcp_port,
             mtu: enough.with_context(too_small)?,
@@ -151,7 +158,7 @@ mod tests {
         let args = EngineArgs {
             addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
             tcp_port: 80,
-            mac: MacAddress::new([2, 0, 0, 0, 0, 1]),
+            mac: None,
             secret_file: None,
             refuse: Refuse::Drop,
             large_replies: LargeReplies::Clocked,
@@ -159,7 +166,7 @@ mod tests {
             ceiling: 32,
             revert_backoff: true,
         };
-        let config = args.config(mtu, Secret::new([0; 16]));
+        let config = args.config(mtu, None, Secret::new([0; 16]));
         let result = config.map(drop).map_err(|error| format!("{error:#}"));
         assert_eq!(result.as_ref().copied().map_err(String::as_str), expect);
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use lethe::port::{RxQueue, TxQueue};
+use lethe::wire::ethernet::MacAddress;
 use lethe_sim::clock::between;
 use lethe_sim::impaired::Impaired;
 use lethe_sim::link::Impairment;
@@ -30,6 +31,14 @@ impl<P: Port> Port for ImpairedPort<P> {
 
     fn mtu(&self) -> u16 {
         self.port.mtu()
+    }
+
+    fn mac(&self) -> Option<MacAddress> {
+        self.port.mac()
+    }
+
+    fn missed(&self) -> Option<u64> {
+        self.port.missed()
     }
 
     fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {

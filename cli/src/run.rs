@@ -10,6 +10,9 @@ use lethe::engine::{Engine, SCRATCH_LEN};
 use lethe::port::{RxQueue, TxQueue, turn};
 use lethe::time::Instant;
 use lethe::verdict::Stats;
+use lethe::wire::ethernet::MacAddress;
+use lethe_hw::packet::PacketPort;
+use lethe_hw::xdp::XdpPort;
 use lethe_sim::tap::Tap;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -29,8 +32,12 @@ pub(crate) trait Port {
     fn name(&self) -> String;
     /// The largest IP packet that it carries.
     fn mtu(&self) -> u16;
+    /// The hardware address of the card, if there is one.
+    fn mac(&self) -> Option<MacAddress>;
     /// Both its queues, for one turn.
     fn queues(&mut self) -> (impl RxQueue, impl TxQueue);
+    /// Frames for us that were lost on the way here, as far as anybody has counted them.
+    fn missed(&self) -> Option<u64>;
     /// Sleeps until there is something to receive, or `timeout` has passed. An error is the end.
     fn wait(&mut self, timeout: Duration) -> io::Result<()>;
 }
@@ -44,8 +51,68 @@ impl Port for Tap {
         self.mtu()
     }
 
+    fn mac(&self) -> Option<MacAddress> {
+        None
+    }
+
     fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {
         self.queues()
+    }
+
+    fn missed(&self) -> Option<u64> {
+        None
+    }
+
+    fn wait(&mut self, timeout: Duration) -> io::Result<()> {
+        self.wait(timeout)
+    }
+}
+
+impl Port for PacketPort {
+    fn name(&self) -> String {
+        format!("packet {}", self.name())
+    }
+
+    fn mtu(&self) -> u16 {
+        self.mtu()
+    }
+
+    fn mac(&self) -> Option<MacAddress> {
+        Some(self.mac())
+    }
+
+    fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {
+        self.queues()
+    }
+
+    fn missed(&self) -> Option<u64> {
+        self.missed().ok()
+    }
+
+    fn wait(&mut self, timeout: Duration) -> io::Result<()> {
+        self.wait(timeout)
+    }
+}
+
+impl Port for XdpPort {
+    fn name(&self) -> String {
+        format!("xdp {self}")
+    }
+
+    fn mtu(&self) -> u16 {
+        self.mtu()
+    }
+
+    fn mac(&self) -> Option<MacAddress> {
+        Some(self.mac())
+    }
+
+    fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {
+        self.queues()
+    }
+
+    fn missed(&self) -> Option<u64> {
+        self.missed().ok()
     }
 
     fn wait(&mut self, timeout: Duration) -> io::Result<()> {

@@ -7,7 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::{Context, ensure};
 use lethe::Engine;
 use lethe::verdict::Stats;
+use lethe::wire::ethernet::MacAddress;
 use lethe_apps::Application;
+use lethe_hw::packet::PacketPort;
+use lethe_hw::xdp::XdpPort;
 use lethe_sim::link::Impairment;
 use lethe_sim::tap::{Tap, TapConfig};
 
@@ -24,8 +27,9 @@ use crate::{privileges, secret, warn};
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Args {
-    /// Device to serve through: tap:NAME[,host=IP/LEN]...[,mtu=N]. Each `host` is an address for
-    /// the kernel's end of the TAP device, which is made if there is none
+    /// Device to serve through: tap:NAME[,host=IP/LEN]...[,mtu=N], a TAP device, made if there is none, where
+    /// each `host` is an address for the kernel's end; packet:IFACE[,fanout=N], an interface shared with the
+    /// kernel; or xdp:IFACE[,queue=N][,copy|,zerocopy][,generic], the same ahead of the kernel
     #[arg(long, value_name = "DEVICE")]
     device: Device,
     /// User to go on as once the device is open, when started as root
@@ -51,7 +55,8 @@ Example:
   lethe serve --device tap:lethe0,host=10.9.0.1/24,host=fd09::1/64 \\
       --addr 10.9.0.2 --addr fd09::2 ipinfo
   curl http://10.9.0.2/202.96.128.86
-  curl 'http://[fd09::2]/'";
+  curl 'http://[fd09::2]/'
+  lethe serve --device packet:eth0 --addr 192.0.2.7 ipinfo";
 
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn serve(args: &Args) -> anyhow::Result<()> {
@@ -62,21 +67,38 @@ pub(crate) fn serve(args: &Args) -> anyhow::Result<()> {
     match &args.device {
         Device::Tap(config) => {
             check_hosts(config, &args.engine.addresses)?;
-            let tap = Tap::open(config)?;
-            match &args.impair {
-                Some(impairment) => serve_on(ImpairedPort::new(tap, impairment.clone()), args, app, reload),
-                None => serve_on(tap, args, app, reload),
+            serve_on(Tap::open(config)?, args, app, reload)
+        }
+        Device::Packet(config) => {
+            let port = PacketPort::open(config, args.engine.mac, &args.engine.addresses()?)?;
+            if port.is_forwarded() {
+                let name = port.name();
+                warn(format_args!(
+                    "the kernel forwards what comes in by {name}, and would send our packets on: use xdp:{name}, or a \
+                     hardware address of our own (--mac 02:4c:65:74:68:65)"
+                ));
             }
+            serve_on(port, args, app, reload)
+        }
+        Device::Xdp(config) => {
+            serve_on(XdpPort::open(config, args.engine.mac, &args.engine.addresses()?)?, args, app, reload)
         }
     }
 }
 
-fn serve_on(mut port: impl Port, args: &Args, app: Application, mut reload: Option<Reload>) -> anyhow::Result<()> {
+fn serve_on(port: impl Port, args: &Args, app: Application, reload: Option<Reload>) -> anyhow::Result<()> {
+    match &args.impair {
+        Some(impairment) => serve_behind(ImpairedPort::new(port, impairment.clone()), args, app, reload),
+        None => serve_behind(port, args, app, reload),
+    }
+}
+
+fn serve_behind(mut port: impl Port, args: &Args, app: Application, mut reload: Option<Reload>) -> anyhow::Result<()> {
     let secret = args.engine.secret_file.as_deref().map_or_else(secret::random, secret::read)?;
-    let mut engine = Engine::new(args.engine.config(port.mtu(), secret)?, app);
+    let mut engine = Engine::new(args.engine.config(port.mtu(), port.mac(), secret)?, app);
     let stop = stop_on_signal().context("cannot catch signals")?;
     privileges::drop_to(&args.user)?;
-    print_ready(&port, &args.engine).context("standard output")?;
+    print_ready(&port.name(), port.mtu(), engine.config().mac, &args.engine).context("standard output")?;
 
     let mut stats = Stats::default();
     let monitor = args.stats.then(Monitor::start);
@@ -86,6 +108,10 @@ fn serve_on(mut port: impl Port, args: &Args, app: Application, mut reload: Opti
         }
     });
     write!(io::stdout(), "\n{}", Table(&stats)).context("standard output")?;
+    if let Some(missed) = port.missed() {
+        writeln!(io::stdout(), "{missed:>12}  frames missed: they came faster than they were taken")
+            .context("standard output")?;
+    }
     ended.with_context(|| format!("{} can no longer be used", port.name()))
 }
 
@@ -102,9 +128,8 @@ fn check_hosts(config: &TapConfig, addresses: &[IpAddr]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_ready(port: &impl Port, engine: &EngineArgs) -> io::Result<()> {
+fn print_ready(name: &str, mtu: u16, mac: MacAddress, engine: &EngineArgs) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    let (name, mtu, mac) = (port.name(), port.mtu(), engine.mac);
     for &address in &engine.addresses {
         let url = Url(SocketAddr::new(address, engine.tcp_port));
         writeln!(out, "listening on {url}  ({name}, MTU {mtu}, mac {mac})")?;

@@ -29,6 +29,11 @@ impl Namespace {
         space
     }
 
+    /// What `ip` calls it.
+    pub(crate) fn name(&self) -> &str {
+        &self.0
+    }
+
     /// A program that is to run in it.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("ip");
@@ -74,36 +79,50 @@ impl Drop for Namespace {
 pub(crate) struct Server {
     child: Child,
     output: BufReader<std::process::ChildStdout>,
+    /// What it said when it was ready.
+    pub(crate) start_line: String,
 }
 
 impl Server {
     /// Serves 10.9.0.2 and `fd09::2`, and is ready on return. `app` may begin with more options.
     pub(crate) fn start(space: &Namespace, app: &str) -> Self {
-        let device = "tap:lethe0,host=10.9.0.1/24,host=fd09::1/64";
+        Self::start_on(space, &["--device", "tap:lethe0,host=10.9.0.1/24,host=fd09::1/64"], app)
+    }
+
+    /// The same on another device, with the options that it takes.
+    pub(crate) fn start_on(space: &Namespace, device: &[&str], app: &str) -> Self {
         let mut child = space
             .command(env!("CARGO_BIN_EXE_lethe"))
-            .args(["serve", "--device", device, "--addr", "10.9.0.2", "--addr", "fd09::2"])
+            .arg("serve")
+            .args(device)
+            .args(["--addr", "10.9.0.2", "--addr", "fd09::2"])
             .args(app.split_whitespace())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut start_line = String::new();
         for _ in 0..2 {
-            let mut line = String::new();
-            output.read_line(&mut line).unwrap();
-            assert!(line.starts_with("listening on http://"), "{line:?}");
+            start_line.clear();
+            output.read_line(&mut start_line).unwrap();
+            assert!(start_line.starts_with("listening on http://"), "{start_line:?}");
         }
-        Self { child, output }
+        Self { child, output, start_line }
     }
 
     /// Interrupts it, and returns what it prints on its way out.
-    pub(crate) fn stop(mut self) -> String {
+    pub(crate) fn stop(self) -> String {
         self.signal(Signal::SIGINT);
+        let (success, rest) = self.wait();
+        assert!(success, "{rest}");
+        rest
+    }
+
+    /// Waits until it ends; whether it did so in good order, and what it printed.
+    pub(crate) fn wait(mut self) -> (bool, String) {
         let mut rest = String::new();
         self.output.read_to_string(&mut rest).unwrap();
-        let status = self.child.wait().unwrap();
-        assert!(status.success(), "{status}: {rest}");
-        rest
+        (self.child.wait().unwrap().success(), rest)
     }
 
     /// The next line that it prints.

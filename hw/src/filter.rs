@@ -1,0 +1,194 @@
+//! Which frames are for Lethe, as a list of rules, for the kernel to sort by.
+//!
+//! The rules say no more than where a frame goes: ARP and neighbor solicitations that ask for an address of
+//! ours, and IP packets to one. Everything else on the interface stays the kernel's, so that whoever is logged
+//! in over it stays logged in. What is in such a frame is looked at by the engine.
+//!
+//! Two kinds of program are compiled from the same list: that of a socket here, and that of XDP.
+
+use lethe::config::Addresses;
+use libc::sock_filter;
+
+/// Takes the whole frame, whatever its length (`struct sock_filter` returns bytes to keep).
+const WHOLE: u32 = u32::MAX;
+
+/// A number in a frame without tag: what it must be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Field {
+    /// Bytes from the start of the frame; at least 12, so that a tag moves all of them alike.
+    pub(crate) offset: u8,
+    pub(crate) width: Width,
+    /// Its value, in network byte order on the wire.
+    pub(crate) value: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Width {
+    Byte,
+    Half,
+    Word,
+}
+
+impl Width {
+    pub(crate) const fn bytes(self) -> u8 {
+        match self {
+            Self::Byte => 1,
+            Self::Half => 2,
+            Self::Word => 4,
+        }
+    }
+}
+
+/// A frame is for us if all fields of one rule are as they say.
+pub(crate) type Rule = Vec<Field>;
+
+/// The rules for these addresses, the frequent ones first.
+pub(crate) fn rules(addresses: &Addresses) -> Vec<Rule> {
+    let v4 = || addresses.v4().iter().map(|address| address.to_bits());
+    let ipv4 = v4().map(|address| vec![half(12, 0x0800), word(30, address)]);
+    let arp = v4().map(|address| vec![half(12, 0x0806), word(38, address)]);
+    let ipv6 = addresses.v6().iter().map(|address| [vec![half(12, 0x86dd)], words(38, address.to_bits())].concat());
+    // An ICMPv6 neighbor solicitation, to whatever group, for one of ours (RFC 4861, section 4.3).
+    let solicited = addresses.v6().iter().map(|address| {
+        let solicitation = vec![half(12, 0x86dd), byte(20, 58), byte(38, 0xff), byte(54, 135)];
+        [solicitation, words(62, address.to_bits())].concat()
+    });
+    ipv4.chain(ipv6).chain(arp).chain(solicited).collect()
+}
+
+/// The rules as a program for a socket, in the kernel's classic instructions. A tag is not in the frame when
+/// such a program sees it.
+pub(crate) fn classic(rules: &[Rule]) -> Vec<sock_filter> {
+    let instruction = |code: u32, jf: u8, k: u32| sock_filter { code: code as u16, jt: 0, jf, k };
+    let mut program = Vec::new();
+    for rule in rules {
+        for (done, field) in (1..).zip(rule) {
+            let size = match field.width {
+                Width::Byte => libc::BPF_B,
+                Width::Half => libc::BPF_H,
+                Width::Word => libc::BPF_W,
+            };
+            program.push(instruction(libc::BPF_LD | size | libc::BPF_ABS, 0, field.offset.into()));
+            // Past the rest of the rule, two instructions a field, and its `return`.
+            let rest = 2 * (rule.len() - done) + 1;
+            program.push(instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, rest as u8, field.value));
+        }
+        program.push(instruction(libc::BPF_RET | libc::BPF_K, 0, WHOLE));
+    }
+    program.push(instruction(libc::BPF_RET | libc::BPF_K, 0, 0));
+    program
+}
+
+const fn byte(offset: u8, value: u8) -> Field {
+    Field { offset, width: Width::Byte, value: value as u32 }
+}
+
+const fn half(offset: u8, value: u16) -> Field {
+    Field { offset, width: Width::Half, value: value as u32 }
+}
+
+const fn word(offset: u8, value: u32) -> Field {
+    Field { offset, width: Width::Word, value }
+}
+
+/// An IPv6 address; its last word first, where addresses of one network differ.
+fn words(offset: u8, address: u128) -> Vec<Field> {
+    (0..4).rev().map(|at| word(offset + 4 * at, (address >> (96 - 32 * u32::from(at))) as u32)).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixDatagram;
+
+    use libc::sock_fprog;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(crate) const OURS: [&str; 4] = ["10.9.0.2", "10.9.0.7", "fd09::2", "fd09::1:7"];
+
+    pub(crate) fn ours() -> Addresses {
+        let mut addresses = Addresses::new();
+        for address in OURS {
+            addresses.add(address.parse().unwrap()).unwrap();
+        }
+        addresses
+    }
+
+    /// Whether a frame without tag is what one of the rules says.
+    pub(crate) fn matches(addresses: &Addresses, frame: &[u8]) -> bool {
+        let is = |field: &Field| {
+            let bytes = frame.get(field.offset.into()..).and_then(|rest| rest.get(..field.width.bytes().into()));
+            let value = bytes.map(|bytes| bytes.iter().fold(0, |value, &byte| value << 8 | u32::from(byte)));
+            value == Some(field.value)
+        };
+        rules(addresses).iter().any(|rule| rule.iter().all(is))
+    }
+
+    /// Frames that are for us or nearly so: of each kind, to addresses of ours and others, whole and cut short.
+    pub(crate) fn nearly_for_us() -> impl Strategy<Value = Vec<u8>> {
+        let v4 = prop_oneof![Just([10, 9, 0, 2]), Just([10, 9, 0, 7]), Just([10, 9, 0, 3]), any::<[u8; 4]>()];
+        let v6 = prop_oneof![Just(0xfd09 << 112 | 2), Just(0xfd09 << 112 | 0x1_0007), Just(0xfd09 << 112 | 7u128)];
+        let ether_type = prop_oneof![Just(0x0800u16), Just(0x0806), Just(0x86dd), any::<u16>()];
+        let len = prop_oneof![Just(100usize), 14..100usize];
+        (ether_type, v4, v6, any::<bool>(), prop_oneof![Just(135u8), any::<u8>()], len).prop_map(
+            |(ether_type, v4, v6, is_group, message, len)| {
+                let mut frame = [0; 100];
+                frame[12..14].copy_from_slice(&ether_type.to_be_bytes());
+                let address: [u8; 16] = v6.to_be_bytes();
+                match (ether_type, is_group) {
+                    (0x0806, _) => frame[38..42].copy_from_slice(&v4),
+                    (0x86dd, true) => {
+                        (frame[20], frame[38], frame[54]) = (58, 0xff, message);
+                        frame[62..78].copy_from_slice(&address);
+                    }
+                    (0x86dd, false) => frame[38..54].copy_from_slice(&address),
+                    _ => frame[30..34].copy_from_slice(&v4),
+                }
+                frame[..len].to_vec()
+            },
+        )
+    }
+
+    #[test]
+    fn what_is_for_us_is_what_asks_for_us_or_goes_to_us() {
+        let frame = |fields: &[(usize, &[u8])]| {
+            let mut frame = [0; 90];
+            for &(at, bytes) in fields {
+                frame[at..at + bytes.len()].copy_from_slice(bytes);
+            }
+            matches(&ours(), &frame)
+        };
+        let v6 = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap().octets();
+        let (ip, arp, ip6): (&[u8], &[u8], &[u8]) = (&[8, 0], &[8, 6], &[0x86, 0xdd]);
+        assert!(frame(&[(12, ip), (30, &[10, 9, 0, 2])]));
+        assert!(frame(&[(12, arp), (38, &[10, 9, 0, 7])]));
+        assert!(!frame(&[(12, ip), (30, &[10, 9, 0, 3])]), "the kernel's own address");
+        assert!(!frame(&[(12, arp), (28, &[10, 9, 0, 2])]), "ARP from us is not for us");
+        assert!(frame(&[(12, ip6), (38, &v6("fd09::2"))]));
+        let solicitation = [(12, ip6), (20, &[58]), (54, &[135]), (38, &v6("ff02::1:ff00:2")[..])];
+        assert!(frame(&[&solicitation[..], &[(62, &v6("fd09::2"))]].concat()));
+        assert!(!frame(&[&solicitation[..], &[(62, &v6("fe80::2"))]].concat()), "the same group, another target");
+    }
+
+    /// Whether a socket with the classic program takes the frame.
+    fn socket_takes(frame: &[u8]) -> bool {
+        let (from, to) = UnixDatagram::pair().unwrap();
+        to.set_nonblocking(true).unwrap();
+        let mut program = classic(&rules(&ours()));
+        let program = sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+        crate::sys::set_option(to.as_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program).unwrap();
+        // A sender is not told of what the filter drops.
+        from.send(frame).unwrap();
+        let mut room = [0; 200];
+        to.recv(&mut room).is_ok_and(|len| &room[..len] == frame)
+    }
+
+    proptest! {
+        #[test]
+        fn the_classic_program_takes_what_matches(frame in nearly_for_us()) {
+            prop_assert_eq!(socket_takes(&frame), matches(&ours(), &frame));
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! The port to frames that the kernel has not yet looked at: `AF_XDP`.
+//!
+//! A program at the interface, our own, sorts what comes in: what is for our addresses goes to a
+//! socket of the queue it came by, everything else on to the kernel. Where the driver can, it
+//! receives into our buffers and sends from them; else the kernel copies each frame once.
+//!
+//! Why not a library: `xsk-rs` brings `libxdp`, which needs clang and libelf to be built, and whose program
+//! takes every frame of the interface; `xdp`, which needs neither, hides no `unsafe`. What is left are four
+//! rings and four commands of one system call.
+
+mod bpf;
+mod program;
+mod ring;
+mod socket;
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
+
+use lethe::config::Addresses;
+use lethe::port::{RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
+use lethe::wire::ethernet::MacAddress;
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use rustix::net::xdp::SocketAddrXdpFlags;
+
+use crate::filter::rules;
+use crate::interface::{Interface, InterfaceError, refusal};
+use bpf::{Hook, Sockets};
+use program::{Action, compile};
+use socket::{Receiver, Sender, fits_one_buffer};
+
+/// What is needed, as `setcap` takes it.
+const CAPABILITIES: &str = "cap_net_raw,cap_net_admin,cap_bpf,cap_ipc_lock";
+
+/// Whose buffers frames are in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Buffers {
+    /// Ours, where the driver can; else they are copied.
+    #[default]
+    Best,
+    /// Frames are copied, whatever the driver can.
+    Copy,
+    /// Ours, or there is an error.
+    ZeroCopy,
+}
+
+/// Which interface, and how.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct XdpConfig {
+    /// The name of the interface.
+    pub interface: String,
+    /// The only queue to receive from, counted from 0; all, if none is given.
+    pub queue: Option<u32>,
+    /// Whether frames may, must or must not be copied.
+    pub buffers: Buffers,
+    /// The program sits in the kernel's stack, even if the driver has a place for it.
+    pub generic: bool,
+}
+
+/// An interface, less what is not for us.
+pub struct XdpPort {
+    // Dropped in this order: no frame goes to a socket that is not there any more.
+    _link: OwnedFd,
+    receivers: Vec<Receiver>,
+    /// Of the first of them: any queue sends to anybody.
+    sender: Sender,
+    /// Of the receivers, the one that is looked at first.
+    turn: usize,
+    interface: Interface,
+    hook: Hook,
+    queues: u32,
+}
+
+impl XdpPort {
+    /// Opens it for what goes to `addresses`, at the interface's hardware address or at `mac`.
+    ///
+    /// # Errors
+    ///
+    /// No such interface or queue, no permission, another program at it, or the kernel refuses something.
+    pub fn open(config: &XdpConfig, mac: Option<MacAddress>, addresses: &Addresses) -> Result<Self, InterfaceError> {
+        let name = &config.interface;
+        let interface = Interface::open(name, mac, addresses, CAPABILITIES)?;
+        let failed = |what| move |error| refusal(name, what, error, CAPABILITIES);
+        let queues = interface.receive_queues();
+        let served = config.queue.map_or(0..queues, |queue| queue..queue + 1);
+        if let Some(queue) = config.queue.filter(|&queue| queue >= queues) {
+            return Err(InterfaceError::NoQueue { name: name.clone(), queue, queues });
+        }
+
+        let map = Sockets::new(queues).map_err(failed("make a map of the queues of"))?;
+        let program = compile(&rules(addresses), map.as_raw_fd(), Action::Pass);
+        let program = bpf::load(&program).map_err(failed("load an XDP program for"))?;
+        // Before the sockets: a card may be set up anew for a program.
+        let (link, hook) = attach(&interface, &program, config.generic)?;
+        let mut receivers = Vec::new();
+        let mut senders = Vec::new();
+        for queue in served {
+            let (receiver, sender) = open_socket(&interface, queue, config.buffers)?;
+            map.set(queue, receiver.as_fd()).map_err(failed("receive from"))?;
+            receivers.push(receiver);
+            senders.push(sender);
+        }
+        let sender = senders.swap_remove(0);
+        Ok(Self { _link: link, receivers, sender, turn: 0, interface, hook, queues })
+    }
+
+    /// The name of the interface.
+    pub fn name(&self) -> &str {
+        self.interface.name()
+    }
+
+    /// The MTU that the interface had when it was opened.
+    pub const fn mtu(&self) -> u16 {
+        self.interface.mtu()
+    }
+
+    /// The hardware address to answer for.
+    pub const fn mac(&self) -> MacAddress {
+        self.interface.mac()
+    }
+
+    /// Frames that found a ring full, or no buffer.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn missed(&self) -> io::Result<u64> {
+        self.receivers.iter().map(Receiver::missed).sum()
+    }
+
+    /// Both queues, for one turn of the loop.
+    pub fn queues(&mut self) -> (Rx<'_>, Tx<'_>) {
+        (Rx { receivers: &mut self.receivers, turn: &mut self.turn }, Tx { sender: &mut self.sender })
+    }
+
+    /// Sleeps until a frame is there, a signal comes, or `timeout` has passed.
+    ///
+    /// # Errors
+    ///
+    /// When the interface is gone. One that is down is waited for.
+    pub fn wait(&mut self, timeout: Duration) -> io::Result<()> {
+        let mut sockets: Vec<_> = self.receivers.iter().map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
+        self.interface.wait(&mut sockets, timeout)
+    }
+}
+
+/// Name, and how frames come: whether all of them, by whose program, and whether they are copied.
+impl fmt::Display for XdpPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, ", self.interface.name())?;
+        match (self.receivers.len(), self.queues) {
+            (served, queues) if served < queues as usize => write!(f, "{served} of {queues} queues")?,
+            (1, _) => write!(f, "1 queue")?,
+            (served, _) => write!(f, "{served} queues")?,
+        }
+        if self.hook == Hook::Generic {
+            write!(f, ", generic XDP")?;
+        }
+        let is_zero_copy = self.receivers.iter().all(Receiver::is_zero_copy);
+        write!(f, ", {}", if is_zero_copy { "zero-copy" } else { "copied" })
+    }
+}
+
+/// The receive queue of an [`XdpPort`].
+pub struct Rx<'a> {
+    receivers: &'a mut [Receiver],
+    turn: &'a mut usize,
+}
+
+impl RxQueue for Rx<'_> {
+    fn receive(&mut self) -> Option<RxFrame<'_>> {
+        // The one that was read last has its frame still, and goes behind the others.
+        let count = self.receivers.len();
+        self.receivers.get_mut(*self.turn)?.release();
+        let mut order = (1..=count).map(|step| (*self.turn + step) % count);
+        *self.turn = order.find(|&at| self.receivers.get(at).is_some_and(Receiver::has_frame))?;
+        // The kernel knows whether a card has verified a checksum, and has no way to say so here.
+        self.receivers.get_mut(*self.turn)?.receive().map(RxFrame::unchecked)
+    }
+}
+
+/// The transmit queue of an [`XdpPort`].
+pub struct Tx<'a> {
+    sender: &'a mut Sender,
+}
+
+impl TxQueue for Tx<'_> {
+    fn transmit(&mut self, write: impl FnOnce(&mut [u8]) -> Option<TxFrame>) -> Transmit {
+        self.sender.transmit(write)
+    }
+
+    fn flush(&mut self) {
+        self.sender.flush();
+    }
+}
+
+/// Puts the program into the driver if it has a place for it, and else into the kernel's stack.
+fn attach(interface: &Interface, program: &OwnedFd, is_generic: bool) -> Result<(OwnedFd, Hook), InterfaceError> {
+    let attach = |hook| bpf::attach(program.as_fd(), interface.index(), hook).map(|link| (link, hook));
+    let is_taken = |error: &io::Error| matches!(Errno::from_io_error(error), Some(Errno::BUSY | Errno::EXIST));
+    let native = (!is_generic).then(|| attach(Hook::Native));
+    let attached = match native {
+        Some(Ok(attached)) => Ok(attached),
+        Some(Err(error)) if is_taken(&error) => Err(error),
+        _ => attach(Hook::Generic),
+    };
+    let name = interface.name();
+    attached.map_err(|error| match error {
+        error if is_taken(&error) => InterfaceError::Taken(name.to_owned()),
+        error => refusal(name, "attach an XDP program to", error, CAPABILITIES),
+    })
+}
+
+/// A socket for a queue, with the best that the kernel and the driver can do.
+fn open_socket(interface: &Interface, queue: u32, buffers: Buffers) -> Result<(Receiver, Sender), InterfaceError> {
+    type Flags = SocketAddrXdpFlags;
+    let (name, mtu) = (interface.name(), interface.mtu());
+    let parts = |is_needed| if is_needed { Flags::XDP_USE_SG } else { Flags::empty() };
+    let large = !fits_one_buffer(mtu);
+    // Frames in parts are for those above the MTU as well, which the kernel has put together; not all drivers can
+    // receive them in place, and kernels can since 6.6.
+    let zero_copy = Flags::XDP_ZEROCOPY | parts(large);
+    let copy = [Flags::XDP_COPY | parts(true), Flags::XDP_COPY | parts(large)];
+    let attempts: &[Flags] = match buffers {
+        Buffers::Best => &[zero_copy, copy[0], copy[1]],
+        Buffers::Copy => &copy,
+        Buffers::ZeroCopy => &[zero_copy],
+    };
+    let open = |&flags: &Flags| socket::open(interface.index(), queue, mtu, flags | Flags::XDP_USE_NEED_WAKEUP);
+    let mut opened = Err(io::ErrorKind::Unsupported.into());
+    for attempt in attempts {
+        opened = open(attempt);
+        if opened.is_ok() {
+            break;
+        }
+    }
+    opened.map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::BUSY) => InterfaceError::Busy { name: name.to_owned(), queue },
+        Some(Errno::NOBUFS) => InterfaceError::Locked(name.to_owned()),
+        Some(Errno::OPNOTSUPP | Errno::INVAL) if buffers == Buffers::ZeroCopy => {
+            InterfaceError::NoZeroCopy(name.to_owned())
+        }
+        _ => refusal(name, "receive from", error, CAPABILITIES),
+    })
+}

@@ -1,0 +1,185 @@
+//! The system call `bpf`: a map of sockets, a program, and its place at an interface.
+//!
+//! A place is held by a link, a file: when the last process that has it open is gone, whatever ended it, the
+//! kernel takes the program off the interface.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use libc::c_long;
+
+use super::program::Instruction;
+
+/// Which end of the driver a program sits at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Hook {
+    /// In the driver, before the kernel makes anything of a frame (`XDP_FLAGS_DRV_MODE`).
+    Native = 4,
+    /// In the kernel's stack, with any driver (`XDP_FLAGS_SKB_MODE`).
+    Generic = 2,
+}
+
+// Commands (`enum bpf_cmd`). Their arguments are structures in `union bpf_attr`; what is not given is zero.
+const MAP_CREATE: c_long = 0;
+const MAP_UPDATE_ELEM: c_long = 2;
+const PROG_LOAD: c_long = 5;
+const LINK_CREATE: c_long = 28;
+
+const MAP_TYPE_XSKMAP: u32 = 17;
+const PROG_TYPE_XDP: u32 = 6;
+/// The place of a program (`enum bpf_attach_type`).
+const ATTACH_XDP: u32 = 37;
+/// The program looks only at the first part of a frame, and may be given one that has several.
+const PROG_HAS_FRAGS: u32 = 1 << 5;
+/// No function is called that asks for another one.
+const LICENSE: &[u8] = b"MIT\0";
+
+/// Which socket takes the frames of which queue.
+pub(super) struct Sockets(OwnedFd);
+
+impl Sockets {
+    /// None yet, of `queues`.
+    #[expect(unsafe_code, reason = "a system call")]
+    pub(super) fn new(queues: u32) -> io::Result<Self> {
+        #[repr(C)]
+        struct Arguments {
+            map_type: u32,
+            key_size: u32,
+            value_size: u32,
+            max_entries: u32,
+        }
+        let mut arguments = Arguments { map_type: MAP_TYPE_XSKMAP, key_size: 4, value_size: 4, max_entries: queues };
+        // SAFETY: there is no pointer in it, and the command opens a file.
+        unsafe { open(MAP_CREATE, &mut arguments) }.map(Self)
+    }
+
+    /// Gives what comes in by `queue` to `socket`.
+    #[expect(unsafe_code, reason = "a system call")]
+    pub(super) fn set(&self, queue: u32, socket: BorrowedFd<'_>) -> io::Result<()> {
+        #[repr(C)]
+        struct Arguments {
+            map: u32,
+            key: u64,
+            value: u64,
+            flags: u64,
+        }
+        let value = number(socket);
+        let (key, value) = (address(&raw const queue), address(&raw const value));
+        let mut arguments = Arguments { map: number(self.0.as_fd()), key, value, flags: 0 };
+        // SAFETY: key and value have four bytes, as the map says.
+        unsafe { bpf(MAP_UPDATE_ELEM, &mut arguments) }.map(drop)
+    }
+}
+
+impl AsRawFd for Sockets {
+    fn as_raw_fd(&self) -> i32 {
+        self.0.as_raw_fd()
+    }
+}
+
+/// Has the kernel check a program and translate it.
+#[expect(unsafe_code, reason = "a system call")]
+pub(super) fn load(instructions: &[Instruction]) -> io::Result<OwnedFd> {
+    #[repr(C)]
+    struct Arguments {
+        program_type: u32,
+        instruction_count: u32,
+        instructions: u64,
+        license: u64,
+        log_level: u32,
+        log_size: u32,
+        log_buffer: u64,
+        kernel_version: u32,
+        flags: u32,
+        name: [u8; 16],
+        interface: u32,
+        attach_type: u32,
+    }
+    let mut arguments = Arguments {
+        program_type: PROG_TYPE_XDP,
+        instruction_count: instructions.len() as u32,
+        instructions: address(instructions.as_ptr()),
+        license: address(LICENSE.as_ptr()),
+        log_level: 0,
+        log_size: 0,
+        log_buffer: 0,
+        kernel_version: 0,
+        flags: PROG_HAS_FRAGS,
+        name: *b"lethe\0\0\0\0\0\0\0\0\0\0\0",
+        interface: 0,
+        attach_type: ATTACH_XDP,
+    };
+    // SAFETY: there are as many instructions as it says, and the licence ends in zero. The command opens a file.
+    unsafe { open(PROG_LOAD, &mut arguments) }
+}
+
+/// Puts a program at an interface, until the link is closed.
+#[expect(unsafe_code, reason = "a system call")]
+pub(super) fn attach(program: BorrowedFd<'_>, interface: u32, hook: Hook) -> io::Result<OwnedFd> {
+    #[repr(C)]
+    struct Arguments {
+        program: u32,
+        interface: u32,
+        attach_type: u32,
+        flags: u32,
+    }
+    let program = number(program);
+    let mut arguments = Arguments { program, interface, attach_type: ATTACH_XDP, flags: hook as u32 };
+    // SAFETY: there is no pointer in it, and the command opens a file.
+    unsafe { open(LINK_CREATE, &mut arguments) }
+}
+
+fn number(file: BorrowedFd<'_>) -> u32 {
+    file.as_raw_fd().cast_unsigned()
+}
+
+fn address<T>(pointer: *const T) -> u64 {
+    pointer.expose_provenance() as u64
+}
+
+/// # Safety
+///
+/// As for [`bpf`]; and the command returns the number of a file that it has opened.
+#[expect(unsafe_code, reason = "the number of a file")]
+unsafe fn open<A>(command: c_long, arguments: &mut A) -> io::Result<OwnedFd> {
+    // SAFETY: as the caller says.
+    let number = unsafe { bpf(command, arguments) }?;
+    // SAFETY: the kernel has just opened it, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number as i32) })
+}
+
+/// # Safety
+///
+/// `arguments` begins like the structure of `command` in `union bpf_attr`, and whatever address is in it is
+/// that of as much memory as the command uses.
+#[expect(unsafe_code, reason = "a system call")]
+unsafe fn bpf<A>(command: c_long, arguments: &mut A) -> io::Result<c_long> {
+    // SAFETY: the kernel reads and writes no more of the arguments than there is, and what they point to as the
+    // caller says.
+    let done = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(arguments), size_of::<A>()) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(done) }
+}
+
+/// What a program does with frames, without an interface.
+#[cfg(test)]
+#[expect(unsafe_code, reason = "a system call")]
+pub(super) fn run(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<u32> {
+    const PROG_TEST_RUN: c_long = 10;
+    #[repr(C)]
+    struct Arguments {
+        program: u32,
+        result: u32,
+        data_len: u32,
+        room_len: u32,
+        data: u64,
+        room: u64,
+        repeat: u32,
+        duration: u32,
+    }
+    let program = number(program);
+    let (data_len, data) = (frame.len() as u32, address(frame.as_ptr()));
+    let mut arguments = Arguments { program, result: 0, data_len, room_len: 0, data, room: 0, repeat: 1, duration: 0 };
+    // SAFETY: the frame is as long as it says, and there is no room for what becomes of it.
+    unsafe { bpf(PROG_TEST_RUN, &mut arguments) }?;
+    Ok(arguments.result)
+}

@@ -1,0 +1,153 @@
+//! The XDP program: a frame that is for us goes to the socket of its queue, every other one on to the kernel.
+//!
+//! It is compiled here from the [rules](crate::filter), for the addresses of this very server, into the few
+//! instructions that it takes. That needs neither a compiler for BPF nor a loader for what it makes.
+//!
+//! ```text
+//!     r6 = context;  r2 = start of the frame;  r3 = its end
+//!     if it has a tag: r2 += 4
+//!     for each rule:
+//!         if the frame ends too early, or a field differs: on to the next rule
+//!         return bpf_redirect_map(sockets, queue, otherwise)
+//!     return XDP_PASS
+//! ```
+
+use crate::filter::{Field, Rule, Width};
+
+/// `struct bpf_insn`: code, registers, offset, constant.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Instruction {
+    code: u8,
+    /// The destination in the low half, the source in the high one.
+    registers: u8,
+    offset: i16,
+    constant: i32,
+}
+
+/// What becomes of a frame (`enum xdp_action`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(i32)]
+pub(super) enum Action {
+    Pass = 2,
+    #[cfg(test)]
+    Transmit = 3,
+}
+
+/// Classes, sizes and operations (RFC 9669, section 3 on).
+mod code {
+    pub(super) const LOAD_BYTE: u8 = 0x71;
+    pub(super) const LOAD_HALF: u8 = 0x69;
+    pub(super) const LOAD_WORD: u8 = 0x61;
+    /// A 64-bit constant, in two instructions.
+    pub(super) const LOAD_CONSTANT: u8 = 0x18;
+    pub(super) const MOVE: u8 = 0xbf;
+    pub(super) const MOVE_CONSTANT: u8 = 0xb7;
+    pub(super) const ADD_CONSTANT: u8 = 0x07;
+    /// Of 64 bits: pointers.
+    pub(super) const JUMP_IF_GREATER: u8 = 0x2d;
+    /// Of 32 bits: fields.
+    pub(super) const JUMP_UNLESS_EQUAL: u8 = 0x56;
+    pub(super) const CALL: u8 = 0x85;
+    pub(super) const EXIT: u8 = 0x95;
+}
+
+/// Marks a constant as the number of an open map (`BPF_PSEUDO_MAP_FD`).
+const MAP: u8 = 1;
+
+/// `bpf_redirect_map`.
+const REDIRECT_MAP: i32 = 51;
+
+/// Offsets in `struct xdp_md`.
+const DATA: i16 = 0;
+const DATA_END: i16 = 4;
+const RX_QUEUE_INDEX: i16 = 16;
+
+/// The program for `rules`, which looks the socket of a queue up in `map`. What is for us and comes in by a queue
+/// without socket becomes `otherwise`.
+pub(super) fn compile(rules: &[Rule], map: i32, otherwise: Action) -> Vec<Instruction> {
+    let mut program = vec![
+        instruction(code::MOVE, 6, 1, 0, 0),
+        instruction(code::LOAD_WORD, 2, 6, DATA, 0),
+        instruction(code::LOAD_WORD, 3, 6, DATA_END, 0),
+        instruction(code::MOVE_CONSTANT, 0, 0, 0, Action::Pass as i32),
+    ];
+    let has_tag = [Field { offset: 12, width: Width::Half, value: 0x8100 }];
+    program.extend(only_if(&has_tag, &[instruction(code::ADD_CONSTANT, 2, 0, 0, 4)]));
+    let redirect = [
+        instruction(code::LOAD_CONSTANT, 1, MAP, 0, map),
+        instruction(0, 0, 0, 0, 0),
+        instruction(code::LOAD_WORD, 2, 6, RX_QUEUE_INDEX, 0),
+        instruction(code::MOVE_CONSTANT, 3, 0, 0, otherwise as i32),
+        instruction(code::CALL, 0, 0, 0, REDIRECT_MAP),
+        instruction(code::EXIT, 0, 0, 0, 0),
+    ];
+    for rule in rules {
+        program.extend(only_if(rule, &redirect));
+    }
+    program.push(instruction(code::EXIT, 0, 0, 0, 0));
+    program
+}
+
+/// What is done only if the frame has all these fields.
+fn only_if(fields: &[Field], then: &[Instruction]) -> Vec<Instruction> {
+    let end = fields.iter().map(|field| field.offset + field.width.bytes()).max().unwrap_or(0);
+    // What is left when all is well: two instructions a field, and what is done.
+    let mut left = i16::try_from(2 * fields.len() + then.len()).expect("a rule has few fields");
+    let mut block = vec![
+        instruction(code::MOVE, 4, 2, 0, 0),
+        instruction(code::ADD_CONSTANT, 4, 0, 0, end.into()),
+        instruction(code::JUMP_IF_GREATER, 4, 3, left, 0),
+    ];
+    for field in fields {
+        // As it stands in memory, whatever the order of bytes of this machine.
+        let (load, value) = match field.width {
+            Width::Byte => (code::LOAD_BYTE, field.value),
+            Width::Half => (code::LOAD_HALF, u16::to_be(field.value as u16).into()),
+            Width::Word => (code::LOAD_WORD, field.value.to_be()),
+        };
+        left -= 2;
+        block.push(instruction(load, 5, 2, field.offset.into(), 0));
+        block.push(instruction(code::JUMP_UNLESS_EQUAL, 5, 0, left, value.cast_signed()));
+    }
+    block.extend(then);
+    block
+}
+
+const fn instruction(code: u8, destination: u8, source: u8, offset: i16, constant: i32) -> Instruction {
+    Instruction { code, registers: source << 4 | destination, offset, constant }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::filter::rules;
+    use crate::filter::tests::{matches, nearly_for_us, ours};
+    use crate::xdp::bpf::{Sockets, load, run};
+
+    /// The program as the kernel has translated it. There is no socket, so what is for us shows by `otherwise`.
+    fn program() -> (Sockets, OwnedFd) {
+        let map = Sockets::new(1).expect("BPF needs root");
+        let program = load(&compile(&rules(&ours()), map.as_raw_fd(), Action::Transmit)).unwrap();
+        (map, program)
+    }
+
+    fn with_tag(frame: &[u8]) -> Vec<u8> {
+        let (addresses, rest) = frame.split_at(12);
+        [addresses, &[0x81, 0x00, 0x20, 0x05], rest].concat()
+    }
+
+    #[test]
+    fn the_program_takes_what_matches_with_and_without_tag_and_passes_the_rest() {
+        let (_map, program) = program();
+        proptest!(|(frame in nearly_for_us())| {
+            let expect = if matches(&ours(), &frame) { Action::Transmit } else { Action::Pass };
+            prop_assert_eq!(run(program.as_fd(), &frame).unwrap(), expect as u32);
+            prop_assert_eq!(run(program.as_fd(), &with_tag(&frame)).unwrap(), expect as u32);
+        });
+    }
+}

@@ -1,0 +1,313 @@
+//! An `AF_XDP` socket: one queue of an interface, its buffers and its four rings.
+//!
+//! ```text
+//!              ┌── fill ────────► kernel ── receive ──┐
+//!   buffers to receive into                   frames, answered in place
+//!
+//!              ┌── transmit ────► kernel ── completion ──┐
+//!   frames that `write` has written           buffers to write into again
+//! ```
+//!
+//! A buffer belongs to the kernel from when its number is in the first ring until it comes back in the second,
+//! and to us otherwise. That rule is what the `unsafe` here rests on.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use lethe::port::{Transmit, TxFrame};
+use lethe::wire::ethernet::LINK_HEADER_MAX;
+use memmap2::{MmapOptions, MmapRaw};
+use rustix::io::Errno;
+use rustix::net::sockopt;
+use rustix::net::xdp::{
+    SocketAddrXdp, SocketAddrXdpFlags, XDP_PGOFF_RX_RING, XDP_PGOFF_TX_RING, XDP_UMEM_PGOFF_COMPLETION_RING,
+    XDP_UMEM_PGOFF_FILL_RING, XdpDesc, XdpDescOptions, XdpOptionsFlags, XdpUmemReg, XdpUmemRegFlags,
+};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, bind, send, socket_with};
+
+use super::ring::{Consumer, Producer};
+use crate::interface::widen_send_buffer;
+
+/// Buffers to receive into, and as many to send from: what a burst of requests fills while we answer another.
+const BUFFERS: u32 = 2048;
+
+/// Bytes that the kernel leaves free in front of a received frame (`XDP_PACKET_HEADROOM`).
+const HEADROOM: usize = 256;
+
+/// The largest buffer: a page.
+const BUFFER_MAX: usize = 4096;
+
+/// Bytes of frames on their way out that the kernel keeps, where it copies them.
+const SEND_BUFFER: i32 = 4 << 20;
+
+/// The buffers of a socket, half of them to receive into and half of them to send from.
+struct Memory {
+    // Closed before the buffers go.
+    file: OwnedFd,
+    buffers: MmapRaw,
+    /// Bytes of a buffer, a power of two.
+    buffer_len: usize,
+}
+
+impl Memory {
+    /// Opens a socket that can receive and send frames of `frame_len` bytes.
+    fn open(frame_len: usize) -> io::Result<Self> {
+        let buffer_len = if frame_len + HEADROOM <= BUFFER_MAX / 2 { BUFFER_MAX / 2 } else { BUFFER_MAX };
+        let file = socket_with(AddressFamily::XDP, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+        let len = 2 * BUFFERS as usize * buffer_len;
+        let buffers = MmapRaw::from(MmapOptions::new().len(len).populate().map_anon()?);
+        let registration = XdpUmemReg {
+            addr: buffers.as_mut_ptr().expose_provenance() as u64,
+            len: len as u64,
+            chunk_size: buffer_len as u32,
+            headroom: 0,
+            flags: XdpUmemRegFlags::empty(),
+            tx_metadata_len: 0,
+        };
+        sockopt::set_xdp_umem_reg(&file, registration)?;
+        Ok(Self { file, buffers, buffer_len })
+    }
+
+    /// Where the buffers begin that are sent from.
+    fn half(&self) -> usize {
+        self.buffers.len() / 2
+    }
+}
+
+/// Opens a socket and binds it to a queue of the interface with this number.
+///
+/// # Errors
+///
+/// What the kernel says: an error of its own choice where it or the driver cannot do what `flags` ask for.
+pub(super) fn open(interface: u32, queue: u32, mtu: u16, flags: SocketAddrXdpFlags) -> io::Result<(Receiver, Sender)> {
+    let frame_len = usize::from(mtu) + LINK_HEADER_MAX;
+    let memory = Arc::new(Memory::open(frame_len)?);
+    let file = &memory.file;
+    sockopt::set_xdp_umem_fill_ring_size(file, BUFFERS)?;
+    sockopt::set_xdp_umem_completion_ring_size(file, BUFFERS)?;
+    sockopt::set_xdp_rx_ring_size(file, BUFFERS)?;
+    sockopt::set_xdp_tx_ring_size(file, BUFFERS)?;
+    let offsets = sockopt::xdp_mmap_offsets(file)?;
+    let mut receiver = Receiver {
+        fill: Producer::map(file.as_fd(), XDP_UMEM_PGOFF_FILL_RING, offsets.fr, BUFFERS)?,
+        ring: Consumer::map(file.as_fd(), XDP_PGOFF_RX_RING, offsets.rx, BUFFERS)?,
+        held: None,
+        gathered: Vec::with_capacity(usize::from(u16::MAX) + HEADROOM),
+        memory: Arc::clone(&memory),
+    };
+    let run = frame_len.div_ceil(memory.buffer_len);
+    let runs = BUFFERS as usize / run;
+    let sender = Sender {
+        ring: Producer::map(file.as_fd(), XDP_PGOFF_TX_RING, offsets.tx, BUFFERS)?,
+        completion: Consumer::map(file.as_fd(), XDP_UMEM_PGOFF_COMPLETION_RING, offsets.cr, BUFFERS)?,
+        free: (0..runs).collect(),
+        pending: vec![0; runs],
+        run,
+        frame_len,
+        has_queued: false,
+        memory: Arc::clone(&memory),
+    };
+    for number in 0..u64::from(BUFFERS) {
+        receiver.fill.push(number * memory.buffer_len as u64);
+    }
+    receiver.fill.submit();
+    bind(file, &SocketAddrXdp::new(flags, interface, queue))?;
+    widen_send_buffer(file.as_fd(), SEND_BUFFER);
+    Ok((receiver, sender))
+}
+
+/// Whether a frame of this MTU goes into one buffer, so that nobody need put several together.
+pub(super) fn fits_one_buffer(mtu: u16) -> bool {
+    usize::from(mtu) + LINK_HEADER_MAX + HEADROOM <= BUFFER_MAX
+}
+
+/// The receiving half of a socket.
+pub(super) struct Receiver {
+    fill: Producer<u64>,
+    ring: Consumer<XdpDesc>,
+    /// The address of the frame that is being read.
+    held: Option<u64>,
+    /// A frame that was in several buffers.
+    gathered: Vec<u8>,
+    memory: Arc<Memory>,
+}
+
+impl Receiver {
+    /// Whether the driver uses our buffers itself.
+    pub(super) fn is_zero_copy(&self) -> bool {
+        let options = sockopt::xdp_options(&self.memory.file);
+        options.is_ok_and(|options| options.contains(XdpOptionsFlags::XDP_OPTIONS_ZEROCOPY))
+    }
+
+    /// Frames that found the ring full, or no buffer.
+    pub(super) fn missed(&self) -> io::Result<u64> {
+        let counted = sockopt::xdp_statistics(&self.memory.file)?;
+        Ok(counted.rx_dropped + counted.rx_ring_full.unwrap_or(0))
+    }
+
+    /// Whether a frame has been received.
+    pub(super) fn has_frame(&self) -> bool {
+        self.ring.has_entry()
+    }
+
+    /// Gives the buffer of the last frame back to the kernel.
+    pub(super) fn release(&mut self) {
+        if let Some(address) = self.held.take() {
+            self.give_back(address);
+        }
+    }
+
+    /// The next frame, if there is one, until [`Receiver::release`].
+    #[expect(unsafe_code, reason = "memory that the kernel writes to as well")]
+    pub(super) fn receive(&mut self) -> Option<&[u8]> {
+        self.release();
+        let mut part = self.ring.pop()?;
+        if is_last(&part) {
+            self.held = Some(part.addr);
+            // SAFETY: it comes from the receive ring, and is given back when `&mut self` is next taken.
+            return Some(unsafe { frame(&self.memory, &part) });
+        }
+        // All parts of a frame are put into the ring together.
+        self.gathered.clear();
+        loop {
+            // SAFETY: it comes from the receive ring, and is given back when it has been copied.
+            self.gathered.extend_from_slice(unsafe { frame(&self.memory, &part) });
+            self.give_back(part.addr);
+            if is_last(&part) {
+                return Some(&self.gathered);
+            }
+            part = self.ring.pop()?;
+        }
+    }
+
+    /// Makes a buffer the kernel's again. Its ring has room for all that there are.
+    fn give_back(&mut self, address: u64) {
+        self.fill.push(address & !(self.memory.buffer_len as u64 - 1));
+        self.fill.submit();
+    }
+}
+
+impl AsFd for Receiver {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.memory.file.as_fd()
+    }
+}
+
+fn is_last(part: &XdpDesc) -> bool {
+    !part.options.contains(XdpDescOptions::XDP_PKT_CONTD)
+}
+
+/// A received frame, or a part of it.
+///
+/// # Safety
+///
+/// `part` comes from the receive ring, and its buffer is not given back to the kernel while it is read.
+#[expect(unsafe_code, reason = "memory that the kernel writes to as well")]
+unsafe fn frame<'a>(memory: &'a Memory, part: &XdpDesc) -> &'a [u8] {
+    let (start, len) = (part.addr as usize, part.len as usize);
+    assert!(start.saturating_add(len) <= memory.half(), "the kernel names a buffer that it was given");
+    // SAFETY: it is in the mapping. The kernel does not have the buffer, as the caller says, and nobody else writes to
+    // this half.
+    unsafe { std::slice::from_raw_parts(memory.buffers.as_ptr().add(start), len) }
+}
+
+/// The sending half of a socket.
+pub(super) struct Sender {
+    ring: Producer<XdpDesc>,
+    completion: Consumer<u64>,
+    /// Runs of buffers, one behind the other, that the kernel does not have. A run holds a frame of the MTU.
+    free: Vec<usize>,
+    /// For each run: its buffers that the kernel has.
+    pending: Vec<usize>,
+    /// Buffers of a run.
+    run: usize,
+    /// Bytes of a frame, at most.
+    frame_len: usize,
+    has_queued: bool,
+    memory: Arc<Memory>,
+}
+
+impl Sender {
+    /// Hands a run of buffers to `write`, and queues the frame that it puts there.
+    pub(super) fn transmit(&mut self, write: impl FnOnce(&mut [u8]) -> Option<TxFrame>) -> Transmit {
+        if self.free.is_empty() || self.ring.room() < self.run as u32 {
+            self.flush();
+        }
+        if self.ring.room() < self.run as u32 {
+            return Transmit::Full;
+        }
+        let Some(run) = self.free.pop() else { return Transmit::Full };
+        let Some(TxFrame { len, .. }) = write(self.run_mut(run)) else {
+            self.free.push(run);
+            return Transmit::Nothing;
+        };
+        let buffer_len = self.memory.buffer_len;
+        let (start, parts) = (self.start(run), len.div_ceil(buffer_len).max(1));
+        for part in 0..parts {
+            let offset = part * buffer_len;
+            let is_last = part + 1 == parts;
+            self.ring.push(XdpDesc {
+                addr: (start + offset) as u64,
+                len: (len - offset).min(buffer_len) as u32,
+                options: if is_last { XdpDescOptions::empty() } else { XdpDescOptions::XDP_PKT_CONTD },
+            });
+        }
+        if let Some(pending) = self.pending.get_mut(run) {
+            *pending = parts;
+        }
+        self.has_queued = true;
+        Transmit::Queued(len)
+    }
+
+    /// Has the kernel send what is queued, and takes back the buffers of what has been sent.
+    pub(super) fn flush(&mut self) {
+        if std::mem::take(&mut self.has_queued) {
+            self.ring.submit();
+            self.kick();
+        }
+        self.collect();
+    }
+
+    /// Wakes the kernel until it has taken everything, or takes no more: that is sent when we next wait.
+    fn kick(&self) {
+        let mut left = self.ring.unread();
+        while left > 0 && self.ring.needs_wakeup() {
+            let kicked = send(&self.memory.file, &[], SendFlags::DONTWAIT);
+            let before = std::mem::replace(&mut left, self.ring.unread());
+            // It takes some 32 frames at a time and says that there are more.
+            let has_more = matches!(kicked, Err(Errno::AGAIN | Errno::BUSY | Errno::NOBUFS));
+            if !has_more || left == before {
+                break;
+            }
+        }
+    }
+
+    /// Takes back the buffers of what has been sent.
+    fn collect(&mut self) {
+        while let Some(address) = self.completion.pop() {
+            let run = (address as usize).saturating_sub(self.memory.half()) / self.memory.buffer_len / self.run;
+            if let Some(pending) = self.pending.get_mut(run).filter(|pending| **pending > 0) {
+                *pending -= 1;
+                if *pending == 0 {
+                    self.free.push(run);
+                }
+            }
+        }
+    }
+
+    /// Where a run begins.
+    fn start(&self, run: usize) -> usize {
+        self.memory.half() + run * self.run * self.memory.buffer_len
+    }
+
+    /// A free run, to write a frame to.
+    #[expect(unsafe_code, reason = "memory that the kernel reads as well")]
+    fn run_mut(&mut self, run: usize) -> &mut [u8] {
+        let start = self.start(run);
+        assert!(start + self.frame_len <= self.memory.buffers.len());
+        // SAFETY: it is in the mapping, in the half that only this sender refers to, once for as long as `&mut self`.
+        // The run is free: the kernel does not read it.
+        unsafe { std::slice::from_raw_parts_mut(self.memory.buffers.as_mut_ptr().add(start), self.frame_len) }
+    }
+}

@@ -1,0 +1,419 @@
+//! `lethe serve` on an interface of the kernel (`--device packet:` and `--device xdp:`): real clients at the other
+//! end of a veth, each end in a network namespace of its own. Needs root.
+
+#[path = "support/space.rs"]
+mod space;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use lethe::config::Addresses;
+use lethe::port::{RxQueue, Transmit, TxChecksum, TxFrame, TxQueue};
+use lethe_apps::sample::expected;
+use lethe_hw::packet::{PacketConfig, PacketPort};
+use nix::sys::signal::Signal;
+use space::{Namespace, Server, V4, V6};
+
+/// Both kinds of port.
+const KINDS: [&str; 2] = ["packet:lethe0", "xdp:lethe0"];
+
+/// A veth: `lethe0` with the server, where the kernel is 10.9.0.3 and `fd09::3`, and `client0` with the clients.
+struct Wire {
+    server: Namespace,
+    client: Namespace,
+}
+
+impl Wire {
+    /// One of this MTU, with as many queues at both ends.
+    fn new(mtu: u32, queues: u32) -> Self {
+        let wire = Self { server: Namespace::new(), client: Namespace::new() };
+        let (queues, peer) = (format!("numrxqueues {queues} numtxqueues {queues}"), wire.client.name());
+        wire.server.run(&format!("ip link add lethe0 {queues} type veth peer name client0 {queues} netns {peer}"));
+        for (space, name, host) in [(&wire.server, "lethe0", 3), (&wire.client, "client0", 1)] {
+            space.run(&format!(
+                "ip link set {name} mtu {mtu} up
+                 ip addr add 10.9.0.{host}/24 dev {name}
+                 ip addr add fd09::{host}/64 dev {name} nodad"
+            ));
+        }
+        wire
+    }
+
+    /// A server on `device`. A veth has no metadata for XDP, so that nobody can say that a checksum is yet to come: the
+    /// clients compute it.
+    fn serve(&self, device: &str, app: &str) -> Server {
+        if device.starts_with("xdp") {
+            self.client.run("ethtool -K client0 tx off");
+        }
+        Server::start_on(&self.server, &["--device", device], app)
+    }
+
+    /// What the server says that cannot start.
+    fn mistake(&self, device: &str) -> String {
+        let lethe = env!("CARGO_BIN_EXE_lethe");
+        let (success, text) =
+            self.server.try_run(&format!("timeout 60 {lethe} serve --device {device} --addr 10.9.0.2 sample"));
+        assert!(!success, "{device}: {text}");
+        text
+    }
+
+    #[track_caller]
+    fn check_pages(&self) {
+        self.check_download(100);
+    }
+
+    #[track_caller]
+    fn check_download(&self, size: usize) {
+        for base in [V4, V6] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            self.client.run(&format!("curl -sSg --max-time 60 -o {} '{base}/{size}'", file.path().display()));
+            let body = fs::read(file.path()).unwrap();
+            assert!(body == expected(size), "{base}/{size}: {} others came", body.len());
+        }
+    }
+
+    #[track_caller]
+    fn check_pings(&self, sizes: &[u32]) {
+        for (ping, size) in
+            ["ping 10.9.0.2", "ping -6 fd09::2"].iter().flat_map(|ping| sizes.iter().map(move |s| (ping, s)))
+        {
+            let text = self.client.run(&format!("{ping} -s {size} -c 3 -i 0.1 -W 2"));
+            assert!(text.contains("3 received, 0% packet loss"), "{text}");
+        }
+    }
+
+    /// The interface is the kernel's, program or not.
+    #[track_caller]
+    fn check_ping_of_the_kernel(&self) {
+        let text = self.client.run("ping 10.9.0.3 -c 1 -W 2");
+        assert!(text.contains("1 received"), "{text}");
+    }
+
+    #[track_caller]
+    fn check_ab(&self, requests: u32) {
+        let text = self.client.run(&format!("ab -q -r -n {requests} -c 200 {V4}/100"));
+        let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map_or("none", str::trim);
+        assert_eq!(line("Complete requests:"), requests.to_string(), "{text}");
+        assert_eq!((line("Failed requests:"), line("Non-2xx responses:")), ("0", "none"), "{text}");
+    }
+}
+
+/// A row of what the server prints at its end; zero, if it is not there.
+fn row(table: &str, name: &str) -> usize {
+    let row = table.lines().find(|line| line.contains(name));
+    row.map_or(0, |row| row.split_whitespace().next().unwrap().parse().unwrap())
+}
+
+/// Bytes as [`Namespace::run`] returns them.
+fn as_text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Why frames were dropped.
+fn dropped(table: &str) -> Vec<&str> {
+    table.lines().filter_map(|line| line.split_once(" dropped ")?.1.split_whitespace().next()).collect()
+}
+
+#[test]
+fn clients_of_all_kinds_are_served() {
+    for device in KINDS {
+        let wire = Wire::new(1500, 1);
+        let server = wire.serve(device, "sample");
+        wire.check_pages();
+        wire.check_pings(&[56, 1400]);
+        wire.check_download(100_000);
+        wire.check_download(10_000_000);
+        wire.check_ab(5000);
+        let text = wire.client.run("arping -c 2 -I client0 10.9.0.2");
+        assert!(text.contains("Received 2 response"), "{text}");
+        let table = server.stop();
+        // What is not for us never came, and what was sent did not come back.
+        assert_eq!(dropped(&table), [] as [&str; 0], "{device}: {table}");
+        assert_eq!(row(&table, "frames missed"), 0, "{device}: {table}");
+    }
+}
+
+#[test]
+fn frames_of_9000_bytes_go_both_ways() {
+    for device in KINDS {
+        let wire = Wire::new(9000, 1);
+        let server = wire.serve(device, "sample");
+        wire.check_pages();
+        wire.check_pings(&[8900]);
+        wire.check_download(10_000_000);
+        let table = server.stop();
+        let sent = row(&table, "frames out");
+        assert!(sent < 2 * 10_000_000 / 8000, "{device}: {table}");
+    }
+}
+
+/// What the kernel has put together may be longer than what the rings are made for.
+#[test]
+fn a_frame_of_any_length_is_received_whole() {
+    for device in KINDS {
+        let wire = Wire::new(1500, 1);
+        let server = wire.serve(device, "sample");
+        wire.server.run("ip link set lethe0 mtu 9000");
+        wire.client.run("ip link set client0 mtu 9000; ping -c 1 -W 0.2 -s 5000 10.9.0.2 || true");
+        let table = server.stop();
+        // Had it been cut, its length field would be wrong; whole, the answer does not fit the MTU that was.
+        assert_eq!(dropped(&table), ["icmp-malformed"], "{device}: {table}");
+    }
+}
+
+/// A request of several segments comes in one frame or in several, and the clients' ACKs as they are.
+#[test]
+fn what_the_kernel_has_put_together_is_taken_as_it_is() {
+    // Curl sends no cookie of this length.
+    let header = format!("X-Long: {}", "x".repeat(6000));
+    for device in KINDS {
+        for (sender, receiver) in [("on", "off"), ("off", "on"), ("on", "on")] {
+            let wire = Wire::new(1500, 1);
+            let server = wire.serve(device, "sample");
+            wire.server.run(&format!("ethtool -K lethe0 gro {receiver}"));
+            wire.client.run(&format!("ethtool -K client0 tx {sender} tso {sender} gso {sender}"));
+            // Checksums that are not computed are nobody's to vouch for.
+            if device.starts_with("xdp") {
+                wire.client.run("ethtool -K client0 tx off");
+            }
+            for _ in 0..5 {
+                let page = wire.client.run(&format!("curl -sS --max-time 20 -H '{header}' {V4}/100"));
+                assert_eq!(page, as_text(&expected(100)));
+            }
+            wire.check_download(10_000_000);
+            let table = server.stop();
+            // The rest of the request, where it comes by itself.
+            let others: Vec<_> = dropped(&table).into_iter().filter(|&reason| reason != "tcp-cookie").collect();
+            assert_eq!(others, [] as [&str; 0], "{device}, tso {sender}, gro {receiver}: {table}");
+        }
+    }
+}
+
+#[test]
+fn the_interface_stays_the_kernels_for_everything_else() {
+    for device in KINDS {
+        let wire = Wire::new(1500, 1);
+        let listener = wire.server.enter(|| TcpListener::bind("10.9.0.3:22").unwrap());
+        let mut stream = wire.client.enter(|| TcpStream::connect("10.9.0.3:22").unwrap());
+        let (mut login, _) = listener.accept().unwrap();
+        let server = wire.serve(device, "sample");
+        wire.check_pages();
+        // Whoever was logged in stays so.
+        let mut echoed = [0; 4];
+        stream.write_all(b"ls\r\n").unwrap();
+        login.read_exact(&mut echoed).unwrap();
+        assert_eq!(&echoed, b"ls\r\n");
+        wire.client.run("ip neigh flush all");
+        for ping in ["ping 10.9.0.3", "ping -6 fd09::3"] {
+            let text = wire.client.run(&format!("{ping} -c 2 -i 0.1 -W 2"));
+            assert!(text.contains("2 received"), "{device}: {text}");
+        }
+        // The kernel has no such address, so it says nothing against what the server says for it.
+        let resets = wire.server.run("nstat -asz TcpOutRsts IcmpOutDestUnreachs | awk 'NR > 1 { print $2 }'");
+        assert_eq!(resets, "0\n0\n", "{device}");
+        let table = server.stop();
+        assert_eq!(row(&table, "echo "), 0, "{device}: {table}");
+        assert_eq!(dropped(&table), [] as [&str; 0], "{device}: {table}");
+    }
+}
+
+#[test]
+fn an_address_of_its_own_can_be_given_to_the_server() {
+    for device in KINDS {
+        let wire = Wire::new(1500, 1);
+        let _server = wire.serve(device, "--mac 02:00:00:00:00:77 sample");
+        wire.check_pages();
+        assert!(wire.client.run("ip neigh show 10.9.0.2").contains("02:00:00:00:00:77"));
+        let own = wire.server.run("cat /sys/class/net/lethe0/address");
+        let wire = Wire::new(1500, 1);
+        let _server = wire.serve(device, "sample");
+        wire.check_pages();
+        let neighbor = wire.client.run("ip neigh show 10.9.0.2");
+        let real = wire.server.run("cat /sys/class/net/lethe0/address");
+        assert!(neighbor.contains(real.trim()) && real != own, "{neighbor}");
+    }
+}
+
+/// Who has 10.9.0.2? 10.9.0.9 would like to know, on VLAN 5 with priority 1.
+const TAGGED_QUESTION: [u8; 46] = *b"\
+    \xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x09\x81\x00\x20\x05\x08\x06\
+    \x00\x01\x08\x00\x06\x04\x00\x01\x02\x00\x00\x00\x00\x09\x0a\x09\x00\x09\x00\x00\x00\x00\x00\x00\x0a\x09\x00\x02";
+
+/// A kernel that forwards takes a packet that came to its hardware address for one to send on.
+#[test]
+fn a_kernel_that_forwards_is_warned_of_and_leaves_alone_what_is_not_its_own() {
+    let wire = Wire::new(1500, 1);
+    wire.server.run("echo 1 >/proc/sys/net/ipv4/ip_forward");
+    // It ends for want of the user, which comes after.
+    assert!(wire.mistake("packet:lethe0 --user none0").contains("warning: the kernel forwards"));
+    assert!(!wire.mistake("packet:lethe0 --user none0 --mac 02:00:00:00:00:77").contains("warning"));
+    for (device, app) in [("packet:lethe0", "--mac 02:00:00:00:00:77 sample"), ("xdp:lethe0", "sample")] {
+        let _server = wire.serve(device, app);
+        wire.client.run("ip neigh flush all");
+        wire.check_pages();
+    }
+    let forwarded = wire.server.run("nstat -asz IpForwDatagrams | awk 'NR > 1 { print $2 }'");
+    assert_eq!(forwarded, "0\n");
+}
+
+#[test]
+fn tagged_frames_are_answered_with_their_tag() {
+    for device in KINDS {
+        let wire = Wire::new(1500, 1);
+        let _server = wire.serve(device, "sample");
+        // A port of ours is the client: no kernel need have VLANs.
+        let answer = wire.client.enter(|| {
+            let mut addresses = Addresses::new();
+            addresses.add("10.9.0.9".parse().unwrap()).unwrap();
+            let config = PacketConfig { interface: "client0".to_owned(), fanout: None };
+            let mut port = PacketPort::open(&config, None, &addresses).unwrap();
+            let (_, mut tx) = port.queues();
+            let queued = tx.transmit(|buffer| {
+                buffer[..TAGGED_QUESTION.len()].copy_from_slice(&TAGGED_QUESTION);
+                Some(TxFrame { len: TAGGED_QUESTION.len(), checksum: TxChecksum::Complete })
+            });
+            assert_eq!(queued, Transmit::Queued(TAGGED_QUESTION.len()));
+            tx.flush();
+            port.wait(Duration::from_secs(2)).unwrap();
+            let (mut rx, _) = port.queues();
+            rx.receive().expect("an answer").bytes.to_vec()
+        });
+        assert_eq!(answer[..6], TAGGED_QUESTION[6..12], "{device}");
+        assert_eq!(answer[12..25], TAGGED_QUESTION[12..25], "{device}: tag and type, and what is asked for");
+        assert_eq!((answer[25], &answer[32..36]), (2, &[10, 9, 0, 2][..]), "{device}: an answer by the one asked");
+    }
+}
+
+#[test]
+fn a_link_that_goes_down_and_comes_back_is_served_on_and_one_that_is_deleted_ends_it() {
+    for device in KINDS {
+        let wire = Wire::new(1500, 1);
+        let server = wire.serve(device, "sample");
+        wire.check_pages();
+        for (space, name) in [(&wire.server, "lethe0"), (&wire.client, "client0")] {
+            space.run(&format!("ip link set {name} down; sleep 0.6; ip link set {name} up"));
+            wire.client.run("ip addr replace fd09::1/64 dev client0 nodad");
+            wire.check_pages();
+        }
+        wire.server.run("ip link del lethe0");
+        let (status, text) = server.wait();
+        assert!(!status && text.contains("frames in"), "{device}: {text}");
+    }
+}
+
+#[test]
+fn privileges_are_gone_once_the_interface_is_open() {
+    for device in KINDS {
+        let wire = Wire::new(1500, 1);
+        let server = wire.serve(device, "sample");
+        assert_eq!(server.status("Uid"), "65534\t65534\t65534\t65534", "{device}");
+        assert_eq!(server.status("CapEff"), "0000000000000000", "{device}");
+    }
+}
+
+#[test]
+fn every_mistake_comes_with_what_mends_it() {
+    let wire = Wire::new(1500, 2);
+    for kind in ["packet", "xdp"] {
+        let device = format!("{kind}:lethe0");
+        assert!(wire.mistake(&format!("{kind}:none0")).contains("there is no interface none0: `ip -brief link`"));
+        assert!(wire.mistake(&format!("{kind}:lo")).contains("interface lo is not an Ethernet interface"));
+        wire.server.run("ip link set lethe0 down");
+        assert!(wire.mistake(&device).contains("interface lethe0 is down: `ip link set lethe0 up`"));
+        wire.server.run("ip link set lethe0 up");
+        let lethe = env!("CARGO_BIN_EXE_lethe");
+        let unprivileged =
+            format!("setpriv --reuid nobody --clear-groups {lethe} serve --device {device} --addr 10.9.0.2 sample");
+        // The program may be where nobody else can read it: it is run from a copy.
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let copy = folder.path().join("lethe");
+        fs::copy(lethe, &copy).unwrap();
+        let (success, text) = wire.server.try_run(&unprivileged.replace(lethe, copy.to_str().unwrap()));
+        assert!(
+            !success && text.contains("no permission to use interface lethe0") && text.contains("`setcap cap_net_raw"),
+            "{text}"
+        );
+    }
+    assert!(wire.mistake("xdp:lethe0,queue=2").contains("interface lethe0 has no queue 2: it has 2, counted from 0"));
+    assert!(wire.mistake("xdp:lethe0,zerocopy").contains("leave out `zerocopy`"));
+    let lethe = env!("CARGO_BIN_EXE_lethe");
+    let limited = format!(
+        "ulimit -l 1024; setpriv --bounding-set -ipc_lock {lethe} serve --device xdp:lethe0 --addr 10.9.0.2 sample"
+    );
+    let text = wire.server.try_run(&limited).1;
+    assert!(
+        text.contains("more memory than this process may lock") && text.contains("`ulimit -l unlimited`"),
+        "{text}"
+    );
+    let _server = wire.serve("xdp:lethe0", "sample");
+    assert!(wire.mistake("xdp:lethe0").contains("interface lethe0 has an XDP program already"));
+}
+
+#[test]
+fn the_program_leaves_the_interface_with_the_server_however_that_ends() {
+    let wire = Wire::new(1500, 1);
+    let has_program = || wire.server.run("ip link show lethe0").contains(" xdp ");
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL] {
+        let server = wire.serve("xdp:lethe0", "sample");
+        assert!(has_program());
+        server.signal(signal);
+        server.wait();
+        assert!(!has_program(), "after {signal}");
+        wire.check_ping_of_the_kernel();
+    }
+}
+
+#[test]
+fn frames_are_taken_from_every_queue_or_from_one() {
+    let wire = Wire::new(1500, 2);
+    let mut server = wire.serve("xdp:lethe0", "sample");
+    assert!(server.start_line.contains("(xdp lethe0, 2 queues, copied, "), "{}", server.start_line);
+    wire.check_pages();
+    wire.check_ab(5000);
+    server.stop();
+    server = wire.serve("xdp:lethe0,queue=1,copy", "sample");
+    assert!(server.start_line.contains("(xdp lethe0, 1 of 2 queues, copied, "), "{}", server.start_line);
+}
+
+#[test]
+fn a_driver_without_a_place_for_programs_is_served_by_the_kernels() {
+    let wire = Wire::new(1500, 1);
+    wire.server.run(
+        "ip addr flush dev lethe0
+         ip link add bridge0 type bridge
+         ip link set lethe0 master bridge0
+         ip link set bridge0 up",
+    );
+    for device in ["xdp:bridge0", "xdp:lethe0,generic"] {
+        if device.contains("lethe0") {
+            wire.server.run("ip link del bridge0");
+        }
+        let server = wire.serve(device, "sample");
+        assert!(server.start_line.contains(", 1 queue, generic XDP, copied, "), "{}", server.start_line);
+        wire.client.run("ip neigh flush all");
+        wire.check_pages();
+        wire.check_download(100_000);
+        wire.check_ab(1000);
+    }
+}
+
+/// No flow belongs to a process: those that share a secret share the clients.
+#[test]
+fn processes_share_the_frames_of_an_interface() {
+    let wire = Wire::new(1500, 1);
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    fs::write(&secret, "000102030405060708090a0b0c0d0e0f\n").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let app = format!("--secret-file {} sample", secret.display());
+    let servers = [(); 2].map(|()| wire.serve("packet:lethe0,fanout=7", &app));
+    wire.check_pages();
+    wire.check_ab(5000);
+    let replied = servers.map(|server| row(&server.stop(), " response "));
+    // Each request is answered once; a few may be asked again.
+    assert!(replied.iter().all(|&count| count > 1000) && replied.iter().sum::<usize>() < 7500, "{replied:?}");
+}
