@@ -49,6 +49,10 @@ const RESPONSE_MAX: usize = u16::MAX as usize - ipv6::HEADER_LEN - HEADER_LEN - 
 /// The smallest packet that every IPv6 link carries whole (RFC 8200, section 5).
 const IPV6_MTU_MIN: usize = 1280;
 
+/// How requests begin (RFC 9110, section 9; RFC 5789).
+const METHODS: [&[u8]; 9] =
+    [b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"CONNECT ", b"OPTIONS ", b"TRACE ", b"PATCH "];
+
 const SYN: Flags = Flags::SYN;
 const ACK: Flags = Flags::ACK;
 const RST: Flags = Flags::RST;
@@ -221,9 +225,7 @@ impl<'a> Segment<'_, 'a> {
                 return Err(DropReason::HttpIncomplete.into());
             }
             // Without timestamps, one later segment in a thousand passes for the start of a request.
-            Err(Problem::Incomplete | Problem::Malformed) if !self.is_proven() => {
-                return Err(DropReason::HttpMalformed.into());
-            }
+            Err(_) if !self.is_proven() => return Err(DropReason::HttpMalformed.into()),
             Err(problem) => (ReplyKind::Refusal, refusal(problem, self.is_fin(), scratch)),
         };
         self.respond(kind, claims, response)
@@ -404,8 +406,8 @@ impl<'a> Segment<'_, 'a> {
 
     /// Whether what looks like the start of a request can be nothing else: proven by a timestamp, or by how it begins.
     fn is_proven(&self) -> bool {
-        let begins = self.payload.starts_with(b"GET ") || self.payload.starts_with(b"HEAD ");
-        begins || matches!(self.stamp(), Some(Stamp::Handshake { .. }))
+        METHODS.iter().any(|method| self.payload.starts_with(method))
+            || matches!(self.stamp(), Some(Stamp::Handshake { .. }))
     }
 
     /// What the client has seen last, if it uses timestamps and that was ours.

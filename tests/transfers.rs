@@ -399,3 +399,13 @@ fn the_start_of_a_request_alone_is_no_clock() {
     let frames = client.request(REQUEST);
     assert!(sent(&client, &frames).iter().any(is_probe));
 }
+
+#[test]
+fn without_timestamps_only_what_begins_with_a_method_is_a_request() {
+    // Eleven bits of the cookie let one later segment in a thousand pass for the first.
+    let engine = engine();
+    for (request, answered) in [("GE /1 HTTP/1.1\r\n\r\n", false), ("PUT /1 HTTP/1.1\r\n\r\n", true)] {
+        let mut client = Client::connected(&engine, Ends::v4(), Offer { timestamps: false, ..Offer::LINUX });
+        assert_eq!(!client.request(request).is_empty(), answered, "{request}");
+    }
+}
