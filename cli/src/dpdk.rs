@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::ValueEnum;
 use lethe::engine::Engine;
 use lethe::verdict::Stats;
@@ -99,10 +99,9 @@ pub(crate) fn serve(device: DpdkPort, args: &Args, app: Application, reload: Opt
     let stats = crew.stats();
     let counted = card.stats();
     let buffers = port.buffers();
-    let lost = port.close();
-    print_end(eal.lcores(), &stats, counted, buffers).context("standard output")?;
-    ensure!(lost == 0, "{lost} of {buffers} buffers did not come back: the driver, or Lethe, has lost them");
-    Ok(())
+    let kept = port.close();
+    print_end(eal.lcores(), &stats, counted).context("standard output")?;
+    writeln!(io::stdout(), "{kept:>12}  of {buffers} buffers not given back by the driver").context("standard output")
 }
 
 /// Whoever looks after the workers, on a thread that is bound to no lcore.
@@ -146,7 +145,7 @@ fn describe(eal: &Eal, port: &Port<'_>) {
     let by = |card: bool| if card { "the card" } else { "the engine" };
     let offload = port.offload();
     note(format_args!(
-        "port {} ({}): {workers} queues, a worker each; checksums are checked by {}, computed by {} (IPv4) and {} (TCP)",
+        "port {} ({}): workers {workers}; checksums are checked by {}, computed by {} (IPv4) and {} (TCP)",
         port.name(),
         port.driver(),
         by(port.checks_received()),
@@ -155,8 +154,10 @@ fn describe(eal: &Eal, port: &Port<'_>) {
     ));
     if workers < lcores {
         let idle = lcores - workers;
-        warn(format_args!("{idle} of {lcores} lcores have nothing to do: the card has no more queues, or the driver \
-                           was given no more in --eal"));
+        warn(format_args!(
+            "{idle} of {lcores} lcores have nothing to do: the card has no more queues, or the driver \
+                           was given no more in --eal"
+        ));
     }
     if !port.is_promiscuous() {
         warn("the card takes no frames but those to its own address: give that with --mac");
@@ -169,7 +170,7 @@ fn total(stats: &[Stats]) -> Stats {
     total
 }
 
-fn print_end(lcores: &[u32], stats: &[Stats], card: CardStats, buffers: u32) -> io::Result<()> {
+fn print_end(lcores: &[u32], stats: &[Stats], card: CardStats) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out)?;
     for (lcore, stats) in lcores.iter().zip(stats) {
@@ -186,5 +187,5 @@ fn print_end(lcores: &[u32], stats: &[Stats], card: CardStats, buffers: u32) -> 
     ] {
         writeln!(out, "{count:>12}  by the card's count: {what}")?;
     }
-    writeln!(out, "{buffers:>12}  buffers")
+    Ok(())
 }

@@ -118,6 +118,9 @@ fn lcores() -> Vec<u32> {
         // SAFETY: it takes any number and returns `RTE_MAX_LCORE` when there is none behind it.
         unsafe { dpdk_sys::rte_get_next_lcore(lcore, 1, 0) }
     };
-    lcores.extend(std::iter::successors(Some(next(u32::MAX)), |&lcore| Some(next(lcore))).take_while(|&lcore| lcore < dpdk_sys::RTE_MAX_LCORE));
+    lcores.extend(
+        std::iter::successors(Some(next(u32::MAX)), |&lcore| Some(next(lcore)))
+            .take_while(|&lcore| lcore < dpdk_sys::RTE_MAX_LCORE),
+    );
     lcores
 }

@@ -253,7 +253,8 @@ impl<'e> Port<'e> {
         self.pools.iter().map(Pool::buffers).sum()
     }
 
-    /// Stops and closes the port, and tells how many of its buffers have not come back: a leak.
+    /// Stops and closes the port, and tells how many of its buffers have not come back. None is missing, but with
+    /// drivers that keep those they were to receive into (`net_af_xdp`), or that pass them on (`net_ring`).
     pub fn close(mut self) -> u32 {
         self.shut();
         self.pools.iter().map(Pool::in_use).sum()
@@ -350,7 +351,8 @@ impl Timestamps {
     pub(super) unsafe fn read(self, frame: *const rte_mbuf) -> Option<Instant> {
         // SAFETY: by the caller's promise; the place is within an mbuf, by its registration.
         let micros = unsafe {
-            ((*frame).ol_flags & self.flag != 0).then(|| frame.cast::<u8>().add(self.offset).cast::<u64>().read_unaligned())
+            ((*frame).ol_flags & self.flag != 0)
+                .then(|| frame.cast::<u8>().add(self.offset).cast::<u64>().read_unaligned())
         };
         micros.map(|micros| Instant::from_unix_nanos(micros.saturating_mul(1000)))
     }

@@ -164,7 +164,8 @@ unsafe fn finish(buffer: *mut rte_mbuf, len: usize, checksum: TxChecksum) {
 /// What DPDK calls what is left to do. The family is told by the length of the header: the engine sends neither
 /// IPv4 options nor IPv6 extension headers in front of what a card completes.
 const fn flags(network_len: usize, network: bool, transport: bool) -> u64 {
-    let family = if network_len == lethe::wire::ipv6::HEADER_LEN { dpdk_sys::DPDK_TX_IPV6 } else { dpdk_sys::DPDK_TX_IPV4 };
+    let family =
+        if network_len == lethe::wire::ipv6::HEADER_LEN { dpdk_sys::DPDK_TX_IPV6 } else { dpdk_sys::DPDK_TX_IPV4 };
     let network = if network { dpdk_sys::DPDK_TX_IP_CKSUM } else { 0 };
     let transport = if transport { dpdk_sys::DPDK_TX_TCP_CKSUM } else { 0 };
     family | network | transport
