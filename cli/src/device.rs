@@ -15,6 +15,17 @@ pub(crate) const MTU_RANGE: RangeInclusive<u16> = Mtu::MIN..=65_521;
 pub(crate) enum Device {
     /// `tap:NAME[,host=IP/LEN]…[,mtu=N]`
     Tap(TapConfig),
+    /// `dpdk:PORT[,mtu=N]`
+    Dpdk(DpdkPort),
+}
+
+/// A port of DPDK.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct DpdkPort {
+    /// Its number in DPDK's count.
+    pub(crate) number: u16,
+    /// The MTU to set; the driver's choice if there is none.
+    pub(crate) mtu: Option<u16>,
 }
 
 impl FromStr for Device {
@@ -23,8 +34,9 @@ impl FromStr for Device {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once(':') {
             Some(("tap", details)) => parse_tap(details).map(Self::Tap),
-            Some((kind, _)) => bail!("there is no kind of device called `{kind}`; known: tap"),
-            None => bail!("a device is written KIND:NAME, as in tap:lethe0; known kinds: tap"),
+            Some(("dpdk", details)) => parse_dpdk(details).map(Self::Dpdk),
+            Some((kind, _)) => bail!("there is no kind of device called `{kind}`; known: tap, dpdk"),
+            None => bail!("a device is written KIND:NAME, as in tap:lethe0; known kinds: tap, dpdk"),
         }
     }
 }
@@ -51,6 +63,20 @@ fn parse_tap(details: &str) -> anyhow::Result<TapConfig> {
     Ok(config)
 }
 
+fn parse_dpdk(details: &str) -> anyhow::Result<DpdkPort> {
+    let mut parts = details.split(',');
+    let number = parts.next().and_then(|number| number.parse().ok());
+    let number = number.context("a port of DPDK is a number, as in dpdk:0: the first that it finds")?;
+    let mut port = DpdkPort { number, mtu: None };
+    for part in parts {
+        match part.split_once('=') {
+            Some(("mtu", value)) => port.mtu = Some(parse_mtu(value).map_err(|error| anyhow!("`{part}`: {error}"))?),
+            _ => bail!("a port of DPDK has no option `{part}`; known: mtu=N. What its driver takes goes into --eal"),
+        }
+    }
+    Ok(port)
+}
+
 /// An MTU in bytes.
 pub(crate) fn parse_mtu(text: &str) -> anyhow::Result<u16> {
     let mtu = text.parse().ok().filter(|mtu| MTU_RANGE.contains(mtu));
@@ -74,6 +100,13 @@ mod tests {
         assert_eq!("tap:t".parse::<Device>().unwrap(), Device::Tap(plain));
     }
 
+    #[test]
+    fn a_port_of_dpdk_has_a_number_and_an_mtu() {
+        assert_eq!("dpdk:0".parse::<Device>().unwrap(), Device::Dpdk(DpdkPort { number: 0, mtu: None }));
+        let jumbo = DpdkPort { number: 3, mtu: Some(9000) };
+        assert_eq!("dpdk:3,mtu=9000".parse::<Device>().unwrap(), Device::Dpdk(jumbo));
+    }
+
     fn check(text: &str, expect: &str) {
         let error = text.parse::<Device>().unwrap_err();
         assert_eq!(error.to_string(), expect, "{text}");
@@ -81,8 +114,8 @@ mod tests {
 
     #[test]
     fn each_mistake_is_told_from_the_others() {
-        check("lethe0", "a device is written KIND:NAME, as in tap:lethe0; known kinds: tap");
-        check("tun:lethe0", "there is no kind of device called `tun`; known: tap");
+        check("lethe0", "a device is written KIND:NAME, as in tap:lethe0; known kinds: tap, dpdk");
+        check("tun:lethe0", "there is no kind of device called `tun`; known: tap, dpdk");
         check("tap:", "a TAP device needs a name, as in tap:lethe0");
         check("tap:,mtu=1500", "a TAP device needs a name, as in tap:lethe0");
         check("tap:t,host=10.9.0.1", "`host=10.9.0.1`: want IP/LEN, as in host=10.9.0.1/24");
@@ -91,6 +124,13 @@ mod tests {
         check("tap:t,mtu=", "`mtu=`: an MTU is a number from 576 to 65521");
         check("tap:t,mtu=1500,mtu=1500", "`mtu=1500`: there is an MTU already");
         check("tap:t,up", "a TAP device has no option `up`; known: host=IP/LEN, mtu=N");
+        check("dpdk:", "a port of DPDK is a number, as in dpdk:0: the first that it finds");
+        check("dpdk:eth0", "a port of DPDK is a number, as in dpdk:0: the first that it finds");
+        check("dpdk:0,mtu=9", "`mtu=9`: an MTU is a number from 576 to 65521");
+        check(
+            "dpdk:0,queues=2",
+            "a port of DPDK has no option `queues=2`; known: mtu=N. What its driver takes goes into --eal",
+        );
         check("tap:t,", "a TAP device has no option ``; known: host=IP/LEN, mtu=N");
     }
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, ensure};
 use lethe::Engine;
+use lethe::cookie::Secret;
 use lethe::verdict::Stats;
 use lethe_apps::Application;
 use lethe_sim::link::Impairment;
@@ -13,6 +14,7 @@ use lethe_sim::tap::{Tap, TapConfig};
 
 use crate::app::AppArgs;
 use crate::device::Device;
+use crate::dpdk::{self, DpdkArgs};
 use crate::engine::EngineArgs;
 use crate::impaired::ImpairedPort;
 use crate::monitor::Monitor;
@@ -24,24 +26,33 @@ use crate::{privileges, secret, warn};
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Args {
-    /// Device to serve through: tap:NAME[,host=IP/LEN]...[,mtu=N]. Each `host` is an address for
-    /// the kernel's end of the TAP device, which is made if there is none
+    /// Device to serve through: tap:NAME[,host=IP/LEN]...[,mtu=N] or dpdk:PORT[,mtu=N]. Each `host`
+    /// is an address for the kernel's end of the TAP device, which is made if there is none
     #[arg(long, value_name = "DEVICE")]
     device: Device,
     /// User to go on as once the device is open, when started as root
     #[arg(long, value_name = "NAME", default_value = "nobody")]
-    user: String,
+    pub(crate) user: String,
     /// What is wrong with the network between the kernel and the server, in both directions:
     /// loss=5%,reorder=10%,delay=20ms,seed=7 and more
     #[arg(long, value_name = "LIST")]
     impair: Option<Impairment>,
     /// Print a line of counters every second
     #[arg(long)]
-    stats: bool,
+    pub(crate) stats: bool,
     #[command(flatten)]
-    engine: EngineArgs,
+    pub(crate) dpdk: DpdkArgs,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
     #[command(subcommand)]
     app: AppArgs,
+}
+
+impl Args {
+    /// The key of the cookies: from the file that was named, else a random one.
+    pub(crate) fn secret(&self) -> anyhow::Result<Secret> {
+        self.engine.secret_file.as_deref().map_or_else(secret::random, secret::read)
+    }
 }
 
 const EXAMPLE: &str = "\
@@ -51,7 +62,8 @@ Example:
   lethe serve --device tap:lethe0,host=10.9.0.1/24,host=fd09::1/64 \\
       --addr 10.9.0.2 --addr fd09::2 ipinfo
   curl http://10.9.0.2/202.96.128.86
-  curl 'http://[fd09::2]/'";
+  curl 'http://[fd09::2]/'
+  lethe serve --device dpdk:0 --eal '-l 0-3 -a 0000:01:00.0' --addr 10.9.0.2 ipinfo";
 
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn serve(args: &Args) -> anyhow::Result<()> {
@@ -68,15 +80,18 @@ pub(crate) fn serve(args: &Args) -> anyhow::Result<()> {
                 None => serve_on(tap, args, app, reload),
             }
         }
+        Device::Dpdk(port) => {
+            ensure!(args.impair.is_none(), "--impair is for a TAP device: a card has a network of its own");
+            dpdk::serve(*port, args, app, reload)
+        }
     }
 }
 
 fn serve_on(mut port: impl Port, args: &Args, app: Application, mut reload: Option<Reload>) -> anyhow::Result<()> {
-    let secret = args.engine.secret_file.as_deref().map_or_else(secret::random, secret::read)?;
-    let mut engine = Engine::new(args.engine.config(port.mtu(), secret)?, app);
+    let mut engine = Engine::new(args.engine.config(port.mtu(), args.secret()?)?, app);
     let stop = stop_on_signal().context("cannot catch signals")?;
     privileges::drop_to(&args.user)?;
-    print_ready(&port, &args.engine).context("standard output")?;
+    print_ready(&port.name(), port.mtu(), &args.engine).context("standard output")?;
 
     let mut stats = Stats::default();
     let monitor = args.stats.then(Monitor::start);
@@ -102,9 +117,9 @@ fn check_hosts(config: &TapConfig, addresses: &[IpAddr]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_ready(port: &impl Port, engine: &EngineArgs) -> io::Result<()> {
+pub(crate) fn print_ready(name: &str, mtu: u16, engine: &EngineArgs) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    let (name, mtu, mac) = (port.name(), port.mtu(), engine.mac);
+    let mac = engine.mac;
     for &address in &engine.addresses {
         let url = Url(SocketAddr::new(address, engine.tcp_port));
         writeln!(out, "listening on {url}  ({name}, MTU {mtu}, mac {mac})")?;
