@@ -31,8 +31,9 @@ int dpdk_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **frames, unsigned
 void dpdk_set_header_lens(struct rte_mbuf *frame, uint16_t link, uint16_t network);
 // Whether the link is up, 0 or 1, and its speed in Mbit/s; a negative number if the driver cannot tell.
 int dpdk_link(uint16_t port, uint32_t *speed);
-// rte_ring_enqueue_burst and rte_ring_dequeue_burst.
-unsigned int dpdk_ring_enqueue(struct rte_ring *ring, void *const *objects, unsigned int count);
+// rte_ring_enqueue_burst of frames that are kept: each gets one more reference, if there is room for it.
+unsigned int dpdk_feed(struct rte_ring *ring, struct rte_mbuf **frames, unsigned int count);
+// rte_ring_dequeue_burst.
 unsigned int dpdk_ring_dequeue(struct rte_ring *ring, void **objects, unsigned int count);
 
 static const uint64_t DPDK_RX_OFFLOAD_IPV4_CKSUM = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM;
@@ -57,3 +58,4 @@ static const uint32_t DPDK_PTYPE_L4_MASK = RTE_PTYPE_L4_MASK;
 static const uint32_t DPDK_PTYPE_L4_TCP = RTE_PTYPE_L4_TCP;
 static const uint16_t DPDK_HEADROOM = RTE_PKTMBUF_HEADROOM;
 static const int DPDK_ANY_SOCKET = SOCKET_ID_ANY;
+static const unsigned int DPDK_RING_ONE_TO_ONE = RING_F_SP_ENQ | RING_F_SC_DEQ;

@@ -27,6 +27,7 @@
 mod crew;
 mod eal;
 mod error;
+mod feeder;
 mod pool;
 mod port;
 mod rx;
@@ -35,6 +36,7 @@ mod tx;
 pub use crew::{Clock, Crew, Polling};
 pub use eal::Eal;
 pub use error::DpdkError;
+pub use feeder::{Feeder, Lane};
 pub use port::{Card, CardStats, Link, Port, PortConfig};
 pub use rx::Rx;
 pub use tx::Tx;

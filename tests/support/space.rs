@@ -79,10 +79,16 @@ pub(crate) struct Server {
 impl Server {
     /// Serves 10.9.0.2 and `fd09::2`, and is ready on return. `app` may begin with more options.
     pub(crate) fn start(space: &Namespace, app: &str) -> Self {
-        let device = "tap:lethe0,host=10.9.0.1/24,host=fd09::1/64";
+        Self::start_on(space, &["--device", "tap:lethe0,host=10.9.0.1/24,host=fd09::1/64"], app)
+    }
+
+    /// The same on another device, with the options that it takes.
+    pub(crate) fn start_on(space: &Namespace, device: &[&str], app: &str) -> Self {
         let mut child = space
             .command(env!("CARGO_BIN_EXE_lethe"))
-            .args(["serve", "--device", device, "--addr", "10.9.0.2", "--addr", "fd09::2"])
+            .arg("serve")
+            .args(device)
+            .args(["--addr", "10.9.0.2", "--addr", "fd09::2"])
             .args(app.split_whitespace())
             .stdout(Stdio::piped())
             .spawn()

@@ -123,6 +123,22 @@ impl<const N: usize> Buffers<N> {
         self.len += usize::from(filled).min(room_len);
     }
 
+    /// Fills the room from a pool, as a whole or not at all.
+    #[inline]
+    pub(super) fn allocate(&mut self, pool: &Pool) {
+        let pool = pool.as_ptr();
+        // SAFETY: the pool is there for as long as it is borrowed. It writes all pointers, each to an mbuf that is ours
+        // from then on, or none.
+        unsafe {
+            self.fill(
+                N,
+                |frames, count| {
+                    if dpdk_sys::dpdk_alloc_bulk(pool, frames, count.into()) == 0 { count } else { 0 }
+                },
+            );
+        }
+    }
+
     /// Gives the first of them to `take`, which says how many it has taken.
     ///
     /// # Safety

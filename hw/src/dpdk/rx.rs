@@ -72,7 +72,7 @@ impl RxQueue for Rx<'_> {
 ///
 /// `frame` is an mbuf that a driver has filled, and that nobody writes to for as long as `'a`.
 #[inline]
-unsafe fn view<'a>(frame: *const rte_mbuf) -> RxFrame<'a> {
+pub(super) unsafe fn view<'a>(frame: *const rte_mbuf) -> RxFrame<'a> {
     // SAFETY: by the caller's promise; a driver leaves offset and length within the buffer.
     unsafe {
         let data = (*frame).buf_addr.cast::<u8>().add(usize::from((*frame).data_off));

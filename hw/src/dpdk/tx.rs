@@ -84,14 +84,7 @@ impl<'p> Tx<'p> {
     #[inline]
     fn empty_buffer(&mut self) -> Option<*mut rte_mbuf> {
         if self.stock.is_empty() {
-            let pool = self.pool.as_ptr();
-            // SAFETY: the pool is there for as long as it is borrowed. It writes all pointers, each to an mbuf that is
-            // ours from then on, or none.
-            unsafe {
-                self.stock.fill(BURST, |frames, count| {
-                    if dpdk_sys::dpdk_alloc_bulk(pool, frames, count.into()) == 0 { count } else { 0 }
-                });
-            };
+            self.stock.allocate(self.pool);
         }
         self.stock.pop()
     }
@@ -134,7 +127,7 @@ impl TxQueue for Tx<'_> {
 /// `buffer` is an empty mbuf of a [`Pool`] that nobody else has, for as long as `'a`. Its memory comes from the
 /// kernel, which zeroes it: there is nothing uninitialized.
 #[inline]
-unsafe fn room<'a>(buffer: *mut rte_mbuf) -> &'a mut [u8] {
+pub(super) unsafe fn room<'a>(buffer: *mut rte_mbuf) -> &'a mut [u8] {
     // SAFETY: by the caller's promise; an empty buffer has its room behind `data_off`, to the end of it.
     unsafe {
         let data_off = usize::from((*buffer).data_off);
@@ -149,7 +142,7 @@ unsafe fn room<'a>(buffer: *mut rte_mbuf) -> &'a mut [u8] {
 ///
 /// `buffer` is an mbuf that nobody else has, and `len` bytes are within its room.
 #[inline]
-unsafe fn finish(buffer: *mut rte_mbuf, len: usize, checksum: TxChecksum) {
+pub(super) unsafe fn finish(buffer: *mut rte_mbuf, len: usize, checksum: TxChecksum) {
     // SAFETY: by the caller's promise.
     unsafe {
         (*buffer).data_len = len as u16;
