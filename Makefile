@@ -20,6 +20,7 @@ test: ## every test: units, properties, dialogues, captures, end to end
 	@tools/install test
 	$(CARGO) test --workspace
 	$(CARGO) test -p lethe-cli -p lethe-hw --features dpdk --test dpdk --test workers
+	$(CARGO) test -p lethe-cli --features dpdk --test guest -- --nocapture --test-threads 1
 
 faults: ## the simulator's own test: it must find each fault put into the engine
 	@tools/install build
