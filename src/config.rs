@@ -29,6 +29,9 @@ pub struct Config {
     pub first_window: u8,
     /// The most segments of a response that are under way at a time.
     pub ceiling: u8,
+    /// Whether a client whose timer has expired in the middle of a response is told that it need not back off
+    /// (RFC 6069).
+    pub revert_backoff: bool,
 }
 
 impl Config {
@@ -45,6 +48,7 @@ impl Config {
             large_replies: LargeReplies::Clocked,
             first_window: 10,
             ceiling: 32,
+            revert_backoff: true,
         }
     }
 }

@@ -44,6 +44,8 @@ pub struct Engine<A> {
 
 /// A packet, taken down to its transport layer.
 pub(crate) struct Packet<'a> {
+    /// All of it, from its IP header on.
+    pub(crate) datagram: &'a [u8],
     /// The way back: where an answer goes, and from which of our addresses.
     pub(crate) back: Route,
     /// What the port says of the transport checksum.
@@ -172,7 +174,8 @@ impl<A: App> Engine<A> {
         checksum: RxChecksum,
         scratch: &'a mut [u8],
     ) -> Result<Reply<'a>, Verdict> {
-        let (header, payload) = ipv4::Header::parse(payload, checksum.network)?;
+        let datagram = payload;
+        let (header, payload) = ipv4::Header::parse(datagram, checksum.network)?;
         if !self.config.addresses.has_v4(header.destination) {
             return Err(DropReason::Ipv4NotForUs.into());
         }
@@ -180,6 +183,7 @@ impl<A: App> Engine<A> {
             return Err(DropReason::IpSource.into());
         }
         let packet = Packet {
+            datagram,
             back: Route {
                 link: self.link_back(&link),
                 addresses: AddressPair::V4 { source: header.destination, destination: header.source },
@@ -213,8 +217,10 @@ impl<A: App> Engine<A> {
         checksum: RxChecksum,
         scratch: &'a mut [u8],
     ) -> Result<Reply<'a>, Verdict> {
-        let (header, payload) = ipv6::Header::parse(payload)?;
+        let datagram = payload;
+        let (header, payload) = ipv6::Header::parse(datagram)?;
         let packet = Packet {
+            datagram,
             back: Route {
                 link: self.link_back(&link),
                 addresses: AddressPair::V6 { source: header.destination, destination: header.source },

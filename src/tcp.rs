@@ -142,7 +142,7 @@ pub(crate) fn answer_too_big<'a, A: App>(
         client_port: header.source_port,
         server_port: header.destination_port,
     };
-    let packet = Packet { back, checksum: Checked::Good, payload: &[] };
+    let packet = Packet { datagram: &[], back, checksum: Checked::Good, payload: &[] };
     let identity = engine.config().secret.identify(&flow);
     let segment = Segment { config: engine.config(), now, packet: &packet, flow, identity, header, payload: &[] };
     segment.place().and_then(|place| segment.narrow(place, engine.app(), mtu)).ok_or(DropReason::IcmpQuote.into())

@@ -43,6 +43,10 @@ pub(crate) struct EngineArgs {
     /// The most segments of a response that are under way at a time
     #[arg(long, value_name = "SEGMENTS", default_value_t = 32, value_parser = clap::value_parser!(u8).range(2..=64))]
     pub(crate) ceiling: u8,
+    /// Tell a client whose timer has expired that it need not wait longer the next time: an ICMP
+    /// message that quotes what it sent again (RFC 6069)
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub(crate) revert_backoff: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -101,6 +105,7 @@ impl EngineArgs {
             large_replies: self.large_replies.into(),
             first_window: self.first_window,
             ceiling: self.ceiling,
+            revert_backoff: self.revert_backoff,
         })
     }
 }
@@ -152,6 +157,7 @@ mod tests {
             large_replies: LargeReplies::Clocked,
             first_window: 10,
             ceiling: 32,
+            revert_backoff: true,
         };
         let config = args.config(mtu, Secret::new([0; 16]));
         let result = config.map(drop).map_err(|error| format!("{error:#}"));

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use lethe::port::Offload;
 use lethe::time::Instant;
 use lethe::verdict::{DropReason, ReplyKind, Stats, Verdict};
 use lethe_apps::Application;

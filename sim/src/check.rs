@@ -16,6 +16,7 @@ mod format;
 mod hold;
 mod options;
 mod purity;
+mod quote;
 mod reflection;
 mod reset;
 mod size;
@@ -42,6 +43,7 @@ pub use format::Format;
 pub use hold::Hold;
 pub use options::Options;
 pub use purity::Purity;
+pub use quote::Quote;
 pub use reflection::Reflection;
 pub use reset::Reset;
 pub use size::Size;
@@ -89,6 +91,7 @@ pub fn all<'e, A: App>(engine: &'e Engine<A>) -> Vec<Box<dyn Checker + 'e>> {
         Box::new(Address::new(config.mac)),
         Box::new(Size::new(config.mtu.bytes().into())),
         Box::new(Truthful),
+        Box::new(Quote),
         Box::new(Reset::new(config.refuse == Refuse::Reset)),
         Box::new(Reflection),
         Box::new(Options),

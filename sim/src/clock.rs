@@ -11,6 +11,13 @@ pub fn after(start: Instant, wait: Duration) -> Instant {
     Instant::from_unix_nanos(start.as_unix_nanos().saturating_add(nanos))
 }
 
+/// The moment `wait` before `end`, not before 1970.
+#[must_use]
+pub fn before(end: Instant, wait: Duration) -> Instant {
+    let nanos = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+    Instant::from_unix_nanos(end.as_unix_nanos().saturating_sub(nanos))
+}
+
 /// How long it is from `earlier` to `later`; nothing if they stand the other way round.
 #[must_use]
 pub fn between(earlier: Instant, later: Instant) -> Duration {

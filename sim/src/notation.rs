@@ -211,6 +211,7 @@ fn write_icmp(out: &mut String, ip: &Ip<'_>, icmp: &Icmp<'_>) -> std::fmt::Resul
         (true, 2, [m0, m1, m2, m3, ..]) => {
             write!(out, "icmp6 too-big mtu {}", u32::from_be_bytes([*m0, *m1, *m2, *m3]))?;
         }
+        (false, 3, _) | (true, 1, _) if icmp.code == 0 => write!(out, "{name} unreachable")?,
         _ => write!(out, "{name} type {} code {}, {} bytes", icmp.kind, icmp.code, icmp.body.len())?,
     }
     if icmp.checksum_is_right { Ok(()) } else { out.write_str(" !checksum") }

@@ -4,8 +4,10 @@ use super::{Datagram, Route, TransportHeader};
 use crate::config::Config;
 use crate::port::{Offload, TxFrame};
 use crate::tcp::Clock;
+use crate::wire::ip::{AddressPair, Protocol};
 use crate::wire::seq::SeqNumber;
 use crate::wire::tcp::{Flags, Header};
+use crate::wire::{icmpv4, icmpv6};
 
 /// The most stretches of a response that are sent in answer to one packet: what a client with four SACK
 /// blocks can be missing, and what comes behind.
@@ -33,7 +35,10 @@ pub(crate) struct Train<'a> {
     pub(crate) clock: Clock,
     /// Probes to go ahead of them and behind.
     pub(crate) probes: [Option<Probe>; 2],
-    /// The most frames still to be sent.
+    /// The packet that the client's timer had it send again, up to eight bytes of its segment: quoted ahead of
+    /// everything as one that could not be delivered, it has the client take back that its timer backed off (RFC 6069).
+    pub(crate) quote: &'a [u8],
+    /// The most segments still to be sent.
     pub(crate) budget: u16,
 }
 
@@ -81,6 +86,7 @@ impl<'a> Train<'a> {
             ranges: [(0, 0); RANGES_MAX],
             clock: Clock::Part,
             probes: [None; 2],
+            quote: &[],
             budget: u16::from(config.first_window),
         }
     }
@@ -123,6 +129,14 @@ impl<'a> Train<'a> {
 
     /// Writes the next segment into `buffer`.
     pub(crate) fn next_frame(&mut self, buffer: &mut [u8]) -> Option<TxFrame> {
+        if !self.quote.is_empty() {
+            let quote = core::mem::take(&mut self.quote);
+            let header = match self.route.addresses {
+                AddressPair::V4 { .. } => TransportHeader::icmp(Protocol::ICMP, icmpv4::UNREACHABLE_HEADER),
+                AddressPair::V6 { .. } => TransportHeader::icmp(Protocol::ICMPV6, icmpv6::UNREACHABLE_HEADER),
+            };
+            return Datagram::whole(self.offload, self.route, header, 0).with_payload(quote, &[]).next_frame(buffer);
+        }
         if let Some(probe) = self.next_probe() {
             let header = Header { seq: probe.seq, ..self.header };
             return self.datagram(&header).with_payload(probe.payload(), &[]).next_frame(buffer);

@@ -15,10 +15,12 @@ use super::stamp::{Pace, Place, Role, Stamp};
 use super::{Segment, response};
 use crate::app::{App, Position, Request};
 use crate::cookie::{Claims, EPOCHS, Mss};
+use crate::engine::Packet;
 use crate::http::Response;
 use crate::reply::{RANGES_MAX, Reply, Train};
 use crate::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
 use crate::wire::ip::AddressPair;
+use crate::wire::ipv6;
 use crate::wire::seq::SeqNumber;
 use crate::wire::tcp::{Flags, HEADER_LEN, Header, Options, SackBlocks, TIMESTAMPS_LEN, Timestamps};
 
@@ -261,7 +263,11 @@ impl<'a> Segment<'_, 'a> {
                 _ => [probe(ProbeKind::Check, offset), None],
             };
         }
-        Some(depart(if offset == 0 { ReplyKind::FirstWindow } else { ReplyKind::Resumed }, train))
+        if offset == 0 {
+            return Some(depart(ReplyKind::FirstWindow, train));
+        }
+        train.quote = self.quote();
+        Some(depart(ReplyKind::Resumed, train))
     }
 
     /// A request that comes again, from a client that has part of the response, and does not echo
@@ -499,6 +505,9 @@ impl<'a> Segment<'_, 'a> {
         let mut train = self.placed_train(transfer);
         train.ranges = ranges([(from, cut(end, edge, segment, len))]);
         let timed = place.pace.is_timed() || kind == ReplyKind::Resumed;
+        if kind == ReplyKind::Resumed {
+            train.quote = self.quote();
+        }
         train.clock = Clock::Paired { first, pair: start, again, timed, segment, path: place.path() };
         depart(kind, train)
     }
@@ -550,9 +559,11 @@ impl<'a> Segment<'_, 'a> {
             stalled_from: stalled_from(edge, segment, end, transfer.len),
             path: place.path(),
         };
-        // A client that acknowledges much at once has got as much. What is not sent now, nobody will know to send.
-        if kind == ReplyKind::NextWindow {
-            train.budget = u16::from(self.config.ceiling.max(self.config.first_window));
+        match kind {
+            // A client that acknowledges much at once has got as much. What is not sent now, nobody will know to send.
+            ReplyKind::NextWindow => train.budget = u16::from(self.config.ceiling.max(self.config.first_window)),
+            ReplyKind::Resumed => train.quote = self.quote(),
+            _ => {}
         }
         depart(kind, train)
     }
@@ -584,6 +595,20 @@ impl<'a> Segment<'_, 'a> {
         };
         let header = Header { ack, window, ..self.header_back(Flags::ACK, start, options) };
         Train::new(self.config, self.packet.back, header, [response.head(), response.body()], segment)
+    }
+
+    /// What a client is told of that need not back off: what it has sent again, up to its ports and sequence number.
+    fn quote(&self) -> &'a [u8] {
+        let Packet { datagram, payload, .. } = *self.packet;
+        let len = match (self.flow.addresses, datagram) {
+            (AddressPair::V4 { .. }, &[_, _, len0, len1, ..]) => usize::from(u16::from_be_bytes([len0, len1])),
+            (AddressPair::V6 { .. }, &[_, _, _, _, len0, len1, ..]) => {
+                ipv6::HEADER_LEN + usize::from(u16::from_be_bytes([len0, len1]))
+            }
+            _ => 0,
+        };
+        let quoted = len.saturating_sub(payload.len()) + QUOTED;
+        datagram.get(..quoted).filter(|_| self.config.revert_backoff).unwrap_or_default()
     }
 
     /// How much of the request is acknowledged in the middle of a response: never its last byte. An ACK stands at the
@@ -672,6 +697,9 @@ const IPV4_PATH_MSS: usize = 536;
 
 /// What fits the smallest packet that every link carries (RFC 8200, section 5).
 const IPV6_PATH_MSS: usize = 1220;
+
+/// Bytes of a segment that tell which one it was (RFC 792).
+const QUOTED: usize = 8;
 
 /// The window that is announced after a timeout: the client then sends no more than a byte of its request again.
 const NARROW_WINDOW: u16 = 1;

@@ -6,6 +6,7 @@
 //! | 8, 0 | 0    | checksum    | identifier  | sequence    | data              echo, its reply
 //! +------+------+-------------+-------------+-------------+---------
 //! | 3    | 4    | checksum    | 0           | next MTU    | the packet        too big
+//! | 3    | 0    | checksum    | 0                         | the packet        network unreachable
 //! +------+------+-------------+-------------+-------------+---------
 //! ```
 
@@ -23,6 +24,10 @@ const ECHO_REQUEST: u8 = 8;
 const ECHO_REPLY: u8 = 0;
 const UNREACHABLE: u8 = 3;
 const TOO_BIG: u8 = 4;
+const NETWORK: u8 = 0;
+
+/// The header of "network unreachable", its checksum still zero.
+pub const UNREACHABLE_HEADER: [u8; 8] = [UNREACHABLE, NETWORK, 0, 0, 0, 0, 0, 0];
 
 /// A message that we answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

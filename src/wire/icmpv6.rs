@@ -8,6 +8,8 @@
 //! +------+------+-------------+---------------------------+--------------------------+----------
 //! | 2    | 0    | checksum    | MTU                       | the packet                          too big
 //! +------+------+-------------+---------------------------+--------------------------+----------
+//! | 1    | 0    | checksum    | 0                         | the packet                          no route
+//! +------+------+-------------+---------------------------+--------------------------+----------
 //! | 135  | 0    | checksum    | 0                         | target (16)              | options   solicitation
 //! +------+------+-------------+---------------------------+--------------------------+----------
 //! | 136  | 0    | checksum    | R S O                     | target (16)              | options   advertisement
@@ -34,6 +36,11 @@ pub const CHECKSUM_OFFSET: usize = 2;
 /// The hop limit that neighbor discovery is sent with, and must arrive with: it has passed no router.
 pub const HOP_LIMIT: u8 = 255;
 
+/// The header of "no route to destination" (RFC 4443, section 3.1), its checksum still zero.
+pub const UNREACHABLE_HEADER: [u8; 8] = [UNREACHABLE, NO_ROUTE, 0, 0, 0, 0, 0, 0];
+
+const UNREACHABLE: u8 = 1;
+const NO_ROUTE: u8 = 0;
 const TOO_BIG: u8 = 2;
 const ECHO_REQUEST: u8 = 128;
 const ECHO_REPLY: u8 = 129;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use lethe::verdict::{ReplyKind, Verdict};
 use lethe::wire::ethernet::MacAddress;
 
+use super::quote::is_unreachable;
 use super::{Checker, Exchange, whole};
 use crate::dissect::{Frame, Icmp, Ip, Network, Transport};
 use crate::notation;
@@ -82,6 +83,7 @@ fn ip_problem(received: &Ip<'_>, sent: &Ip<'_>) -> Option<&'static str> {
             (8, 0) | (128, 129) if received.body == sent.body => None,
             _ => Some("it does not answer that message"),
         },
+        (Transport::Tcp(_), Transport::Icmp(icmp)) if is_unreachable(sent, icmp) => None,
         _ => Some("it speaks another protocol"),
     }
 }

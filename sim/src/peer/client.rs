@@ -21,8 +21,10 @@ mod settings;
 mod tests;
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 use lethe::time::Instant;
+use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
 
 pub use settings::{Close, Errand, Settings};
@@ -30,7 +32,7 @@ pub use settings::{Close, Errand, Settings};
 use super::resolver::Resolver;
 use super::{Outbox, Outcome, Peer};
 use crate::clock::after;
-use crate::dissect::{Frame, Ip, Tcp};
+use crate::dissect::{Frame, Ip, Tcp, Transport};
 use crate::frame::{Ends, Segment};
 use connection::Connection;
 
@@ -157,6 +159,31 @@ impl Settings {
     fn is_ours(&self, ip: &Ip<'_>, tcp: &Tcp<'_>) -> bool {
         ip.from(tcp) == self.ends.server && ip.to(tcp) == self.ends.client
     }
+
+    /// Which segment of this connection an ICMP message says that there was no way for.
+    fn undelivered(&self, frame: &Frame<'_>) -> Option<SeqNumber> {
+        let ip = frame.ip()?;
+        let Transport::Icmp(icmp) = &ip.transport else { return None };
+        let (_unused, quoted) = icmp.body.split_first_chunk::<4>()?;
+        // From the protocol on, as far as it matters.
+        let (is_tcp, from, to, segment) = match (icmp.kind, icmp.code, ip.source) {
+            (3, 0 | 1, IpAddr::V4(_)) => {
+                let segment = quoted.get(usize::from(quoted.first()? & 0xf) * 4..)?;
+                (*quoted.get(9)? == 6, &quoted[12..16], &quoted[16..20], segment)
+            }
+            (1, 0, IpAddr::V6(_)) => (*quoted.get(6)? == 6, quoted.get(8..24)?, quoted.get(24..40)?, quoted.get(40..)?),
+            _ => return None,
+        };
+        let &[p0, p1, q0, q1, s0, s1, s2, s3, ..] = segment else { return None };
+        let octets = |address: IpAddr| match address {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        };
+        let ports = [u16::from_be_bytes([p0, p1]), u16::from_be_bytes([q0, q1])];
+        let ends = [self.ends.client, self.ends.server];
+        let is_ours = is_tcp && ports == ends.map(|end| end.port()) && [from, to] == ends.map(|end| octets(end.ip()));
+        (is_ours && self.revert_backoff).then(|| SeqNumber::new(u32::from_be_bytes([s0, s1, s2, s3])))
+    }
 }
 
 impl Peer for Client {
@@ -174,6 +201,9 @@ impl Peer for Client {
             self.settings.ends.server_mac = mac;
             self.begin(now, out);
             return;
+        }
+        if let (Some(seq), State::Connected(connection)) = (self.settings.undelivered(&frame), &mut self.state) {
+            connection.undelivered(now, seq);
         }
         let Some((ip, tcp)) = frame.tcp() else { return };
         match &mut self.state {

@@ -111,6 +111,11 @@ impl Connection {
         self.complete_at
     }
 
+    /// There was no way for what it sent from `seq` on.
+    pub(super) fn undelivered(&mut self, now: Instant, seq: SeqNumber) {
+        self.sender.revert_back_off(now, seq);
+    }
+
     /// Sends the SYN.
     pub(super) fn open(&mut self, now: Instant, out: &mut Outbox) -> Option<Outcome> {
         self.facts.first_timestamp = self.timestamp(now);

@@ -17,7 +17,7 @@ use lethe::time::Instant;
 use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
 
-use crate::clock::{after, between};
+use crate::clock::{after, before, between};
 
 const INITIAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// `TCP_TIMEOUT_FALLBACK`: after a SYN that had to be repeated and so could not be timed.
@@ -118,6 +118,8 @@ pub(super) struct Sender {
     backoff: u32,
     /// Retransmissions since the peer last acknowledged anything.
     retransmissions: u32,
+    /// When the first of them was.
+    retransmitting_since: Instant,
     /// What was outstanding when the timer expired is taken for lost, up to here.
     lost_until: Option<SeqNumber>,
     /// A tail loss probe was sent, and nothing up to here acknowledged since.
@@ -172,6 +174,7 @@ impl Sender {
             round_trip: RoundTrip { estimate: None, fallback: INITIAL_TIMEOUT },
             backoff: 0,
             retransmissions: 0,
+            retransmitting_since: Instant::from_unix_seconds(0),
             lost_until: None,
             probed_until: None,
             timer: None,
@@ -348,7 +351,9 @@ impl Sender {
 
     fn retransmit(&mut self, now: Instant) -> Result<Option<Piece>, GaveUp> {
         let is_syn = self.sent.front().is_some_and(|sent| sent.piece.flags.has(Flags::SYN));
-        self.back_off(if is_syn { self.limits.syn_retries } else { self.limits.retries })?;
+        let is_over =
+            if is_syn { self.retransmissions >= self.limits.syn_retries } else { self.has_waited_enough(now) };
+        self.back_off(now, is_over)?;
         self.lost_until = Some(self.position());
         for sent in &mut self.sent {
             sent.is_lost = true;
@@ -357,10 +362,33 @@ impl Sender {
         Ok(self.send_again(0))
     }
 
-    fn back_off(&mut self, limit: u32) -> Result<(), GaveUp> {
-        if self.retransmissions >= limit {
+    /// What begins at `seq` could not be delivered, a router says. If that was sent again because a timer had expired,
+    /// the timer need not have been doubled (RFC 6069; `tcp_ld_RTO_revert`).
+    pub(super) fn revert_back_off(&mut self, now: Instant, seq: SeqNumber) {
+        let Some(Timer::Retransmission(at)) = self.timer else { return };
+        if seq != self.una || self.retransmissions == 0 || self.backoff == 0 {
+            return;
+        }
+        let doubled = self.timeout();
+        self.backoff -= 1;
+        let earlier = before(at, doubled.saturating_sub(self.timeout()));
+        self.timer = Some(Timer::Retransmission(earlier.max(now)));
+    }
+
+    /// Whether it has sent things again for as long as that many retransmissions take, each after twice the time
+    /// (`tcp_model_timeout`).
+    fn has_waited_enough(&self, now: Instant) -> bool {
+        let waits = (0..=self.limits.retries).map(|retry| (TIMEOUT_MIN * 2u32.saturating_pow(retry)).min(TIMEOUT_MAX));
+        self.retransmissions > 0 && between(self.retransmitting_since, now) >= waits.sum()
+    }
+
+    fn back_off(&mut self, now: Instant, is_over: bool) -> Result<(), GaveUp> {
+        if is_over {
             self.timer = None;
             return Err(GaveUp { retransmissions: self.retransmissions });
+        }
+        if self.retransmissions == 0 {
+            self.retransmitting_since = now;
         }
         self.retransmissions += 1;
         self.backoff += 1;
@@ -370,7 +398,7 @@ impl Sender {
     /// Nothing is under way and nothing may be sent: an old sequence number makes the peer say what its window
     /// is, and what little fits is sent (RFC 9293, section 3.8.6.1; `tcp_write_wakeup`).
     fn ask_for_window(&mut self, now: Instant) -> Result<Piece, GaveUp> {
-        self.back_off(self.limits.retries)?;
+        self.back_off(now, self.has_waited_enough(now))?;
         let edge = self.window_end();
         if let Some(piece) = self.waiting.front_mut().filter(|piece| edge.after(piece.seq) && !piece.payload.is_empty())
         {
@@ -586,6 +614,23 @@ mod tests {
             assert_eq!(expire(&mut sender), (1560, 6, "t".to_owned()));
             assert_eq!(expire(&mut sender), (3320, 6, "t".to_owned()));
         }
+    }
+
+    #[test]
+    fn the_back_off_is_taken_back_when_icmp_tells_of_what_was_sent_again() {
+        let mut sender = established(LIMITS, 20);
+        sender.push(b"request", Flags::PSH);
+        sender.transmit(at(20));
+        sender.revert_back_off(at(30), ISN.advance(1));
+        assert_eq!(retransmissions(&mut sender, 2), [240, 680], "nothing had been sent again before");
+        sender.revert_back_off(at(690), ISN.advance(2));
+        assert_eq!(sender.deadline(), Some(at(1560)), "this was about something else");
+        sender.revert_back_off(at(700), ISN.advance(1));
+        assert_eq!(sender.deadline(), Some(at(1120)));
+        sender.revert_back_off(at(1000), ISN.advance(1));
+        assert_eq!(sender.deadline(), Some(at(1000)), "it would have expired already");
+        sender.revert_back_off(at(1000), ISN.advance(1));
+        assert_eq!(retransmissions(&mut sender, 2), [1000, 1440], "once not doubled is as short as it gets");
     }
 
     #[test]

@@ -52,13 +52,15 @@ pub struct Settings {
     pub collapse: bool,
     /// Send the last segment once more before the retransmission timer expires (RFC 8985, section 7).
     pub tail_loss_probe: bool,
+    /// Take back that the retransmission timer was doubled when ICMP says that the path is broken (RFC 6069).
+    pub revert_backoff: bool,
     /// What is sent again goes out in segments of so many bytes at most: the path has become narrower.
     pub resend_limit: Option<u16>,
     /// How often an idle connection is probed.
     pub keep_alive: Option<Duration>,
     /// How often a SYN is sent again before it gives up.
     pub syn_retries: u32,
-    /// How often anything else is.
+    /// How often anything else is, each time after twice as long; or for as long as that takes.
     pub retries: u32,
     /// There has been a connection between the same ports before, and segments of it still turn up.
     pub old_duplicates: bool,
@@ -116,6 +118,7 @@ impl Settings {
             nagle: false,
             collapse: true,
             tail_loss_probe: true,
+            revert_backoff: true,
             resend_limit: None,
             keep_alive: None,
             syn_retries: 6,
