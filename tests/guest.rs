@@ -13,41 +13,45 @@ use lethe_apps::sample::expected;
 const V4: &str = "http://10.9.0.2";
 const V6: &str = "http://[fd09::2]";
 
+/// What a card is bound to: a driver of the kernel that gives it to a program, behind an IOMMU or without one.
+const VFIO: &str = "vfio-pci";
+const UIO: &str = "uio_pci_generic";
+
 /// QEMU translates every instruction of the guest. So many requests, so many at a time, take it some six seconds.
 const AB: &str = "-n 20000 -c 200";
 
 #[test]
 fn e1000() {
-    check("e1000", 1);
+    check("e1000", 1, VFIO);
 }
 
 #[test]
 fn e1000e() {
-    check("e1000e", 1);
+    check("e1000e", 1, VFIO);
 }
 
 #[test]
 fn vmxnet3() {
-    check("vmxnet3", 1);
+    check("vmxnet3", 1, VFIO);
 }
 
 #[test]
 fn virtio() {
-    check("virtio-net-pci", 1);
+    check("virtio-net-pci", 1, VFIO);
 }
 
 #[test]
-fn virtio_with_two_queues_and_two_workers() {
-    check("virtio-net-pci", 2);
+fn virtio_with_two_queues_and_two_workers_and_without_an_iommu() {
+    check("virtio-net-pci", 2, UIO);
 }
 
 /// All that a client can want, through one card.
-fn check(card: &str, queues: usize) {
+fn check(card: &str, queues: usize, bind: &str) {
     // Two guests at a time would take four processors.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let started = Instant::now();
-    let guest = Guest::start(card, queues);
+    let guest = Guest::start(card, queues, bind);
     let boot = started.elapsed().as_secs_f64();
 
     for base in [V4, V6] {
@@ -73,9 +77,10 @@ fn check(card: &str, queues: usize) {
     check_end(card, queues, &end);
     // What the program says of the port: driver, workers, and who does what about checksums.
     let port = beginning.lines().find_map(|line| line.split_once("(net_")).map_or("", |(_, port)| port);
+    assert!(beginning.contains(&format!("is bound to {bind}")), "{card}: {beginning}");
     assert!(port.contains("checked by the card, ") && port.contains("the card (TCP)"), "{card}: {beginning}");
     println!(
-        "| {card} | net_{} | ready in {boot:.0} s | curl v4, v6 | ping v4, v6: 0 of 20 lost | ab {AB}: 0 failed \
+        "\n| {card}, {bind} | net_{} | ready in {boot:.0} s | curl v4, v6 | ping v4, v6: 0 of 20 lost | ab {AB}: 0 failed \
          | 100 kB x 20, 10 MB: equal, {rate:.1} MB/s | wrong checksums dropped |",
         port.replacen("):", ",", 1)
     );
@@ -106,11 +111,11 @@ struct Guest {
 
 impl Guest {
     /// One that answers with `sample`, ready on return. tools/guest has the limits of time.
-    fn start(card: &str, queues: usize) -> Self {
+    fn start(card: &str, queues: usize, bind: &str) -> Self {
         let tool = concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/guest");
         let cores = format!("-l 0-{}", queues - 1);
         let mut child = Command::new(tool)
-            .args(["--queues", &queues.to_string(), card, env!("CARGO_BIN_EXE_lethe")])
+            .args(["--bind", bind, "--queues", &queues.to_string(), card, env!("CARGO_BIN_EXE_lethe")])
             .args(["serve", "--device", "dpdk:0", "--eal", &cores, "--addr", "10.9.0.2", "--addr", "fd09::2"])
             .arg("sample")
             .stdin(Stdio::piped())
