@@ -38,9 +38,8 @@ fn workers_answer_each_frame_once_whoever_had_the_last_of_that_client() {
 
     let answers = thread::scope(|scope| {
         let world = scope.spawn(|| {
-            let answers = world(feeder.into_lanes(), &crew, frames.len());
-            stop.store(true, Ordering::Relaxed);
-            answers
+            let _end = End(&stop);
+            world(feeder.into_lanes(), &crew, frames.len())
         });
         eal.run(&mut posts, |(number, (rx, tx), allocations)| {
             *allocations = measure(|| crew.work(*number, rx, tx)).count_total;
@@ -65,6 +64,15 @@ fn workers_answer_each_frame_once_whoever_had_the_last_of_that_client() {
     drop(posts);
     assert_eq!(port.close(), 0, "every buffer came back");
     let _ = std::fs::remove_dir_all(format!("/var/run/dpdk/{prefix}"));
+}
+
+/// Ends the work, also when what is looked at is wrong.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// A list for each worker, so that each has some of every kind and no client has a worker of its own.
