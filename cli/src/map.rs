@@ -1,4 +1,4 @@
-//! Files mapped into memory. This is the only place in Lethe's own code that is `unsafe`.
+//! Files mapped into memory. This is the only place in the command that is `unsafe`.
 
 use std::fs::File;
 use std::io;

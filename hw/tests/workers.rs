@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use allocation_counter::measure;
 use lethe::time::Instant;
 use lethe::verdict::{DropReason, ReplyKind, Stats, Verdict};
 use lethe_apps::Application;
@@ -33,15 +34,16 @@ fn workers_answer_each_frame_once_whoever_had_the_last_of_that_client() {
     let engine = mix::engine(port.offload());
     let crew = Crew::new(engine, port.queue_count(), &stop, Polling::Adaptive, Clock::Wall);
     let (queues, card) = port.queues();
-    let mut posts: Vec<_> = queues.into_iter().enumerate().collect();
+    let mut posts: Vec<_> = queues.into_iter().enumerate().map(|(number, queues)| (number, queues, 0)).collect();
 
     let answers = thread::scope(|scope| {
         let world = scope.spawn(|| {
-            let answers = world(feeder.into_lanes(), &crew, frames.len());
-            stop.store(true, Ordering::Relaxed);
-            answers
+            let _end = End(&stop);
+            world(feeder.into_lanes(), &crew, frames.len())
         });
-        eal.run(&mut posts, |(number, (rx, tx))| crew.work(*number, rx, tx));
+        eal.run(&mut posts, |(number, (rx, tx), allocations)| {
+            *allocations = measure(|| crew.work(*number, rx, tx)).count_total;
+        });
         world.join().unwrap()
     });
 
@@ -58,9 +60,19 @@ fn workers_answer_each_frame_once_whoever_had_the_last_of_that_client() {
     // What is announced at the start of the work is an answer to nobody.
     assert_eq!(answers, 3 * CLIENTS as usize + 1);
     assert_eq!(card.stats().received, frames.len() as u64);
+    assert!(posts.iter().all(|&(.., allocations)| allocations == 1), "scratch space, and nothing for any frame");
     drop(posts);
     assert_eq!(port.close(), 0, "every buffer came back");
     let _ = std::fs::remove_dir_all(format!("/var/run/dpdk/{prefix}"));
+}
+
+/// Ends the work, also when what is looked at is wrong.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// A list for each worker, so that each has some of every kind and no client has a worker of its own.

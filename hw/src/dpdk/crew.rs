@@ -1,6 +1,6 @@
 //! The workers, and what is to be known and changed while they work.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -56,7 +56,7 @@ pub struct Crew<'s, A> {
     polling: Polling,
     clock: Clock,
     /// The number of the last roll call.
-    roll_call: AtomicU32,
+    roll_call: AtomicU64,
     /// Whether the network is to be told where our addresses are.
     to_announce: AtomicBool,
     /// Locked by whoever wants the engine for himself: no worker takes it again meanwhile.
@@ -66,7 +66,7 @@ pub struct Crew<'s, A> {
 
 #[derive(Clone, Debug, Default)]
 struct Report {
-    roll_call: u32,
+    roll_call: u64,
     stats: Stats,
 }
 
@@ -78,7 +78,7 @@ impl<'s, A: App + Send + Sync> Crew<'s, A> {
             stop,
             polling,
             clock,
-            roll_call: AtomicU32::new(0),
+            roll_call: AtomicU64::new(0),
             to_announce: AtomicBool::new(false),
             door: Mutex::default(),
             reports: (0..workers).map(|_| Mutex::default()).collect(),
@@ -100,7 +100,9 @@ impl<'s, A: App + Send + Sync> Crew<'s, A> {
             }
             self.serve(&engine, roll_call, rx, tx, &mut scratch, &mut stats);
             drop(engine);
-            self.report(number, Report { roll_call, stats: stats.clone() });
+            // Whoever called meanwhile is answered as well.
+            let roll_call = self.roll_call.load(Ordering::Acquire);
+            *open(&self.reports[number]) = Report { roll_call, stats: stats.clone() };
         }
         tx.drain();
     }
@@ -109,7 +111,7 @@ impl<'s, A: App + Send + Sync> Crew<'s, A> {
     fn serve(
         &self,
         engine: &Engine<A>,
-        roll_call: u32,
+        roll_call: u64,
         rx: &mut Rx<'_>,
         tx: &mut Tx<'_>,
         scratch: &mut [u8],
@@ -164,11 +166,11 @@ impl<'s, A: App + Send + Sync> Crew<'s, A> {
     pub fn stats(&self) -> Vec<Stats> {
         let roll_call = self.call();
         let since = std::time::Instant::now();
-        let answered = || (0..self.reports.len()).all(|number| self.last_report(number).roll_call == roll_call);
+        let answered = || self.reports.iter().all(|report| open(report).roll_call >= roll_call);
         while !self.is_over() && !answered() && since.elapsed() < PATIENCE {
             thread::sleep(NAP);
         }
-        (0..self.reports.len()).map(|number| self.last_report(number).stats.clone()).collect()
+        self.reports.iter().map(|report| open(report).stats.clone()).collect()
     }
 
     /// Does something to the application while no worker uses it.
@@ -179,16 +181,8 @@ impl<'s, A: App + Send + Sync> Crew<'s, A> {
         work(engine.app_mut())
     }
 
-    fn call(&self) -> u32 {
-        self.roll_call.fetch_add(1, Ordering::AcqRel).wrapping_add(1)
-    }
-
-    fn report(&self, number: usize, report: Report) {
-        *self.last_report(number) = report;
-    }
-
-    fn last_report(&self, number: usize) -> MutexGuard<'_, Report> {
-        open(&self.reports[number])
+    fn call(&self) -> u64 {
+        self.roll_call.fetch_add(1, Ordering::AcqRel) + 1
     }
 }
 
