@@ -58,8 +58,8 @@ fn check(card: &str, queues: usize, bind: &str) {
         assert_eq!(guest.fetch(&format!("{base}/1000")), expected(1000));
     }
     for ping in ["ping 10.9.0.2", "ping -s 1400 10.9.0.2", "ping -6 fd09::2", "ping -6 -s 1400 fd09::2"] {
-        let text = guest.run(&format!("{ping} -c 5 -i 0.1 -W 2"));
-        assert!(text.contains("5 received, 0% packet loss"), "{card}: {text}");
+        // One at a time: after several it would not wait for the last on a machine that is busy.
+        guest.run(&format!("for _ in 1 2 3 4 5; do {ping} -c 1 -W 20 || exit; done"));
     }
     let ab = guest.run(&format!("ab -q -r {AB} {V4}/100"));
     let line = |name: &str| ab.lines().find_map(|line| line.strip_prefix(name)).map_or("none", str::trim);
@@ -137,7 +137,7 @@ impl Guest {
         }
     }
 
-    /// Runs a shell line as the guest's neighbour, at most two minutes of it, and returns what it printed.
+    /// Runs a shell line as the guest's neighbour, at most three minutes of it, and returns what it printed.
     #[track_caller]
     fn run(&self, line: &str) -> String {
         let output = self.try_run(line);
@@ -146,7 +146,7 @@ impl Guest {
     }
 
     fn try_run(&self, line: &str) -> std::process::Output {
-        let space = ["netns", "exec", &self.space, "timeout", "120", "sh", "-c", line];
+        let space = ["netns", "exec", &self.space, "timeout", "180", "sh", "-c", line];
         Command::new("ip").args(space).output().unwrap()
     }
 
