@@ -19,18 +19,20 @@ run: ## serve IP geolocation on a TAP device, and fetch it once
 test: ## every test: units, properties, dialogues, captures, end to end
 	@tools/install test
 	$(CARGO) test --workspace
+	$(CARGO) test -p lethe-cli -p lethe-hw --features dpdk --test dpdk --test workers
+	$(CARGO) test -p lethe-cli --features dpdk --test guest -- --nocapture --test-threads 1
 
 faults: ## the simulator's own test: it must find each fault put into the engine
 	@tools/install build
 	$(CARGO) test -p lethe-sim --features faults --test faults -- --nocapture
 
 lint: ## formatting and lints, warnings are errors
-	@tools/install build
+	@tools/install workspace
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
 
 bench: ## what a packet costs
-	@tools/install build
+	@tools/install workspace
 	$(CARGO) bench --workspace
 
 fuzz: ## each fuzz target for FUZZ seconds (default 60)

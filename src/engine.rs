@@ -86,6 +86,29 @@ impl<A: App> Engine<A> {
         }
     }
 
+    /// What tells the network where our addresses are, without being asked: a gratuitous ARP for each IPv4 address
+    /// (RFC 5227, section 3) and an unsolicited neighbor advertisement for each IPv6 address (RFC 4861, section
+    /// 7.2.6). A server that takes over from another sends them once its link is up.
+    pub fn announcements(&self) -> impl Iterator<Item = Reply<'_>> {
+        let header =
+            |destination, ether_type| ethernet::Header { destination, source: self.config.mac, tag: None, ether_type };
+        let v4 = self.config.addresses.v4().iter().map(move |&address| {
+            let packet = arp::Packet {
+                operation: arp::Operation::Request,
+                sender_mac: self.config.mac,
+                sender_ip: address,
+                target_mac: MacAddress::new([0; 6]),
+                target_ip: address,
+            };
+            Reply::arp(header(MacAddress::BROADCAST, EtherType::ARP), packet)
+        });
+        let v6 =
+            self.config.addresses.v6().iter().map(move |&address| {
+                self.advertisement(header(ALL_NODES_MAC, EtherType::IPV6), address, ALL_NODES, false)
+            });
+        v4.chain(v6)
+    }
+
     #[inline]
     fn answer<'a>(&'a self, now: Instant, frame: RxFrame<'a>, scratch: &'a mut [u8]) -> Result<Reply<'a>, Verdict> {
         let (link, payload) = ethernet::Header::parse(frame.bytes)?;
@@ -259,14 +282,22 @@ impl<A: App> Engine<A> {
         }
         // Nobody can be answered who has no address yet: all nodes are told (RFC 4861, section 7.2.4).
         let (mac, destination) = if probe { (ALL_NODES_MAC, ALL_NODES) } else { (packet.back.link.destination, asker) };
-        let route = Route {
-            link: ethernet::Header { destination: mac, ..packet.back.link },
-            addresses: AddressPair::V6 { source: target, destination },
-        };
-        let message = icmpv6::advertisement(target, self.config.mac, !probe);
+        let link = ethernet::Header { destination: mac, ..packet.back.link };
+        Ok(self.advertisement(link, target, destination, !probe))
+    }
+
+    fn advertisement(
+        &self,
+        link: ethernet::Header,
+        target: Ipv6Addr,
+        destination: Ipv6Addr,
+        solicited: bool,
+    ) -> Reply<'static> {
+        let route = Route { link, addresses: AddressPair::V6 { source: target, destination } };
+        let message = icmpv6::advertisement(target, self.config.mac, solicited);
         let header = TransportHeader::icmp(Protocol::ICMPV6, message);
         let datagram = Datagram::new(&self.config, route, header).with_hop_limit(icmpv6::HOP_LIMIT);
-        Ok(Reply::ip(ReplyKind::Neighbor, datagram))
+        Reply::ip(ReplyKind::Neighbor, datagram)
     }
 
     fn echo<'a>(

@@ -13,7 +13,7 @@ use lethe_sim::tap::TapConfig;
 pub(crate) const MTU_RANGE: RangeInclusive<u16> = Mtu::MIN..=65_521;
 
 /// What can stand before the colon.
-const KINDS: &str = "tap, packet, xdp";
+const KINDS: &str = "tap, packet, xdp, dpdk";
 
 /// A device as the command line names it: `KIND:DETAILS`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,6 +24,17 @@ pub(crate) enum Device {
     Packet(PacketConfig),
     /// `xdp:IFACE[,queue=N][,copy|,zerocopy][,generic]`
     Xdp(XdpConfig),
+    /// `dpdk:PORT[,mtu=N]`
+    Dpdk(DpdkPort),
+}
+
+/// A port of DPDK.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct DpdkPort {
+    /// Its number in DPDK's count.
+    pub(crate) number: u16,
+    /// The MTU to set; the driver's choice if there is none.
+    pub(crate) mtu: Option<u16>,
 }
 
 impl FromStr for Device {
@@ -34,6 +45,7 @@ impl FromStr for Device {
             Some(("tap", details)) => parse_tap(details).map(Self::Tap),
             Some(("packet", details)) => parse_packet(details).map(Self::Packet),
             Some(("xdp", details)) => parse_xdp(details).map(Self::Xdp),
+            Some(("dpdk", details)) => parse_dpdk(details).map(Self::Dpdk),
             Some((kind, _)) => bail!("there is no kind of device called `{kind}`; known: {KINDS}"),
             None => bail!("a device is written KIND:NAME, as in tap:lethe0; known kinds: {KINDS}"),
         }
@@ -104,6 +116,20 @@ fn parse_interface<'a>(kind: &str, details: &'a str) -> anyhow::Result<(String, 
     Ok((name.to_owned(), parts))
 }
 
+fn parse_dpdk(details: &str) -> anyhow::Result<DpdkPort> {
+    let mut parts = details.split(',');
+    let number = parts.next().and_then(|number| number.parse().ok());
+    let number = number.context("a port of DPDK is a number, as in dpdk:0: the first that it finds")?;
+    let mut port = DpdkPort { number, mtu: None };
+    for part in parts {
+        match part.split_once('=') {
+            Some(("mtu", value)) => port.mtu = Some(parse_mtu(value).map_err(|error| anyhow!("`{part}`: {error}"))?),
+            _ => bail!("a port of DPDK has no option `{part}`; known: mtu=N. What its driver takes goes into --eal"),
+        }
+    }
+    Ok(port)
+}
+
 /// An MTU in bytes.
 pub(crate) fn parse_mtu(text: &str) -> anyhow::Result<u16> {
     let mtu = text.parse().ok().filter(|mtu| MTU_RANGE.contains(mtu));
@@ -145,6 +171,13 @@ mod tests {
         assert_eq!("xdp:eth0,zerocopy".parse::<Device>().unwrap(), Device::Xdp(zero_copy));
     }
 
+    #[test]
+    fn a_port_of_dpdk_has_a_number_and_an_mtu() {
+        assert_eq!("dpdk:0".parse::<Device>().unwrap(), Device::Dpdk(DpdkPort { number: 0, mtu: None }));
+        let jumbo = DpdkPort { number: 3, mtu: Some(9000) };
+        assert_eq!("dpdk:3,mtu=9000".parse::<Device>().unwrap(), Device::Dpdk(jumbo));
+    }
+
     fn check(text: &str, expect: &str) {
         let error = text.parse::<Device>().unwrap_err();
         assert_eq!(error.to_string(), expect, "{text}");
@@ -152,8 +185,8 @@ mod tests {
 
     #[test]
     fn each_mistake_is_told_from_the_others() {
-        check("lethe0", "a device is written KIND:NAME, as in tap:lethe0; known kinds: tap, packet, xdp");
-        check("tun:lethe0", "there is no kind of device called `tun`; known: tap, packet, xdp");
+        check("lethe0", "a device is written KIND:NAME, as in tap:lethe0; known kinds: tap, packet, xdp, dpdk");
+        check("tun:lethe0", "there is no kind of device called `tun`; known: tap, packet, xdp, dpdk");
         check("tap:", "a TAP device needs a name, as in tap:lethe0");
         check("tap:,mtu=1500", "a TAP device needs a name, as in tap:lethe0");
         check("tap:t,host=10.9.0.1", "`host=10.9.0.1`: want IP/LEN, as in host=10.9.0.1/24");
@@ -169,6 +202,13 @@ mod tests {
         check("xdp:eth0,queue=-1", "`queue=-1`: want a number, counted from 0");
         check("xdp:eth0,copy,zerocopy", "either `copy` or `zerocopy`, once");
         check("xdp:eth0,mtu=9000", "an XDP device has no option `mtu=9000`; known: queue=N, copy, zerocopy, generic");
+        check("dpdk:", "a port of DPDK is a number, as in dpdk:0: the first that it finds");
+        check("dpdk:eth0", "a port of DPDK is a number, as in dpdk:0: the first that it finds");
+        check("dpdk:0,mtu=9", "`mtu=9`: an MTU is a number from 576 to 65521");
+        check(
+            "dpdk:0,queues=2",
+            "a port of DPDK has no option `queues=2`; known: mtu=N. What its driver takes goes into --eal",
+        );
         check("tap:t,", "a TAP device has no option ``; known: host=IP/LEN, mtu=N");
     }
 }

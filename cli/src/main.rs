@@ -6,6 +6,8 @@
 mod app;
 mod args;
 mod device;
+#[cfg_attr(not(feature = "dpdk"), path = "no_dpdk.rs")]
+mod dpdk;
 mod engine;
 mod files;
 mod impaired;

@@ -33,6 +33,12 @@ impl Reload {
         Ok(Some(Self { asked, source: source.clone(), worker: None }))
     }
 
+    /// Whether [`observe`](Self::observe) has something to do, for those to whom it costs something to call it.
+    #[cfg(feature = "dpdk")]
+    pub(crate) fn is_due(&self) -> bool {
+        self.worker.as_ref().map_or_else(|| self.asked.load(Ordering::Relaxed), JoinHandle::is_finished)
+    }
+
     /// Called between two turns. Mostly there is nothing to do, and then it is a look at a flag.
     #[inline]
     pub(crate) fn observe(&mut self, app: &mut Application) {

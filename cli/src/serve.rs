@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, ensure};
 use lethe::Engine;
+use lethe::cookie::Secret;
 use lethe::verdict::Stats;
 use lethe::wire::ethernet::MacAddress;
 use lethe_apps::Application;
@@ -16,6 +17,7 @@ use lethe_sim::tap::{Tap, TapConfig};
 
 use crate::app::AppArgs;
 use crate::device::Device;
+use crate::dpdk::{self, DpdkArgs};
 use crate::engine::EngineArgs;
 use crate::impaired::ImpairedPort;
 use crate::monitor::Monitor;
@@ -29,23 +31,33 @@ use crate::{privileges, secret, warn};
 pub(crate) struct Args {
     /// Device to serve through: tap:NAME[,host=IP/LEN]...[,mtu=N], a TAP device, made if there is none, where
     /// each `host` is an address for the kernel's end; packet:IFACE[,fanout=N], an interface shared with the
-    /// kernel; or xdp:IFACE[,queue=N][,copy|,zerocopy][,generic], the same ahead of the kernel
+    /// kernel; xdp:IFACE[,queue=N][,copy|,zerocopy][,generic], the same ahead of the kernel; or dpdk:PORT[,mtu=N],
+    /// a card that DPDK drives
     #[arg(long, value_name = "DEVICE")]
     device: Device,
     /// User to go on as once the device is open, when started as root
     #[arg(long, value_name = "NAME", default_value = "nobody")]
-    user: String,
+    pub(crate) user: String,
     /// What is wrong with the network between the kernel and the server, in both directions:
     /// loss=5%,reorder=10%,delay=20ms,seed=7 and more
     #[arg(long, value_name = "LIST")]
     impair: Option<Impairment>,
     /// Print a line of counters every second
     #[arg(long)]
-    stats: bool,
+    pub(crate) stats: bool,
     #[command(flatten)]
-    engine: EngineArgs,
+    pub(crate) dpdk: DpdkArgs,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
     #[command(subcommand)]
     app: AppArgs,
+}
+
+impl Args {
+    /// The key of the cookies: from the file that was named, else a random one.
+    pub(crate) fn secret(&self) -> anyhow::Result<Secret> {
+        self.engine.secret_file.as_deref().map_or_else(secret::random, secret::read)
+    }
 }
 
 const EXAMPLE: &str = "\
@@ -56,7 +68,8 @@ Example:
       --addr 10.9.0.2 --addr fd09::2 ipinfo
   curl http://10.9.0.2/202.96.128.86
   curl 'http://[fd09::2]/'
-  lethe serve --device packet:eth0 --addr 192.0.2.7 ipinfo";
+  lethe serve --device packet:eth0 --addr 192.0.2.7 ipinfo
+  lethe serve --device dpdk:0 --eal '-l 0-3 -a 0000:01:00.0' --addr 10.9.0.2 ipinfo";
 
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn serve(args: &Args) -> anyhow::Result<()> {
@@ -83,6 +96,10 @@ pub(crate) fn serve(args: &Args) -> anyhow::Result<()> {
         Device::Xdp(config) => {
             serve_on(XdpPort::open(config, args.engine.mac, &args.engine.addresses()?)?, args, app, reload)
         }
+        Device::Dpdk(port) => {
+            ensure!(args.impair.is_none(), "--impair is for a TAP device: a card has a network of its own");
+            dpdk::serve(*port, args, app, reload)
+        }
     }
 }
 
@@ -94,8 +111,7 @@ fn serve_on(port: impl Port, args: &Args, app: Application, reload: Option<Reloa
 }
 
 fn serve_behind(mut port: impl Port, args: &Args, app: Application, mut reload: Option<Reload>) -> anyhow::Result<()> {
-    let secret = args.engine.secret_file.as_deref().map_or_else(secret::random, secret::read)?;
-    let mut engine = Engine::new(args.engine.config(port.mtu(), port.mac(), secret)?, app);
+    let mut engine = Engine::new(args.engine.config(port.mtu(), port.mac(), args.secret()?)?, app);
     let stop = stop_on_signal().context("cannot catch signals")?;
     privileges::drop_to(&args.user)?;
     print_ready(&port.name(), port.mtu(), engine.config().mac, &args.engine).context("standard output")?;
@@ -128,7 +144,7 @@ fn check_hosts(config: &TapConfig, addresses: &[IpAddr]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_ready(name: &str, mtu: u16, mac: MacAddress, engine: &EngineArgs) -> io::Result<()> {
+pub(crate) fn print_ready(name: &str, mtu: u16, mac: MacAddress, engine: &EngineArgs) -> io::Result<()> {
     let mut out = io::stdout().lock();
     for &address in &engine.addresses {
         let url = Url(SocketAddr::new(address, engine.tcp_port));

@@ -3,8 +3,10 @@
 //! * [`packet`] shares an interface with the kernel by an `AF_PACKET` socket: any interface, any driver.
 //! * [`xdp`] takes frames from the driver before the kernel's stack sees them, by `AF_XDP`.
 //!
-//! Both take what is for Lethe's addresses and leave the rest to the kernel.
+//! Both take what is for Lethe's addresses and leave the rest to the kernel. [`dpdk`] has a card for itself.
 
+#[cfg(feature = "dpdk")]
+pub mod dpdk;
 mod filter;
 mod interface;
 pub mod packet;

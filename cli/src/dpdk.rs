@@ -1,0 +1,192 @@
+//! `--device dpdk:PORT`: a card driven by DPDK, a worker on each lcore.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use lethe::engine::Engine;
+use lethe::verdict::Stats;
+use lethe_apps::Application;
+use lethe_hw::dpdk::{Card, CardStats, Clock, Crew, Eal, Link, Polling, Port, PortConfig};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+
+use crate::device::DpdkPort;
+use crate::monitor::Monitor;
+use crate::reload::Reload;
+use crate::run::stop_on_signal;
+use crate::serve::{Args, print_ready};
+use crate::table::Table;
+use crate::{note, privileges, warn};
+
+/// How often the one who looks after the workers does: at the link, at signals, at the seconds.
+const ROUND: Duration = Duration::from_millis(100);
+
+/// The process of the calling thread.
+const SELF: Pid = Pid::from_raw(0);
+
+#[derive(clap::Args)]
+#[command(next_help_heading = "DPDK")]
+pub(crate) struct DpdkArgs {
+    /// Arguments of DPDK's EAL, separated by spaces. Its lcores are the workers, as far as the card has queues
+    #[arg(long, value_name = "ARGUMENTS", default_value = "", allow_hyphen_values = true)]
+    eal: String,
+    /// What a worker does that has nothing to do: ask the card again at once, or after a pause that grows to 50 µs
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = Poll::Adaptive)]
+    poll: Poll,
+    /// What time it is: that of the machine, or for each frame the time that the driver gives it
+    #[arg(long, value_enum, value_name = "WHOSE", default_value_t = Time::Wall, hide = true)]
+    clock: Time,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Poll {
+    Busy,
+    Adaptive,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Time {
+    Wall,
+    Frames,
+}
+
+impl DpdkArgs {
+    const fn polling(&self) -> Polling {
+        match self.poll {
+            Poll::Busy => Polling::Busy,
+            Poll::Adaptive => Polling::Adaptive,
+        }
+    }
+
+    const fn clock(&self) -> Clock {
+        match self.clock {
+            Time::Wall => Clock::Wall,
+            Time::Frames => Clock::Frames,
+        }
+    }
+}
+
+/// Serves until SIGINT or SIGTERM.
+pub(crate) fn serve(device: DpdkPort, args: &Args, app: Application, reload: Option<Reload>) -> anyhow::Result<()> {
+    let secret = args.secret()?;
+    // EAL binds this thread to one CPU; whoever looks after the workers must not be bound with it.
+    let cpus = sched_getaffinity(SELF).context("cannot find out which CPUs may be used")?;
+    let eal = Eal::start(args.dpdk.eal.split_whitespace())?;
+    let queues = u16::try_from(eal.lcores().len()).unwrap_or(u16::MAX);
+    let mut port = Port::open(&eal, PortConfig { number: device.number, queues, mtu: device.mtu })?;
+    let mut config = args.engine.config(port.mtu(), None, secret)?;
+    config.offload = port.offload();
+    let mac = config.mac;
+    let stop = stop_on_signal().context("cannot catch signals")?;
+    privileges::drop_to(&args.user)?;
+    describe(&eal, &port);
+    let name = format!("dpdk {} {}", device.number, port.name());
+    print_ready(&name, port.mtu(), mac, &args.engine).context("standard output")?;
+
+    let workers = port.queue_count();
+    let crew = Crew::new(Engine::new(config, app), workers, &stop, args.dpdk.polling(), args.dpdk.clock());
+    let (queues, card) = port.queues();
+    let watch = Watch { crew: &crew, card, stop: &stop, reload, monitor: args.stats.then(Monitor::start) };
+    thread::scope(|scope| {
+        scope.spawn(|| watch.run(&cpus));
+        let mut posts: Vec<_> = queues.into_iter().enumerate().collect();
+        eal.run(&mut posts, |(number, (rx, tx))| crew.work(*number, rx, tx));
+    });
+
+    let stats = crew.stats();
+    let counted = card.stats();
+    let buffers = port.buffers();
+    let kept = port.close();
+    print_end(eal.lcores(), &stats, counted).context("standard output")?;
+    writeln!(io::stdout(), "{kept:>12}  of {buffers} buffers not given back by the driver").context("standard output")
+}
+
+/// Whoever looks after the workers, on a thread that is bound to no lcore.
+struct Watch<'a> {
+    crew: &'a Crew<'a, Application>,
+    card: Card<'a>,
+    stop: &'a AtomicBool,
+    reload: Option<Reload>,
+    monitor: Option<Monitor>,
+}
+
+impl Watch<'_> {
+    fn run(mut self, cpus: &CpuSet) {
+        if let Err(error) = sched_setaffinity(SELF, cpus) {
+            warn(format_args!("the first worker shares its CPU: {error}"));
+        }
+        let mut link = None;
+        while !self.stop.load(Ordering::Relaxed) {
+            let before = link.replace(self.card.link());
+            if let Some(now) = link.filter(|_| link != before) {
+                note(format_args!("{now}"));
+                if now != Link::Down {
+                    self.crew.announce();
+                }
+            }
+            if let Some(reload) = self.reload.as_mut().filter(|reload| reload.is_due()) {
+                self.crew.with_app(|app| reload.observe(app));
+            }
+            let mut until_line = ROUND;
+            if let Some(monitor) = &mut self.monitor {
+                until_line = monitor.observe(&total(&self.crew.stats()));
+            }
+            thread::sleep(until_line.min(ROUND));
+        }
+    }
+}
+
+/// Says what was found, and chosen.
+fn describe(eal: &Eal, port: &Port<'_>) {
+    let (workers, lcores) = (port.queue_count(), eal.lcores().len());
+    let by = |card: bool| if card { "the card" } else { "the engine" };
+    let offload = port.offload();
+    note(format_args!(
+        "port {} ({}): workers {workers}; checksums are checked by {}, computed by {} (IPv4) and {} (TCP)",
+        port.name(),
+        port.driver(),
+        by(port.checks_received()),
+        by(offload.ipv4),
+        by(offload.tcp),
+    ));
+    if workers < lcores {
+        let idle = lcores - workers;
+        warn(format_args!(
+            "{idle} of {lcores} lcores have nothing to do: the card has no more queues, or the driver \
+                           was given no more in --eal"
+        ));
+    }
+    if !port.is_promiscuous() {
+        warn("the card takes no frames but those to its own address: give that with --mac");
+    }
+}
+
+fn total(stats: &[Stats]) -> Stats {
+    let mut total = Stats::default();
+    stats.iter().for_each(|stats| total.add(stats));
+    total
+}
+
+fn print_end(lcores: &[u32], stats: &[Stats], card: CardStats) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out)?;
+    for (lcore, stats) in lcores.iter().zip(stats) {
+        writeln!(out, "lcore {lcore}: in {}, out {}", stats.received_frames(), stats.sent_frames())?;
+    }
+    write!(out, "{}", Table(&total(stats)))?;
+    for (count, what) in [
+        (card.received, "frames in"),
+        (card.sent, "frames out"),
+        (card.missed, "frames missed: no descriptor was free"),
+        (card.receive_errors, "frames damaged on the wire"),
+        (card.send_errors, "frames that could not be sent"),
+        (card.no_buffer, "times without a buffer to receive into"),
+    ] {
+        writeln!(out, "{count:>12}  by the card's count: {what}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,20 @@
+//! `--device dpdk:PORT` in a binary that was built without DPDK.
+
+use anyhow::bail;
+use lethe_apps::Application;
+
+use crate::device::DpdkPort;
+use crate::reload::Reload;
+use crate::serve::Args;
+
+/// None, where there is no DPDK.
+#[derive(clap::Args)]
+pub(crate) struct DpdkArgs {}
+
+/// Says how to get what is missing.
+pub(crate) fn serve(_: DpdkPort, _: &Args, _: Application, _: Option<Reload>) -> anyhow::Result<()> {
+    bail!(
+        "this `lethe` was built without DPDK. With it: apt-get install dpdk libdpdk-dev clang libclang-dev pkg-config, \
+         then cargo build --release -p lethe-cli --features dpdk"
+    )
+}

@@ -1,0 +1,100 @@
+//! Why a card cannot be had, and what can be done about it.
+
+use std::ffi::CStr;
+
+/// Why DPDK, or a port of it, cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DpdkError {
+    /// EAL does not start. It has written its own reason to standard error before.
+    #[error("DPDK's EAL does not start with `{arguments}`: {reason}{}", advice(reason))]
+    Eal {
+        /// What it was started with.
+        arguments: String,
+        /// What it says.
+        reason: String,
+    },
+    /// An argument has a byte of zero in it.
+    #[error("an argument of EAL cannot have a NUL in it")]
+    Argument,
+    /// There are fewer ports.
+    #[error("DPDK has no port {port}: it found {found}{}", if *found == 0 { NO_PORTS } else { "" })]
+    NoPort {
+        /// The one that was asked for.
+        port: u16,
+        /// How many there are.
+        found: u16,
+    },
+    /// The driver cannot do without what we do not do.
+    #[error("port {port} ({driver}): {what}")]
+    Unfit {
+        /// The port.
+        port: u16,
+        /// Its driver.
+        driver: String,
+        /// What is the matter.
+        what: String,
+    },
+    /// A call failed.
+    #[error("port {port} ({driver}): cannot {what}: {reason}{}", advice(reason))]
+    Call {
+        /// The port.
+        port: u16,
+        /// Its driver.
+        driver: String,
+        /// What was to be done.
+        what: &'static str,
+        /// What DPDK says.
+        reason: String,
+    },
+}
+
+const NO_PORTS: &str = ".\n\
+    A card that the kernel drives has to be taken from it, which ends what the kernel does with it:\n\
+    \x20   dpdk-devbind.py --status\n\
+    \x20   modprobe vfio-pci && dpdk-devbind.py --bind=vfio-pci 0000:01:00.0\n\
+    Where no card can be had, a virtual one will do: --eal \"--no-pci --vdev net_af_packet0,iface=eth1\"";
+
+/// What mends the usual reasons.
+fn advice(reason: &str) -> &'static str {
+    if reason.contains("allocate memory") {
+        ".\nThere may be too few hugepages: `sysctl vm.nr_hugepages=256` reserves 512 MB in pages of 2 MB, and \
+         `grep Huge /proc/meminfo` shows what there is; or do without, with --eal \"--no-huge -m 512\""
+    } else if reason.contains("ermission denied") || reason.contains("not permitted") {
+        ".\nDPDK is started as root, and gives that up when the port is open"
+    } else {
+        ""
+    }
+}
+
+/// DPDK's words for an errno, of either sign.
+pub(super) fn reason(errno: i32) -> String {
+    // SAFETY: it returns a string of its own for every number, which stays until the same thread asks again.
+    let text = unsafe { CStr::from_ptr(dpdk_sys::rte_strerror(errno.abs())) };
+    text.to_string_lossy().into_owned()
+}
+
+/// The reason of the last call that failed, where it is not the value returned.
+pub(super) fn last() -> String {
+    // SAFETY: it reads a variable of this thread.
+    reason(unsafe { dpdk_sys::dpdk_errno() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_is_not_there_is_told_apart_from_no_ports_at_all() {
+        let text = |found| DpdkError::NoPort { port: 3, found }.to_string();
+        assert_eq!(text(2), "DPDK has no port 3: it found 2");
+        assert!(text(0).contains("dpdk-devbind.py --bind=vfio-pci"), "{}", text(0));
+    }
+
+    #[test]
+    fn the_usual_reasons_come_with_advice() {
+        let text = |errno| DpdkError::Eal { arguments: "-l 0".to_owned(), reason: reason(errno) }.to_string();
+        assert!(text(12).contains("vm.nr_hugepages"), "{}", text(12));
+        assert!(text(-13).contains("as root"), "{}", text(-13));
+        assert_eq!(text(22), "DPDK's EAL does not start with `-l 0`: Invalid argument");
+    }
+}

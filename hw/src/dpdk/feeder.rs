@@ -1,0 +1,145 @@
+//! A card that is a program: what it feeds is received by a port of `net_ring`, and what that sends comes back to it.
+//! For tests of several workers, and to measure what the loop costs where the card costs next to nothing.
+
+use std::ffi::{CString, c_void};
+use std::marker::PhantomData;
+use std::ptr::{self, NonNull};
+
+use dpdk_sys::{rte_mbuf, rte_ring};
+use lethe::port::TxChecksum;
+
+use super::BURST;
+use super::eal::Eal;
+use super::error::{self, DpdkError};
+use super::pool::{Buffers, Pool};
+use super::rx::view;
+use super::tx::{finish, room};
+
+/// Frames that each of the rings has room for.
+const RING: u32 = 1024;
+
+/// The longest frame that can be fed.
+const FRAME_MAX: u16 = 2000;
+
+/// A port of `net_ring`, from its other side. What it is made of stays until DPDK ends: a port may still use it.
+#[derive(Debug)]
+pub struct Feeder<'e> {
+    number: u16,
+    lanes: Vec<Lane<'e>>,
+}
+
+impl<'e> Feeder<'e> {
+    /// A port called `name` with a queue for each of these lists of frames. None may be empty.
+    ///
+    /// # Errors
+    ///
+    /// When there is not enough memory.
+    pub fn new(eal: &'e Eal, name: &str, queues: &[Vec<Vec<u8>>]) -> Result<Self, DpdkError> {
+        let failed =
+            |reason| DpdkError::Call { port: u16::MAX, driver: "net_ring".to_owned(), what: "be made", reason };
+        let lane = |(number, frames): (usize, &Vec<_>)| Lane::new(eal, &format!("{name}-{number}"), frames);
+        let lanes: Vec<_> = queues.iter().enumerate().map(lane).collect::<Result<_, _>>().map_err(failed)?;
+        let rx: Vec<_> = lanes.iter().map(|lane| lane.to_port.as_ptr()).collect();
+        let tx: Vec<_> = lanes.iter().map(|lane| lane.from_port.as_ptr()).collect();
+        let (name, count) = (CString::new(name).map_err(|_| DpdkError::Argument)?, lanes.len() as u32);
+        // SAFETY: two lists of `count` rings, which are copied; the rings stay for good.
+        let number = unsafe { dpdk_sys::rte_eth_from_rings(name.as_ptr(), rx.as_ptr(), count, tx.as_ptr(), count, 0) };
+        let number = u16::try_from(number).map_err(|_| failed(error::last()))?;
+        Ok(Self { number, lanes })
+    }
+
+    /// The number of the port.
+    pub const fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// The other side of each queue, for a thread each.
+    pub fn into_lanes(self) -> Vec<Lane<'e>> {
+        self.lanes
+    }
+}
+
+/// The other side of a receive and a transmit queue.
+#[derive(Debug)]
+pub struct Lane<'e> {
+    to_port: NonNull<rte_ring>,
+    from_port: NonNull<rte_ring>,
+    /// The frames, each in a buffer that is never given back: it is received as often as it is fed.
+    frames: Vec<*mut rte_mbuf>,
+    next: usize,
+    _eal: PhantomData<&'e ()>,
+}
+
+// SAFETY: each ring has one who puts in and one who takes out; on this side that is whoever has the lane.
+unsafe impl Send for Lane<'_> {}
+
+impl<'e> Lane<'e> {
+    fn new(_eal: &'e Eal, name: &str, frames: &[Vec<u8>]) -> Result<Self, String> {
+        let count = u32::try_from(frames.len()).map_err(|_| "there are too many frames".to_owned())?;
+        // Its buffers are in use for good, so it is never freed.
+        let pool =
+            Box::leak(Box::new(Pool::new(name, count.next_multiple_of(1024), FRAME_MAX, dpdk_sys::DPDK_ANY_SOCKET)?));
+        let fill = |frame: &Vec<u8>| {
+            let mut buffers = Buffers::<1>::new();
+            buffers.allocate(pool);
+            let buffer = buffers.pop().ok_or("there is no buffer")?;
+            // SAFETY: the buffer has just been taken, and is one of our pool.
+            unsafe {
+                room(buffer).get_mut(..frame.len()).ok_or("a frame is too long")?.copy_from_slice(frame);
+                finish(buffer, frame.len(), TxChecksum::Complete);
+            }
+            Ok::<_, String>(buffer)
+        };
+        Ok(Self {
+            to_port: ring(&format!("{name}-in"))?,
+            from_port: ring(&format!("{name}-out"))?,
+            frames: frames.iter().map(fill).collect::<Result<_, _>>()?,
+            next: 0,
+            _eal: PhantomData,
+        })
+    }
+
+    /// Puts the next frames where the port receives them: at most a burst, and at most `limit`. Behind the last comes
+    /// the first. Returns how many there was room for.
+    #[inline]
+    pub fn feed(&mut self, limit: usize) -> usize {
+        let mut burst = [ptr::null_mut::<c_void>(); BURST];
+        let mut next = self.next;
+        for slot in &mut burst {
+            *slot = self.frames[next].cast();
+            next = if next + 1 == self.frames.len() { 0 } else { next + 1 };
+        }
+        // SAFETY: the frames are ours. Whoever receives one gives one reference back, which is added here; nobody writes
+        // to a frame that is received.
+        let fed =
+            unsafe { dpdk_sys::dpdk_feed(self.to_port.as_ptr(), burst.as_mut_ptr().cast(), limit.min(BURST) as u32) }
+                as usize;
+        self.next = (self.next + fed) % self.frames.len();
+        fed
+    }
+
+    /// Takes what the port has sent, at most a burst, and has `look` see each frame. Returns how many there were.
+    #[inline]
+    pub fn collect(&mut self, mut look: impl FnMut(&[u8])) -> usize {
+        let mut sent = Buffers::<BURST>::new();
+        let ring = self.from_port.as_ptr();
+        // SAFETY: it writes as many pointers as it says, each to an mbuf that the port has sent, which is ours then.
+        unsafe {
+            sent.fill(BURST, |frames, room| dpdk_sys::dpdk_ring_dequeue(ring, frames.cast(), room.into()) as u16);
+        };
+        for &frame in sent.as_slice() {
+            // SAFETY: it is ours, until it is given back below.
+            look(unsafe { view(frame) }.bytes);
+        }
+        sent.as_slice().len()
+    }
+}
+
+fn ring(name: &str) -> Result<NonNull<rte_ring>, String> {
+    let name = CString::new(name).map_err(|_| "its name has a NUL in it".to_owned())?;
+    // SAFETY: the name is copied; the size is a power of two.
+    let ring = unsafe {
+        dpdk_sys::rte_ring_create(name.as_ptr(), RING, dpdk_sys::DPDK_ANY_SOCKET, dpdk_sys::DPDK_RING_ONE_TO_ONE)
+    };
+    NonNull::new(ring).ok_or_else(error::last)
+}

@@ -1,0 +1,379 @@
+//! A port: a network card, or what a driver makes look like one.
+
+use std::ffi::{CStr, c_char, c_int};
+use std::fmt;
+use std::marker::PhantomData;
+use std::ptr;
+
+use dpdk_sys::{rte_eth_conf, rte_eth_dev_info, rte_eth_stats, rte_mbuf};
+use lethe::port::Offload;
+use lethe::time::Instant;
+
+use super::eal::Eal;
+use super::error::{self, DpdkError};
+use super::pool::Pool;
+use super::rx::Rx;
+use super::tx::Tx;
+
+/// Descriptors of a queue, if the card has room for so many: 1,024 frames are 0.7 ms of a full 1 Gbit/s, and 70 µs of a
+/// full 10 Gbit/s, of the shortest frames.
+const DESCRIPTORS: u16 = 1024;
+
+/// How many times as many buffers as descriptors: some are on their way through a worker, or in a pool's cache.
+const SPARE: u32 = 2;
+
+/// What a port should be like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PortConfig {
+    /// Its number in DPDK's count.
+    pub number: u16,
+    /// The most queues of each kind to use: one for each worker. Fewer are used where the card has no more.
+    pub queues: u16,
+    /// The MTU to set; what the driver says if there is none.
+    pub mtu: Option<u16>,
+}
+
+/// What the card itself has counted since it was started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CardStats {
+    /// Frames received, and given to us.
+    pub received: u64,
+    /// Frames sent.
+    pub sent: u64,
+    /// Frames that came while no descriptor was free: we were too slow.
+    pub missed: u64,
+    /// Frames that were damaged on the wire.
+    pub receive_errors: u64,
+    /// Frames that could not be sent.
+    pub send_errors: u64,
+    /// Times that there was no buffer to receive into: there are too few.
+    pub no_buffer: u64,
+}
+
+/// The state of the cable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Link {
+    /// Nothing can be sent.
+    Down,
+    /// It can, at this many Mbit/s, if the driver knows.
+    Up(Option<u32>),
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Down => write!(f, "link down"),
+            Self::Up(None) => write!(f, "link up"),
+            Self::Up(Some(speed)) => write!(f, "link up, {speed} Mbit/s"),
+        }
+    }
+}
+
+/// A port, set up and started. It is stopped and closed when it is dropped.
+#[derive(Debug)]
+pub struct Port<'e> {
+    number: u16,
+    name: String,
+    driver: String,
+    mtu: u16,
+    offload: Offload,
+    checks_received: bool,
+    is_promiscuous: bool,
+    timestamps: Timestamps,
+    is_open: bool,
+    /// One for each queue, used by its worker alone. Dropped after the port is closed.
+    pools: Vec<Pool>,
+    _eal: PhantomData<&'e Eal>,
+}
+
+impl<'e> Port<'e> {
+    /// Sets a port up with one receive and one transmit queue for each worker, and starts it.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such port, or it cannot be set up as it has to be.
+    pub fn open(_eal: &'e Eal, config: PortConfig) -> Result<Self, DpdkError> {
+        let number = config.number;
+        // SAFETY: both take any number.
+        let (is_valid, found) =
+            unsafe { (dpdk_sys::rte_eth_dev_is_valid_port(number), dpdk_sys::rte_eth_dev_count_avail()) };
+        if is_valid == 0 {
+            return Err(DpdkError::NoPort { port: number, found });
+        }
+        let mut info = rte_eth_dev_info::default();
+        // SAFETY: the port is there, and the structure is ours to be written to.
+        let result = unsafe { dpdk_sys::rte_eth_dev_info_get(number, &raw mut info) };
+        // SAFETY: the name of a driver is a string of the driver's, or null where it has none.
+        let driver = unsafe { text(info.driver_name) };
+        let mut port = Self {
+            number,
+            name: name(number),
+            driver,
+            mtu: 0,
+            offload: Offload::default(),
+            checks_received: false,
+            is_promiscuous: false,
+            timestamps: Timestamps::register(),
+            is_open: false,
+            pools: Vec::new(),
+            _eal: PhantomData,
+        };
+        port.check("be asked what it can do", result)?;
+        port.mtu = config.mtu.map_or_else(|| port.driver_mtu(), Ok)?;
+        port.set_up(&info, config.queues.min(info.max_rx_queues).min(info.max_tx_queues))?;
+        Ok(port)
+    }
+
+    fn driver_mtu(&self) -> Result<u16, DpdkError> {
+        let mut mtu = 0;
+        // SAFETY: the port is there, and the number is ours to be written to.
+        let result = unsafe { dpdk_sys::rte_eth_dev_get_mtu(self.number, &raw mut mtu) };
+        self.check("be asked for its MTU", result)?;
+        Ok(mtu)
+    }
+
+    /// Everything from "it is there" to "it receives".
+    fn set_up(&mut self, info: &rte_eth_dev_info, queues: u16) -> Result<(), DpdkError> {
+        let number = self.number;
+        let largest = if info.max_mtu == 0 { u16::MAX } else { info.max_mtu };
+        if !(info.min_mtu..=largest).contains(&self.mtu) {
+            return Err(self.unfit(format!("its MTU is from {} to {largest}, not {}", info.min_mtu, self.mtu)));
+        }
+        let config = self.choose(info, queues);
+        // SAFETY: the port is there and not started; the structure is only read, also after the call returns.
+        let result = unsafe { dpdk_sys::rte_eth_dev_configure(number, queues, queues, &raw const config) };
+        self.check("be set up", result)?;
+        self.is_open = true;
+
+        let (mut rx_descriptors, mut tx_descriptors) = (DESCRIPTORS, DESCRIPTORS);
+        // SAFETY: the port is there, and the numbers are ours to be written to.
+        let result = unsafe {
+            dpdk_sys::rte_eth_dev_adjust_nb_rx_tx_desc(number, &raw mut rx_descriptors, &raw mut tx_descriptors)
+        };
+        self.check("be given descriptors", result)?;
+        // A ring of a power of two less one: the size that wastes no memory.
+        let buffers = (SPARE * (u32::from(rx_descriptors) + u32::from(tx_descriptors))).next_power_of_two() - 1;
+        // SAFETY: it takes the number of any port.
+        let socket = unsafe { dpdk_sys::rte_eth_dev_socket_id(number) };
+        for queue in 0..queues {
+            let pool = Pool::new(&format!("lethe-{number}-{queue}"), buffers, self.mtu, socket);
+            let pool = pool.map_err(|reason| self.failed("have memory for its buffers", reason))?;
+            let near = socket.cast_unsigned();
+            // SAFETY: the port is set up and not started, the queues are within what it was set up for, and the pool
+            // stays until the port is closed. A null pointer asks for the settings that the driver likes best.
+            let results = unsafe {
+                [
+                    dpdk_sys::rte_eth_rx_queue_setup(number, queue, rx_descriptors, near, ptr::null(), pool.as_ptr()),
+                    dpdk_sys::rte_eth_tx_queue_setup(number, queue, tx_descriptors, near, ptr::null()),
+                ]
+            };
+            self.pools.push(pool);
+            self.check("have a receive queue", results[0])?;
+            self.check("have a transmit queue", results[1])?;
+        }
+        // SAFETY: it is set up, with all of its queues.
+        self.check("be started", unsafe { dpdk_sys::rte_eth_dev_start(number) })?;
+        // The engine looks at the addresses itself: it has its own, and listens to groups. SAFETY: the port is there.
+        self.is_promiscuous = unsafe {
+            dpdk_sys::rte_eth_allmulticast_enable(number);
+            dpdk_sys::rte_eth_promiscuous_enable(number) == 0
+        };
+        Ok(())
+    }
+
+    /// Chooses offloads by what the card can do: all that it can of what we have a use for.
+    fn choose(&mut self, info: &rte_eth_dev_info, queues: u16) -> rte_eth_conf {
+        use dpdk_sys::{
+            DPDK_RSS_IP_TCP, DPDK_RX_OFFLOAD_IPV4_CKSUM, DPDK_RX_OFFLOAD_TCP_CKSUM, DPDK_TX_OFFLOAD_IPV4_CKSUM,
+            DPDK_TX_OFFLOAD_MBUF_FAST_FREE, DPDK_TX_OFFLOAD_TCP_CKSUM, RTE_ETH_MQ_RX_RSS,
+        };
+        let mut config = rte_eth_conf::default();
+        config.rxmode.mtu = self.mtu.into();
+        config.rxmode.offloads = info.rx_offload_capa & (DPDK_RX_OFFLOAD_IPV4_CKSUM | DPDK_RX_OFFLOAD_TCP_CKSUM);
+        // A queue's buffers are all of one pool, and each is referred to once.
+        let wanted = DPDK_TX_OFFLOAD_IPV4_CKSUM | DPDK_TX_OFFLOAD_TCP_CKSUM | DPDK_TX_OFFLOAD_MBUF_FAST_FREE;
+        config.txmode.offloads = info.tx_offload_capa & wanted;
+        let hash = info.flow_type_rss_offloads & DPDK_RSS_IP_TCP;
+        if queues > 1 && hash != 0 {
+            config.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+            config.rx_adv_conf.rss_conf.rss_hf = hash;
+        }
+        self.checks_received = config.rxmode.offloads != 0;
+        self.offload = Offload {
+            ipv4: config.txmode.offloads & DPDK_TX_OFFLOAD_IPV4_CKSUM != 0,
+            tcp: config.txmode.offloads & DPDK_TX_OFFLOAD_TCP_CKSUM != 0,
+        };
+        config
+    }
+
+    /// Its name in DPDK: a PCI address, or that of a virtual device.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The name of its driver.
+    pub fn driver(&self) -> &str {
+        &self.driver
+    }
+
+    /// The largest IP packet that it carries.
+    pub const fn mtu(&self) -> u16 {
+        self.mtu
+    }
+
+    /// What it computes on the way out.
+    pub const fn offload(&self) -> Offload {
+        self.offload
+    }
+
+    /// Whether it looks at checksums on the way in.
+    pub const fn checks_received(&self) -> bool {
+        self.checks_received
+    }
+
+    /// Whether it hands over frames for any address. Where it does not, ours has to be its own.
+    pub const fn is_promiscuous(&self) -> bool {
+        self.is_promiscuous
+    }
+
+    /// How many queues of each kind it was set up with.
+    pub fn queue_count(&self) -> usize {
+        self.pools.len()
+    }
+
+    /// All its queues, a pair for each worker, and what can be asked of the card while they work.
+    pub fn queues(&mut self) -> (Vec<(Rx<'_>, Tx<'_>)>, Card<'_>) {
+        let (number, timestamps) = (self.number, self.timestamps);
+        let pair = |(queue, pool)| (Rx::new(number, queue, timestamps), Tx::new(number, queue, pool));
+        ((0..).zip(&self.pools).map(pair).collect(), Card { number, _port: PhantomData })
+    }
+
+    /// How many buffers it has.
+    pub fn buffers(&self) -> u32 {
+        self.pools.iter().map(Pool::buffers).sum()
+    }
+
+    /// Stops and closes the port, and tells how many of its buffers have not come back. None is missing, but with
+    /// drivers that keep those they were to receive into (`net_af_xdp`), or that pass them on (`net_ring`).
+    pub fn close(mut self) -> u32 {
+        self.shut();
+        self.pools.iter().map(Pool::in_use).sum()
+    }
+
+    fn shut(&mut self) {
+        if std::mem::take(&mut self.is_open) {
+            // SAFETY: the port is there; its queues borrow this value and are gone.
+            unsafe {
+                dpdk_sys::rte_eth_dev_stop(self.number);
+                dpdk_sys::rte_eth_dev_close(self.number);
+            }
+        }
+    }
+
+    fn check(&self, what: &'static str, result: c_int) -> Result<(), DpdkError> {
+        if result < 0 { Err(self.failed(what, error::reason(result))) } else { Ok(()) }
+    }
+
+    fn failed(&self, what: &'static str, reason: String) -> DpdkError {
+        DpdkError::Call { port: self.number, driver: self.driver.clone(), what, reason }
+    }
+
+    fn unfit(&self, what: String) -> DpdkError {
+        DpdkError::Unfit { port: self.number, driver: self.driver.clone(), what }
+    }
+}
+
+impl Drop for Port<'_> {
+    fn drop(&mut self) {
+        self.shut();
+    }
+}
+
+/// What can be asked of a card while others send and receive.
+#[derive(Clone, Copy, Debug)]
+pub struct Card<'p> {
+    number: u16,
+    _port: PhantomData<&'p ()>,
+}
+
+impl Card<'_> {
+    /// The state of the cable; up where the driver cannot tell.
+    pub fn link(&self) -> Link {
+        let mut speed = 0;
+        // SAFETY: the port is there for as long as it is borrowed, and the number is ours to be written to.
+        match unsafe { dpdk_sys::dpdk_link(self.number, &raw mut speed) } {
+            0 => Link::Down,
+            // Zero and all ones are DPDK's words for "none" and "unknown".
+            _ => Link::Up(Some(speed).filter(|&speed| speed != 0 && speed != u32::MAX)),
+        }
+    }
+
+    /// What the card has counted.
+    pub fn stats(&self) -> CardStats {
+        let mut stats = rte_eth_stats::default();
+        // SAFETY: the port is there for as long as it is borrowed, and the structure is ours to be written to.
+        unsafe { dpdk_sys::rte_eth_stats_get(self.number, &raw mut stats) };
+        CardStats {
+            received: stats.ipackets,
+            sent: stats.opackets,
+            missed: stats.imissed,
+            receive_errors: stats.ierrors,
+            send_errors: stats.oerrors,
+            no_buffer: stats.rx_nombuf,
+        }
+    }
+}
+
+/// Where drivers that know it put the time at which a frame was captured.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timestamps {
+    /// Bytes from the start of an mbuf.
+    offset: usize,
+    /// The bit of `ol_flags` that says that it is there.
+    flag: u64,
+}
+
+impl Timestamps {
+    /// Asks for the place; every driver in the process gets the same. Without a place there are none.
+    fn register() -> Self {
+        let (mut offset, mut flag) = (0, 0);
+        // SAFETY: both numbers are ours to be written to.
+        let result = unsafe { dpdk_sys::rte_mbuf_dyn_rx_timestamp_register(&raw mut offset, &raw mut flag) };
+        let offset = usize::try_from(offset).ok().filter(|_| result == 0);
+        offset.map_or(Self { offset: 0, flag: 0 }, |offset| Self { offset, flag })
+    }
+
+    /// The time, which those drivers that read capture files give in microseconds since 1970.
+    ///
+    /// # Safety
+    ///
+    /// `frame` is an mbuf that nobody writes to.
+    pub(super) unsafe fn read(self, frame: *const rte_mbuf) -> Option<Instant> {
+        // SAFETY: by the caller's promise; the place is within an mbuf, by its registration.
+        let micros = unsafe {
+            ((*frame).ol_flags & self.flag != 0)
+                .then(|| frame.cast::<u8>().add(self.offset).cast::<u64>().read_unaligned())
+        };
+        micros.map(|micros| Instant::from_unix_nanos(micros.saturating_mul(1000)))
+    }
+}
+
+fn name(number: u16) -> String {
+    let mut name: [c_char; dpdk_sys::RTE_ETH_NAME_MAX_LEN as usize] = [0; _];
+    // SAFETY: it writes a string that fits an array of this length, or nothing.
+    unsafe {
+        dpdk_sys::rte_eth_dev_get_name_by_port(number, name.as_mut_ptr());
+        text(name.as_ptr())
+    }
+}
+
+/// # Safety
+///
+/// `string` is a null pointer, or a string that stays for as long as this takes.
+unsafe fn text(string: *const c_char) -> String {
+    if string.is_null() {
+        return "no driver".to_owned();
+    }
+    // SAFETY: by the caller's promise.
+    unsafe { CStr::from_ptr(string) }.to_string_lossy().into_owned()
+}

@@ -1,0 +1,130 @@
+//! A receive queue.
+
+use std::marker::PhantomData;
+use std::slice;
+
+use dpdk_sys::rte_mbuf;
+use lethe::port::{Checked, RxChecksum, RxFrame, RxQueue};
+use lethe::time::Instant;
+
+use super::BURST;
+use super::pool::Buffers;
+use super::port::Timestamps;
+
+/// A receive queue of a [`Port`](super::Port): a burst of frames, which stay where the card has put them.
+///
+/// [`Rx::poll`] asks the card; [`receive`](RxQueue::receive) goes through what it had.
+#[derive(Debug)]
+pub struct Rx<'p> {
+    port: u16,
+    queue: u16,
+    timestamps: Timestamps,
+    burst: Buffers<BURST>,
+    /// How many of the burst have been received.
+    taken: usize,
+    _port: PhantomData<&'p ()>,
+}
+
+impl Rx<'_> {
+    pub(super) const fn new(port: u16, queue: u16, timestamps: Timestamps) -> Self {
+        Self { port, queue, timestamps, burst: Buffers::new(), taken: 0, _port: PhantomData }
+    }
+
+    /// Gives the buffers of the last burst back, and asks the card for the next: at most `limit` frames. Returns
+    /// how many there are.
+    #[inline]
+    pub fn poll(&mut self, limit: usize) -> usize {
+        if !self.burst.is_empty() {
+            self.burst.free();
+        }
+        self.taken = 0;
+        let (port, queue) = (self.port, self.queue);
+        // SAFETY: the port is started for as long as it is borrowed, the queue is one of its, and only this value
+        // uses it. It writes as many pointers as it says, each to an mbuf that is ours from then on.
+        unsafe { self.burst.fill(limit, |frames, room| dpdk_sys::dpdk_rx_burst(port, queue, frames, room)) };
+        self.burst.as_slice().len()
+    }
+
+    /// When the next frame was captured, if the driver says so: those of capture files do.
+    pub fn timestamp(&self) -> Option<Instant> {
+        let &frame = self.burst.as_slice().get(self.taken)?;
+        // SAFETY: the frame is ours, until the next poll.
+        unsafe { self.timestamps.read(frame) }
+    }
+}
+
+impl RxQueue for Rx<'_> {
+    #[inline]
+    fn receive(&mut self) -> Option<RxFrame<'_>> {
+        let &frame = self.burst.as_slice().get(self.taken)?;
+        self.taken += 1;
+        // SAFETY: the frame is ours until the next poll, which this borrow of `self` keeps off.
+        Some(unsafe { view(frame) })
+    }
+}
+
+/// The bytes of a frame, and what the card says of its checksums.
+///
+/// A frame in several buffers shows only its first, and its lengths then tell that it is cut: buffers are made to
+/// hold the MTU, so that it was longer than that.
+///
+/// # Safety
+///
+/// `frame` is an mbuf that a driver has filled, and that nobody writes to for as long as `'a`.
+#[inline]
+pub(super) unsafe fn view<'a>(frame: *const rte_mbuf) -> RxFrame<'a> {
+    // SAFETY: by the caller's promise; a driver leaves offset and length within the buffer.
+    unsafe {
+        let data = (*frame).buf_addr.cast::<u8>().add(usize::from((*frame).data_off));
+        let bytes = slice::from_raw_parts(data, usize::from((*frame).data_len));
+        RxFrame { bytes, checksum: checksum((*frame).ol_flags, (*frame).__bindgen_anon_1.packet_type) }
+    }
+}
+
+/// What the card has found out. `NONE` is DPDK's word for a packet that has come over no wire, so that its checksum was
+/// never made, and is as good as one that was looked at.
+///
+/// Many drivers call every checksum good that they have not found to be bad, also where the card knows nothing of the
+/// protocol. They are believed about TCP only, which every card knows, and about nothing if they do not say what a
+/// packet is.
+#[inline]
+const fn checksum(flags: u64, packet_type: u32) -> RxChecksum {
+    let network = match flags & dpdk_sys::DPDK_RX_IP_CKSUM_MASK {
+        dpdk_sys::DPDK_RX_IP_CKSUM_GOOD | dpdk_sys::DPDK_RX_IP_CKSUM_NONE => Checked::Good,
+        dpdk_sys::DPDK_RX_IP_CKSUM_BAD => Checked::Bad,
+        _ => Checked::Unknown,
+    };
+    let is_tcp = packet_type & dpdk_sys::DPDK_PTYPE_L4_MASK == dpdk_sys::DPDK_PTYPE_L4_TCP;
+    let transport = match flags & dpdk_sys::DPDK_RX_L4_CKSUM_MASK {
+        dpdk_sys::DPDK_RX_L4_CKSUM_GOOD | dpdk_sys::DPDK_RX_L4_CKSUM_NONE if is_tcp => Checked::Good,
+        dpdk_sys::DPDK_RX_L4_CKSUM_BAD => Checked::Bad,
+        _ => Checked::Unknown,
+    };
+    RxChecksum { network, transport }
+}
+
+#[cfg(test)]
+mod tests {
+    use dpdk_sys::{
+        DPDK_PTYPE_L4_TCP, DPDK_RX_IP_CKSUM_BAD, DPDK_RX_IP_CKSUM_GOOD, DPDK_RX_IP_CKSUM_NONE, DPDK_RX_L4_CKSUM_BAD,
+        DPDK_RX_L4_CKSUM_GOOD, DPDK_RX_L4_CKSUM_NONE,
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_card_is_believed_where_it_says_good_or_bad_and_nowhere_else() {
+        let check = |flags, packet_type, network, transport| {
+            assert_eq!(checksum(flags, packet_type), RxChecksum { network, transport }, "{flags:x} {packet_type:x}");
+        };
+        use Checked::{Bad, Good, Unknown};
+        check(0, 0, Unknown, Unknown);
+        check(0, DPDK_PTYPE_L4_TCP, Unknown, Unknown);
+        check(DPDK_RX_IP_CKSUM_GOOD | DPDK_RX_L4_CKSUM_GOOD, DPDK_PTYPE_L4_TCP, Good, Good);
+        check(DPDK_RX_IP_CKSUM_NONE | DPDK_RX_L4_CKSUM_NONE, DPDK_PTYPE_L4_TCP, Good, Good);
+        check(DPDK_RX_IP_CKSUM_BAD | DPDK_RX_L4_CKSUM_BAD, DPDK_PTYPE_L4_TCP, Bad, Bad);
+        // What is no TCP, or not said to be.
+        check(DPDK_RX_IP_CKSUM_GOOD | DPDK_RX_L4_CKSUM_GOOD, 0, Good, Unknown);
+        check(DPDK_RX_IP_CKSUM_GOOD | DPDK_RX_L4_CKSUM_BAD, 0, Good, Bad);
+    }
+}

@@ -1,0 +1,179 @@
+//! A transmit queue.
+
+use std::marker::PhantomData;
+use std::slice;
+
+use dpdk_sys::rte_mbuf;
+use lethe::port::{Transmit, TxChecksum, TxFrame, TxQueue};
+
+use super::BURST;
+use super::pool::{Buffers, Pool};
+
+/// Frames that wait for the card to take them. What does not fit is lost, as on any full queue.
+const QUEUE: usize = 2 * BURST;
+
+/// How often the card is asked to take what still waits when all is over.
+const LAST_TRIES: usize = 10_000;
+
+/// A transmit queue of a [`Port`](super::Port): frames are written where the card takes them from.
+#[derive(Debug)]
+pub struct Tx<'p> {
+    port: u16,
+    queue: u16,
+    pool: &'p Pool,
+    /// Empty buffers, taken from the pool a burst at a time.
+    stock: Buffers<BURST>,
+    /// Frames that the card has not taken yet.
+    waiting: Buffers<QUEUE>,
+    /// Whether the driver has something to prepare in any of them.
+    is_partial: bool,
+    _port: PhantomData<&'p ()>,
+}
+
+impl<'p> Tx<'p> {
+    pub(super) const fn new(port: u16, queue: u16, pool: &'p Pool) -> Self {
+        Self {
+            port,
+            queue,
+            pool,
+            stock: Buffers::new(),
+            waiting: Buffers::new(),
+            is_partial: false,
+            _port: PhantomData,
+        }
+    }
+
+    /// Tells the card once of all that waits: it takes what it has room for.
+    #[inline]
+    fn send(&mut self) {
+        let (port, queue) = (self.port, self.queue);
+        if std::mem::take(&mut self.is_partial) {
+            self.prepare();
+        }
+        // SAFETY: the port is started for as long as it is borrowed, the queue is one of its, and only this value uses
+        // it. It takes the frames from the first on, and says how many.
+        unsafe { self.waiting.take(|frames, count| dpdk_sys::dpdk_tx_burst(port, queue, frames, count)) };
+    }
+
+    /// Lets the driver make of the frames what its card wants. One that it refuses is not sent, nor those behind it:
+    /// the engine writes no such frames, and a driver that sees one has another idea of what it promised.
+    fn prepare(&mut self) {
+        let (port, queue) = (self.port, self.queue);
+        let mut fit = 0;
+        // SAFETY: as in `send`; it takes nothing, but changes what is in the frames.
+        unsafe {
+            self.waiting.take(|frames, count| {
+                fit = dpdk_sys::dpdk_tx_prepare(port, queue, frames, count);
+                0
+            });
+        };
+        self.waiting.truncate(usize::from(fit));
+    }
+
+    /// Sends what still waits, for a while.
+    pub fn drain(&mut self) {
+        for _ in 0..LAST_TRIES {
+            if self.waiting.is_empty() {
+                return;
+            }
+            self.send();
+            std::hint::spin_loop();
+        }
+    }
+
+    #[inline]
+    fn empty_buffer(&mut self) -> Option<*mut rte_mbuf> {
+        if self.stock.is_empty() {
+            self.stock.allocate(self.pool);
+        }
+        self.stock.pop()
+    }
+}
+
+impl TxQueue for Tx<'_> {
+    #[inline]
+    fn transmit(&mut self, write: impl FnOnce(&mut [u8]) -> Option<TxFrame>) -> Transmit {
+        if self.waiting.is_full() {
+            self.send();
+        }
+        if self.waiting.is_full() {
+            return Transmit::Full;
+        }
+        let Some(buffer) = self.empty_buffer() else { return Transmit::Full };
+        // SAFETY: the buffer has just been taken, and is one of our pool.
+        let Some(TxFrame { len, checksum }) = write(unsafe { room(buffer) }) else {
+            self.stock.push(buffer);
+            return Transmit::Nothing;
+        };
+        // SAFETY: the same; a frame is within the room that it was written to.
+        unsafe { finish(buffer, len, checksum) };
+        self.is_partial |= checksum != TxChecksum::Complete;
+        self.waiting.push(buffer);
+        Transmit::Queued(len)
+    }
+
+    #[inline]
+    fn flush(&mut self) {
+        if !self.waiting.is_empty() {
+            self.send();
+        }
+    }
+}
+
+/// Where a frame can be written in an empty buffer. It holds what its last user left.
+///
+/// # Safety
+///
+/// `buffer` is an empty mbuf of a [`Pool`] that nobody else has, for as long as `'a`. Its memory comes from the
+/// kernel, which zeroes it: there is nothing uninitialized.
+#[inline]
+pub(super) unsafe fn room<'a>(buffer: *mut rte_mbuf) -> &'a mut [u8] {
+    // SAFETY: by the caller's promise; an empty buffer has its room behind `data_off`, to the end of it.
+    unsafe {
+        let data_off = usize::from((*buffer).data_off);
+        let data = (*buffer).buf_addr.cast::<u8>().add(data_off);
+        slice::from_raw_parts_mut(data, usize::from((*buffer).buf_len) - data_off)
+    }
+}
+
+/// Makes a frame of a buffer: how long it is, and what the card has to do.
+///
+/// # Safety
+///
+/// `buffer` is an mbuf that nobody else has, and `len` bytes are within its room.
+#[inline]
+pub(super) unsafe fn finish(buffer: *mut rte_mbuf, len: usize, checksum: TxChecksum) {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        (*buffer).data_len = len as u16;
+        (*buffer).pkt_len = len as u32;
+        if let TxChecksum::Partial { network_offset, network_len, network, transport } = checksum {
+            (*buffer).ol_flags |= flags(network_len, network, transport);
+            dpdk_sys::dpdk_set_header_lens(buffer, network_offset as u16, network_len as u16);
+        }
+    }
+}
+
+/// What DPDK calls what is left to do. The family is told by the length of the header: the engine sends neither
+/// IPv4 options nor IPv6 extension headers in front of what a card completes.
+const fn flags(network_len: usize, network: bool, transport: bool) -> u64 {
+    let family =
+        if network_len == lethe::wire::ipv6::HEADER_LEN { dpdk_sys::DPDK_TX_IPV6 } else { dpdk_sys::DPDK_TX_IPV4 };
+    let network = if network { dpdk_sys::DPDK_TX_IP_CKSUM } else { 0 };
+    let transport = if transport { dpdk_sys::DPDK_TX_TCP_CKSUM } else { 0 };
+    family | network | transport
+}
+
+#[cfg(test)]
+mod tests {
+    use dpdk_sys::{DPDK_TX_IP_CKSUM, DPDK_TX_IPV4, DPDK_TX_IPV6, DPDK_TX_TCP_CKSUM};
+
+    use super::*;
+
+    #[test]
+    fn what_is_left_to_do_is_said_in_the_words_of_dpdk() {
+        assert_eq!(flags(20, true, true), DPDK_TX_IPV4 | DPDK_TX_IP_CKSUM | DPDK_TX_TCP_CKSUM);
+        assert_eq!(flags(20, true, false), DPDK_TX_IPV4 | DPDK_TX_IP_CKSUM);
+        assert_eq!(flags(40, false, true), DPDK_TX_IPV6 | DPDK_TX_TCP_CKSUM);
+    }
+}

@@ -1,0 +1,119 @@
+//! Several workers on several queues of one port, whose card is this test.
+
+#[path = "support/mix.rs"]
+mod mix;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use allocation_counter::measure;
+use lethe::time::Instant;
+use lethe::verdict::{DropReason, ReplyKind, Stats, Verdict};
+use lethe_apps::Application;
+use lethe_hw::dpdk::{Clock, Crew, Eal, Feeder, Lane, Polling, Port, PortConfig};
+use lethe_sim::dissect::Frame;
+
+const WORKERS: u16 = 4;
+const CLIENTS: u32 = 800;
+
+/// Since any worker can answer any packet, the frames of each client are spread over all of them. DPDK starts once in a
+/// process, so all there is to see of several workers is seen here.
+#[test]
+fn workers_answer_each_frame_once_whoever_had_the_last_of_that_client() {
+    let prefix = format!("lethe-workers-{}", std::process::id());
+    let arguments = ["--no-pci", "--no-huge", "-m", "256", "--no-telemetry", "--lcores", "(0-3)@(0-1)"];
+    let eal = Eal::start(arguments.into_iter().chain(["--file-prefix", &prefix])).unwrap();
+    assert_eq!(eal.lcores().len(), usize::from(WORKERS));
+
+    let frames = mix::mix(now(), CLIENTS);
+    let feeder = Feeder::new(&eal, "feeder", &spread(&frames)).unwrap();
+    let mut port = Port::open(&eal, PortConfig { number: feeder.number(), queues: 16, mtu: None }).unwrap();
+    assert_eq!((port.driver(), port.mtu(), port.queue_count()), ("net_ring", 1500, usize::from(WORKERS)));
+    let stop = AtomicBool::new(false);
+    let engine = mix::engine(port.offload());
+    let crew = Crew::new(engine, port.queue_count(), &stop, Polling::Adaptive, Clock::Wall);
+    let (queues, card) = port.queues();
+    let mut posts: Vec<_> = queues.into_iter().enumerate().map(|(number, queues)| (number, queues, 0)).collect();
+
+    let answers = thread::scope(|scope| {
+        let world = scope.spawn(|| {
+            let _end = End(&stop);
+            world(feeder.into_lanes(), &crew, frames.len())
+        });
+        eal.run(&mut posts, |(number, (rx, tx), allocations)| {
+            *allocations = measure(|| crew.work(*number, rx, tx)).count_total;
+        });
+        world.join().unwrap()
+    });
+
+    let stats = crew.stats();
+    let expected = frames.len() / usize::from(WORKERS);
+    for worker in &stats {
+        assert_eq!(worker.received_frames(), expected as u64, "each has what its queue received");
+    }
+    let total = total(&stats);
+    for kind in [ReplyKind::SynAck, ReplyKind::Response, ReplyKind::FinAck] {
+        assert_eq!(total.count(Verdict::Replied(kind)), u64::from(CLIENTS), "{kind}");
+    }
+    assert!(DropReason::ALL.iter().all(|&reason| total.count(Verdict::Dropped(reason)) == 0));
+    // What is announced at the start of the work is an answer to nobody.
+    assert_eq!(answers, 3 * CLIENTS as usize + 1);
+    assert_eq!(card.stats().received, frames.len() as u64);
+    assert!(posts.iter().all(|&(.., allocations)| allocations == 1), "scratch space, and nothing for any frame");
+    drop(posts);
+    assert_eq!(port.close(), 0, "every buffer came back");
+    let _ = std::fs::remove_dir_all(format!("/var/run/dpdk/{prefix}"));
+}
+
+/// Ends the work, also when what is looked at is wrong.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A list for each worker, so that each has some of every kind and no client has a worker of its own.
+fn spread(frames: &[Vec<u8>]) -> Vec<Vec<Vec<u8>>> {
+    let mut queues = vec![Vec::new(); usize::from(WORKERS)];
+    for (client, said) in frames.chunks(mix::FRAMES_PER_REQUEST).enumerate() {
+        for (number, frame) in said.iter().enumerate() {
+            queues[(client + number) % usize::from(WORKERS)].push(frame.clone());
+        }
+    }
+    queues
+}
+
+/// Feeds every frame once, and looks at everything that comes back, while the crew is called together again and again.
+/// Returns how many frames came back.
+fn world(mut lanes: Vec<Lane<'_>>, crew: &Crew<'_, Application>, frames: usize) -> usize {
+    crew.announce();
+    let mut left = vec![frames / lanes.len(); lanes.len()];
+    let mut answers = 0;
+    let mut busy = std::time::Instant::now();
+    while busy.elapsed() < Duration::from_millis(500) {
+        for (lane, left) in lanes.iter_mut().zip(&mut left) {
+            *left -= lane.feed(*left);
+            let collected = lane.collect(|frame| assert_eq!(Frame::dissect(frame).unwrap().problem(), None));
+            if *left > 0 || collected > 0 {
+                busy = std::time::Instant::now();
+            }
+            answers += collected;
+        }
+        crew.with_app(|app| assert!(matches!(app, Application::IpInfo(_))));
+        assert!(total(&crew.stats()).received_frames() <= frames as u64);
+    }
+    answers
+}
+
+fn total(stats: &[Stats]) -> Stats {
+    let mut total = Stats::default();
+    stats.iter().for_each(|stats| total.add(stats));
+    total
+}
+
+fn now() -> Instant {
+    Instant::from_unix_nanos(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64)
+}

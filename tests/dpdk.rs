@@ -1,0 +1,168 @@
+//! `lethe serve --device dpdk:0` over DPDK's virtual devices: real clients through the kernel's interfaces, and
+//! captures from file to file. Needs root. Every server is a process with an EAL of its own.
+
+#[path = "support/space.rs"]
+mod space;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use lethe_apps::sample::expected;
+use lethe_sim::capture::{Packet, Reader};
+use space::{Namespace, Server, V4, V6};
+
+/// How long a server may take for what it is given.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An EAL of its own, which leaves nothing behind in `/run`.
+struct Prefix(String);
+
+impl Prefix {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        Self(format!("lethe-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Arguments of an EAL that sees no card of the machine, and has one virtual device.
+    fn eal(&self, vdev: &str) -> String {
+        format!("--eal=--no-pci --no-huge -m 128 --no-telemetry --file-prefix {} -l 0 --vdev {vdev}", self.0)
+    }
+}
+
+impl Drop for Prefix {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(format!("/var/run/dpdk/{}", self.0));
+    }
+}
+
+/// The commands that make `lethe0`, which the server has, with `client0` at the other end.
+const VETH: &str = "
+    ip link add lethe0 type veth peer name client0
+    sysctl -qw net.ipv6.conf.lethe0.disable_ipv6=1 net.ipv6.conf.client0.accept_dad=0
+    ethtool -K client0 tx off >/dev/null
+    ip link set lethe0 up";
+
+/// The commands that make the client's end ready.
+const CLIENT: &str = "
+    ip addr add 10.9.0.1/24 dev client0
+    ip link set client0 up
+    ip addr add fd09::1/64 dev client0 nodad";
+
+/// What any driver has to do: pages and pings over both families, many requests, long responses. `before` and `after` the
+/// server is started the client's interface is made.
+fn check(vdev: &str, before: &str, after: &str) {
+    let (space, prefix) = (Namespace::new(), Prefix::new());
+    space.run(before);
+    let server = Server::start_on(&space, &["--device", "dpdk:0", &prefix.eal(vdev)], "sample");
+    space.run(after);
+    let folder = tempfile::tempdir().unwrap();
+    let download = |size: usize, times: usize| {
+        let expect = folder.path().join("expect");
+        fs::write(&expect, expected(size).repeat(times)).unwrap();
+        for base in [V4, V6] {
+            let curl = format!("for _ in $(seq {times}); do curl -sSg --max-time 20 '{base}/{size}'; done");
+            space.run(&format!("({curl}) | cmp - {}", expect.display()));
+        }
+    };
+    download(100, 1);
+    for ping in ["ping 10.9.0.2", "ping -s 1400 10.9.0.2", "ping -6 fd09::2", "ping -6 -s 1400 fd09::2"] {
+        let text = space.run(&format!("{ping} -c 3 -i 0.1 -W 2"));
+        assert!(text.contains("3 received, 0% packet loss"), "{text}");
+    }
+    let text = space.run(&format!("ab -q -r -n 2000 -c 50 {V4}/100"));
+    let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map_or("none", str::trim);
+    assert_eq!((line("Complete requests:"), line("Failed requests:")), ("2000", "0"), "{text}");
+    download(100_000, 3);
+    let table = server.stop();
+    let count = |what: &str| count(&table, what);
+    assert_eq!(count("frames in, "), count("by the card's count: frames in"), "{table}");
+    assert_eq!(count("frames out, "), count("by the card's count: frames out"), "{table}");
+    // That of AF_XDP keeps those that it was to receive into.
+    if !vdev.starts_with("net_af_xdp") {
+        assert_eq!(count("not given back"), 0, "{table}");
+    }
+}
+
+/// The number in front of the line of the table that has this in it.
+#[track_caller]
+fn count(table: &str, what: &str) -> u64 {
+    let line = table.lines().find(|line| line.contains(what));
+    line.and_then(|line| line.split_whitespace().next())
+        .and_then(|word| word.parse().ok())
+        .unwrap_or_else(|| panic!("{table}"))
+}
+
+#[test]
+fn clients_are_served_through_af_packet() {
+    check("net_af_packet0,iface=lethe0,framesz=2048", VETH, CLIENT);
+}
+
+#[test]
+fn clients_are_served_through_af_xdp() {
+    check("net_af_xdp0,iface=lethe0,force_copy=1", VETH, CLIENT);
+}
+
+#[test]
+fn clients_are_served_through_a_tap_of_dpdk() {
+    check("net_tap0,iface=client0", "", CLIENT);
+}
+
+/// The engine is the same: what DPDK answers to a capture is what `lethe replay` answers, frame for frame, in order.
+#[test]
+fn every_capture_is_answered_as_by_replay() {
+    let mut compared = 0;
+    for capture in captures() {
+        let name = capture.file_name().unwrap().to_string_lossy().into_owned();
+        let folder = tempfile::tempdir().unwrap();
+        let app = if name.starts_with("sample") { "sample" } else { "ipinfo" };
+        let replayed = replayed(&capture, &folder.path().join("replayed.pcapng"), app);
+        let answered = answered(&capture, &folder.path().join("answered.pcap"), app, replayed.len());
+        assert!(answered == replayed, "{name}: {} frames by DPDK, {} by replay", answered.len(), replayed.len());
+        assert!(!replayed.is_empty(), "{name}");
+        compared += replayed.len();
+    }
+    println!("{compared} frames compared, 0 different");
+}
+
+fn captures() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pcaps");
+    let is_capture = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "pcap" || kind == "pcapng");
+    let captures: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).filter(is_capture).collect();
+    assert!(captures.len() >= 10, "only {} captures were found", captures.len());
+    captures
+}
+
+fn read(path: &Path) -> Vec<Packet> {
+    let reader = Reader::new(File::open(path).unwrap()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    reader.map(Result::unwrap).collect()
+}
+
+/// The answers of `lethe replay`.
+fn replayed(input: &Path, output: &Path, app: &str) -> Vec<Vec<u8>> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lethe"));
+    command.arg("replay").arg(input).arg("--out").arg(output).args(["--addr", "10.9.0.2", "--addr", "fd09::2", app]);
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+    read(output).into_iter().filter(|packet| packet.interface == 1).map(|packet| packet.bytes).collect()
+}
+
+/// The answers through net_pcap, of which there ought to be so many.
+fn answered(input: &Path, output: &Path, app: &str, expected: usize) -> Vec<Vec<u8>> {
+    let (space, prefix) = (Namespace::new(), Prefix::new());
+    let vdev = format!("net_pcap0,rx_pcap={},tx_pcap={}", input.display(), output.display());
+    let secret = format!("{}/../pcaps/secret", env!("CARGO_MANIFEST_DIR"));
+    let options = ["--device", "dpdk:0", &prefix.eal(&vdev), "--clock", "frames", "--stats", "--secret-file", &secret];
+    let mut server = Server::start_on(&space, &options, app);
+    let (start, mut sent) = (Instant::now(), 0);
+    while sent < expected && start.elapsed() < PATIENCE {
+        let line = server.line();
+        let out = line.split_once("out ").and_then(|(_, rest)| rest.split_once("/s"));
+        sent += out.and_then(|(count, _)| count.parse::<usize>().ok()).unwrap_or_else(|| panic!("{line}"));
+    }
+    let table = server.stop();
+    assert_eq!(count(&table, "frames out, "), expected as u64, "{table}");
+    read(output).into_iter().map(|packet| packet.bytes).collect()
+}

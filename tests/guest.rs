@@ -1,0 +1,192 @@
+//! The real `lethe` in a virtual machine, on network cards that QEMU emulates: DPDK's PCI drivers, with descriptor
+//! rings, checksums made and checked by the card, and real clients at the other end. One line of a table a card.
+//! Needs root; docs/guest.md has the rest.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use lethe_apps::sample::expected;
+
+/// The guest, as tools/guest makes it.
+const V4: &str = "http://10.9.0.2";
+const V6: &str = "http://[fd09::2]";
+
+/// What a card is bound to: a driver of the kernel that gives it to a program, behind an IOMMU or without one.
+const VFIO: &str = "vfio-pci";
+const UIO: &str = "uio_pci_generic";
+
+/// QEMU translates every instruction of the guest. So many requests, so many at a time, take it some six seconds.
+const AB: &str = "-n 20000 -c 200";
+
+#[test]
+fn e1000() {
+    check("e1000", 1, VFIO);
+}
+
+#[test]
+fn e1000e() {
+    check("e1000e", 1, VFIO);
+}
+
+#[test]
+fn vmxnet3() {
+    check("vmxnet3", 1, VFIO);
+}
+
+#[test]
+fn virtio() {
+    check("virtio-net-pci", 1, VFIO);
+}
+
+#[test]
+fn virtio_with_two_queues_and_two_workers_and_without_an_iommu() {
+    check("virtio-net-pci", 2, UIO);
+}
+
+/// All that a client can want, through one card.
+fn check(card: &str, queues: usize, bind: &str) {
+    // Two guests at a time would take four processors.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let started = Instant::now();
+    let guest = Guest::start(card, queues, bind);
+    let boot = started.elapsed().as_secs_f64();
+
+    for base in [V4, V6] {
+        assert_eq!(guest.fetch(&format!("{base}/1000")), expected(1000));
+    }
+    for ping in ["ping 10.9.0.2", "ping -s 1400 10.9.0.2", "ping -6 fd09::2", "ping -6 -s 1400 fd09::2"] {
+        // One at a time: after several it would not wait for the last on a machine that is busy.
+        guest.run(&format!("for _ in 1 2 3 4 5; do {ping} -c 1 -W 20 || exit; done"));
+    }
+    let ab = guest.run(&format!("ab -q -r {AB} {V4}/100"));
+    let line = |name: &str| ab.lines().find_map(|line| line.strip_prefix(name)).map_or("none", str::trim);
+    assert_eq!(line("Complete requests:"), "20000", "{card}: {ab}");
+    assert_eq!((line("Failed requests:"), line("Non-2xx responses:")), ("0", "none"), "{card}: {ab}");
+    for base in [V4, V6].into_iter().cycle().take(20) {
+        assert!(guest.fetch(&format!("{base}/100000")) == expected(100_000), "{card}: {base}");
+    }
+    let started = Instant::now();
+    assert!(guest.fetch(&format!("{V4}/10000000")) == expected(10_000_000), "{card}");
+    let rate = 10.0 / started.elapsed().as_secs_f64();
+    guest.send_wrong_checksums();
+
+    let (beginning, end) = guest.stop();
+    check_end(card, queues, &end);
+    // What the program says of the port: driver, workers, and who does what about checksums.
+    let port = beginning.lines().find_map(|line| line.split_once("(net_")).map_or("", |(_, port)| port);
+    assert!(beginning.contains(&format!("is bound to {bind}")), "{card}: {beginning}");
+    assert!(port.contains("checked by the card, ") && port.contains("the card (TCP)"), "{card}: {beginning}");
+    println!(
+        "\n| {card}, {bind} | net_{} | ready in {boot:.0} s | curl v4, v6 | ping v4, v6: 0 of 20 lost | ab {AB}: 0 failed \
+         | 100 kB x 20, 10 MB: equal, {rate:.1} MB/s | wrong checksums dropped |",
+        port.replacen("):", ",", 1)
+    );
+}
+
+/// The program's last words: it ended well, every worker had something to do, the wrong checksums were seen, and every
+/// buffer has come back.
+fn check_end(card: &str, queues: usize, end: &str) {
+    let workers: Vec<_> = end.lines().filter(|line| line.starts_with("lcore ")).collect();
+    assert_eq!(workers.len(), queues, "{card}: {end}");
+    assert!(workers.iter().all(|line| !line.contains(": in 0,")), "{card}: a worker had nothing to do:\n{end}");
+    for expected in ["guest: the program ended with status 0", "tcp-checksum", "ipv4-checksum"] {
+        assert!(end.contains(expected), "{card}: no {expected:?} in\n{end}");
+    }
+    let kept = end.lines().find(|line| line.contains("buffers not given back")).unwrap_or("no line of buffers");
+    assert!(kept.trim_start().starts_with("0 "), "{card}: {kept}");
+}
+
+/// A guest that serves, and its neighbour's network namespace. All of it goes at the end of the test.
+struct Guest {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    console: BufReader<ChildStdout>,
+    /// What it said until it was ready.
+    text: String,
+    space: String,
+}
+
+impl Guest {
+    /// One that answers with `sample`, ready on return. tools/guest has the limits of time.
+    fn start(card: &str, queues: usize, bind: &str) -> Self {
+        let tool = concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/guest");
+        let cores = format!("-l 0-{}", queues - 1);
+        let mut child = Command::new(tool)
+            .args(["--bind", bind, "--queues", &queues.to_string(), card, env!("CARGO_BIN_EXE_lethe")])
+            .args(["serve", "--device", "dpdk:0", "--eal", &cores, "--addr", "10.9.0.2", "--addr", "fd09::2"])
+            .arg("sample")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take();
+        let mut console = BufReader::new(child.stdout.take().unwrap());
+        let mut text = String::new();
+        loop {
+            let mut line = String::new();
+            console.read_line(&mut line).unwrap();
+            assert!(!line.is_empty(), "{card}: the guest ended before it was ready:\n{text}");
+            if let Some(ready) = line.strip_prefix("guest: ready; ") {
+                let space = ready.split_whitespace().find(|word| word.starts_with("lethe-guest-")).unwrap().to_owned();
+                return Self { child, stdin, console, text, space };
+            }
+            text += &line;
+        }
+    }
+
+    /// Runs a shell line as the guest's neighbour, at most three minutes of it, and returns what it printed.
+    #[track_caller]
+    fn run(&self, line: &str) -> String {
+        let output = self.try_run(line);
+        assert!(output.status.success(), "{line}\n{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn try_run(&self, line: &str) -> std::process::Output {
+        let space = ["netns", "exec", &self.space, "timeout", "180", "sh", "-c", line];
+        Command::new("ip").args(space).output().unwrap()
+    }
+
+    #[track_caller]
+    fn fetch(&self, url: &str) -> Vec<u8> {
+        let output = self.try_run(&format!("curl -sSg '{url}'"));
+        assert!(output.status.success(), "{url}: {output:?}");
+        output.stdout
+    }
+
+    /// Sends packets whose checksums are wrong, and sees that they are not answered.
+    fn send_wrong_checksums(&self) {
+        for wrong in ["tcp checksum set 0xdead", "ip checksum set 0xdead"] {
+            self.run(&format!(
+                "nft 'table netdev wrong {{ chain card {{
+                     type filter hook egress device tap priority 0; ip protocol tcp {wrong}; }}; }}'"
+            ));
+            assert!(!self.try_run(&format!("curl -sS --max-time 1 {V4}/100")).status.success(), "{wrong}");
+            self.run("nft delete table netdev wrong");
+        }
+        assert_eq!(self.fetch(&format!("{V4}/100")), expected(100));
+    }
+
+    /// Interrupts the program, waits until the guest is off, and returns what it said at its beginning and its end.
+    fn stop(mut self) -> (String, String) {
+        drop(self.stdin.take());
+        let mut rest = String::new();
+        self.console.read_to_string(&mut rest).unwrap();
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}: {rest}");
+        let left = Command::new("ip").args(["netns", "pids", &self.space]).output().unwrap();
+        assert!(!left.status.success(), "{} is still there", self.space);
+        (std::mem::take(&mut self.text), rest)
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        // The end of its input is the end of the guest, also when a test fails.
+        drop(self.stdin.take());
+        let _ = self.child.wait();
+    }
+}
