@@ -90,12 +90,8 @@ impl<A: App> Engine<A> {
     /// (RFC 5227, section 3) and an unsolicited neighbor advertisement for each IPv6 address (RFC 4861, section
     /// 7.2.6). A server that takes over from another sends them once its link is up.
     pub fn announcements(&self) -> impl Iterator<Item = Reply<'_>> {
-        let header = |destination, ether_type| ethernet::Header {
-            destination,
-            source: self.config.mac,
-            tag: None,
-            ether_type,
-        };
+        let header =
+            |destination, ether_type| ethernet::Header { destination, source: self.config.mac, tag: None, ether_type };
         let v4 = self.config.addresses.v4().iter().map(move |&address| {
             let packet = arp::Packet {
                 operation: arp::Operation::Request,
@@ -106,9 +102,10 @@ impl<A: App> Engine<A> {
             };
             Reply::arp(header(MacAddress::BROADCAST, EtherType::ARP), packet)
         });
-        let v6 = self.config.addresses.v6().iter().map(move |&address| {
-            self.advertisement(header(ALL_NODES_MAC, EtherType::IPV6), address, ALL_NODES, false)
-        });
+        let v6 =
+            self.config.addresses.v6().iter().map(move |&address| {
+                self.advertisement(header(ALL_NODES_MAC, EtherType::IPV6), address, ALL_NODES, false)
+            });
         v4.chain(v6)
     }
 

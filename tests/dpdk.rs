@@ -110,6 +110,30 @@ fn clients_are_served_through_a_tap_of_dpdk() {
     check("net_tap0,iface=client0", "", CLIENT);
 }
 
+#[test]
+fn what_cannot_be_had_is_said_with_what_can_be_done() {
+    let prefix = Prefix::new();
+    let said = |device: &str, eal: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lethe"));
+        command.args(["serve", "--addr", "10.9.0.2", "--device", device, eal, "ipinfo"]);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let text = said("dpdk:1", &prefix.eal("net_null0"));
+    assert!(text.contains("lethe: DPDK has no port 1: it found 1\n"), "{text}");
+    let text = said("dpdk:0", &prefix.eal("net_af_packet0,iface=lethe-none"));
+    assert!(
+        text.contains("lethe: DPDK has no port 0: it found 0.") && text.contains("dpdk-devbind.py --bind"),
+        "{text}"
+    );
+    let text = said("dpdk:0,mtu=65521", &prefix.eal("net_tap0"));
+    assert!(text.contains("lethe: port 0 (net_tap): "), "{text}");
+    let eal = format!("--eal=--no-pci --no-huge -m 8 --no-telemetry --file-prefix {} -l 0 --vdev net_null0", prefix.0);
+    let text = said("dpdk:0", &eal);
+    assert!(text.contains("have memory for its buffers") && text.contains("vm.nr_hugepages"), "{text}");
+}
+
 /// The engine is the same: what DPDK answers to a capture is what `lethe replay` answers, frame for frame, in order.
 #[test]
 fn every_capture_is_answered_as_by_replay() {
@@ -149,7 +173,7 @@ fn replayed(input: &Path, output: &Path, app: &str) -> Vec<Vec<u8>> {
     read(output).into_iter().filter(|packet| packet.interface == 1).map(|packet| packet.bytes).collect()
 }
 
-/// The answers through net_pcap, of which there ought to be so many.
+/// The answers through `net_pcap`, of which there ought to be so many.
 fn answered(input: &Path, output: &Path, app: &str, expected: usize) -> Vec<Vec<u8>> {
     let (space, prefix) = (Namespace::new(), Prefix::new());
     let vdev = format!("net_pcap0,rx_pcap={},tx_pcap={}", input.display(), output.display());

@@ -4,7 +4,7 @@
 
 #include <rte_prefetch.h>
 
-// The fields that the Rust side uses: they are where every DPDK since 20.11 has them.
+// The fields that lib.rs has written down.
 _Static_assert(offsetof(struct rte_mbuf, buf_addr) == 0, "rte_mbuf: buf_addr has moved");
 _Static_assert(offsetof(struct rte_mbuf, data_off) == 16, "rte_mbuf: data_off has moved");
 _Static_assert(offsetof(struct rte_mbuf, ol_flags) == 24, "rte_mbuf: ol_flags has moved");

@@ -110,7 +110,9 @@ fn world(mut lanes: Vec<Lane<'_>>, crew: &Crew<'_, Application>, frames: usize) 
 
 fn total(stats: &[Stats]) -> Stats {
     let mut total = Stats::default();
-    stats.iter().for_each(|stats| total.add(stats));
+    for stats in stats {
+        total.add(stats);
+    }
     total
 }
 

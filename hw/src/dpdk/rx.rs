@@ -77,7 +77,7 @@ pub(super) unsafe fn view<'a>(frame: *const rte_mbuf) -> RxFrame<'a> {
     unsafe {
         let data = (*frame).buf_addr.cast::<u8>().add(usize::from((*frame).data_off));
         let bytes = slice::from_raw_parts(data, usize::from((*frame).data_len));
-        RxFrame { bytes, checksum: checksum((*frame).ol_flags, (*frame).__bindgen_anon_1.packet_type) }
+        RxFrame { bytes, checksum: checksum((*frame).ol_flags, (*frame).packet_type) }
     }
 }
 
