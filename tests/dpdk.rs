@@ -5,6 +5,7 @@
 mod space;
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use lethe_apps::sample::expected;
 use lethe_sim::capture::{Packet, Reader};
+use nix::sys::signal::Signal;
 use space::{Namespace, Server, V4, V6};
 
 /// How long a server may take for what it is given.
@@ -29,6 +31,11 @@ impl Prefix {
     /// Arguments of an EAL that sees no card of the machine, and has one virtual device.
     fn eal(&self, vdev: &str) -> String {
         format!("--eal=--no-pci --no-huge -m 128 --no-telemetry --file-prefix {} -l 0 --vdev {vdev}", self.0)
+    }
+
+    /// The same with two lcores.
+    fn eal_of_two(&self, vdev: &str) -> String {
+        self.eal(vdev).replace("-l 0", "-l 0,1")
     }
 }
 
@@ -108,6 +115,49 @@ fn clients_are_served_through_af_xdp() {
 #[test]
 fn clients_are_served_through_a_tap_of_dpdk() {
     check("net_tap0,iface=client0", "", CLIENT);
+}
+
+/// The kernel spreads clients over both queues of the socket.
+#[test]
+fn two_workers_serve_what_comes_on_two_queues() {
+    let (space, prefix) = (Namespace::new(), Prefix::new());
+    space.run(VETH);
+    let eal = prefix.eal_of_two("net_af_packet0,iface=lethe0,framesz=2048,qpairs=2");
+    let server = Server::start_on(&space, &["--device", "dpdk:0", &eal], "sample");
+    space.run(CLIENT);
+    let text = space.run(&format!("ab -q -r -n 1000 -c 20 {V4}/100"));
+    assert!(text.contains("Complete requests:      1000") && text.contains("Failed requests:        0"), "{text}");
+    let table = server.stop();
+    let received = |lcore| {
+        let line = table.lines().find_map(|line| line.strip_prefix(&format!("lcore {lcore}: in ")));
+        line.and_then(|line| line.split(',').next()?.parse::<u64>().ok()).unwrap_or_else(|| panic!("{table}"))
+    };
+    assert!(received(0) > 500 && received(1) > 500, "{table}");
+    assert_eq!(received(0) + received(1), count(&table, "frames in, "), "{table}");
+    assert_eq!(count(&table, "not given back"), 0, "{table}");
+}
+
+/// SIGHUP while they work: each lets go of the old files between two bursts.
+#[test]
+fn files_are_reloaded_under_two_workers() {
+    let (space, prefix) = (Namespace::new(), Prefix::new());
+    space.run(VETH);
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(folder.path().join("page"), "old").unwrap();
+    let eal = prefix.eal_of_two("net_af_packet0,iface=lethe0,framesz=2048,qpairs=2");
+    let app = format!("files {}", folder.path().display());
+    let mut server = Server::start_on(&space, &["--device", "dpdk:0", &eal], &app);
+    space.run(CLIENT);
+    assert_eq!(space.run(&format!("curl -sS {V4}/page")), "old");
+    fs::write(folder.path().join("page"), "new").unwrap();
+    server.signal(Signal::SIGHUP);
+    let line = server.line();
+    assert!(line.starts_with("reloaded: "), "{line}");
+    // Either worker may be asked.
+    for _ in 0..10 {
+        assert_eq!(space.run(&format!("curl -sS {V4}/page")), "new");
+    }
 }
 
 #[test]
