@@ -114,10 +114,10 @@ mod tests {
 
     #[test]
     fn a_card_is_believed_where_it_says_good_or_bad_and_nowhere_else() {
+        use Checked::{Bad, Good, Unknown};
         let check = |flags, packet_type, network, transport| {
             assert_eq!(checksum(flags, packet_type), RxChecksum { network, transport }, "{flags:x} {packet_type:x}");
         };
-        use Checked::{Bad, Good, Unknown};
         check(0, 0, Unknown, Unknown);
         check(0, DPDK_PTYPE_L4_TCP, Unknown, Unknown);
         check(DPDK_RX_IP_CKSUM_GOOD | DPDK_RX_L4_CKSUM_GOOD, DPDK_PTYPE_L4_TCP, Good, Good);
