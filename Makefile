@@ -19,7 +19,7 @@ run: ## serve IP geolocation on a TAP device, and fetch it once
 test: ## every test: units, properties, dialogues, captures, end to end
 	@tools/install test
 	$(CARGO) test --workspace
-	$(CARGO) test -p lethe-cli -p lethe-hw --features dpdk --test dpdk --test workers
+	$(CARGO) test -p lethe-cli -p lethe-hw --features dpdk --lib --test dpdk --test workers
 
 faults: ## the simulator's own test: it must find each fault put into the engine
 	@tools/install build
