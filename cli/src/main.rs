@@ -8,7 +8,6 @@ mod args;
 mod device;
 #[cfg_attr(not(feature = "dpdk"), path = "no_dpdk.rs")]
 mod dpdk;
-#[cfg_attr(not(feature = "dpdk"), expect(dead_code, reason = "nobody asks for them then"))]
 mod dpdk_args;
 mod engine;
 mod files;
