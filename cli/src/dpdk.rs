@@ -51,7 +51,7 @@ pub(crate) fn serve(device: DpdkPort, args: &Args, app: Application, reload: Opt
     let secret = args.secret()?;
     // EAL binds this thread to one CPU; whoever looks after the workers must not be bound with it.
     let cpus = sched_getaffinity(SELF).context("cannot find out which CPUs may be used")?;
-    let eal = Eal::start(args.dpdk.eal.split_whitespace())?;
+    let eal = Eal::start(args.dpdk.eal.iter().flat_map(|arguments| arguments.split_whitespace()))?;
     let queues = u16::try_from(eal.lcores().len()).unwrap_or(u16::MAX);
     let mut port = Port::open(&eal, PortConfig { number: device.number, queues, mtu: device.mtu })?;
     let mut config = args.engine.config(port.mtu(), secret)?;

@@ -6,8 +6,8 @@ use clap::ValueEnum;
 #[command(next_help_heading = "DPDK")]
 pub(crate) struct DpdkArgs {
     /// Arguments of DPDK's EAL, separated by spaces. Its lcores are the workers, as far as the card has queues
-    #[arg(long, value_name = "ARGUMENTS", default_value = "", allow_hyphen_values = true)]
-    pub(crate) eal: String,
+    #[arg(long, value_name = "ARGUMENTS", allow_hyphen_values = true)]
+    pub(crate) eal: Option<String>,
     /// What a worker does that has nothing to do
     #[arg(long, value_enum, value_name = "HOW", default_value_t = Poll::Adaptive)]
     pub(crate) poll: Poll,

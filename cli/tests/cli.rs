@@ -138,7 +138,7 @@ fn mistakes_are_explained() {
     for arguments in [
         "serve ipinfo",
         "serve --device tap:t --addr 10.9.0.2",
-        &format!("{serve} dpdk:0 ipinfo"),
+        &format!("{serve} pci:0 ipinfo"),
         &format!("{serve} tap:t,host=10.9.0.1 ipinfo"),
         &format!("{serve} tap:t,host=10.9.0.2/24 ipinfo"),
         &format!("{serve} tap:sixteen-bytes-xx ipinfo"),
