@@ -6,11 +6,11 @@ FUZZ ?= 60
 # How long `make soak` runs fresh seeds through the simulator, and clients through a TAP.
 SOAK ?= 10m
 
-.PHONY: help run test faults lint bench fuzz soak clean
+.PHONY: help run test test-hw faults lint bench fuzz soak clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## serve IP geolocation on a TAP device, and fetch it once
 	@tools/install run
@@ -19,7 +19,10 @@ run: ## serve IP geolocation on a TAP device, and fetch it once
 test: ## every test: units, properties, dialogues, captures, end to end
 	@tools/install test
 	$(CARGO) test --workspace
-	$(CARGO) test -p lethe-cli -p lethe-hw --features dpdk --test dpdk --test workers
+	$(CARGO) test -p lethe-cli -p lethe-hw --features dpdk --lib --test dpdk --test workers
+
+test-hw: ## DPDK's drivers of real cards, in a virtual machine
+	@tools/install test
 	$(CARGO) test -p lethe-cli --features dpdk --test guest -- --nocapture --test-threads 1
 
 faults: ## the simulator's own test: it must find each fault put into the engine

@@ -5,6 +5,7 @@
 mod space;
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use lethe_apps::sample::expected;
 use lethe_sim::capture::{Packet, Reader};
+use nix::sys::signal::Signal;
 use space::{Namespace, Server, V4, V6};
 
 /// How long a server may take for what it is given.
@@ -29,6 +31,11 @@ impl Prefix {
     /// Arguments of an EAL that sees no card of the machine, and has one virtual device.
     fn eal(&self, vdev: &str) -> String {
         format!("--eal=--no-pci --no-huge -m 128 --no-telemetry --file-prefix {} -l 0 --vdev {vdev}", self.0)
+    }
+
+    /// The same with two lcores.
+    fn eal_of_two(&self, vdev: &str) -> String {
+        self.eal(vdev).replace("-l 0", "-l 0,1")
     }
 }
 
@@ -110,6 +117,73 @@ fn clients_are_served_through_a_tap_of_dpdk() {
     check("net_tap0,iface=client0", "", CLIENT);
 }
 
+/// The kernel spreads clients over both queues of the socket.
+#[test]
+fn two_workers_serve_what_comes_on_two_queues() {
+    let (space, prefix) = (Namespace::new(), Prefix::new());
+    space.run(VETH);
+    let eal = prefix.eal_of_two("net_af_packet0,iface=lethe0,framesz=2048,qpairs=2");
+    let server = Server::start_on(&space, &["--device", "dpdk:0", &eal], "sample");
+    space.run(CLIENT);
+    let text = space.run(&format!("ab -q -r -n 1000 -c 20 {V4}/100"));
+    assert!(text.contains("Complete requests:      1000") && text.contains("Failed requests:        0"), "{text}");
+    let table = server.stop();
+    let received = |lcore| {
+        let line = table.lines().find_map(|line| line.strip_prefix(&format!("lcore {lcore}: in ")));
+        line.and_then(|line| line.split(',').next()?.parse::<u64>().ok()).unwrap_or_else(|| panic!("{table}"))
+    };
+    assert!(received(0) > 500 && received(1) > 500, "{table}");
+    assert_eq!(received(0) + received(1), count(&table, "frames in, "), "{table}");
+    assert_eq!(count(&table, "not given back"), 0, "{table}");
+}
+
+/// SIGHUP while they work: each lets go of the old files between two bursts.
+#[test]
+fn files_are_reloaded_under_two_workers() {
+    let (space, prefix) = (Namespace::new(), Prefix::new());
+    space.run(VETH);
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(folder.path().join("page"), "old").unwrap();
+    let eal = prefix.eal_of_two("net_af_packet0,iface=lethe0,framesz=2048,qpairs=2");
+    let app = format!("files {}", folder.path().display());
+    let mut server = Server::start_on(&space, &["--device", "dpdk:0", &eal], &app);
+    space.run(CLIENT);
+    assert_eq!(space.run(&format!("curl -sS {V4}/page")), "old");
+    fs::write(folder.path().join("page"), "new").unwrap();
+    server.signal(Signal::SIGHUP);
+    let line = server.line();
+    assert!(line.starts_with("reloaded: "), "{line}");
+    // Either worker may be asked.
+    for _ in 0..10 {
+        assert_eq!(space.run(&format!("curl -sS {V4}/page")), "new");
+    }
+}
+
+#[test]
+fn what_cannot_be_had_is_said_with_what_can_be_done() {
+    let prefix = Prefix::new();
+    let said = |device: &str, eal: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lethe"));
+        command.args(["serve", "--addr", "10.9.0.2", "--device", device, eal, "ipinfo"]);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let text = said("dpdk:1", &prefix.eal("net_null0"));
+    assert!(text.contains("lethe: DPDK has no port 1: it found 1\n"), "{text}");
+    let text = said("dpdk:0", &prefix.eal("net_af_packet0,iface=lethe-none"));
+    assert!(
+        text.contains("lethe: DPDK has no port 0: it found 0.") && text.contains("dpdk-devbind.py --bind"),
+        "{text}"
+    );
+    let text = said("dpdk:0,mtu=65521", &prefix.eal("net_tap0"));
+    assert!(text.contains("lethe: port 0 (net_tap): "), "{text}");
+    let eal = format!("--eal=--no-pci --no-huge -m 8 --no-telemetry --file-prefix {} -l 0 --vdev net_null0", prefix.0);
+    let text = said("dpdk:0", &eal);
+    assert!(text.contains("have memory for its buffers") && text.contains("vm.nr_hugepages"), "{text}");
+}
+
 /// The engine is the same: what DPDK answers to a capture is what `lethe replay` answers, frame for frame, in order.
 #[test]
 fn every_capture_is_answered_as_by_replay() {
@@ -149,7 +223,7 @@ fn replayed(input: &Path, output: &Path, app: &str) -> Vec<Vec<u8>> {
     read(output).into_iter().filter(|packet| packet.interface == 1).map(|packet| packet.bytes).collect()
 }
 
-/// The answers through net_pcap, of which there ought to be so many.
+/// The answers through `net_pcap`, of which there ought to be so many.
 fn answered(input: &Path, output: &Path, app: &str, expected: usize) -> Vec<Vec<u8>> {
     let (space, prefix) = (Namespace::new(), Prefix::new());
     let vdev = format!("net_pcap0,rx_pcap={},tx_pcap={}", input.display(), output.display());

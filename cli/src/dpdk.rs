@@ -6,7 +6,6 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::ValueEnum;
 use lethe::engine::Engine;
 use lethe::verdict::Stats;
 use lethe_apps::Application;
@@ -15,6 +14,7 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 use crate::device::DpdkPort;
+use crate::dpdk_args::{Poll, Time};
 use crate::monitor::Monitor;
 use crate::reload::Reload;
 use crate::run::stop_on_signal;
@@ -28,44 +28,20 @@ const ROUND: Duration = Duration::from_millis(100);
 /// The process of the calling thread.
 const SELF: Pid = Pid::from_raw(0);
 
-#[derive(clap::Args)]
-#[command(next_help_heading = "DPDK")]
-pub(crate) struct DpdkArgs {
-    /// Arguments of DPDK's EAL, separated by spaces. Its lcores are the workers, as far as the card has queues
-    #[arg(long, value_name = "ARGUMENTS", default_value = "", allow_hyphen_values = true)]
-    eal: String,
-    /// What a worker does that has nothing to do: ask the card again at once, or after a pause that grows to 50 µs
-    #[arg(long, value_enum, value_name = "HOW", default_value_t = Poll::Adaptive)]
-    poll: Poll,
-    /// What time it is: that of the machine, or for each frame the time that the driver gives it
-    #[arg(long, value_enum, value_name = "WHOSE", default_value_t = Time::Wall, hide = true)]
-    clock: Time,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Poll {
-    Busy,
-    Adaptive,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Time {
-    Wall,
-    Frames,
-}
-
-impl DpdkArgs {
-    const fn polling(&self) -> Polling {
-        match self.poll {
-            Poll::Busy => Polling::Busy,
-            Poll::Adaptive => Polling::Adaptive,
+impl From<Poll> for Polling {
+    fn from(poll: Poll) -> Self {
+        match poll {
+            Poll::Busy => Self::Busy,
+            Poll::Adaptive => Self::Adaptive,
         }
     }
+}
 
-    const fn clock(&self) -> Clock {
-        match self.clock {
-            Time::Wall => Clock::Wall,
-            Time::Frames => Clock::Frames,
+impl From<Time> for Clock {
+    fn from(time: Time) -> Self {
+        match time {
+            Time::Wall => Self::Wall,
+            Time::Frames => Self::Frames,
         }
     }
 }
@@ -75,7 +51,7 @@ pub(crate) fn serve(device: DpdkPort, args: &Args, app: Application, reload: Opt
     let secret = args.secret()?;
     // EAL binds this thread to one CPU; whoever looks after the workers must not be bound with it.
     let cpus = sched_getaffinity(SELF).context("cannot find out which CPUs may be used")?;
-    let eal = Eal::start(args.dpdk.eal.split_whitespace())?;
+    let eal = Eal::start(args.dpdk.eal.iter().flat_map(|arguments| arguments.split_whitespace()))?;
     let queues = u16::try_from(eal.lcores().len()).unwrap_or(u16::MAX);
     let mut port = Port::open(&eal, PortConfig { number: device.number, queues, mtu: device.mtu })?;
     let mut config = args.engine.config(port.mtu(), None, secret)?;
@@ -88,7 +64,7 @@ pub(crate) fn serve(device: DpdkPort, args: &Args, app: Application, reload: Opt
     print_ready(&name, port.mtu(), mac, &args.engine).context("standard output")?;
 
     let workers = port.queue_count();
-    let crew = Crew::new(Engine::new(config, app), workers, &stop, args.dpdk.polling(), args.dpdk.clock());
+    let crew = Crew::new(Engine::new(config, app), workers, &stop, args.dpdk.poll.into(), args.dpdk.clock.into());
     let (queues, card) = port.queues();
     let watch = Watch { crew: &crew, card, stop: &stop, reload, monitor: args.stats.then(Monitor::start) };
     thread::scope(|scope| {
@@ -167,7 +143,9 @@ fn describe(eal: &Eal, port: &Port<'_>) {
 
 fn total(stats: &[Stats]) -> Stats {
     let mut total = Stats::default();
-    stats.iter().for_each(|stats| total.add(stats));
+    for stats in stats {
+        total.add(stats);
+    }
     total
 }
 

@@ -8,6 +8,7 @@ mod args;
 mod device;
 #[cfg_attr(not(feature = "dpdk"), path = "no_dpdk.rs")]
 mod dpdk;
+mod dpdk_args;
 mod engine;
 mod files;
 mod impaired;

@@ -7,10 +7,6 @@ use crate::device::DpdkPort;
 use crate::reload::Reload;
 use crate::serve::Args;
 
-/// None, where there is no DPDK.
-#[derive(clap::Args)]
-pub(crate) struct DpdkArgs {}
-
 /// Says how to get what is missing.
 pub(crate) fn serve(_: DpdkPort, _: &Args, _: Application, _: Option<Reload>) -> anyhow::Result<()> {
     bail!(

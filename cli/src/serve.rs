@@ -17,7 +17,8 @@ use lethe_sim::tap::{Tap, TapConfig};
 
 use crate::app::AppArgs;
 use crate::device::Device;
-use crate::dpdk::{self, DpdkArgs};
+use crate::dpdk;
+use crate::dpdk_args::DpdkArgs;
 use crate::engine::EngineArgs;
 use crate::impaired::ImpairedPort;
 use crate::monitor::Monitor;

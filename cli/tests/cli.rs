@@ -47,6 +47,15 @@ fn packets(path: &Path) -> Vec<Packet> {
     Reader::new(fs::File::open(path).unwrap()).unwrap().map(Result::unwrap).collect()
 }
 
+#[cfg(not(feature = "dpdk"))]
+#[test]
+fn without_dpdk_it_is_said_how_to_have_it() {
+    let directory = directory();
+    let output = lethe(directory.path(), "serve --device dpdk:0 --eal --no-pci --addr 10.9.0.2 sample");
+    let said = said(&output);
+    assert!(said.contains("[exit 1]") && said.contains("--features dpdk"), "{said}");
+}
+
 #[test]
 fn help_explains_each_command() {
     for command in [
@@ -129,7 +138,7 @@ fn mistakes_are_explained() {
     for arguments in [
         "serve ipinfo",
         "serve --device tap:t --addr 10.9.0.2",
-        &format!("{serve} dpdk:0 ipinfo"),
+        &format!("{serve} pci:0 ipinfo"),
         &format!("{serve} tap:t,host=10.9.0.1 ipinfo"),
         &format!("{serve} tap:t,host=10.9.0.2/24 ipinfo"),
         &format!("{serve} tap:sixteen-bytes-xx ipinfo"),

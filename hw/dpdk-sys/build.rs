@@ -45,6 +45,7 @@ fn main() {
         .allowlist_function("rte_pktmbuf_(free_bulk|pool_create)|rte_mempool_(free|in_use_count|avail_count)")
         .allowlist_function("rte_ring_(create|free)")
         .allowlist_var("DPDK_.*|RTE_MAX_LCORE|RTE_MEMPOOL_CACHE_MAX_SIZE|RTE_ETH_NAME_MAX_LEN")
+        .blocklist_type("rte_mbuf")
         .opaque_type("rte_mempool|rte_ring")
         .derive_default(true)
         .prepend_enum_name(false)

@@ -4,7 +4,7 @@
 
 #include <rte_prefetch.h>
 
-// The fields that the Rust side uses: they are where every DPDK since 20.11 has them.
+// The fields that lib.rs has written down.
 _Static_assert(offsetof(struct rte_mbuf, buf_addr) == 0, "rte_mbuf: buf_addr has moved");
 _Static_assert(offsetof(struct rte_mbuf, data_off) == 16, "rte_mbuf: data_off has moved");
 _Static_assert(offsetof(struct rte_mbuf, ol_flags) == 24, "rte_mbuf: ol_flags has moved");
@@ -49,13 +49,8 @@ int dpdk_link(uint16_t port, uint32_t *speed) {
 	return failed < 0 ? failed : link.link_status;
 }
 
-unsigned int dpdk_feed(struct rte_ring *ring, struct rte_mbuf **frames, unsigned int count) {
-	unsigned int room = rte_ring_free_count(ring);
-	if (count > room)
-		count = room;
-	for (unsigned int at = 0; at < count; at++)
-		rte_mbuf_refcnt_update(frames[at], 1);
-	return rte_ring_enqueue_burst(ring, (void *const *)frames, count, NULL);
+unsigned int dpdk_ring_enqueue(struct rte_ring *ring, void *const *objects, unsigned int count) {
+	return rte_ring_enqueue_burst(ring, objects, count, NULL);
 }
 
 unsigned int dpdk_ring_dequeue(struct rte_ring *ring, void **objects, unsigned int count) {

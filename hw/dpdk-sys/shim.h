@@ -31,9 +31,8 @@ int dpdk_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **frames, unsigned
 void dpdk_set_header_lens(struct rte_mbuf *frame, uint16_t link, uint16_t network);
 // Whether the link is up, 0 or 1, and its speed in Mbit/s; a negative number if the driver cannot tell.
 int dpdk_link(uint16_t port, uint32_t *speed);
-// rte_ring_enqueue_burst of frames that are kept: each gets one more reference, if there is room for it.
-unsigned int dpdk_feed(struct rte_ring *ring, struct rte_mbuf **frames, unsigned int count);
-// rte_ring_dequeue_burst.
+// rte_ring_enqueue_burst and rte_ring_dequeue_burst.
+unsigned int dpdk_ring_enqueue(struct rte_ring *ring, void *const *objects, unsigned int count);
 unsigned int dpdk_ring_dequeue(struct rte_ring *ring, void **objects, unsigned int count);
 
 static const uint64_t DPDK_RX_OFFLOAD_IPV4_CKSUM = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM;

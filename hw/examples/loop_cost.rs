@@ -93,10 +93,10 @@ fn ring(seconds: u64) {
 
 /// What a window says: by the time that is spent serving, and by all of it.
 fn report(which: &str, spent: &Spent) {
-    let frames = (BURSTS * BURST) as f64;
+    let frames = f64::from((BURSTS * BURST) as u32);
     let per_frame = |time: Duration| time.as_secs_f64() * 1e9 / frames;
     let [feeding, serving, collecting] = [spent.feeding, spent.serving, spent.collecting].map(per_frame);
-    let requests = |nanos: f64| 1e3 / nanos / mix::FRAMES_PER_REQUEST as f64;
+    let requests = |nanos: f64| 1e3 / nanos / f64::from(mix::FRAMES_PER_REQUEST as u32);
     println!(
         "net_ring, {which}: {:.2} Mpps in, {:.2} million requests/s; {serving:.1} ns a frame, and {feeding:.1} of feeding and \
          {collecting:.1} of collecting left out; with them {:.2} million requests/s",

@@ -3,6 +3,7 @@
 #[path = "support/mix.rs"]
 mod mix;
 
+use std::net::Ipv6Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -36,7 +37,7 @@ fn workers_answer_each_frame_once_whoever_had_the_last_of_that_client() {
     let (queues, card) = port.queues();
     let mut posts: Vec<_> = queues.into_iter().enumerate().map(|(number, queues)| (number, queues, 0)).collect();
 
-    let answers = thread::scope(|scope| {
+    let (answers, announced) = thread::scope(|scope| {
         let world = scope.spawn(|| {
             let _end = End(&stop);
             world(feeder.into_lanes(), &crew, frames.len())
@@ -57,8 +58,14 @@ fn workers_answer_each_frame_once_whoever_had_the_last_of_that_client() {
         assert_eq!(total.count(Verdict::Replied(kind)), u64::from(CLIENTS), "{kind}");
     }
     assert!(DropReason::ALL.iter().all(|&reason| total.count(Verdict::Dropped(reason)) == 0));
-    // What is announced at the start of the work is an answer to nobody.
-    assert_eq!(answers, 3 * CLIENTS as usize + 1);
+    assert_eq!(answers, 3 * CLIENTS as usize);
+    let [arp, advertisement] = &announced[..] else { panic!("{} frames to everybody", announced.len()) };
+    // A request of 10.9.0.2 for itself, and an advertisement of fd09::2 that overrides what was known.
+    assert_eq!((&arp[12..14], &arp[20..22]), (&[8, 6][..], &[0, 1][..]));
+    assert_eq!((&arp[28..32], &arp[38..42]), (&[10, 9, 0, 2][..], &[10, 9, 0, 2][..]));
+    let address: Ipv6Addr = "fd09::2".parse().unwrap();
+    assert_eq!((advertisement[54], advertisement[58]), (136, 0x20));
+    assert_eq!(advertisement[62..78], address.octets());
     assert_eq!(card.stats().received, frames.len() as u64);
     assert!(posts.iter().all(|&(.., allocations)| allocations == 1), "scratch space, and nothing for any frame");
     drop(posts);
@@ -87,30 +94,36 @@ fn spread(frames: &[Vec<u8>]) -> Vec<Vec<Vec<u8>>> {
 }
 
 /// Feeds every frame once, and looks at everything that comes back, while the crew is called together again and again.
-/// Returns how many frames came back.
-fn world(mut lanes: Vec<Lane<'_>>, crew: &Crew<'_, Application>, frames: usize) -> usize {
+/// Returns how many frames came back to somebody, and those that went to everybody.
+fn world(mut lanes: Vec<Lane<'_>>, crew: &Crew<'_, Application>, frames: usize) -> (usize, Vec<Vec<u8>>) {
     crew.announce();
     let mut left = vec![frames / lanes.len(); lanes.len()];
-    let mut answers = 0;
+    let (mut answers, mut announced) = (0, Vec::new());
     let mut busy = std::time::Instant::now();
     while busy.elapsed() < Duration::from_millis(500) {
         for (lane, left) in lanes.iter_mut().zip(&mut left) {
             *left -= lane.feed(*left);
-            let collected = lane.collect(|frame| assert_eq!(Frame::dissect(frame).unwrap().problem(), None));
+            let collected = lane.collect(|frame| {
+                assert_eq!(Frame::dissect(frame).unwrap().problem(), None);
+                let is_group = frame[0] & 1 == 1;
+                announced.extend(is_group.then(|| frame.to_vec()));
+                answers += usize::from(!is_group);
+            });
             if *left > 0 || collected > 0 {
                 busy = std::time::Instant::now();
             }
-            answers += collected;
         }
         crew.with_app(|app| assert!(matches!(app, Application::IpInfo(_))));
         assert!(total(&crew.stats()).received_frames() <= frames as u64);
     }
-    answers
+    (answers, announced)
 }
 
 fn total(stats: &[Stats]) -> Stats {
     let mut total = Stats::default();
-    stats.iter().for_each(|stats| total.add(stats));
+    for stats in stats {
+        total.add(stats);
+    }
     total
 }
 

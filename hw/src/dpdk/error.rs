@@ -56,11 +56,9 @@ const NO_PORTS: &str = ".\n\
 
 /// What mends the usual reasons.
 fn advice(reason: &str) -> &'static str {
-    if reason.contains("allocate memory") {
-        ".\nThere may be too few hugepages: `sysctl vm.nr_hugepages=256` reserves 512 MB in pages of 2 MB, and \
-         `grep Huge /proc/meminfo` shows what there is; or do without, with --eal \"--no-huge -m 512\""
-    } else if reason.contains("ermission denied") || reason.contains("not permitted") {
-        ".\nDPDK is started as root, and gives that up when the port is open"
+    if reason.contains("allocate memory") || reason.contains("ermission denied") {
+        ".\nIt has to be started as root, and wants hugepages: `sysctl vm.nr_hugepages=256` reserves 512 MB in pages of \
+         2 MB, and `grep Huge /proc/meminfo` shows what there is. Without any: --eal \"--no-huge -m 512 ...\""
     } else {
         ""
     }
@@ -93,8 +91,10 @@ mod tests {
     #[test]
     fn the_usual_reasons_come_with_advice() {
         let text = |errno| DpdkError::Eal { arguments: "-l 0".to_owned(), reason: reason(errno) }.to_string();
-        assert!(text(12).contains("vm.nr_hugepages"), "{}", text(12));
-        assert!(text(-13).contains("as root"), "{}", text(-13));
+        // ENOMEM, and EACCES, which EAL says also where there are no hugepages.
+        for errno in [12, -13] {
+            assert!(text(errno).contains("as root") && text(errno).contains("vm.nr_hugepages"), "{}", text(errno));
+        }
         assert_eq!(text(22), "DPDK's EAL does not start with `-l 0`: Invalid argument");
     }
 }

@@ -1,11 +1,11 @@
 //! A card that is a program: what it feeds is received by a port of `net_ring`, and what that sends comes back to it.
 //! For tests of several workers, and to measure what the loop costs where the card costs next to nothing.
 
-use std::ffi::{CString, c_void};
+use std::ffi::CString;
 use std::marker::PhantomData;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 
-use dpdk_sys::{rte_mbuf, rte_ring};
+use dpdk_sys::rte_ring;
 use lethe::port::TxChecksum;
 
 use super::BURST;
@@ -17,6 +17,9 @@ use super::tx::{finish, room};
 
 /// Frames that each of the rings has room for.
 const RING: u32 = 1024;
+
+/// Buffers of a lane: what its ring holds, and what is on its way.
+const BUFFERS: u32 = 4 * RING - 1;
 
 /// The longest frame that can be fed.
 const FRAME_MAX: u16 = 2000;
@@ -64,8 +67,8 @@ impl<'e> Feeder<'e> {
 pub struct Lane<'e> {
     to_port: NonNull<rte_ring>,
     from_port: NonNull<rte_ring>,
-    /// The frames, each in a buffer that is never given back: it is received as often as it is fed.
-    frames: Vec<*mut rte_mbuf>,
+    pool: &'static Pool,
+    frames: Vec<Vec<u8>>,
     next: usize,
     _eal: PhantomData<&'e ()>,
 }
@@ -75,25 +78,13 @@ unsafe impl Send for Lane<'_> {}
 
 impl<'e> Lane<'e> {
     fn new(_eal: &'e Eal, name: &str, frames: &[Vec<u8>]) -> Result<Self, String> {
-        let count = u32::try_from(frames.len()).map_err(|_| "there are too many frames".to_owned())?;
-        // Its buffers are in use for good, so it is never freed.
-        let pool =
-            Box::leak(Box::new(Pool::new(name, count.next_multiple_of(1024), FRAME_MAX, dpdk_sys::DPDK_ANY_SOCKET)?));
-        let fill = |frame: &Vec<u8>| {
-            let mut buffers = Buffers::<1>::new();
-            buffers.allocate(pool);
-            let buffer = buffers.pop().ok_or("there is no buffer")?;
-            // SAFETY: the buffer has just been taken, and is one of our pool.
-            unsafe {
-                room(buffer).get_mut(..frame.len()).ok_or("a frame is too long")?.copy_from_slice(frame);
-                finish(buffer, frame.len(), TxChecksum::Complete);
-            }
-            Ok::<_, String>(buffer)
-        };
+        // Frames of it may be anywhere when the lane is dropped.
+        let pool = Box::leak(Box::new(Pool::new(name, BUFFERS, FRAME_MAX, dpdk_sys::DPDK_ANY_SOCKET)?));
         Ok(Self {
             to_port: ring(&format!("{name}-in"))?,
             from_port: ring(&format!("{name}-out"))?,
-            frames: frames.iter().map(fill).collect::<Result<_, _>>()?,
+            pool,
+            frames: frames.to_vec(),
             next: 0,
             _eal: PhantomData,
         })
@@ -101,21 +92,33 @@ impl<'e> Lane<'e> {
 
     /// Puts the next frames where the port receives them: at most a burst, and at most `limit`. Behind the last comes
     /// the first. Returns how many there was room for.
+    ///
+    /// # Panics
+    ///
+    /// When a frame is longer than its buffer.
     #[inline]
     pub fn feed(&mut self, limit: usize) -> usize {
-        let mut burst = [ptr::null_mut::<c_void>(); BURST];
-        let mut next = self.next;
-        for slot in &mut burst {
-            *slot = self.frames[next].cast();
-            next = if next + 1 == self.frames.len() { 0 } else { next + 1 };
+        let mut burst = Buffers::<BURST>::new();
+        burst.allocate(self.pool);
+        burst.truncate(limit);
+        for (at, &buffer) in (self.next..).zip(burst.as_slice()) {
+            let frame = &self.frames[at % self.frames.len()];
+            // SAFETY: the buffer has just been taken, and is one of our pool.
+            unsafe {
+                room(buffer)[..frame.len()].copy_from_slice(frame);
+                finish(buffer, frame.len(), TxChecksum::Complete);
+            }
         }
-        // SAFETY: the frames are ours. Whoever receives one gives one reference back, which is added here; nobody writes
-        // to a frame that is received.
-        let fed =
-            unsafe { dpdk_sys::dpdk_feed(self.to_port.as_ptr(), burst.as_mut_ptr().cast(), limit.min(BURST) as u32) }
-                as usize;
-        self.next = (self.next + fed) % self.frames.len();
-        fed
+        let (ring, mut fed) = (self.to_port.as_ptr(), 0);
+        // SAFETY: it takes the frames from the first on, and says how many.
+        unsafe {
+            burst.take(|frames, count| {
+                fed = dpdk_sys::dpdk_ring_enqueue(ring, frames.cast(), count.into()) as u16;
+                fed
+            });
+        }
+        self.next = (self.next + usize::from(fed)) % self.frames.len();
+        fed.into()
     }
 
     /// Takes what the port has sent, at most a burst, and has `look` see each frame. Returns how many there were.

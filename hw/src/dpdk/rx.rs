@@ -77,7 +77,7 @@ pub(super) unsafe fn view<'a>(frame: *const rte_mbuf) -> RxFrame<'a> {
     unsafe {
         let data = (*frame).buf_addr.cast::<u8>().add(usize::from((*frame).data_off));
         let bytes = slice::from_raw_parts(data, usize::from((*frame).data_len));
-        RxFrame { bytes, checksum: checksum((*frame).ol_flags, (*frame).__bindgen_anon_1.packet_type) }
+        RxFrame { bytes, checksum: checksum((*frame).ol_flags, (*frame).packet_type) }
     }
 }
 
@@ -114,10 +114,10 @@ mod tests {
 
     #[test]
     fn a_card_is_believed_where_it_says_good_or_bad_and_nowhere_else() {
+        use Checked::{Bad, Good, Unknown};
         let check = |flags, packet_type, network, transport| {
             assert_eq!(checksum(flags, packet_type), RxChecksum { network, transport }, "{flags:x} {packet_type:x}");
         };
-        use Checked::{Bad, Good, Unknown};
         check(0, 0, Unknown, Unknown);
         check(0, DPDK_PTYPE_L4_TCP, Unknown, Unknown);
         check(DPDK_RX_IP_CKSUM_GOOD | DPDK_RX_L4_CKSUM_GOOD, DPDK_PTYPE_L4_TCP, Good, Good);

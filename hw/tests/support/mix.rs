@@ -19,10 +19,12 @@ use lethe_sim::frame::{Ends, Segment};
 /// Frames that each client sends.
 pub(crate) const FRAMES_PER_REQUEST: usize = 4;
 
-/// An engine for 10.9.0.2 that tells places, with a key that everybody knows.
+/// An engine for 10.9.0.2 and `fd09::2` that tells places, with a key that everybody knows.
 pub(crate) fn engine(offload: Offload) -> Engine<Application> {
     let mut addresses = Addresses::new();
-    addresses.add(Ipv4Addr::new(10, 9, 0, 2).into()).unwrap();
+    for address in ["10.9.0.2", "fd09::2"] {
+        addresses.add(address.parse().unwrap()).unwrap();
+    }
     let config = Config { addresses, offload, ..Config::new(Secret::new([0; 16])) };
     Engine::new(config, Application::IpInfo(IpInfo::embedded()))
 }
