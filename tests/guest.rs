@@ -123,17 +123,18 @@ impl Guest {
             .spawn()
             .unwrap();
         let stdin = child.stdin.take();
-        let mut console = BufReader::new(child.stdout.take().unwrap());
-        let mut text = String::new();
+        let console = BufReader::new(child.stdout.take().unwrap());
+        let mut guest = Self { child, stdin, console, text: String::new(), space: String::new() };
         loop {
             let mut line = String::new();
-            console.read_line(&mut line).unwrap();
-            assert!(!line.is_empty(), "{card}: the guest ended before it was ready:\n{text}");
+            guest.console.read_line(&mut line).unwrap();
+            assert!(!line.is_empty(), "{card}: the guest ended before it was ready:\n{}", guest.text);
             if let Some(ready) = line.strip_prefix("guest: ready; ") {
-                let space = ready.split_whitespace().find(|word| word.starts_with("lethe-guest-")).unwrap().to_owned();
-                return Self { child, stdin, console, text, space };
+                let space = ready.split_whitespace().find(|word| word.starts_with("lethe-guest-"));
+                space.unwrap().clone_into(&mut guest.space);
+                return guest;
             }
-            text += &line;
+            guest.text += &line;
         }
     }
 
