@@ -149,6 +149,8 @@ fn push(kind: FieldType, bytes: &[u8], decoder: Decoder, text: &mut String) -> R
     match (kind, trimmed) {
         // A number that was too wide for its field.
         (FieldType::Numeric | FieldType::Float, [b'*', ..]) | (FieldType::Logical, [b'?']) => Ok(()),
+        (FieldType::Logical, [b'T' | b't' | b'Y' | b'y']) => decoder.decode(b"T", text),
+        (FieldType::Logical, [b'F' | b'f' | b'N' | b'n']) => decoder.decode(b"F", text),
         (FieldType::Date, [y0, y1, y2, y3, m0, m1, d0, d1]) => {
             decoder.decode(&[*y0, *y1, *y2, *y3, b'-', *m0, *m1, b'-', *d0, *d1], text)
         }
