@@ -47,7 +47,8 @@ const NOTE: &str = "成绩如有疑问，请于公布之日起三日内持准考
 /// Whoever has as many points may go on to a university.
 const LINE: u32 = 4500;
 
-/// Writes a table of so many candidates. The same number and seed make the same bytes.
+/// Writes a table of so many candidates. The same number and seed make the same bytes. `progress` is told how many
+/// of them were written, of how many.
 ///
 /// # Errors
 ///
@@ -61,13 +62,15 @@ pub fn write_sample(
     if !(1..=SAMPLE_MAX).contains(&candidates) {
         return Err(SampleError::Count);
     }
+    let (header, record_len) = header(candidates);
+    let bytes = |records: u32| (header.len() + records as usize * record_len) as u64;
     let ranks = Ranks::of((0..candidates).map(|number| Candidate::draw(seed, number).total()));
     let mut out = BufWriter::with_capacity(1 << 20, out);
-    out.write_all(&header(candidates))?;
+    out.write_all(&header)?;
     let mut record = Vec::new();
     for number in 0..candidates {
         if number.is_multiple_of(4096) {
-            progress(number.into(), candidates.into());
+            progress(bytes(number), bytes(candidates));
         }
         record.clear();
         record.push(b' ');
@@ -86,12 +89,14 @@ pub fn write_sample(
     // The mark of the end.
     out.write_all(&[0x1a])?;
     out.flush()?;
-    progress(candidates.into(), candidates.into());
+    progress(bytes(candidates), bytes(candidates));
     Ok(())
 }
 
 /// The header of dBASE III: what it is, when it was changed, records, lengths, code page; and the fields.
-fn header(records: u32) -> Vec<u8> {
+///
+/// Returns it, and the bytes of a record.
+fn header(records: u32) -> (Vec<u8>, usize) {
     let len = 32 + 32 * FIELDS.len() + 1;
     let record = 1 + FIELDS.iter().map(|field| usize::from(field.2)).sum::<usize>();
     let mut header = vec![0; 32];
@@ -110,7 +115,7 @@ fn header(records: u32) -> Vec<u8> {
         header.extend(field);
     }
     header.push(0x0d);
-    header
+    (header, record)
 }
 
 /// How many candidates have more points.
