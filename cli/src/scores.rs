@@ -157,10 +157,9 @@ impl TableArgs {
         });
         let mut watcher = Watcher::new(len, report, stop);
         let made = prepare(format, BufReader::with_capacity(1 << 20, table), len, &options, &mut file, &mut watcher);
-        let rejected = watcher.finish();
-        let (_, prepared) = made.map_err(|error| cure(error, input))?;
+        let (_, prepared) = made.with_context(|| input.display().to_string())?;
         file.finish()?;
-        rejected?;
+        watcher.finish()?;
         let size = fs::metadata(output).map_or(0, |metadata| metadata.len());
         let summary = Summary { output, prepared: &prepared, size };
         write!(io::stdout(), "{summary}").context("standard output")
@@ -214,10 +213,6 @@ impl TableFormat {
     }
 }
 
-fn cure(error: lethe_apps::scores::PrepareError, input: &Path) -> anyhow::Error {
-    anyhow::Error::from(error).context(input.display().to_string())
-}
-
 fn check(path: &Path) -> anyhow::Result<()> {
     let image = open(path)?;
     let mut meter = Meter::new(Progress::Shown, "checking");
@@ -257,7 +252,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// Completes the report. Where nothing was left out there is none, and no older one either.
+    /// Completes the report, of a file that was made. Where nothing was left out there is none, and no older one either.
     fn finish(self) -> anyhow::Result<()> {
         let Self { meter, report, file, rejected, .. } = self;
         drop(meter);

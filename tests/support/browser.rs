@@ -91,10 +91,12 @@ impl Browser {
         self.wait("Page.loadEventFired");
     }
 
-    /// Clicks in the middle of something.
+    /// Clicks in the middle of something, and scrolls to it if that is not to be seen.
     pub(crate) fn click(&mut self, selector: &str) {
         let place = self.evaluate(&format!(
-            "(() => {{ const box = document.querySelector('{selector}').getBoundingClientRect();
+            "(() => {{ const element = document.querySelector('{selector}');
+               element.scrollIntoView({{ block: 'center', behavior: 'instant' }});
+               const box = element.getBoundingClientRect();
                return [box.x + box.width / 2, box.y + box.height / 2]; }})()"
         ));
         for kind in ["mousePressed", "mouseReleased"] {

@@ -98,7 +98,7 @@ const TOP: &str = "<meta charset=utf-8><meta name=viewport content=\"width=devic
     body{font:1.1em/1.6 system-ui,sans-serif;max-width:22em;margin:9vh auto;padding:0 1.2em}\
     label,input,button{display:block;width:100%;box-sizing:border-box}\
     input,button{font:inherit;padding:.5em;margin:.2em 0 1em;border:1px solid #057;border-radius:.4em}\
-    button{background:#057;color:#fff}b{color:#b00}\
+    button{background:#057;color:#fff}b{display:block;margin:0 0 1em;color:#b00}\
     </style><title>";
 
 /// Writes the form, with a message.

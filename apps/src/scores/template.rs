@@ -37,7 +37,7 @@ const TOP: &str = "<!doctype html><html lang=zh><meta charset=utf-8>\
     body{font:1.1em/1.6 system-ui,sans-serif;max-width:26em;margin:5vh auto;padding:0 1.2em}\
     table{width:100%;border-collapse:collapse}\
     th,td{text-align:left;padding:.2em .4em;border-bottom:1px solid #ccc}\
-    th{font-weight:400;color:#567}h2{font-size:1em}\
+    th{font-weight:400;color:#567;min-width:5em;vertical-align:top}h2{font-size:1em}\
     </style><title>";
 
 const BOTTOM: &str = "</table><p><a href=\"/\">返回 · Back</a>\n";
