@@ -3,6 +3,8 @@
 //! `cargo bench --bench scores` prints the time of each packet and how many people a second that is, each of whom
 //! opens the form and then a page that fills an Ethernet frame: the budget of the talk, which at 1 Gbit/s is 36,653.
 
+#![allow(clippy::cast_precision_loss, reason = "figures for people")]
+
 use std::io::Cursor;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

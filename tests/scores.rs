@@ -81,7 +81,7 @@ impl Candidate {
     fn is_on(&self, page: &str) -> bool {
         let has = |name: &str, value: &str| {
             let row = format!("<tr><th>{name}<td>{value}");
-            page.split_once(&row).is_some_and(|(_, rest)| rest.starts_with("<") || rest.starts_with(".0<"))
+            page.split_once(&row).is_some_and(|(_, rest)| rest.starts_with('<') || rest.starts_with(".0<"))
         };
         self.fields.iter().all(|(name, value)| has(name, value)) && page.contains(&format!("<h2>{}</h2>", self.seat))
     }
@@ -327,13 +327,13 @@ fn publication_day() {
     assert!(candidates[0].is_on(str::from_utf8(&page).unwrap()));
     println!("start to first answer        {:.3} s", answered.as_secs_f64());
     println!("resident at the first answer {} KiB ({} of them its own)", server.resident(), server.status("RssAnon"));
-    let (count, candidates) = (candidates.len(), Arc::new(candidates));
+    let (count, candidates) = (candidates.len() as u32, Arc::new(candidates));
     let start = Instant::now();
     let wrong = look_up_all(&space, candidates, 8);
     let elapsed = start.elapsed().as_secs_f64();
     println!(
         "looked up over the TAP       {count} in {elapsed:.1} s, {:.0} a second, {wrong} wrong",
-        count as f64 / elapsed
+        f64::from(count) / elapsed
     );
     println!("resident at the end          {} KiB ({} of them its own)", server.resident(), server.status("RssAnon"));
     assert_eq!(wrong, 0);

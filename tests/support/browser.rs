@@ -1,4 +1,4 @@
-//! A Chromium without a window, driven by the DevTools protocol as a person drives one with a window: it goes to an
+//! A Chromium without a window, driven by the `DevTools` protocol as a person drives one with a window: it goes to an
 //! address, clicks, types, reads.
 //!
 //! Commands and answers are JSON objects with a NUL behind each, through two pipes (`--remote-debugging-pipe`).

@@ -79,7 +79,9 @@ impl Namespace {
             })
         };
         let threads: Vec<_> = (0..threads).map(begin).collect();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
         finish()
     }
 }
