@@ -27,7 +27,7 @@ const CANDIDATES: u32 = 400_000;
 const CROWD: u32 = 256;
 
 /// Crowds that are measured.
-const ROUNDS: u32 = 400;
+const ROUNDS: u32 = 100;
 
 /// With a head of 155 bytes, TCP timestamps and IPv4, a packet of 1,500 bytes.
 const PAGE: usize = 1293;
