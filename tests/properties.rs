@@ -85,6 +85,16 @@ proptest! {
     }
 
     #[test]
+    fn no_bytes_are_a_table_that_makes_a_wrong_file(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        targets::scores_table(&bytes);
+    }
+
+    #[test]
+    fn no_bytes_are_a_file_of_scores_that_sends_what_is_damaged(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        targets::scores_file(&bytes);
+    }
+
+    #[test]
     fn no_bytes_in_place_of_randomness_make_a_world_go_wrong(bytes in prop::collection::vec(any::<u8>(), 0..1000)) {
         targets::world(&bytes);
     }
@@ -217,6 +227,8 @@ fn the_fuzzers_corpus_is_handled() {
         ("files_request", targets::files_request),
         ("frame", targets::frame),
         ("request", targets::request),
+        ("scores_file", targets::scores_file),
+        ("scores_table", targets::scores_table),
         ("world", targets::world),
     ];
     for (target, run) in targets {

@@ -33,37 +33,34 @@ pub use builder::{About, AddError, Builder, ObjectId};
 pub use damage::OpenError;
 use encoding::Accepted;
 pub use encoding::Coding;
-pub use format::{UNITS, VERSION};
+pub use format::VERSION;
 pub use image::Image;
 use image::{Entry, File, Object};
 pub use pack::{Options, PackError, Packed, Watch, pack};
 use path::Unfit;
 pub use tree::{FILE_MAX, FILES_MAX, Skipped};
 
+pub use crate::positions::UNITS;
+use crate::versions::{self, Versions};
+
 const TEXT: &str = "text/plain; charset=utf-8";
 const NOT_FOUND: &[u8] = b"Nothing is here.\n";
 const BAD_PATH: &[u8] = b"No file can have this path.\n";
 
-/// How many images there are at a time: one for each generation.
-const IMAGES: usize = Generations::COUNT as usize;
-
 /// The application: the current image, and those that it replaced.
 ///
-/// A generation is a slot for an image. A new image takes the next slot of [`Generations::COUNT`], and what
-/// was there goes. So a reply is never of two images as long as at most three replacements come while it is
-/// under way; after a fourth, what is left of it is no longer there.
+/// There is one image for each of [`Generations::COUNT`] generations. So a reply is never of two images as long
+/// as at most three replacements come while it is under way; after a fourth, what is left of it is no longer
+/// there.
 #[derive(Debug)]
 pub struct Files {
-    images: [Option<Image>; IMAGES],
-    current: u8,
+    images: Versions<Image>,
 }
 
 impl Files {
     /// Answers from `image`.
     pub fn new(image: Image) -> Self {
-        let mut images = [const { None }; IMAGES];
-        images[0] = Some(image);
-        Self { images, current: 0 }
+        Self { images: Versions::new(image) }
     }
 
     /// Answers new connections from `image`, and those that there are from what they began with.
@@ -72,27 +69,18 @@ impl Files {
     /// of unmapping it.
     #[must_use = "to drop an image takes time that whoever answers packets has not"]
     pub fn replace(&mut self, image: Image) -> Option<Image> {
-        self.current = (self.current + 1) % Generations::COUNT;
-        self.images[usize::from(self.current)].replace(image)
+        self.images.replace(image)
     }
 
     /// What new connections are answered from.
     pub fn image(&self) -> &Image {
-        self.images[usize::from(self.current)].as_ref().expect("the current one is always there")
-    }
-
-    /// The image of a generation; of one that is not live, the current one.
-    fn generation(&self, generation: u8) -> (&Image, u8) {
-        match self.images.get(usize::from(generation)) {
-            Some(Some(image)) => (image, generation),
-            _ => (self.image(), self.current),
-        }
+        self.images.current()
     }
 }
 
 impl App for Files {
     fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
-        let (image, generation) = self.generation(request.generation);
+        let (image, generation) = self.images.of(request.generation);
         let found = path::decode(request.path, scratch).map(|path| image.find(path));
         match found {
             Ok(Some(Entry::File(file))) => {
@@ -115,10 +103,8 @@ impl App for Files {
     }
 
     fn stored(&self, position: Position) -> Option<Response<'_>> {
-        let (generation, unit) =
-            (position.value() / Position::PER_GENERATION, position.value() % Position::PER_GENERATION);
-        let image = self.images.get(generation as usize)?.as_ref()?;
-        image.stored(unit).map(|object| response(&object, generation as u8))
+        let (image, generation, unit) = self.images.at(position)?;
+        image.stored(unit).map(|object| response(&object, generation))
     }
 
     fn stores(&self) -> bool {
@@ -126,15 +112,14 @@ impl App for Files {
     }
 
     fn generations(&self) -> Generations {
-        let live = self.images.iter().zip(0..).filter(|(image, _)| image.is_some());
-        Generations { current: self.current, live: live.fold(0, |live, (_, generation)| live | 1 << generation) }
+        self.images.generations()
     }
 }
 
 /// An object as it is sent, of the image of this generation.
 fn response<'a>(object: &Object<'a>, generation: u8) -> Response<'a> {
     let response = Response::prepared(object.head, object.body);
-    let position = object.unit.and_then(|unit| Position::new(u32::from(generation) * Position::PER_GENERATION + unit));
+    let position = object.unit.and_then(|unit| versions::position(generation, unit));
     position.map_or(response, |position| response.stored_at(position))
 }
 

@@ -8,13 +8,20 @@
 //! | [`files`]   | the files of a directory, from one image that is replaced as a whole    |
 //! | [`ipinfo`]  | the place of an IPv4 address, from a database that the crate carries    |
 //! | [`sample`]  | as many bytes as are asked for, known beforehand: for tests and figures |
+//! | [`scores`]  | exam results: the page of each candidate, from one file that is mapped  |
 
 #![forbid(unsafe_code)]
 
+mod bytes;
 pub mod files;
 pub mod ipinfo;
 mod json;
+mod positions;
+mod query;
 pub mod sample;
+pub mod scores;
+mod versions;
+mod weight;
 
 use lethe::app::{App, Generations, Position, Request};
 use lethe::http::Response;
@@ -22,6 +29,7 @@ use lethe::http::Response;
 use crate::files::Files;
 use crate::ipinfo::IpInfo;
 use crate::sample::Sample;
+use crate::scores::Scores;
 
 /// One of the applications, chosen when the server starts.
 #[derive(Debug)]
@@ -33,6 +41,8 @@ pub enum Application {
     IpInfo(IpInfo<'static>),
     /// Bytes known beforehand.
     Sample(Sample),
+    /// Exam results.
+    Scores(Scores),
 }
 
 impl App for Application {
@@ -41,6 +51,7 @@ impl App for Application {
             Self::Files(app) => app.respond(request, scratch),
             Self::IpInfo(app) => app.respond(request, scratch),
             Self::Sample(app) => app.respond(request, scratch),
+            Self::Scores(app) => app.respond(request, scratch),
         }
     }
 
@@ -49,6 +60,7 @@ impl App for Application {
             Self::Files(app) => app.stored(position),
             Self::IpInfo(app) => app.stored(position),
             Self::Sample(app) => app.stored(position),
+            Self::Scores(app) => app.stored(position),
         }
     }
 
@@ -57,6 +69,7 @@ impl App for Application {
             Self::Files(app) => app.stores(),
             Self::IpInfo(app) => app.stores(),
             Self::Sample(app) => app.stores(),
+            Self::Scores(app) => app.stores(),
         }
     }
 
@@ -65,6 +78,7 @@ impl App for Application {
             Self::Files(app) => app.generations(),
             Self::IpInfo(app) => app.generations(),
             Self::Sample(app) => app.generations(),
+            Self::Scores(app) => app.generations(),
         }
     }
 }

@@ -9,8 +9,11 @@ use lethe_apps::Application;
 use lethe_apps::files::Files;
 use lethe_apps::ipinfo::{Database, IpInfo};
 use lethe_apps::sample::Sample;
+use lethe_apps::scores::Scores;
 
-use crate::files::{FilesArgs, Progress};
+use crate::files::FilesArgs;
+use crate::progress::Progress;
+use crate::scores::ScoresArgs;
 
 /// The application and its data, as every command that runs an engine takes them.
 #[derive(Subcommand)]
@@ -30,6 +33,8 @@ pub(crate) enum AppArgs {
         #[arg(long, value_name = "BYTES", default_value_t = lethe_apps::sample::MAX_SIZE)]
         max: usize,
     },
+    /// Exam results: GET / is the form
+    Scores(ScoresArgs),
 }
 
 impl AppArgs {
@@ -43,6 +48,7 @@ impl AppArgs {
                 Application::IpInfo(IpInfo::new(database.with_context(|| format!("database {}", file.display()))?))
             }
             Self::Sample { max } => Application::Sample(Sample::new(*max)),
+            Self::Scores(scores) => Application::Scores(Scores::new(scores.load(Progress::Shown)?)),
         })
     }
 }

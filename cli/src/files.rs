@@ -7,17 +7,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use indicatif::HumanBytes;
 use lethe_apps::files::{Image, Options, PackError, Packed, Skipped, Watch, pack};
 
-use crate::map::map;
+use crate::map::{Pages, map};
+use crate::progress::{Meter, Progress, counted};
 use crate::{note, warn};
-
-/// How long nothing is said of how far it is, where that is said in lines.
-const LINE_EVERY: Duration = Duration::from_secs(3);
 
 /// The most of what is skipped that is named one by one.
 const WARNINGS_MAX: usize = 10;
@@ -69,7 +66,7 @@ impl FilesArgs {
         })?;
         let skipped = watcher.finish();
         note(format_args!("{}: {}{skipped}", self.path.display(), Summary(&packed)));
-        let bytes = map(&file).with_context(place)?;
+        let bytes = map(&file, Pages::Now).with_context(place)?;
         Image::open(bytes).with_context(place)
     }
 }
@@ -92,16 +89,11 @@ pub(crate) fn open(path: &Path, progress: Progress) -> anyhow::Result<Image> {
     let name = path.display();
     let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
     ensure!(file.metadata()?.is_file(), "{name} is neither a directory nor a file");
-    let bytes = map(&file).with_context(|| format!("cannot map {name}"))?;
+    let bytes = map(&file, Pages::Now).with_context(|| format!("cannot map {name}"))?;
     let image = Image::open(bytes).with_context(|| format!("image {name}"))?;
     let mut meter = Meter::new(progress, "checking");
     image.check_bodies(&mut |done, total| meter.bytes(done, total)).with_context(|| format!("image {name}"))?;
     Ok(image)
-}
-
-/// So many of something, for people.
-fn counted(count: usize, what: &str) -> String {
-    format!("{} {what}{}", HumanCount(count as u64), if count == 1 { "" } else { "s" })
 }
 
 /// What an image has, for people.
@@ -110,7 +102,8 @@ pub(crate) struct Contents<'a>(pub(crate) &'a Image);
 impl fmt::Display for Contents<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(image) = self;
-        let (paths, objects) = (counted(image.path_count(), "path"), counted(image.object_count(), "response"));
+        let (paths, objects) =
+            (counted(image.path_count() as u64, "path"), counted(image.object_count() as u64, "response"));
         write!(f, "{paths}, {objects}, {}", HumanBytes(image.len()))
     }
 }
@@ -121,70 +114,8 @@ struct Summary<'a>(&'a Packed);
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Packed { files, bytes, variants } = *self.0;
-        write!(f, "{}, {}", counted(files, "file"), HumanBytes(bytes))?;
-        if variants > 0 { write!(f, ", {}", counted(variants, "compressed form")) } else { Ok(()) }
-    }
-}
-
-/// Whether anybody is told how far it is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Progress {
-    /// On standard error: a bar on a terminal, and a line now and then elsewhere.
-    Shown,
-    /// Not at all: the server is running.
-    Silent,
-}
-
-/// How far it is.
-struct Meter {
-    /// Hidden where standard error is no terminal.
-    bar: ProgressBar,
-    what: &'static str,
-    next_line: Option<Instant>,
-}
-
-impl Meter {
-    fn new(progress: Progress, what: &'static str) -> Self {
-        let bar = match progress {
-            Progress::Shown => ProgressBar::new_spinner(),
-            Progress::Silent => ProgressBar::hidden(),
-        };
-        let next_line = (progress == Progress::Shown && bar.is_hidden()).then(|| Instant::now() + LINE_EVERY);
-        Self { bar, what, next_line }
-    }
-
-    fn files(&mut self, files: u64) {
-        if self.bar.length().is_none() {
-            self.bar.set_message(format!("{} files", HumanCount(files)));
-            self.bar.tick();
-        }
-        self.line(|| format!("{} files found", HumanCount(files)));
-    }
-
-    fn bytes(&mut self, done: u64, total: u64) {
-        if self.bar.length().is_none() {
-            let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes}, {eta} left");
-            self.bar.set_style(style.expect("the template is well-formed"));
-            self.bar.set_length(total);
-        }
-        self.bar.set_position(done);
-        let what = self.what;
-        self.line(|| format!("{what}: {} of {}", HumanBytes(done), HumanBytes(total)));
-    }
-
-    fn line(&mut self, text: impl Fn() -> String) {
-        if let Some(next) = &mut self.next_line
-            && *next <= Instant::now()
-        {
-            *next = Instant::now() + LINE_EVERY;
-            note(text());
-        }
-    }
-}
-
-impl Drop for Meter {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
+        write!(f, "{}, {}", counted(files as u64, "file"), HumanBytes(bytes))?;
+        if variants > 0 { write!(f, ", {}", counted(variants as u64, "compressed form")) } else { Ok(()) }
     }
 }
 
@@ -220,7 +151,7 @@ impl Watch for Watcher {
         }
         self.warnings += 1;
         if self.warnings <= WARNINGS_MAX {
-            self.meter.bar.suspend(|| warn(format_args!("{} is not served: {why}", path.display())));
+            self.meter.suspend(|| warn(format_args!("{} is not served: {why}", path.display())));
         }
     }
 

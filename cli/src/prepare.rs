@@ -9,9 +9,11 @@ use clap::Subcommand;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use lethe_apps::ipinfo;
 
-use crate::files::{self, Contents, Progress};
+use crate::files::{self, Contents};
 use crate::output::Output;
+use crate::progress::Progress;
 use crate::run::stop_on_signal;
+use crate::scores::{self, SampleArgs, TableArgs};
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLE)]
@@ -49,6 +51,12 @@ enum What {
         #[arg(value_name = "OUT")]
         output: PathBuf,
     },
+    /// The file of `scores`, from the board's table: dBASE, CSV, or lines of `seat_id_html`
+    #[command(after_help = scores::EXAMPLE)]
+    Scores(Box<TableArgs>),
+    /// A table of candidates that nobody is, to try `scores` with
+    #[command(after_help = scores::SAMPLE_EXAMPLE)]
+    ScoresSample(SampleArgs),
 }
 
 const EXAMPLE: &str = "\
@@ -75,6 +83,8 @@ pub(crate) fn prepare(args: &Args) -> anyhow::Result<()> {
             let (directory, output) = directory.as_deref().zip(output.as_deref()).context("no DIR or no OUT")?;
             prepare_files(directory, output, *hidden)
         }
+        What::Scores(table) => table.prepare(),
+        What::ScoresSample(sample) => sample.write(),
         What::Ipinfo { input, output } => {
             let source = fs::read(input).with_context(|| format!("cannot read {}", input.display()))?;
             let mut file = Output::create(output)?;

@@ -1,6 +1,7 @@
 //! SIGHUP: a new data set, while the server goes on answering.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -8,29 +9,65 @@ use std::thread::{self, JoinHandle};
 use anyhow::{Context, anyhow};
 use lethe_apps::Application;
 use lethe_apps::files::{Image, PackError};
+use lethe_apps::scores;
 use nix::unistd::{User, geteuid};
 use signal_hook::consts::SIGHUP;
 use signal_hook::flag;
 
 use crate::app::AppArgs;
-use crate::files::{Contents, FilesArgs, Progress};
+use crate::files::{Contents, FilesArgs};
+use crate::progress::Progress;
+use crate::scores::{Candidates, ScoresArgs};
 use crate::warn;
 
-/// Loads the files again when the process is told to, in a thread of its own, and puts them in place between
+/// Loads the data again when the process is told to, in a thread of its own, and puts them in place between
 /// two turns of the loop.
 pub(crate) struct Reload {
     asked: Arc<AtomicBool>,
-    source: FilesArgs,
-    worker: Option<JoinHandle<anyhow::Result<Image>>>,
+    source: Source,
+    worker: Option<JoinHandle<anyhow::Result<Loaded>>>,
+}
+
+/// What can be loaded again.
+#[derive(Clone)]
+enum Source {
+    Files(FilesArgs),
+    Scores(ScoresArgs),
+}
+
+/// What was.
+enum Loaded {
+    Files(Image),
+    Scores(Arc<scores::Image>),
+}
+
+impl Source {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Files(files) => files.path(),
+            Self::Scores(scores) => scores.path(),
+        }
+    }
+
+    fn load(&self) -> anyhow::Result<Loaded> {
+        match self {
+            Self::Files(files) => files.load(Progress::Silent).map(Loaded::Files),
+            Self::Scores(scores) => scores.load(Progress::Silent).map(Loaded::Scores),
+        }
+    }
 }
 
 impl Reload {
     /// `None` for an application that has nothing to load: SIGHUP ends that, as it does by default.
     pub(crate) fn on_signal(app: &AppArgs) -> anyhow::Result<Option<Self>> {
-        let AppArgs::Files(source) = app else { return Ok(None) };
+        let source = match app {
+            AppArgs::Files(files) => Source::Files(files.clone()),
+            AppArgs::Scores(scores) => Source::Scores(scores.clone()),
+            AppArgs::Ipinfo { .. } | AppArgs::Sample { .. } => return Ok(None),
+        };
         let asked = Arc::new(AtomicBool::new(false));
         flag::register(SIGHUP, Arc::clone(&asked)).context("cannot catch signals")?;
-        Ok(Some(Self { asked, source: source.clone(), worker: None }))
+        Ok(Some(Self { asked, source, worker: None }))
     }
 
     /// Whether [`observe`](Self::observe) has something to do, for those to whom it costs something to call it.
@@ -52,14 +89,14 @@ impl Reload {
     fn go_on(&mut self, app: &mut Application) {
         match self.worker.take_if(|worker| worker.is_finished()) {
             Some(worker) => match worker.join().unwrap_or_else(|_| Err(anyhow!("it panicked"))) {
-                Ok(image) => put(app, image),
+                Ok(loaded) => put(app, loaded),
                 Err(error) => warn(self.failure(&error)),
             },
             None if self.worker.is_none() => {
                 self.asked.store(false, Ordering::Relaxed);
                 let source = self.source.clone();
                 let spawned = thread::Builder::new().name("reload".to_owned());
-                match spawned.spawn(move || source.load(Progress::Silent)) {
+                match spawned.spawn(move || source.load()) {
                     Ok(worker) => self.worker = Some(worker),
                     Err(error) => warn(format_args!("there is no thread to reload in: {error}")),
                 }
@@ -74,14 +111,27 @@ impl Reload {
     }
 }
 
-fn put(app: &mut Application, image: Image) {
-    let Application::Files(files) = app else { return };
-    let text = format!("reloaded: {}", Contents(&image));
-    let gone = files.replace(image);
-    // To unmap a large image takes a while. Should there be no thread for it, it is done here.
-    let _ = thread::Builder::new().name("unmap".to_owned()).spawn(move || drop(gone));
+fn put(app: &mut Application, loaded: Loaded) {
+    let text = match (app, loaded) {
+        (Application::Files(files), Loaded::Files(image)) => {
+            let text = format!("reloaded: {}", Contents(&image));
+            unmap(files.replace(image));
+            text
+        }
+        (Application::Scores(scores), Loaded::Scores(image)) => {
+            let text = format!("reloaded: {}", Candidates(&image));
+            unmap(scores.replace(image));
+            text
+        }
+        _ => return,
+    };
     // Whoever closes standard output does not want to read.
     let _ = writeln!(io::stdout(), "{text}");
+}
+
+/// To unmap a large image takes a while. Should there be no thread for it, it is done here.
+fn unmap<T: Send + 'static>(gone: Option<T>) {
+    let _ = thread::Builder::new().name("unmap".to_owned()).spawn(move || drop(gone));
 }
 
 /// What can be done about a reload that failed.
@@ -118,7 +168,6 @@ impl std::fmt::Display for Cure {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
     use std::time::Duration;
 
     use lethe_apps::files::Files;
@@ -127,7 +176,7 @@ mod tests {
     use super::*;
 
     fn reload(path: &Path) -> Reload {
-        let source = FilesArgs::new(path);
+        let source = Source::Files(FilesArgs::new(path));
         Reload { asked: Arc::new(AtomicBool::new(false)), source, worker: None }
     }
 
@@ -150,7 +199,7 @@ mod tests {
         fs::create_dir(&site).unwrap();
         fs::write(site.join("a"), "a").unwrap();
         let mut reload = reload(&site);
-        let mut app = Application::Files(Files::new(reload.source.load(Progress::Silent).unwrap()));
+        let mut app = Application::Files(Files::new(FilesArgs::new(&site).load(Progress::Silent).unwrap()));
         fs::write(site.join("b"), "b").unwrap();
         // Nobody has asked.
         reload.observe(&mut app);

@@ -62,7 +62,7 @@ impl Args {
 }
 
 const EXAMPLE: &str = "\
-Ctrl-C ends it and prints every counter. SIGHUP makes `files` load its directory or image again.
+Ctrl-C ends it and prints every counter. SIGHUP makes `files` and `scores` load their data again.
 
 Example:
   lethe serve --device tap:lethe0,host=10.9.0.1/24,host=fd09::1/64 \\

@@ -64,10 +64,13 @@ fn help_explains_each_command() {
         "serve ipinfo ",
         "serve files ",
         "serve sample ",
+        "serve scores ",
         "replay ",
         "prepare ",
         "prepare files ",
         "prepare ipinfo ",
+        "prepare scores ",
+        "prepare scores-sample ",
     ] {
         let output = lethe(Path::new("."), &format!("{command}--help"));
         assert!(output.status.success(), "{command}");
@@ -167,6 +170,21 @@ fn mistakes_are_explained() {
         "prepare files --check missing",
         "prepare ipinfo missing out",
         "prepare ipinfo junk out",
+        &format!("{serve} tap:t scores missing"),
+        &format!("{serve} tap:t scores junk"),
+        &format!("{serve} tap:t scores ."),
+        "prepare scores",
+        "prepare scores missing.csv out --id-field a --secret-field b",
+        "prepare scores junk out --id-field a --secret-field b",
+        "prepare scores junk out --format dbf --id-field a --secret-field b",
+        "prepare scores junk out --format csv",
+        "prepare scores junk out --format csv --id-field a --secret-field b",
+        "prepare scores junk out --format text --strict",
+        "prepare scores junk out --format text --template missing",
+        "prepare scores junk out --format text --encoding klingon",
+        "prepare scores junk out --format text --title <b>",
+        "prepare scores --check junk",
+        "prepare scores-sample out --candidates 0",
     ] {
         let output = lethe(directory.path(), arguments);
         assert!(!output.status.success(), "{arguments}");
@@ -255,4 +273,58 @@ fn an_image_that_is_interrupted_leaves_the_old_one_and_nothing_else() {
     assert_eq!(child.wait().unwrap().code(), Some(1));
     assert_eq!(fs::read(directory.path().join("out")).unwrap(), b"old");
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn a_table_becomes_a_file_of_scores_and_what_was_left_out_is_written_down() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, contents: &[u8]| fs::write(directory.path().join(name), contents).unwrap();
+    write("in.csv", b"seat,secret,points\n1,2,600\n1,3,500\n,4,400\n5,6,700\n");
+    write("good.csv", b"seat,secret,points\n1,2,600\n");
+    let mut all = String::new();
+    let mut run = |arguments: &str| {
+        writeln!(all, "$ lethe {arguments}\n{}", said(&lethe(directory.path(), arguments))).unwrap();
+    };
+    run("prepare scores in.csv out --id-field seat --secret-field secret");
+    run("prepare scores --check out");
+    run("prepare scores in.csv out --id-field seat --secret-field secret --strict");
+    run("prepare scores --check out");
+    let rejects = || fs::read_to_string(directory.path().join("out.rejects"));
+    writeln!(all, "out.rejects:\n{}", rejects().unwrap()).unwrap();
+    let mut run = |arguments: &str| {
+        writeln!(all, "$ lethe {arguments}\n{}", said(&lethe(directory.path(), arguments))).unwrap();
+    };
+    run("prepare scores good.csv out --id-field seat --secret-field secret");
+    assert!(rejects().is_err(), "an older report is not left beside a newer file");
+    let mut damaged = fs::read(directory.path().join("out")).unwrap();
+    damaged[300] ^= 1;
+    write("damaged", &damaged);
+    run("prepare scores --check damaged");
+    insta::assert_snapshot!("prepare-scores", all);
+}
+
+#[test]
+fn a_file_of_scores_that_is_interrupted_or_killed_leaves_the_old_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let sampled = lethe(directory.path(), "prepare scores-sample in.dbf --candidates 50000");
+    assert!(sampled.status.success(), "{}", said(&sampled));
+    fs::write(directory.path().join("out"), "old").unwrap();
+    for signal in [Signal::SIGINT, Signal::SIGKILL] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lethe"));
+        let fields = ["--id-field", "准考证号", "--secret-field", "身份证号"];
+        let command = command.current_dir(directory.path()).args(["prepare", "scores", "in.dbf", "out"]).args(fields);
+        let mut child = command.spawn().unwrap();
+        let is_begun = |entry: fs::DirEntry| {
+            entry.file_name().to_string_lossy().starts_with(".lethe-") && entry.metadata().unwrap().len() > 1 << 20
+        };
+        while !fs::read_dir(directory.path()).unwrap().any(|entry| is_begun(entry.unwrap())) {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
+        assert!(!child.wait().unwrap().success(), "it was done before it could be killed");
+        assert_eq!(fs::read(directory.path().join("out")).unwrap(), b"old");
+        // Who is interrupted cleans up.
+        let files = fs::read_dir(directory.path()).unwrap().count();
+        assert_eq!(files, if signal == Signal::SIGINT { 2 } else { 3 });
+    }
 }

@@ -67,6 +67,28 @@ impl Namespace {
         .join()
         .unwrap()
     }
+
+    /// Does the same in as many threads at once, and then something with what came of it.
+    pub(crate) fn enter_all<T>(
+        &self,
+        threads: usize,
+        work: (impl FnOnce() + Clone + Send + 'static, impl FnOnce() -> T),
+    ) -> T {
+        let path = format!("/var/run/netns/{}", self.0);
+        let (work, finish) = work;
+        let begin = |_| {
+            let (work, path) = (work.clone(), path.clone());
+            std::thread::spawn(move || {
+                setns(std::fs::File::open(path).unwrap(), CloneFlags::CLONE_NEWNET).unwrap();
+                work();
+            })
+        };
+        let threads: Vec<_> = (0..threads).map(begin).collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        finish()
+    }
 }
 
 impl Drop for Namespace {

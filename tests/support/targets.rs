@@ -4,7 +4,7 @@
 
 use std::io::Cursor;
 use std::ops::ControlFlow;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use lethe::app::{App, Position, Request};
 use lethe::config::{Addresses, Config, Refuse};
@@ -17,6 +17,7 @@ use lethe_apps::Application;
 use lethe_apps::files::{About, Builder, Coding, Files, Image};
 use lethe_apps::ipinfo::IpInfo;
 use lethe_apps::sample::Sample;
+use lethe_apps::scores::{self, Format, Labels, Reject, Scores, write_sample};
 use lethe_sim::check;
 use lethe_sim::dissect::Frame;
 use lethe_sim::frame::{Ends, Packet, Segment};
@@ -221,23 +222,26 @@ impl Plan for Drawn {
 pub(crate) fn files_image(bytes: &[u8]) {
     open_image(bytes.to_vec());
     let mut image = SITE.clone();
-    // Four bytes a change: where, and to what. What is left over is put behind it, or takes from it.
-    let (changes, rest) = bytes.as_chunks::<4>();
-    for &[low, high, value, how] in changes {
-        let at = usize::from(u16::from_le_bytes([low, high])) % image.len();
-        match how % 3 {
-            0 => image[at] = value,
-            1 => image[at] ^= 1 << (value % 8),
-            _ => image[at] = image[at].wrapping_add(value),
-        }
-    }
-    match rest {
-        [] => {}
-        [cut, ..] => image.truncate(image.len() - usize::from(*cut)),
-    }
+    change(&mut image, bytes);
     mend_image(&mut image);
     let is_open = open_image(image);
     assert!(is_open || !bytes.is_empty(), "without a change it is right");
+}
+
+/// Makes changes to what was right: four bytes a change, where, and to what. What is left over takes from its end.
+fn change(right: &mut Vec<u8>, bytes: &[u8]) {
+    let (changes, rest) = bytes.as_chunks::<4>();
+    for &[low, high, value, how] in changes {
+        let at = usize::from(u16::from_le_bytes([low, high])) % right.len();
+        match how % 3 {
+            0 => right[at] = value,
+            1 => right[at] ^= 1 << (value % 8),
+            _ => right[at] = right[at].wrapping_add(value),
+        }
+    }
+    if let [cut, ..] = rest {
+        right.truncate(right.len() - usize::from(*cut));
+    }
 }
 
 /// Makes length and checksums of an image right, as far as it says where they are.
@@ -344,4 +348,129 @@ static SITE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     builder.redirect(b"/dir");
     builder.not_found(gone);
     builder.finish().unwrap().into_inner()
+});
+
+/// What a table says, for whoever asks nothing more of it.
+struct Deaf;
+
+impl scores::Watch for Deaf {
+    fn read(&mut self, _: u64) {}
+    fn rejected(&mut self, reject: &Reject) {
+        assert!(!reject.to_string().is_empty());
+    }
+}
+
+/// Reads the bytes as a table, after the first of them has said in what form and encoding; and what they make of a dBASE
+/// table that was right. A file that is made is in order.
+pub(crate) fn scores_table(bytes: &[u8]) {
+    let Some((&mode, bytes)) = bytes.split_first() else { return };
+    let format = [Format::Dbf, Format::Csv, Format::Lines][usize::from(mode % 3)];
+    let encoding = [None, Some("gbk"), Some("utf-8"), Some("latin1")][usize::from(mode >> 2 & 3)];
+    make_scores(format, bytes, encoding, "a", "b");
+    let mut table = TABLE.clone();
+    change(&mut table, bytes);
+    let is_made = make_scores(Format::Dbf, &table, encoding, "准考证号", "身份证号");
+    assert!(is_made || !bytes.is_empty() || encoding.is_some(), "without a change it is right");
+}
+
+/// Whether these bytes are a table of candidates; if so, what is made of it is looked at.
+fn make_scores(format: Format, table: &[u8], encoding: Option<&str>, seat_field: &str, secret_field: &str) -> bool {
+    let options = scores::Options {
+        encoding: encoding.and_then(scores::encoding),
+        seat_field: seat_field.to_owned(),
+        secret_field: secret_field.to_owned(),
+        ..scores::Options::default()
+    };
+    let out = Cursor::new(Vec::new());
+    match scores::prepare(format, table, table.len() as u64, &options, out, &mut Deaf) {
+        Ok((out, prepared)) => {
+            let image = scores::Image::open(out.into_inner()).unwrap();
+            assert_eq!(u64::from(image.candidates()), prepared.candidates);
+            image.check_records(&mut |_, _| ()).unwrap();
+            true
+        }
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            false
+        }
+    }
+}
+
+/// Opens the bytes as a file of scores; and what they make of one that was right, as it is and with its checksums made
+/// right again. Nothing damaged is sent, and what can be opened can be used.
+pub(crate) fn scores_file(bytes: &[u8]) {
+    open_scores(bytes.to_vec());
+    let mut file = SCORES.clone();
+    change(&mut file, bytes);
+    for (candidate, page) in open_scores(file.clone()).iter().flatten().enumerate() {
+        let is_right = page.ends_with(body(candidate).as_slice());
+        assert!(is_right || !page.starts_with(b"HTTP/1.1 200"), "{}", page.escape_ascii());
+    }
+    mend_scores(&mut file);
+    let is_open = open_scores(file).is_some();
+    assert!(is_open || !bytes.is_empty(), "without a change it is right");
+}
+
+/// Makes lengths and checksums of a file of scores right, as far as it says where they are.
+fn mend_scores(file: &mut [u8]) {
+    let len = (file.len() as u64).to_le_bytes();
+    file[32..40].copy_from_slice(&len);
+    let index = u64::from_le_bytes(file[24..32].try_into().unwrap());
+    if let Some(index) = usize::try_from(index).ok().and_then(|index| file.get(index..)) {
+        let checksum = crc32fast::hash(index).to_le_bytes();
+        file[120..124].copy_from_slice(&checksum);
+    }
+    let checksum = crc32fast::hash(&file[..124]).to_le_bytes();
+    file[124..128].copy_from_slice(&checksum);
+    // The header of the first record.
+    let checksum = crc32fast::hash(&file[128..160]).to_le_bytes();
+    file[160..164].copy_from_slice(&checksum);
+}
+
+/// If it is a file of scores, it is used, and these are the answers to whoever is in [`SCORES`].
+fn open_scores(bytes: Vec<u8>) -> Option<Vec<Vec<u8>>> {
+    let image = scores::Image::open(bytes).ok()?;
+    let _ = image.check_records(&mut |_, _| ());
+    let app = Scores::new(Arc::new(image));
+    for unit in 0..80 {
+        let position = Position::new(unit).unwrap();
+        if let Some(stored) = app.stored(position) {
+            let first = stored.position().unwrap();
+            assert!(first <= position, "{first:?} covers {position:?}");
+            assert!(position.value() - first.value() < u32::try_from(Position::units(stored.len())).unwrap());
+        }
+    }
+    let ask = |candidate| {
+        let mut scratch = vec![0; SCRATCH_LEN];
+        let query = format!("seat={candidate}&id=1");
+        let client = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+        let headers = Headers::default();
+        let request = Request { method: Method::Get, path: "/", query: Some(&query), headers, client, generation: 0 };
+        let response = app.respond(&request, &mut scratch);
+        [response.head(), response.body()].concat()
+    };
+    Some((0..PAGES.len()).map(ask).collect())
+}
+
+/// The bytes of the pages in [`SCORES`].
+const PAGES: [usize; 4] = [0, 200, 1500, 20_000];
+
+fn body(candidate: usize) -> Vec<u8> {
+    vec![b'a' + candidate as u8; PAGES[candidate]]
+}
+
+/// A file of scores with a page of every kind.
+static SCORES: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut builder = scores::Builder::new(Cursor::new(Vec::new()), [7; 32], Labels::default()).unwrap();
+    for candidate in 0..PAGES.len() {
+        builder.add(&candidate.to_string(), "1", &body(candidate)).unwrap();
+    }
+    builder.finish().unwrap().into_inner()
+});
+
+/// A table of candidates.
+static TABLE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut table = Vec::new();
+    write_sample(3, 1, &mut table, &mut |_, _| ()).unwrap();
+    table
 });

@@ -11,6 +11,7 @@ use super::encoding::Coding;
 use super::format::{self, HEAD_MAX, HEADER_LEN, Header, NONE, ObjectRecord, PathRecord, REDIRECT};
 use super::path;
 use super::tag::{Tag, Tagger};
+use crate::positions::place;
 
 /// The most bytes of a file that are in memory at a time. A file that is no larger is written in one piece.
 const PIECE: usize = 1 << 20;
@@ -102,7 +103,7 @@ impl<W: Write + Seek> Builder<W> {
         let mut record = added?;
         // What is no larger fits any segment, and is sent whole or not at all.
         if record.len() > Position::UNIT as u64
-            && let Some((first, end)) = format::place(self.unit, record.len())
+            && let Some((first, end)) = place(self.unit, record.len())
         {
             record.unit = first;
             self.unit = end;

@@ -4,6 +4,8 @@ use core::fmt;
 
 use lethe::http::Headers;
 
+use crate::weight::{Weight, elements};
+
 /// How a file is compressed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Coding {
@@ -50,13 +52,10 @@ impl fmt::Display for Coding {
     }
 }
 
-/// How much a client would like something, in halves of a thousandth; 0 is not at all.
-pub(super) type Weight = u16;
-
 /// What `Accept-Encoding` says of each form.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Accepted {
-    /// The file as it is.
+    /// The file as it is; all weights are doubled, in halves of a thousandth.
     pub(super) identity: Weight,
     /// Each of [`Coding::ALL`].
     pub(super) codings: [Weight; Coding::ALL.len()],
@@ -66,9 +65,7 @@ impl Accepted {
     /// Reads all fields of this name as one list. An element that is malformed is passed over.
     pub(super) fn of(headers: &Headers<'_>) -> Self {
         let (mut identity, mut codings, mut others) = (None, [None; Coding::ALL.len()], None);
-        let fields = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"accept-encoding"));
-        for element in fields.flat_map(|(_, value)| value.split(|&byte| byte == b',')) {
-            let Some((name, weight)) = parse_element(element) else { continue };
+        for (name, weight) in elements(headers, "accept-encoding") {
             if name == b"*" {
                 others = Some(weight);
             } else if name.eq_ignore_ascii_case(b"identity") {
@@ -83,30 +80,6 @@ impl Accepted {
             codings: codings.map(|weight| weight.or(others).unwrap_or(0) * 2),
         }
     }
-}
-
-/// `name;q=0.5`, or just the name.
-fn parse_element(element: &[u8]) -> Option<(&[u8], Weight)> {
-    let mut parts = element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
-    let name = parts.next().filter(|name| !name.is_empty())?;
-    let weight = match parts.next() {
-        Some(parameter) => parse_weight(parameter)?,
-        None => 1000,
-    };
-    Some((name, weight))
-}
-
-/// `q=0`, `q=1`, and up to three digits behind a point (RFC 9110, section 12.4.2).
-fn parse_weight(parameter: &[u8]) -> Option<Weight> {
-    let [b'q' | b'Q', b'=', whole @ (b'0' | b'1'), fraction @ ..] = parameter else { return None };
-    let digits = match fraction {
-        [] => &[],
-        [b'.', digits @ ..] if digits.len() <= 3 && digits.iter().all(u8::is_ascii_digit) => digits,
-        _ => return None,
-    };
-    let digit = |at| digits.get(at).map_or(0, |digit| Weight::from(digit - b'0'));
-    let weight = Weight::from(whole - b'0') * 1000 + digit(0) * 100 + digit(1) * 10 + digit(2);
-    (weight <= 1000).then_some(weight)
 }
 
 #[cfg(test)]

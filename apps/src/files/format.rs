@@ -30,7 +30,7 @@
 //! A slot of the hash table is the upper half of the hash of a path, and the number of that path, counted
 //! from 1; 0 is an empty slot. The lower half says in which slot to begin, and where others have it the next
 //! ones follow. An entry of the position table is the unit at which an object begins, and the number of the
-//! object: [`Position`]s without what the generation adds to them.
+//! object: [`Position`](lethe::app::Position)s without what the generation adds to them.
 //!
 //! So a request costs a cache line of the hash table and one or two each of path, path table, object table
 //! and head, whatever the number of files.
@@ -38,20 +38,16 @@
 use std::hash::Hasher as _;
 use std::ops::Range;
 
-use lethe::app::{Generations, Position};
 use siphasher::sip::SipHasher13;
 
 use super::damage::OpenError;
 use super::encoding::Coding;
 use super::tag::{TAG_LEN, Tag};
+use crate::bytes::{u32_at, u64_at};
+use crate::positions::PAIR_LEN;
 
 /// The version of the format that is read and written here.
 pub const VERSION: u32 = 1;
-
-/// The units of [`Position`] that one image may take: 2 GiB, so that each generation has as many.
-pub const UNITS: u32 = Position::PER_GENERATION - (1 << 11);
-
-const _: () = assert!((Generations::COUNT as u32 - 1) * Position::PER_GENERATION + UNITS <= Position::COUNT);
 
 pub(super) const MAGIC: &[u8; 8] = b"LETHE-FS";
 pub(super) const HEADER_LEN: usize = 64;
@@ -220,22 +216,6 @@ impl PathRecord {
     }
 }
 
-/// Two numbers: a slot of the hash table, or an entry of the position table.
-pub(super) const PAIR_LEN: usize = 8;
-pub(super) type Pair = [u8; PAIR_LEN];
-
-pub(super) fn pair(bytes: Pair) -> (u32, u32) {
-    (u32_at(&bytes, 0), u32_at(&bytes, 4))
-}
-
-fn u32_at<const N: usize>(bytes: &[u8; N], at: usize) -> u32 {
-    u32::from_le_bytes(*bytes[at..].first_chunk().expect("within the record"))
-}
-
-fn u64_at<const N: usize>(bytes: &[u8; N], at: usize) -> u64 {
-    u64::from_le_bytes(*bytes[at..].first_chunk().expect("within the record"))
-}
-
 /// The hash of a path: where it is looked for, and what it is known by there.
 pub(super) fn hash(path: &[u8]) -> (usize, u32) {
     let mut hasher = SipHasher13::new();
@@ -247,14 +227,4 @@ pub(super) fn hash(path: &[u8]) -> (usize, u32) {
 /// How every head ends.
 pub(super) fn head_end(body_len: u64) -> String {
     format!("\r\nContent-Length: {body_len}\r\nConnection: close\r\n\r\n")
-}
-
-/// The units that a response of `len` bytes takes when those before `next` are taken: the first of them and the
-/// one behind, if there are as many. What is longer than a first window begins with a block.
-pub(super) fn place(next: u32, len: u64) -> Option<(u32, u32)> {
-    let is_long = len > Position::BLOCK as u64 * Position::UNIT as u64 / 2;
-    let first = if is_long { next.checked_next_multiple_of(Position::BLOCK as u32)? } else { next };
-    let units = u32::try_from(Position::units(usize::try_from(len).ok()?)).ok()?;
-    let end = first.checked_add(units).filter(|&end| end <= UNITS)?;
-    Some((first, end))
 }

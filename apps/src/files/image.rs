@@ -6,11 +6,11 @@ use lethe::app::Position;
 
 use super::damage::OpenError;
 use super::encoding::Coding;
-use super::format::{
-    HEAD_MAX, HEADER_LEN, Header, NONE, ObjectRecord, Pair, PathRecord, REDIRECT, hash, head_end, pair, place,
-};
+use super::format::{HEAD_MAX, HEADER_LEN, Header, NONE, ObjectRecord, PathRecord, REDIRECT, hash, head_end};
 use super::path;
 use super::tag::{Tag, Tagger};
+use crate::bytes::table;
+use crate::positions::{Buckets, Pair, pair, place};
 
 /// How many bytes of a body are hashed between two calls that tell how far it is.
 const PROGRESS_STEP: usize = 1 << 20;
@@ -326,50 +326,4 @@ impl<'a> Sections<'a> {
             .and_then(|record| self.text.get(record.start as usize..).and_then(|text| text.get(..record.len as usize)));
         path.map_or_else(|| format!("object {id}"), |path| String::from_utf8_lossy(path).into_owned())
     }
-}
-
-/// Where in the position table to look for a unit: for each stretch of units, how many entries begin below it.
-///
-/// It stands in for the first steps of a binary search, each of which is a cache miss where there are many
-/// files. There are at most about twice as many stretches as entries.
-#[derive(Default)]
-struct Buckets {
-    /// The binary logarithm of the units of a stretch.
-    shift: u32,
-    below: Vec<u32>,
-}
-
-impl Buckets {
-    fn of(positions: &[Pair]) -> Self {
-        let last = positions.last().map_or(0, |&entry| pair(entry).0) as usize;
-        let mut shift = 0;
-        while last >> shift > 2 * positions.len() {
-            shift += 1;
-        }
-        let mut below = vec![0];
-        let mut entries = positions.iter().map(|&entry| pair(entry).0 as usize).peekable();
-        let mut count = 0;
-        for stretch in 0..=last >> shift {
-            while entries.next_if(|first| first >> shift == stretch).is_some() {
-                count += 1;
-            }
-            below.push(count);
-        }
-        Self { shift, below }
-    }
-
-    /// The last entry that begins at or before `unit`.
-    fn last_at(&self, positions: &[Pair], unit: u32) -> Option<usize> {
-        // Behind the last stretch there is only what the last object has of it.
-        let stretch = ((unit >> self.shift) as usize).min(self.below.len().checked_sub(2)?);
-        let [from, to] = [self.below[stretch], self.below[stretch + 1]].map(|count| count as usize);
-        let before = positions[from..to].partition_point(|&entry| pair(entry).0 <= unit);
-        (from + before).checked_sub(1)
-    }
-}
-
-/// Splits a table of `count` records off the front.
-fn table<const N: usize>(bytes: &[u8], count: u32) -> (&[[u8; N]], &[u8]) {
-    let (table, rest) = bytes.split_at(N * count as usize);
-    (table.as_chunks().0, rest)
 }

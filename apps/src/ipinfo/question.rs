@@ -5,6 +5,7 @@ use core::net::IpAddr;
 use lethe::Request;
 
 use super::address;
+use crate::query::{self, Plus, decode};
 
 /// What a request asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,8 +53,7 @@ impl Question {
     /// The query is that of an HTML form (`application/x-www-form-urlencoded`): the first field called
     /// `ip` counts.
     fn of_query(request: &Request<'_>) -> Self {
-        let mut fields = request.query.unwrap_or_default().split('&');
-        let value = fields.find_map(|field| field.strip_prefix("ip=")).unwrap_or_default();
+        let value = query::field(request.query, "ip").unwrap_or_default();
         let mut room = [0; DECODED_LEN];
         match decode(value, Plus::Space, &mut room) {
             Some("") => Self { form: Form::Home, address: Some(request.client.to_canonical()) },
@@ -62,38 +62,9 @@ impl Question {
     }
 }
 
-/// What `+` stands for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Plus {
-    /// As in a path.
-    Itself,
-    /// As in a query.
-    Space,
-}
-
 /// The bytes that decoding can make: the longest address, an IPv4-mapped one written out in full, has
 /// 45, and there may be white space around it.
 const DECODED_LEN: usize = 64;
-
-/// Decodes percent-encoded text (RFC 3986, section 2.1), and takes away the white space around it.
-/// `None` when it is encoded wrong, or longer than any address.
-fn decode<'a>(text: &str, plus: Plus, room: &'a mut [u8; DECODED_LEN]) -> Option<&'a str> {
-    let mut encoded = text.bytes();
-    let mut len = 0;
-    while let Some(byte) = encoded.next() {
-        *room.get_mut(len)? = match byte {
-            b'%' => hex_digit(encoded.next()?)? << 4 | hex_digit(encoded.next()?)?,
-            b'+' if plus == Plus::Space => b' ',
-            plain => plain,
-        };
-        len += 1;
-    }
-    str::from_utf8(&room[..len]).ok().map(str::trim)
-}
-
-fn hex_digit(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|digit| digit as u8)
-}
 
 #[cfg(test)]
 mod tests {

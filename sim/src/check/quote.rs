@@ -78,7 +78,7 @@ mod tests {
         let request = Frame::dissect(&asked.received).unwrap();
         let (_, request) = request.tcp().unwrap();
         let again = Segment::ack(ends).seq(request.seq.value()).ack_number(last.seq.value());
-        let again = again.timestamps(9, last.timestamps.unwrap().0).payload(request.payload.to_vec());
+        let again = again.timestamps(9, last.timestamps.unwrap().0).payload(request.payload);
         Recorded::at(Instant::from_unix_seconds(NOW.as_unix_seconds()), &engine, again.frame())
     }
 

@@ -379,7 +379,7 @@ impl Sender {
     /// (`tcp_model_timeout`).
     fn has_waited_enough(&self, now: Instant) -> bool {
         let waits = (0..=self.limits.retries).map(|retry| (TIMEOUT_MIN * 2u32.saturating_pow(retry)).min(TIMEOUT_MAX));
-        self.retransmissions > 0 && between(self.retransmitting_since, now) >= waits.sum()
+        self.retransmissions > 0 && between(self.retransmitting_since, now) >= waits.sum::<Duration>()
     }
 
     fn back_off(&mut self, now: Instant, is_over: bool) -> Result<(), GaveUp> {

@@ -1,0 +1,91 @@
+//! Where stored responses stand: units of [`Position`] within one version of a data set.
+
+use lethe::app::{Generations, Position};
+
+use crate::bytes::u32_at;
+
+/// The units of [`Position`] that one version may take: 2 GiB, so that each generation has as many.
+pub const UNITS: u32 = Position::PER_GENERATION - (1 << 11);
+
+const _: () = assert!((Generations::COUNT as u32 - 1) * Position::PER_GENERATION + UNITS <= Position::COUNT);
+
+/// The units that a response of `len` bytes takes when those before `next` are taken: the first of them and the
+/// one behind, if there are as many. What is longer than a first window begins with a block.
+pub(crate) fn place(next: u32, len: u64) -> Option<(u32, u32)> {
+    let is_long = len > Position::BLOCK as u64 * Position::UNIT as u64 / 2;
+    let first = if is_long { next.checked_next_multiple_of(Position::BLOCK as u32)? } else { next };
+    let units = u32::try_from(Position::units(usize::try_from(len).ok()?)).ok()?;
+    let end = first.checked_add(units).filter(|&end| end <= UNITS)?;
+    Some((first, end))
+}
+
+/// Two numbers: an entry of a position table, which is the unit at which something begins and what it is; or a
+/// slot of a hash table.
+pub(crate) type Pair = [u8; PAIR_LEN];
+pub(crate) const PAIR_LEN: usize = 8;
+
+pub(crate) fn pair(bytes: Pair) -> (u32, u32) {
+    (u32_at(&bytes, 0), u32_at(&bytes, 4))
+}
+
+/// Where in a position table to look for a unit: for each stretch of units, how many entries begin below it.
+///
+/// It stands in for the first steps of a binary search, each of which is a cache miss where there are many
+/// entries. There are at most about twice as many stretches as entries.
+#[derive(Default)]
+pub(crate) struct Buckets {
+    /// The binary logarithm of the units of a stretch.
+    shift: u32,
+    below: Vec<u32>,
+}
+
+impl Buckets {
+    /// For entries that ascend.
+    pub(crate) fn of(positions: &[Pair]) -> Self {
+        let last = positions.last().map_or(0, |&entry| pair(entry).0) as usize;
+        let mut shift = 0;
+        while last >> shift > 2 * positions.len() {
+            shift += 1;
+        }
+        let mut below = vec![0];
+        let mut entries = positions.iter().map(|&entry| pair(entry).0 as usize).peekable();
+        let mut count = 0;
+        for stretch in 0..=last >> shift {
+            while entries.next_if(|first| first >> shift == stretch).is_some() {
+                count += 1;
+            }
+            below.push(count);
+        }
+        Self { shift, below }
+    }
+
+    /// The last entry that begins at or before `unit`.
+    pub(crate) fn last_at(&self, positions: &[Pair], unit: u32) -> Option<usize> {
+        // Behind the last stretch there is only what the last entry has of it.
+        let stretch = ((unit >> self.shift) as usize).min(self.below.len().checked_sub(2)?);
+        let [from, to] = [self.below[stretch], self.below[stretch + 1]].map(|count| count as usize);
+        let before = positions[from..to].partition_point(|&entry| pair(entry).0 <= unit);
+        (from + before).checked_sub(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[quickcheck_macros::quickcheck]
+    fn a_unit_belongs_to_the_last_entry_that_begins_before_it(mut firsts: Vec<u16>) -> bool {
+        firsts.sort_unstable();
+        firsts.dedup();
+        let entry = |(first, at): (&u16, u32)| {
+            let mut pair = [0; PAIR_LEN];
+            pair[..4].copy_from_slice(&u32::from(*first).to_le_bytes());
+            pair[4..].copy_from_slice(&at.to_le_bytes());
+            pair
+        };
+        let positions: Vec<Pair> = firsts.iter().zip(0..).map(entry).collect();
+        let buckets = Buckets::of(&positions);
+        let expect = |unit: u16| firsts.iter().rposition(|&first| first <= unit);
+        (0..=u16::MAX).all(|unit| buckets.last_at(&positions, unit.into()) == expect(unit))
+    }
+}

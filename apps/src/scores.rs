@@ -1,0 +1,164 @@
+//! Exam results: the page of each candidate, for whoever knows both numbers.
+//!
+//! | request                     | answer                                                             |
+//! |-----------------------------|--------------------------------------------------------------------|
+//! | `GET /`                     | the form, in Chinese or English                                    |
+//! | `GET /?seat=…&id=…`         | the page of the candidate with this seat and this identity number  |
+//! | … where nobody has both     | 404, and the form, which says that nothing was found               |
+//! | … where one is empty        | 400, and the form, which says so                                   |
+//! | … whose record is damaged   | 500, and the form, which says to come back later                   |
+//! | any other path              | 404                                                                |
+//!
+//! All pages are in one [`Image`], made from the board's table beforehand: each response lies there from its
+//! status line to its last byte, and is sent from there. What is compared, and what stands in the file for an
+//! identity number, is a keyed hash.
+//!
+//! **Invariant:** whether it was the seat or the identity number that was wrong shows in nothing: not in the
+//! answer, nor in what is read to find it.
+
+mod builder;
+mod damage;
+mod format;
+mod image;
+mod key;
+mod language;
+mod number;
+mod page;
+mod perfect;
+mod prepare;
+mod sample;
+mod source;
+mod talk;
+mod template;
+
+use std::sync::Arc;
+
+use lethe::app::{Generations, Position};
+use lethe::http::{Response, Status};
+use lethe::{App, Request};
+
+pub use builder::{AddError, Builder, FinishError};
+pub use damage::OpenError;
+pub use format::{CANDIDATES_MAX, PAGE_MAX, VERSION};
+pub use image::Image;
+use image::Page;
+use language::Language;
+use number::{NUMBER_MAX, Number, Unfit};
+pub use page::Labels;
+use page::Message;
+pub use prepare::{Options, PrepareError, Prepared, Reject, Watch, prepare};
+pub use sample::{SampleError, write_sample};
+pub use source::{Format, SourceError, encoding};
+pub use talk::{Chains, TALK};
+pub use template::TemplateError;
+
+use crate::query::{self, Plus, decode};
+use crate::versions::{self, Versions};
+
+/// The bytes that decoding can make: a number of wide characters, three bytes each, and white space.
+const DECODED_LEN: usize = 4 * NUMBER_MAX;
+
+/// The application: the current file, and those that it replaced.
+///
+/// As with [`Files`](crate::files::Files), a reply is never of two files as long as at most three replacements
+/// come while it is under way.
+#[derive(Debug)]
+pub struct Scores {
+    images: Versions<Arc<Image>>,
+}
+
+impl Scores {
+    /// Answers from `image`.
+    pub fn new(image: Arc<Image>) -> Self {
+        Self { images: Versions::new(image) }
+    }
+
+    /// Answers new connections from `image`, and those that there are from what they began with.
+    ///
+    /// Returns the image that nothing is answered from any more, if there is one.
+    #[must_use = "to drop an image takes time that whoever answers packets has not"]
+    pub fn replace(&mut self, image: Arc<Image>) -> Option<Arc<Image>> {
+        self.images.replace(image)
+    }
+
+    /// What new connections are answered from.
+    pub fn image(&self) -> &Image {
+        self.images.current()
+    }
+}
+
+impl App for Scores {
+    fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+        if request.path != "/" {
+            return Response::build(scratch, Status::NotFound)
+                .header("Content-Type", "text/plain; charset=utf-8")
+                .body(b"Nothing is here. Ask for /\n");
+        }
+        let (image, generation) = self.images.of(request.generation);
+        let (status, message) = match ask(image, request.query) {
+            Answer::Page(page) => return response(&page, generation),
+            Answer::Form => (Status::Ok, Message::None),
+            Answer::Empty => (Status::BadRequest, Message::Empty),
+            Answer::Wrong => (Status::NotFound, Message::Wrong),
+            Answer::Damaged => (Status::InternalServerError, Message::Damaged),
+        };
+        let language = Language::of(&request.headers);
+        Response::build(scratch, status)
+            .fields(page::FIELDS)
+            .body_with(|body| page::write(body, image.labels(), language, message))
+    }
+
+    fn stored(&self, position: Position) -> Option<Response<'_>> {
+        let (image, generation, unit) = self.images.at(position)?;
+        image.stored(unit).map(|page| response(&page, generation))
+    }
+
+    fn stores(&self) -> bool {
+        true
+    }
+
+    fn generations(&self) -> Generations {
+        self.images.generations()
+    }
+}
+
+/// What a query is answered with.
+#[derive(Clone, Copy, Debug)]
+enum Answer<'a> {
+    /// Nothing was asked.
+    Form,
+    /// One of the numbers is missing.
+    Empty,
+    /// Nobody has both numbers.
+    Wrong,
+    /// The record that they lead to is damaged.
+    Damaged,
+    /// The page of whoever has them.
+    Page(Page<'a>),
+}
+
+fn ask<'a>(image: &'a Image, query: Option<&str>) -> Answer<'a> {
+    let number = |name| {
+        let value = query::field(query, name)?;
+        let mut room = [0; DECODED_LEN];
+        // What cannot be decoded is no number of anybody.
+        Some(decode(value, Plus::Space, &mut room).map_or(Err(Unfit::Long), Number::parse))
+    };
+    match (number("seat"), number("id")) {
+        (None, None) => Answer::Form,
+        (Some(Ok(seat)), Some(Ok(secret))) => match image.find(&seat, &secret) {
+            Ok(Some(page)) => Answer::Page(page),
+            Ok(None) => Answer::Wrong,
+            Err(_) => Answer::Damaged,
+        },
+        (None | Some(Err(Unfit::Empty)), _) | (_, None | Some(Err(Unfit::Empty))) => Answer::Empty,
+        (Some(Err(Unfit::Long)), _) | (_, Some(Err(Unfit::Long))) => Answer::Wrong,
+    }
+}
+
+/// A page as it is sent, of the image of this generation.
+fn response<'a>(page: &Page<'a>, generation: u8) -> Response<'a> {
+    let response = Response::prepared(page.head, page.body);
+    let position = page.unit.and_then(|unit| versions::position(generation, unit));
+    position.map_or(response, |position| response.stored_at(position))
+}

@@ -1,0 +1,172 @@
+//! Makes a file of scores, one candidate after the other.
+
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+
+use lethe::app::Position;
+use lethe::wire::checksum::Sum;
+use thiserror::Error;
+
+use super::format::{self, CANDIDATES_MAX, HEADER_LEN, Header, LINE, NONE, PAGE_MAX, RecordHeader};
+use super::key::{KEY_LEN, Key};
+use super::number::Number;
+use super::page::Labels;
+use super::perfect;
+use crate::positions::place;
+
+/// Bytes that are written at a time.
+const BUFFER: usize = 1 << 20;
+
+/// A file in the making: pages are written as they come, and what is kept of each is where it is.
+///
+/// The header comes last: what is there before [`Builder::finish`] is no file of scores.
+pub struct Builder<W: Write + Seek> {
+    out: BufWriter<W>,
+    key: Key,
+    labels: Labels,
+    /// Where the next record begins.
+    at: u64,
+    /// The next unit that is free.
+    unit: u32,
+    /// Where the record of each candidate is looked for, and its line.
+    places: Vec<(u64, u32)>,
+    positions: Vec<(u32, u32)>,
+    page: Vec<u8>,
+}
+
+impl<W: Write + Seek> Builder<W> {
+    /// Begins a file at the start of `out`, which is empty. The key must be random.
+    ///
+    /// # Errors
+    ///
+    /// What `out` says.
+    pub fn new(out: W, key: [u8; KEY_LEN], labels: Labels) -> io::Result<Self> {
+        let mut out = BufWriter::with_capacity(BUFFER, out);
+        out.write_all(&[0; HEADER_LEN])?;
+        Ok(Self {
+            out,
+            key: Key(key),
+            labels,
+            at: HEADER_LEN as u64,
+            unit: 0,
+            places: Vec::new(),
+            positions: Vec::new(),
+            page: Vec::new(),
+        })
+    }
+
+    /// Adds a candidate. Nobody checks here whether there is one with the same seat number already.
+    ///
+    /// # Errors
+    ///
+    /// A number or page that cannot be, after which it is as if nothing had been added; or what the destination
+    /// says.
+    pub fn add(&mut self, seat: &str, secret: &str, body: &[u8]) -> Result<(), AddError> {
+        let number = |text| Number::parse(text).map_err(|_| AddError::Number);
+        self.add_numbers(&number(seat)?, &number(secret)?, body)
+    }
+
+    pub(super) fn add_numbers(&mut self, seat: &Number, secret: &Number, body: &[u8]) -> Result<(), AddError> {
+        if body.len() > PAGE_MAX {
+            return Err(AddError::Page { len: body.len() });
+        }
+        let line = u32::try_from(self.at / LINE as u64).ok().filter(|_| self.places.len() < CANDIDATES_MAX as usize);
+        let line = line.ok_or(AddError::TooMany)?;
+        let digest = self.key.digest(seat, secret);
+        let head = format::head(body.len());
+        self.page.clear();
+        self.page.extend_from_slice(head.as_bytes());
+        self.page.extend_from_slice(body);
+        let mut header = RecordHeader {
+            tag: digest.tag,
+            checksum: crc32fast::hash(&self.page),
+            body_len: body.len() as u32,
+            unit: NONE,
+            head_len: head.len() as u16,
+            sum: Sum::new().with(&self.page).folded(),
+        };
+        // What is no larger fits any segment, and is sent whole or not at all.
+        if self.page.len() > Position::UNIT
+            && let Some((first, end)) = place(self.unit, self.page.len() as u64)
+        {
+            header.unit = first;
+            self.unit = end;
+            self.positions.push((first, line));
+        }
+        let len = RecordHeader::LEN + self.page.len();
+        let padding = len.next_multiple_of(LINE) - len;
+        self.out.write_all(&header.emit())?;
+        self.out.write_all(&self.page)?;
+        self.out.write_all(&[0; LINE][..padding])?;
+        self.at += (len + padding) as u64;
+        self.places.push((digest.place, line));
+        Ok(())
+    }
+
+    /// Completes the file.
+    ///
+    /// # Errors
+    ///
+    /// [`FinishError::Empty`] without a candidate, or what the destination says.
+    pub fn finish(mut self) -> Result<W, FinishError> {
+        let Some(&(_, first)) = self.places.first() else { return Err(FinishError::Empty) };
+        let places: Vec<u64> = self.places.iter().map(|&(place, _)| place).collect();
+        let pilots = perfect::find(&places).ok_or(FinishError::Hash)?;
+        let count = perfect::slots(places.len() as u32).ok_or(FinishError::Hash)?;
+        let mut slots = vec![first; count as usize];
+        for &(place, line) in &self.places {
+            slots[perfect::slot(&pilots, count, place) as usize] = line;
+        }
+        let mut index = pilots.concat();
+        let positions = self.positions.iter().flat_map(|&(unit, line)| [unit, line]);
+        slots.into_iter().chain(positions).for_each(|number| index.extend(number.to_le_bytes()));
+        let text = self.labels.emit();
+        index.extend_from_slice(&text);
+        let header = Header {
+            candidates: self.places.len() as u32,
+            positions: self.positions.len() as u32,
+            text: text.len() as u32,
+            index: self.at,
+            len: self.at + index.len() as u64,
+            key: self.key,
+            checksum: crc32fast::hash(&index),
+        };
+        self.out.write_all(&index)?;
+        self.out.seek(SeekFrom::Start(0))?;
+        self.out.write_all(&header.emit())?;
+        Ok(self.out.into_inner().map_err(io::IntoInnerError::into_error)?)
+    }
+}
+
+/// Why a candidate cannot be added.
+#[derive(Debug, Error)]
+pub enum AddError {
+    /// The seat number or the secret is empty, or too long.
+    #[error("a number that is empty or too long")]
+    Number,
+    /// The page is too long.
+    #[error("a page of {len} bytes, where {PAGE_MAX} is the most")]
+    Page {
+        /// Its bytes.
+        len: usize,
+    },
+    /// There are as many candidates as there can be.
+    #[error("more than {CANDIDATES_MAX} candidates, or more than 256 GiB of pages")]
+    TooMany,
+    /// The file cannot be written.
+    #[error("cannot write: {0}")]
+    Write(#[from] io::Error),
+}
+
+/// Why there is no file.
+#[derive(Debug, Error)]
+pub enum FinishError {
+    /// No candidate was added.
+    #[error("there is not one candidate in it")]
+    Empty,
+    /// No perfect hash function was found: somebody was added twice.
+    #[error("two candidates have the same numbers")]
+    Hash,
+    /// The file cannot be written.
+    #[error("cannot write: {0}")]
+    Write(#[from] io::Error),
+}

@@ -1,0 +1,193 @@
+//! The format of a file of scores: pages as they are sent, and an index to find them by.
+//!
+//! Numbers are little-endian. The sections follow one another without gaps; a *line* is 64 bytes, a cache line.
+//!
+//! | bytes | what                                                                                  |
+//! |-------|---------------------------------------------------------------------------------------|
+//! | 128   | header                                                                                |
+//! |       | records, in the order of the table; each begins with a line                           |
+//! | 2 × P | pilots of the [perfect hash function](super::perfect)                                 |
+//! | 4 × S | slots: the line at which a record begins. A slot that is no candidate's has the first |
+//! | 8 × Q | positions: the unit at which a page begins, and the line of its record, ascending     |
+//! | T     | title and labels of the form, each of which ends with a NUL                           |
+//!
+//! | bytes | header                                 | bytes | of a record                                  |
+//! |-------|----------------------------------------|-------|----------------------------------------------|
+//! | 8     | magic, `LETHE-SC`                      | 16    | tag: hash of seat and identity number        |
+//! | 4     | version of the format: 1               | 4     | CRC-32 of the page                           |
+//! | 4     | candidates: P and S follow from them   | 4     | bytes of the body                            |
+//! | 4     | Q                                      | 4     | unit of the page, or 2³² − 1                 |
+//! | 4     | T                                      | 2     | bytes of the head                            |
+//! | 8     | where the index begins                 | 2     | one's complement sum of the page (RFC 1071)  |
+//! | 8     | bytes of the file                      | 4     | CRC-32 of the record before this             |
+//! | 32    | key of the tags                        |       | the page: head of the response, and body     |
+//! | 48    | zero                                   |       | zeros up to the next line                    |
+//! | 4     | CRC-32 of the index                    |       |                                              |
+//! | 4     | CRC-32 of the header before this       |       |                                              |
+//!
+//! So a request costs a cache line of the pilots, which soon stay in the cache, one of the slots, and then those
+//! of the page, the first of which says whether it is the right one. The index is checked when the file is opened;
+//! a record each time before it is used. So a server is ready without having read the pages, and yet sends none that
+//! is damaged.
+
+use super::damage::OpenError;
+use super::key::{KEY_LEN, Key, TAG_LEN, Tag};
+use super::perfect;
+use crate::bytes::{u16_at, u32_at, u64_at};
+use crate::positions::PAIR_LEN;
+
+/// The version of the format that is read and written here.
+pub const VERSION: u32 = 1;
+
+/// The most bytes of the body of a page.
+pub const PAGE_MAX: usize = 20_000;
+
+/// The most candidates: 2^24, ten times as many as sit for the largest exam of a province.
+pub const CANDIDATES_MAX: u32 = 1 << 24;
+
+pub(super) const MAGIC: &[u8; 8] = b"LETHE-SC";
+pub(super) const HEADER_LEN: usize = 128;
+
+/// What lines of the file are counted in.
+pub(super) const LINE: usize = 64;
+
+/// No unit.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// What a file says of itself.
+#[derive(Clone, Copy)]
+pub(super) struct Header {
+    pub(super) candidates: u32,
+    pub(super) positions: u32,
+    pub(super) text: u32,
+    pub(super) index: u64,
+    pub(super) len: u64,
+    pub(super) key: Key,
+    pub(super) checksum: u32,
+}
+
+impl Header {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, OpenError> {
+        if !bytes.starts_with(MAGIC) {
+            return Err(OpenError::Magic);
+        }
+        let actual = bytes.len() as u64;
+        let header: &[u8; HEADER_LEN] =
+            bytes.first_chunk().ok_or(OpenError::Length { actual, expected: HEADER_LEN as u64 })?;
+        // The version comes first: whatever is behind it is what it says.
+        let found = u32_at(header, 8);
+        if found != VERSION {
+            return Err(OpenError::Version { found });
+        }
+        if crc32fast::hash(&header[..HEADER_LEN - 4]) != u32_at(header, HEADER_LEN - 4) {
+            return Err(OpenError::HeaderChecksum);
+        }
+        let mut key = Key([0; KEY_LEN]);
+        key.0.copy_from_slice(&header[40..40 + KEY_LEN]);
+        let parsed = Self {
+            candidates: u32_at(header, 12),
+            positions: u32_at(header, 16),
+            text: u32_at(header, 20),
+            index: u64_at(header, 24),
+            len: u64_at(header, 32),
+            key,
+            checksum: u32_at(header, HEADER_LEN - 8),
+        };
+        if parsed.len != actual {
+            return Err(OpenError::Length { actual, expected: parsed.len });
+        }
+        let fits = (1..=CANDIDATES_MAX).contains(&parsed.candidates)
+            && parsed.index.checked_add(parsed.tables_len()) == Some(actual)
+            && parsed.index >= (HEADER_LEN + RecordHeader::LEN) as u64;
+        if fits { Ok(parsed) } else { Err(OpenError::Sections) }
+    }
+
+    pub(super) fn emit(&self) -> [u8; HEADER_LEN] {
+        let mut header = [0; HEADER_LEN];
+        header[..8].copy_from_slice(MAGIC);
+        for (at, number) in [VERSION, self.candidates, self.positions, self.text].into_iter().enumerate() {
+            header[8 + 4 * at..][..4].copy_from_slice(&number.to_le_bytes());
+        }
+        header[24..32].copy_from_slice(&self.index.to_le_bytes());
+        header[32..40].copy_from_slice(&self.len.to_le_bytes());
+        header[40..40 + KEY_LEN].copy_from_slice(&self.key.0);
+        header[HEADER_LEN - 8..][..4].copy_from_slice(&self.checksum.to_le_bytes());
+        let own = crc32fast::hash(&header[..HEADER_LEN - 4]);
+        header[HEADER_LEN - 4..].copy_from_slice(&own.to_le_bytes());
+        header
+    }
+
+    pub(super) fn slots(&self) -> u32 {
+        perfect::slots(self.candidates).expect("not more candidates than there can be")
+    }
+
+    pub(super) fn pilots(&self) -> u32 {
+        perfect::pilots(self.candidates)
+    }
+
+    /// Counts of 32 bits, each times at most 8, do not overflow.
+    fn tables_len(&self) -> u64 {
+        let counts = [(self.pilots(), 2), (self.slots(), 4), (self.positions, PAIR_LEN as u64), (self.text, 1)];
+        counts.into_iter().map(|(count, len)| u64::from(count) * len).sum()
+    }
+}
+
+/// What stands ahead of a page.
+#[derive(Clone, Copy)]
+pub(super) struct RecordHeader {
+    pub(super) tag: Tag,
+    pub(super) checksum: u32,
+    pub(super) body_len: u32,
+    pub(super) unit: u32,
+    pub(super) head_len: u16,
+    pub(super) sum: u16,
+}
+
+impl RecordHeader {
+    pub(super) const LEN: usize = 36;
+
+    /// `None` when it is damaged.
+    #[inline]
+    pub(super) fn parse(bytes: &[u8; Self::LEN]) -> Option<Self> {
+        if crc32fast::hash(&bytes[..Self::LEN - 4]) != u32_at(bytes, Self::LEN - 4) {
+            return None;
+        }
+        let mut tag = Tag([0; TAG_LEN]);
+        tag.0.copy_from_slice(&bytes[..TAG_LEN]);
+        Some(Self {
+            tag,
+            checksum: u32_at(bytes, 16),
+            body_len: u32_at(bytes, 20),
+            unit: u32_at(bytes, 24),
+            head_len: u16_at(bytes, 28),
+            sum: u16_at(bytes, 30),
+        })
+    }
+
+    pub(super) fn emit(&self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        bytes[..TAG_LEN].copy_from_slice(&self.tag.0);
+        for (at, number) in [self.checksum, self.body_len, self.unit].into_iter().enumerate() {
+            bytes[16 + 4 * at..][..4].copy_from_slice(&number.to_le_bytes());
+        }
+        bytes[28..30].copy_from_slice(&self.head_len.to_le_bytes());
+        bytes[30..32].copy_from_slice(&self.sum.to_le_bytes());
+        let own = crc32fast::hash(&bytes[..32]);
+        bytes[32..].copy_from_slice(&own.to_le_bytes());
+        bytes
+    }
+
+    /// Bytes of the page.
+    pub(super) fn page_len(&self) -> usize {
+        usize::from(self.head_len) + self.body_len as usize
+    }
+}
+
+/// The complete head of a page.
+pub(super) fn head(body_len: usize) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n{}Content-Length: {body_len}\r\n\
+         Connection: close\r\n\r\n",
+        super::page::PRIVATE
+    )
+}

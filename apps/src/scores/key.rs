@@ -1,0 +1,78 @@
+//! What stands in the file for a seat number and an identity number: a keyed hash of both.
+//!
+//! The key is in the file as well. So what the hash keeps from whoever *reads over somebody's shoulder* is the
+//! identity number: it cannot be seen, searched for, or compared with another file's. It keeps nothing from
+//! whoever has the file and sets out to guess: an identity number is a place, a birthday and three digits, and a
+//! machine tries all of those in a day. That one has the pages besides.
+
+use subtle::ConstantTimeEq;
+
+use super::number::{NUMBER_MAX, Number};
+
+/// The bytes of a key.
+pub(super) const KEY_LEN: usize = 32;
+
+/// The bytes of a tag: no two candidates have the same, and none is guessed.
+pub(super) const TAG_LEN: usize = 16;
+
+/// The key of a file, drawn when it is made.
+#[derive(Clone, Copy)]
+pub(super) struct Key(pub(super) [u8; KEY_LEN]);
+
+/// A seat number and an identity number, hashed together.
+///
+/// Where a candidate is looked for depends on both. So a wrong identity number leads to a record as little
+/// related to that candidate's as an unknown seat number does, and the time that it takes tells neither apart.
+#[derive(Clone, Copy)]
+pub(super) struct Digest {
+    /// Says where the record is.
+    pub(super) place: u64,
+    /// Is in the record.
+    pub(super) tag: Tag,
+}
+
+/// What a record is known by.
+#[derive(Clone, Copy)]
+pub(super) struct Tag(pub(super) [u8; TAG_LEN]);
+
+impl Tag {
+    /// Compares all of it, however early it differs.
+    pub(super) fn is(self, other: Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Key {
+    /// BLAKE3 of the length of the seat number, the seat number and the secret: mostly one block of 64 bytes.
+    pub(super) fn digest(&self, seat: &Number, secret: &Number) -> Digest {
+        let (seat, secret) = (seat.as_bytes(), secret.as_bytes());
+        let mut message = [0; 1 + 2 * NUMBER_MAX];
+        let len = 1 + seat.len() + secret.len();
+        message[0] = seat.len() as u8;
+        message[1..][..seat.len()].copy_from_slice(seat);
+        message[1 + seat.len()..len].copy_from_slice(secret);
+        let hash = blake3::keyed_hash(&self.0, &message[..len]);
+        let (place, rest) = hash.as_bytes().split_first_chunk().expect("32 bytes");
+        let tag = rest.first_chunk().expect("24 bytes");
+        Digest { place: u64::from_le_bytes(*place), tag: Tag(*tag) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tag(key: u8, seat: &str, secret: &str) -> [u8; TAG_LEN] {
+        let [seat, secret] = [seat, secret].map(|text| Number::parse(text).unwrap());
+        Key([key; KEY_LEN]).digest(&seat, &secret).tag.0
+    }
+
+    #[test]
+    fn a_digest_depends_on_the_key_and_on_where_one_number_ends() {
+        let all = [tag(1, "12", "34"), tag(2, "12", "34"), tag(1, "1", "234"), tag(1, "34", "12"), tag(1, "12", "35")];
+        for (at, one) in all.iter().enumerate() {
+            assert!(all.iter().skip(at + 1).all(|other| !Tag(*one).is(Tag(*other))));
+        }
+        assert!(Tag(tag(1, "12", "34")).is(Tag(all[0])));
+    }
+}

@@ -1,0 +1,104 @@
+//! Seat numbers and identity numbers, in the one form in which they are compared.
+//!
+//! People type them on phones, with input methods that make digits as wide as characters, and copy them from
+//! messages with spaces in and around them. Tables come from several hands as well. So both go through here.
+
+/// The most bytes of a number. The longest that there are have 18; what is longer than this is no number.
+pub(super) const NUMBER_MAX: usize = 64;
+
+/// A number without white space, in ASCII where it can be, and in capitals: the check digit of an identity
+/// number may be an X.
+#[derive(Clone, Copy)]
+pub(super) struct Number {
+    bytes: [u8; NUMBER_MAX],
+    len: usize,
+}
+
+/// Why a text is no number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Unfit {
+    /// There is nothing in it.
+    Empty,
+    /// It is longer than [`NUMBER_MAX`].
+    Long,
+}
+
+impl Number {
+    pub(super) fn parse(text: &str) -> Result<Self, Unfit> {
+        let mut number = Self { bytes: [0; NUMBER_MAX], len: 0 };
+        for character in text.chars().filter(|&character| !is_blank(character)).map(narrow) {
+            let mut room = [0; 4];
+            let encoded = character.encode_utf8(&mut room).as_bytes();
+            let place = number.bytes.get_mut(number.len..number.len + encoded.len()).ok_or(Unfit::Long)?;
+            place.copy_from_slice(encoded);
+            number.len += encoded.len();
+        }
+        if number.len == 0 { Err(Unfit::Empty) } else { Ok(number) }
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        str::from_utf8(self.as_bytes()).expect("only whole characters are put in")
+    }
+}
+
+/// White space of any kind, and what cannot be seen at all.
+fn is_blank(character: char) -> bool {
+    character.is_whitespace() || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+}
+
+/// Fullwidth forms (Unicode, U+FF01 to U+FF5E) stand for the ASCII characters in the same order.
+fn narrow(character: char) -> char {
+    let narrow = match character {
+        '\u{ff01}'..='\u{ff5e}' => char::from((u32::from(character) - 0xff01 + 0x21) as u8),
+        _ => character,
+    };
+    narrow.to_ascii_uppercase()
+}
+
+#[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "quickcheck hands over what it made")]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expect: Result<&str, Unfit>) {
+        assert_eq!(Number::parse(text).as_ref().map(Number::as_str).map_err(|&unfit| unfit), expect, "{text:?}");
+    }
+
+    #[test]
+    fn what_people_type_is_brought_into_one_form() {
+        for text in [
+            "99010119900101001X",
+            " 99010119900101001x\t",
+            "９９０１０１１９９００１０１００１Ｘ",
+            "９９０１０１１９９００１０１００１ｘ",
+            "990101 19900101 001x",
+            "\u{3000}99010119900101001X\u{feff}",
+            "\u{200b}99010119900101001X\u{a0}",
+        ] {
+            check(text, Ok("99010119900101001X"));
+        }
+        check("甲01", Ok("甲01"));
+    }
+
+    #[test]
+    fn what_is_no_number_says_why() {
+        for text in ["", " ", "\u{3000}\r\n", "\u{200b}"] {
+            check(text, Err(Unfit::Empty));
+        }
+        let (longest, longer) = ("9".repeat(NUMBER_MAX), "9".repeat(NUMBER_MAX + 1));
+        check(&longest, Ok(&longest));
+        check(&longer, Err(Unfit::Long));
+        check(&"甲".repeat(22), Err(Unfit::Long));
+    }
+
+    #[quickcheck_macros::quickcheck]
+    fn the_form_of_a_form_is_itself(text: String) -> bool {
+        Number::parse(&text)
+            .is_ok_and(|number| Number::parse(number.as_str()).is_ok_and(|again| again.as_bytes() == number.as_bytes()))
+            || Number::parse(&text).is_err()
+    }
+}

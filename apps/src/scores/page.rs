@@ -1,0 +1,176 @@
+//! The form, and what it says when there is no page to show.
+//!
+//! Head and body fit one segment of 1,208 bytes, which every path carries (RFC 8200, section 5: 1,280, less
+//! 40 for IPv6, 20 for TCP and 12 for its timestamps), whatever it says and in both languages; a test holds that.
+//! HTML lets one leave out the tags that say nothing and the quotes around simple values, and what is left is
+//! valid.
+
+use lethe::http::Writer;
+
+use super::language::Language;
+
+/// Header fields of all that is about one person, or is typed by one: nobody keeps it, and no other site is told
+/// the address that it came from, which has the numbers in it.
+pub(super) const PRIVATE: &str = "Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\n";
+
+/// The header fields of the form.
+pub(super) const FIELDS: &str =
+    "Content-Type: text/html; charset=utf-8\r\nCache-Control: no-store\r\nReferrer-Policy: no-referrer\r\n";
+
+/// The most bytes of all labels together, so that the form fits a segment.
+const LABELS_MAX: usize = 120;
+
+/// What the form calls itself and its fields, where that is not what it calls them by itself. Each is the same in
+/// both languages.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Labels {
+    title: String,
+    seat: String,
+    secret: String,
+}
+
+impl Labels {
+    /// An empty text stands for the form's own. `None` when they are too long for a form that is to fit one
+    /// packet: 120 bytes, 40 Chinese characters; or when there is a NUL in one.
+    pub fn new(title: &str, seat: &str, secret: &str) -> Option<Self> {
+        let fits = [title, seat, secret].iter().map(|text| text.len()).sum::<usize>() <= LABELS_MAX;
+        let texts = [title, seat, secret].map(|text| (!text.contains(['\0', '<', '&'])).then(|| text.to_owned()));
+        let [Some(title), Some(seat), Some(secret)] = texts else { return None };
+        fits.then_some(Self { title, seat, secret })
+    }
+
+    /// The title of the form and of the pages.
+    pub(super) fn title(&self, language: Language) -> &str {
+        or(&self.title, language, "考试成绩查询", "Exam results")
+    }
+
+    /// Each with a NUL behind it.
+    pub(super) fn emit(&self) -> Vec<u8> {
+        [&self.title, &self.seat, &self.secret].into_iter().flat_map(|text| text.bytes().chain([0])).collect()
+    }
+
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+        let text = str::from_utf8(bytes).ok()?.strip_suffix('\0')?;
+        let mut texts = text.split('\0');
+        let labels = Self::new(texts.next()?, texts.next()?, texts.next()?)?;
+        texts.next().is_none().then_some(labels)
+    }
+}
+
+fn or<'a>(own: &'a str, language: Language, chinese: &'static str, english: &'static str) -> &'a str {
+    match language {
+        _ if !own.is_empty() => own,
+        Language::Chinese => chinese,
+        Language::English => english,
+    }
+}
+
+/// What the form says, above its fields.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Message {
+    /// Nothing: it is asked for the first time.
+    None,
+    /// A field is empty.
+    Empty,
+    /// No candidate has these numbers. Which of them is wrong is not told.
+    Wrong,
+    /// There is a page, and it is damaged.
+    Damaged,
+}
+
+impl Message {
+    const fn text(self, language: Language) -> &'static str {
+        match (self, language) {
+            (Self::None, _) => "",
+            (Self::Empty, Language::Chinese) => "请填写两个号码。",
+            (Self::Empty, Language::English) => "Please fill in both numbers.",
+            (Self::Wrong, Language::Chinese) => "没有找到。请核对两个号码后再试。",
+            (Self::Wrong, Language::English) => "Nothing found. Please check both numbers.",
+            (Self::Damaged, Language::Chinese) => "系统故障，暂时无法显示。请稍后再试。",
+            (Self::Damaged, Language::English) => "Out of order. Please try again later.",
+        }
+    }
+}
+
+const TOP: &str = "<meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
+    <link rel=icon href=data:,>\
+    <style>\
+    body{font:1.1em/1.6 system-ui,sans-serif;max-width:22em;margin:9vh auto;padding:0 1.2em}\
+    label,input,button{display:block;width:100%;box-sizing:border-box}\
+    input,button{font:inherit;padding:.5em;margin:.2em 0 1em;border:1px solid #057;border-radius:.4em}\
+    button{background:#057;color:#fff}b{display:block;margin:0 0 1em;color:#b00}\
+    </style><title>";
+
+/// Writes the form, with a message.
+pub(super) fn write(body: &mut Writer<'_>, labels: &Labels, language: Language, message: Message) {
+    let title = labels.title(language);
+    body.push(match language {
+        Language::Chinese => "<!doctype html><html lang=zh>",
+        Language::English => "<!doctype html><html lang=en>",
+    });
+    body.push(TOP);
+    body.push(title);
+    body.push("</title><h1>");
+    body.push(title);
+    body.push("</h1><form>");
+    if message != Message::None {
+        body.push("<p role=alert><b>");
+        body.push(message.text(language));
+        body.push("</b>");
+    }
+    let fields = [
+        (or(&labels.seat, language, "准考证号", "Seat number"), "seat"),
+        (or(&labels.secret, language, "身份证号", "Identity number"), "id"),
+    ];
+    for (label, name) in fields {
+        for part in ["<label>", label, "<input name=", name, " maxlength=64 autocomplete=off required></label>"] {
+            body.push(part);
+        }
+    }
+    body.push("<button>");
+    body.push(or("", language, "查询", "Show result"));
+    body.push("</button></form>\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use lethe::http::{Response, Status};
+
+    use super::*;
+
+    const LANGUAGES: [Language; 2] = [Language::Chinese, Language::English];
+
+    /// The length of the whole response with this message.
+    fn len(labels: &Labels, language: Language, message: Message) -> usize {
+        let mut scratch = [0; 4096];
+        Response::build(&mut scratch, Status::InternalServerError)
+            .fields(FIELDS)
+            .body_with(|body| write(body, labels, language, message))
+            .len()
+    }
+
+    #[test]
+    fn the_form_fits_one_packet_on_every_path_whatever_it_says() {
+        let text = "x".repeat(LABELS_MAX / 3);
+        let longest = Labels::new(&text, &text, &text).unwrap();
+        for language in LANGUAGES {
+            for message in [Message::None, Message::Empty, Message::Wrong, Message::Damaged] {
+                for labels in [&Labels::default(), &longest] {
+                    let len = len(labels, language, message);
+                    assert!((700..=1208).contains(&len), "{len} bytes: {language:?} {message:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn labels_come_back_as_they_were() {
+        for labels in [Labels::default(), Labels::new("2026 年成绩", "考号", "查询码").unwrap()] {
+            assert_eq!(Labels::parse(&labels.emit()), Some(labels));
+        }
+        for damaged in [&b""[..], b"a\0b\0", b"a\0b\0c", b"a\0b\0c\0d\0", b"\xff\0\0\0", b"<a>\0\0\0"] {
+            assert_eq!(Labels::parse(damaged), None);
+        }
+        assert_eq!(Labels::new(&"x".repeat(LABELS_MAX + 1), "", ""), None);
+    }
+}

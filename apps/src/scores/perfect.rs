@@ -1,0 +1,130 @@
+//! A perfect hash function: each key of a set that is known beforehand has a slot of its own.
+//!
+//! Keys are thrown into small buckets. For each bucket, the largest first, a *pilot* is looked for: a number
+//! which, mixed into the keys of that bucket, sends each of them to a slot that is free ("Hash, displace, and
+//! compress", Belazzougui, Botelho and Dietzfelbinger, 2009; the search as in `PTHash`, Pibiri and Trani, 2021). So
+//! a lookup reads one pilot and one slot, whatever is looked for: it never collides, never follows a chain, and
+//! what is not in the set ends where something else is.
+//!
+//! The pilots are small, and after some thousand lookups all of them are in a cache near the processor: 2 bytes
+//! for four keys. `cargo bench -p lethe-apps --bench scores` has it beside tables of other kinds.
+
+/// Keys in a bucket, on average. With more there are fewer pilots, and each takes longer to find.
+const BUCKET: u32 = 4;
+
+/// One slot in this many is left empty. With fewer, the last pilots are hard to find.
+const SPARE: u32 = 32;
+
+/// A number for each bucket.
+pub(super) type Pilot = [u8; 2];
+
+/// How many pilots there are for so many keys.
+pub(super) const fn pilots(keys: u32) -> u32 {
+    keys.div_ceil(BUCKET)
+}
+
+/// How many slots there are for so many keys; `None` where they are too many to be counted.
+pub(super) const fn slots(keys: u32) -> Option<u32> {
+    keys.checked_add(keys / SPARE + 1)
+}
+
+/// The slot of a key, one of `slots`.
+#[inline]
+pub(super) fn slot(pilots: &[Pilot], slots: u32, key: u64) -> u32 {
+    let bucket = scale(key, pilots.len() as u32);
+    let pilot = pilots.get(bucket as usize).copied().unwrap_or_default();
+    slot_with(key, u16::from_le_bytes(pilot), slots)
+}
+
+#[inline]
+fn slot_with(key: u64, pilot: u16, slots: u32) -> u32 {
+    // Two odd constants, 2^64 divided by the golden ratio and one of MurmurHash3. The keys of one bucket
+    // differ in their lower bits, and multiplication carries those up.
+    let mixed = (key ^ u64::from(pilot).wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    scale(mixed ^ mixed << 32, slots)
+}
+
+/// A number below `count`, by the upper bits of `hash` and without a division.
+#[inline]
+fn scale(hash: u64, count: u32) -> u32 {
+    ((u128::from(hash) * u128::from(count)) >> 64) as u32
+}
+
+/// Finds the pilots for these keys; `None` when there are none, as for two keys that are the same.
+pub(super) fn find(keys: &[u64]) -> Option<Vec<Pilot>> {
+    let count = u32::try_from(keys.len()).ok()?;
+    let (pilots, slots) = (pilots(count), slots(count)?);
+    // Ordered by bucket, since that is the upper bits.
+    let mut keys = keys.to_vec();
+    keys.sort_unstable();
+    let mut buckets: Vec<&[u64]> = keys.chunk_by(|a, b| scale(*a, pilots) == scale(*b, pilots)).collect();
+    buckets.sort_by_key(|bucket| std::cmp::Reverse(bucket.len()));
+    let mut taken = vec![false; slots as usize];
+    let mut found = vec![Pilot::default(); pilots as usize];
+    for bucket in buckets {
+        let pilot = (0..=u16::MAX).find(|&pilot| take(bucket, pilot, &mut taken))?;
+        found[scale(*bucket.first()?, pilots) as usize] = pilot.to_le_bytes();
+    }
+    Some(found)
+}
+
+/// Takes the slots that these keys have with this pilot, unless one of them is taken.
+fn take(bucket: &[u64], pilot: u16, taken: &mut [bool]) -> bool {
+    for (at, &key) in bucket.iter().enumerate() {
+        let slot = slot_with(key, pilot, taken.len() as u32) as usize;
+        if std::mem::replace(&mut taken[slot], true) {
+            // Those before it are given back.
+            for &key in &bucket[..at] {
+                taken[slot_with(key, pilot, taken.len() as u32) as usize] = false;
+            }
+            return false;
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers that look random.
+    fn keys(count: u64, seed: u64) -> Vec<u64> {
+        let hash = |number: u64| {
+            let mixed = (number + 1 + (seed << 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+            mixed ^ mixed >> 31
+        };
+        (0..count).map(hash).collect()
+    }
+
+    #[test]
+    fn each_key_has_a_slot_of_its_own() {
+        let mut counts: Vec<u64> = (0..200).collect();
+        counts.extend([1000, 4096, 100_000]);
+        for count in counts {
+            let keys = keys(count, count);
+            let slots = slots(count as u32).unwrap();
+            let pilots = find(&keys).unwrap();
+            let mut taken = vec![false; slots as usize];
+            for &key in &keys {
+                let slot = slot(&pilots, slots, key) as usize;
+                assert!(!std::mem::replace(&mut taken[slot], true), "{count} keys, slot {slot}");
+            }
+        }
+    }
+
+    #[test]
+    fn any_key_has_a_slot_that_there_is() {
+        let pilots = find(&keys(100, 1)).unwrap();
+        for key in keys(10_000, 2).into_iter().chain([0, u64::MAX]) {
+            assert!(slot(&pilots, slots(100).unwrap(), key) < slots(100).unwrap());
+        }
+        assert_eq!(slot(&[], 1, u64::MAX), 0);
+    }
+
+    #[test]
+    fn the_same_key_twice_has_no_slots() {
+        assert_eq!(find(&[7, 8, 7]), None);
+    }
+}

@@ -1,0 +1,260 @@
+//! From a table of candidates to a file of scores.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{BufRead, Seek, Write};
+
+use encoding_rs::Encoding;
+use thiserror::Error;
+
+use super::builder::{AddError, Builder, FinishError};
+use super::format::PAGE_MAX;
+use super::key::KEY_LEN;
+use super::number::{NUMBER_MAX, Number, Unfit};
+use super::page::Labels;
+use super::source::{Format, Read, Row, Source, SourceError};
+use super::talk::Chains;
+use super::template::{Keys, Template, TemplateError, position};
+
+/// Rows between two calls that tell how far it is.
+const PROGRESS_STEP: u64 = 256;
+
+/// What is to be made of a table.
+#[derive(Clone, Default, Debug)]
+pub struct Options {
+    /// How its text is encoded, where it does not say so or says it wrong.
+    pub encoding: Option<&'static Encoding>,
+    /// The field with the seat number.
+    pub seat_field: String,
+    /// The field with the identity number.
+    pub secret_field: String,
+    /// What a page looks like; without, it has a table of all other fields.
+    pub template: Option<String>,
+    /// What the form calls itself and its fields.
+    pub labels: Labels,
+    /// The key of the hashes: random, or the same file is made by everybody who knows it.
+    pub key: [u8; KEY_LEN],
+    /// Whether the first row that cannot be used is the end of it.
+    pub strict: bool,
+}
+
+/// Somebody who is told how far it is.
+pub trait Watch {
+    /// So many bytes of the table were read.
+    fn read(&mut self, bytes: u64);
+    /// A row was left out.
+    fn rejected(&mut self, reject: &Reject);
+    /// Whether to stop.
+    fn stop(&self) -> bool {
+        false
+    }
+}
+
+/// A row that was left out: which, and why. There is no identity number in it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reject {
+    /// The number of the record, or of the line, from 1.
+    pub row: u64,
+    /// Its seat number, where it has one.
+    pub seat: Option<String>,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl fmt::Display for Reject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { row, seat, why } = self;
+        match seat {
+            Some(seat) => write!(f, "row {row}, seat {seat}: {why}"),
+            None => write!(f, "row {row}: {why}"),
+        }
+    }
+}
+
+/// What came of a table.
+pub struct Prepared {
+    /// Candidates that have a page.
+    pub candidates: u64,
+    /// Rows that were left out.
+    pub rejected: u64,
+    /// Rows that were deleted in the table.
+    pub deleted: u64,
+    /// The longest page, in bytes of its body; and all of them.
+    pub longest: usize,
+    /// Bytes of all bodies.
+    pub bytes: u64,
+    /// How the talk's table would find them.
+    pub chains: Chains,
+}
+
+/// Reads a table of `len` bytes and writes a file of scores to `out`, which is empty. Pages go through memory one by
+/// one; what stays of a candidate are some dozen bytes.
+///
+/// # Errors
+///
+/// Whatever cannot be read or written, and with [`Options::strict`] the first row that cannot be used.
+pub fn prepare<W: Write + Seek>(
+    format: Format,
+    table: impl BufRead,
+    len: u64,
+    options: &Options,
+    out: W,
+    watch: &mut dyn Watch,
+) -> Result<(W, Prepared), PrepareError> {
+    let mut source = Source::open(format, table, len, options.encoding)?;
+    let mut pages = Pages::of(format, source.fields(), options)?;
+    let builder = Builder::new(out, options.key, options.labels.clone()).map_err(AddError::Write)?;
+    let prepared = Prepared { candidates: 0, rejected: 0, deleted: 0, longest: 0, bytes: 0, chains: Chains::new() };
+    let mut maker = Maker { builder, seats: HashMap::new(), prepared };
+    let mut row = Row::default();
+    loop {
+        let why = match source.read(&mut row)? {
+            Read::End => break,
+            Read::Deleted => {
+                maker.prepared.deleted += 1;
+                continue;
+            }
+            Read::Unusable(why) => Err(Rejected { seat: None, why }),
+            Read::Row => maker.add(&mut pages, &row)?,
+        };
+        if let Err(Rejected { seat, why }) = why {
+            let reject = Reject { row: row.number, seat, why };
+            if options.strict {
+                return Err(PrepareError::Rejected(reject));
+            }
+            maker.prepared.rejected += 1;
+            watch.rejected(&reject);
+        }
+        if row.number.is_multiple_of(PROGRESS_STEP) {
+            watch.read(source.position());
+            if watch.stop() {
+                return Err(PrepareError::Stopped);
+            }
+        }
+    }
+    watch.read(len);
+    Ok((maker.builder.finish()?, maker.prepared))
+}
+
+/// How a page is made of a row.
+struct Pages {
+    keys: Keys,
+    names: [String; 2],
+    template: Option<Template>,
+    page: String,
+}
+
+impl Pages {
+    fn of(format: Format, fields: &[String], options: &Options) -> Result<Self, PrepareError> {
+        if format == Format::Lines {
+            let names = ["seat", "id"].map(str::to_owned);
+            return Ok(Self { keys: Keys { seat: 0, secret: 1 }, names, template: None, page: String::new() });
+        }
+        let find = |name: &String| {
+            let missing = || PrepareError::Field { name: name.clone(), fields: fields.join(", ") };
+            position(fields, name).ok_or_else(missing)
+        };
+        let keys = Keys { seat: find(&options.seat_field)?, secret: find(&options.secret_field)? };
+        if keys.seat == keys.secret {
+            return Err(PrepareError::Same);
+        }
+        let template = match &options.template {
+            Some(text) => Template::parse(text, fields, keys)?,
+            None => Template::of_table(&options.labels, fields, keys),
+        };
+        let names = [keys.seat, keys.secret].map(|at| fields[at].clone());
+        Ok(Self { keys, names, template: Some(template), page: String::new() })
+    }
+
+    /// The page of a row: what was written by somebody else before is taken as it is.
+    fn page<'a>(&'a mut self, row: &'a Row) -> &'a str {
+        match &self.template {
+            Some(template) => {
+                template.write(&row.values, &mut self.page);
+                &self.page
+            }
+            None => row.values.last().map_or("", String::as_str),
+        }
+    }
+}
+
+/// Why a row is left out.
+struct Rejected {
+    seat: Option<String>,
+    why: String,
+}
+
+struct Maker<W: Write + Seek> {
+    builder: Builder<W>,
+    /// Each seat number, and the row that it came in.
+    seats: HashMap<Box<[u8]>, u64>,
+    prepared: Prepared,
+}
+
+impl<W: Write + Seek> Maker<W> {
+    fn add(&mut self, pages: &mut Pages, row: &Row) -> Result<Result<(), Rejected>, PrepareError> {
+        let number = |at: usize, name: &String| {
+            Number::parse(&row.values[at]).map_err(|unfit| match unfit {
+                Unfit::Empty => format!("no {name}"),
+                Unfit::Long => format!("{name} of more than {NUMBER_MAX} bytes"),
+            })
+        };
+        let seat = match number(pages.keys.seat, &pages.names[0]) {
+            Ok(seat) => seat,
+            Err(why) => return Ok(Err(Rejected { seat: None, why })),
+        };
+        let rejected = |why| Ok(Err(Rejected { seat: Some(seat.as_str().to_owned()), why }));
+        let secret = match number(pages.keys.secret, &pages.names[1]) {
+            Ok(secret) => secret,
+            Err(why) => return rejected(why),
+        };
+        if let Some(first) = self.seats.get(seat.as_bytes()) {
+            return rejected(format!("row {first} has the same {}", pages.names[0]));
+        }
+        let page = pages.page(row);
+        if page.len() > PAGE_MAX {
+            return rejected(format!("a page of {} bytes, where {PAGE_MAX} is the most", page.len()));
+        }
+        self.builder.add_numbers(&seat, &secret, page.as_bytes())?;
+        self.seats.insert(seat.as_bytes().into(), row.number);
+        self.prepared.chains.add(seat.as_bytes());
+        self.prepared.candidates += 1;
+        self.prepared.bytes += page.len() as u64;
+        self.prepared.longest = self.prepared.longest.max(page.len());
+        Ok(Ok(()))
+    }
+}
+
+/// Why there is no file of scores.
+#[derive(Debug, Error)]
+pub enum PrepareError {
+    /// The table cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// There is no field of this name.
+    #[error("the table has no field {name}; it has {fields}")]
+    Field {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        fields: String,
+    },
+    /// The seat number and the identity number are the same field.
+    #[error("the seat number cannot be the identity number: give --id-field and --secret-field two fields")]
+    Same,
+    /// The template is wrong.
+    #[error("the template, {0}")]
+    Template(#[from] TemplateError),
+    /// A row cannot be used, and none was to be left out.
+    #[error("{0}")]
+    Rejected(Reject),
+    /// A candidate cannot be added.
+    #[error(transparent)]
+    Add(#[from] AddError),
+    /// The file cannot be completed.
+    #[error(transparent)]
+    Finish(#[from] FinishError),
+    /// The watcher said so.
+    #[error("stopped")]
+    Stopped,
+}

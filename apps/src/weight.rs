@@ -1,0 +1,36 @@
+//! Header fields that list what a client would like, each with a weight (RFC 9110, section 12.4.2).
+
+use lethe::http::Headers;
+
+/// How much a client would like something, in thousandths; 0 is not at all.
+pub(crate) type Weight = u16;
+
+/// The elements of all fields called `name`, as one list. An element that is malformed is passed over.
+pub(crate) fn elements<'a>(headers: &Headers<'a>, name: &str) -> impl Iterator<Item = (&'a [u8], Weight)> {
+    let fields = headers.iter().filter(move |(field, _)| field.eq_ignore_ascii_case(name.as_bytes()));
+    fields.flat_map(|(_, value)| value.split(|&byte| byte == b',')).filter_map(parse_element)
+}
+
+/// `name;q=0.5`, or just the name.
+fn parse_element(element: &[u8]) -> Option<(&[u8], Weight)> {
+    let mut parts = element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+    let name = parts.next().filter(|name| !name.is_empty())?;
+    let weight = match parts.next() {
+        Some(parameter) => parse_weight(parameter)?,
+        None => 1000,
+    };
+    Some((name, weight))
+}
+
+/// `q=0`, `q=1`, and up to three digits behind a point (RFC 9110, section 12.4.2).
+fn parse_weight(parameter: &[u8]) -> Option<Weight> {
+    let [b'q' | b'Q', b'=', whole @ (b'0' | b'1'), fraction @ ..] = parameter else { return None };
+    let digits = match fraction {
+        [] => &[],
+        [b'.', digits @ ..] if digits.len() <= 3 && digits.iter().all(u8::is_ascii_digit) => digits,
+        _ => return None,
+    };
+    let digit = |at| digits.get(at).map_or(0, |digit| Weight::from(digit - b'0'));
+    let weight = Weight::from(whole - b'0') * 1000 + digit(0) * 100 + digit(1) * 10 + digit(2);
+    (weight <= 1000).then_some(weight)
+}

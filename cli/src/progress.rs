@@ -1,0 +1,82 @@
+//! How far something is that takes a while.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+
+use crate::note;
+
+/// How long nothing is said of how far it is, where that is said in lines.
+const LINE_EVERY: Duration = Duration::from_secs(3);
+
+/// Whether anybody is told how far it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// On standard error: a bar on a terminal, and a line now and then elsewhere.
+    Shown,
+    /// Not at all: the server is running.
+    Silent,
+}
+
+/// How far it is.
+pub(crate) struct Meter {
+    /// Hidden where standard error is no terminal.
+    bar: ProgressBar,
+    what: &'static str,
+    next_line: Option<Instant>,
+}
+
+impl Meter {
+    pub(crate) fn new(progress: Progress, what: &'static str) -> Self {
+        let bar = match progress {
+            Progress::Shown => ProgressBar::new_spinner(),
+            Progress::Silent => ProgressBar::hidden(),
+        };
+        let next_line = (progress == Progress::Shown && bar.is_hidden()).then(|| Instant::now() + LINE_EVERY);
+        Self { bar, what, next_line }
+    }
+
+    pub(crate) fn files(&mut self, files: u64) {
+        if self.bar.length().is_none() {
+            self.bar.set_message(format!("{} files", HumanCount(files)));
+            self.bar.tick();
+        }
+        self.line(|| format!("{} files found", HumanCount(files)));
+    }
+
+    pub(crate) fn bytes(&mut self, done: u64, total: u64) {
+        if self.bar.length().is_none() {
+            let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes}, {eta} left");
+            self.bar.set_style(style.expect("the template is well-formed"));
+            self.bar.set_length(total);
+        }
+        self.bar.set_position(done);
+        let what = self.what;
+        self.line(|| format!("{what}: {} of {}", HumanBytes(done), HumanBytes(total)));
+    }
+
+    /// Says something else meanwhile.
+    pub(crate) fn suspend(&self, say: impl FnOnce()) {
+        self.bar.suspend(say);
+    }
+
+    fn line(&mut self, text: impl Fn() -> String) {
+        if let Some(next) = &mut self.next_line
+            && *next <= Instant::now()
+        {
+            *next = Instant::now() + LINE_EVERY;
+            note(text());
+        }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// So many of something, for people.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    format!("{} {what}{}", HumanCount(count), if count == 1 { "" } else { "s" })
+}

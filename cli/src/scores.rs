@@ -1,0 +1,368 @@
+//! The file of the application `scores`: made from a table, and opened.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use anyhow::{Context, anyhow, ensure};
+use clap::ValueEnum;
+use indicatif::{HumanBytes, HumanCount};
+use lethe_apps::scores::{
+    Format, Image, Labels, Options, PAGE_MAX, Prepared, Reject, TALK, Watch, encoding, prepare, write_sample,
+};
+
+use crate::map::{Pages, map};
+use crate::output::Output;
+use crate::progress::{Meter, Progress, counted};
+use crate::run::stop_on_signal;
+use crate::{note, warn};
+
+/// The most rejected rows that are named one by one on standard error. The report names all.
+const WARNINGS_MAX: u64 = 10;
+
+/// The file to serve.
+#[derive(Clone, clap::Args)]
+pub(crate) struct ScoresArgs {
+    /// File made by `lethe prepare scores`
+    #[arg(value_name = "FILE")]
+    path: PathBuf,
+}
+
+impl ScoresArgs {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens the file. Its index is checked, and its pages one by one as they are asked for; meanwhile a thread reads
+    /// all of them from the disk, and says so if one is damaged.
+    pub(crate) fn load(&self, progress: Progress) -> anyhow::Result<Arc<Image>> {
+        let image = Arc::new(open(&self.path)?);
+        if progress == Progress::Shown {
+            note(format_args!("{}: {}", self.path.display(), Candidates(&image)));
+        }
+        let (reader, name) = (Arc::clone(&image), self.path.display().to_string());
+        let read = move || {
+            if let Err(error) = reader.check_records(&mut |_, _| ()) {
+                warn(format_args!("{name} is {error}"));
+            }
+        };
+        thread::Builder::new().name("check".to_owned()).spawn(read).context("there is no thread to read in")?;
+        Ok(image)
+    }
+}
+
+fn open(path: &Path) -> anyhow::Result<Image> {
+    let name = path.display();
+    let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
+    ensure!(file.metadata()?.is_file(), "{name} is no file: `lethe prepare scores` makes one");
+    let bytes = map(&file, Pages::WhenUsed).with_context(|| format!("cannot map {name}"))?;
+    Image::open(bytes).with_context(|| name.to_string())
+}
+
+/// What a file has, for people.
+pub(crate) struct Candidates<'a>(pub(crate) &'a Image);
+
+impl fmt::Display for Candidates<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", counted(self.0.candidates().into(), "candidate"), HumanBytes(self.0.len()))
+    }
+}
+
+/// What is made of which table.
+#[derive(clap::Args)]
+pub(crate) struct TableArgs {
+    /// Table to read
+    #[arg(value_name = "IN", required_unless_present = "check")]
+    input: Option<PathBuf>,
+    /// File to write
+    #[arg(value_name = "OUT", required_unless_present = "check")]
+    output: Option<PathBuf>,
+    /// Field with the seat number
+    #[arg(long, value_name = "NAME")]
+    id_field: Option<String>,
+    /// Field with what only the candidate knows: an identity number, or better a code of ten characters
+    #[arg(long, value_name = "NAME")]
+    secret_field: Option<String>,
+    /// Form of the table, where the name of the file does not end with it
+    #[arg(long, value_enum)]
+    format: Option<TableFormat>,
+    /// How its text is encoded, where the table does not say: gbk, utf-8, latin1
+    #[arg(long, value_name = "NAME", value_parser = parse_encoding)]
+    encoding: Option<&'static encoding_rs::Encoding>,
+    /// HTML of a page, with {{FIELD}} where a field goes and {{*}} for rows of all others; a plain table without
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
+    /// Title of the form and of the pages
+    #[arg(long, default_value = "", hide_default_value = true)]
+    title: String,
+    /// What the form calls the seat number
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    id_label: String,
+    /// What the form calls the secret
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    secret_label: String,
+    /// Where rows are named that cannot be used, instead of OUT.rejects
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+    /// Stop at the first row that cannot be used
+    #[arg(long)]
+    strict: bool,
+    /// Check every byte of a file, and make none
+    #[arg(long, value_name = "FILE", exclusive = true)]
+    check: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum TableFormat {
+    /// dBASE III and IV, `FoxPro`
+    Dbf,
+    /// Values with commas between them, names in the first line
+    Csv,
+    /// `seat_id_html`, a line for each candidate
+    Text,
+}
+
+pub(crate) const EXAMPLE: &str = "\
+The old file stays until the new one is complete: a server that has it mapped is not disturbed, and
+takes the new one when it is sent SIGHUP.
+
+Example:
+  lethe prepare scores-sample --candidates 400000 scores.dbf
+  lethe prepare scores --id-field 准考证号 --secret-field 身份证号 scores.dbf scores.lethe
+  lethe serve --device tap:lethe0,host=10.9.0.1/24 --addr 10.9.0.2 scores scores.lethe";
+
+impl TableArgs {
+    /// Makes one file; the one that was there stays unless all goes well.
+    pub(crate) fn prepare(&self) -> anyhow::Result<()> {
+        let (input, output) = match (&self.check, &self.input, &self.output) {
+            (Some(path), ..) => return check(path),
+            (None, Some(input), Some(output)) => (input, output),
+            _ => unreachable!("clap requires both"),
+        };
+        let format = self.format(input)?;
+        let options = self.options(format)?;
+        let table = File::open(input).with_context(|| format!("cannot open {}", input.display()))?;
+        let len = table.metadata()?.len();
+        let mut file = Output::create(output)?;
+        // Interrupted, it removes what it has begun.
+        let stop = stop_on_signal().context("cannot catch signals")?;
+        let report = self.rejects.clone().unwrap_or_else(|| {
+            let mut name = output.clone().into_os_string();
+            name.push(".rejects");
+            name.into()
+        });
+        let mut watcher = Watcher::new(len, report, stop);
+        let made = prepare(format, BufReader::with_capacity(1 << 20, table), len, &options, &mut file, &mut watcher);
+        let (_, prepared) = made.with_context(|| input.display().to_string())?;
+        file.finish()?;
+        watcher.finish()?;
+        let size = fs::metadata(output).map_or(0, |metadata| metadata.len());
+        let summary = Summary { output, prepared: &prepared, size };
+        write!(io::stdout(), "{summary}").context("standard output")
+    }
+
+    fn format(&self, input: &Path) -> anyhow::Result<Format> {
+        let format = self.format.or_else(|| TableFormat::of_name(input));
+        let name = input.display();
+        Ok(match format.with_context(|| format!("{name} may be anything: add --format dbf, csv or text"))? {
+            TableFormat::Dbf => Format::Dbf,
+            TableFormat::Csv => Format::Csv,
+            TableFormat::Text => Format::Lines,
+        })
+    }
+
+    fn options(&self, format: Format) -> anyhow::Result<Options> {
+        let field = |field: &Option<String>, option: &str| match (field, format) {
+            (Some(name), _) => Ok(name.clone()),
+            // The first two parts of a line.
+            (None, Format::Lines) => Ok(String::new()),
+            (None, _) => Err(anyhow!("add {option} NAME: any name, and the error lists those that the table has")),
+        };
+        let read = |path: &PathBuf| fs::read_to_string(path).with_context(|| format!("template {}", path.display()));
+        let labels = Labels::new(&self.title, &self.id_label, &self.secret_label);
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|error| anyhow!("no randomness for a key: {error}"))?;
+        Ok(Options {
+            encoding: self.encoding,
+            seat_field: field(&self.id_field, "--id-field")?,
+            secret_field: field(&self.secret_field, "--secret-field")?,
+            template: self.template.as_ref().map(read).transpose()?,
+            labels: labels.context(
+                "--title, --id-label and --secret-label may have 120 bytes together (40 Chinese characters), and neither \
+                 < nor &: the form is to fit one packet",
+            )?,
+            key,
+            strict: self.strict,
+        })
+    }
+}
+
+impl TableFormat {
+    fn of_name(path: &Path) -> Option<Self> {
+        let ending = path.extension()?.to_ascii_lowercase();
+        Some(match ending.to_str()? {
+            "dbf" => Self::Dbf,
+            "csv" => Self::Csv,
+            "txt" => Self::Text,
+            _ => return None,
+        })
+    }
+}
+
+fn check(path: &Path) -> anyhow::Result<()> {
+    let image = open(path)?;
+    let mut meter = Meter::new(Progress::Shown, "checking");
+    let size = image.len();
+    let checked = image.check_records(&mut |done, total| meter.bytes(size * done / total.max(1), size));
+    drop(meter);
+    checked.with_context(|| path.display().to_string())?;
+    writeln!(io::stdout(), "{} is in order: {}", path.display(), Candidates(&image)).context("standard output")
+}
+
+fn parse_encoding(name: &str) -> Result<&'static encoding_rs::Encoding, String> {
+    encoding(name).ok_or_else(|| "no encoding that is known: gbk, cp936, gb18030, utf-8, big5, latin1".to_owned())
+}
+
+/// Tells how far it is, and writes down what was left out.
+struct Watcher {
+    meter: Meter,
+    len: u64,
+    report: PathBuf,
+    file: anyhow::Result<Option<Output>>,
+    rejected: u64,
+    stop: Arc<AtomicBool>,
+}
+
+impl Watcher {
+    fn new(len: u64, report: PathBuf, stop: Arc<AtomicBool>) -> Self {
+        Self { meter: Meter::new(Progress::Shown, "preparing"), len, report, file: Ok(None), rejected: 0, stop }
+    }
+
+    fn write(&mut self, reject: &Reject) -> anyhow::Result<()> {
+        if let Ok(None) = self.file {
+            self.file = Output::create(&self.report).map(Some);
+        }
+        if let Ok(Some(file)) = &mut self.file {
+            writeln!(file, "{reject}").with_context(|| format!("cannot write {}", self.report.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Completes the report, of a file that was made. Where nothing was left out there is none, and no older one either.
+    fn finish(self) -> anyhow::Result<()> {
+        let Self { meter, report, file, rejected, .. } = self;
+        drop(meter);
+        match file? {
+            None => match fs::remove_file(&report) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    Err(error).with_context(|| format!("cannot remove {}, which is older", report.display()))
+                }
+                _ => Ok(()),
+            },
+            Some(file) => {
+                file.finish()?;
+                warn(format_args!("{} left out: {} names them", counted(rejected, "row"), report.display()));
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Watch for Watcher {
+    fn read(&mut self, bytes: u64) {
+        self.meter.bytes(bytes, self.len);
+    }
+
+    fn rejected(&mut self, reject: &Reject) {
+        self.rejected += 1;
+        if self.rejected <= WARNINGS_MAX {
+            self.meter.suspend(|| warn(format_args!("left out: {reject}")));
+        }
+        if let Err(error) = self.write(reject) {
+            self.file = Err(error);
+        }
+    }
+
+    fn stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// What was made of a table, for people.
+struct Summary<'a> {
+    output: &'a Path,
+    prepared: &'a Prepared,
+    size: u64,
+}
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { output, prepared, size } = self;
+        let Prepared { candidates, rejected, deleted, longest, bytes, chains } = prepared;
+        write!(f, "{}: {}, {}; ", output.display(), counted(*candidates, "candidate"), HumanBytes(*size))?;
+        let average = HumanCount(bytes / (*candidates).max(1));
+        write!(f, "pages of {average} bytes on average, {} at most", HumanCount(*longest as u64))?;
+        for (count, what) in [(rejected, "left out"), (deleted, "deleted in the table")] {
+            if *count > 0 {
+                write!(f, "; {} {what}", HumanCount(*count))?;
+            }
+        }
+        writeln!(f, "\n\nfound with      1st    2nd    3rd    4th    5th    6th   later comparison")?;
+        let mut row = |name: &str, counts: &[u64], of: u64| {
+            let (first, later) = counts.split_at(counts.len().min(TALK.len()));
+            write!(f, "{name}")?;
+            for count in first.iter().copied().chain((!later.is_empty()).then(|| later.iter().sum())) {
+                let thousandths = count * 1000 / of.max(1);
+                write!(f, " {:3}.{} %", thousandths / 10, thousandths % 10)?;
+            }
+            writeln!(f)
+        };
+        row("this file ", &[1], 1)?;
+        row("its chains", chains.found(), *candidates)?;
+        row("the talk's", &TALK, 100)?;
+        writeln!(f, "(chains: a weighted sum of the seat number modulo a million, as in the talk)")
+    }
+}
+
+/// A table to try with.
+#[derive(clap::Args)]
+pub(crate) struct SampleArgs {
+    /// Table to write: dBASE III in GBK
+    #[arg(value_name = "OUT")]
+    output: PathBuf,
+    /// How many candidates
+    #[arg(long, value_name = "N", default_value_t = 400_000)]
+    candidates: u32,
+    /// Other candidates
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+}
+
+pub(crate) const SAMPLE_EXAMPLE: &str = "\
+The same number and seed make the same table. Identity numbers have right check digits, and are of a
+region that there is not.
+
+Example:
+  lethe prepare scores-sample --candidates 400000 scores.dbf
+  lethe prepare scores --id-field 准考证号 --secret-field 身份证号 scores.dbf scores.lethe";
+
+impl SampleArgs {
+    pub(crate) fn write(&self) -> anyhow::Result<()> {
+        let mut file = Output::create(&self.output)?;
+        let name = self.output.display();
+        let mut meter = Meter::new(Progress::Shown, "writing");
+        let written = write_sample(self.candidates, self.seed, &mut file, &mut |done, total| meter.bytes(done, total));
+        drop(meter);
+        written.with_context(|| name.to_string())?;
+        file.finish()?;
+        let (candidates, size) = (counted(self.candidates.into(), "candidate"), fs::metadata(&self.output)?.len());
+        writeln!(io::stdout(), "{name}: {candidates}, {}, none of whom there is", HumanBytes(size))
+            .context("standard output")
+    }
+}
+
+const _: () = assert!(PAGE_MAX == 20_000, "the documentation says so");
