@@ -175,8 +175,9 @@ fn binary(kind: FieldType, bytes: &[u8]) -> Option<String> {
             Some(format!("{sign}{}.{:04}", whole / 10_000, whole % 10_000))
         }
         FieldType::DateTime => {
-            let [day, milliseconds] =
-                [0, 4].map(|at| u32::from_le_bytes(*bytes[at..].first_chunk().unwrap_or(&[0; 4])));
+            let (day, milliseconds) = eight?.split_at(4);
+            let [day, milliseconds] = [day, milliseconds].map(|half| Some(u32::from_le_bytes(*half.first_chunk()?)));
+            let (day, milliseconds) = day.zip(milliseconds)?;
             let (year, month, day) = of_julian_day(day)?;
             let minutes = milliseconds / 60_000;
             Some(format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", minutes / 60, minutes % 60))
