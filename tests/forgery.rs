@@ -61,6 +61,15 @@ const PROBE_MAX: f64 = 1460.0;
 /// What the stamps of stored responses count from.
 const PLACED: u32 = 1 << 18;
 
+/// A probe is at least so far back, and at most this circle further.
+const MARGIN: u32 = 1 << 17;
+const CIRCLE: u32 = (1 << 31) - 2 * MARGIN;
+
+/// How far back the probe is that tells so much.
+fn back_of(base: u32, told: u32) -> u32 {
+    MARGIN + ((u64::from(base) + u64::from(told)) % u64::from(CIRCLE)) as u32
+}
+
 /// A data set of as many responses of the same length as there are positions for, in each live version.
 struct Full {
     body: &'static [u8],
@@ -226,6 +235,12 @@ impl Target {
         if self.ends.client.is_ipv4() { 54 } else { 74 }
     }
 
+    /// Bytes of the two messages that go with what resumes: IP header, ICMP, and as much of what came as a router quotes.
+    const fn quotes_len(&self) -> usize {
+        let ip = self.header_len() - 20;
+        2 * (ip + 8 + (ip - 14) + 8)
+    }
+
     fn flow(&self, port: u16) -> Flow {
         let addresses = match (self.ends.client.ip(), self.ends.server.ip()) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => AddressPair::V4 { source, destination },
@@ -374,27 +389,27 @@ fn sighted<'t>(
     let segment = target.segment(MSS[mss_index], mode);
     let mut blind = blind(target, mode, mss_index, random.fork("blind"));
     if mode.echoes() {
-        // Half of all echoes are the stamp of some place.
+        // A quarter of all echoes are the stamp of some place.
         let draw = move || {
             let mut draw = blind();
             let (base, _) = target.secrets(draw.port);
-            draw.echo = base.wrapping_add(PLACED).wrapping_add(random.next_u64() as u32 >> 1);
+            draw.echo = base.wrapping_add(PLACED).wrapping_add(random.next_u64() as u32 >> 2);
             draw
         };
-        (0.5, Box::new(draw))
+        (0.25, Box::new(draw))
     } else if mode == Mode::Probe {
         // Whatever it tells, the client must be at the start of a segment: one of `segment` acknowledgements.
         let draw = move || {
             let mut draw = blind();
             let (base, mark) = target.secrets(draw.port);
-            let told = random.next_u64() as u32 & 0x7fff_ffff;
+            let told = random.below(u64::from(CIRCLE)) as u32;
             let block = told.div_ceil(1 << 14);
             let within = block % (1 << 15) * 32;
             let floor = within % target.engine.app().stride() * 512;
             let now = (floor + (draw.ack & 0xffff)).next_multiple_of(segment);
             let high = draw.ack.wrapping_sub(now) & 0xffff_0000;
             draw.ack = (high | mark).wrapping_add(1).wrapping_add(now);
-            draw.sack = sack_of(mode, draw.ack, segment, told.wrapping_add(base) & 0x7fff_ffff);
+            draw.sack = sack_of(mode, draw.ack, segment, back_of(base, told));
             draw
         };
         (1.0 / f64::from(segment), Box::new(draw))
@@ -427,7 +442,7 @@ fn learned(target: &Target, mode: Mode, mss_index: usize, mut random: Random) ->
         let ack = cookie.wrapping_add(1).wrapping_add(now);
         let echo = base.wrapping_add(PLACED).wrapping_add((first + before / 512) << 6 | 7 << 3);
         let block = (first + now / 512) / 32;
-        let back = (base & 0x7fff_ffff).wrapping_add(block << 14) & 0x7fff_ffff;
+        let back = back_of(base, block << 14);
         Draw { port, seq: isn.wrapping_add(1), ack, echo, sack: sack_of(mode, ack, segment, back) }
     }
 }
@@ -490,7 +505,7 @@ fn compute_request(target: &Target, mode: Mode, claimed: &[(u32, f64)]) -> Compu
         let fits = claimed.iter().filter(|(segment, _)| low.trailing_zeros() >= segment.trailing_zeros());
         let parts = fits.map(|&(segment, covered)| {
             let data = resume_window(len, segment).min(f64::from(len / segment + 1)) * (f64::from(segment) + header);
-            (covered / f64::from(segment >> segment.trailing_zeros()) * rate, data + frame)
+            (covered / f64::from(segment >> segment.trailing_zeros()) * rate, data + frame + target.quotes_len() as f64)
         });
         let (expected, bytes) = parts.fold((0.0, 0.0), |(all, bytes), (hits, each)| (all + hits, bytes + hits * each));
         // Exactly one offset must be right.
@@ -528,8 +543,9 @@ fn compute_placed(target: &Target, mode: Mode, segment: u32) -> Computed {
     let options = target.header_len() as f64 + 12.0;
     // An ACK is answered with all that it makes room for, as it could be of all that was under way.
     let most = if matches!(mode, Mode::Ack | Mode::AckSack) { 32.0_f64 } else { 10.0 };
-    let on_hit = most.min(starts) * (s + options);
-    let narrow = most * (s.min(f64::from(piece)) + options);
+    let quotes = if matches!(mode, Mode::Ack | Mode::AckSack) { 0.0 } else { target.quotes_len() as f64 };
+    let on_hit = most.min(starts) * (s + options) + quotes;
+    let narrow = most * (s.min(f64::from(piece)) + options) + quotes;
     Computed {
         probability: there * roles * (1.0 + pieces) / 2.0,
         on_hit,
