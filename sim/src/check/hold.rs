@@ -38,16 +38,20 @@ struct Connection {
     is_clocked: bool,
     /// Where the reply ends, FIN included, once that has been sent.
     end: Option<SeqNumber>,
+    /// There was another handshake between the same ports while a long reply was under way: nobody knows any more which
+    /// of the two a segment belongs to, and nothing is said.
+    is_reused: bool,
 }
 
 impl Hold {
     fn open(&mut self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>, sent: &Tcp<'_>) {
         let start = sent.seq.advance(1);
-        let known = self.connections.get(&ends).is_some_and(|connection| connection.start == start);
-        if known {
-            return;
-        }
-        if !self.connections.contains_key(&ends) {
+        if let Some(connection) = self.connections.get_mut(&ends) {
+            connection.is_reused |= connection.start != start;
+            if connection.start == start || connection.is_long {
+                return;
+            }
+        } else {
             if self.order.len() == CONNECTIONS_MAX
                 && let Some(oldest) = self.order.pop_front()
             {
@@ -58,7 +62,16 @@ impl Hold {
         let asked = received.seq.advance(1);
         self.connections.insert(
             ends,
-            Connection { start, asked, acknowledged: start, is_long: false, stamp: None, is_clocked: false, end: None },
+            Connection {
+                start,
+                asked,
+                acknowledged: start,
+                is_long: false,
+                stamp: None,
+                is_clocked: false,
+                end: None,
+                is_reused: false,
+            },
         );
     }
 
@@ -83,7 +96,13 @@ impl Hold {
         }
         let is_received = connection.end.is_some_and(|end| !connection.acknowledged.before(end.rewind(1)));
         let closes_unseen = received.flags.has(Flags::FIN) && !connection.is_clocked;
-        if connection.is_long && !is_whole && !is_received && !closes_unseen && !sent.ack.before(connection.asked) {
+        if connection.is_long
+            && !connection.is_reused
+            && !is_whole
+            && !is_received
+            && !closes_unseen
+            && !sent.ack.before(connection.asked)
+        {
             return Err("it acknowledges all of a request whose reply is not acknowledged".to_owned());
         }
         Ok(())
