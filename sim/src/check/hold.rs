@@ -38,8 +38,8 @@ struct Connection {
     is_clocked: bool,
     /// Where the reply ends, FIN included, once that has been sent.
     end: Option<SeqNumber>,
-    /// There was another handshake between the same ports while a long reply was under way: nobody knows any more which
-    /// of the two a segment belongs to, and nothing is said.
+    /// There was another handshake between the same ports: nobody knows any more which of the two a segment belongs to,
+    /// and nothing is said.
     is_reused: bool,
 }
 
@@ -48,17 +48,14 @@ impl Hold {
         let start = sent.seq.advance(1);
         if let Some(connection) = self.connections.get_mut(&ends) {
             connection.is_reused |= connection.start != start;
-            if connection.start == start || connection.is_long {
-                return;
-            }
-        } else {
-            if self.order.len() == CONNECTIONS_MAX
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.connections.remove(&oldest);
-            }
-            self.order.push_back(ends);
+            return;
         }
+        if self.order.len() == CONNECTIONS_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.connections.remove(&oldest);
+        }
+        self.order.push_back(ends);
         let asked = received.seq.advance(1);
         self.connections.insert(
             ends,
