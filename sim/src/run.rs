@@ -199,6 +199,8 @@ impl<'a> Run<'a> {
             (Promise::Nothing, _) | (Promise::PerhapsReply, Outcome::Running | Outcome::Failed(_)) => {
                 self.summary.excused += 1;
             }
+            // Without timestamps one FIN in a thousand behind a lost request passes for that of a client without one.
+            (Promise::PerhapsReply, Outcome::Complete(read)) if read.is_empty() => self.summary.excused += 1,
             (Promise::Reply | Promise::PerhapsReply, Outcome::Complete(read)) => {
                 let wanted = visitor.reply(self.engine.app(), &mut self.scratch);
                 compare(&read, &wanted)?;
