@@ -20,7 +20,7 @@
 //! gets segments, and a check as well: were it on its way already, there would be two clocks.
 
 use super::Segment;
-use super::transfer::{Sacked, cut, depart, is_end, missing};
+use super::transfer::{Sacked, cut, is_end, missing};
 use crate::app::{App, Generations, Position};
 use crate::cookie::Claims;
 use crate::http::Response;
@@ -213,7 +213,7 @@ impl<'a> Segment<'_, 'a> {
         }
         if kind == ProbeKind::Spare {
             train.probes = [probe(ProbeKind::Check, now), None];
-            return depart(ReplyKind::Probe, train);
+            return self.depart(ReplyKind::Probe, train);
         }
         if kind == ProbeKind::Clock {
             train.ranges = missing(now, sent - segment, sacked);
@@ -229,7 +229,7 @@ impl<'a> Segment<'_, 'a> {
         }
         let end = end.max(sent);
         train.probes = [probe(ProbeKind::Clock, end), probe(ProbeKind::Spare, end)];
-        depart(ReplyKind::NextWindow, train)
+        self.depart(ReplyKind::NextWindow, train)
     }
 }
 

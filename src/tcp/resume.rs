@@ -5,7 +5,7 @@
 //! where it is. See docs/protocol.md, "Nobody is made a victim", for what an acknowledgement has to look like.
 
 use super::probe::{PROBED_MAX, ProbeKind};
-use super::transfer::{Clock, Sacked, cut, depart, missing};
+use super::transfer::{Clock, Sacked, cut, missing};
 use super::{Segment, response};
 use crate::app::{App, Request};
 use crate::cookie::{Claims, EPOCHS};
@@ -62,11 +62,7 @@ impl<'a> Segment<'_, 'a> {
                 _ => [probe(ProbeKind::Check, offset), None],
             };
         }
-        if offset == 0 {
-            return Some(depart(ReplyKind::FirstWindow, train));
-        }
-        train.quotes = [self.quote(); 2];
-        Some(depart(ReplyKind::Resumed, train))
+        Some(self.depart(if offset == 0 { ReplyKind::FirstWindow } else { ReplyKind::Resumed }, train))
     }
 
     /// A request that comes again, from a client that has part of the response, and does not echo

@@ -200,7 +200,7 @@ impl<'a> Segment<'_, 'a> {
             let pair = (end.saturating_sub(1) / segment).saturating_sub(1).saturating_mul(segment);
             Clock::Paired { first, pair, again: false, segment, narrow: false }
         };
-        depart(ReplyKind::FirstWindow, train)
+        self.depart(ReplyKind::FirstWindow, train)
     }
 
     /// A segment of a client that is in the middle of a stored response, or pretends to be.
@@ -358,11 +358,8 @@ impl<'a> Segment<'_, 'a> {
         let end = start.saturating_add(if again { segment } else { 2 * segment });
         let mut train = self.placed_train(transfer);
         train.ranges = ranges([(from, cut(end, edge, segment, len))]);
-        if kind == ReplyKind::Resumed {
-            train.quotes = [self.quote(); 2];
-        }
         train.clock = Clock::Paired { first, pair: start, again, segment, narrow: place.narrow };
-        depart(kind, train)
+        self.depart(kind, train)
     }
 
     /// A segment at which the client would be, once more in pieces that pass everywhere, because it did not fit
@@ -409,13 +406,11 @@ impl<'a> Segment<'_, 'a> {
             stalled_from: stalled_from(edge, segment, end, transfer.len),
             narrow: place.narrow,
         };
-        match kind {
-            // A client that acknowledges much at once has got as much. What is not sent now, nobody will know to send.
-            ReplyKind::NextWindow => train.budget = u16::from(self.config.ceiling.max(self.config.first_window)),
-            ReplyKind::Resumed => train.quotes = [self.quote(); 2],
-            _ => {}
+        // A client that acknowledges much at once has got as much. What is not sent now, nobody will know to send.
+        if kind == ReplyKind::NextWindow {
+            train.budget = u16::from(self.config.ceiling.max(self.config.first_window));
         }
-        depart(kind, train)
+        self.depart(kind, train)
     }
 
     fn placed_train(&self, transfer: &Transfer<'a>) -> Train<'a> {
@@ -445,8 +440,19 @@ impl<'a> Segment<'_, 'a> {
         Train::new(self.config, self.packet.back, header, [response.head(), response.body()], segment)
     }
 
+    /// A reply with what there is to send, and with word to a client that what it sent again need not have waited longer.
+    pub(super) fn depart(&self, kind: ReplyKind, mut train: Train<'a>) -> Result<Reply<'a>, Verdict> {
+        if train.is_empty() {
+            return Err(Absorbed::Progress.into());
+        }
+        if kind == ReplyKind::Resumed {
+            train.quotes = [self.quote(); 2];
+        }
+        Ok(Reply::train(kind, train))
+    }
+
     /// What a client is told of that need not back off: what it has sent again, up to its ports and sequence number.
-    pub(super) fn quote(&self) -> &'a [u8] {
+    fn quote(&self) -> &'a [u8] {
         let Packet { datagram, payload, .. } = *self.packet;
         let len = match (self.flow.addresses, datagram) {
             (AddressPair::V4 { .. }, &[_, _, len0, len1, ..]) => usize::from(u16::from_be_bytes([len0, len1])),
@@ -577,8 +583,4 @@ pub(super) fn missing(now: u32, end: u32, sacked: &Sacked) -> [(u32, u32); RANGE
         from = stop;
     }
     all
-}
-
-pub(super) fn depart(kind: ReplyKind, train: Train<'_>) -> Result<Reply<'_>, Verdict> {
-    if train.is_empty() { Err(Absorbed::Progress.into()) } else { Ok(Reply::train(kind, train)) }
 }
