@@ -40,11 +40,11 @@ impl<'a> Downloads<'a> {
         Self { space, folder, sizes: sizes.to_vec() }
     }
 
-    /// Downloads all of them and compares every byte; returns how long it took.
+    /// Downloads all of them, each through the filter `behind`, and compares every byte; returns how long it took.
     #[track_caller]
-    fn check(&self, options: &str) -> Duration {
+    fn check(&self, behind: &str) -> Duration {
         let start = Instant::now();
-        self.space.run(&self.line(options));
+        self.space.run(&self.line(behind));
         let took = start.elapsed();
         for (number, &size) in self.sizes.iter().enumerate() {
             let body = fs::read(self.path(number)).unwrap();
@@ -53,9 +53,9 @@ impl<'a> Downloads<'a> {
         took
     }
 
-    fn line(&self, options: &str) -> String {
-        let curl = format!("curl --silent --show-error --globoff --max-time 120 {options} --output $0 $1");
-        format!("cd {}; xargs -P 25 -L 1 sh -c '{curl}' <list", self.folder.path().display())
+    fn line(&self, behind: &str) -> String {
+        let curl = "curl --silent --show-error --globoff --max-time 120 $1";
+        format!("cd {}; xargs -P 25 -L 1 bash -o pipefail -c '{curl} | {behind} >$0' <list", self.folder.path().display())
     }
 
     fn path(&self, number: usize) -> impl AsRef<Path> {
@@ -149,7 +149,7 @@ fn behind_loss() -> (Namespace, Server) {
 fn check_through_loss(setting: &str, sizes: &[usize]) {
     let (space, server) = behind_loss();
     space.run(setting);
-    Downloads::new(&space, &[V4, V6], sizes).check("");
+    Downloads::new(&space, &[V4, V6], sizes).check("cat");
     assert!(kernel_count(&space, "TcpRetransSegs") > 0, "nothing was lost");
     let table = server.stop();
     assert!(row(&table, "first-window") >= sizes.len(), "{table}");
@@ -211,7 +211,7 @@ fn replies_go_on_from_another_server() {
     let first = Server::start(&space, &app);
     let downloads = Downloads::new(&space, &[V4, V6], &[SIZE; 4]);
     std::thread::scope(|scope| {
-        let whole = scope.spawn(|| downloads.check(""));
+        let whole = scope.spawn(|| downloads.check("cat"));
         downloads.wait_for(SIZE as u64 / 10);
         first.signal(Signal::SIGKILL);
         drop(first);
@@ -229,10 +229,10 @@ fn check_slow_reader(timestamps: u8) {
     let space = Namespace::new();
     let _server = Server::start(&space, "sample");
     space.run(&format!("echo {timestamps} >/proc/sys/net/ipv4/tcp_timestamps"));
-    // A buffer that is full at once.
+    // A buffer that is full at once, and so is the pipe behind it.
     space.run("echo 4096 16384 16384 >/proc/sys/net/ipv4/tcp_rmem");
-    // Curl looks at its limit once in a hundred reads, and a read may be of one segment.
-    let took = Downloads::new(&space, &[V4, V6], &[1_000_000; 2]).check("--limit-rate 250000");
+    let reader = "(for pause in 1 2 3; do sleep 0.7; head --bytes 200000; done; cat)";
+    let took = Downloads::new(&space, &[V4, V6], &[1_000_000; 2]).check(reader);
     assert!(took > Duration::from_secs(2), "{took:?} is not slow");
     // Closed, or so far that no segment fits: what was offered is not taken back.
     let closed = ["TcpExtTCPToZeroWindowAdv", "TcpExtTCPWantZeroWindowAdv"].map(|name| kernel_count(&space, name));
@@ -255,7 +255,7 @@ fn a_reply_goes_in_segments_or_in_fragments_as_is_asked_for() {
     for (mode, verdict, reassembled) in [("segments", "first-window", 0), ("fragments", "response", 2)] {
         let space = Namespace::new();
         let server = Server::start(&space, &format!("--large-replies {mode} sample"));
-        Downloads::new(&space, &[V4, V6], &[14_000; 2]).check("");
+        Downloads::new(&space, &[V4, V6], &[14_000; 2]).check("cat");
         let packets = kernel_count(&space, "IpReasmOKs") + kernel_count(&space, "Ip6ReasmOKs");
         assert!(packets >= reassembled && (packets == 0) == (reassembled == 0), "{mode}: {packets} were in fragments");
         let table = server.stop();
