@@ -26,8 +26,7 @@
 
 use core::fmt;
 
-use siphasher::sip::SipHasher24;
-
+use crate::siphash::SipHash;
 use crate::time::Instant;
 use crate::wire::ip::AddressPair;
 use crate::wire::seq::SeqNumber;
@@ -48,23 +47,18 @@ pub(crate) const EPOCHS: u32 = 2;
 /// The key of all cookies: 128 random bits. Machines that share it can answer each other's clients.
 #[derive(Clone, Copy)]
 pub struct Secret {
-    cookie: SipHasher24,
-    timestamp: SipHasher24,
+    cookie: SipHash,
+    timestamp: SipHash,
 }
 
 impl Secret {
     /// The secret with these bytes.
     pub fn new(bytes: [u8; 16]) -> Self {
         // Each use has a key of its own, so that a number handed out for one tells nothing of another.
+        let master = SipHash::new(bytes);
         let derived = |label: u8| {
-            let master = SipHasher24::new_with_key(&bytes);
-            let low = master.hash(&[label, 0]).to_le_bytes();
-            let high = master.hash(&[label, 1]).to_le_bytes();
-            let mut key = [0; 16];
-            for (to, byte) in key.iter_mut().zip(low.into_iter().chain(high)) {
-                *to = byte;
-            }
-            SipHasher24::new_with_key(&key)
+            let half = |number: u8| u128::from(master.hash([], u16::from_le_bytes([label, number]).into(), 2));
+            SipHash::new((half(0) | half(1) << 64).to_le_bytes())
         };
         Self { cookie: derived(b'C'), timestamp: derived(b'T') }
     }
@@ -154,7 +148,7 @@ impl Secret {
     /// The two numbers of a connection.
     #[inline]
     pub fn identify(&self, flow: &Flow) -> Identity {
-        let hash = hash(&self.timestamp, flow, [0; 8]);
+        let hash = hash(&self.timestamp, flow, [0; 2]);
         Identity { timestamp_base: hash as u32, mark: (hash >> 32) as u16 }
     }
 
@@ -219,43 +213,27 @@ fn epoch(now: Instant) -> u32 {
 
 /// Nobody may change what a cookie claims, so it is hashed with the rest. It stands above the epoch,
 /// which has room until the year 2225.
-fn tag(key: &SipHasher24, flow: &Flow, client_isn: SeqNumber, claimed: u32, epoch: u32) -> (u32, u16) {
-    let [i0, i1, i2, i3] = client_isn.value().to_le_bytes();
-    let [e0, e1, e2, e3] = (claimed | epoch & ((1 << GENERATION_SHIFT) - 1)).to_le_bytes();
-    let hash = hash(key, flow, [i0, i1, i2, i3, e0, e1, e2, e3]);
+#[inline]
+fn tag(key: &SipHash, flow: &Flow, client_isn: SeqNumber, claimed: u32, epoch: u32) -> (u32, u16) {
+    let hash = hash(key, flow, [client_isn.value(), claimed | epoch & ((1 << GENERATION_SHIFT) - 1)]);
     (hash as u32 & TAG_MASK, (hash >> 32) as u16)
 }
 
-/// Hashes the connection and eight more bytes. The two families differ in length, and so never meet.
+/// Hashes the connection and two more numbers. The two families differ in length, and so never meet.
 #[inline]
-fn hash(key: &SipHasher24, flow: &Flow, more: [u8; 8]) -> u64 {
-    let [c0, c1] = flow.client_port.to_le_bytes();
-    let [s0, s1] = flow.server_port.to_le_bytes();
-    let [m0, m1, m2, m3, m4, m5, m6, m7] = more;
-    let tail = [c0, c1, s0, s1, m0, m1, m2, m3, m4, m5, m6, m7];
+fn hash(key: &SipHash, flow: &Flow, [first, second]: [u32; 2]) -> u64 {
+    let ports = u64::from(flow.client_port) | u64::from(flow.server_port) << 16 | u64::from(first) << 32;
     match flow.addresses {
         AddressPair::V4 { source, destination } => {
-            key.hash(&concat::<20>([&source.octets(), &destination.octets(), &tail]))
+            let [source, destination] = [source, destination].map(|ip| u64::from(u32::from_le_bytes(ip.octets())));
+            key.hash([source | destination << 32, ports], second.into(), 4)
         }
         AddressPair::V6 { source, destination } => {
-            key.hash(&concat::<44>([&source.octets(), &destination.octets(), &tail]))
+            let [source, destination] = [source, destination].map(|ip| u128::from_le_bytes(ip.octets()));
+            let words = [source as u64, (source >> 64) as u64, destination as u64, (destination >> 64) as u64, ports];
+            key.hash(words, second.into(), 4)
         }
     }
-}
-
-/// The parts in a row; `N` is the sum of their lengths.
-#[inline]
-fn concat<const N: usize>(parts: [&[u8]; 3]) -> [u8; N] {
-    let mut whole = [0; N];
-    let mut rest = whole.as_mut_slice();
-    for part in parts {
-        let Some((room, after)) = rest.split_at_mut_checked(part.len()) else {
-            break;
-        };
-        room.copy_from_slice(part);
-        rest = after;
-    }
-    whole
 }
 
 #[cfg(test)]

@@ -80,9 +80,18 @@ impl<A: App> Engine<A> {
     /// may hold anything; [`SCRATCH_LEN`] bytes are enough, with fewer a large response becomes a 500.
     #[inline]
     pub fn handle<'a>(&'a self, now: Instant, frame: RxFrame<'a>, scratch: &'a mut [u8]) -> Reply<'a> {
-        match self.answer(now, frame, scratch) {
-            Ok(reply) => reply,
-            Err(verdict) => Reply::silent(verdict),
+        let (link, payload) = match ethernet::Header::parse(frame.bytes) {
+            Ok(parts) => parts,
+            Err(reason) => return reason.into(),
+        };
+        if let Err(reason) = self.check_link(&link) {
+            return reason.into();
+        }
+        match link.ether_type {
+            EtherType::IPV4 => self.answer_ipv4(now, &link, payload, frame.checksum, scratch),
+            EtherType::IPV6 => self.answer_ipv6(now, &link, payload, frame.checksum, scratch),
+            EtherType::ARP => self.answer_arp(&link, payload).into(),
+            _ => DropReason::EtherType.into(),
         }
     }
 
@@ -90,8 +99,6 @@ impl<A: App> Engine<A> {
     /// (RFC 5227, section 3) and an unsolicited neighbor advertisement for each IPv6 address (RFC 4861, section
     /// 7.2.6). A server that takes over from another sends them once its link is up.
     pub fn announcements(&self) -> impl Iterator<Item = Reply<'_>> {
-        let header =
-            |destination, ether_type| ethernet::Header { destination, source: self.config.mac, tag: None, ether_type };
         let v4 = self.config.addresses.v4().iter().map(move |&address| {
             let packet = arp::Packet {
                 operation: arp::Operation::Request,
@@ -100,25 +107,14 @@ impl<A: App> Engine<A> {
                 target_mac: MacAddress::new([0; 6]),
                 target_ip: address,
             };
-            Reply::arp(header(MacAddress::BROADCAST, EtherType::ARP), packet)
+            let (destination, source) = (MacAddress::BROADCAST, self.config.mac);
+            Reply::arp(ethernet::Header { destination, source, tag: None, ether_type: EtherType::ARP }, packet)
         });
-        let v6 =
-            self.config.addresses.v6().iter().map(move |&address| {
-                self.advertisement(header(ALL_NODES_MAC, EtherType::IPV6), address, ALL_NODES, false)
-            });
+        let v6 = self.config.addresses.v6().iter().map(move |&address| {
+            let addresses = AddressPair::V6 { source: address, destination: ALL_NODES };
+            self.advertisement(Route { station: ALL_NODES_MAC, tag: None, addresses }, address, false)
+        });
         v4.chain(v6)
-    }
-
-    #[inline]
-    fn answer<'a>(&'a self, now: Instant, frame: RxFrame<'a>, scratch: &'a mut [u8]) -> Result<Reply<'a>, Verdict> {
-        let (link, payload) = ethernet::Header::parse(frame.bytes)?;
-        self.check_link(&link)?;
-        match link.ether_type {
-            EtherType::IPV4 => self.answer_ipv4(now, link, payload, frame.checksum, scratch),
-            EtherType::IPV6 => self.answer_ipv6(now, link, payload, frame.checksum, scratch),
-            EtherType::ARP => Ok(self.answer_arp(&link, payload)?),
-            _ => Err(DropReason::EtherType.into()),
-        }
     }
 
     /// A group address may be the destination only where a question to everybody is answered.
@@ -139,11 +135,6 @@ impl<A: App> Engine<A> {
         }
     }
 
-    /// The header of the frame that goes back: same VLAN, same type.
-    fn link_back(&self, link: &ethernet::Header) -> ethernet::Header {
-        ethernet::Header { destination: link.source, source: self.config.mac, ..*link }
-    }
-
     fn answer_arp(&self, link: &ethernet::Header, payload: &[u8]) -> Result<Reply<'_>, DropReason> {
         let request = arp::Packet::parse(payload)?;
         if request.sender_mac.is_group() {
@@ -159,49 +150,51 @@ impl<A: App> Engine<A> {
             target_mac: request.sender_mac,
             target_ip: request.sender_ip,
         };
-        Ok(Reply::arp(self.link_back(link), reply))
+        let link = ethernet::Header { destination: link.source, source: self.config.mac, ..*link };
+        Ok(Reply::arp(link, reply))
     }
 
     #[inline]
     fn answer_ipv4<'a>(
         &'a self,
         now: Instant,
-        link: ethernet::Header,
-        payload: &'a [u8],
+        link: &ethernet::Header,
+        datagram: &'a [u8],
         checksum: RxChecksum,
         scratch: &'a mut [u8],
-    ) -> Result<Reply<'a>, Verdict> {
-        let datagram = payload;
-        let (header, payload) = ipv4::Header::parse(datagram, checksum.network)?;
-        if !self.config.addresses.has_v4(header.destination) {
-            return Err(DropReason::Ipv4NotForUs.into());
-        }
-        if !is_host(IpAddr::V4(header.source)) || self.config.addresses.has_v4(header.source) {
-            return Err(DropReason::IpSource.into());
-        }
-        let packet = Packet {
-            datagram,
-            back: Route {
-                link: self.link_back(&link),
-                addresses: AddressPair::V4 { source: header.destination, destination: header.source },
-            },
-            checksum: checksum.transport,
-            payload,
+    ) -> Reply<'a> {
+        let (header, payload) = match ipv4::Header::parse(datagram, checksum.network) {
+            Ok(parts) => parts,
+            Err(reason) => return reason.into(),
         };
-        match header.protocol {
+        let ipv4::Header { source, destination, protocol } = header;
+        if !self.config.addresses.has_v4(destination) {
+            return DropReason::Ipv4NotForUs.into();
+        }
+        if !is_host(IpAddr::V4(source)) || self.config.addresses.has_v4(source) {
+            return DropReason::IpSource.into();
+        }
+        let addresses = AddressPair::V4 { source: destination, destination: source };
+        let back = Route { station: link.source, tag: link.tag, addresses };
+        let packet = Packet { datagram, back, checksum: checksum.transport, payload };
+        match protocol {
             Protocol::TCP => tcp::answer(self, now, &packet, scratch),
-            Protocol::ICMP => match icmpv4::Message::parse(payload, checksum.transport)? {
-                icmpv4::Message::Echo(echo) => {
-                    let header = TransportHeader::icmp(Protocol::ICMP, echo.reply_header());
-                    Ok(self.echo(ReplyKind::Echo, &packet, header, echo.data)?)
-                }
-                icmpv4::Message::TooBig { mtu, quoted } => {
-                    let (source, destination, segment) = ipv4::quoted_tcp(quoted).ok_or(DropReason::IcmpQuote)?;
-                    let addresses = AddressPair::V4 { source, destination };
-                    tcp::answer_too_big(self, now, Route { addresses, ..packet.back }, segment, mtu.into())
-                }
-            },
-            _ => Err(DropReason::IpProtocol.into()),
+            Protocol::ICMP => self.answer_icmpv4(now, &packet).into(),
+            _ => DropReason::IpProtocol.into(),
+        }
+    }
+
+    fn answer_icmpv4<'a>(&'a self, now: Instant, packet: &Packet<'a>) -> Result<Reply<'a>, Verdict> {
+        match icmpv4::Message::parse(packet.payload, packet.checksum)? {
+            icmpv4::Message::Echo(echo) => {
+                let header = TransportHeader::icmp(Protocol::ICMP, echo.reply_header());
+                Ok(self.echo(ReplyKind::Echo, packet, header, echo.data)?)
+            }
+            icmpv4::Message::TooBig { mtu, quoted } => {
+                let (source, destination, segment) = ipv4::quoted_tcp(quoted).ok_or(DropReason::IcmpQuote)?;
+                let addresses = AddressPair::V4 { source, destination };
+                tcp::answer_too_big(self, now, Route { addresses, ..packet.back }, segment, mtu.into())
+            }
         }
     }
 
@@ -209,52 +202,58 @@ impl<A: App> Engine<A> {
     fn answer_ipv6<'a>(
         &'a self,
         now: Instant,
-        link: ethernet::Header,
-        payload: &'a [u8],
+        link: &ethernet::Header,
+        datagram: &'a [u8],
         checksum: RxChecksum,
         scratch: &'a mut [u8],
-    ) -> Result<Reply<'a>, Verdict> {
-        let datagram = payload;
-        let (header, payload) = ipv6::Header::parse(datagram)?;
-        let packet = Packet {
-            datagram,
-            back: Route {
-                link: self.link_back(&link),
-                addresses: AddressPair::V6 { source: header.destination, destination: header.source },
-            },
-            checksum: checksum.transport,
-            payload,
+    ) -> Reply<'a> {
+        let (header, payload) = match ipv6::Header::parse(datagram) {
+            Ok(parts) => parts,
+            Err(reason) => return reason.into(),
         };
-        if header.destination.is_multicast() {
-            return Ok(self.answer_group(&header, &packet)?);
+        let ipv6::Header { source, destination, protocol, .. } = header;
+        let addresses = AddressPair::V6 { source: destination, destination: source };
+        let back = Route { station: link.source, tag: link.tag, addresses };
+        let packet = Packet { datagram, back, checksum: checksum.transport, payload };
+        if destination.is_multicast() {
+            return self.answer_group(&header, &packet).into();
         }
         // A packet for one must not come in a frame for many: everybody would answer it.
-        if link.destination.is_group() || !self.config.addresses.has_v6(header.destination) {
-            return Err(DropReason::Ipv6NotForUs.into());
+        if link.destination.is_group() || !self.config.addresses.has_v6(destination) {
+            return DropReason::Ipv6NotForUs.into();
         }
-        if !is_host(IpAddr::V6(header.source)) || self.config.addresses.has_v6(header.source) {
-            return Err(DropReason::IpSource.into());
+        if !is_host(IpAddr::V6(source)) || self.config.addresses.has_v6(source) {
+            return DropReason::IpSource.into();
         }
-        match header.protocol {
+        match protocol {
             Protocol::TCP => tcp::answer(self, now, &packet, scratch),
-            Protocol::ICMPV6 => match packet.parse_icmpv6(&header)? {
-                icmpv6::Message::Echo { id, data } => {
-                    let header = TransportHeader::icmp(Protocol::ICMPV6, icmpv6::echo_reply_header(id));
-                    Ok(self.echo(ReplyKind::EchoV6, &packet, header, data)?)
-                }
-                icmpv6::Message::Solicitation(solicitation) => Ok(self.advertise(&packet, solicitation)?),
-                icmpv6::Message::TooBig { mtu, quoted } => {
-                    let (source, destination, segment) = ipv6::quoted_tcp(quoted).ok_or(DropReason::IcmpQuote)?;
-                    let addresses = AddressPair::V6 { source, destination };
-                    tcp::answer_too_big(self, now, Route { addresses, ..packet.back }, segment, mtu)
-                }
-            },
-            _ => Err(DropReason::IpProtocol.into()),
+            Protocol::ICMPV6 => self.answer_icmpv6(now, &header, &packet).into(),
+            _ => DropReason::IpProtocol.into(),
+        }
+    }
+
+    fn answer_icmpv6<'a>(
+        &'a self,
+        now: Instant,
+        header: &ipv6::Header,
+        packet: &Packet<'a>,
+    ) -> Result<Reply<'a>, Verdict> {
+        match packet.parse_icmpv6(header)? {
+            icmpv6::Message::Echo { id, data } => {
+                let header = TransportHeader::icmp(Protocol::ICMPV6, icmpv6::echo_reply_header(id));
+                Ok(self.echo(ReplyKind::EchoV6, packet, header, data)?)
+            }
+            icmpv6::Message::Solicitation(solicitation) => Ok(self.advertise(packet, solicitation)?),
+            icmpv6::Message::TooBig { mtu, quoted } => {
+                let (source, destination, segment) = ipv6::quoted_tcp(quoted).ok_or(DropReason::IcmpQuote)?;
+                let addresses = AddressPair::V6 { source, destination };
+                tcp::answer_too_big(self, now, Route { addresses, ..packet.back }, segment, mtu)
+            }
         }
     }
 
     /// Answers a packet for a group: only a solicitation for an address of ours is for us.
-    fn answer_group<'a>(&self, header: &ipv6::Header, packet: &Packet<'a>) -> Result<Reply<'a>, DropReason> {
+    fn answer_group<'a>(&'a self, header: &ipv6::Header, packet: &Packet<'a>) -> Result<Reply<'a>, DropReason> {
         let ours = self.config.addresses.v6().iter();
         if !ours.copied().any(|address| icmpv6::solicited_node(address) == header.destination) {
             return Err(DropReason::Ipv6NotForUs);
@@ -272,7 +271,7 @@ impl<A: App> Engine<A> {
         }
     }
 
-    fn advertise<'a>(&self, packet: &Packet<'a>, solicitation: icmpv6::Solicitation) -> Result<Reply<'a>, DropReason> {
+    fn advertise<'a>(&'a self, packet: &Packet<'a>, solicitation: icmpv6::Solicitation) -> Result<Reply<'a>, DropReason> {
         let icmpv6::Solicitation { target, probe } = solicitation;
         let AddressPair::V6 { destination: asker, .. } = packet.back.addresses else {
             return Err(DropReason::NeighborInvalid);
@@ -281,34 +280,27 @@ impl<A: App> Engine<A> {
             return Err(DropReason::NeighborNotForUs);
         }
         // Nobody can be answered who has no address yet: all nodes are told (RFC 4861, section 7.2.4).
-        let (mac, destination) = if probe { (ALL_NODES_MAC, ALL_NODES) } else { (packet.back.link.destination, asker) };
-        let link = ethernet::Header { destination: mac, ..packet.back.link };
-        Ok(self.advertisement(link, target, destination, !probe))
+        let (station, destination) = if probe { (ALL_NODES_MAC, ALL_NODES) } else { (packet.back.station, asker) };
+        let addresses = AddressPair::V6 { source: target, destination };
+        Ok(self.advertisement(Route { station, addresses, ..packet.back }, target, !probe))
     }
 
-    fn advertisement(
-        &self,
-        link: ethernet::Header,
-        target: Ipv6Addr,
-        destination: Ipv6Addr,
-        solicited: bool,
-    ) -> Reply<'static> {
-        let route = Route { link, addresses: AddressPair::V6 { source: target, destination } };
+    fn advertisement(&self, route: Route, target: Ipv6Addr, solicited: bool) -> Reply<'_> {
         let message = icmpv6::advertisement(target, self.config.mac, solicited);
         let header = TransportHeader::icmp(Protocol::ICMPV6, message);
-        let datagram = Datagram::new(&self.config, route, header).with_hop_limit(icmpv6::HOP_LIMIT);
-        Reply::ip(ReplyKind::Neighbor, datagram)
+        let datagram = Datagram::new(&self.config, route, header, [&[]; 2]).with_hop_limit(icmpv6::HOP_LIMIT);
+        Reply::datagram(ReplyKind::Neighbor, datagram)
     }
 
     fn echo<'a>(
-        &self,
+        &'a self,
         kind: ReplyKind,
         packet: &Packet<'a>,
         header: TransportHeader,
         data: &'a [u8],
     ) -> Result<Reply<'a>, DropReason> {
-        let datagram = Datagram::new(&self.config, packet.back, header).with_payload(data, &[]);
-        if datagram.is_whole() { Ok(Reply::ip(kind, datagram)) } else { Err(DropReason::IcmpMalformed) }
+        let datagram = Datagram::new(&self.config, packet.back, header, [data, &[]]);
+        if datagram.is_whole() { Ok(Reply::datagram(kind, datagram)) } else { Err(DropReason::IcmpMalformed) }
     }
 }
 

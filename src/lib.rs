@@ -106,6 +106,7 @@ pub mod engine;
 pub mod http;
 pub mod port;
 mod reply;
+mod siphash;
 mod tcp;
 pub mod time;
 pub mod verdict;

@@ -32,7 +32,7 @@ use crate::cookie::{Claims, EPOCHS, Flow, Identity, Mss};
 use crate::engine::{Engine, Packet};
 use crate::http::{Method, Problem, RequestLine, Response, Status};
 use crate::port::Checked;
-use crate::reply::{Datagram, Reply, Route, TransportHeader};
+use crate::reply::{Datagram, Outgoing, Reply, Route, TransportHeader};
 use crate::time::Instant;
 use crate::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
 use crate::wire::ip::{AddressPair, Protocol};
@@ -65,27 +65,23 @@ const LAST: Flags = Flags::ACK.with(Flags::PSH).with(Flags::FIN);
 const KIND: Flags = Flags::SYN.with(Flags::ACK).with(Flags::FIN).with(Flags::RST);
 
 /// Answers a TCP segment.
-#[inline]
 pub(crate) fn answer<'a, A: App>(
     engine: &'a Engine<A>,
     now: Instant,
     packet: &Packet<'a>,
     scratch: &'a mut [u8],
-) -> Result<Reply<'a>, Verdict> {
-    let (header, payload) = Header::parse(packet.payload)?;
-    if !packet.checksum_is_valid(Protocol::TCP) {
-        return Err(DropReason::TcpChecksum.into());
-    }
-    if header.source_port == 0 {
-        return Err(DropReason::TcpSourcePort.into());
-    }
+) -> Reply<'a> {
+    let (header, payload) = match parse(packet) {
+        Ok(parts) => parts,
+        Err(reason) => return reason.into(),
+    };
     let kind = header.flags.masked(KIND);
     let for_us = header.destination_port == engine.config().tcp_port;
     // By far the most common, and nothing more has to be known about it.
     let is_plain = kind == ACK && payload.is_empty();
     let has_options = packet.payload.len() - payload.len() > HEADER_LEN;
     if for_us && is_plain && (!has_options || !engine.app().stores()) {
-        return Err(Absorbed::Ack.into());
+        return Absorbed::Ack.into();
     }
     let flow = Flow {
         addresses: packet.back.addresses.reversed(),
@@ -105,14 +101,26 @@ pub(crate) fn answer<'a, A: App>(
         return segment.refuse(DropReason::TcpClosedPort);
     }
     match kind {
-        ACK | FIN_ACK if let Some(place) = segment.place() => segment.answer_placed(place, engine.app()),
-        ACK if is_plain => segment.answer_ack(engine.app()),
+        ACK | FIN_ACK if let Some(place) = segment.place() => segment.answer_placed(place, engine.app()).into(),
+        ACK if is_plain => segment.answer_ack(engine.app()).into(),
         ACK | FIN_ACK if !payload.is_empty() => segment.answer_payload(engine.app(), scratch),
         FIN_ACK => segment.answer_fin(engine.app()),
-        SYN => Ok(segment.syn_ack(engine.app())),
-        RST | RST_ACK => Err(Absorbed::Reset.into()),
-        _ => Err(DropReason::TcpFlags.into()),
+        SYN => segment.syn_ack(engine.app()),
+        RST | RST_ACK => Absorbed::Reset.into(),
+        _ => DropReason::TcpFlags.into(),
     }
+}
+
+#[inline]
+fn parse<'a>(packet: &Packet<'a>) -> Result<(Header, &'a [u8]), DropReason> {
+    let parts = Header::parse(packet.payload)?;
+    if !packet.checksum_is_valid(Protocol::TCP) {
+        return Err(DropReason::TcpChecksum);
+    }
+    if parts.0.source_port == 0 {
+        return Err(DropReason::TcpSourcePort);
+    }
+    Ok(parts)
 }
 
 /// Answers a router that could not pass on what `quoted` begins with, because it takes no more than `mtu` bytes.
@@ -194,17 +202,17 @@ impl<'a> Segment<'_, 'a> {
         };
         // Data on a SYN is not acknowledged: the client sends it again with its ACK (RFC 7413, section 4.1.2).
         let header = Header { ack: self.header.seq.advance(1), ..self.header_back(SYN_ACK, cookie, options) };
-        self.reply(ReplyKind::SynAck, &header)
+        self.reply(ReplyKind::SynAck, header)
     }
 
     /// A segment with payload: a request if the cookie is right.
     #[inline]
-    fn answer_payload<A: App>(&self, app: &'a A, scratch: &'a mut [u8]) -> Result<Reply<'a>, Verdict> {
+    fn answer_payload<A: App>(&self, app: &'a A, scratch: &'a mut [u8]) -> Reply<'a> {
         if self.payload.len() < REQUEST_MIN && !self.is_fin() {
             // The last bytes of a long request may be as few.
             return match self.seen() {
                 Seen::Response => self.answer_later_payload(),
-                _ => Err(DropReason::TcpShortPayload.into()),
+                _ => DropReason::TcpShortPayload.into(),
             };
         }
         match self.verify_start(app) {
@@ -214,7 +222,7 @@ impl<'a> Segment<'_, 'a> {
     }
 
     #[inline]
-    fn answer_request<A: App>(&self, claims: Claims, app: &'a A, scratch: &'a mut [u8]) -> Result<Reply<'a>, Verdict> {
+    fn answer_request<A: App>(&self, claims: Claims, app: &'a A, scratch: &'a mut [u8]) -> Reply<'a> {
         let (kind, response) = match RequestLine::parse(self.payload) {
             Ok(line) => {
                 let request = self.request(&line, claims.generation);
@@ -222,10 +230,10 @@ impl<'a> Segment<'_, 'a> {
             }
             // The rest of the line is on its way, or will be sent together with the start.
             Err(Problem::Incomplete) if !self.is_fin() && !self.is_full(claims.mss) => {
-                return Err(DropReason::HttpIncomplete.into());
+                return DropReason::HttpIncomplete.into();
             }
             // Without timestamps, one later segment in a thousand passes for the start of a request.
-            Err(_) if !self.is_proven() => return Err(DropReason::HttpMalformed.into()),
+            Err(_) if !self.is_proven() => return DropReason::HttpMalformed.into(),
             Err(problem) => (ReplyKind::Refusal, refusal(problem, self.is_fin(), scratch)),
         };
         self.respond(kind, claims, response)
@@ -245,56 +253,79 @@ impl<'a> Segment<'_, 'a> {
 
     /// A segment with payload whose acknowledgement is not the cookie: a request of a client that has
     /// part of its response, or something else.
-    fn answer_request_again<A: App>(&self, app: &'a A, scratch: &'a mut [u8]) -> Result<Reply<'a>, Verdict> {
+    #[cold]
+    fn answer_request_again<A: App>(&self, app: &'a A, scratch: &'a mut [u8]) -> Reply<'a> {
         if matches!(self.seen(), Seen::Part | Seen::Unknown)
             && self.config.large_replies != LargeReplies::Fragments
             && let Ok(line) = RequestLine::parse(self.payload)
             && let Some(reply) = self.resume_request(&self.request(&line, 0), app, scratch)
         {
-            return reply;
+            return reply.into();
         }
         self.answer_later_payload()
     }
 
     /// Sends a response: in one segment where that fits a packet.
     #[inline]
-    fn respond(&self, kind: ReplyKind, claims: Claims, response: Response<'a>) -> Result<Reply<'a>, Verdict> {
-        let options = self.plain_options(Stamp::Whole);
-        let header = self.header_back(LAST, self.header.ack, options);
-        let limit = self.packet_limit(claims.mss);
-        let datagram = self.datagram(&header).with_payload(response.head(), response.body());
-        if !datagram.fits(limit)
+    fn respond(&self, kind: ReplyKind, claims: Claims, response: Response<'a>) -> Reply<'a> {
+        let header = self.header_back(LAST, self.header.ack, self.plain_options(Stamp::Whole));
+        let limit = self.packet_limit(claims.mss).min(self.config.mtu.bytes().into());
+        let packet_len = self.flow.addresses.header_len() + header.header_len() + response.len();
+        // The FIN takes a byte of the window as well.
+        if packet_len > limit || response.len() >= usize::from(self.header.window) {
+            return self.respond_at_length(kind, claims, response, &header, limit);
+        }
+        let payload = [response.head(), response.body()];
+        let identification = self.identification();
+        let identification = (identification >> 16 ^ identification) as u16;
+        let segment = Outgoing { payload, identification, ..Outgoing::new(self.packet.back, header) };
+        Reply::segment(kind, self.config, segment)
+    }
+
+    /// Sends a response that does not fit a packet, or not the client's window.
+    #[cold]
+    fn respond_at_length(
+        &self,
+        kind: ReplyKind,
+        claims: Claims,
+        response: Response<'a>,
+        header: &Header,
+        limit: usize,
+    ) -> Reply<'a> {
+        let is_whole = self.flow.addresses.header_len() + header.header_len() + response.len() <= limit;
+        if !is_whole
             && self.config.large_replies != LargeReplies::Fragments
             && let Some(reply) = self.begin(claims, response)
         {
-            return reply;
+            return reply.into();
         }
         if response.len() > RESPONSE_MAX {
             return self.respond(ReplyKind::Refusal, claims, Response::OVERFLOW);
         }
-        // The FIN takes a byte of the window as well.
         if response.len() >= usize::from(self.header.window) {
-            return Err(DropReason::TcpWindow.into());
+            return DropReason::TcpWindow.into();
         }
-        Ok(Reply::ip(kind, datagram.fragmented(limit, self.identification())))
+        let (transport, payload) = (TransportHeader::Tcp(*header), [response.head(), response.body()]);
+        let datagram = Datagram::new(self.config, self.packet.back, transport, payload);
+        Reply::datagram(kind, datagram.fragmented(limit, self.identification()))
     }
 
     /// A segment with payload that is not the first one of a request, or is not of our making.
-    fn answer_later_payload(&self) -> Result<Reply<'a>, Verdict> {
+    fn answer_later_payload(&self) -> Reply<'a> {
         match (self.seen(), self.is_fin()) {
             // The rest of a request whose response was on its way before it was complete.
-            (Seen::Response, false) => Ok(self.acknowledge(ReplyKind::LateAck, ACK)),
+            (Seen::Response, false) => self.acknowledge(ReplyKind::LateAck, ACK),
             // A request that nothing of its response is known of: as if it had no FIN.
             (Seen::Unknown, true) if RequestLine::parse(self.payload).is_ok() => self.refuse(DropReason::TcpCookie),
-            (Seen::Response | Seen::Part | Seen::Unknown, true) => Ok(self.acknowledge(ReplyKind::FinAck, ACK)),
-            (Seen::Handshake | Seen::Part, false) => Err(DropReason::TcpCookie.into()),
-            (Seen::Handshake, true) => Err(DropReason::TcpFinEarly.into()),
+            (Seen::Response | Seen::Part | Seen::Unknown, true) => self.acknowledge(ReplyKind::FinAck, ACK),
+            (Seen::Handshake | Seen::Part, false) => DropReason::TcpCookie.into(),
+            (Seen::Handshake, true) => DropReason::TcpFinEarly.into(),
             (Seen::Forged, true) => self.refuse(DropReason::TcpFinForged),
             // What looks like a request comes from before our time, and had better be told. Anything
             // else may be a later part of a request, and a RST would kill its response.
             (Seen::Unknown | Seen::Forged, false) => match RequestLine::parse(self.payload) {
                 Ok(_) => self.refuse(DropReason::TcpCookie),
-                Err(_) => Err(DropReason::TcpCookie.into()),
+                Err(_) => DropReason::TcpCookie.into(),
             },
         }
     }
@@ -309,30 +340,31 @@ impl<'a> Segment<'_, 'a> {
 
     /// A FIN without payload.
     #[inline]
-    fn answer_fin<A: App>(&self, app: &A) -> Result<Reply<'a>, Verdict> {
+    fn answer_fin<A: App>(&self, app: &A) -> Reply<'a> {
         let is_idle = || self.verify_start(app).is_some();
         match self.seen() {
             Seen::Forged => self.refuse(DropReason::TcpFinForged),
             // Straight after the handshake, so there was no request: we are done as well.
-            Seen::Handshake | Seen::Unknown if is_idle() => Ok(self.acknowledge(ReplyKind::FinAck, FIN_ACK)),
+            Seen::Handshake | Seen::Unknown if is_idle() => self.acknowledge(ReplyKind::FinAck, FIN_ACK),
             // The request came before the FIN and was lost, or its response was. The client will repeat
             // what is not acknowledged.
-            Seen::Handshake => Err(DropReason::TcpFinEarly.into()),
-            Seen::Response | Seen::Part | Seen::Unknown => Ok(self.acknowledge(ReplyKind::FinAck, ACK)),
+            Seen::Handshake => DropReason::TcpFinEarly.into(),
+            Seen::Response | Seen::Part | Seen::Unknown => self.acknowledge(ReplyKind::FinAck, ACK),
         }
     }
 
     /// A segment that nobody here wants: silence, or RST (RFC 9293, section 3.5.2).
-    fn refuse(&self, reason: DropReason) -> Result<Reply<'a>, Verdict> {
+    #[cold]
+    fn refuse(&self, reason: DropReason) -> Reply<'a> {
         if self.config.refuse == Refuse::Drop || self.header.flags.has(RST) {
-            return Err(reason.into());
+            return reason.into();
         }
         let header = if self.header.flags.has(ACK) {
             Header { ack: SeqNumber::default(), ..self.header_back(RST, self.header.ack, Options::default()) }
         } else {
             self.header_back(RST_ACK, SeqNumber::default(), Options::default())
         };
-        Ok(self.reply(ReplyKind::Reset, &Header { window: 0, ..header }))
+        self.reply(ReplyKind::Reset, Header { window: 0, ..header })
     }
 
     /// Acknowledges all that the segment holds.
@@ -348,17 +380,12 @@ impl<'a> Segment<'_, 'a> {
                 .map(|theirs| Timestamps { value: theirs.echo, echo: theirs.value }),
             ..Options::default()
         };
-        self.reply(kind, &self.header_back(flags, self.header.ack, options))
+        self.reply(kind, self.header_back(flags, self.header.ack, options))
     }
 
     #[inline]
-    fn reply(&self, kind: ReplyKind, header: &Header) -> Reply<'a> {
-        Reply::ip(kind, self.datagram(header))
-    }
-
-    #[inline]
-    fn datagram(&self, header: &Header) -> Datagram<'a> {
-        Datagram::new(self.config, self.packet.back, TransportHeader::tcp(header))
+    fn reply(&self, kind: ReplyKind, header: Header) -> Reply<'a> {
+        Reply::segment(kind, self.config, Outgoing::new(self.packet.back, header))
     }
 
     /// The header of a segment that goes back and acknowledges this one.

@@ -22,3 +22,14 @@ pub(crate) fn put<'b>(buffer: &'b mut [u8], bytes: &[u8]) -> Option<&'b mut [u8]
     room.copy_from_slice(bytes);
     Some(rest)
 }
+
+/// The same with a header that is made of whole words.
+#[inline]
+pub(crate) fn put_words<const N: usize>(buffer: &mut [u8], words: [u32; N]) -> Option<&mut [u8]> {
+    let (room, rest) = buffer.split_at_mut_checked(4 * N)?;
+    let (room, _) = room.as_chunks_mut::<4>();
+    for (to, word) in room.iter_mut().zip(words) {
+        *to = word.to_be_bytes();
+    }
+    Some(rest)
+}

@@ -1,8 +1,8 @@
 //! A response in many segments: the frames of those that are to be sent now.
 
-use super::{Datagram, Route, TransportHeader};
+use super::{Datagram, Outgoing, Route, TransportHeader};
 use crate::config::Config;
-use crate::port::{Offload, TxFrame};
+use crate::port::TxFrame;
 use crate::tcp::Clock;
 use crate::wire::ip::{AddressPair, Protocol};
 use crate::wire::seq::SeqNumber;
@@ -19,8 +19,8 @@ pub(crate) const RANGES_MAX: usize = 5;
 /// `piece` are they cut further.
 #[derive(Clone, Debug)]
 pub(crate) struct Train<'a> {
+    pub(crate) config: &'a Config,
     pub(crate) route: Route,
-    pub(crate) offload: Offload,
     /// The header of each: its sequence number that of the response's first byte.
     pub(crate) header: Header,
     /// Head and body of the response.
@@ -76,10 +76,10 @@ impl Probe {
 
 impl<'a> Train<'a> {
     #[inline]
-    pub(crate) fn new(config: &Config, route: Route, header: Header, payload: [&'a [u8]; 2], segment: u32) -> Self {
+    pub(crate) fn new(config: &'a Config, route: Route, header: Header, payload: [&'a [u8]; 2], segment: u32) -> Self {
         Self {
+            config,
             route,
-            offload: config.offload,
             header,
             payload,
             segment,
@@ -147,11 +147,11 @@ impl<'a> Train<'a> {
                 AddressPair::V4 { .. } => TransportHeader::icmp(Protocol::ICMP, icmpv4::UNREACHABLE_HEADER),
                 AddressPair::V6 { .. } => TransportHeader::icmp(Protocol::ICMPV6, icmpv6::UNREACHABLE_HEADER),
             };
-            return Datagram::whole(self.offload, self.route, header, 0).with_payload(quote, &[]).next_frame(buffer);
+            return Datagram::new(self.config, self.route, header, [quote, &[]]).uncut().next_frame(buffer);
         }
         if let Some(probe) = self.next_probe() {
             let header = Header { seq: probe.seq, ..self.header };
-            return self.datagram(&header).with_payload(probe.payload(), &[]).next_frame(buffer);
+            return self.emit(header, [probe.payload(), &[]], buffer);
         }
         let (from, end) = self.next()?;
         let mut header = self.header;
@@ -168,7 +168,7 @@ impl<'a> Train<'a> {
         let (from, end) = (from as usize, end as usize);
         let of_head = head.get(from.min(head.len())..end.min(head.len())).unwrap_or_default();
         let of_body = body.get(from.saturating_sub(head.len())..end.saturating_sub(head.len())).unwrap_or_default();
-        self.datagram(&header).with_payload(of_head, of_body).next_frame(buffer)
+        self.emit(header, [of_head, of_body], buffer)
     }
 
     fn next_quote(&mut self) -> Option<&'a [u8]> {
@@ -191,9 +191,9 @@ impl<'a> Train<'a> {
         self.probes.iter_mut().find_map(|probe| probe.take_if(|probe| is_due(probe)))
     }
 
-    fn datagram(&self, header: &Header) -> Datagram<'a> {
+    fn emit(&self, header: Header, payload: [&[u8]; 2], buffer: &mut [u8]) -> Option<TxFrame> {
         // Where a router cuts the packet, its pieces must not be taken for those of a neighbour.
-        let identification = header.seq.value() ^ header.seq.value() >> 16;
-        Datagram::whole(self.offload, self.route, TransportHeader::tcp(header), identification)
+        let identification = header.seq.value() as u16;
+        Outgoing { payload, identification, ..Outgoing::new(self.route, header) }.emit(self.config, buffer)
     }
 }

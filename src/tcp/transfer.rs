@@ -207,7 +207,7 @@ impl<'a> Segment<'_, 'a> {
     pub(super) fn answer_placed<A: App>(&self, place: Place, app: &'a A) -> Result<Reply<'a>, Verdict> {
         let is_timeout = !self.payload.is_empty() || self.is_fin();
         let Some(transfer) = self.transfer(place, app) else {
-            return if is_timeout { self.refuse(DropReason::TcpEcho) } else { Err(Absorbed::Ack.into()) };
+            return if is_timeout { Ok(self.refuse(DropReason::TcpEcho)) } else { Err(Absorbed::Ack.into()) };
         };
         // Its segment has just come, and what our acknowledgement set off was faster than its own.
         if transfer.before == transfer.now {

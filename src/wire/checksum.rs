@@ -2,8 +2,9 @@
 
 /// A one's complement sum in the making.
 ///
-/// Words are added in the machine's own byte order, four bytes at a time, into 64 bits: carries are
-/// folded once at the end, and the byte order is put right there (RFC 1071, section 2, B and C).
+/// Words are added as little-endian numbers, eight bytes at a time, and what overflows comes back in at the other end:
+/// modulo 2^64 - 1 is modulo 2^16 - 1 as well. The sum is folded once at the end, and the byte order is put right
+/// there (RFC 1071, section 2, B and C).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sum {
     total: u64,
@@ -18,32 +19,42 @@ impl Sum {
     }
 
     /// Adds bytes that follow those added before.
-    ///
-    /// 64 bits hold the carries of 2^32 words, far beyond any packet.
     #[inline]
     #[must_use]
     pub fn with(self, bytes: &[u8]) -> Self {
-        let (words, rest) = bytes.as_chunks::<4>();
-        let mut total: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
-        let tail = match *rest {
-            [a] => [a, 0, 0, 0],
-            [a, b] => [a, b, 0, 0],
-            [a, b, c] => [a, b, c, 0],
-            _ => [0; 4],
+        let (words, rest) = bytes.as_chunks::<8>();
+        let total = words.iter().fold(0, |total, word| add(total, u64::from_le_bytes(*word)));
+        let tail = match bytes.last_chunk::<8>() {
+            // What of the last eight has been added is shifted out.
+            Some(last) => u64::from_le_bytes(*last).checked_shr(64 - 8 * rest.len() as u32).unwrap_or(0),
+            None => rest.iter().rev().fold(0, |tail, byte| tail << 8 | u64::from(*byte)),
         };
-        total += u64::from(u32::from_ne_bytes(tail));
-        if self.odd {
-            // Bytes at odd places weigh as if they had been swapped; so does their sum.
-            total = u64::from(fold(total).swap_bytes());
-        }
-        Self { total: self.total + total, odd: self.odd ^ (bytes.len() % 2 == 1) }
+        self.followed_by(Self { total: add(total, tail), odd: bytes.len() % 2 == 1 })
+    }
+
+    /// The sum of these bytes and then those.
+    #[inline]
+    #[must_use]
+    pub fn followed_by(self, other: Self) -> Self {
+        // Bytes at odd places weigh as if they had been swapped; so does their sum.
+        let total = if self.odd { u64::from(fold(other.total).swap_bytes()) } else { other.total };
+        Self { total: add(self.total, total), odd: self.odd ^ other.odd }
     }
 
     /// Adds a 16-bit field. Nothing of odd length may have been added before.
     #[inline]
     #[must_use]
     pub fn with_u16(self, value: u16) -> Self {
-        Self { total: self.total + u64::from(value.to_be()), odd: self.odd }
+        Self { total: add(self.total, value.swap_bytes().into()), odd: self.odd }
+    }
+
+    /// Adds the words of a header. Nothing of odd length may have been added before.
+    #[inline]
+    #[must_use]
+    pub(crate) fn with_words<const N: usize>(self, words: [u32; N]) -> Self {
+        // 64 bits hold their carries.
+        let total = words.into_iter().map(|word| u64::from(word.swap_bytes())).sum();
+        Self { total: add(self.total, total), odd: self.odd }
     }
 
     /// The value for the checksum field: the complement of the sum.
@@ -55,24 +66,29 @@ impl Sum {
     /// The sum itself: what goes into the field when a network card completes it.
     #[inline]
     pub fn folded(self) -> u16 {
-        u16::from_be(fold(self.total))
+        fold(self.total).swap_bytes()
     }
 
     /// Whether the sum over data and its checksum field is what it has to be.
     #[inline]
     pub fn is_valid(self) -> bool {
-        fold(self.total) == 0xffff
+        self.total != 0 && self.total.is_multiple_of(0xffff)
     }
 }
 
-/// Adds the carries back in until none is left: once from 64 to 33 bits, then down to 16.
+/// Adds modulo 2^64 - 1.
+#[inline]
+const fn add(total: u64, more: u64) -> u64 {
+    let (total, carry) = total.overflowing_add(more);
+    total + carry as u64
+}
+
+/// The sum of the four words of 16 bits: a number and its halves exchanged add up to the sum of the halves in the
+/// upper one, with the carry of the lower.
 #[inline]
 const fn fold(total: u64) -> u16 {
-    let total = (total >> 32) + (total & 0xffff_ffff);
-    let total = (total >> 16) + (total & 0xffff);
-    let total = (total >> 16) + (total & 0xffff);
-    let total = (total >> 16) + (total & 0xffff);
-    total as u16
+    let total = (total.wrapping_add(total.rotate_left(32)) >> 32) as u32;
+    (total.wrapping_add(total.rotate_left(16)) >> 16) as u16
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use super::put;
+use super::{put, put_words};
 use crate::verdict::DropReason;
 
 /// The longest header in front of an IP packet: addresses, one tag, type.
@@ -132,23 +132,18 @@ impl Header {
     #[inline]
     pub fn parse(frame: &[u8]) -> Result<(Self, &[u8]), DropReason> {
         let (header, payload) = frame.split_first_chunk::<14>().ok_or(DropReason::EthernetTruncated)?;
-        let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1] = *header;
-        let destination = MacAddress([d0, d1, d2, d3, d4, d5]);
-        let source = MacAddress([s0, s1, s2, s3, s4, s5]);
+        let (destination, rest) = header.split_first_chunk().ok_or(DropReason::EthernetTruncated)?;
+        let (source, ether_type) = rest.split_first_chunk().ok_or(DropReason::EthernetTruncated)?;
+        let [t0, t1] = *ether_type.first_chunk().ok_or(DropReason::EthernetTruncated)?;
+        let (destination, source) = (MacAddress(*destination), MacAddress(*source));
         let ether_type = EtherType(u16::from_be_bytes([t0, t1]));
         if ether_type != EtherType::VLAN {
-            let header = Self { destination, source, tag: None, ether_type };
-            return Ok((header, payload));
+            return Ok((Self { destination, source, tag: None, ether_type }, payload));
         }
         let (tag, payload) = payload.split_first_chunk::<4>().ok_or(DropReason::EthernetTruncated)?;
         let [c0, c1, t0, t1] = *tag;
-        let header = Self {
-            destination,
-            source,
-            tag: Some(u16::from_be_bytes([c0, c1])),
-            ether_type: EtherType(u16::from_be_bytes([t0, t1])),
-        };
-        Ok((header, payload))
+        let (tag, ether_type) = (u16::from_be_bytes([c0, c1]), EtherType(u16::from_be_bytes([t0, t1])));
+        Ok((Self { destination, source, tag: Some(tag), ether_type }, payload))
     }
 
     /// Bytes that [`Header::emit`] writes.
@@ -160,15 +155,13 @@ impl Header {
     /// Writes the header at the start of `buffer` and returns the room behind it.
     #[inline]
     pub fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
-        let [d0, d1, d2, d3, d4, d5] = self.destination.0;
-        let [s0, s1, s2, s3, s4, s5] = self.source.0;
-        let [t0, t1] = self.ether_type.0.to_be_bytes();
-        let Some(tag) = self.tag else {
-            return put(buffer, &[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1]);
+        let room = put(buffer, &self.destination.0)?;
+        let room = put(room, &self.source.0)?;
+        let room = match self.tag {
+            None => room,
+            Some(tag) => put_words(room, [u32::from(EtherType::VLAN.0) << 16 | u32::from(tag)])?,
         };
-        let [v0, v1] = EtherType::VLAN.0.to_be_bytes();
-        let [c0, c1] = tag.to_be_bytes();
-        put(buffer, &[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, v0, v1, c0, c1, t0, t1])
+        put(room, &self.ether_type.0.to_be_bytes())
     }
 }
 

@@ -93,11 +93,13 @@ impl AddressPair {
     /// that of the transport header and its payload.
     #[inline]
     pub fn pseudo_header(&self, protocol: Protocol, length: usize) -> Sum {
-        let sum = match *self {
-            Self::V4 { source, destination } => Sum::new().with(&source.octets()).with(&destination.octets()),
-            Self::V6 { source, destination } => Sum::new().with(&source.octets()).with(&destination.octets()),
-        };
         // IPv6 has 32 bits for the length; no packet here is that long (no jumbograms).
-        sum.with_u16(u16::from(protocol.0)).with_u16(length as u16)
+        let rest = u32::from(protocol.0) << 16 | u32::from(length as u16);
+        match *self {
+            Self::V4 { source, destination } => Sum::new().with_words([source.to_bits(), destination.to_bits(), rest]),
+            Self::V6 { source, destination } => {
+                Sum::new().with(&source.octets()).with(&destination.octets()).with_words([rest])
+            }
+        }
     }
 }

@@ -11,7 +11,7 @@ use core::net::Ipv4Addr;
 
 use super::checksum::Sum;
 use super::ip::Protocol;
-use super::put;
+use super::put_words;
 use crate::port::Checked;
 use crate::verdict::DropReason;
 
@@ -57,9 +57,12 @@ impl Header {
         let valid = match checksum {
             Checked::Good => true,
             Checked::Bad => false,
-            // Nearly every header has no options, and a length known beforehand is summed without a loop.
-            Checked::Unknown if header_len == HEADER_LEN => Sum::new().with(fixed).is_valid(),
-            Checked::Unknown => Sum::new().with(header).is_valid(),
+            Checked::Unknown => {
+                let sum = Sum::new().with(fixed);
+                // Nearly every header has no options, and a length known beforehand is summed without a loop.
+                let options = header.get(HEADER_LEN..).unwrap_or_default();
+                if options.is_empty() { sum.is_valid() } else { sum.with(options).is_valid() }
+            }
         };
         if !valid {
             return Err(DropReason::Ipv4Checksum);
@@ -103,20 +106,22 @@ impl Emit {
     /// Writes the header at the start of `buffer` and returns the room behind it.
     #[inline]
     pub fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
-        let [l0, l1] = ((HEADER_LEN + self.payload_len) as u16).to_be_bytes();
-        let [i0, i1] = self.identification.to_be_bytes();
         let flags = if self.more_fragments { MORE_FRAGMENTS } else { 0 };
-        let [f0, f1] = (flags | (self.fragment_offset / FRAGMENT_UNIT) as u16 & OFFSET).to_be_bytes();
-        let [s0, s1, s2, s3] = self.source.octets();
-        let [d0, d1, d2, d3] = self.destination.octets();
-        let protocol = self.protocol.number();
-        let mut header = [0x45, 0, l0, l1, i0, i1, f0, f1, self.ttl, protocol, 0, 0, s0, s1, s2, s3, d0, d1, d2, d3];
+        let offset = flags | (self.fragment_offset / FRAGMENT_UNIT) as u16 & OFFSET;
+        let pair = |high: u16, low: u16| u32::from(high) << 16 | u32::from(low);
+        let mut words = [
+            pair(0x4500, (HEADER_LEN + self.payload_len) as u16),
+            pair(self.identification, offset),
+            pair(u16::from_be_bytes([self.ttl, self.protocol.number()]), 0),
+            self.source.to_bits(),
+            self.destination.to_bits(),
+        ];
         if !self.partial_checksum {
-            let checksum = Sum::new().with(&header).finish().to_be_bytes();
-            let [.., c0, c1, _, _, _, _, _, _, _, _] = &mut header;
-            [*c0, *c1] = checksum;
+            let checksum = Sum::new().with_words(words).finish();
+            let [_, _, word, _, _] = &mut words;
+            *word |= u32::from(checksum);
         }
-        put(buffer, &header)
+        put_words(buffer, words)
     }
 }
 

@@ -11,7 +11,8 @@
 
 use core::fmt;
 
-use super::put;
+use super::checksum::Sum;
+use super::put_words;
 use super::seq::SeqNumber;
 use crate::verdict::DropReason;
 
@@ -149,20 +150,73 @@ impl Header {
         Ok((header, payload))
     }
 
-    /// Writes the header, its checksum zero, and returns how many bytes it takes: a multiple of 4.
+    /// Bytes of the header: a multiple of 4.
     #[inline]
-    pub fn emit(&self, buffer: &mut [u8; HEADER_LEN_MAX]) -> usize {
-        let header_len = HEADER_LEN + self.options.len();
-        let [p0, p1] = self.source_port.to_be_bytes();
-        let [q0, q1] = self.destination_port.to_be_bytes();
-        let [s0, s1, s2, s3] = self.seq.value().to_be_bytes();
-        let [a0, a1, a2, a3] = self.ack.value().to_be_bytes();
-        let length = ((header_len / 4) << 4) as u8;
-        let [w0, w1] = self.window.to_be_bytes();
-        let fixed = [p0, p1, q0, q1, s0, s1, s2, s3, a0, a1, a2, a3, length, self.flags.0, w0, w1, 0, 0, 0, 0];
-        // Neither can fail: the buffer holds the longest header there is.
-        let _ = put(buffer, &fixed).and_then(|room| self.options.emit(room));
-        header_len
+    pub const fn header_len(&self) -> usize {
+        HEADER_LEN + self.options.len()
+    }
+
+    /// The header as it is sent, its checksum zero.
+    #[inline]
+    pub fn words(&self) -> Words {
+        let Options { mss, sack_permitted, timestamps } = self.options;
+        let no_ops = if sack_permitted { 0x0402_0000 } else { 0x0101_0000 };
+        let (options, count) = match (mss.map(|mss| 0x0204_0000 | u32::from(mss)), timestamps) {
+            (None, Some(Timestamps { value, echo })) => ([no_ops | 0x080a, value, echo, 0], 3),
+            (Some(mss), Some(Timestamps { value, echo })) => ([mss, no_ops | 0x080a, value, echo], 4),
+            (Some(mss), None) if sack_permitted => ([mss, no_ops | 0x0101, 0, 0], 2),
+            (Some(mss), None) => ([mss, 0, 0, 0], 1),
+            (None, None) if sack_permitted => ([no_ops | 0x0101, 0, 0, 0], 1),
+            (None, None) => ([0; 4], 0),
+        };
+        let count = HEADER_LEN / 4 + count;
+        let fixed = [
+            u32::from(self.source_port) << 16 | u32::from(self.destination_port),
+            self.seq.value(),
+            self.ack.value(),
+            (count as u32) << 28 | u32::from(self.flags.0) << 16 | u32::from(self.window),
+        ];
+        Words { fixed, options, count }
+    }
+}
+
+/// A header in words of 32 bits, ready to be sent but for its checksum.
+#[derive(Clone, Copy, Debug)]
+pub struct Words {
+    /// All words that every header has, but for the last one.
+    fixed: [u32; HEADER_LEN / 4 - 1],
+    options: [u32; (HEADER_LEN_MAX - HEADER_LEN) / 4],
+    /// How many there are with the options. Behind those, all are zero.
+    count: usize,
+}
+
+impl Words {
+    /// Bytes of the header.
+    #[inline]
+    #[expect(clippy::len_without_is_empty, reason = "there is no header without a byte")]
+    pub const fn len(&self) -> usize {
+        4 * self.count
+    }
+
+    /// The sum over all of them.
+    #[inline]
+    pub fn sum(&self) -> Sum {
+        Sum::new().with_words(self.fixed).with_words(self.options)
+    }
+
+    /// Writes the header at the start of `buffer` and returns the room behind it.
+    #[inline]
+    pub fn emit<'b>(&self, checksum: u16, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
+        let room = put_words(buffer, self.fixed)?;
+        let room = put_words(room, [u32::from(checksum) << 16])?;
+        let [first, second, third, _] = self.options;
+        match self.count - HEADER_LEN / 4 {
+            0 => Some(room),
+            1 => put_words(room, [first]),
+            2 => put_words(room, [first, second]),
+            3 => put_words(room, [first, second, third]),
+            _ => put_words(room, self.options),
+        }
     }
 }
 
@@ -171,11 +225,11 @@ impl Options {
     fn parse(bytes: &[u8]) -> Result<Self, DropReason> {
         let mut options = Self::default();
         // What nearly every segment of a connection with timestamps has, and nothing else.
-        if let [1, 1, 8, 10, v0, v1, v2, v3, e0, e1, e2, e3] = *bytes {
-            options.timestamps = Some(Timestamps {
-                value: u32::from_be_bytes([v0, v1, v2, v3]),
-                echo: u32::from_be_bytes([e0, e1, e2, e3]),
-            });
+        if let ([lead, value, echo], []) = bytes.as_chunks()
+            && *lead == [1, 1, 8, 10]
+        {
+            let timestamps = Timestamps { value: u32::from_be_bytes(*value), echo: u32::from_be_bytes(*echo) };
+            options.timestamps = Some(timestamps);
             return Ok(options);
         }
         options.scan(bytes)?;
@@ -217,27 +271,8 @@ impl Options {
     const fn len(&self) -> usize {
         let mss = if self.mss.is_some() { 4 } else { 0 };
         let timestamps = if self.timestamps.is_some() { TIMESTAMPS_LEN } else { 0 };
-        // SACK-permitted takes the place of the two no-ops in front of the timestamps.
         let sack = if self.sack_permitted && self.timestamps.is_none() { 4 } else { 0 };
         mss + timestamps + sack
-    }
-
-    #[inline]
-    fn emit<'b>(&self, room: &'b mut [u8]) -> Option<&'b mut [u8]> {
-        let room = match self.mss.map(u16::to_be_bytes) {
-            Some([m0, m1]) => put(room, &[2, 4, m0, m1])?,
-            None => room,
-        };
-        let [k0, k1] = if self.sack_permitted { [4, 2] } else { [1, 1] };
-        match self.timestamps {
-            Some(Timestamps { value, echo }) => {
-                let [v0, v1, v2, v3] = value.to_be_bytes();
-                let [e0, e1, e2, e3] = echo.to_be_bytes();
-                put(room, &[k0, k1, 8, 10, v0, v1, v2, v3, e0, e1, e2, e3])
-            }
-            None if self.sack_permitted => put(room, &[k0, k1, 1, 1]),
-            None => Some(room),
-        }
     }
 }
 
@@ -294,6 +329,12 @@ mod tests {
 
     use super::*;
 
+    fn emit(header: &Header) -> ([u8; HEADER_LEN_MAX], usize) {
+        let mut buffer = [1; HEADER_LEN_MAX];
+        let left = header.words().emit(0, &mut buffer).unwrap().len();
+        (buffer, HEADER_LEN_MAX - left)
+    }
+
     fn header(options: Options) -> Header {
         Header {
             source_port: 40_000,
@@ -307,8 +348,7 @@ mod tests {
     }
 
     fn with_options(options: &[u8]) -> Result<Options, DropReason> {
-        let mut bytes = [0; HEADER_LEN_MAX];
-        header(Options::default()).emit(&mut bytes);
+        let (bytes, _) = emit(&header(Options::default()));
         let mut segment: Vec<u8> = bytes[..HEADER_LEN].to_vec();
         segment.extend(options);
         segment.resize(HEADER_LEN + options.len().next_multiple_of(4), 0);
@@ -322,10 +362,11 @@ mod tests {
             for sack_permitted in [false, true] {
                 for timestamps in [None, Some(Timestamps { value: 7, echo: 0x8000_0001 })] {
                     let header = header(Options { mss, sack_permitted, timestamps });
-                    let mut buffer = [0xee; HEADER_LEN_MAX];
-                    let len = header.emit(&mut buffer);
+                    let (buffer, len) = emit(&header);
                     let (parsed, payload) = Header::parse(&buffer[..len]).unwrap();
-                    assert_eq!((parsed, payload), (header, &[][..]));
+                    assert_eq!((parsed, payload, header.header_len()), (header, &[][..], len));
+                    assert_eq!(header.words().len(), len);
+                    assert_eq!(header.words().sum().finish(), Sum::new().with(&buffer[..len]).finish());
                 }
             }
         }
@@ -333,8 +374,7 @@ mod tests {
 
     #[test]
     fn a_header_length_below_its_fixed_part_or_beyond_the_segment_is_malformed() {
-        let mut bytes = [0; HEADER_LEN_MAX];
-        header(Options::default()).emit(&mut bytes);
+        let (bytes, _) = emit(&header(Options::default()));
         for length in 0..16_u8 {
             let mut segment: [u8; 24] = *bytes.first_chunk().unwrap();
             segment[12] = length << 4;
