@@ -278,7 +278,8 @@ impl<'a> Segment<'_, 'a> {
         let payload = [response.head(), response.body()];
         let identification = self.identification();
         let identification = (identification >> 16 ^ identification) as u16;
-        let segment = Outgoing { payload, identification, ..Outgoing::new(self.packet.back, header) };
+        let sum = response.sum();
+        let segment = Outgoing { payload, sum, identification, ..Outgoing::new(self.packet.back, header) };
         Reply::segment(kind, self.config, segment)
     }
 

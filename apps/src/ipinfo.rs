@@ -26,7 +26,9 @@ mod database;
 mod page;
 mod prepare;
 mod question;
+mod texts;
 
+use core::fmt;
 use core::net::IpAddr;
 
 use lethe::http::{Response, Status};
@@ -37,6 +39,7 @@ pub use builder::{BuildError, Builder};
 pub use database::{Database, OpenError, Place, VERSION};
 pub use prepare::{PrepareError, Prepared, SegmentError, XDB_VERSION, prepare};
 use question::{Form, Question};
+use texts::Texts;
 
 impl Form {
     /// The header fields of an answer in this form.
@@ -52,12 +55,33 @@ impl Form {
             Self::Home => "Content-Type: text/html; charset=utf-8\r\nCache-Control: no-store\r\n",
         }
     }
+
+    /// The response that gives this answer.
+    fn respond<'a>(self, answer: &Answer<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+        let status = match self {
+            Self::Home => Status::Ok,
+            Self::Text | Self::Json | Self::Page => answer.status(),
+        };
+        Response::build(scratch, status).fields(self.fields()).body_with(|body| match self {
+            Self::Text => answer.write_text(body),
+            Self::Json => answer.write_json(body),
+            Self::Page => page::write(body, answer, false),
+            Self::Home => page::write(body, answer, true),
+        })
+    }
 }
 
 /// The application.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct IpInfo<'d> {
     database: Database<'d>,
+    texts: Texts,
+}
+
+impl fmt::Debug for IpInfo<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IpInfo").field("database", &self.database).finish_non_exhaustive()
+    }
 }
 
 impl IpInfo<'static> {
@@ -69,8 +93,8 @@ impl IpInfo<'static> {
 
 impl<'d> IpInfo<'d> {
     /// Answers from `database`.
-    pub const fn new(database: Database<'d>) -> Self {
-        Self { database }
+    pub fn new(database: Database<'d>) -> Self {
+        Self { database, texts: Texts::of(&database) }
     }
 
     /// What it answers from.
@@ -94,22 +118,25 @@ impl<'d> IpInfo<'d> {
 }
 
 impl App for IpInfo<'_> {
+    #[inline]
     fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+        // What nearly everybody asks for is ready to be sent.
+        if let Some(address) = Question::plain(request.path)
+            && let Some(place) = self.database.find(address)
+        {
+            return self.texts.get(place);
+        }
+        self.respond_to_any(request, scratch)
+    }
+}
+
+impl IpInfo<'_> {
+    fn respond_to_any<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
         let Some(Question { form, address }) = Question::of(request) else {
             return Response::build(scratch, Status::NotFound)
                 .header("Content-Type", "text/plain; charset=utf-8")
                 .body(b"Nothing is here. Ask for / or for an address, as in /8.8.8.8.\n");
         };
-        let answer = self.answer(address);
-        let status = match form {
-            Form::Home => Status::Ok,
-            Form::Text | Form::Json | Form::Page => answer.status(),
-        };
-        Response::build(scratch, status).fields(form.fields()).body_with(|body| match form {
-            Form::Text => answer.write_text(body),
-            Form::Json => answer.write_json(body),
-            Form::Page => page::write(body, &answer, false),
-            Form::Home => page::write(body, &answer, true),
-        })
+        form.respond(&self.answer(address), scratch)
     }
 }

@@ -158,7 +158,7 @@ fn ask<'a>(image: &'a Image, query: Option<&str>) -> Answer<'a> {
 
 /// A page as it is sent, of the image of this generation.
 fn response<'a>(page: &Page<'a>, generation: u8) -> Response<'a> {
-    let response = Response::prepared(page.head, page.body);
+    let response = Response::prepared(page.head, page.body).with_sum(page.sum);
     let position = page.unit.and_then(|unit| versions::position(generation, unit));
     position.map_or(response, |position| response.stored_at(position))
 }

@@ -7,6 +7,7 @@
 use core::fmt;
 
 use crate::app::Position;
+use crate::wire::checksum::Sum;
 
 /// Bytes kept free for status line and header fields at the start of the scratch buffer.
 pub const HEAD_ROOM: usize = 512;
@@ -62,11 +63,12 @@ impl Status {
 }
 
 /// A complete response: everything that goes into the TCP stream.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct Response<'a> {
     head: &'a [u8],
     body: &'a [u8],
     position: Option<Position>,
+    sum: Option<Sum>,
 }
 
 impl<'a> Response<'a> {
@@ -75,12 +77,13 @@ impl<'a> Response<'a> {
         head: b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
         body: b"",
         position: None,
+        sum: None,
     };
 
     /// A response that is complete already: `head` from the status line to the empty line, and `body`
     /// of the length that `head` says.
     pub const fn prepared(head: &'a [u8], body: &'a [u8]) -> Self {
-        Self { head, body, position: None }
+        Self { head, body, position: None, sum: None }
     }
 
     /// The same response, which [`App::stored`](crate::App::stored) gives again for every position from
@@ -93,6 +96,18 @@ impl<'a> Response<'a> {
     /// Where it is stored, if it is.
     pub const fn position(&self) -> Option<Position> {
         self.position
+    }
+
+    /// The same response, over whose bytes, head and body, the one's complement sum is known: as [`Sum::folded`] gives
+    /// it. Where it goes out in one segment, nothing has to be summed. A wrong one makes segments that nobody takes.
+    #[must_use]
+    pub const fn with_sum(self, sum: u16) -> Self {
+        Self { sum: Some(Sum::of_folded(sum)), ..self }
+    }
+
+    /// The sum over head and body, if it is known.
+    pub(crate) const fn sum(&self) -> Option<Sum> {
+        self.sum
     }
 
     /// Begins a response that is made on the spot, in `scratch`.
@@ -128,9 +143,18 @@ impl<'a> Response<'a> {
     /// The same response without its body, as `HEAD` wants it (RFC 9110, section 9.3.2).
     #[must_use]
     pub const fn without_body(self) -> Self {
-        Self { head: self.head, body: b"", position: None }
+        Self { head: self.head, body: b"", position: None, sum: None }
     }
 }
+
+/// Two responses are the same if the same bytes are sent.
+impl PartialEq for Response<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.head, self.body, self.position) == (other.head, other.body, other.position)
+    }
+}
+
+impl Eq for Response<'_> {}
 
 impl fmt::Debug for Response<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -188,7 +212,7 @@ fn complete<'a>(mut head: Writer<'a>, body: &'a [u8]) -> Response<'a> {
     head.push_decimal(body.len() as u64);
     head.push("\r\nConnection: close\r\n\r\n");
     match head.finish() {
-        Some(head) => Response { head, body, position: None },
+        Some(head) => Response { head, body, position: None, sum: None },
         None => Response::OVERFLOW,
     }
 }

@@ -18,6 +18,12 @@ impl Sum {
         Self { total: 0, odd: false }
     }
 
+    /// The sum that [`Sum::folded`] gave, of whatever it was. Nothing may follow an odd number of bytes.
+    #[inline]
+    pub const fn of_folded(sum: u16) -> Self {
+        Self { total: sum.swap_bytes() as u64, odd: false }
+    }
+
     /// Adds bytes that follow those added before.
     #[inline]
     #[must_use]

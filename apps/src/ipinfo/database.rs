@@ -72,11 +72,23 @@ impl<'a> Database<'a> {
     /// The place of an address, or `None` where it is not known.
     #[inline]
     pub fn lookup(&self, address: Ipv4Addr) -> Option<Place<'a>> {
+        self.find(address).map(|place| self.place(place))
+    }
+
+    /// The number of that place.
+    #[inline]
+    pub(super) fn find(&self, address: Ipv4Addr) -> Option<usize> {
         let [high, low] = halves(address.to_bits());
         let under = self.under(high);
         let below = self.ranges[under.clone()].partition_point(|&range| first_low(range) <= low);
         // The first range of all begins at 0.0.0.0, so there is always one at or below the address.
-        self.place_of(self.ranges[under.start + below - 1])
+        let place = place_id(self.ranges[under.start + below - 1]);
+        (!self.is_unknown(place)).then_some(place)
+    }
+
+    /// All places, by their numbers.
+    pub(super) fn places(&self) -> impl Iterator<Item = Place<'a>> {
+        (0..self.place_count()).map(|place| self.place(place))
     }
 
     /// All ranges in ascending order: first address, and place where it is known.
@@ -109,6 +121,11 @@ impl<'a> Database<'a> {
     fn place_of(&self, range: Word) -> Option<Place<'a>> {
         let place = self.place(place_id(range));
         (!place.is_empty()).then_some(place)
+    }
+
+    /// Whether it has no name.
+    fn is_unknown(&self, place: usize) -> bool {
+        self.names[NAMES * place] == self.names[NAMES * place + NAMES]
     }
 
     fn place(&self, id: usize) -> Place<'a> {

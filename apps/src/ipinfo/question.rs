@@ -1,6 +1,6 @@
 //! What a request asks for.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 
 use lethe::Request;
 
@@ -38,6 +38,12 @@ impl Question {
         }
     }
 
+    /// The address in a path that is nothing but a slash and a dotted quad: what nearly all requests have.
+    #[inline]
+    pub(super) fn plain(path: &str) -> Option<Ipv4Addr> {
+        address::parse_v4(path.as_bytes().strip_prefix(b"/")?)
+    }
+
     fn of_path(path: &str) -> Option<Self> {
         let (text, form) = match path.strip_suffix(".json") {
             Some(text) => (text, Form::Json),
@@ -68,7 +74,7 @@ const DECODED_LEN: usize = 64;
 
 #[cfg(test)]
 mod tests {
-    use core::net::{Ipv4Addr, Ipv6Addr};
+    use core::net::Ipv6Addr;
 
     use lethe::http::{Headers, Method};
 

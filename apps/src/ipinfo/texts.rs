@@ -1,0 +1,49 @@
+//! The responses that say a place as text: there are few places, and so each is made once and for all.
+
+use lethe::http::Response;
+use lethe::wire::checksum::Sum;
+
+use super::answer::Answer;
+use super::{Database, Form};
+
+/// The response for each place of a database, as it is sent.
+#[derive(Clone)]
+pub(super) struct Texts {
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+/// A response among the bytes.
+#[derive(Clone, Copy)]
+struct Entry {
+    start: u32,
+    /// The length of its head, of all, and the one's complement sum over all.
+    head: u16,
+    len: u16,
+    sum: u16,
+}
+
+impl Texts {
+    pub(super) fn of(database: &Database<'_>) -> Self {
+        let mut texts = Self { bytes: Vec::new(), entries: Vec::with_capacity(database.place_count()) };
+        let mut scratch = [0; 1024];
+        for place in database.places() {
+            let response = Form::Text.respond(&Answer::Place(std::net::Ipv4Addr::UNSPECIFIED.into(), place), &mut scratch);
+            let (start, head) = (texts.bytes.len() as u32, response.head().len() as u16);
+            texts.bytes.extend(response.head());
+            texts.bytes.extend(response.body());
+            let sum = Sum::new().with(&texts.bytes[start as usize..]).folded();
+            texts.entries.push(Entry { start, head, len: response.len() as u16, sum });
+        }
+        texts
+    }
+
+    /// That of the place with this number.
+    #[inline]
+    pub(super) fn get(&self, place: usize) -> Response<'_> {
+        let Entry { start, head, len, sum } = self.entries[place];
+        let response = &self.bytes[start as usize..][..len.into()];
+        let (head, body) = response.split_at(head.into());
+        Response::prepared(head, body).with_sum(sum)
+    }
+}
