@@ -35,7 +35,7 @@ impl<'a> Outgoing<'a> {
     }
 
     /// Writes the frame at the start of `buffer`.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn emit(&self, config: &Config, buffer: &mut [u8]) -> Option<TxFrame> {
         let link = self.route.link(config);
         let words = self.header.words();

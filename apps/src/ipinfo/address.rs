@@ -13,32 +13,30 @@ pub(super) fn parse(text: &str) -> Option<IpAddr> {
     }
 }
 
-/// The form that nearly all requests have: read in a third of the time that the standard library takes,
+/// The form that nearly all requests have: read in under half the time that the standard library takes,
 /// and with the same result.
 #[inline]
 pub(super) fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
-    // The octets so far, the one that is being read, and its digits.
-    let (mut address, mut octet, mut digits, mut dots) = (0, 0, 0, 0);
-    for &byte in text {
-        let digit = u32::from(byte.wrapping_sub(b'0'));
-        if digit < 10 {
-            // Leading zeros are no part of an octet: some take them for octal.
-            if digits > 0 && octet == 0 {
-                return None;
-            }
-            octet = 10 * octet + digit;
-            digits += 1;
-            if octet > 255 {
-                return None;
-            }
-        } else if byte == b'.' && digits > 0 && dots < 3 {
-            address = address << 8 | octet;
-            (octet, digits, dots) = (0, 0, dots + 1);
-        } else {
-            return None;
+    let (a, rest) = parse_octet(text)?;
+    let (b, rest) = parse_octet(rest.strip_prefix(b".")?)?;
+    let (c, rest) = parse_octet(rest.strip_prefix(b".")?)?;
+    let (d, rest) = parse_octet(rest.strip_prefix(b".")?)?;
+    rest.is_empty().then(|| Ipv4Addr::new(a, b, c, d))
+}
+
+/// Reads 0 to 255, and returns what follows. Leading zeros are no part of it: some take them for octal.
+#[inline]
+fn parse_octet(text: &[u8]) -> Option<(u8, &[u8])> {
+    let value = |digit: u8| u16::from(digit - b'0');
+    let (octet, rest) = match *text {
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', ref rest @ ..] => {
+            (100 * value(a) + 10 * value(b) + value(c), rest)
         }
-    }
-    (digits > 0 && dots == 3).then(|| Ipv4Addr::from_bits(address << 8 | octet))
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', ref rest @ ..] => (10 * value(a) + value(b), rest),
+        [a @ b'0'..=b'9', ref rest @ ..] => (value(a), rest),
+        _ => return None,
+    };
+    Some((octet.try_into().ok()?, rest))
 }
 
 /// Whether someone who wrote this meant an address, though it may be none: it is of digits and dots, or
@@ -147,7 +145,7 @@ mod tests {
     #[test]
     fn every_octet_is_read() {
         for octet in 0..=u8::MAX {
-            assert_eq!(parse_v4(format!("{octet}.1.2.{octet}").as_bytes()), Some(Ipv4Addr::new(octet, 1, 2, octet)));
+            assert_eq!(parse_octet(octet.to_string().as_bytes()), Some((octet, &[][..])));
         }
     }
 
