@@ -1,6 +1,6 @@
 //! The same as `engine`, without a library around it: what a profiler and a counter of instructions see.
 //!
-//! `cost v4 transaction 100000` runs 20 batches of so many, and prints the nanoseconds of one in the best of them.
+//! `cost v4 transaction 100000` runs 200 batches of so many, and prints the nanoseconds of one in the best of them.
 
 #[path = "support/client.rs"]
 mod client;
@@ -8,6 +8,8 @@ mod client;
 use std::time::Instant;
 
 use client::{V4, V6, setup};
+
+const BATCHES: u32 = 200;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
@@ -19,7 +21,7 @@ fn main() {
     let packets = frames.of(packet);
     let count: u32 = count.parse().expect("a number");
     let mut best = f64::INFINITY;
-    for _ in 0..20 {
+    for _ in 0..BATCHES {
         let start = Instant::now();
         for _ in 0..count {
             for frame in &packets {

@@ -72,9 +72,9 @@ impl fmt::Debug for Secret {
 
 /// A connection as its packets name it, from the client's side.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Flow {
+pub struct Flow<P = AddressPair> {
     /// The client's address and ours.
-    pub addresses: AddressPair,
+    pub addresses: P,
     /// The client's port.
     pub client_port: u16,
     /// Ours.
@@ -147,25 +147,31 @@ impl Mss {
 impl Secret {
     /// The two numbers of a connection.
     #[inline]
-    pub fn identify(&self, flow: &Flow) -> Identity {
+    pub fn identify<P: Copy + Into<AddressPair>>(&self, flow: &Flow<P>) -> Identity {
         let hash = hash(&self.timestamp, flow, [0; 2]);
         Identity { timestamp_base: hash as u32, mark: (hash >> 32) as u16 }
     }
 
     /// The sequence number for the SYN+ACK.
     #[inline]
-    pub fn cookie(&self, now: Instant, flow: &Flow, client_isn: SeqNumber, claims: Claims) -> SeqNumber {
+    pub fn cookie<P: Copy + Into<AddressPair>>(
+        &self,
+        now: Instant,
+        flow: &Flow<P>,
+        client_isn: SeqNumber,
+        claims: Claims,
+    ) -> SeqNumber {
         self.cookie_of(self.identify(flow), now, flow, client_isn, claims).0
     }
 
     /// The same for a connection whose identity is known; and what its client, if it echoes timestamps, gives back
     /// besides.
     #[inline]
-    pub(crate) fn cookie_of(
+    pub(crate) fn cookie_of<P: Copy + Into<AddressPair>>(
         &self,
         identity: Identity,
         now: Instant,
-        flow: &Flow,
+        flow: &Flow<P>,
         client_isn: SeqNumber,
         claims: Claims,
     ) -> (SeqNumber, u16) {
@@ -180,11 +186,11 @@ impl Secret {
     /// that does not belong to it, if there is one.
     #[inline]
     #[expect(clippy::too_many_arguments, reason = "a cookie binds all of them")]
-    pub(crate) fn verify(
+    pub(crate) fn verify<P: Copy + Into<AddressPair>>(
         &self,
         identity: Identity,
         now: Instant,
-        flow: &Flow,
+        flow: &Flow<P>,
         seq: SeqNumber,
         cookie: SeqNumber,
         proof: Option<u16>,
@@ -214,16 +220,22 @@ fn epoch(now: Instant) -> u32 {
 /// Nobody may change what a cookie claims, so it is hashed with the rest. It stands above the epoch,
 /// which has room until the year 2225.
 #[inline]
-fn tag(key: &SipHash, flow: &Flow, client_isn: SeqNumber, claimed: u32, epoch: u32) -> (u32, u16) {
+fn tag<P: Copy + Into<AddressPair>>(
+    key: &SipHash,
+    flow: &Flow<P>,
+    client_isn: SeqNumber,
+    claimed: u32,
+    epoch: u32,
+) -> (u32, u16) {
     let hash = hash(key, flow, [client_isn.value(), claimed | epoch & ((1 << GENERATION_SHIFT) - 1)]);
     (hash as u32 & TAG_MASK, (hash >> 32) as u16)
 }
 
 /// Hashes the connection and two more numbers. The two families differ in length, and so never meet.
 #[inline]
-fn hash(key: &SipHash, flow: &Flow, [first, second]: [u32; 2]) -> u64 {
+fn hash<P: Copy + Into<AddressPair>>(key: &SipHash, flow: &Flow<P>, [first, second]: [u32; 2]) -> u64 {
     let ports = u64::from(flow.client_port) | u64::from(flow.server_port) << 16 | u64::from(first) << 32;
-    match flow.addresses {
+    match flow.addresses.into() {
         AddressPair::V4 { source, destination } => {
             let [source, destination] = [source, destination].map(|ip| u64::from(u32::from_le_bytes(ip.octets())));
             key.hash([source | destination << 32, ports], second.into(), 4)

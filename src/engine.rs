@@ -23,7 +23,7 @@ use crate::tcp;
 use crate::time::Instant;
 use crate::verdict::{DropReason, ReplyKind, Verdict};
 use crate::wire::ethernet::{EtherType, MacAddress};
-use crate::wire::ip::{AddressPair, Protocol};
+use crate::wire::ip::{AddressPair, Pair, Protocol, V4Pair, V6Pair};
 use crate::wire::{arp, ethernet, icmpv4, icmpv6, ipv4, ipv6};
 
 /// Bytes of scratch space that hold any response which fits one IP datagram.
@@ -43,11 +43,11 @@ pub struct Engine<A> {
 }
 
 /// A packet, taken down to its transport layer.
-pub(crate) struct Packet<'a> {
+pub(crate) struct Packet<'a, P> {
     /// All of it, from its IP header on.
     pub(crate) datagram: &'a [u8],
     /// The way back: where an answer goes, and from which of our addresses.
-    pub(crate) back: Route,
+    pub(crate) back: Route<P>,
     /// What the port says of the transport checksum.
     pub(crate) checksum: Checked,
     pub(crate) payload: &'a [u8],
@@ -174,7 +174,7 @@ impl<A: App> Engine<A> {
         if !is_host(IpAddr::V4(source)) || self.config.addresses.has_v4(source) {
             return DropReason::IpSource.into();
         }
-        let addresses = AddressPair::V4 { source: destination, destination: source };
+        let addresses = V4Pair { source: destination, destination: source };
         let back = Route { station: link.source, tag: link.tag, addresses };
         let packet = Packet { datagram, back, checksum: checksum.transport, payload };
         match protocol {
@@ -184,7 +184,7 @@ impl<A: App> Engine<A> {
         }
     }
 
-    fn answer_icmpv4<'a>(&'a self, now: Instant, packet: &Packet<'a>) -> Result<Reply<'a>, Verdict> {
+    fn answer_icmpv4<'a>(&'a self, now: Instant, packet: &Packet<'a, V4Pair>) -> Result<Reply<'a>, Verdict> {
         match icmpv4::Message::parse(packet.payload, packet.checksum)? {
             icmpv4::Message::Echo(echo) => {
                 let header = TransportHeader::icmp(Protocol::ICMP, echo.reply_header());
@@ -192,7 +192,7 @@ impl<A: App> Engine<A> {
             }
             icmpv4::Message::TooBig { mtu, quoted } => {
                 let (source, destination, segment) = ipv4::quoted_tcp(quoted).ok_or(DropReason::IcmpQuote)?;
-                let addresses = AddressPair::V4 { source, destination };
+                let addresses = V4Pair { source, destination };
                 tcp::answer_too_big(self, now, Route { addresses, ..packet.back }, segment, mtu.into())
             }
         }
@@ -212,7 +212,7 @@ impl<A: App> Engine<A> {
             Err(reason) => return reason.into(),
         };
         let ipv6::Header { source, destination, protocol, .. } = header;
-        let addresses = AddressPair::V6 { source: destination, destination: source };
+        let addresses = V6Pair { source: destination, destination: source };
         let back = Route { station: link.source, tag: link.tag, addresses };
         let packet = Packet { datagram, back, checksum: checksum.transport, payload };
         if destination.is_multicast() {
@@ -236,7 +236,7 @@ impl<A: App> Engine<A> {
         &'a self,
         now: Instant,
         header: &ipv6::Header,
-        packet: &Packet<'a>,
+        packet: &Packet<'a, V6Pair>,
     ) -> Result<Reply<'a>, Verdict> {
         match packet.parse_icmpv6(header)? {
             icmpv6::Message::Echo { id, data } => {
@@ -246,14 +246,14 @@ impl<A: App> Engine<A> {
             icmpv6::Message::Solicitation(solicitation) => Ok(self.advertise(packet, solicitation)?),
             icmpv6::Message::TooBig { mtu, quoted } => {
                 let (source, destination, segment) = ipv6::quoted_tcp(quoted).ok_or(DropReason::IcmpQuote)?;
-                let addresses = AddressPair::V6 { source, destination };
+                let addresses = V6Pair { source, destination };
                 tcp::answer_too_big(self, now, Route { addresses, ..packet.back }, segment, mtu)
             }
         }
     }
 
     /// Answers a packet for a group: only a solicitation for an address of ours is for us.
-    fn answer_group<'a>(&'a self, header: &ipv6::Header, packet: &Packet<'a>) -> Result<Reply<'a>, DropReason> {
+    fn answer_group<'a>(&'a self, header: &ipv6::Header, packet: &Packet<'a, V6Pair>) -> Result<Reply<'a>, DropReason> {
         let ours = self.config.addresses.v6().iter();
         if !ours.copied().any(|address| icmpv6::solicited_node(address) == header.destination) {
             return Err(DropReason::Ipv6NotForUs);
@@ -271,18 +271,16 @@ impl<A: App> Engine<A> {
         }
     }
 
-    fn advertise<'a>(&'a self, packet: &Packet<'a>, solicitation: icmpv6::Solicitation) -> Result<Reply<'a>, DropReason> {
+    fn advertise<'a>(&'a self, packet: &Packet<'a, V6Pair>, solicitation: icmpv6::Solicitation) -> Result<Reply<'a>, DropReason> {
         let icmpv6::Solicitation { target, probe } = solicitation;
-        let AddressPair::V6 { destination: asker, .. } = packet.back.addresses else {
-            return Err(DropReason::NeighborInvalid);
-        };
+        let asker = packet.back.addresses.destination;
         if !self.config.addresses.has_v6(target) {
             return Err(DropReason::NeighborNotForUs);
         }
         // Nobody can be answered who has no address yet: all nodes are told (RFC 4861, section 7.2.4).
         let (station, destination) = if probe { (ALL_NODES_MAC, ALL_NODES) } else { (packet.back.station, asker) };
         let addresses = AddressPair::V6 { source: target, destination };
-        Ok(self.advertisement(Route { station, addresses, ..packet.back }, target, !probe))
+        Ok(self.advertisement(Route { station, tag: packet.back.tag, addresses }, target, !probe))
     }
 
     fn advertisement(&self, route: Route, target: Ipv6Addr, solicited: bool) -> Reply<'_> {
@@ -295,11 +293,11 @@ impl<A: App> Engine<A> {
     fn echo<'a>(
         &'a self,
         kind: ReplyKind,
-        packet: &Packet<'a>,
+        packet: &Packet<'a, impl Pair>,
         header: TransportHeader,
         data: &'a [u8],
     ) -> Result<Reply<'a>, DropReason> {
-        let datagram = Datagram::new(&self.config, packet.back, header, [data, &[]]);
+        let datagram = Datagram::new(&self.config, packet.back.either(), header, [data, &[]]);
         if datagram.is_whole() { Ok(Reply::datagram(kind, datagram)) } else { Err(DropReason::IcmpMalformed) }
     }
 }
@@ -319,7 +317,7 @@ impl<A> Engine<A> {
     }
 }
 
-impl<'a> Packet<'a> {
+impl<'a, P: Pair> Packet<'a, P> {
     /// Whether the checksum of a transport that has a pseudo-header is right. The pseudo-header is the
     /// same in both directions.
     #[inline]
@@ -328,7 +326,7 @@ impl<'a> Packet<'a> {
             Checked::Good => true,
             Checked::Bad => false,
             Checked::Unknown => {
-                let pseudo_header = self.back.addresses.pseudo_header(protocol, self.payload.len());
+                let pseudo_header = self.back.addresses.into().pseudo_header(protocol, self.payload.len());
                 pseudo_header.with(self.payload).is_valid()
             }
         }

@@ -11,7 +11,7 @@ use crate::port::{TxChecksum, TxFrame};
 use crate::verdict::{ReplyKind, Verdict};
 use crate::wire::checksum::Sum;
 use crate::wire::ethernet::MacAddress;
-use crate::wire::ip::{AddressPair, Protocol};
+use crate::wire::ip::{AddressPair, Pair, Protocol};
 use crate::wire::{arp, ethernet, icmpv4, icmpv6, ipv4, ipv6, put, tcp};
 
 /// The hop limit, or time to live, of everything but neighbor discovery (RFC 1700).
@@ -130,12 +130,20 @@ fn emit_arp(link: &ethernet::Header, packet: &arp::Packet, buffer: &mut [u8]) ->
 
 /// Where a packet goes: the headers below the transport layer.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Route {
+pub(crate) struct Route<P = AddressPair> {
     /// The station that the frame goes to.
     pub(crate) station: MacAddress,
     /// The tag of its VLAN, if it is in one.
     pub(crate) tag: Option<u16>,
-    pub(crate) addresses: AddressPair,
+    pub(crate) addresses: P,
+}
+
+impl<P: Pair> Route<P> {
+    /// The same, of a family that is not known any more.
+    #[inline]
+    pub(crate) fn either(self) -> Route {
+        Route { station: self.station, tag: self.tag, addresses: self.addresses.into() }
+    }
 }
 
 impl Route {

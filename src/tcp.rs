@@ -35,7 +35,7 @@ use crate::port::Checked;
 use crate::reply::{Datagram, Outgoing, Reply, Route, TransportHeader};
 use crate::time::Instant;
 use crate::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
-use crate::wire::ip::{AddressPair, Protocol};
+use crate::wire::ip::{AddressPair, Pair, Protocol};
 use crate::wire::ipv6;
 use crate::wire::seq::SeqNumber;
 use crate::wire::tcp::{Flags, HEADER_LEN, Header, Options, TIMESTAMPS_LEN, Timestamps};
@@ -65,10 +65,11 @@ const LAST: Flags = Flags::ACK.with(Flags::PSH).with(Flags::FIN);
 const KIND: Flags = Flags::SYN.with(Flags::ACK).with(Flags::FIN).with(Flags::RST);
 
 /// Answers a TCP segment.
-pub(crate) fn answer<'a, A: App>(
+#[inline]
+pub(crate) fn answer<'a, A: App, P: Pair>(
     engine: &'a Engine<A>,
     now: Instant,
-    packet: &Packet<'a>,
+    packet: &Packet<'a, P>,
     scratch: &'a mut [u8],
 ) -> Reply<'a> {
     let (header, payload) = match parse(packet) {
@@ -112,7 +113,7 @@ pub(crate) fn answer<'a, A: App>(
 }
 
 #[inline]
-fn parse<'a>(packet: &Packet<'a>) -> Result<(Header, &'a [u8]), DropReason> {
+fn parse<'a>(packet: &Packet<'a, impl Pair>) -> Result<(Header, &'a [u8]), DropReason> {
     let parts = Header::parse(packet.payload)?;
     if !packet.checksum_is_valid(Protocol::TCP) {
         return Err(DropReason::TcpChecksum);
@@ -126,15 +127,15 @@ fn parse<'a>(packet: &Packet<'a>) -> Result<(Header, &'a [u8]), DropReason> {
 /// Answers a router that could not pass on what `quoted` begins with, because it takes no more than `mtu` bytes.
 ///
 /// A segment of a stored response tells by its timestamp which one it is, as an ACK would that echoes it.
-pub(crate) fn answer_too_big<'a, A: App>(
+pub(crate) fn answer_too_big<'a, A: App, P: Pair>(
     engine: &'a Engine<A>,
     now: Instant,
-    back: Route,
+    back: Route<P>,
     quoted: &'a [u8],
     mtu: u32,
 ) -> Result<Reply<'a>, Verdict> {
     let (sent, _) = Header::parse(quoted).map_err(|_| DropReason::IcmpQuote)?;
-    if !engine.is_from_us(back.addresses) || sent.source_port != engine.config().tcp_port {
+    if !engine.is_from_us(back.addresses.into()) || sent.source_port != engine.config().tcp_port {
         return Err(DropReason::IcmpQuote.into());
     }
     // What the client would say that has got everything up to this segment, and its timestamp. The window is ours.
@@ -162,11 +163,11 @@ pub(crate) fn answer_too_big<'a, A: App>(
 }
 
 /// A segment that arrived, and all that is known about it.
-struct Segment<'p, 'a> {
+struct Segment<'p, 'a, P> {
     config: &'a Config,
     now: Instant,
-    packet: &'p Packet<'a>,
-    flow: Flow,
+    packet: &'p Packet<'a, P>,
+    flow: Flow<P>,
     identity: Identity,
     header: Header,
     payload: &'a [u8],
@@ -187,7 +188,7 @@ enum Seen {
     Unknown,
 }
 
-impl<'a> Segment<'_, 'a> {
+impl<'a, P: Pair> Segment<'_, 'a, P> {
     #[inline]
     fn syn_ack<A: App>(&self, app: &A) -> Reply<'a> {
         let announced = self.header.options.mss.unwrap_or(self.default_mss());
@@ -246,7 +247,7 @@ impl<'a> Segment<'_, 'a> {
             path: line.path,
             query: line.query,
             headers: line.headers,
-            client: self.flow.addresses.source(),
+            client: self.flow.addresses.into().source(),
             generation,
         }
     }
@@ -270,7 +271,7 @@ impl<'a> Segment<'_, 'a> {
     fn respond(&self, kind: ReplyKind, claims: Claims, response: Response<'a>) -> Reply<'a> {
         let header = self.header_back(LAST, self.header.ack, self.plain_options(Stamp::Whole));
         let limit = self.packet_limit(claims.mss).min(self.config.mtu.bytes().into());
-        let packet_len = self.flow.addresses.header_len() + header.header_len() + response.len();
+        let packet_len = self.flow.addresses.into().header_len() + header.header_len() + response.len();
         // The FIN takes a byte of the window as well.
         if packet_len > limit || response.len() >= usize::from(self.header.window) {
             return self.respond_at_length(kind, claims, response, &header, limit);
@@ -279,7 +280,7 @@ impl<'a> Segment<'_, 'a> {
         let identification = self.identification();
         let identification = (identification >> 16 ^ identification) as u16;
         let sum = response.sum();
-        let segment = Outgoing { payload, sum, identification, ..Outgoing::new(self.packet.back, header) };
+        let segment = Outgoing { payload, sum, identification, ..Outgoing::new(self.packet.back.either(), header) };
         Reply::segment(kind, self.config, segment)
     }
 
@@ -293,7 +294,7 @@ impl<'a> Segment<'_, 'a> {
         header: &Header,
         limit: usize,
     ) -> Reply<'a> {
-        let is_whole = self.flow.addresses.header_len() + header.header_len() + response.len() <= limit;
+        let is_whole = self.flow.addresses.into().header_len() + header.header_len() + response.len() <= limit;
         if !is_whole
             && self.config.large_replies != LargeReplies::Fragments
             && let Some(reply) = self.begin(claims, response)
@@ -307,7 +308,7 @@ impl<'a> Segment<'_, 'a> {
             return DropReason::TcpWindow.into();
         }
         let (transport, payload) = (TransportHeader::Tcp(*header), [response.head(), response.body()]);
-        let datagram = Datagram::new(self.config, self.packet.back, transport, payload);
+        let datagram = Datagram::new(self.config, self.packet.back.either(), transport, payload);
         Reply::datagram(kind, datagram.fragmented(limit, self.identification()))
     }
 
@@ -386,7 +387,7 @@ impl<'a> Segment<'_, 'a> {
 
     #[inline]
     fn reply(&self, kind: ReplyKind, header: Header) -> Reply<'a> {
-        Reply::segment(kind, self.config, Outgoing::new(self.packet.back, header))
+        Reply::segment(kind, self.config, Outgoing::new(self.packet.back.either(), header))
     }
 
     /// The header of a segment that goes back and acknowledges this one.
@@ -488,7 +489,7 @@ impl<'a> Segment<'_, 'a> {
 
     /// The MSS of a client that says nothing (RFC 9293, section 3.7.1).
     fn default_mss(&self) -> u16 {
-        match self.flow.addresses {
+        match self.flow.addresses.into() {
             AddressPair::V4 { .. } => 536,
             AddressPair::V6 { .. } => 1220,
         }
@@ -503,7 +504,7 @@ impl<'a> Segment<'_, 'a> {
     /// Bytes of IP and TCP header without options.
     #[inline]
     fn headers_len(&self) -> usize {
-        self.flow.addresses.header_len() + HEADER_LEN
+        self.flow.addresses.into().header_len() + HEADER_LEN
     }
 
     /// Two segments. One request in one segment is all that is read, but Linux halves its segments when
@@ -523,7 +524,7 @@ impl<'a> Segment<'_, 'a> {
     #[inline]
     fn packet_limit(&self, mss: Mss) -> usize {
         let limit = usize::from(mss.bytes()) + self.headers_len();
-        match self.flow.addresses {
+        match self.flow.addresses.into() {
             AddressPair::V4 { .. } => limit,
             AddressPair::V6 { .. } => limit.max(IPV6_MTU_MIN),
         }

@@ -26,6 +26,7 @@ use crate::cookie::Claims;
 use crate::http::Response;
 use crate::reply::{Probe, Reply, Turn};
 use crate::verdict::{Absorbed, ReplyKind, Verdict};
+use crate::wire::ip::Pair;
 use crate::wire::seq::SeqNumber;
 use crate::wire::tcp::{Flags, SackBlocks};
 
@@ -98,7 +99,7 @@ struct Told<'a> {
     segment: u32,
 }
 
-impl<'a> Segment<'_, 'a> {
+impl<'a, P: Pair> Segment<'_, 'a, P> {
     /// The probe for a client at `now`, to whom all segments up to `end` have been sent of the response that
     /// is stored at `first` and begins at `start`.
     pub(super) fn probe(

@@ -12,6 +12,7 @@ use crate::cookie::{Claims, EPOCHS};
 use crate::http::Response;
 use crate::reply::Reply;
 use crate::verdict::{ReplyKind, Verdict};
+use crate::wire::ip::Pair;
 use crate::wire::seq::SeqNumber;
 use crate::wire::tcp::Flags;
 
@@ -28,7 +29,7 @@ const RESUME_EPOCH_BYTES: u32 = 2_000_000_000;
 /// one is likely to draw grows with the length.
 const RESUME_WINDOW_BYTES: u32 = 1 << 25;
 
-impl<'a> Segment<'_, 'a> {
+impl<'a, P: Pair> Segment<'_, 'a, P> {
     /// A response that is not stored, or whose client has no timestamps, from `offset` on.
     pub(super) fn resume_part(
         &self,

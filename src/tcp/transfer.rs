@@ -19,7 +19,7 @@ use crate::engine::Packet;
 use crate::http::Response;
 use crate::reply::{RANGES_MAX, Reply, Train};
 use crate::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
-use crate::wire::ip::AddressPair;
+use crate::wire::ip::{AddressPair, Pair};
 use crate::wire::ipv6;
 use crate::wire::seq::SeqNumber;
 use crate::wire::tcp::{Flags, HEADER_LEN, Header, Options, SackBlocks, TIMESTAMPS_LEN, Timestamps};
@@ -165,7 +165,7 @@ impl Sacked {
     }
 }
 
-impl<'a> Segment<'_, 'a> {
+impl<'a, P: Pair> Segment<'_, 'a, P> {
     /// The first window of a response that does not fit one segment, or `None` where it is to be sent
     /// another way.
     pub(super) fn begin(&self, claims: Claims, response: Response<'a>) -> Option<Result<Reply<'a>, Verdict>> {
@@ -437,7 +437,7 @@ impl<'a> Segment<'_, 'a> {
             ..Options::default()
         };
         let header = Header { ack, window, ..self.header_back(Flags::ACK, start, options) };
-        Train::new(self.config, self.packet.back, header, [response.head(), response.body()], segment)
+        Train::new(self.config, self.packet.back.either(), header, [response.head(), response.body()], segment)
     }
 
     /// A reply with what there is to send, and with word to a client that what it sent again need not have waited longer.
@@ -454,7 +454,7 @@ impl<'a> Segment<'_, 'a> {
     /// What a client is told of that need not back off: what it has sent again, up to its ports and sequence number.
     fn quote(&self) -> &'a [u8] {
         let Packet { datagram, payload, .. } = *self.packet;
-        let len = match (self.flow.addresses, datagram) {
+        let len = match (self.flow.addresses.into(), datagram) {
             (AddressPair::V4 { .. }, &[_, _, len0, len1, ..]) => usize::from(u16::from_be_bytes([len0, len1])),
             (AddressPair::V6 { .. }, &[_, _, _, _, len0, len1, ..]) => {
                 ipv6::HEADER_LEN + usize::from(u16::from_be_bytes([len0, len1]))
@@ -505,7 +505,7 @@ impl<'a> Segment<'_, 'a> {
     pub(super) fn segment_len(&self, mss: Mss) -> u32 {
         let options = if self.header.options.timestamps.is_some() { TIMESTAMPS_LEN } else { 0 };
         // A client that does not tell where it is cannot be asked what its path carries.
-        let most = match (self.flow.addresses, self.header.options.timestamps) {
+        let most = match (self.flow.addresses.into(), self.header.options.timestamps) {
             (AddressPair::V6 { .. }, None) => IPV6_PATH_MSS,
             (AddressPair::V4 { .. }, None) => UNTOLD_MAX,
             _ => usize::MAX,
@@ -521,7 +521,7 @@ impl<'a> Segment<'_, 'a> {
 
     /// Bytes of payload that pass everywhere.
     fn narrow_piece(&self) -> u32 {
-        let smallest = match self.flow.addresses {
+        let smallest = match self.flow.addresses.into() {
             AddressPair::V4 { .. } => IPV4_PATH_MSS,
             AddressPair::V6 { .. } => IPV6_PATH_MSS,
         };

@@ -47,6 +47,59 @@ pub enum AddressPair {
     },
 }
 
+/// Addresses of one family that is known where they are used: what depends on it costs nothing there.
+pub trait Pair: Copy + Into<AddressPair> {
+    /// The other way round: the addresses of the answer.
+    #[must_use]
+    fn reversed(self) -> Self;
+}
+
+/// The addresses of an IPv4 packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct V4Pair {
+    /// From whom.
+    pub source: Ipv4Addr,
+    /// To whom.
+    pub destination: Ipv4Addr,
+}
+
+/// The addresses of an IPv6 packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct V6Pair {
+    /// From whom.
+    pub source: Ipv6Addr,
+    /// To whom.
+    pub destination: Ipv6Addr,
+}
+
+impl Pair for V4Pair {
+    #[inline]
+    fn reversed(self) -> Self {
+        Self { source: self.destination, destination: self.source }
+    }
+}
+
+impl Pair for V6Pair {
+    #[inline]
+    fn reversed(self) -> Self {
+        Self { source: self.destination, destination: self.source }
+    }
+}
+
+impl From<V4Pair> for AddressPair {
+    #[inline]
+    fn from(V4Pair { source, destination }: V4Pair) -> Self {
+        Self::V4 { source, destination }
+    }
+}
+
+impl From<V6Pair> for AddressPair {
+    #[inline]
+    fn from(V6Pair { source, destination }: V6Pair) -> Self {
+        Self::V6 { source, destination }
+    }
+}
+
 impl AddressPair {
     /// From whom.
     pub const fn source(&self) -> IpAddr {
@@ -61,15 +114,6 @@ impl AddressPair {
         match *self {
             Self::V4 { destination, .. } => IpAddr::V4(destination),
             Self::V6 { destination, .. } => IpAddr::V6(destination),
-        }
-    }
-
-    /// The other way round: the addresses of the answer.
-    #[must_use]
-    pub const fn reversed(&self) -> Self {
-        match *self {
-            Self::V4 { source, destination } => Self::V4 { source: destination, destination: source },
-            Self::V6 { source, destination } => Self::V6 { source: destination, destination: source },
         }
     }
 
