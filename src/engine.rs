@@ -43,6 +43,7 @@ pub struct Engine<A> {
 }
 
 /// A packet, taken down to its transport layer.
+#[derive(Clone, Copy)]
 pub(crate) struct Packet<'a, P> {
     /// All of it, from its IP header on.
     pub(crate) datagram: &'a [u8],
@@ -178,7 +179,7 @@ impl<A: App> Engine<A> {
         let back = Route { station: link.source, tag: link.tag, addresses };
         let packet = Packet { datagram, back, checksum: checksum.transport, payload };
         match protocol {
-            Protocol::TCP => tcp::answer(self, now, &packet, scratch),
+            Protocol::TCP => tcp::answer(self, now, packet, scratch),
             Protocol::ICMP => self.answer_icmpv4(now, &packet).into(),
             _ => DropReason::IpProtocol.into(),
         }
@@ -226,7 +227,7 @@ impl<A: App> Engine<A> {
             return DropReason::IpSource.into();
         }
         match protocol {
-            Protocol::TCP => tcp::answer(self, now, &packet, scratch),
+            Protocol::TCP => tcp::answer(self, now, packet, scratch),
             Protocol::ICMPV6 => self.answer_icmpv6(now, &header, &packet).into(),
             _ => DropReason::IpProtocol.into(),
         }
@@ -321,7 +322,7 @@ impl<'a, P: Pair> Packet<'a, P> {
     /// Whether the checksum of a transport that has a pseudo-header is right. The pseudo-header is the
     /// same in both directions.
     #[inline]
-    pub(crate) fn checksum_is_valid(&self, protocol: Protocol) -> bool {
+    pub(crate) fn checksum_is_valid(self, protocol: Protocol) -> bool {
         match self.checksum {
             Checked::Good => true,
             Checked::Bad => false,
@@ -332,7 +333,7 @@ impl<'a, P: Pair> Packet<'a, P> {
         }
     }
 
-    fn parse_icmpv6(&self, header: &ipv6::Header) -> Result<icmpv6::Message<'a>, DropReason> {
+    fn parse_icmpv6(self, header: &ipv6::Header) -> Result<icmpv6::Message<'a>, DropReason> {
         if !self.checksum_is_valid(Protocol::ICMPV6) {
             return Err(DropReason::IcmpChecksum);
         }

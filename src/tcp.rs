@@ -69,7 +69,7 @@ const KIND: Flags = Flags::SYN.with(Flags::ACK).with(Flags::FIN).with(Flags::RST
 pub(crate) fn answer<'a, A: App, P: Pair>(
     engine: &'a Engine<A>,
     now: Instant,
-    packet: &Packet<'a, P>,
+    packet: Packet<'a, P>,
     scratch: &'a mut [u8],
 ) -> Reply<'a> {
     let (header, payload) = match parse(packet) {
@@ -113,7 +113,7 @@ pub(crate) fn answer<'a, A: App, P: Pair>(
 }
 
 #[inline]
-fn parse<'a>(packet: &Packet<'a, impl Pair>) -> Result<(Header, &'a [u8]), DropReason> {
+fn parse<'a>(packet: Packet<'a, impl Pair>) -> Result<(Header, &'a [u8]), DropReason> {
     let parts = Header::parse(packet.payload)?;
     if !packet.checksum_is_valid(Protocol::TCP) {
         return Err(DropReason::TcpChecksum);
@@ -158,15 +158,17 @@ pub(crate) fn answer_too_big<'a, A: App, P: Pair>(
     };
     let packet = Packet { datagram: &[], back, checksum: Checked::Good, payload: &[] };
     let identity = engine.config().secret.identify(&flow);
-    let segment = Segment { config: engine.config(), now, packet: &packet, flow, identity, header, payload: &[] };
+    let segment = Segment { config: engine.config(), now, packet, flow, identity, header, payload: &[] };
     segment.place().and_then(|place| segment.narrow(place, engine.app(), mtu)).ok_or(DropReason::IcmpQuote.into())
 }
 
-/// A segment that arrived, and all that is known about it.
-struct Segment<'p, 'a, P> {
+/// A segment that arrived, and all that is known about it. It is handed on by value: what is asked for nearly always
+/// is inlined and then needs no place in memory, and what is asked for seldom gets a copy.
+#[derive(Clone, Copy)]
+struct Segment<'a, P> {
     config: &'a Config,
     now: Instant,
-    packet: &'p Packet<'a, P>,
+    packet: Packet<'a, P>,
     flow: Flow<P>,
     identity: Identity,
     header: Header,
@@ -188,9 +190,9 @@ enum Seen {
     Unknown,
 }
 
-impl<'a, P: Pair> Segment<'_, 'a, P> {
+impl<'a, P: Pair> Segment<'a, P> {
     #[inline]
-    fn syn_ack<A: App>(&self, app: &A) -> Reply<'a> {
+    fn syn_ack<A: App>(self, app: &A) -> Reply<'a> {
         let announced = self.header.options.mss.unwrap_or(self.default_mss());
         let claims = Claims { mss: Mss::at_most(announced), generation: app.generations().current };
         let secret = &self.config.secret;
@@ -208,7 +210,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
 
     /// A segment with payload: a request if the cookie is right.
     #[inline]
-    fn answer_payload<A: App>(&self, app: &'a A, scratch: &'a mut [u8]) -> Reply<'a> {
+    fn answer_payload<A: App>(self, app: &'a A, scratch: &'a mut [u8]) -> Reply<'a> {
         if self.payload.len() < REQUEST_MIN && !self.is_fin() {
             // The last bytes of a long request may be as few.
             return match self.seen() {
@@ -223,7 +225,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
     }
 
     #[inline]
-    fn answer_request<A: App>(&self, claims: Claims, app: &'a A, scratch: &'a mut [u8]) -> Reply<'a> {
+    fn answer_request<A: App>(self, claims: Claims, app: &'a A, scratch: &'a mut [u8]) -> Reply<'a> {
         let (kind, response) = match RequestLine::parse(self.payload) {
             Ok(line) => {
                 let request = self.request(&line, claims.generation);
@@ -241,7 +243,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
     }
 
     #[inline]
-    fn request<'r>(&self, line: &RequestLine<'r>, generation: u8) -> Request<'r> {
+    fn request<'r>(self, line: &RequestLine<'r>, generation: u8) -> Request<'r> {
         Request {
             method: line.method,
             path: line.path,
@@ -255,7 +257,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
     /// A segment with payload whose acknowledgement is not the cookie: a request of a client that has
     /// part of its response, or something else.
     #[cold]
-    fn answer_request_again<A: App>(&self, app: &'a A, scratch: &'a mut [u8]) -> Reply<'a> {
+    fn answer_request_again<A: App>(self, app: &'a A, scratch: &'a mut [u8]) -> Reply<'a> {
         if matches!(self.seen(), Seen::Part | Seen::Unknown)
             && self.config.large_replies != LargeReplies::Fragments
             && let Ok(line) = RequestLine::parse(self.payload)
@@ -268,7 +270,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
 
     /// Sends a response: in one segment where that fits a packet.
     #[inline]
-    fn respond(&self, kind: ReplyKind, claims: Claims, response: Response<'a>) -> Reply<'a> {
+    fn respond(self, kind: ReplyKind, claims: Claims, response: Response<'a>) -> Reply<'a> {
         let header = self.header_back(LAST, self.header.ack, self.plain_options(Stamp::Whole));
         let limit = self.packet_limit(claims.mss).min(self.config.mtu.bytes().into());
         let packet_len = self.flow.addresses.into().header_len() + header.header_len() + response.len();
@@ -287,7 +289,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
     /// Sends a response that does not fit a packet, or not the client's window.
     #[cold]
     fn respond_at_length(
-        &self,
+        self,
         kind: ReplyKind,
         claims: Claims,
         response: Response<'a>,
@@ -313,7 +315,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
     }
 
     /// A segment with payload that is not the first one of a request, or is not of our making.
-    fn answer_later_payload(&self) -> Reply<'a> {
+    fn answer_later_payload(self) -> Reply<'a> {
         match (self.seen(), self.is_fin()) {
             // The rest of a request whose response was on its way before it was complete.
             (Seen::Response, false) => self.acknowledge(ReplyKind::LateAck, ACK),
@@ -333,7 +335,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
     }
 
     /// An ACK that no timestamp says anything of.
-    fn answer_ack<A: App>(&self, app: &'a A) -> Result<Reply<'a>, Verdict> {
+    fn answer_ack<A: App>(self, app: &'a A) -> Result<Reply<'a>, Verdict> {
         match self.header.options.timestamps {
             None => self.answer_probe(app),
             Some(_) => Err(Absorbed::Ack.into()),
@@ -342,7 +344,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
 
     /// A FIN without payload.
     #[inline]
-    fn answer_fin<A: App>(&self, app: &A) -> Reply<'a> {
+    fn answer_fin<A: App>(self, app: &A) -> Reply<'a> {
         let is_idle = || self.verify_start(app).is_some();
         match self.seen() {
             Seen::Forged => self.refuse(DropReason::TcpFinForged),
@@ -357,7 +359,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
 
     /// A segment that nobody here wants: silence, or RST (RFC 9293, section 3.5.2).
     #[cold]
-    fn refuse(&self, reason: DropReason) -> Reply<'a> {
+    fn refuse(self, reason: DropReason) -> Reply<'a> {
         if self.config.refuse == Refuse::Drop || self.header.flags.has(RST) {
             return reason.into();
         }
@@ -371,7 +373,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
 
     /// Acknowledges all that the segment holds.
     #[inline]
-    fn acknowledge(&self, kind: ReplyKind, flags: Flags) -> Reply<'a> {
+    fn acknowledge(self, kind: ReplyKind, flags: Flags) -> Reply<'a> {
         let options = Options {
             // Never less than what the client has seen: it would take the segment for an old one (RFC
             // 7323, section 5).
@@ -386,13 +388,13 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
     }
 
     #[inline]
-    fn reply(&self, kind: ReplyKind, header: Header) -> Reply<'a> {
+    fn reply(self, kind: ReplyKind, header: Header) -> Reply<'a> {
         Reply::segment(kind, self.config, Outgoing::new(self.packet.back.either(), header))
     }
 
     /// The header of a segment that goes back and acknowledges this one.
     #[inline]
-    fn header_back(&self, flags: Flags, seq: SeqNumber, options: Options) -> Header {
+    fn header_back(self, flags: Flags, seq: SeqNumber, options: Options) -> Header {
         Header {
             source_port: self.header.destination_port,
             destination_port: self.header.source_port,
@@ -404,13 +406,13 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
         }
     }
 
-    fn is_fin(&self) -> bool {
+    fn is_fin(self) -> bool {
         self.header.flags.has(Flags::FIN)
     }
 
     /// The sequence number behind the segment, where SYN and FIN count as a byte each.
     #[inline]
-    fn end(&self) -> SeqNumber {
+    fn end(self) -> SeqNumber {
         let flags = self.header.flags;
         let flags = u32::from(flags.has(Flags::SYN)) + u32::from(flags.has(Flags::FIN));
         self.header.seq.advance(self.payload.len() as u32 + flags)
@@ -418,14 +420,14 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
 
     /// What `cookie` says, if it is one of ours to the SYN before this segment.
     #[inline]
-    fn verify(&self, cookie: SeqNumber, proof: Option<u16>, live: u8, epochs: u32) -> Option<Claims> {
+    fn verify(self, cookie: SeqNumber, proof: Option<u16>, live: u8, epochs: u32) -> Option<Claims> {
         let Self { config, identity, now, flow, header, .. } = self;
-        config.secret.verify(*identity, *now, flow, header.seq, cookie, proof, live, epochs)
+        config.secret.verify(identity, now, &flow, header.seq, cookie, proof, live, epochs)
     }
 
     /// The same of the cookie that a client acknowledges who has had nothing but our SYN+ACK.
     #[inline]
-    fn verify_start<A: App>(&self, app: &A) -> Option<Claims> {
+    fn verify_start<A: App>(self, app: &A) -> Option<Claims> {
         let proof = match self.stamp() {
             Some(Stamp::Handshake { proof, .. }) => Some(proof),
             _ => None,
@@ -434,21 +436,21 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
     }
 
     /// Whether what looks like the start of a request can be nothing else: proven by a timestamp, or by how it begins.
-    fn is_proven(&self) -> bool {
+    fn is_proven(self) -> bool {
         METHODS.iter().any(|method| self.payload.starts_with(method))
             || matches!(self.stamp(), Some(Stamp::Handshake { .. }))
     }
 
     /// What the client has seen last, if it uses timestamps and that was ours.
     #[inline]
-    fn stamp(&self) -> Option<Stamp> {
+    fn stamp(self) -> Option<Stamp> {
         let echo = self.header.options.timestamps?.echo;
         Stamp::parse(echo.wrapping_sub(self.identity.timestamp_base))
     }
 
     /// The segment of a stored response that the client has seen last.
     #[inline]
-    fn place(&self) -> Option<Place> {
+    fn place(self) -> Option<Place> {
         match self.stamp() {
             Some(Stamp::Placed(place)) => Some(place),
             _ => None,
@@ -456,7 +458,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
     }
 
     #[inline]
-    fn seen(&self) -> Seen {
+    fn seen(self) -> Seen {
         if self.header.options.timestamps.is_none() {
             return Seen::Unknown;
         }
@@ -469,18 +471,18 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
     }
 
     /// Whether stored responses go by the clock of their ACKs.
-    fn clocks(&self) -> bool {
+    fn clocks(self) -> bool {
         self.config.large_replies == LargeReplies::Clocked
     }
 
     /// Options of a segment behind the handshake: timestamps, if the client uses them.
     #[inline]
-    fn plain_options(&self, stamp: Stamp) -> Options {
+    fn plain_options(self, stamp: Stamp) -> Options {
         Options { timestamps: self.timestamps(stamp), ..Options::default() }
     }
 
     #[inline]
-    fn timestamps(&self, stamp: Stamp) -> Option<Timestamps> {
+    fn timestamps(self, stamp: Stamp) -> Option<Timestamps> {
         self.header.options.timestamps.map(|theirs| Timestamps {
             value: self.identity.timestamp_base.wrapping_add(stamp.value()),
             echo: theirs.value,
@@ -488,7 +490,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
     }
 
     /// The MSS of a client that says nothing (RFC 9293, section 3.7.1).
-    fn default_mss(&self) -> u16 {
+    fn default_mss(self) -> u16 {
         match self.flow.addresses.into() {
             AddressPair::V4 { .. } => 536,
             AddressPair::V6 { .. } => 1220,
@@ -497,32 +499,32 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
 
     /// The largest segment that we take, and could send.
     #[inline]
-    fn own_mss(&self) -> usize {
+    fn own_mss(self) -> usize {
         usize::from(self.config.mtu.bytes()) - self.headers_len()
     }
 
     /// Bytes of IP and TCP header without options.
     #[inline]
-    fn headers_len(&self) -> usize {
+    fn headers_len(self) -> usize {
         self.flow.addresses.into().header_len() + HEADER_LEN
     }
 
     /// Two segments. One request in one segment is all that is read, but Linux halves its segments when
     /// the window does not hold two (`tcp_bound_to_half_wnd`).
     #[inline]
-    fn window(&self) -> u16 {
+    fn window(self) -> u16 {
         (2 * self.own_mss()).min(usize::from(u16::MAX)) as u16
     }
 
     /// Whether the client could not have put another byte into this segment.
-    fn is_full(&self, mss: Mss) -> bool {
+    fn is_full(self, mss: Mss) -> bool {
         let segment = self.packet.payload.len() - HEADER_LEN;
         segment >= self.own_mss().min(usize::from(mss.bytes()))
     }
 
     /// The largest IP packet for a client with this MSS.
     #[inline]
-    fn packet_limit(&self, mss: Mss) -> usize {
+    fn packet_limit(self, mss: Mss) -> usize {
         let limit = usize::from(mss.bytes()) + self.headers_len();
         match self.flow.addresses.into() {
             AddressPair::V4 { .. } => limit,
@@ -532,7 +534,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
 
     /// Tells the fragments of this connection's responses from those of others. It is as hard to guess
     /// as the cookie.
-    fn identification(&self) -> u32 {
+    fn identification(self) -> u32 {
         self.header.ack.value() ^ self.header.seq.value().rotate_left(16)
     }
 }

@@ -16,6 +16,8 @@ pub mod seq;
 pub mod tcp;
 
 /// Writes `bytes` at the start of `buffer` and returns the rest of it, or `None` when there is no room.
+use core::net::Ipv4Addr;
+
 #[inline]
 pub(crate) fn put<'b>(buffer: &'b mut [u8], bytes: &[u8]) -> Option<&'b mut [u8]> {
     let (room, rest) = buffer.split_at_mut_checked(bytes.len())?;
@@ -23,13 +25,37 @@ pub(crate) fn put<'b>(buffer: &'b mut [u8], bytes: &[u8]) -> Option<&'b mut [u8]
     Some(rest)
 }
 
+/// Four bytes of a header, in the order of the wire: read as a little-endian number, which is how they are summed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Word(pub(crate) u32);
+
+impl Word {
+    /// A field of 32 bits.
+    #[inline]
+    pub(crate) const fn new(field: u32) -> Self {
+        Self(field.swap_bytes())
+    }
+
+    /// Two fields of 16 bits.
+    #[inline]
+    pub(crate) const fn pair(first: u16, second: u16) -> Self {
+        Self::new((first as u32) << 16 | second as u32)
+    }
+
+    /// An address.
+    #[inline]
+    pub(crate) const fn address(address: Ipv4Addr) -> Self {
+        Self(u32::from_le_bytes(address.octets()))
+    }
+}
+
 /// The same with a header that is made of whole words.
 #[inline]
-pub(crate) fn put_words<const N: usize>(buffer: &mut [u8], words: [u32; N]) -> Option<&mut [u8]> {
+pub(crate) fn put_words<const N: usize>(buffer: &mut [u8], words: [Word; N]) -> Option<&mut [u8]> {
     let (room, rest) = buffer.split_at_mut_checked(4 * N)?;
     let (room, _) = room.as_chunks_mut::<4>();
-    for (to, word) in room.iter_mut().zip(words) {
-        *to = word.to_be_bytes();
+    for (to, Word(word)) in room.iter_mut().zip(words) {
+        *to = word.to_le_bytes();
     }
     Some(rest)
 }

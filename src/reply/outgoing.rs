@@ -37,17 +37,17 @@ impl<'a> Outgoing<'a> {
     /// Writes the frame at the start of `buffer`.
     #[inline(never)]
     pub(crate) fn emit(&self, config: &Config, buffer: &mut [u8]) -> Option<TxFrame> {
-        let link = self.route.link(config);
         let words = self.header.words();
         let len = words.len() + self.payload_len();
+        let link = self.route.link(config);
+        let room = link.emit(buffer)?;
+        let room = self.emit_ip_header(config, len, room)?;
         let pseudo_header = self.route.addresses.pseudo_header(Protocol::TCP, len);
         let checksum = if config.offload.tcp {
             pseudo_header.folded()
         } else {
             pseudo_header.followed_by(words.sum()).followed_by(self.payload_sum()).finish()
         };
-        let room = link.emit(buffer)?;
-        let room = self.emit_ip_header(config, len, room)?;
         let mut room = words.emit(checksum, room)?;
         for part in self.payload {
             if !part.is_empty() {

@@ -99,11 +99,11 @@ struct Told<'a> {
     segment: u32,
 }
 
-impl<'a, P: Pair> Segment<'_, 'a, P> {
+impl<'a, P: Pair> Segment<'a, P> {
     /// The probe for a client at `now`, to whom all segments up to `end` have been sent of the response that
     /// is stored at `first` and begins at `start`.
     pub(super) fn probe(
-        &self,
+        self,
         kind: ProbeKind,
         first: Position,
         start: SeqNumber,
@@ -132,7 +132,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
     }
 
     /// An ACK whose first block is a probe of ours.
-    pub(super) fn answer_probe<A: App>(&self, app: &'a A) -> Result<Reply<'a>, Verdict> {
+    pub(super) fn answer_probe<A: App>(self, app: &'a A) -> Result<Reply<'a>, Verdict> {
         if !self.clocks() {
             return Err(Absorbed::Ack.into());
         }
@@ -149,7 +149,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
 
     /// The next window of a client that gives back the probe at `place`. `None` if it cannot be ours.
     fn probed<A: App>(
-        &self,
+        self,
         request_len: u32,
         place: SeqNumber,
         blocks: &[(SeqNumber, SeqNumber)],
@@ -185,7 +185,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
         Some(self.go_on_probed(&told))
     }
 
-    fn go_on_probed(&self, told: &Told<'a>) -> Result<Reply<'a>, Verdict> {
+    fn go_on_probed(self, told: &Told<'a>) -> Result<Reply<'a>, Verdict> {
         let Told { kind, request_len, response, first, start, now, sent, ref sacked, segment } = *told;
         let len = response.len() as u32;
         if now > len {

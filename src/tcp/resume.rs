@@ -29,10 +29,10 @@ const RESUME_EPOCH_BYTES: u32 = 2_000_000_000;
 /// one is likely to draw grows with the length.
 const RESUME_WINDOW_BYTES: u32 = 1 << 25;
 
-impl<'a, P: Pair> Segment<'_, 'a, P> {
+impl<'a, P: Pair> Segment<'a, P> {
     /// A response that is not stored, or whose client has no timestamps, from `offset` on.
     pub(super) fn resume_part(
-        &self,
+        self,
         claims: Claims,
         response: Response<'a>,
         offset: u32,
@@ -69,7 +69,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
     /// A request that comes again, from a client that has part of the response, and does not echo
     /// where: the acknowledgement alone must tell. `None` if it does not.
     pub(super) fn resume_request<A: App>(
-        &self,
+        self,
         request: &Request<'_>,
         app: &'a A,
         scratch: &'a mut [u8],
@@ -97,7 +97,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
     /// only those are looked at that fit the low half of the acknowledgement and are a multiple of the segments.
     /// Where two are right, nobody can say which, and neither is: the wrong one would be another part of the
     /// response.
-    fn find_offset(&self, len: usize, generation: u8) -> Option<(u32, Claims)> {
+    fn find_offset(self, len: usize, generation: u8) -> Option<(u32, Claims)> {
         let len = u32::try_from(len).ok().filter(|&len| len as usize <= LEN_MAX)?;
         let epochs = (RESUME_EPOCH_BYTES / len.max(1)).clamp(EPOCHS, RESUME_EPOCHS);
         let nearest = self.identity.offset(self.header.ack, 0);
@@ -135,7 +135,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
     }
 
     /// Bytes of a first window. Without timestamps it is one that a probe can tell of.
-    pub(super) fn first_window(&self, segment: u32) -> u32 {
+    pub(super) fn first_window(self, segment: u32) -> u32 {
         let segments = u32::from(self.config.first_window);
         match self.header.options.timestamps {
             Some(_) => segments.saturating_mul(segment),

@@ -165,10 +165,10 @@ impl Sacked {
     }
 }
 
-impl<'a, P: Pair> Segment<'_, 'a, P> {
+impl<'a, P: Pair> Segment<'a, P> {
     /// The first window of a response that does not fit one segment, or `None` where it is to be sent
     /// another way.
-    pub(super) fn begin(&self, claims: Claims, response: Response<'a>) -> Option<Result<Reply<'a>, Verdict>> {
+    pub(super) fn begin(self, claims: Claims, response: Response<'a>) -> Option<Result<Reply<'a>, Verdict>> {
         if self.header.options.timestamps.is_some()
             && let Some(first) = response.position().filter(|_| self.clocks())
             && let Some(segment) = self.placed_segment(claims.mss)
@@ -179,7 +179,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
     }
 
     /// A stored response: from here on its client's ACKs tell the rest.
-    fn begin_placed(&self, first: Position, segment: u32, response: Response<'a>) -> Result<Reply<'a>, Verdict> {
+    fn begin_placed(self, first: Position, segment: u32, response: Response<'a>) -> Result<Reply<'a>, Verdict> {
         let window = u32::from(self.header.window);
         let sack = !matches!(self.stamp(), Some(Stamp::Handshake { sack: false, .. }));
         let start = self.header.ack;
@@ -204,7 +204,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
     }
 
     /// A segment of a client that is in the middle of a stored response, or pretends to be.
-    pub(super) fn answer_placed<A: App>(&self, place: Place, app: &'a A) -> Result<Reply<'a>, Verdict> {
+    pub(super) fn answer_placed<A: App>(self, place: Place, app: &'a A) -> Result<Reply<'a>, Verdict> {
         let is_timeout = !self.payload.is_empty() || self.is_fin();
         let Some(transfer) = self.transfer(place, app) else {
             return if is_timeout { Ok(self.refuse(DropReason::TcpEcho)) } else { Err(Absorbed::Ack.into()) };
@@ -233,7 +233,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
     }
 
     /// What the packet tells, if it can be true.
-    fn transfer<A: App>(&self, place: Place, app: &'a A) -> Option<Transfer<'a>> {
+    fn transfer<A: App>(self, place: Place, app: &'a A) -> Option<Transfer<'a>> {
         if !self.clocks() {
             return None;
         }
@@ -267,7 +267,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
     }
 
     /// An ACK without a gap: the segments that the window has moved over.
-    fn go_on(&self, transfer: &Transfer<'a>) -> Result<Reply<'a>, Verdict> {
+    fn go_on(self, transfer: &Transfer<'a>) -> Result<Reply<'a>, Verdict> {
         let Transfer { segment, before, now, edge, place, len, .. } = *transfer;
         let line = transfer.line(before, place.pace);
         let sent = self.under_way(line, before, segment);
@@ -285,7 +285,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
     }
 
     /// Up to where segments have been sent when a client has acknowledged everything up to `offset`.
-    fn under_way(&self, line: Line, offset: u32, segment: u32) -> u32 {
+    fn under_way(self, line: Line, offset: u32, segment: u32) -> u32 {
         let done = offset / segment;
         let segments = line.pace_at(offset).segments(done, self.config.first_window, self.config.ceiling);
         done.saturating_add(segments).saturating_mul(segment)
@@ -293,7 +293,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
 
     /// An ACK with a gap: what is missing, when it is certain that it is lost. Nothing new is sent before
     /// everything that is under way has arrived.
-    fn resend(&self, transfer: &Transfer<'a>) -> Result<Reply<'a>, Verdict> {
+    fn resend(self, transfer: &Transfer<'a>) -> Result<Reply<'a>, Verdict> {
         let Transfer { segment, before, now, place, len, edge, .. } = *transfer;
         let blocks = transfer.sacked.as_slice();
         let (Some(&(hole, _)), Some(&(_, top))) = (blocks.first(), blocks.last()) else {
@@ -320,7 +320,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
     }
 
     /// The client's timer has expired: what it is missing, carefully.
-    fn resume(&self, transfer: &Transfer<'a>) -> Result<Reply<'a>, Verdict> {
+    fn resume(self, transfer: &Transfer<'a>) -> Result<Reply<'a>, Verdict> {
         let Transfer { segment, now, edge, len, place, .. } = *transfer;
         if place.role == Role::Paired {
             return self.send_pair(ReplyKind::Resumed, transfer, now, false);
@@ -335,7 +335,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
 
     /// An ACK of a client without SACK. Its duplicates cannot be told from the first, so only what
     /// cannot be multiplied is answered: the pair that it has got, and half of one.
-    fn next_pair(&self, transfer: &Transfer<'a>) -> Result<Reply<'a>, Verdict> {
+    fn next_pair(self, transfer: &Transfer<'a>) -> Result<Reply<'a>, Verdict> {
         let Transfer { segment, before, now, place, .. } = *transfer;
         match (place.pace, now - before) {
             (Pace::FIRST, got) if got == 2 * segment => self.send_pair(ReplyKind::NextWindow, transfer, now, false),
@@ -347,7 +347,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
 
     /// The pair that begins at `from`, or the second of one, `again`.
     fn send_pair(
-        &self,
+        self,
         kind: ReplyKind,
         transfer: &Transfer<'a>,
         from: u32,
@@ -364,7 +364,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
 
     /// A segment at which the client would be, once more in pieces that pass everywhere, because it did not fit
     /// `mtu` bytes. From then on all that its ACKs draw goes in such pieces.
-    pub(super) fn narrow<A: App>(&self, place: Place, app: &'a A, mtu: u32) -> Option<Reply<'a>> {
+    pub(super) fn narrow<A: App>(self, place: Place, app: &'a A, mtu: u32) -> Option<Reply<'a>> {
         let place = Place { narrow: true, ..Some(place).filter(|place| !place.narrow)? };
         let transfer = self.transfer(place, app)?;
         let Transfer { first, segment, before, now, len, .. } = transfer;
@@ -388,7 +388,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
     }
 
     fn send(
-        &self,
+        self,
         kind: ReplyKind,
         transfer: &Transfer<'a>,
         ranges: [(u32, u32); RANGES_MAX],
@@ -413,7 +413,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
         self.depart(kind, train)
     }
 
-    fn placed_train(&self, transfer: &Transfer<'a>) -> Train<'a> {
+    fn placed_train(self, transfer: &Transfer<'a>) -> Train<'a> {
         let ack = self.acknowledged();
         let mut train = self.train(transfer.response, transfer.start, transfer.segment, ack, self.window());
         if transfer.place.narrow {
@@ -424,7 +424,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
 
     /// Segments of a response whose first byte is at `start`.
     pub(super) fn train(
-        &self,
+        self,
         response: Response<'a>,
         start: SeqNumber,
         segment: u32,
@@ -441,7 +441,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
     }
 
     /// A reply with what there is to send, and with word to a client that what it sent again need not have waited longer.
-    pub(super) fn depart(&self, kind: ReplyKind, mut train: Train<'a>) -> Result<Reply<'a>, Verdict> {
+    pub(super) fn depart(self, kind: ReplyKind, mut train: Train<'a>) -> Result<Reply<'a>, Verdict> {
         if train.is_empty() {
             return Err(Absorbed::Progress.into());
         }
@@ -452,8 +452,8 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
     }
 
     /// What a client is told of that need not back off: what it has sent again, up to its ports and sequence number.
-    fn quote(&self) -> &'a [u8] {
-        let Packet { datagram, payload, .. } = *self.packet;
+    fn quote(self) -> &'a [u8] {
+        let Packet { datagram, payload, .. } = self.packet;
         let len = match (self.flow.addresses.into(), datagram) {
             (AddressPair::V4 { .. }, &[_, _, len0, len1, ..]) => usize::from(u16::from_be_bytes([len0, len1])),
             (AddressPair::V6 { .. }, &[_, _, _, _, len0, len1, ..]) => {
@@ -467,7 +467,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
 
     /// How much of the request is acknowledged in the middle of a response: never its last byte. A plain ACK stands at
     /// the end of what its client has sent. What comes again may be its end or not.
-    fn acknowledged(&self) -> SeqNumber {
+    fn acknowledged(self) -> SeqNumber {
         let is_last = self.header.flags.has(Flags::PSH) || self.is_fin();
         match self.payload.len() {
             0 => self.end().rewind(1),
@@ -478,7 +478,7 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
 
     /// What the client has beyond `now`. `None` if it is telling of a duplicate (RFC 2883), or of
     /// something that it cannot have.
-    pub(super) fn sacked(&self, start: SeqNumber, now: u32, len: u32) -> Option<Sacked> {
+    pub(super) fn sacked(self, start: SeqNumber, now: u32, len: u32) -> Option<Sacked> {
         let options = self.options();
         let mut sacked = Sacked::NONE;
         if options.len() <= TIMESTAMPS_LEN && self.header.options.timestamps.is_some() {
@@ -496,13 +496,13 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
     }
 
     /// The options, as they stand in the segment.
-    pub(super) fn options(&self) -> &'a [u8] {
+    pub(super) fn options(self) -> &'a [u8] {
         let header_len = self.packet.payload.len().saturating_sub(self.payload.len());
         self.packet.payload.get(HEADER_LEN..header_len).unwrap_or_default()
     }
 
     /// Bytes of payload in a full segment for a client with this MSS.
-    pub(super) fn segment_len(&self, mss: Mss) -> u32 {
+    pub(super) fn segment_len(self, mss: Mss) -> u32 {
         let options = if self.header.options.timestamps.is_some() { TIMESTAMPS_LEN } else { 0 };
         // A client that does not tell where it is cannot be asked what its path carries.
         let most = match (self.flow.addresses.into(), self.header.options.timestamps) {
@@ -515,12 +515,12 @@ impl<'a, P: Pair> Segment<'_, 'a, P> {
     }
 
     /// The same where each must have a position of its own.
-    fn placed_segment(&self, mss: Mss) -> Option<u32> {
+    fn placed_segment(self, mss: Mss) -> Option<u32> {
         Some(self.segment_len(mss)).filter(|&segment| segment as usize >= Position::UNIT)
     }
 
     /// Bytes of payload that pass everywhere.
-    fn narrow_piece(&self) -> u32 {
+    fn narrow_piece(self) -> u32 {
         let smallest = match self.flow.addresses.into() {
             AddressPair::V4 { .. } => IPV4_PATH_MSS,
             AddressPair::V6 { .. } => IPV6_PATH_MSS,

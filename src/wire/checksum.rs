@@ -1,5 +1,7 @@
 //! The Internet checksum (RFC 1071): the one's complement of the one's complement sum of 16-bit words.
 
+use super::Word;
+
 /// A one's complement sum in the making.
 ///
 /// Words are added as little-endian numbers, eight bytes at a time, and what overflows comes back in at the other end:
@@ -54,12 +56,13 @@ impl Sum {
         Self { total: add(self.total, value.swap_bytes().into()), odd: self.odd }
     }
 
-    /// Adds the words of a header. Nothing of odd length may have been added before.
+    /// Adds the words of a header, as [`put_words`](super::put_words) puts them. Nothing of odd length may have been
+    /// added before.
     #[inline]
     #[must_use]
-    pub(crate) fn with_words<const N: usize>(self, words: [u32; N]) -> Self {
+    pub(crate) fn with_words<const N: usize>(self, words: [Word; N]) -> Self {
         // 64 bits hold their carries.
-        let total = words.into_iter().map(|word| u64::from(word.swap_bytes())).sum();
+        let total = words.into_iter().map(|Word(word)| u64::from(word)).sum();
         Self { total: add(self.total, total), odd: self.odd }
     }
 

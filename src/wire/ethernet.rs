@@ -12,7 +12,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use super::{put, put_words};
+use super::{Word, put, put_words};
 use crate::verdict::DropReason;
 
 /// The longest header in front of an IP packet: addresses, one tag, type.
@@ -159,7 +159,7 @@ impl Header {
         let room = put(room, &self.source.0)?;
         let room = match self.tag {
             None => room,
-            Some(tag) => put_words(room, [u32::from(EtherType::VLAN.0) << 16 | u32::from(tag)])?,
+            Some(tag) => put_words(room, [Word::pair(EtherType::VLAN.0, tag)])?,
         };
         put(room, &self.ether_type.0.to_be_bytes())
     }

@@ -2,6 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::Word;
 use super::checksum::Sum;
 use super::ethernet::EtherType;
 
@@ -138,9 +139,11 @@ impl AddressPair {
     #[inline]
     pub fn pseudo_header(&self, protocol: Protocol, length: usize) -> Sum {
         // IPv6 has 32 bits for the length; no packet here is that long (no jumbograms).
-        let rest = u32::from(protocol.0) << 16 | u32::from(length as u16);
+        let rest = Word::pair(protocol.0.into(), length as u16);
         match *self {
-            Self::V4 { source, destination } => Sum::new().with_words([source.to_bits(), destination.to_bits(), rest]),
+            Self::V4 { source, destination } => {
+                Sum::new().with_words([Word::address(source), Word::address(destination), rest])
+            }
             Self::V6 { source, destination } => {
                 Sum::new().with(&source.octets()).with(&destination.octets()).with_words([rest])
             }

@@ -11,7 +11,7 @@ use core::net::Ipv4Addr;
 
 use super::checksum::Sum;
 use super::ip::Protocol;
-use super::put_words;
+use super::{Word, put_words};
 use crate::port::Checked;
 use crate::verdict::DropReason;
 
@@ -108,19 +108,14 @@ impl Emit {
     pub fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
         let flags = if self.more_fragments { MORE_FRAGMENTS } else { 0 };
         let offset = flags | (self.fragment_offset / FRAGMENT_UNIT) as u16 & OFFSET;
-        let pair = |high: u16, low: u16| u32::from(high) << 16 | u32::from(low);
-        let mut words = [
-            pair(0x4500, (HEADER_LEN + self.payload_len) as u16),
-            pair(self.identification, offset),
-            pair(u16::from_be_bytes([self.ttl, self.protocol.number()]), 0),
-            self.source.to_bits(),
-            self.destination.to_bits(),
-        ];
-        if !self.partial_checksum {
-            let checksum = Sum::new().with_words(words).finish();
-            let [_, _, word, _, _] = &mut words;
-            *word |= u32::from(checksum);
-        }
+        let ttl_and_protocol = u16::from_be_bytes([self.ttl, self.protocol.number()]);
+        let [lengths, fragment] =
+            [Word::pair(0x4500, (HEADER_LEN + self.payload_len) as u16), Word::pair(self.identification, offset)];
+        let addresses = [Word::address(self.source), Word::address(self.destination)];
+        let sum = Sum::new().with_words([lengths, fragment, Word::pair(ttl_and_protocol, 0)]).with_words(addresses);
+        let checksum = if self.partial_checksum { 0 } else { sum.finish() };
+        let [source, destination] = addresses;
+        let words = [lengths, fragment, Word::pair(ttl_and_protocol, checksum), source, destination];
         put_words(buffer, words)
     }
 }

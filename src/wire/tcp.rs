@@ -12,8 +12,8 @@
 use core::fmt;
 
 use super::checksum::Sum;
-use super::put_words;
 use super::seq::SeqNumber;
+use super::{Word, put_words};
 use crate::verdict::DropReason;
 
 /// Bytes of a header without options.
@@ -160,21 +160,24 @@ impl Header {
     #[inline]
     pub fn words(&self) -> Words {
         let Options { mss, sack_permitted, timestamps } = self.options;
-        let no_ops = if sack_permitted { 0x0402_0000 } else { 0x0101_0000 };
-        let (options, count) = match (mss.map(|mss| 0x0204_0000 | u32::from(mss)), timestamps) {
-            (None, Some(Timestamps { value, echo })) => ([no_ops | 0x080a, value, echo, 0], 3),
-            (Some(mss), Some(Timestamps { value, echo })) => ([mss, no_ops | 0x080a, value, echo], 4),
-            (Some(mss), None) if sack_permitted => ([mss, no_ops | 0x0101, 0, 0], 2),
-            (Some(mss), None) => ([mss, 0, 0, 0], 1),
-            (None, None) if sack_permitted => ([no_ops | 0x0101, 0, 0, 0], 1),
-            (None, None) => ([0; 4], 0),
+        let no_ops = if sack_permitted { 0x0402 } else { 0x0101 };
+        let mss = mss.map(|mss| Word::pair(0x0204, mss));
+        let timestamps = timestamps.map(|Timestamps { value, echo }| [Word::new(value), Word::new(echo)]);
+        const NONE: Word = Word::new(0);
+        let (options, count) = match (mss, timestamps) {
+            (None, Some([value, echo])) => ([Word::pair(no_ops, 0x080a), value, echo, NONE], 3),
+            (Some(mss), Some([value, echo])) => ([mss, Word::pair(no_ops, 0x080a), value, echo], 4),
+            (Some(mss), None) if sack_permitted => ([mss, Word::pair(no_ops, 0x0101), NONE, NONE], 2),
+            (Some(mss), None) => ([mss, NONE, NONE, NONE], 1),
+            (None, None) if sack_permitted => ([Word::pair(no_ops, 0x0101), NONE, NONE, NONE], 1),
+            (None, None) => ([NONE; 4], 0),
         };
         let count = HEADER_LEN / 4 + count;
         let fixed = [
-            u32::from(self.source_port) << 16 | u32::from(self.destination_port),
-            self.seq.value(),
-            self.ack.value(),
-            (count as u32) << 28 | u32::from(self.flags.0) << 16 | u32::from(self.window),
+            Word::pair(self.source_port, self.destination_port),
+            Word::new(self.seq.value()),
+            Word::new(self.ack.value()),
+            Word::pair((count as u16) << 12 | u16::from(self.flags.0), self.window),
         ];
         Words { fixed, options, count }
     }
@@ -184,8 +187,8 @@ impl Header {
 #[derive(Clone, Copy, Debug)]
 pub struct Words {
     /// All words that every header has, but for the last one.
-    fixed: [u32; HEADER_LEN / 4 - 1],
-    options: [u32; (HEADER_LEN_MAX - HEADER_LEN) / 4],
+    fixed: [Word; HEADER_LEN / 4 - 1],
+    options: [Word; (HEADER_LEN_MAX - HEADER_LEN) / 4],
     /// How many there are with the options. Behind those, all are zero.
     count: usize,
 }
@@ -208,7 +211,7 @@ impl Words {
     #[inline]
     pub fn emit<'b>(&self, checksum: u16, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
         let room = put_words(buffer, self.fixed)?;
-        let room = put_words(room, [u32::from(checksum) << 16])?;
+        let room = put_words(room, [Word::pair(checksum, 0)])?;
         let [first, second, third, _] = self.options;
         match self.count - HEADER_LEN / 4 {
             0 => Some(room),
@@ -223,25 +226,21 @@ impl Words {
 impl Options {
     #[inline]
     fn parse(bytes: &[u8]) -> Result<Self, DropReason> {
-        let mut options = Self::default();
         // What nearly every segment of a connection with timestamps has, and nothing else.
-        if let ([lead, value, echo], []) = bytes.as_chunks()
-            && *lead == [1, 1, 8, 10]
-        {
+        if let ([[1, 1, 8, 10], value, echo], []) = bytes.as_chunks() {
             let timestamps = Timestamps { value: u32::from_be_bytes(*value), echo: u32::from_be_bytes(*echo) };
-            options.timestamps = Some(timestamps);
-            return Ok(options);
+            return Ok(Self { mss: None, sack_permitted: false, timestamps: Some(timestamps) });
         }
-        options.scan(bytes)?;
-        Ok(options)
+        if bytes.is_empty() { Ok(Self::default()) } else { Self::scan(bytes) }
     }
 
     /// Walks the option list: at most 40 bytes, and each step takes at least one of them.
-    fn scan(&mut self, bytes: &[u8]) -> Result<(), DropReason> {
+    fn scan(bytes: &[u8]) -> Result<Self, DropReason> {
+        let (mut mss, mut sack_permitted, mut timestamps) = (None, false, None);
         let mut rest = bytes;
         loop {
             let (kind, length) = match *rest {
-                [] | [0, ..] => return Ok(()),
+                [] | [0, ..] => return Ok(Self { mss, sack_permitted, timestamps }),
                 [1, ..] => {
                     rest = rest.get(1..).unwrap_or_default();
                     continue;
@@ -252,10 +251,10 @@ impl Options {
             let (option, after) = rest.split_at_checked(length).ok_or(DropReason::TcpMalformed)?;
             rest = after;
             match (kind, option) {
-                (2, &[_, _, m0, m1]) => self.mss = Some(u16::from_be_bytes([m0, m1])),
-                (4, &[_, _]) => self.sack_permitted = true,
+                (2, &[_, _, m0, m1]) => mss = Some(u16::from_be_bytes([m0, m1])),
+                (4, &[_, _]) => sack_permitted = true,
                 (8, &[_, _, v0, v1, v2, v3, e0, e1, e2, e3]) => {
-                    self.timestamps = Some(Timestamps {
+                    timestamps = Some(Timestamps {
                         value: u32::from_be_bytes([v0, v1, v2, v3]),
                         echo: u32::from_be_bytes([e0, e1, e2, e3]),
                     });
