@@ -7,14 +7,14 @@ mod client;
 
 use std::time::Instant;
 
-use client::{V4, V6, setup};
+use client::{PACKETS, V4, V6, setup};
 
 const BATCHES: u32 = 200;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let [family, packet, count] = args.as_slice() else {
-        println!("usage: cost v4|v6 syn|ack|get|fin|transaction COUNT");
+        println!("usage: cost v4|v6 PACKET COUNT, where PACKET is one of {}", PACKETS.join(", "));
         return;
     };
     let (mut server, frames) = setup(if family == "v6" { V6 } else { V4 });

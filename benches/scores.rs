@@ -183,8 +183,8 @@ fn lookup(server: &Server, query: &str) -> usize {
     let mut scratch = [0; 2048];
     let request = lethe::Request {
         method: lethe::http::Method::Get,
-        path: "/",
-        query: Some(query),
+        path: b"/",
+        query: Some(query.as_bytes()),
         headers: lethe::http::Headers::default(),
         client: Ipv4Addr::LOCALHOST.into(),
         generation: 0,

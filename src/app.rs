@@ -126,9 +126,9 @@ pub struct Request<'a> {
     /// `GET` or `HEAD`.
     pub method: Method,
     /// The path of the request target, still percent-encoded; it begins with `/`.
-    pub path: &'a str,
+    pub path: &'a [u8],
     /// What followed the first `?` of the target, if there was one.
-    pub query: Option<&'a str>,
+    pub query: Option<&'a [u8]>,
     /// The header fields that came in the same segment as the request line.
     pub headers: Headers<'a>,
     /// The address the request came from.

@@ -272,7 +272,11 @@ impl<A: App> Engine<A> {
         }
     }
 
-    fn advertise<'a>(&'a self, packet: &Packet<'a, V6Pair>, solicitation: icmpv6::Solicitation) -> Result<Reply<'a>, DropReason> {
+    fn advertise<'a>(
+        &'a self,
+        packet: &Packet<'a, V6Pair>,
+        solicitation: icmpv6::Solicitation,
+    ) -> Result<Reply<'a>, DropReason> {
         let icmpv6::Solicitation { target, probe } = solicitation;
         let asker = packet.back.addresses.destination;
         if !self.config.addresses.has_v6(target) {

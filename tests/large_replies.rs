@@ -55,7 +55,10 @@ impl<'a> Downloads<'a> {
 
     fn line(&self, behind: &str) -> String {
         let curl = "curl --silent --show-error --globoff --max-time 120 $1";
-        format!("cd {}; xargs -P 25 -L 1 bash -o pipefail -c '{curl} | {behind} >$0' <list", self.folder.path().display())
+        format!(
+            "cd {}; xargs -P 25 -L 1 bash -o pipefail -c '{curl} | {behind} >$0' <list",
+            self.folder.path().display()
+        )
     }
 
     fn path(&self, number: usize) -> impl AsRef<Path> {

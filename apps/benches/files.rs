@@ -50,7 +50,8 @@ fn ask(bencher: Bencher<'_, '_>, path: impl Fn(u64) -> String, fields: &'static 
     bencher.with_inputs(|| path(next())).bench_local_refs(|path| {
         let headers = Headers::new(fields.as_bytes());
         let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let request = Request { method: Method::Get, path, query: None, headers, client, generation: 0 };
+        let request =
+            Request { method: Method::Get, path: path.as_bytes(), query: None, headers, client, generation: 0 };
         black_box(app.respond(&request, &mut scratch)).len()
     });
 }

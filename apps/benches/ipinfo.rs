@@ -67,8 +67,8 @@ fn respond(bencher: Bencher<'_, '_>, target: &str) {
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
     let request = Request {
         method: Method::Get,
-        path,
-        query,
+        path: path.as_bytes(),
+        query: query.map(str::as_bytes),
         headers: Headers::default(),
         client: Ipv4Addr::new(202, 96, 128, 86).into(),
         generation: 0,

@@ -398,9 +398,9 @@ fn main() {
         ("an unknown seat", &unknown, "HTTP/1.1 404"),
     ] {
         let [hot, mixed, cold] = time(&order, &mut flooded, |at| {
-            let query = Some(queries[at].as_str());
+            let query = Some(queries[at].as_bytes());
             let (headers, client) = (Headers::default(), IpAddr::V4(Ipv4Addr::LOCALHOST));
-            let request = Request { method: Method::Get, path: "/", query, headers, client, generation: 0 };
+            let request = Request { method: Method::Get, path: b"/", query, headers, client, generation: 0 };
             let response = app.respond(&request, &mut scratch);
             assert!(response.head().starts_with(expect.as_bytes()));
             black_box(response);

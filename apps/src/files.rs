@@ -156,11 +156,11 @@ fn not_modified<'a>(scratch: &'a mut [u8], object: &Object<'_>, varies: bool) ->
 fn redirect<'a>(scratch: &'a mut [u8], request: &Request<'_>) -> Response<'a> {
     written(scratch, Status::MovedPermanently, |head| {
         head.push("Location: ");
-        head.push(request.path);
+        head.push_bytes(request.path);
         head.push("/");
         if let Some(query) = request.query {
             head.push("?");
-            head.push(query);
+            head.push_bytes(query);
         }
         head.push("\r\nContent-Length: 0\r\n");
     })

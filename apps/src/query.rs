@@ -10,15 +10,15 @@ pub(crate) enum Plus {
 }
 
 /// The first field of this name, still encoded.
-pub(crate) fn field<'q>(query: Option<&'q str>, name: &str) -> Option<&'q str> {
-    let mut fields = query.unwrap_or_default().split('&');
-    fields.find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
+pub(crate) fn field<'q>(query: Option<&'q [u8]>, name: &str) -> Option<&'q [u8]> {
+    let mut fields = query.unwrap_or_default().split(|&byte| byte == b'&');
+    fields.find_map(|field| field.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
 /// Decodes percent-encoded text (RFC 3986, section 2.1), and takes away the white space around it.
 /// `None` when it is encoded wrong, or longer than `room`.
-pub(crate) fn decode<'a>(text: &str, plus: Plus, room: &'a mut [u8]) -> Option<&'a str> {
-    let mut encoded = text.bytes();
+pub(crate) fn decode<'a>(text: &[u8], plus: Plus, room: &'a mut [u8]) -> Option<&'a str> {
+    let mut encoded = text.iter().copied();
     let mut len = 0;
     while let Some(byte) = encoded.next() {
         *room.get_mut(len)? = match byte {

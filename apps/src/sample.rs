@@ -150,11 +150,12 @@ enum Asked {
 
 impl Asked {
     /// A size is digits and nothing else: no sign, and not so many that no machine could mean them.
-    fn parse(path: &str) -> Self {
-        match path.strip_prefix('/') {
-            Some("") => Self::Help,
-            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                Self::Bytes(digits.parse().unwrap_or(usize::MAX))
+    fn parse(path: &[u8]) -> Self {
+        match path {
+            b"/" => Self::Help,
+            [b'/', digits @ ..] if digits.iter().all(u8::is_ascii_digit) => {
+                let size = str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+                Self::Bytes(size.unwrap_or(usize::MAX))
             }
             _ => Self::Nothing,
         }
@@ -172,7 +173,7 @@ mod tests {
     fn check(path: &str, status: Status, body: &[u8]) {
         let request = Request {
             method: Method::Get,
-            path,
+            path: path.as_bytes(),
             query: None,
             headers: Headers::default(),
             client: IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -89,7 +89,7 @@ impl Scores {
 
 impl App for Scores {
     fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
-        if request.path != "/" {
+        if request.path != b"/" {
             return Response::build(scratch, Status::NotFound)
                 .header("Content-Type", "text/plain; charset=utf-8")
                 .body(b"Nothing is here. Ask for /\n");
@@ -137,7 +137,7 @@ enum Answer<'a> {
     Page(Page<'a>),
 }
 
-fn ask<'a>(image: &'a Image, query: Option<&str>) -> Answer<'a> {
+fn ask<'a>(image: &'a Image, query: Option<&[u8]>) -> Answer<'a> {
     let number = |name| {
         let value = query::field(query, name)?;
         let mut room = [0; DECODED_LEN];

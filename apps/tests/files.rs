@@ -85,6 +85,7 @@ fn ask(app: &Files, target: &str, fields: &str, generation: u8) -> Answer {
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
     let headers = Headers::new(fields.as_bytes());
     let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let (path, query) = (path.as_bytes(), query.map(str::as_bytes));
     let request = Request { method: Method::Get, path, query, headers, client, generation };
     let mut scratch = vec![0; lethe::engine::SCRATCH_LEN];
     let response = app.respond(&request, &mut scratch);
@@ -538,6 +539,7 @@ fn nothing_is_allocated_to_answer() {
     ] {
         let headers = Headers::new(fields.as_bytes());
         let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let path = path.as_bytes();
         let request = Request { method: Method::Get, path, query: None, headers, client, generation: 0 };
         let info = allocation_counter::measure(|| {
             let response = app.respond(&request, &mut scratch);
@@ -546,7 +548,7 @@ fn nothing_is_allocated_to_answer() {
                 assert!(app.stored(position).is_some());
             }
         });
-        assert_eq!(info.count_total, 0, "{path}");
+        assert_eq!(info.count_total, 0, "{}", path.escape_ascii());
     }
 }
 

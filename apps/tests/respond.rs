@@ -35,8 +35,8 @@ fn request<'a>(client: &str, target: &'a str) -> Request<'a> {
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
     Request {
         method: Method::Get,
-        path,
-        query,
+        path: path.as_bytes(),
+        query: query.map(str::as_bytes),
         headers: Headers::default(),
         client: client.parse().unwrap(),
         generation: 0,

@@ -68,6 +68,7 @@ fn ask_with(app: &Scores, path: &str, query: Option<&str>, headers: &str) -> (u1
     let mut scratch = vec![0; SCRATCH_LEN];
     let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let headers = Headers::new(headers.as_bytes());
+    let (path, query) = (path.as_bytes(), query.map(str::as_bytes));
     let request = Request { method: Method::Get, path, query, headers, client, generation: 0 };
     let response = app.respond(&request, &mut scratch);
     if let Some(first) = response.position() {
@@ -422,9 +423,9 @@ fn a_new_file_is_for_new_connections() {
     let ask = |app: &Scores, generation| {
         let mut scratch = vec![0; SCRATCH_LEN];
         let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let query = Some("seat=1&id=1");
+        let query = Some(&b"seat=1&id=1"[..]);
         let request =
-            Request { method: Method::Get, path: "/", query, headers: Headers::default(), client, generation };
+            Request { method: Method::Get, path: b"/", query, headers: Headers::default(), client, generation };
         let response = app.respond(&request, &mut scratch);
         assert_eq!(app.stored(response.position().unwrap()), Some(response));
         response.body()[0]

@@ -312,7 +312,7 @@ impl Settings {
 
 /// Head and body, as a client has to read them.
 fn response(app: &Sample, size: usize) -> Vec<u8> {
-    let path = format!("/{size}");
+    let path = format!("/{size}").into_bytes();
     let client = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let request =
         Request { method: Method::Get, path: &path, query: None, headers: Headers::default(), client, generation: 0 };

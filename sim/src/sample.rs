@@ -17,7 +17,7 @@ pub(crate) fn body(len: usize) -> Vec<u8> {
 
 impl App for Sized {
     fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
-        let len = request.path.trim_start_matches('/').parse().unwrap_or(5);
+        let len = str::from_utf8(request.path).unwrap().trim_start_matches('/').parse().unwrap_or(5);
         Response::build(scratch, Status::Ok).body_with(|writer| writer.push_bytes(&body(len)))
     }
 }

@@ -219,8 +219,7 @@ impl Machine {
 
 /// What the application says to a request, head and body.
 fn respond(app: &impl App, client: IpAddr, request: &[u8]) -> Vec<u8> {
-    let text = String::from_utf8_lossy(request);
-    let path = text.split(' ').nth(1).unwrap_or("/");
+    let path = request.split(|&byte| byte == b' ').nth(1).unwrap_or(b"/");
     let request =
         Request { method: Method::Get, path, query: None, headers: Headers::default(), client, generation: 0 };
     let mut scratch = vec![0; SCRATCH_LEN];

@@ -30,7 +30,7 @@ impl App for Echo {
     fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
         Response::build(scratch, Status::Ok).header("Content-Type", "text/plain").body_with(|body| {
             let times = if request.path.len().is_multiple_of(2) { 1 } else { 5000 / request.path.len() };
-            (0..times).for_each(|_| body.push(request.path));
+            (0..times).for_each(|_| body.push_bytes(request.path));
         })
     }
 }

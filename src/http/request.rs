@@ -27,9 +27,9 @@ pub struct RequestLine<'a> {
     /// `GET` or `HEAD`.
     pub method: Method,
     /// The path, still percent-encoded; it begins with `/`.
-    pub path: &'a str,
+    pub path: &'a [u8],
     /// What followed the first `?`.
-    pub query: Option<&'a str>,
+    pub query: Option<&'a [u8]>,
     /// The header fields that came with it.
     pub headers: Headers<'a>,
 }
@@ -66,12 +66,12 @@ impl<'a> RequestLine<'a> {
         let headers = parse_version(rest)?;
         // Only now is the line known to be well-formed, and the method worth an answer of its own.
         let method = method.ok_or(Problem::Method)?;
-        let (path, query) = match position(target.as_bytes(), b'?') {
+        let (path, query) = match position(target, b'?') {
             Some(end) => (target.get(..end).unwrap_or_default(), target.get(end + 1..)),
             None => (target, None),
         };
         // `http://host` and `http://host?query` mean the path `/`.
-        let path = if path.is_empty() { "/" } else { path };
+        let path = if path.is_empty() { b"/" } else { path };
         Ok(Self { method, path, query, headers: Headers { bytes: headers } })
     }
 }
@@ -92,7 +92,7 @@ fn parse_method(bytes: &[u8]) -> Result<(Option<Method>, &[u8]), Problem> {
 }
 
 /// The target in origin form, from whichever form it came in (RFC 9112, section 3.2).
-fn parse_target(bytes: &[u8]) -> Result<(&str, &[u8]), Problem> {
+fn parse_target(bytes: &[u8]) -> Result<(&[u8], &[u8]), Problem> {
     let Some((target, rest)) = bytes.split_at_checked(graphic_len(bytes)).filter(|(_, rest)| !rest.is_empty()) else {
         return Err(match bytes {
             // What cannot begin a target will not become one.
@@ -103,15 +103,14 @@ fn parse_target(bytes: &[u8]) -> Result<(&str, &[u8]), Problem> {
     let [b' ', rest @ ..] = rest else {
         return Err(Problem::Malformed);
     };
-    let target = str::from_utf8(target).map_err(|_| Problem::Malformed)?;
-    if target.starts_with('/') {
+    if target.starts_with(b"/") {
         return Ok((target, rest));
     }
     let (scheme, authority) = target.split_at_checked(7).ok_or(Problem::Malformed)?;
-    if !scheme.eq_ignore_ascii_case("http://") {
+    if !scheme.eq_ignore_ascii_case(b"http://") {
         return Err(Problem::Malformed);
     }
-    let path = authority.find(['/', '?']).unwrap_or(authority.len());
+    let path = authority.iter().position(|byte| b"/?".contains(byte)).unwrap_or(authority.len());
     Ok((authority.get(path..).unwrap_or_default(), rest))
 }
 
@@ -171,7 +170,12 @@ fn first(bytes: &[u8], mark: impl Fn(u64) -> u64, is_it: impl Fn(u8) -> bool) ->
         }
         at += 8;
     }
-    rest.iter().position(|&byte| is_it(byte)).map(|found| at + found)
+    // Of the last eight, those that have been looked at are not marked again.
+    let Some(last) = bytes.last_chunk::<8>().filter(|_| !rest.is_empty()) else {
+        return rest.iter().position(|&byte| is_it(byte)).map(|found| at + found);
+    };
+    let marks = mark(u64::from_le_bytes(*last)) >> (64 - 8 * rest.len());
+    (marks != 0).then(|| at + marks.trailing_zeros() as usize / 8)
 }
 
 /// Splits before the first byte that is not `wanted`; `None` when there is no such byte.
@@ -247,7 +251,8 @@ mod tests {
     use super::*;
 
     fn target(payload: &str) -> Result<(Method, &str, Option<&str>), Problem> {
-        RequestLine::parse(payload.as_bytes()).map(|line| (line.method, line.path, line.query))
+        let text = |bytes| str::from_utf8(bytes).unwrap();
+        RequestLine::parse(payload.as_bytes()).map(|line| (line.method, text(line.path), line.query.map(text)))
     }
 
     #[quickcheck_macros::quickcheck]

@@ -346,13 +346,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     }
 
     /// The pair that begins at `from`, or the second of one, `again`.
-    fn send_pair(
-        self,
-        kind: ReplyKind,
-        transfer: &Transfer<'a>,
-        from: u32,
-        again: bool,
-    ) -> Result<Reply<'a>, Verdict> {
+    fn send_pair(self, kind: ReplyKind, transfer: &Transfer<'a>, from: u32, again: bool) -> Result<Reply<'a>, Verdict> {
         let Transfer { segment, first, edge, len, place, .. } = *transfer;
         let start = from / segment * segment;
         let end = start.saturating_add(if again { segment } else { 2 * segment });

@@ -123,7 +123,7 @@ pub(crate) fn request(bytes: &[u8]) {
     let line_end = bytes.iter().skip(2).position(|&byte| byte == b'\n').map_or(bytes.len(), |end| end + 3);
     match &result {
         Ok(line) => {
-            assert!(line.path.starts_with('/'));
+            assert!(line.path.starts_with(b"/"));
             agrees_with_httparse(bytes, line);
             // Nothing behind the line changes what it says, and nothing shorter is refused.
             for (name, value) in line.headers.iter() {
@@ -164,7 +164,9 @@ fn agrees_with_httparse(bytes: &[u8], line: &RequestLine<'_>) {
     };
     assert_eq!(request.method, Some(method));
     let target = request.path.unwrap();
-    let ours = line.query.map_or(line.path.to_owned(), |query| format!("{}?{query}", line.path));
+    let text = |bytes| str::from_utf8(bytes).expect("visible characters of ASCII");
+    let path = text(line.path);
+    let ours = line.query.map_or(path.to_owned(), |query| format!("{path}?{}", text(query)));
     assert!(target.ends_with(&ours) || target.len() < "http://h/".len() + ours.len(), "{target} {ours}");
 }
 
@@ -264,7 +266,7 @@ fn open_image(bytes: Vec<u8>) -> bool {
     let app = Files::new(image);
     let mut scratch = vec![0; SCRATCH_LEN];
     for path in SITE_PATHS {
-        ask_files(&app, path, Headers::default(), &mut scratch);
+        ask_files(&app, path.as_bytes(), Headers::default(), &mut scratch);
     }
     for unit in 0..8 {
         let position = Position::new(unit).unwrap();
@@ -288,11 +290,11 @@ pub(crate) fn files_request(bytes: &[u8]) {
         Some(path) if SITE_PATHS.iter().any(|known| known.as_bytes() == path) => &[200, 304],
         Some(_) => &[404],
     };
-    assert!(expect.contains(&status), "{status} for {}", line.path);
+    assert!(expect.contains(&status), "{status} for {}", line.path.escape_ascii());
 }
 
 /// The status of the answer, which is looked at from all sides.
-fn ask_files(app: &Files, path: &str, headers: Headers<'_>, scratch: &mut [u8]) -> u16 {
+fn ask_files(app: &Files, path: &[u8], headers: Headers<'_>, scratch: &mut [u8]) -> u16 {
     let client = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     let request = Request { method: Method::Get, path, query: None, headers, client, generation: 0 };
     let response = app.respond(&request, scratch);
@@ -305,8 +307,8 @@ fn ask_files(app: &Files, path: &str, headers: Headers<'_>, scratch: &mut [u8]) 
 }
 
 /// The path that a file would have, or `None` where there is none such.
-fn decoded(path: &str) -> Option<Vec<u8>> {
-    let mut pieces = path.split('%');
+fn decoded(path: &[u8]) -> Option<Vec<u8>> {
+    let mut pieces = str::from_utf8(path).ok()?.split('%');
     let mut bytes = pieces.next()?.as_bytes().to_vec();
     for piece in pieces {
         let (digits, rest) = piece.split_at_checked(2)?;
@@ -445,7 +447,8 @@ fn open_scores(bytes: Vec<u8>) -> Option<Vec<Vec<u8>>> {
         let query = format!("seat={candidate}&id=1");
         let client = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
         let headers = Headers::default();
-        let request = Request { method: Method::Get, path: "/", query: Some(&query), headers, client, generation: 0 };
+        let request =
+            Request { method: Method::Get, path: b"/", query: Some(query.as_bytes()), headers, client, generation: 0 };
         let response = app.respond(&request, &mut scratch);
         [response.head(), response.body()].concat()
     };

@@ -33,15 +33,15 @@ impl Question {
     /// Reads a request; `None` when it asks for nothing that is here.
     pub(super) fn of(request: &Request<'_>) -> Option<Self> {
         match request.path {
-            "/" => Some(Self::of_query(request)),
-            path => Self::of_path(path.strip_prefix('/')?),
+            b"/" => Some(Self::of_query(request)),
+            path => Self::of_path(str::from_utf8(path.strip_prefix(b"/")?).ok()?),
         }
     }
 
     /// The address in a path that is nothing but a slash and a dotted quad: what nearly all requests have.
     #[inline]
-    pub(super) fn plain(path: &str) -> Option<Ipv4Addr> {
-        address::parse_v4(path.as_bytes().strip_prefix(b"/")?)
+    pub(super) fn plain(path: &[u8]) -> Option<Ipv4Addr> {
+        address::parse_v4(path.strip_prefix(b"/")?)
     }
 
     fn of_path(path: &str) -> Option<Self> {
@@ -51,7 +51,7 @@ impl Question {
         };
         let mut room = [0; DECODED_LEN];
         // Nearly always there is nothing to decode.
-        let text = if text.contains('%') { decode(text, Plus::Itself, &mut room)? } else { text };
+        let text = if text.contains('%') { decode(text.as_bytes(), Plus::Itself, &mut room)? } else { text };
         let address = address::parse(text);
         (address.is_some() || address::is_attempt(text)).then_some(Self { form, address })
     }
@@ -84,6 +84,7 @@ mod tests {
 
     fn question_from(client: IpAddr, target: &str) -> Option<Question> {
         let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        let (path, query) = (path.as_bytes(), query.map(str::as_bytes));
         Question::of(&Request { method: Method::Get, path, query, headers: Headers::default(), client, generation: 0 })
     }
 

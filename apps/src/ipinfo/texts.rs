@@ -28,7 +28,8 @@ impl Texts {
         let mut texts = Self { bytes: Vec::new(), entries: Vec::with_capacity(database.place_count()) };
         let mut scratch = [0; 1024];
         for place in database.places() {
-            let response = Form::Text.respond(&Answer::Place(std::net::Ipv4Addr::UNSPECIFIED.into(), place), &mut scratch);
+            let response =
+                Form::Text.respond(&Answer::Place(std::net::Ipv4Addr::UNSPECIFIED.into(), place), &mut scratch);
             let (start, head) = (texts.bytes.len() as u32, response.head().len() as u16);
             texts.bytes.extend(response.head());
             texts.bytes.extend(response.body());

@@ -64,7 +64,7 @@ pub enum Promise {
 impl Visitor {
     /// What it has to read: the whole response, head and body.
     pub fn reply(&self, app: &impl App, scratch: &mut [u8]) -> Vec<u8> {
-        let path = format!("/{}", self.size);
+        let path = format!("/{}", self.size).into_bytes();
         let request = Request {
             method: Method::Get,
             path: &path,
