@@ -6,11 +6,11 @@ FUZZ ?= 60
 # How long `make soak` runs fresh seeds through the simulator, and clients through a TAP.
 SOAK ?= 10m
 
-.PHONY: help run test test-hw faults lint bench fuzz soak clean
+.PHONY: help run test test-hw faults lint bench instructions fuzz soak clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## serve IP geolocation on a TAP device, and fetch it once
 	@tools/install run
@@ -37,6 +37,11 @@ lint: ## formatting and lints, warnings are errors
 bench: ## what a packet costs
 	@tools/install workspace
 	$(CARGO) bench --workspace
+
+instructions: ## no packet may take 3 % more instructions than benches/instructions.txt says
+	@tools/install test
+	@tools/instructions
+	@! tools/instructions --planted 5 >/dev/null || { echo "5 % more were not noticed" >&2; exit 1; }
 
 fuzz: ## each fuzz target for FUZZ seconds (default 60)
 	@tools/install build

@@ -1,34 +1,38 @@
 //! The same as `engine`, without a library around it: what a profiler and a counter of instructions see.
 //!
-//! `cost v4 transaction 100000` runs 200 batches of so many, and prints the nanoseconds of one in the best of them.
+//! `cost v4 transaction 1000` runs 200 batches of so many, and prints the nanoseconds of one in the best of them.
+//! `tools/instructions` counts what it does. A fourth argument is how much more is to be done, in percent: so many of
+//! a hundred are done twice, which that tool has to notice.
 
 #[path = "support/client.rs"]
 mod client;
 
 use std::time::Instant;
 
-use client::{PACKETS, V4, V6, setup};
+use client::{PACKETS, setup};
+use lethe_sim::frame::Ends;
 
 const BATCHES: u32 = 200;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    let [family, packet, count] = args.as_slice() else {
-        println!("usage: cost v4|v6 PACKET COUNT, where PACKET is one of {}", PACKETS.join(", "));
+    let [family, packet, count, more @ ..] = args.as_slice() else {
+        println!("usage: cost v4|v6 PACKET COUNT [PERCENT], where PACKET is one of: {}", PACKETS.join(", "));
         return;
     };
-    let (mut server, frames) = setup(if family == "v6" { V6 } else { V4 });
-    let packets = frames.of(packet);
+    let (mut server, frames) = setup(&if family == "v6" { Ends::v6() } else { Ends::v4() }, packet);
     let count: u32 = count.parse().expect("a number");
+    let more: u32 = more.first().map_or(0, |more| more.parse().expect("a number"));
     let mut best = f64::INFINITY;
-    for _ in 0..BATCHES {
+    for batch in 0..BATCHES {
         let start = Instant::now();
-        for _ in 0..count {
-            for frame in &packets {
+        for number in 0..count {
+            let times = if (batch * count + number) % 100 < more { 2 } else { 1 };
+            for frame in (0..times).flat_map(|_| &frames) {
                 server.run(frame);
             }
         }
-        best = best.min(start.elapsed().as_nanos() as f64 / f64::from(count));
+        best = best.min(start.elapsed().as_secs_f64() * 1e9 / f64::from(count));
     }
     println!("{family} {packet}: {best:.1} ns");
 }

@@ -6,26 +6,25 @@
 #[path = "support/client.rs"]
 mod client;
 
-use client::{PACKETS, V4, V6, setup};
+use client::{PACKETS, setup};
 use divan::Bencher;
-use lethe::wire::ip::AddressPair;
+use lethe_sim::frame::Ends;
 
 fn main() {
     divan::main();
 }
 
-fn measure(bencher: Bencher<'_, '_>, addresses: AddressPair, packet: &str) {
-    let (mut server, frames) = setup(addresses);
-    let packets = frames.of(packet);
-    bencher.bench_local(|| packets.iter().map(|frame| server.run(frame)).sum::<usize>());
+fn measure(bencher: Bencher<'_, '_>, ends: &Ends, packet: &str) {
+    let (mut server, frames) = setup(ends, packet);
+    bencher.bench_local(|| frames.iter().map(|frame| server.run(frame)).sum::<usize>());
 }
 
 #[divan::bench(args = PACKETS)]
 fn v4(bencher: Bencher<'_, '_>, packet: &str) {
-    measure(bencher, V4, packet);
+    measure(bencher, &Ends::v4(), packet);
 }
 
 #[divan::bench(args = PACKETS)]
 fn v6(bencher: Bencher<'_, '_>, packet: &str) {
-    measure(bencher, V6, packet);
+    measure(bencher, &Ends::v6(), packet);
 }

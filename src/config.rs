@@ -165,8 +165,9 @@ impl Addresses {
 
     /// Whether `address` is one of ours.
     #[inline]
+    #[expect(clippy::needless_bitwise_bool, reason = "without a branch they are compared all at once")]
     pub fn has_v4(&self, address: Ipv4Addr) -> bool {
-        // All at once, and the free places say that nobody has that address.
+        // The free places say that nobody has that address.
         self.v4.iter().fold(false, |found, &ours| found | (ours == address)) && !address.is_unspecified()
     }
 

@@ -96,7 +96,7 @@ impl<V: Into<Verdict>> From<V> for Reply<'_> {
     }
 }
 
-impl<'a, V: Into<Verdict>> From<Result<Self, V>> for Reply<'a> {
+impl<V: Into<Verdict>> From<Result<Self, V>> for Reply<'_> {
     #[inline]
     fn from(result: Result<Self, V>) -> Self {
         result.unwrap_or_else(|verdict| Self::silent(verdict.into()))

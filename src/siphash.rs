@@ -1,4 +1,4 @@
-//! SipHash-2-4 (J.-P. Aumasson, D. J. Bernstein, "SipHash: a fast short-input PRF", 2012) of messages that are made of
+//! `SipHash-2-4` (J.-P. Aumasson, D. J. Bernstein, "A fast short-input PRF", 2012) of messages that are made of
 //! whole words, as ours are: nothing is put together in memory only to be read again.
 
 /// A key, ready to hash with.

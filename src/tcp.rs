@@ -113,7 +113,7 @@ pub(crate) fn answer<'a, A: App, P: Pair>(
 }
 
 #[inline]
-fn parse<'a>(packet: Packet<'a, impl Pair>) -> Result<(Header, &'a [u8]), DropReason> {
+fn parse(packet: Packet<'_, impl Pair>) -> Result<(Header, &[u8]), DropReason> {
     let parts = Header::parse(packet.payload)?;
     if !packet.checksum_is_valid(Protocol::TCP) {
         return Err(DropReason::TcpChecksum);

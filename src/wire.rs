@@ -30,6 +30,8 @@ pub(crate) fn put<'b>(buffer: &'b mut [u8], bytes: &[u8]) -> Option<&'b mut [u8]
 pub(crate) struct Word(pub(crate) u32);
 
 impl Word {
+    pub(crate) const ZERO: Self = Self(0);
+
     /// A field of 32 bits.
     #[inline]
     pub(crate) const fn new(field: u32) -> Self {

@@ -71,6 +71,7 @@ fn help_explains_each_command() {
         "prepare ipinfo ",
         "prepare scores ",
         "prepare scores-sample ",
+        "bench ",
     ] {
         let output = lethe(Path::new("."), &format!("{command}--help"));
         assert!(output.status.success(), "{command}");
@@ -83,6 +84,19 @@ fn help_explains_each_command() {
 fn version_is_that_of_the_package() {
     let output = lethe(Path::new("."), "--version");
     assert_eq!(text(&output.stdout), concat!("lethe ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn what_packets_cost_is_measured_and_told_as_json() {
+    let output = lethe(directory().path(), "bench --each 1ms --json --only GET --data 1");
+    assert!(output.status.success(), "{}", said(&output));
+    let rows: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let names: Vec<&str> = rows.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), 4 * 3 + 1, "{names:?}");
+    for row in rows.as_array().unwrap() {
+        let [best, median, p99] = ["best_ns", "median_ns", "p99_ns"].map(|name| row[name].as_f64().unwrap());
+        assert!(0.0 < best && best <= median && median <= p99, "{row}");
+    }
 }
 
 #[test]
@@ -154,6 +168,8 @@ fn mistakes_are_explained() {
         &format!("{REPLAY} --secret-file secret ipinfo"),
         &format!("{REPLAY} --secret-file missing ipinfo"),
         &format!("{REPLAY} --mtu 1000 ipinfo"),
+        "bench --each 0s",
+        "bench --only nothing-has-this",
         &format!("{REPLAY} --addr 127.0.0.1 ipinfo"),
         "replay junk --out out --addr 10.9.0.2 ipinfo",
         "replay missing --out out --addr 10.9.0.2 ipinfo",

@@ -13,6 +13,7 @@ pub mod compare;
 pub mod dialogue;
 pub mod dissect;
 pub mod exhaustive;
+pub mod fetch;
 pub mod frame;
 pub mod impaired;
 pub mod link;

@@ -20,7 +20,7 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) identification: u16,
 }
 
-impl<'a> Outgoing<'a> {
+impl Outgoing<'_> {
     /// A segment without payload.
     #[inline]
     pub(crate) const fn new(route: Route, header: tcp::Header) -> Self {

@@ -163,14 +163,13 @@ impl Header {
         let no_ops = if sack_permitted { 0x0402 } else { 0x0101 };
         let mss = mss.map(|mss| Word::pair(0x0204, mss));
         let timestamps = timestamps.map(|Timestamps { value, echo }| [Word::new(value), Word::new(echo)]);
-        const NONE: Word = Word::new(0);
         let (options, count) = match (mss, timestamps) {
-            (None, Some([value, echo])) => ([Word::pair(no_ops, 0x080a), value, echo, NONE], 3),
+            (None, Some([value, echo])) => ([Word::pair(no_ops, 0x080a), value, echo, Word::ZERO], 3),
             (Some(mss), Some([value, echo])) => ([mss, Word::pair(no_ops, 0x080a), value, echo], 4),
-            (Some(mss), None) if sack_permitted => ([mss, Word::pair(no_ops, 0x0101), NONE, NONE], 2),
-            (Some(mss), None) => ([mss, NONE, NONE, NONE], 1),
-            (None, None) if sack_permitted => ([Word::pair(no_ops, 0x0101), NONE, NONE, NONE], 1),
-            (None, None) => ([NONE; 4], 0),
+            (Some(mss), None) if sack_permitted => ([mss, Word::pair(no_ops, 0x0101), Word::ZERO, Word::ZERO], 2),
+            (Some(mss), None) => ([mss, Word::ZERO, Word::ZERO, Word::ZERO], 1),
+            (None, None) if sack_permitted => ([Word::pair(no_ops, 0x0101), Word::ZERO, Word::ZERO, Word::ZERO], 1),
+            (None, None) => ([Word::ZERO; 4], 0),
         };
         let count = HEADER_LEN / 4 + count;
         let fixed = [

@@ -1,0 +1,83 @@
+//! What is asked for.
+
+use std::io::Cursor;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use anyhow::Context;
+use lethe::http::Status;
+use lethe_apps::Application;
+use lethe_apps::files::{self, About, Files};
+use lethe_apps::ipinfo::IpInfo;
+use lethe_apps::scores::{self, Labels, Scores};
+
+/// The data set of an application, made in memory.
+#[derive(Clone, Copy)]
+pub(super) enum Data {
+    /// The database of places that comes with Lethe.
+    Places,
+    /// A thousand files of 1,000 bytes.
+    Files,
+    /// Exam results, a page of 1,000 bytes for each candidate.
+    Results {
+        /// How large the pages are together.
+        megabytes: u32,
+    },
+}
+
+const FILES: u32 = 1000;
+const BODY: [u8; 1000] = [b'x'; 1000];
+
+impl Data {
+    pub(super) fn load(self) -> anyhow::Result<Application> {
+        Ok(match self {
+            Self::Places => Application::IpInfo(IpInfo::embedded()),
+            Self::Files => Application::Files(files().context("files in memory")?),
+            Self::Results { .. } => Application::Scores(results(self.candidates()).context("a table in memory")?),
+        })
+    }
+
+    /// What client `number` asks for; no two that follow one another are neighbours in the data.
+    pub(super) fn target(self, number: u32) -> String {
+        let spread = number.wrapping_mul(0x9e37_79b9);
+        match self {
+            Self::Places => format!("/{}", std::net::Ipv4Addr::from_bits(0xca60_8056 ^ (spread >> 28 << 8))),
+            Self::Files => format!("/page-{}.html", spread % FILES),
+            Self::Results { .. } => {
+                let (seat, secret) = candidate(((u64::from(spread) * u64::from(self.candidates())) >> 32) as u32);
+                format!("/?seat={seat}&id={secret}")
+            }
+        }
+    }
+
+    const fn candidates(self) -> u32 {
+        match self {
+            Self::Results { megabytes } => megabytes * 1000,
+            Self::Places | Self::Files => 0,
+        }
+    }
+}
+
+fn candidate(number: u32) -> (String, String) {
+    (format!("2699{number:08}"), format!("990101200801{number:08}"))
+}
+
+fn files() -> anyhow::Result<Files> {
+    let mut builder = files::Builder::new(Cursor::new(Vec::new()))?;
+    let about = About { status: Status::Ok, content_type: "text/html; charset=utf-8", coding: None, varies: false };
+    for number in 0..FILES {
+        let body = &mut &BODY[..];
+        let added = builder.add(&about, BODY.len() as u64, body, &mut |_| ControlFlow::Continue(()))?;
+        builder.name(format!("/page-{number}.html").as_bytes(), added, [None; 3]);
+    }
+    Ok(Files::new(files::Image::open(builder.finish()?.into_inner())?))
+}
+
+fn results(candidates: u32) -> anyhow::Result<Scores> {
+    let mut builder = scores::Builder::new(Cursor::new(Vec::new()), [7; 32], Labels::default())?;
+    for number in 0..candidates {
+        let (seat, secret) = candidate(number);
+        builder.add(&seat, &secret, &BODY)?;
+    }
+    Ok(Scores::new(Arc::new(scores::Image::open(builder.finish()?.into_inner())?)))
+}
