@@ -1,15 +1,16 @@
 //! Where counters are asked for: a Unix socket, or a TCP port of the kernel on this machine.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, lchown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, anyhow, bail, ensure};
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid, User};
 
 use crate::{note, warn};
@@ -17,8 +18,8 @@ use crate::{note, warn};
 /// Where `lethe top` looks if it is told nothing.
 pub(crate) const DEFAULT: &str = "unix:/run/lethe/metrics.sock";
 
-/// Who may connect to a socket: its owner and its group.
-const SOCKET_MODE: u32 = 0o660;
+/// What others may not do to a socket: its mode is 0660, and connecting takes the right to write.
+const SOCKET_UMASK: Mode = Mode::from_bits_truncate(0o117);
 
 /// Who may look into a directory that was made for a socket: anybody. What counts is the socket's own mode.
 const DIRECTORY_MODE: u32 = 0o755;
@@ -94,8 +95,9 @@ impl Listener {
         make_directory(path, owner)?;
         let socket = bind(path)?;
         socket.set_nonblocking(true)?;
-        own(path, owner, SOCKET_MODE)?;
-        let file = fs::metadata(path).map(|data| SocketFile { path: path.to_owned(), id: (data.dev(), data.ino()) })?;
+        own(path, owner)?;
+        let file = fs::symlink_metadata(path)
+            .map(|data| SocketFile { path: path.to_owned(), id: (data.dev(), data.ino()) })?;
         if !file.is_removable_by(owner) {
             warn(format_args!(
                 "{user} cannot remove {path} when all is over, and it stays until the next start: \
@@ -166,22 +168,26 @@ fn directory(path: &Path) -> &Path {
 fn make_directory(path: &Path, owner: Option<(Uid, Gid)>) -> anyhow::Result<()> {
     let directory = directory(path);
     match DirBuilder::new().mode(DIRECTORY_MODE).create(directory) {
-        Ok(()) => own(directory, owner, DIRECTORY_MODE).map_err(Into::into),
+        Ok(()) => own(directory, owner).map_err(Into::into),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error).with_context(|| format!("cannot make the directory {}", directory.display())),
     }
 }
 
-fn own(path: &Path, owner: Option<(Uid, Gid)>, mode: u32) -> io::Result<()> {
-    if let Some((uid, gid)) = owner {
-        chown(path, Some(uid.as_raw()), Some(gid.as_raw()))?;
-    }
-    fs::set_permissions(path, Permissions::from_mode(mode))
+/// Gives a file away, or the link that somebody who may has put in its place.
+fn own(path: &Path, owner: Option<(Uid, Gid)>) -> io::Result<()> {
+    owner.map_or(Ok(()), |(uid, gid)| lchown(path, Some(uid.as_raw()), Some(gid.as_raw())))
 }
 
 /// A socket of this name. One that a dead server left is replaced; one that somebody listens on is not.
 fn bind(path: &Path) -> anyhow::Result<UnixListener> {
-    let bind = || UnixListener::bind(path);
+    let bind = || {
+        // There is no moment at which anybody else may connect.
+        let before = umask(SOCKET_UMASK);
+        let bound = UnixListener::bind(path);
+        umask(before);
+        bound
+    };
     match bind() {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
         bound => return Ok(bound?),
@@ -249,7 +255,7 @@ mod tests {
         let endpoint = Endpoint::Unix(path.clone());
         let open = || Listener::open(&endpoint, "nobody").map_err(|error| format!("{error:#}"));
         let first = open().unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, SOCKET_MODE);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
         let taken = open().unwrap_err();
         assert!(
             taken.ends_with("somebody listens there already: another `lethe serve`? Give this one another path"),

@@ -1,8 +1,8 @@
 //! Answers to those who ask for the counters: a thread that looks after all of them, and that no worker waits for.
 //!
 //! HTTP/1.1 on the kernel's sockets (RFC 9112), as little of it as a scraper needs: one request, one response, and
-//! the connection is closed. Somebody who connects and says nothing, or does not read, has his place for
-//! [`PATIENCE`]; if all places are taken, the one who came first loses his to the one who comes now.
+//! the connection is closed. One that says nothing, or whose other end does not read, stays for [`PATIENCE`]; when
+//! there are [`CONNECTIONS_MAX`], the oldest makes room for the next.
 
 use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write};
 use std::ops::ControlFlow;
@@ -20,8 +20,8 @@ use super::endpoint::{Listener, Socket};
 use super::prometheus;
 use super::snapshot::Watched;
 
-/// Places for those who ask: some scrapers, a `lethe top` or two, and as many again.
-const PLACES: usize = 16;
+/// Connections at a time: some scrapers, a `lethe top` or two, and as many again.
+const CONNECTIONS_MAX: usize = 16;
 
 /// Bytes of a request: more than any scraper sends.
 const REQUEST_MAX: usize = 4096;
@@ -46,9 +46,9 @@ impl Server {
     /// Begins to answer.
     pub(crate) fn start(listener: Listener, watched: Arc<Watched>) -> anyhow::Result<Self> {
         let (stopped, stop) = io::pipe().context("no pipe")?;
-        let desk = Desk { listener, watched, visitors: Vec::with_capacity(PLACES) };
+        let responder = Responder { listener, watched, connections: Vec::with_capacity(CONNECTIONS_MAX) };
         let thread = thread::Builder::new().name("metrics".to_owned());
-        let thread = thread.spawn(move || desk.run(&stopped)).context("no thread for --metrics")?;
+        let thread = thread.spawn(move || responder.run(&stopped)).context("no thread for --metrics")?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
@@ -62,41 +62,41 @@ impl Drop for Server {
     }
 }
 
-/// Whoever is connected, in the order in which they came.
-struct Desk {
+/// The listener and its connections, the oldest first.
+struct Responder {
     listener: Listener,
     watched: Arc<Watched>,
-    visitors: Vec<Visitor>,
+    connections: Vec<Connection>,
 }
 
-impl Desk {
+impl Responder {
     fn run(mut self, stopped: &PipeReader) {
         loop {
             let ready = self.wait(stopped);
-            let [stop, listener, visitors @ ..] = &ready[..] else { return };
+            let [stop, listener, connections @ ..] = &ready[..] else { return };
             if *stop {
                 return;
             }
-            let mut ready = visitors.iter();
-            self.visitors.retain_mut(|visitor| {
+            let mut ready = connections.iter();
+            self.connections.retain_mut(|connection| {
                 let is_ready = ready.next().is_some_and(|&ready| ready);
-                let is_done = is_ready && visitor.go_on(&self.watched).is_break();
-                !is_done && !visitor.patience().is_zero()
+                let is_done = is_ready && connection.go_on(&self.watched).is_break();
+                !is_done && !connection.patience().is_zero()
             });
             if *listener {
-                self.welcome();
+                self.accept();
             }
         }
     }
 
-    /// Sleeps until there is something to do: whether to stop, to accept, and to go on with each of the visitors.
+    /// Sleeps until there is something to do: whether to stop, to accept, and to go on with each of the connections.
     fn wait(&self, stopped: &PipeReader) -> Vec<bool> {
         let mut sockets = vec![
             PollFd::new(stopped.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.listener.socket.as_fd(), PollFlags::POLLIN),
         ];
-        sockets.extend(self.visitors.iter().map(Visitor::poll));
-        let until = self.visitors.iter().map(Visitor::patience).min();
+        sockets.extend(self.connections.iter().map(Connection::poll));
+        let until = self.connections.iter().map(Connection::patience).min();
         // Rounded up, so that whose time is over is seen to be so.
         let timeout = until.map_or(PollTimeout::NONE, |until| PollTimeout::from(until.as_millis() as u16 + 1));
         if let Err(error) = poll(&mut sockets, timeout) {
@@ -108,18 +108,18 @@ impl Desk {
         sockets.iter().map(|socket| socket.any().unwrap_or(true)).collect()
     }
 
-    /// Takes in whoever waits outside.
-    fn welcome(&mut self) {
-        loop {
+    /// Accepts those that wait, as many as there is room for.
+    fn accept(&mut self) {
+        for _ in 0..CONNECTIONS_MAX {
             match self.listener.socket.accept() {
                 Ok(stream) => {
-                    if self.visitors.len() == PLACES {
-                        self.visitors.remove(0);
+                    if self.connections.len() == CONNECTIONS_MAX {
+                        self.connections.remove(0);
                     }
-                    self.visitors.push(Visitor::new(stream));
+                    self.connections.push(Connection::new(stream));
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                // Gone before he was taken in, or there are too many files: they would be ready again at once.
+                // It is gone already, or there are too many files: then poll would return at once, again and again.
                 Err(_) => return thread::sleep(PAUSE),
             }
         }
@@ -156,7 +156,7 @@ trait Stream: Read + Write + AsFd + Send {}
 impl<T: Read + Write + AsFd + Send> Stream for T {}
 
 /// Somebody who asks.
-struct Visitor {
+struct Connection {
     stream: Box<dyn Stream>,
     since: Instant,
     request: Vec<u8>,
@@ -166,7 +166,7 @@ struct Visitor {
     sent: usize,
 }
 
-impl Visitor {
+impl Connection {
     fn new(stream: Box<dyn Stream>) -> Self {
         Self { stream, since: Instant::now(), request: Vec::new(), response: None, sent: 0 }
     }
@@ -176,12 +176,12 @@ impl Visitor {
         PollFd::new(self.stream.as_fd(), wanted)
     }
 
-    /// For how long he may still stay.
+    /// How long it may still stay.
     fn patience(&self) -> Duration {
         PATIENCE.saturating_sub(self.since.elapsed())
     }
 
-    /// Reads and writes as much as there is, and there is room for. A break is the end: he is answered, or gone.
+    /// Reads and writes as much as there is, and there is room for. A break is the end: it is answered, or gone.
     fn go_on(&mut self, watched: &Watched) -> ControlFlow<()> {
         if self.response.is_none() && self.read()? {
             self.response = Some(respond(&self.request, watched));
