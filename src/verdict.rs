@@ -263,9 +263,11 @@ impl Stats {
 
     /// Every counter, in an order of our own: for [`from_counters`](Self::from_counters), in another thread.
     pub fn counters(&self) -> [u64; Self::COUNTERS] {
-        let totals = [self.received_bytes, self.sent_frames, self.sent_bytes, self.queue_full];
-        let mut all = self.verdicts.iter().chain(&totals);
-        core::array::from_fn(|_| all.next().copied().unwrap_or(0))
+        let mut all = [0; Self::COUNTERS];
+        let (verdicts, totals) = all.split_at_mut(Verdict::COUNT);
+        verdicts.copy_from_slice(&self.verdicts);
+        totals.copy_from_slice(&[self.received_bytes, self.sent_frames, self.sent_bytes, self.queue_full]);
+        all
     }
 
     /// What [`counters`](Self::counters) were taken of.
