@@ -27,8 +27,12 @@ const BURST: usize = 64;
 /// The longest sleep. A signal that comes between looking for it and going to sleep is seen after it.
 const NAP: Duration = Duration::from_millis(250);
 
-/// How often the kernel is asked for what it has lost: a second, in nanoseconds.
-const SURVEY: u64 = 1_000_000_000;
+/// How soon counters are published when the loop goes to sleep after every few frames: no sooner than this after the
+/// last time, so that it costs nothing beside them.
+const SOON: Duration = Duration::from_millis(10);
+
+/// How often the kernel is asked for what it has lost.
+const SURVEY: Duration = Duration::from_secs(1);
 
 /// What the loop needs of a port.
 pub(crate) trait Port {
@@ -138,7 +142,7 @@ pub(crate) fn run<A: App>(
 ) -> (Stats, io::Result<()>) {
     let mut scratch = vec![0; SCRATCH_LEN];
     let (mut stats, mut writer) = (Stats::default(), published.writer());
-    let mut next_survey = 0;
+    let (mut published_at, mut surveyed_at) = (Instant::default(), Instant::default());
     let mut ended = Ok(());
     while ended.is_ok() && !stop.load(Ordering::Relaxed) {
         between(engine.app_mut());
@@ -150,19 +154,30 @@ pub(crate) fn run<A: App>(
         if taken > 0 {
             writer.turned(taken == BURST, &stats);
         }
-        if now.as_unix_nanos() >= next_survey {
-            next_survey = now.as_unix_nanos() + SURVEY;
+        if is_apart(surveyed_at, now, SURVEY) {
+            surveyed_at = now;
             watched.set_missed(port.missed());
         }
         // A full burst says that there may be more; what waits is taken before going to sleep.
         if taken < BURST {
-            writer.settle(&stats);
-            ended = port.wait(NAP);
+            let mut nap = NAP;
+            if is_apart(published_at, now, SOON) {
+                published_at = now;
+                writer.settle(&stats);
+            } else {
+                nap = SOON;
+            }
+            ended = port.wait(nap);
         }
     }
     writer.publish(&stats);
     watched.set_missed(port.missed());
     (stats, ended)
+}
+
+/// Whether there is so much time between them, whichever way the clock was set meanwhile.
+fn is_apart(before: Instant, now: Instant, time: Duration) -> bool {
+    u128::from(now.as_unix_nanos().abs_diff(before.as_unix_nanos())) >= time.as_nanos()
 }
 
 /// A flag that SIGINT and SIGTERM set. The second one ends the process whatever it is doing.
