@@ -258,6 +258,31 @@ impl Default for Stats {
 }
 
 impl Stats {
+    /// How many counters there are.
+    pub const COUNTERS: usize = Verdict::COUNT + 4;
+
+    /// Every counter, in an order of our own: for [`from_counters`](Self::from_counters), in another thread.
+    pub fn counters(&self) -> [u64; Self::COUNTERS] {
+        let mut all = [0; Self::COUNTERS];
+        let (verdicts, totals) = all.split_at_mut(Verdict::COUNT);
+        verdicts.copy_from_slice(&self.verdicts);
+        totals.copy_from_slice(&[self.received_bytes, self.sent_frames, self.sent_bytes, self.queue_full]);
+        all
+    }
+
+    /// What [`counters`](Self::counters) were taken of.
+    pub fn from_counters(counters: [u64; Self::COUNTERS]) -> Self {
+        let mut all = counters.into_iter();
+        let mut next = || all.next().unwrap_or(0);
+        Self {
+            verdicts: core::array::from_fn(|_| next()),
+            received_bytes: next(),
+            sent_frames: next(),
+            sent_bytes: next(),
+            queue_full: next(),
+        }
+    }
+
     /// Counts a received frame of `len` bytes and what became of it.
     pub fn count_received(&mut self, len: usize, verdict: Verdict) {
         if let Some(counter) = self.verdicts.get_mut(verdict.index()) {
@@ -321,5 +346,16 @@ impl Stats {
         self.sent_frames += other.sent_frames;
         self.sent_bytes += other.sent_bytes;
         self.queue_full += other.queue_full;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_that_are_taken_apart_come_together_again() {
+        let counters = core::array::from_fn(|place| 1 << place);
+        assert_eq!(Stats::from_counters(counters).counters(), counters);
     }
 }

@@ -123,11 +123,29 @@ fn two_workers_serve_what_comes_on_two_queues() {
     let (space, prefix) = (Namespace::new(), Prefix::new());
     space.run(VETH);
     let eal = prefix.eal_of_two("net_af_packet0,iface=lethe0,framesz=2048,qpairs=2");
-    let server = Server::start_on(&space, &["--device", "dpdk:0", &eal], "sample");
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("metrics.sock").display().to_string();
+    let server =
+        Server::start_on(&space, &["--device", "dpdk:0", &eal, "--metrics", &format!("unix:{socket}")], "sample");
     space.run(CLIENT);
     let text = space.run(&format!("ab -q -r -n 1000 -c 20 {V4}/100"));
     assert!(text.contains("Complete requests:      1000") && text.contains("Failed requests:        0"), "{text}");
+    let watched = watched(&socket);
     let table = server.stop();
+    // Each worker has published what it has counted, and the card's counts are there as well.
+    let number = |of: &str| {
+        watched
+            .lines()
+            .find_map(|line| line.strip_prefix(of)?.trim().parse::<u64>().ok())
+            .unwrap_or_else(|| panic!("{watched}"))
+    };
+    for lcore in [0, 1] {
+        let frames = number(&format!("lethe_frames_received_total{{worker=\"{lcore}\"}}"));
+        assert!(table.contains(&format!("lcore {lcore}: in {frames},")), "{table}{watched}");
+    }
+    assert_eq!(number("lethe_card_frames_received_total"), count(&table, "by the card's count: frames in"));
+    assert_eq!(number("lethe_card_frames_sent_total"), count(&table, "by the card's count: frames out"));
+    assert_eq!((number("lethe_card_link_up"), number("lethe_frames_missed_total")), (1, 0));
     let received = |lcore| {
         let line = table.lines().find_map(|line| line.strip_prefix(&format!("lcore {lcore}: in ")));
         line.and_then(|line| line.split(',').next()?.parse::<u64>().ok()).unwrap_or_else(|| panic!("{table}"))
@@ -135,6 +153,29 @@ fn two_workers_serve_what_comes_on_two_queues() {
     assert!(received(0) > 500 && received(1) > 500, "{table}");
     assert_eq!(received(0) + received(1), count(&table, "frames in, "), "{table}");
     assert_eq!(count(&table, "not given back"), 0, "{table}");
+}
+
+/// What `/metrics` says once it says the same for half a second.
+fn watched(socket: &str) -> String {
+    let get = || {
+        let output =
+            Command::new("curl").args(["-sS", "--unix-socket", socket, "http://lethe/metrics"]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines()
+            .filter(|line| line.starts_with("lethe_") && !line.contains("uptime"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let (start, mut before) = (Instant::now(), get());
+    loop {
+        std::thread::sleep(Duration::from_millis(500));
+        let now = get();
+        if now == before {
+            return now;
+        }
+        assert!(start.elapsed() < PATIENCE, "{now}");
+        before = now;
+    }
 }
 
 /// SIGHUP while they work: each lets go of the old files between two bursts.

@@ -38,6 +38,16 @@ pub(crate) enum AppArgs {
 }
 
 impl AppArgs {
+    /// What it is called on the command line.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Files(_) => "files",
+            Self::Ipinfo { .. } => "ipinfo",
+            Self::Sample { .. } => "sample",
+            Self::Scores(_) => "scores",
+        }
+    }
+
     /// Reads and checks the application's data.
     pub(crate) fn load(&self) -> anyhow::Result<Application> {
         Ok(match self {

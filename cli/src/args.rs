@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, prepare, replay, serve, simulate};
+use crate::{bench, prepare, replay, serve, simulate, top};
 
 /// A web server that forgets every connection: each packet is answered from that packet alone.
 #[derive(Parser)]
@@ -21,6 +21,8 @@ Example:
 pub(crate) enum Command {
     /// Serve an application through a network device
     Serve(serve::Args),
+    /// Watch a server that was started with --metrics
+    Top(top::Args),
     /// Run the engine over a capture file, offline
     Replay(replay::Args),
     /// Run the engine and its clients in a simulated network

@@ -18,6 +18,7 @@ use lethe_sim::frame::{Arp, Ends};
 
 use data::Data;
 use measure::{Bench, Cost};
+use serde::Serialize;
 
 use crate::note;
 
@@ -184,6 +185,13 @@ fn tables(report: &mut Report<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
+#[derive(Serialize)]
+struct Row<'a> {
+    name: &'a str,
+    #[serde(flatten)]
+    cost: Cost,
+}
+
 /// Where rows are printed.
 struct Report<'a> {
     args: &'a Args,
@@ -215,21 +223,14 @@ impl Report<'_> {
         }
         let cost = measure();
         let mut out = io::stdout();
-        let Cost { best, median, p99, cycles, instructions } = cost;
+        let Cost { best_ns, median_ns, p99_ns, cycles, instructions } = cost;
         if self.args.json {
-            let count = |count: Option<f64>| count.map_or("null".to_owned(), |count| format!("{count:.1}"));
-            let between = if self.rows == 0 { "" } else { "," };
-            write!(
-                out,
-                "{between}\n  {{\"name\": \"{name}\", \"best_ns\": {best:.1}, \"median_ns\": {median:.1}, \
-                 \"p99_ns\": {p99:.1}, \"cycles\": {}, \"instructions\": {}}}",
-                count(cycles),
-                count(instructions)
-            )
+            let row = serde_json::to_string(&Row { name, cost })?;
+            write!(out, "{}\n  {row}", if self.rows == 0 { "" } else { "," })
         } else {
             let count = |count: Option<f64>| count.map_or("-".to_owned(), |count| format!("{count:.0}"));
             let (cycles, instructions) = (count(cycles), count(instructions));
-            writeln!(out, "{name:<28} {best:>9.1} {median:>9.1} {p99:>9.1} {cycles:>9} {instructions:>12}")
+            writeln!(out, "{name:<28} {best_ns:>9.1} {median_ns:>9.1} {p99_ns:>9.1} {cycles:>9} {instructions:>12}")
         }
         .context("standard output")?;
         self.rows += 1;

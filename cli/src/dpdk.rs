@@ -1,6 +1,7 @@
 //! `--device dpdk:PORT`: a card driven by DPDK, a worker on each lcore.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -15,14 +16,15 @@ use nix::unistd::Pid;
 
 use crate::device::DpdkPort;
 use crate::dpdk_args::{Poll, Time};
-use crate::monitor::Monitor;
+use crate::metrics::Metrics;
+use crate::metrics::snapshot::{self, Watched};
 use crate::reload::Reload;
 use crate::run::stop_on_signal;
 use crate::serve::{Args, print_ready};
 use crate::table::Table;
 use crate::{note, privileges, warn};
 
-/// How often the one who looks after the workers does: at the link, at signals, at the seconds.
+/// How often the one who looks after the workers does: at the link, at signals, at what the card has counted.
 const ROUND: Duration = Duration::from_millis(100);
 
 /// The process of the calling thread.
@@ -58,6 +60,7 @@ pub(crate) fn serve(device: DpdkPort, args: &Args, app: Application, reload: Opt
     config.offload = port.offload();
     let mac = config.mac;
     let stop = stop_on_signal().context("cannot catch signals")?;
+    let metrics = args.metrics.open(&args.user)?;
     privileges::drop_to(&args.user)?;
     describe(&eal, &port);
     let name = format!("dpdk {} {}", device.number, port.name());
@@ -66,9 +69,12 @@ pub(crate) fn serve(device: DpdkPort, args: &Args, app: Application, reload: Opt
     let workers = port.queue_count();
     let crew = Crew::new(Engine::new(config, app), workers, &stop, args.dpdk.poll.into(), args.dpdk.clock.into());
     let (queues, card) = port.queues();
-    let watch = Watch { crew: &crew, card, stop: &stop, reload, monitor: args.stats.then(Monitor::start) };
+    let lcores = eal.lcores().iter().take(workers).map(u32::to_string).collect();
+    let reloads = reload.as_ref().map(Reload::counted).unwrap_or_default();
+    let watched = Arc::new(Watched::new(name, args.app.name(), lcores, crew.published(), reloads));
+    let watch = Watch { crew: &crew, card, stop: &stop, reload, watched };
     thread::scope(|scope| {
-        scope.spawn(|| watch.run(&cpus));
+        scope.spawn(|| watch.run(&cpus, metrics));
         let mut posts: Vec<_> = queues.into_iter().enumerate().collect();
         eal.run(&mut posts, |(number, (rx, tx))| crew.work(*number, rx, tx));
     });
@@ -87,14 +93,17 @@ struct Watch<'a> {
     card: Card<'a>,
     stop: &'a AtomicBool,
     reload: Option<Reload>,
-    monitor: Option<Monitor>,
+    watched: Arc<Watched>,
 }
 
 impl Watch<'_> {
-    fn run(mut self, cpus: &CpuSet) {
+    fn run(mut self, cpus: &CpuSet, metrics: Metrics) {
         if let Err(error) = sched_setaffinity(SELF, cpus) {
             warn(format_args!("the first worker shares its CPU: {error}"));
         }
+        // Their threads are bound to no lcore either.
+        let shown = metrics.show(&self.watched);
+        let _shown = shown.inspect_err(|error| warn(format_args!("nothing is shown: {error:#}")));
         let mut link = None;
         while !self.stop.load(Ordering::Relaxed) {
             let before = link.replace(self.card.link());
@@ -107,11 +116,17 @@ impl Watch<'_> {
             if let Some(reload) = self.reload.as_mut().filter(|reload| reload.is_due()) {
                 self.crew.with_app(|app| reload.observe(app));
             }
-            let mut until_line = ROUND;
-            if let Some(monitor) = &mut self.monitor {
-                until_line = monitor.observe(&total(&self.crew.stats()));
-            }
-            thread::sleep(until_line.min(ROUND));
+            let counted = self.card.stats();
+            self.watched.set_missed(Some(counted.missed));
+            self.watched.set_card(snapshot::Card {
+                link_up: link.is_some_and(|link| link != Link::Down),
+                frames_received: counted.received,
+                frames_sent: counted.sent,
+                receive_errors: counted.receive_errors,
+                send_errors: counted.send_errors,
+                no_buffer: counted.no_buffer,
+            });
+            thread::sleep(ROUND);
         }
     }
 }

@@ -37,7 +37,7 @@ impl<P: Port> Port for ImpairedPort<P> {
         self.port.mac()
     }
 
-    fn missed(&self) -> Option<u64> {
+    fn missed(&mut self) -> Option<u64> {
         self.port.missed()
     }
 

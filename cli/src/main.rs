@@ -14,6 +14,7 @@ mod engine;
 mod files;
 mod impaired;
 mod map;
+mod metrics;
 mod monitor;
 mod output;
 mod prepare;
@@ -27,6 +28,7 @@ mod secret;
 mod serve;
 mod simulate;
 mod table;
+mod top;
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -39,6 +41,7 @@ use crate::args::{Cli, Command};
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => serve::serve(&args),
+        Command::Top(args) => top::top(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Prepare(args) => prepare::prepare(&args),

@@ -2,42 +2,59 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use lethe::verdict::{Stats, Verdict};
+
+use crate::metrics::snapshot::Watched;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Prints what was counted since it last did.
+/// The thread that prints, until this value is dropped.
 pub(crate) struct Monitor {
-    next: Instant,
-    seconds: u64,
-    before: Stats,
+    /// The thread ends when there is nobody who could send it anything.
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Monitor {
     /// Begins now.
-    pub(crate) fn start() -> Self {
-        Self { next: Instant::now() + INTERVAL, seconds: 0, before: Stats::default() }
+    pub(crate) fn start(watched: Arc<Watched>) -> anyhow::Result<Self> {
+        let (stop, stopped) = channel();
+        let print = move || {
+            let (start, mut before) = (Instant::now(), Stats::default());
+            for seconds in 1.. {
+                let next = start + INTERVAL * seconds;
+                let wait = next.saturating_duration_since(Instant::now());
+                if stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
+                let now = watched.total();
+                // Whoever closes standard output does not want to read; the server goes on.
+                let _ = writeln!(io::stdout(), "{}", line(seconds, &before, &now));
+                before = now;
+            }
+        };
+        let thread = thread::Builder::new().name("stats".to_owned()).spawn(print).context("no thread for --stats")?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
+}
 
-    /// Prints a line if one is due, and tells how long it is until the next.
-    pub(crate) fn observe(&mut self, stats: &Stats) -> Duration {
-        let now = Instant::now();
-        if now >= self.next {
-            self.next += INTERVAL;
-            self.seconds += 1;
-            let line = line(self.seconds, &self.before, stats);
-            // Whoever closes standard output does not want to read; the server goes on.
-            let _ = writeln!(io::stdout(), "{line}");
-            self.before = stats.clone();
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
-        self.next.saturating_duration_since(now)
     }
 }
 
 /// What was counted from `before` to `after`, in the second that ended `seconds` after the start.
-fn line(seconds: u64, before: &Stats, after: &Stats) -> String {
+fn line(seconds: u32, before: &Stats, after: &Stats) -> String {
     let received = after.received_frames() - before.received_frames();
     let sent = after.sent_frames() - before.sent_frames();
     let full = after.queue_full() - before.queue_full();

@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow};
 use lethe_apps::Application;
@@ -26,6 +27,44 @@ pub(crate) struct Reload {
     asked: Arc<AtomicBool>,
     source: Source,
     worker: Option<JoinHandle<anyhow::Result<Loaded>>>,
+    counted: Arc<Reloads>,
+}
+
+/// What became of those who asked for new data: counted here, shown by `--metrics`.
+#[derive(Debug, Default)]
+pub(crate) struct Reloads {
+    done: AtomicU64,
+    failed: AtomicU64,
+    /// When the last was done, in seconds since 1970; 0 if none was.
+    last: AtomicU64,
+}
+
+impl Reloads {
+    /// How often the data were replaced.
+    pub(crate) fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    /// How often they could not be.
+    pub(crate) fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// When they last were.
+    pub(crate) fn last(&self) -> Option<SystemTime> {
+        let seconds = self.last.load(Ordering::Relaxed);
+        (seconds > 0).then(|| UNIX_EPOCH + Duration::from_secs(seconds))
+    }
+
+    fn count_done(&self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.last.store(now.as_secs(), Ordering::Relaxed);
+        self.done.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn count_failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// What can be loaded again.
@@ -67,7 +106,12 @@ impl Reload {
         };
         let asked = Arc::new(AtomicBool::new(false));
         flag::register(SIGHUP, Arc::clone(&asked)).context("cannot catch signals")?;
-        Ok(Some(Self { asked, source, worker: None }))
+        Ok(Some(Self { asked, source, worker: None, counted: Arc::default() }))
+    }
+
+    /// What became of all that were asked for.
+    pub(crate) fn counted(&self) -> Arc<Reloads> {
+        Arc::clone(&self.counted)
     }
 
     /// Whether [`observe`](Self::observe) has something to do, for those to whom it costs something to call it.
@@ -89,8 +133,14 @@ impl Reload {
     fn go_on(&mut self, app: &mut Application) {
         match self.worker.take_if(|worker| worker.is_finished()) {
             Some(worker) => match worker.join().unwrap_or_else(|_| Err(anyhow!("it panicked"))) {
-                Ok(loaded) => put(app, loaded),
-                Err(error) => warn(self.failure(&error)),
+                Ok(loaded) => {
+                    put(app, loaded);
+                    self.counted.count_done();
+                }
+                Err(error) => {
+                    warn(self.failure(&error));
+                    self.counted.count_failed();
+                }
             },
             None if self.worker.is_none() => {
                 self.asked.store(false, Ordering::Relaxed);
@@ -177,7 +227,7 @@ mod tests {
 
     fn reload(path: &Path) -> Reload {
         let source = Source::Files(FilesArgs::new(path));
-        Reload { asked: Arc::new(AtomicBool::new(false)), source, worker: None }
+        Reload { asked: Arc::new(AtomicBool::new(false)), source, worker: None, counted: Arc::default() }
     }
 
     /// Asks, and waits until it is done; returns the paths that are served then.
@@ -213,6 +263,7 @@ mod tests {
         fs::remove_file(&site).unwrap();
         fs::create_dir(&site).unwrap();
         assert_eq!(ask(&mut reload, &mut app), 0);
+        assert_eq!((reload.counted.done(), reload.counted.failed()), (2, 2));
     }
 
     #[test]

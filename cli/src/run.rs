@@ -11,13 +11,14 @@ use lethe::port::{RxQueue, TxQueue, turn};
 use lethe::time::Instant;
 use lethe::verdict::Stats;
 use lethe::wire::ethernet::MacAddress;
+use lethe_hw::Published;
 use lethe_hw::packet::PacketPort;
 use lethe_hw::xdp::XdpPort;
 use lethe_sim::tap::Tap;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use crate::monitor::Monitor;
+use crate::metrics::snapshot::Watched;
 
 /// Frames taken in one turn: enough that the clock is read seldom, few enough that replies are not held
 /// back.
@@ -25,6 +26,13 @@ const BURST: usize = 64;
 
 /// The longest sleep. A signal that comes between looking for it and going to sleep is seen after it.
 const NAP: Duration = Duration::from_millis(250);
+
+/// How soon counters are published when the loop goes to sleep after every few frames: no sooner than this after the
+/// last time, so that it costs nothing beside them.
+const SOON: Duration = Duration::from_millis(10);
+
+/// How often the kernel is asked for what it has lost.
+const SURVEY: Duration = Duration::from_secs(1);
 
 /// What the loop needs of a port.
 pub(crate) trait Port {
@@ -37,7 +45,7 @@ pub(crate) trait Port {
     /// Both its queues, for one turn.
     fn queues(&mut self) -> (impl RxQueue, impl TxQueue);
     /// Frames for us that were lost on the way here, as far as anybody has counted them.
-    fn missed(&self) -> Option<u64>;
+    fn missed(&mut self) -> Option<u64>;
     /// Sleeps until there is something to receive, or `timeout` has passed. An error is the end.
     fn wait(&mut self, timeout: Duration) -> io::Result<()>;
 }
@@ -59,7 +67,7 @@ impl Port for Tap {
         self.queues()
     }
 
-    fn missed(&self) -> Option<u64> {
+    fn missed(&mut self) -> Option<u64> {
         None
     }
 
@@ -85,8 +93,9 @@ impl Port for PacketPort {
         self.queues()
     }
 
-    fn missed(&self) -> Option<u64> {
-        self.missed().ok()
+    fn missed(&mut self) -> Option<u64> {
+        // Its own, not this one.
+        Self::missed(self).ok()
     }
 
     fn wait(&mut self, timeout: Duration) -> io::Result<()> {
@@ -111,8 +120,9 @@ impl Port for XdpPort {
         self.queues()
     }
 
-    fn missed(&self) -> Option<u64> {
-        self.missed().ok()
+    fn missed(&mut self) -> Option<u64> {
+        // Its own, not this one.
+        Self::missed(self).ok()
     }
 
     fn wait(&mut self, timeout: Duration) -> io::Result<()> {
@@ -120,30 +130,54 @@ impl Port for XdpPort {
     }
 }
 
-/// Answers what `port` receives until `stop` is set or the port fails. `between` may do something to the
-/// application between two turns.
+/// Answers what `port` receives until `stop` is set or the port fails; returns what was counted, whatever the end.
+/// `between` may do something to the application between two turns. Counters are published as they come.
 pub(crate) fn run<A: App>(
     engine: &mut Engine<A>,
     port: &mut impl Port,
     stop: &AtomicBool,
-    stats: &mut Stats,
-    mut monitor: Option<Monitor>,
+    published: &Published,
+    watched: &Watched,
     mut between: impl FnMut(&mut A),
-) -> io::Result<()> {
+) -> (Stats, io::Result<()>) {
     let mut scratch = vec![0; SCRATCH_LEN];
-    while !stop.load(Ordering::Relaxed) {
+    let (mut stats, mut writer) = (Stats::default(), published.writer());
+    let (mut published_at, mut surveyed_at) = (Instant::default(), Instant::default());
+    let mut ended = Ok(());
+    while ended.is_ok() && !stop.load(Ordering::Relaxed) {
         between(engine.app_mut());
+        let now = now();
         let taken = {
             let (mut rx, mut tx) = port.queues();
-            turn(engine, now(), &mut rx, &mut tx, &mut scratch, stats, BURST)
+            turn(engine, now, &mut rx, &mut tx, &mut scratch, &mut stats, BURST)
         };
-        let timeout = monitor.as_mut().map_or(NAP, |monitor| monitor.observe(stats).min(NAP));
+        if taken > 0 {
+            writer.turned(taken == BURST, &stats);
+        }
+        if is_apart(surveyed_at, now, SURVEY) {
+            surveyed_at = now;
+            watched.set_missed(port.missed());
+        }
         // A full burst says that there may be more; what waits is taken before going to sleep.
         if taken < BURST {
-            port.wait(timeout)?;
+            let mut nap = NAP;
+            if is_apart(published_at, now, SOON) {
+                published_at = now;
+                writer.settle(&stats);
+            } else {
+                nap = SOON;
+            }
+            ended = port.wait(nap);
         }
     }
-    Ok(())
+    writer.publish(&stats);
+    watched.set_missed(port.missed());
+    (stats, ended)
+}
+
+/// Whether there is so much time between them, whichever way the clock was set meanwhile.
+fn is_apart(before: Instant, now: Instant, time: Duration) -> bool {
+    u128::from(now.as_unix_nanos().abs_diff(before.as_unix_nanos())) >= time.as_nanos()
 }
 
 /// A flag that SIGINT and SIGTERM set. The second one ends the process whatever it is doing.

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use lethe::Engine;
 use lethe::cookie::Secret;
-use lethe::verdict::Stats;
 use lethe::wire::ethernet::MacAddress;
 use lethe_apps::Application;
+use lethe_hw::Published;
 use lethe_hw::packet::PacketPort;
 use lethe_hw::xdp::XdpPort;
 use lethe_sim::link::Impairment;
@@ -21,7 +22,8 @@ use crate::dpdk;
 use crate::dpdk_args::DpdkArgs;
 use crate::engine::EngineArgs;
 use crate::impaired::ImpairedPort;
-use crate::monitor::Monitor;
+use crate::metrics::MetricsArgs;
+use crate::metrics::snapshot::Watched;
 use crate::reload::Reload;
 use crate::run::{Port, run, stop_on_signal};
 use crate::table::Table;
@@ -43,15 +45,14 @@ pub(crate) struct Args {
     /// loss=5%,reorder=10%,delay=20ms,seed=7 and more
     #[arg(long, value_name = "LIST")]
     impair: Option<Impairment>,
-    /// Print a line of counters every second
-    #[arg(long)]
-    pub(crate) stats: bool,
+    #[command(flatten)]
+    pub(crate) metrics: MetricsArgs,
     #[command(flatten)]
     pub(crate) dpdk: DpdkArgs,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
     #[command(subcommand)]
-    app: AppArgs,
+    pub(crate) app: AppArgs,
 }
 
 impl Args {
@@ -114,16 +115,21 @@ fn serve_on(port: impl Port, args: &Args, app: Application, reload: Option<Reloa
 fn serve_behind(mut port: impl Port, args: &Args, app: Application, mut reload: Option<Reload>) -> anyhow::Result<()> {
     let mut engine = Engine::new(args.engine.config(port.mtu(), port.mac(), args.secret()?)?, app);
     let stop = stop_on_signal().context("cannot catch signals")?;
+    let metrics = args.metrics.open(&args.user)?;
     privileges::drop_to(&args.user)?;
     print_ready(&port.name(), port.mtu(), engine.config().mac, &args.engine).context("standard output")?;
 
-    let mut stats = Stats::default();
-    let monitor = args.stats.then(Monitor::start);
-    let ended = run(&mut engine, &mut port, &stop, &mut stats, monitor, |app| {
+    let published = Published::for_workers(1);
+    let reloads = reload.as_ref().map(Reload::counted).unwrap_or_default();
+    let watched = Watched::new(port.name(), args.app.name(), vec!["0".to_owned()], Arc::clone(&published), reloads);
+    let watched = Arc::new(watched);
+    let shown = metrics.show(&watched)?;
+    let (stats, ended) = run(&mut engine, &mut port, &stop, &published[0], &watched, |app| {
         if let Some(reload) = &mut reload {
             reload.observe(app);
         }
     });
+    drop(shown);
     write!(io::stdout(), "\n{}", Table(&stats)).context("standard output")?;
     if let Some(missed) = port.missed() {
         writeln!(io::stdout(), "{missed:>12}  frames missed: they came faster than they were taken")

@@ -10,7 +10,9 @@ pub mod dpdk;
 mod filter;
 mod interface;
 pub mod packet;
+mod published;
 mod sys;
 pub mod xdp;
 
 pub use interface::InterfaceError;
+pub use published::{Published, Writer};

@@ -47,6 +47,7 @@ pub struct PacketPort {
     /// For a frame that is longer than a slot of the ring.
     long: Box<[u8]>,
     batch: Batch,
+    missed: u64,
 }
 
 impl PacketPort {
@@ -62,7 +63,7 @@ impl PacketPort {
             .map_err(|error| refusal(name, "receive from", error, CAPABILITIES))?;
         widen_send_buffer(socket.as_fd(), SEND_BUFFER);
         let batch = Batch::new(interface.mtu());
-        Ok(Self { interface, socket, ring, long: room_for_any(), batch })
+        Ok(Self { interface, socket, ring, long: room_for_any(), batch, missed: 0 })
     }
 
     /// The name of the interface.
@@ -85,15 +86,17 @@ impl PacketPort {
         self.interface.is_forwarding()
     }
 
-    /// Frames that found the ring full, since this was last asked.
+    /// Frames that found the ring full.
     ///
     /// # Errors
     ///
     /// What the kernel says.
-    pub fn missed(&self) -> io::Result<u64> {
+    pub fn missed(&mut self) -> io::Result<u64> {
+        // The kernel begins anew whenever it is asked.
         let none = tpacket_stats { tp_packets: 0, tp_drops: 0 };
         let counted = sys::option(self.socket.as_fd(), SOL_PACKET, libc::PACKET_STATISTICS, none)?;
-        Ok(counted.tp_drops.into())
+        self.missed += u64::from(counted.tp_drops);
+        Ok(self.missed)
     }
 
     /// Both queues, for one turn of the loop.

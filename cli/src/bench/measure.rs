@@ -12,6 +12,7 @@ use lethe_apps::Application;
 use lethe_sim::fetch::Fetch;
 use perf_event::events::Hardware;
 use perf_event::{Builder, Counter};
+use serde::Serialize;
 
 use super::{Family, NOW};
 
@@ -22,11 +23,11 @@ const BATCH: usize = 64;
 const BUFFERS: usize = 256;
 
 /// What one packet costs, or one fetch.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize)]
 pub(super) struct Cost {
-    pub(super) best: f64,
-    pub(super) median: f64,
-    pub(super) p99: f64,
+    pub(super) best_ns: f64,
+    pub(super) median_ns: f64,
+    pub(super) p99_ns: f64,
     /// Where the machine counts them.
     pub(super) cycles: Option<f64>,
     pub(super) instructions: Option<f64>,
@@ -155,5 +156,5 @@ fn counter(what: Hardware) -> Option<Counter> {
 fn cost(mut times: Vec<f64>, cycles: Option<f64>, instructions: Option<f64>) -> Cost {
     times.sort_unstable_by(f64::total_cmp);
     let at = |percent: usize| times[(times.len() - 1) * percent / 100];
-    Cost { best: at(0), median: at(50), p99: at(99), cycles, instructions }
+    Cost { best_ns: at(0), median_ns: at(50), p99_ns: at(99), cycles, instructions }
 }

@@ -1,7 +1,7 @@
 //! The workers, and what is to be known and changed while they work.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,6 +12,7 @@ use lethe::time::Instant;
 use lethe::verdict::Stats;
 
 use super::{BURST, Rx, Tx};
+use crate::published::{Published, Writer};
 
 /// Polls without a frame after which an adaptive worker takes its time: some 20 µs.
 const SPINS: u32 = 1_000;
@@ -21,9 +22,6 @@ const PAUSES: u32 = 3_000;
 
 /// How long it sleeps. A card with 1,024 descriptors loses nothing meanwhile below some 10 million frames a second.
 const NAP: Duration = Duration::from_micros(50);
-
-/// How long the workers are given to answer a roll call.
-const PATIENCE: Duration = Duration::from_millis(100);
 
 /// What a worker does when there is nothing to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,9 +44,9 @@ pub enum Clock {
 
 /// What the workers have in common, and what others have of them.
 ///
-/// Workers share nothing that changes. Now and then somebody wants something of them, though: their counters, or the
-/// engine for a new data set. That is a *roll call*: a number is changed, which every worker looks at between two
-/// bursts. It then writes its counters down, lets go of the engine, and takes it again.
+/// Workers share nothing that changes; each publishes its counters. Now and then somebody wants something of them,
+/// though: the engine, for a new data set. That is a *roll call*: a number is changed, which every worker looks at
+/// between two bursts. It then lets go of the engine, and takes it again.
 #[derive(Debug)]
 pub struct Crew<'s, A> {
     engine: RwLock<Engine<A>>,
@@ -61,13 +59,7 @@ pub struct Crew<'s, A> {
     to_announce: AtomicBool,
     /// Locked by whoever wants the engine for himself: no worker takes it again meanwhile.
     door: Mutex<()>,
-    reports: Vec<Mutex<Report>>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Report {
-    roll_call: u64,
-    stats: Stats,
+    published: Arc<[Published]>,
 }
 
 impl<'s, A: App + Send + Sync> Crew<'s, A> {
@@ -81,7 +73,7 @@ impl<'s, A: App + Send + Sync> Crew<'s, A> {
             roll_call: AtomicU64::new(0),
             to_announce: AtomicBool::new(false),
             door: Mutex::default(),
-            reports: (0..workers).map(|_| Mutex::default()).collect(),
+            published: Published::for_workers(workers),
         }
     }
 
@@ -89,6 +81,7 @@ impl<'s, A: App + Send + Sync> Crew<'s, A> {
     pub fn work(&self, number: usize, rx: &mut Rx<'_>, tx: &mut Tx<'_>) {
         let mut scratch = vec![0; SCRATCH_LEN];
         let mut stats = Stats::default();
+        let mut writer = self.published[number].writer();
         while !self.is_over() {
             // In this order: a call that comes after the first line is seen by `serve`, and one that came before it has
             // locked the door.
@@ -97,13 +90,11 @@ impl<'s, A: App + Send + Sync> Crew<'s, A> {
             let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
             if number == 0 && self.to_announce.swap(false, Ordering::Relaxed) {
                 announce(&engine, tx, &mut stats);
+                writer.publish(&stats);
             }
-            self.serve(&engine, roll_call, rx, tx, &mut scratch, &mut stats);
-            drop(engine);
-            // Whoever called meanwhile is answered as well.
-            let roll_call = self.roll_call.load(Ordering::Acquire);
-            *open(&self.reports[number]) = Report { roll_call, stats: stats.clone() };
+            self.serve(&engine, roll_call, rx, tx, &mut scratch, (&mut stats, &mut writer));
         }
+        writer.publish(&stats);
         tx.drain();
     }
 
@@ -115,7 +106,7 @@ impl<'s, A: App + Send + Sync> Crew<'s, A> {
         rx: &mut Rx<'_>,
         tx: &mut Tx<'_>,
         scratch: &mut [u8],
-        stats: &mut Stats,
+        (stats, writer): (&mut Stats, &mut Writer<'_>),
     ) {
         let limit = if self.clock == Clock::Frames { 1 } else { BURST };
         let mut idle = 0;
@@ -123,6 +114,7 @@ impl<'s, A: App + Send + Sync> Crew<'s, A> {
             let count = rx.poll(limit);
             if count == 0 {
                 tx.flush();
+                writer.settle(stats);
                 self.rest(&mut idle);
                 continue;
             }
@@ -132,6 +124,7 @@ impl<'s, A: App + Send + Sync> Crew<'s, A> {
                 Clock::Frames => rx.timestamp().unwrap_or_else(wall_clock),
             };
             turn(engine, now, rx, tx, scratch, stats, count);
+            writer.turned(count == limit, stats);
         }
     }
 
@@ -162,15 +155,14 @@ impl<'s, A: App + Send + Sync> Crew<'s, A> {
         }
     }
 
-    /// The counters of each worker, as of now.
+    /// The counters of each worker, as of a moment ago; as of the end, when all is over.
     pub fn stats(&self) -> Vec<Stats> {
-        let roll_call = self.call();
-        let since = std::time::Instant::now();
-        let answered = || self.reports.iter().all(|report| open(report).roll_call >= roll_call);
-        while !self.is_over() && !answered() && since.elapsed() < PATIENCE {
-            thread::sleep(NAP);
-        }
-        self.reports.iter().map(|report| open(report).stats.clone()).collect()
+        self.published.iter().map(Published::stats).collect()
+    }
+
+    /// Where the workers write their counters down.
+    pub fn published(&self) -> Arc<[Published]> {
+        Arc::clone(&self.published)
     }
 
     /// Does something to the application while no worker uses it.
@@ -181,8 +173,8 @@ impl<'s, A: App + Send + Sync> Crew<'s, A> {
         work(engine.app_mut())
     }
 
-    fn call(&self) -> u64 {
-        self.roll_call.fetch_add(1, Ordering::AcqRel) + 1
+    fn call(&self) {
+        self.roll_call.fetch_add(1, Ordering::AcqRel);
     }
 }
 

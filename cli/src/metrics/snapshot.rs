@@ -1,0 +1,350 @@
+//! What is to be known of a server at a moment: the one thing that all who show it are made of.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use lethe::verdict::{ReplyKind, Stats, Verdict};
+use lethe_hw::Published;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use serde::{Deserialize, Serialize};
+
+use crate::reload::Reloads;
+
+/// In place of a number that nobody has counted.
+const NOT_COUNTED: u64 = u64::MAX;
+
+/// A server as those see it who watch it. Each number in it is written by the one whose it is; nobody waits for anybody.
+pub(crate) struct Watched {
+    device: String,
+    application: &'static str,
+    /// What each worker is called: the number of its lcore, or 0.
+    workers: Vec<String>,
+    published: Arc<[Published]>,
+    reloads: Arc<Reloads>,
+    missed: AtomicU64,
+    card: Mutex<Option<Card>>,
+    started: Instant,
+    started_at: SystemTime,
+}
+
+impl Watched {
+    /// A server that begins now.
+    pub(crate) fn new(
+        device: String,
+        application: &'static str,
+        workers: Vec<String>,
+        published: Arc<[Published]>,
+        reloads: Arc<Reloads>,
+    ) -> Self {
+        let (started, started_at) = (Instant::now(), SystemTime::now());
+        let (missed, card) = (AtomicU64::new(NOT_COUNTED), Mutex::new(None));
+        Self { device, application, workers, published, reloads, missed, card, started, started_at }
+    }
+
+    /// The counters of all workers together.
+    pub(crate) fn total(&self) -> Stats {
+        let mut total = Stats::default();
+        for worker in &*self.published {
+            total.add(&worker.stats());
+        }
+        total
+    }
+
+    /// Writes down how many frames were lost on the way to the workers, if anybody has counted them.
+    pub(crate) fn set_missed(&self, missed: Option<u64>) {
+        self.missed.store(missed.unwrap_or(NOT_COUNTED), Ordering::Relaxed);
+    }
+
+    /// Writes down what the card says.
+    #[cfg(feature = "dpdk")]
+    pub(crate) fn set_card(&self, card: Card) {
+        *self.card.lock().unwrap_or_else(PoisonError::into_inner) = Some(card);
+    }
+
+    /// All of it, now.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let workers: Vec<_> = self.workers.iter().zip(&*self.published).map(|(name, of)| worker(name, of)).collect();
+        let mut total = Counters::default();
+        for Worker { counters, .. } in &workers {
+            total.add(counters);
+        }
+        let start_time_seconds = unix_seconds(self.started_at);
+        let (reloads, failed) = (self.reloads.done(), self.reloads.failed());
+        let loaded = self.reloads.last().map_or(start_time_seconds, unix_seconds);
+        let usage = getrusage(UsageWho::RUSAGE_SELF).ok();
+        let cpu = usage.and_then(|usage| (usage.user_time() + usage.system_time()).num_microseconds().try_into().ok());
+        Snapshot {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            device: self.device.clone(),
+            application: self.application.to_owned(),
+            start_time_seconds,
+            uptime_seconds: self.started.elapsed().as_secs_f64(),
+            process: Process {
+                resident_bytes: resident(),
+                cpu_seconds: cpu.map(|micros| Duration::from_micros(micros).as_secs_f64()),
+            },
+            data: Data { generation: 1 + reloads, loaded_time_seconds: loaded, reloads, reload_failures: failed },
+            total,
+            workers,
+            frames_missed: Some(self.missed.load(Ordering::Relaxed)).filter(|&missed| missed != NOT_COUNTED),
+            card: *self.card.lock().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+}
+
+/// A server at a moment. As JSON this is what `/stats.json` answers, and `docs/observability.md` promises.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct Snapshot {
+    /// Of the command.
+    pub(crate) version: String,
+    /// What is served through, as it is called in the lines printed at start.
+    pub(crate) device: String,
+    /// `files`, `ipinfo`, `sample` or `scores`.
+    pub(crate) application: String,
+    /// When it started, in seconds since 1970.
+    pub(crate) start_time_seconds: f64,
+    /// For how long it has been running.
+    pub(crate) uptime_seconds: f64,
+    pub(crate) process: Process,
+    pub(crate) data: Data,
+    /// Of all workers together.
+    pub(crate) total: Counters,
+    pub(crate) workers: Vec<Worker>,
+    /// Frames lost on the way to the workers; none where nobody counts them (TAP).
+    pub(crate) frames_missed: Option<u64>,
+    /// Where there is one that counts itself (DPDK).
+    pub(crate) card: Option<Card>,
+}
+
+/// What the process takes.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct Process {
+    /// Memory in use.
+    pub(crate) resident_bytes: Option<u64>,
+    /// Time on CPUs, of all threads.
+    pub(crate) cpu_seconds: Option<f64>,
+}
+
+/// The data set of the application.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct Data {
+    /// The number of the one that new connections are answered from. The first is 1.
+    pub(crate) generation: u64,
+    /// When it was put in place, in seconds since 1970.
+    pub(crate) loaded_time_seconds: f64,
+    /// How often it was replaced.
+    pub(crate) reloads: u64,
+    /// How often it was to be, and what there was could not be used.
+    pub(crate) reload_failures: u64,
+}
+
+/// What a worker has counted.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct Worker {
+    /// The number of its lcore; 0 where there are none.
+    pub(crate) worker: String,
+    pub(crate) counters: Counters,
+}
+
+/// The counters of a worker, or of all.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Counters {
+    pub(crate) frames_received: u64,
+    pub(crate) bytes_received: u64,
+    pub(crate) frames_sent: u64,
+    pub(crate) bytes_sent: u64,
+    /// Replies of which at least one frame was lost to a full transmit queue.
+    pub(crate) queue_full: u64,
+    /// Turns of the loop in which frames were taken.
+    pub(crate) turns: u64,
+    /// Of those, how many left frames behind.
+    pub(crate) full_turns: u64,
+    /// Frames by what became of them: `replied`, `absorbed` or `dropped`, and each its kinds or reasons.
+    pub(crate) replied: Verdicts,
+    pub(crate) absorbed: Verdicts,
+    pub(crate) dropped: Verdicts,
+}
+
+/// Frames by the name of what became of them.
+pub(crate) type Verdicts = BTreeMap<String, u64>;
+
+impl Counters {
+    /// Requests that were answered: with a response, the first segments of one, or a refusal.
+    pub(crate) fn requests(&self) -> u64 {
+        let count = |kind: ReplyKind| self.replied.get(kind.name()).copied().unwrap_or(0);
+        count(ReplyKind::Response) + count(ReplyKind::FirstWindow) + count(ReplyKind::Refusal)
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.frames_received += other.frames_received;
+        self.bytes_received += other.bytes_received;
+        self.frames_sent += other.frames_sent;
+        self.bytes_sent += other.bytes_sent;
+        self.queue_full += other.queue_full;
+        self.turns += other.turns;
+        self.full_turns += other.full_turns;
+        for (sums, counts) in [
+            (&mut self.replied, &other.replied),
+            (&mut self.absorbed, &other.absorbed),
+            (&mut self.dropped, &other.dropped),
+        ] {
+            for (name, count) in counts {
+                *sums.entry(name.clone()).or_default() += count;
+            }
+        }
+    }
+}
+
+impl From<&Stats> for Counters {
+    fn from(stats: &Stats) -> Self {
+        let mut counters = Self {
+            frames_received: stats.received_frames(),
+            bytes_received: stats.received_bytes(),
+            frames_sent: stats.sent_frames(),
+            bytes_sent: stats.sent_bytes(),
+            queue_full: stats.queue_full(),
+            ..Self::default()
+        };
+        for (verdict, count) in stats.rows() {
+            let list = match verdict {
+                Verdict::Replied(_) => &mut counters.replied,
+                Verdict::Absorbed(_) => &mut counters.absorbed,
+                Verdict::Dropped(_) => &mut counters.dropped,
+            };
+            list.insert(verdict.name().to_owned(), count);
+        }
+        counters
+    }
+}
+
+/// What the card has counted itself.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct Card {
+    pub(crate) link_up: bool,
+    pub(crate) frames_received: u64,
+    pub(crate) frames_sent: u64,
+    /// Frames damaged on the wire.
+    pub(crate) receive_errors: u64,
+    /// Frames that could not be sent.
+    pub(crate) send_errors: u64,
+    /// Times without a buffer to receive into.
+    pub(crate) no_buffer: u64,
+}
+
+fn worker(name: &str, published: &Published) -> Worker {
+    let counters =
+        Counters { turns: published.turns(), full_turns: published.full_turns(), ..Counters::from(&published.stats()) };
+    Worker { worker: name.to_owned(), counters }
+}
+
+/// A clock before 1970 is 1970.
+fn unix_seconds(at: SystemTime) -> f64 {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+/// Memory in use, in bytes: what `/proc` says, where there is one.
+fn resident() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().trim_end_matches("kB").trim_end().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use lethe::verdict::{Absorbed, DropReason};
+
+    use super::*;
+
+    /// A server with two workers and a card, after so many requests of one of them.
+    pub(crate) fn sample(requests: u64) -> Snapshot {
+        let published = Published::for_workers(2);
+        let mut stats = Stats::default();
+        let mut writer = published[1].writer();
+        for _ in 0..requests {
+            for verdict in [ReplyKind::SynAck, ReplyKind::Response, ReplyKind::FinAck].map(Verdict::Replied) {
+                stats.count_received(100, verdict);
+                stats.count_sent(200);
+            }
+            stats.count_received(60, Verdict::Absorbed(Absorbed::Ack));
+            stats.count_received(60, Verdict::Dropped(DropReason::TcpCookie));
+            writer.turned(false, &stats);
+        }
+        writer.publish(&stats);
+        let workers = ["2", "3"].map(str::to_owned).to_vec();
+        let watched = Watched::new("dpdk 0 \"a\\b\"".to_owned(), "files", workers, published, Arc::default());
+        watched.set_missed(Some(7));
+        let card = Card {
+            link_up: true,
+            frames_received: 5 * requests,
+            frames_sent: 3 * requests,
+            receive_errors: 1,
+            send_errors: 2,
+            no_buffer: 3,
+        };
+        *watched.card.lock().unwrap() = Some(card);
+        watched.snapshot()
+    }
+
+    #[test]
+    fn the_total_is_the_sum_of_the_workers() {
+        let Snapshot { total, workers, frames_missed, .. } = sample(5);
+        assert_eq!(workers.iter().map(|worker| worker.worker.as_str()).collect::<Vec<_>>(), ["2", "3"]);
+        assert_eq!((&workers[1].counters, workers[0].counters.frames_received), (&total, 0));
+        assert_eq!((total.frames_received, total.bytes_received), (25, 5 * 420));
+        assert_eq!((total.frames_sent, total.bytes_sent, total.turns), (15, 5 * 600, 5));
+        assert_eq!((total.requests(), total.dropped["tcp-cookie"], frames_missed), (5, 5, Some(7)));
+        let all = [&total.replied, &total.absorbed, &total.dropped];
+        assert_eq!(all.map(|list| list.values().sum::<u64>()).iter().sum::<u64>(), total.frames_received);
+        assert_eq!(all.map(Verdicts::len).iter().sum::<usize>(), Verdict::all().count(), "each has a name of its own");
+    }
+
+    #[test]
+    fn what_nobody_counts_is_not_there() {
+        let watched = Watched::new(String::new(), "files", vec![], Published::for_workers(0), Arc::default());
+        let snapshot = watched.snapshot();
+        assert_eq!((snapshot.frames_missed, snapshot.card), (None, None));
+        assert_eq!((snapshot.data.generation, snapshot.data.reloads), (1, 0));
+        assert_eq!(snapshot.data.loaded_time_seconds.to_bits(), snapshot.start_time_seconds.to_bits());
+    }
+
+    #[test]
+    fn json_says_all_of_it() {
+        let snapshot = sample(5);
+        let text = serde_json::to_string(&snapshot).unwrap();
+        assert_eq!(serde_json::from_str::<Snapshot>(&text).unwrap(), snapshot);
+    }
+
+    /// Both must be looked at when one of them is changed.
+    #[test]
+    fn every_name_is_documented() {
+        let docs = include_str!("../../../docs/observability.md");
+        let is_documented = |name: &str| docs.contains(&format!("`{name}`"));
+        let mut json = vec![serde_json::to_value(sample(1)).unwrap()];
+        while let Some(value) = json.pop() {
+            match value {
+                serde_json::Value::Object(fields) => {
+                    for (name, value) in fields {
+                        assert!(is_documented(&name), "{name}");
+                        json.push(value);
+                    }
+                }
+                serde_json::Value::Array(values) => json.extend(values),
+                _ => {}
+            }
+        }
+        for verdict in Verdict::all() {
+            let row = format!("| `{}` | {} |", verdict.name(), verdict.summary());
+            assert!(docs.contains(&row), "{row}");
+        }
+        let text = super::super::prometheus::encode(&sample(1));
+        for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let (name, kind) = line.split_once(' ').unwrap();
+            assert!(docs.contains(&format!("| `{name}` | {kind} |")), "{line}");
+        }
+    }
+}
