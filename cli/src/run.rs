@@ -121,18 +121,18 @@ impl Port for XdpPort {
 }
 
 /// Answers what `port` receives until `stop` is set or the port fails. `between` may do something to the
-/// application between two turns.
+/// engine between two turns.
 pub(crate) fn run<A: App>(
     engine: &mut Engine<A>,
     port: &mut impl Port,
     stop: &AtomicBool,
     stats: &mut Stats,
     mut monitor: Option<Monitor>,
-    mut between: impl FnMut(&mut A),
+    mut between: impl FnMut(&mut Engine<A>),
 ) -> io::Result<()> {
     let mut scratch = vec![0; SCRATCH_LEN];
     while !stop.load(Ordering::Relaxed) {
-        between(engine.app_mut());
+        between(engine);
         let taken = {
             let (mut rx, mut tx) = port.queues();
             turn(engine, now(), &mut rx, &mut tx, &mut scratch, stats, BURST)

@@ -6,7 +6,6 @@ use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, ensure};
 use lethe::Engine;
-use lethe::cookie::Secret;
 use lethe::verdict::Stats;
 use lethe::wire::ethernet::MacAddress;
 use lethe_apps::Application;
@@ -24,6 +23,7 @@ use crate::impaired::ImpairedPort;
 use crate::monitor::Monitor;
 use crate::reload::Reload;
 use crate::run::{Port, run, stop_on_signal};
+use crate::secret::Secrets;
 use crate::table::Table;
 use crate::{privileges, secret, warn};
 
@@ -55,14 +55,15 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// The key of the cookies: from the file that was named, else a random one.
-    pub(crate) fn secret(&self) -> anyhow::Result<Secret> {
-        self.engine.secret_file.as_deref().map_or_else(secret::random, secret::read)
+    /// The keys of the cookies: from the file that was named, else a random one.
+    pub(crate) fn secrets(&self) -> anyhow::Result<Secrets> {
+        self.engine.secret_file.as_deref().map_or_else(|| Ok(secret::random()?.into()), secret::read)
     }
 }
 
 const EXAMPLE: &str = "\
-Ctrl-C ends it and prints every counter. SIGHUP makes `files` and `scores` load their data again.
+Ctrl-C ends it and prints every counter. SIGHUP makes `files` and `scores` load their data again, and has
+the secret file read again.
 
 Example:
   lethe serve --device tap:lethe0,host=10.9.0.1/24,host=fd09::1/64 \\
@@ -75,7 +76,7 @@ Example:
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn serve(args: &Args) -> anyhow::Result<()> {
     // A signal that comes while the files are loaded has them loaded once more, and does not end anything.
-    let reload = Reload::on_signal(&args.app)?;
+    let reload = Reload::on_signal(&args.app, args.engine.secret_file.as_deref())?;
     // The mistakes come first, then what root is needed for.
     let app = args.app.load()?;
     match &args.device {
@@ -112,16 +113,16 @@ fn serve_on(port: impl Port, args: &Args, app: Application, reload: Option<Reloa
 }
 
 fn serve_behind(mut port: impl Port, args: &Args, app: Application, mut reload: Option<Reload>) -> anyhow::Result<()> {
-    let mut engine = Engine::new(args.engine.config(port.mtu(), port.mac(), args.secret()?)?, app);
+    let mut engine = Engine::new(args.engine.config(port.mtu(), port.mac(), args.secrets()?)?, app);
     let stop = stop_on_signal().context("cannot catch signals")?;
     privileges::drop_to(&args.user)?;
     print_ready(&port.name(), port.mtu(), engine.config().mac, &args.engine).context("standard output")?;
 
     let mut stats = Stats::default();
     let monitor = args.stats.then(Monitor::start);
-    let ended = run(&mut engine, &mut port, &stop, &mut stats, monitor, |app| {
+    let ended = run(&mut engine, &mut port, &stop, &mut stats, monitor, |engine| {
         if let Some(reload) = &mut reload {
-            reload.observe(app);
+            reload.observe(engine);
         }
     });
     write!(io::stdout(), "\n{}", Table(&stats)).context("standard output")?;
