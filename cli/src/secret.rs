@@ -135,7 +135,8 @@ mod tests {
 
     #[test]
     fn anything_else_is_an_error_that_names_its_line() {
-        let none = "there is no secret in it; make one with: umask 077; od -An -tx1 -N16 /dev/urandom | tr -d ' ' >FILE";
+        let none =
+            "there is no secret in it; make one with: umask 077; od -An -tx1 -N16 /dev/urandom | tr -d ' ' >FILE";
         for text in ["", "\n\n", "# 00112233445566778899aabbccddeeff\n"] {
             check(text, none);
         }
