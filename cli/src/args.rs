@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{prepare, replay, serve, simulate};
+use crate::{check, prepare, replay, serve, simulate};
 
 /// A web server that forgets every connection: each packet is answered from that packet alone.
 #[derive(Parser)]
@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Simulate(simulate::Args),
     /// Make the data file of an application
     Prepare(prepare::Args),
+    /// See whether a server answers; once, or as long as its route depends on it
+    Check(check::Args),
 }
 
 #[cfg(test)]

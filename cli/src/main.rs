@@ -5,6 +5,7 @@
 
 mod app;
 mod args;
+mod check;
 mod device;
 #[cfg_attr(not(feature = "dpdk"), path = "no_dpdk.rs")]
 mod dpdk;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::replay(&args),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Prepare(args) => prepare::prepare(&args),
+        Command::Check(args) => check::check(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
