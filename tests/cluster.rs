@@ -249,7 +249,9 @@ END",
             let load = scope.spawn(|| {
                 let mut runs = 0;
                 while runs == 0 || !over.load(Ordering::Relaxed) {
+                    let since = Instant::now();
                     check_ab(&client, requests);
+                    println!("ab {:?}", since.elapsed());
                     runs += 1;
                 }
                 (runs * requests, runs)
@@ -402,5 +404,5 @@ fn no_request_fails_while_the_secret_is_rotated() {
     });
     let again = cluster.client_count("TcpRetransSegs");
     println!("rotated: {requests} requests in {runs} runs of ab, 0 failed, {again} segments sent again");
-    cluster.stop();
+    println!("{}", cluster.stop().concat());
 }
