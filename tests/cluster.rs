@@ -56,11 +56,13 @@ struct Member {
     space: Namespace,
     number: usize,
     secret: PathBuf,
+    /// What it serves.
+    app: String,
 }
 
 impl Member {
     /// One with everything but its server.
-    fn new(number: usize, router: &Namespace, folder: &Path) -> Self {
+    fn new(number: usize, router: &Namespace, folder: &Path, app: &str) -> Self {
         let space = Namespace::new();
         space.run(&format!(
             "sysctl -qw net.ipv6.conf.default.accept_dad=0
@@ -99,12 +101,12 @@ impl Member {
         check.args(["--rise", "2", "--fall", "2", "--up", &birdc("enable"), "--down", &birdc("disable")]);
         let check = Background(check.stderr(Stdio::null()).spawn().unwrap());
         let secret = folder.join(format!("secret{number}"));
-        Self { server: None, _check: check, _bird: bird, space, number, secret }
+        Self { server: None, _check: check, _bird: bird, space, number, secret, app: app.to_owned() }
     }
 
-    fn start(&mut self) {
-        let (number, secret) = (self.number, self.secret.display());
-        let app = format!("--addr 10.7.{number}.2 --secret-file {secret} sample");
+    fn start(&mut self, options: &str) {
+        let Self { number, app, .. } = self;
+        let app = format!("--addr 10.7.{number}.2 --secret-file {} {options} {app}", self.secret.display());
         let mut server = Server::start_on(&self.space, &["--device", "packet:lethe0"], &app);
         // The third address.
         assert!(server.line().starts_with("listening on"));
@@ -156,8 +158,8 @@ const FIRST: &str = "000102030405060708090a0b0c0d0e0f\n";
 const SECOND: &str = "101112131415161718191a1b1c1d1e1f\n";
 
 impl Cluster {
-    /// One whose servers are all announced.
-    fn new() -> Self {
+    /// One whose servers are all announced. They check `/1` with themselves.
+    fn new(app: &str, options: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let (client, router) = (Namespace::new(), Namespace::new());
@@ -177,11 +179,12 @@ impl Cluster {
             ));
         }
         client.run("ip route add default via 10.8.0.254; ip route add default via fd08::254");
-        let mut members: Vec<_> = (1..=MEMBERS).map(|number| Member::new(number, &router, folder.path())).collect();
+        let mut members: Vec<_> =
+            (1..=MEMBERS).map(|number| Member::new(number, &router, folder.path(), app)).collect();
         let bird = start_bird(&router, &folder.path().join("router"), &router_config());
         for member in &mut members {
             member.write_secrets(&[FIRST]);
-            member.start();
+            member.start(options);
         }
         let cluster = Self { members, _bird: bird, client, router, _folder: folder };
         for number in 1..=MEMBERS {
@@ -249,9 +252,7 @@ END",
             let load = scope.spawn(|| {
                 let mut runs = 0;
                 while runs == 0 || !over.load(Ordering::Relaxed) {
-                    let since = Instant::now();
                     check_ab(&client, requests);
-                    println!("ab {:?}", since.elapsed());
                     runs += 1;
                 }
                 (runs * requests, runs)
@@ -309,6 +310,15 @@ fn check_ab(client: &str, requests: usize) {
     assert_eq!((line("Failed requests:"), line("Non-2xx responses:")), ("0", "none"), "{text}");
 }
 
+/// Says what was counted: docs/cluster.md quotes it.
+fn report(what: &str, requests: usize, runs: usize, again: usize, tables: &[String]) {
+    let missed: usize = rows(tables, "missed:").iter().sum();
+    println!(
+        "{what}: {requests} requests in {runs} runs of ab, 0 failed, {again} segments sent again by the clients, \
+         {missed} frames missed by the servers"
+    );
+}
+
 /// A row of what a server prints at its end; zero, if it is not there.
 fn row(table: &str, name: &str) -> usize {
     let row = table.lines().find(|line| line.split_whitespace().nth(2) == Some(name));
@@ -322,7 +332,7 @@ fn rows(tables: &[String], name: &str) -> Vec<usize> {
 #[test]
 fn one_response_comes_from_all_servers_packet_by_packet() {
     for base in [V4, V6] {
-        let mut cluster = Cluster::new();
+        let mut cluster = Cluster::new("sample", "");
         cluster.spread_packets();
         cluster.check_download(base, 1_000_000, "");
         let tables = cluster.stop();
@@ -333,7 +343,7 @@ fn one_response_comes_from_all_servers_packet_by_packet() {
 
 #[test]
 fn by_flow_each_connection_stays_with_one_server() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new("sample", "");
     check_ab(cluster.client.name(), 1000);
     cluster.check_download(V6, 100_000, "");
     let tables = cluster.stop();
@@ -348,7 +358,7 @@ fn by_flow_each_connection_stays_with_one_server() {
 
 #[test]
 fn no_request_fails_while_a_server_is_killed_and_another_comes() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new("sample", "");
     cluster.spread_packets();
     let mut times = Vec::new();
     let (requests, runs) = cluster.check_load(|cluster| {
@@ -357,23 +367,21 @@ fn no_request_fails_while_a_server_is_killed_and_another_comes() {
         times.push(cluster.wait_for_route(1, false));
         sleep(Duration::from_millis(500));
         let since = Instant::now();
-        cluster.members[0].start();
+        cluster.members[0].start("");
         cluster.wait_for_route(1, true);
         times.push(since.elapsed());
     });
     let again = cluster.client_count("TcpRetransSegs");
     assert!(again > 0, "nobody was served by the one that was killed");
-    println!(
-        "killed and another started: {requests} requests in {runs} runs of ab, 0 failed, {again} segments sent again"
-    );
     println!("withdrawn after {:?}, announced after {:?}", times[0], times[1]);
     let tables = cluster.stop();
     assert!(rows(&tables, "response").iter().all(|&responses| responses > 0), "{tables:?}");
+    report("one killed and another started", requests, runs, again, &tables);
 }
 
 #[test]
 fn no_request_fails_while_the_secret_is_rotated() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new("sample", "");
     cluster.spread_packets();
     let (requests, runs) = cluster.check_load(|cluster| {
         let steps: [&[&str]; 2] = [&[FIRST, SECOND], &[SECOND, FIRST]];
@@ -403,6 +411,67 @@ fn no_request_fails_while_the_secret_is_rotated() {
         sleep(Duration::from_millis(500));
     });
     let again = cluster.client_count("TcpRetransSegs");
-    println!("rotated: {requests} requests in {runs} runs of ab, 0 failed, {again} segments sent again");
-    println!("{}", cluster.stop().concat());
+    report("secret rotated", requests, runs, again, &cluster.stop());
+}
+
+/// Machines load a new version one after the other; a client gets the one that it began with, from all of them.
+#[test]
+fn no_response_is_of_two_versions_while_servers_reload_one_after_the_other() {
+    const LEN: usize = 200_000;
+    let site = tempfile::tempdir().unwrap();
+    fs::set_permissions(site.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(site.path().join("1"), "1").unwrap();
+    let write = |version: u8| fs::write(site.path().join("page"), vec![version; LEN]).unwrap();
+    write(b'a');
+    let mut cluster = Cluster::new(&format!("files {}", site.path().display()), "--settle 2s");
+    cluster.spread_packets();
+    let client = cluster.client.name().to_owned();
+    let fetch = || {
+        let mut command = std::process::Command::new("ip");
+        command.args(["netns", "exec", &client, "curl", "-sSg", "--max-time", "60", &format!("{V4}/page")]);
+        let body = command.output().unwrap().stdout;
+        let version = body.first().copied();
+        assert!(body.len() == LEN && body.iter().all(|&byte| Some(byte) == version), "{} bytes came", body.len());
+        version
+    };
+    let over = AtomicBool::new(false);
+    let versions = std::thread::scope(|scope| {
+        let clients = [(); 4].map(|()| {
+            scope.spawn(|| {
+                let mut versions = Vec::new();
+                while !over.load(Ordering::Relaxed) {
+                    versions.extend(fetch());
+                }
+                versions.extend(fetch());
+                versions
+            })
+        });
+        sleep(Duration::from_millis(300));
+        write(b'b');
+        for member in &cluster.members {
+            member.server.as_ref().unwrap().signal(Signal::SIGHUP);
+            sleep(Duration::from_millis(200));
+        }
+        for member in &mut cluster.members {
+            let server = member.server.as_mut().unwrap();
+            let mut lines = || server.line();
+            lines();
+            assert!(lines().starts_with("reloaded: 2 paths, "));
+            assert_eq!(lines(), "new connections begin with generation 1\n");
+        }
+        // What comes now has to be told which one that is.
+        cluster.members[3].kill();
+        cluster.members[3].start("--generation 1");
+        cluster.wait_for_route(4, true);
+        sleep(Duration::from_millis(300));
+        over.store(true, Ordering::Relaxed);
+        clients.map(|client| client.join().unwrap())
+    });
+    for versions in versions {
+        assert!(
+            versions.is_sorted() && versions.first() == Some(&b'a') && versions.last() == Some(&b'b'),
+            "{versions:?}"
+        );
+    }
+    cluster.stop();
 }

@@ -49,8 +49,8 @@ pub(crate) struct Args {
 }
 
 const EXAMPLE: &str = "\
-It fetches once, and the exit code says how that went. With --every it goes on, for routes that are to be there as
-long as a server is (docs/cluster.md).
+It fetches once, and the exit code says how that went. With --every it goes on, for a route that is
+to be there as long as a server answers: see docs/cluster.md.
 
 Example:
   lethe check http://10.7.1.2/
@@ -116,6 +116,7 @@ fn check_status(answer: &[u8]) -> anyhow::Result<()> {
 
 /// Fetches once, or until a signal comes.
 pub(crate) fn check(args: &Args) -> anyhow::Result<()> {
+    ensure!(!args.timeout.is_zero(), "--timeout 0s leaves no time for an answer: give some, such as 500ms");
     let fetch = || args.target.fetch(args.timeout);
     let Some(every) = args.every else { return fetch() };
     ensure!(!every.is_zero(), "--every 0s is no pause: give one, such as 200ms");

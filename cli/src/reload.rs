@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use humantime::format_duration;
+use lethe::app::App;
 use lethe::config::Config;
 use lethe::engine::Engine;
 use lethe_apps::Application;
@@ -23,12 +26,19 @@ use crate::scores::{Candidates, ScoresArgs};
 use crate::secret::{self, Secrets};
 use crate::warn;
 
+/// The longest that new data is kept waiting for.
+const SETTLE_MAX: Duration = Duration::from_secs(86_400);
+
 /// Loads the data and the secrets again when the process is told to, in a thread of its own, and puts them in place
 /// between two turns of the loop.
 pub(crate) struct Reload {
     asked: Arc<AtomicBool>,
     source: Source,
     worker: Option<JoinHandle<Fresh>>,
+    /// How long new data is there before new connections begin with it,
+    settle: Duration,
+    /// and when that is over.
+    settled: Option<Instant>,
 }
 
 /// What can be loaded again.
@@ -81,30 +91,37 @@ impl Data {
 
 impl Reload {
     /// `None` where there is nothing to load: SIGHUP ends that, as it does by default.
-    pub(crate) fn on_signal(app: &AppArgs, secrets: Option<&Path>) -> anyhow::Result<Option<Self>> {
+    pub(crate) fn on_signal(app: &AppArgs, secrets: Option<&Path>, settle: Duration) -> anyhow::Result<Option<Self>> {
         let data = match app {
             AppArgs::Files(files) => Some(Data::Files(files.clone())),
             AppArgs::Scores(scores) => Some(Data::Scores(scores.clone())),
             AppArgs::Ipinfo { .. } | AppArgs::Sample { .. } => None,
         };
+        ensure!(settle <= SETTLE_MAX, "--settle is a day at most: a client that waits longer is gone");
+        ensure!(data.is_some() || settle.is_zero(), "--settle is for `files` and `scores`: other data is not reloaded");
         if data.is_none() && secrets.is_none() {
             return Ok(None);
         }
         let asked = Arc::new(AtomicBool::new(false));
         flag::register(SIGHUP, Arc::clone(&asked)).context("cannot catch signals")?;
-        Ok(Some(Self { asked, source: Source { data, secrets: secrets.map(Path::to_owned) }, worker: None }))
+        let source = Source { data, secrets: secrets.map(Path::to_owned) };
+        Ok(Some(Self { asked, source, worker: None, settle, settled: None }))
     }
 
     /// Whether [`observe`](Self::observe) has something to do, for those to whom it costs something to call it.
     #[cfg(feature = "dpdk")]
     pub(crate) fn is_due(&self) -> bool {
-        self.worker.as_ref().map_or_else(|| self.asked.load(Ordering::Relaxed), JoinHandle::is_finished)
+        match (self.settled, &self.worker) {
+            (Some(settled), _) => Instant::now() >= settled,
+            (None, Some(worker)) => worker.is_finished(),
+            (None, None) => self.asked.load(Ordering::Relaxed),
+        }
     }
 
     /// Called between two turns. Mostly there is nothing to do, and then it is a look at a flag.
     #[inline]
     pub(crate) fn observe(&mut self, engine: &mut Engine<Application>) {
-        if self.worker.is_some() || self.asked.load(Ordering::Relaxed) {
+        if self.worker.is_some() || self.settled.is_some() || self.asked.load(Ordering::Relaxed) {
             self.go_on(engine);
         }
     }
@@ -112,6 +129,14 @@ impl Reload {
     /// A signal that comes meanwhile is not lost: it makes for another reload after this one.
     #[cold]
     fn go_on(&mut self, engine: &mut Engine<Application>) {
+        if let Some(settled) = self.settled {
+            if Instant::now() >= settled {
+                self.settled = None;
+                engine.app_mut().advance();
+                say(format_args!("new connections begin with generation {}", engine.app().generations().current));
+            }
+            return;
+        }
         match self.worker.take_if(|worker| worker.is_finished()) {
             Some(worker) => match worker.join() {
                 Ok(fresh) => self.put(engine, fresh),
@@ -130,7 +155,7 @@ impl Reload {
         }
     }
 
-    fn put(&self, engine: &mut Engine<Application>, fresh: Fresh) {
+    fn put(&mut self, engine: &mut Engine<Application>, fresh: Fresh) {
         match fresh.secrets {
             Some(Ok(secrets)) => put_secrets(engine.config_mut(), secrets),
             Some(Err(error)) => {
@@ -139,7 +164,16 @@ impl Reload {
             None => {}
         }
         match (fresh.data, &self.source.data) {
-            (Some(Ok(loaded)), _) => put(engine.app_mut(), loaded),
+            (Some(Ok(loaded)), _) => {
+                let text = add(engine.app_mut(), loaded);
+                if self.settle.is_zero() {
+                    engine.app_mut().advance();
+                    say(format_args!("{text}, generation {}", engine.app().generations().current));
+                } else {
+                    self.settled = Instant::now().checked_add(self.settle);
+                    say(format_args!("{text}, for new connections in {}", format_duration(self.settle)));
+                }
+            }
             (Some(Err(error)), Some(data)) => warn(data.failure(&error)),
             _ => {}
         }
@@ -154,29 +188,31 @@ impl Data {
 }
 
 fn put_secrets(config: &mut Config, secrets: Secrets) {
-    let text = match secrets.count() {
-        1 => "reloaded: one secret".to_owned(),
-        count => format!("reloaded: {count} secrets"),
-    };
+    match secrets.count() {
+        1 => say("reloaded: one secret"),
+        count => say(format_args!("reloaded: {count} secrets")),
+    }
     (config.secret, config.former) = (secrets.current, secrets.former);
-    // Whoever closes standard output does not want to read.
-    let _ = writeln!(io::stdout(), "{text}");
 }
 
-fn put(app: &mut Application, loaded: Loaded) {
-    let text = match (app, loaded) {
+/// Has what was loaded ready, and says what it is.
+fn add(app: &mut Application, loaded: Loaded) -> String {
+    match (app, loaded) {
         (Application::Files(files), Loaded::Files(image)) => {
             let text = format!("reloaded: {}", Contents(&image));
-            unmap(files.replace(image));
+            unmap(files.add(image));
             text
         }
         (Application::Scores(scores), Loaded::Scores(image)) => {
             let text = format!("reloaded: {}", Candidates(&image));
-            unmap(scores.replace(image));
+            unmap(scores.add(image));
             text
         }
-        _ => return,
-    };
+        _ => unreachable!("an application is loaded again as what it is"),
+    }
+}
+
+fn say(text: impl std::fmt::Display) {
     // Whoever closes standard output does not want to read.
     let _ = writeln!(io::stdout(), "{text}");
 }
@@ -220,7 +256,6 @@ impl std::fmt::Display for Cure {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::time::Duration;
 
     use lethe::cookie::Secret;
     use lethe_apps::files::Files;
@@ -232,7 +267,8 @@ mod tests {
     fn reload(data: Option<&Path>, secrets: Option<&Path>) -> Reload {
         let data = data.map(|path| Data::Files(FilesArgs::new(path)));
         let source = Source { data, secrets: secrets.map(Path::to_owned) };
-        Reload { asked: Arc::new(AtomicBool::new(false)), source, worker: None }
+        let asked = Arc::new(AtomicBool::new(false));
+        Reload { asked, source, worker: None, settle: Duration::ZERO, settled: None }
     }
 
     fn engine(app: Application) -> Engine<Application> {
@@ -278,6 +314,24 @@ mod tests {
         fs::remove_file(&site).unwrap();
         fs::create_dir(&site).unwrap();
         assert_eq!(paths(&mut reload, &mut engine), 0);
+    }
+
+    #[test]
+    fn new_data_settles_before_anybody_begins_with_it() {
+        let site = tempfile::tempdir().unwrap();
+        let mut reload = Reload { settle: Duration::from_millis(50), ..reload(Some(site.path()), None) };
+        let app = Files::of_generation(FilesArgs::new(site.path()).load(Progress::Silent).unwrap(), 3);
+        let mut engine = engine(Application::Files(app));
+        let of = |engine: &Engine<Application>| (engine.app().generations().current, engine.app().generations().live);
+        fs::write(site.path().join("a"), "a").unwrap();
+        assert_eq!((paths(&mut reload, &mut engine), of(&engine)), (0, (3, 0b1001)));
+        // Nor is anything loaded before that.
+        reload.asked.store(true, Ordering::Relaxed);
+        while reload.settled.is_some() {
+            assert_eq!((reload.worker.is_some(), of(&engine)), (false, (3, 0b1001)));
+            reload.observe(&mut engine);
+        }
+        assert_eq!(of(&engine), (0, 0b1001));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use lethe::Engine;
@@ -43,6 +44,14 @@ pub(crate) struct Args {
     /// loss=5%,reorder=10%,delay=20ms,seed=7 and more
     #[arg(long, value_name = "LIST")]
     impair: Option<Impairment>,
+    /// Number of the version of the data that `files` and `scores` begin with: what the other servers
+    /// of a cluster have come to, that count one on with each reload
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=3))]
+    generation: u8,
+    /// How long after a reload new connections still begin with the version before: until every server
+    /// of a cluster has the new one
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    settle: Duration,
     /// Print a line of counters every second
     #[arg(long)]
     pub(crate) stats: bool,
@@ -62,8 +71,8 @@ impl Args {
 }
 
 const EXAMPLE: &str = "\
-Ctrl-C ends it and prints every counter. SIGHUP makes `files` and `scores` load their data again, and has
-the secret file read again.
+Ctrl-C ends it and prints every counter.
+On SIGHUP `files` and `scores` load their data again, and the secret file is read again.
 
 Example:
   lethe serve --device tap:lethe0,host=10.9.0.1/24,host=fd09::1/64 \\
@@ -76,9 +85,9 @@ Example:
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn serve(args: &Args) -> anyhow::Result<()> {
     // A signal that comes while the files are loaded has them loaded once more, and does not end anything.
-    let reload = Reload::on_signal(&args.app, args.engine.secret_file.as_deref())?;
+    let reload = Reload::on_signal(&args.app, args.engine.secret_file.as_deref(), args.settle)?;
     // The mistakes come first, then what root is needed for.
-    let app = args.app.load()?;
+    let app = args.app.load_as(args.generation)?;
     match &args.device {
         Device::Tap(config) => {
             check_hosts(config, &args.engine.addresses)?;
