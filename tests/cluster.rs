@@ -313,9 +313,11 @@ fn check_ab(client: &str, requests: usize) {
 /// Says what was counted: docs/cluster.md quotes it.
 fn report(what: &str, requests: usize, runs: usize, again: usize, tables: &[String]) {
     let missed: usize = rows(tables, "missed:").iter().sum();
+    let dropped: Vec<_> =
+        tables.iter().flat_map(|table| table.lines().filter(|line| line.contains(" dropped "))).collect();
     println!(
         "{what}: {requests} requests in {runs} runs of ab, 0 failed, {again} segments sent again by the clients, \
-         {missed} frames missed by the servers"
+         {missed} frames missed by the servers, dropped: {dropped:#?}"
     );
 }
 
