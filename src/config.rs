@@ -38,9 +38,9 @@ pub struct Config {
 }
 
 impl Config {
-    /// Secrets besides the current one. What is no start of a request is tried with each of them, so there are few:
-    /// one that comes, one that goes, and one to spare.
-    pub const FORMER_MAX: usize = 3;
+    /// Secrets besides the current one: one that comes, and one that goes. Each is one more that a forged packet may fit
+    /// (docs/forgery.md), so there are no more.
+    pub const FORMER_MAX: usize = 2;
 
     /// Port 80 on Ethernet, no address yet, nothing computed by the port, nothing refused aloud.
     pub const fn new(secret: Secret) -> Self {

@@ -52,7 +52,7 @@ impl Drop for Background {
 struct Member {
     server: Option<Server>,
     _check: Background,
-    _bird: Background,
+    bird: Background,
     space: Namespace,
     number: usize,
     secret: PathBuf,
@@ -83,11 +83,13 @@ impl Member {
         let config = format!(
             "router id 10.7.{number}.1;
              protocol device {{ }}
+             protocol bfd {{ interface \"*\" {{ interval 200 ms; multiplier 5; }}; }}
              protocol static service4 {{ disabled; ipv4; route 10.9.0.2/32 blackhole; }}
              protocol static service6 {{ disabled; ipv6; route fd09::2/128 blackhole; }}
              protocol bgp uplink {{
                  local 10.7.{number}.1 as 65001;
                  neighbor 10.7.{number}.254 as 65000;
+                 bfd on;
                  connect delay time 1;
                  ipv4 {{ import none; export all; }};
                  ipv6 {{ import none; export all; }};
@@ -101,7 +103,7 @@ impl Member {
         check.args(["--rise", "2", "--fall", "2", "--up", &birdc("enable"), "--down", &birdc("disable")]);
         let check = Background(check.stderr(Stdio::null()).spawn().unwrap());
         let secret = folder.join(format!("secret{number}"));
-        Self { server: None, _check: check, _bird: bird, space, number, secret, app: app.to_owned() }
+        Self { server: None, _check: check, bird, space, number, secret, app: app.to_owned() }
     }
 
     fn start(&mut self, options: &str) {
@@ -274,6 +276,7 @@ END",
 fn router_config() -> String {
     let mut config = "router id 10.8.0.254;
         protocol device { }
+        protocol bfd { interface \"*\" { interval 200 ms; multiplier 5; }; }
         protocol kernel { merge paths on; ipv4 { import none; export all; }; }
         protocol kernel { merge paths on; ipv6 { import none; export all; }; }\n"
         .to_owned();
@@ -289,6 +292,7 @@ fn router_config() -> String {
              protocol bgp s{number} {{
                  local 10.7.{number}.254 as 65000;
                  neighbor 10.7.{number}.1 as 65001;
+                 bfd on;
                  connect delay time 1;
                  ipv4 {{ table only4_{number}; import where net = 10.9.0.2/32; export none; }};
                  ipv6 {{ table only6_{number}; import where net = fd09::2/128; export none; }};
@@ -344,6 +348,29 @@ fn one_response_comes_from_all_servers_packet_by_packet() {
 }
 
 #[test]
+#[ignore = "half a minute, for the figures in docs/cluster.md"]
+fn long_responses_by_flow_and_packet_by_packet() {
+    for by_packet in [false, true] {
+        let mut cluster = Cluster::new("sample", "");
+        if by_packet {
+            cluster.spread_packets();
+        }
+        let fetch = |_| {
+            let since = Instant::now();
+            cluster.check_download(V4, 5_000_000, "");
+            since.elapsed()
+        };
+        let mut times: Vec<_> = (0..21).map(fetch).collect();
+        times.sort_unstable();
+        let resent: usize = rows(&cluster.stop(), "resent").iter().sum();
+        println!(
+            "packet by packet {by_packet}: 5 MB in {:?} ({:?} to {:?}), {resent} times something sent again for 21 of them",
+            times[10], times[0], times[20]
+        );
+    }
+}
+
+#[test]
 fn by_flow_each_connection_stays_with_one_server() {
     let mut cluster = Cluster::new("sample", "");
     check_ab(cluster.client.name(), 1000);
@@ -379,6 +406,26 @@ fn no_request_fails_while_a_server_is_killed_and_another_comes() {
     let tables = cluster.stop();
     assert!(rows(&tables, "response").iter().all(|&responses| responses > 0), "{tables:?}");
     report("one killed and another started", requests, runs, again, &tables);
+}
+
+/// Whoever is silent cannot withdraw anything: BFD (RFC 5880) does.
+#[test]
+fn a_machine_that_falls_silent_is_withdrawn() {
+    let mut cluster = Cluster::new("sample", "");
+    // Sessions of BFD begin after those of BGP.
+    sleep(Duration::from_secs(3));
+    cluster.members[1].space.run(
+        "nft -f - <<'END'
+         table inet silence {
+             chain in { type filter hook input priority 0; policy drop; }
+             chain out { type filter hook output priority 0; policy drop; }
+         }
+END",
+    );
+    println!("a silent machine: withdrawn after {:?}", cluster.wait_for_route(2, false));
+    cluster.members[2].bird.0.kill().unwrap();
+    println!("BIRD ended: withdrawn after {:?}", cluster.wait_for_route(3, false));
+    check_ab(cluster.client.name(), 200);
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl Part {
 }
 
 fn twins() -> [Engine<Sample>; 4] {
-    [server(&[OLD]), server(&[NEW, OLD]), server(&[OLD, NEW]), server(&[NEW, OTHER, 4, OLD])]
+    [server(&[OLD]), server(&[NEW, OLD]), server(&[OLD, NEW]), server(&[NEW, OTHER, OLD])]
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn what_fits_two_secrets_draws_nothing() {
     // The same twice: all fits both.
     let twice = engine_changed(|config: &mut Config| {
         config.secret = Secret::new([NEW; 16]);
-        config.former = [Some(Secret::new([OLD; 16])), Some(Secret::new([OLD; 16])), None];
+        config.former = [Some(Secret::new([OLD; 16])); 2];
     });
     let mut client = Client::connected(&old, Ends::v4(), Offer::LINUX);
     let first = client.request(REQUEST);

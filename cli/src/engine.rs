@@ -30,8 +30,8 @@ pub(crate) struct EngineArgs {
     #[arg(long, value_parser = parse_mac)]
     pub(crate) mac: Option<MacAddress>,
     /// File with 32 hexadecimal digits, the key of the cookies, in place of a random one. Servers
-    /// that share it answer each other's clients, and a restart loses none. Up to three more lines
-    /// are keys of before, accepted and no longer given out; what follows a # is a comment
+    /// that share it answer each other's clients, and a restart loses none. Up to two more lines are
+    /// keys that are accepted and not given out; what follows a # is a comment
     #[arg(long, value_name = "FILE")]
     pub(crate) secret_file: Option<PathBuf>,
     /// What to do with segments for closed ports and with bad cookies: nothing, or answer with RST

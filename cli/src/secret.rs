@@ -13,7 +13,7 @@ use lethe::cookie::Secret;
 
 use crate::warn;
 
-/// Bytes read of a secret file: more than anyone writes around four lines of 32 digits, and an end to
+/// Bytes read of a secret file: more than anyone writes around three lines of 32 digits, and an end to
 /// what has none, such as `/dev/zero`.
 const FILE_MAX: u64 = 4096;
 
@@ -118,10 +118,10 @@ mod tests {
     }
 
     #[test]
-    fn the_first_is_current_and_up_to_three_are_of_before() {
-        let lines: Vec<String> = (1..=4).map(|digit| format!("{digit:032}\n")).collect();
+    fn the_first_is_current_and_up_to_two_are_accepted_besides() {
+        let lines: Vec<String> = (1..=3).map(|digit| format!("{digit:032}\n")).collect();
         let parsed = parse(lines.concat().as_bytes()).unwrap();
-        assert_eq!(parsed.iter().map(|secret| secret[15]).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        assert_eq!(parsed.iter().map(|secret| secret[15]).collect::<Vec<_>>(), [1, 2, 3]);
     }
 
     /// What is said of a file with this in it.
@@ -156,8 +156,8 @@ mod tests {
         }
         let upper = ONE.to_uppercase();
         check(&format!("{ONE}\n{upper}"), "line 2 is a secret that is there already: remove it");
-        let five: Vec<String> = (1..=5).map(|digit| format!("{digit:032}\n")).collect();
-        check(&five.concat(), "line 5 is one too many: 4 secrets at most; remove the oldest");
+        let four: Vec<String> = (1..=4).map(|digit| format!("{digit:032}\n")).collect();
+        check(&four.concat(), "line 4 is one too many: 3 secrets at most; remove the oldest");
     }
 
     #[test]

@@ -3,15 +3,16 @@
 //! A secret that is replaced is accepted for a while. Everything a client gives back of ours is keyed, so what fits
 //! one secret hardly ever fits another, and the segment is answered under the one that it fits:
 //!
-//! | what is given back                                   | fits another by chance                             |
-//! |------------------------------------------------------|----------------------------------------------------|
-//! | the cookie, at the start of a request or with a FIN  | 1 in 2^26; with a timestamp 1 in 2^31              |
-//! | the stamp of a response that is not stored           | 1 in 2^31                                          |
-//! | a place or a probe                                   | 1 in some 10^4, times the share of positions used  |
-//! | an acknowledgement in the middle of a response       | as a forged one: the longer the response, the more |
+//! | what is given back                                   | fits another by chance                              |
+//! |------------------------------------------------------|-----------------------------------------------------|
+//! | the cookie, at the start of a request or with a FIN  | 1 in 2^26; with a timestamp 1 in 2^31               |
+//! | the stamp of a response that is not stored           | 1 in 2^31                                           |
+//! | a place or a probe                                   | 1 in 16,000 with segments of 1448 bytes, times the  |
+//! |                                                      | share of positions that are used                    |
+//! | an acknowledgement in the middle of a response       | as a forged one: the longer the response, the likelier |
 //!
 //! The first two decide. Of the others only one secret may fit: with the wrong one the client would get another part
-//! of the data set. What fits two draws nothing.
+//! of the data set. What fits two draws nothing. Each chance is that of a forged packet (docs/forgery.md).
 
 use super::Segment;
 use super::stamp::Stamp;
