@@ -8,10 +8,13 @@ mod space;
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -25,7 +28,7 @@ use tempfile::TempDir;
 const REQUESTS: &str = "LETHE_CLUSTER_REQUESTS";
 
 /// How soon something must have come about that takes some milliseconds or a second.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Servers.
 const MEMBERS: usize = 4;
@@ -45,6 +48,15 @@ impl Drop for Background {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// Does something when it goes, however that comes.
+struct Finally<F: Fn()>(F);
+
+impl<F: Fn()> Drop for Finally<F> {
+    fn drop(&mut self) {
+        (self.0)();
     }
 }
 
@@ -83,7 +95,7 @@ impl Member {
         let config = format!(
             "router id 10.7.{number}.1;
              protocol device {{ }}
-             protocol bfd {{ interface \"*\" {{ interval 200 ms; multiplier 5; }}; }}
+             protocol bfd {{ interface \"*\" {{ interval 200 ms; multiplier 10; }}; }}
              protocol static service4 {{ disabled; ipv4; route 10.9.0.2/32 blackhole; }}
              protocol static service6 {{ disabled; ipv6; route fd09::2/128 blackhole; }}
              protocol bgp uplink {{
@@ -91,6 +103,7 @@ impl Member {
                  neighbor 10.7.{number}.254 as 65000;
                  bfd on;
                  connect delay time 1;
+                 error wait time 1, 5;
                  ipv4 {{ import none; export all; }};
                  ipv6 {{ import none; export all; }};
              }}"
@@ -259,8 +272,10 @@ END",
                 }
                 (runs * requests, runs)
             });
+            // Also when it panics: the scope waits for its threads.
+            let done = Finally(|| over.store(true, Ordering::Relaxed));
             work(self);
-            over.store(true, Ordering::Relaxed);
+            drop(done);
             load.join().unwrap()
         })
     }
@@ -276,7 +291,7 @@ END",
 fn router_config() -> String {
     let mut config = "router id 10.8.0.254;
         protocol device { }
-        protocol bfd { interface \"*\" { interval 200 ms; multiplier 5; }; }
+        protocol bfd { interface \"*\" { interval 200 ms; multiplier 10; }; }
         protocol kernel { merge paths on; ipv4 { import none; export all; }; }
         protocol kernel { merge paths on; ipv6 { import none; export all; }; }\n"
         .to_owned();
@@ -294,6 +309,7 @@ fn router_config() -> String {
                  neighbor 10.7.{number}.1 as 65001;
                  bfd on;
                  connect delay time 1;
+                 error wait time 1, 5;
                  ipv4 {{ table only4_{number}; import where net = 10.9.0.2/32; export none; }};
                  ipv6 {{ table only6_{number}; import where net = fd09::2/128; export none; }};
              }}\n"
@@ -428,30 +444,47 @@ END",
     check_ab(cluster.client.name(), 200);
 }
 
+/// What comes for 5 MB, to a reader that says when it has begun, and waits until it may go on.
+fn fetch_in_two(address: &str, begun: &Sender<()>, may_go_on: &Receiver<()>) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"GET /5000000 HTTP/1.1\r\nHost: lethe\r\n\r\n").unwrap();
+    let mut body = vec![0; 100_000];
+    stream.read_exact(&mut body).unwrap();
+    begun.send(()).unwrap();
+    may_go_on.recv().unwrap();
+    stream.read_to_end(&mut body).unwrap();
+    body
+}
+
 #[test]
 fn no_request_fails_while_the_secret_is_rotated() {
     let mut cluster = Cluster::new("sample", "");
     cluster.spread_packets();
     let (requests, runs) = cluster.check_load(|cluster| {
         let steps: [&[&str]; 2] = [&[FIRST, SECOND], &[SECOND, FIRST]];
+        let (client, members) = (&cluster.client, &mut cluster.members);
         std::thread::scope(|scope| {
             // They begin under the first secret, and end when all new ones begin under the second.
-            let downloads = [V4, V6].map(|base| {
-                let line = format!("curl -sSg --max-time 100 --limit-rate 1M {base}/5000000");
-                let mut command = cluster.client.command("sh");
-                let child = command.args(["-c", &line]).stdout(Stdio::piped()).spawn().unwrap();
-                scope.spawn(|| child.wait_with_output().unwrap().stdout)
+            let downloads = ["10.9.0.2:80", "[fd09::2]:80"].map(|address| {
+                let (begun, has_begun) = mpsc::channel();
+                let (go_on, may_go_on) = mpsc::channel();
+                let body = scope.spawn(move || client.enter(move || fetch_in_two(address, &begun, &may_go_on)));
+                (body, has_begun, go_on)
             });
-            sleep(Duration::from_millis(500));
+            for (_, has_begun, _) in &downloads {
+                has_begun.recv().unwrap();
+            }
             for secrets in steps {
-                for member in &mut cluster.members {
+                for member in &mut *members {
                     member.rotate(secrets);
                     sleep(Duration::from_millis(50));
                 }
             }
-            assert!(downloads.iter().all(|download| !download.is_finished()), "they were over too soon");
-            for download in downloads {
-                assert!(download.join().unwrap() == expected(5_000_000));
+            for (body, _, go_on) in downloads {
+                go_on.send(()).unwrap();
+                let body = body.join().unwrap();
+                assert!(body.ends_with(&expected(5_000_000)), "{} bytes came", body.len());
             }
         });
         for member in &mut cluster.members {
@@ -495,6 +528,7 @@ fn no_response_is_of_two_versions_while_servers_reload_one_after_the_other() {
                 versions
             })
         });
+        let done = Finally(|| over.store(true, Ordering::Relaxed));
         sleep(Duration::from_millis(300));
         write(b'b');
         for member in &cluster.members {
@@ -513,7 +547,7 @@ fn no_response_is_of_two_versions_while_servers_reload_one_after_the_other() {
         cluster.members[3].start("--generation 1");
         cluster.wait_for_route(4, true);
         sleep(Duration::from_millis(300));
-        over.store(true, Ordering::Relaxed);
+        drop(done);
         clients.map(|client| client.join().unwrap())
     });
     for versions in versions {
