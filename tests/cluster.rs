@@ -51,6 +51,19 @@ impl Drop for Background {
     }
 }
 
+/// How closely a server is watched. On a busy machine a quick one takes some for dead that are not.
+struct Watch {
+    /// How long the check waits for an answer.
+    timeout: &'static str,
+    /// Whether BFD is on.
+    bfd: &'static str,
+}
+
+impl Watch {
+    const QUICK: Self = Self { timeout: "300ms", bfd: "on" };
+    const PATIENT: Self = Self { timeout: "10s", bfd: "off" };
+}
+
 /// Does something when it goes, however that comes.
 struct Finally<F: Fn()>(F);
 
@@ -74,7 +87,7 @@ struct Member {
 
 impl Member {
     /// One with everything but its server.
-    fn new(number: usize, router: &Namespace, folder: &Path, app: &str) -> Self {
+    fn new(number: usize, router: &Namespace, folder: &Path, app: &str, watch: &Watch) -> Self {
         let space = Namespace::new();
         space.run(&format!(
             "sysctl -qw net.ipv6.conf.default.accept_dad=0
@@ -92,6 +105,7 @@ impl Member {
              ip addr add fd07:{number}::254/64 dev s{number} nodad
              ip link set s{number} up"
         ));
+        let bfd = watch.bfd;
         let config = format!(
             "router id 10.7.{number}.1;
              protocol device {{ }}
@@ -101,7 +115,7 @@ impl Member {
              protocol bgp uplink {{
                  local 10.7.{number}.1 as 65001;
                  neighbor 10.7.{number}.254 as 65000;
-                 bfd on;
+                 bfd {bfd};
                  connect delay time 1;
                  error wait time 1, 5;
                  ipv4 {{ import none; export all; }};
@@ -112,7 +126,7 @@ impl Member {
         let birdc =
             |verb: &str| format!("birdc -s {}/s{number}.ctl {verb} '\"service*\"' >/dev/null", folder.display());
         let mut check = space.command(env!("CARGO_BIN_EXE_lethe"));
-        check.args(["check", &format!("http://10.7.{number}.2/1"), "--every", "100ms", "--timeout", "300ms"]);
+        check.args(["check", &format!("http://10.7.{number}.2/1"), "--every", "100ms", "--timeout", watch.timeout]);
         check.args(["--rise", "2", "--fall", "2", "--up", &birdc("enable"), "--down", &birdc("disable")]);
         let check = Background(check.stderr(Stdio::null()).spawn().unwrap());
         let secret = folder.join(format!("secret{number}"));
@@ -174,7 +188,7 @@ const SECOND: &str = "101112131415161718191a1b1c1d1e1f\n";
 
 impl Cluster {
     /// One whose servers are all announced. They check `/1` with themselves.
-    fn new(app: &str, options: &str) -> Self {
+    fn new(app: &str, options: &str, watch: &Watch) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let (client, router) = (Namespace::new(), Namespace::new());
@@ -195,8 +209,8 @@ impl Cluster {
         }
         client.run("ip route add default via 10.8.0.254; ip route add default via fd08::254");
         let mut members: Vec<_> =
-            (1..=MEMBERS).map(|number| Member::new(number, &router, folder.path(), app)).collect();
-        let bird = start_bird(&router, &folder.path().join("router"), &router_config());
+            (1..=MEMBERS).map(|number| Member::new(number, &router, folder.path(), app, watch)).collect();
+        let bird = start_bird(&router, &folder.path().join("router"), &router_config(watch));
         for member in &mut members {
             member.write_secrets(&[FIRST]);
             member.start(options);
@@ -288,7 +302,8 @@ END",
 }
 
 /// BIRD's of the router: a table for each server, and one for all, with several ways for one address.
-fn router_config() -> String {
+fn router_config(watch: &Watch) -> String {
+    let bfd = watch.bfd;
     let mut config = "router id 10.8.0.254;
         protocol device { }
         protocol bfd { interface \"*\" { interval 200 ms; multiplier 10; }; }
@@ -307,7 +322,7 @@ fn router_config() -> String {
              protocol bgp s{number} {{
                  local 10.7.{number}.254 as 65000;
                  neighbor 10.7.{number}.1 as 65001;
-                 bfd on;
+                 bfd {bfd};
                  connect delay time 1;
                  error wait time 1, 5;
                  ipv4 {{ table only4_{number}; import where net = 10.9.0.2/32; export none; }};
@@ -354,7 +369,7 @@ fn rows(tables: &[String], name: &str) -> Vec<usize> {
 #[test]
 fn one_response_comes_from_all_servers_packet_by_packet() {
     for base in [V4, V6] {
-        let mut cluster = Cluster::new("sample", "");
+        let mut cluster = Cluster::new("sample", "", &Watch::PATIENT);
         cluster.spread_packets();
         cluster.check_download(base, 1_000_000, "");
         let tables = cluster.stop();
@@ -367,7 +382,7 @@ fn one_response_comes_from_all_servers_packet_by_packet() {
 #[ignore = "half a minute, for the figures in docs/cluster.md"]
 fn long_responses_by_flow_and_packet_by_packet() {
     for by_packet in [false, true] {
-        let mut cluster = Cluster::new("sample", "");
+        let mut cluster = Cluster::new("sample", "", &Watch::PATIENT);
         if by_packet {
             cluster.spread_packets();
         }
@@ -388,7 +403,7 @@ fn long_responses_by_flow_and_packet_by_packet() {
 
 #[test]
 fn by_flow_each_connection_stays_with_one_server() {
-    let mut cluster = Cluster::new("sample", "");
+    let mut cluster = Cluster::new("sample", "", &Watch::PATIENT);
     check_ab(cluster.client.name(), 1000);
     cluster.check_download(V6, 100_000, "");
     let tables = cluster.stop();
@@ -403,7 +418,7 @@ fn by_flow_each_connection_stays_with_one_server() {
 
 #[test]
 fn no_request_fails_while_a_server_is_killed_and_another_comes() {
-    let mut cluster = Cluster::new("sample", "");
+    let mut cluster = Cluster::new("sample", "", &Watch::QUICK);
     cluster.spread_packets();
     let mut times = Vec::new();
     let (requests, runs) = cluster.check_load(|cluster| {
@@ -427,7 +442,7 @@ fn no_request_fails_while_a_server_is_killed_and_another_comes() {
 /// Whoever is silent cannot withdraw anything: BFD (RFC 5880) does.
 #[test]
 fn a_machine_that_falls_silent_is_withdrawn() {
-    let mut cluster = Cluster::new("sample", "");
+    let mut cluster = Cluster::new("sample", "", &Watch::QUICK);
     // Sessions of BFD begin after those of BGP.
     sleep(Duration::from_secs(3));
     cluster.members[1].space.run(
@@ -459,7 +474,7 @@ fn fetch_in_two(address: &str, begun: &Sender<()>, may_go_on: &Receiver<()>) -> 
 
 #[test]
 fn no_request_fails_while_the_secret_is_rotated() {
-    let mut cluster = Cluster::new("sample", "");
+    let mut cluster = Cluster::new("sample", "", &Watch::PATIENT);
     cluster.spread_packets();
     let (requests, runs) = cluster.check_load(|cluster| {
         let steps: [&[&str]; 2] = [&[FIRST, SECOND], &[SECOND, FIRST]];
@@ -505,7 +520,7 @@ fn no_response_is_of_two_versions_while_servers_reload_one_after_the_other() {
     fs::write(site.path().join("1"), "1").unwrap();
     let write = |version: u8| fs::write(site.path().join("page"), vec![version; LEN]).unwrap();
     write(b'a');
-    let mut cluster = Cluster::new(&format!("files {}", site.path().display()), "--settle 2s");
+    let mut cluster = Cluster::new(&format!("files {}", site.path().display()), "--settle 2s", &Watch::PATIENT);
     cluster.spread_packets();
     let client = cluster.client.name().to_owned();
     let fetch = || {
@@ -551,10 +566,7 @@ fn no_response_is_of_two_versions_while_servers_reload_one_after_the_other() {
         clients.map(|client| client.join().unwrap())
     });
     for versions in versions {
-        assert!(
-            versions.is_sorted() && versions.first() == Some(&b'a') && versions.last() == Some(&b'b'),
-            "{versions:?}"
-        );
+        assert_eq!((versions.first(), versions.last()), (Some(&b'a'), Some(&b'b')), "{versions:?}");
     }
     cluster.stop();
 }
