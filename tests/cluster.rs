@@ -28,7 +28,7 @@ use tempfile::TempDir;
 const REQUESTS: &str = "LETHE_CLUSTER_REQUESTS";
 
 /// How soon something must have come about that takes some milliseconds or a second.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Servers.
 const MEMBERS: usize = 4;

@@ -24,7 +24,7 @@ const NAP: Duration = Duration::from_millis(50);
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Args {
-    /// What to fetch: http://IP[:PORT][/PATH]. It is well if the answer begins with a status of 2xx or 3xx and has
+    /// What to fetch: `http://IP[:PORT][/PATH]`. It is well if the answer begins with a status of 2xx or 3xx and has
     /// an end
     #[arg(value_name = "URL")]
     target: Target,

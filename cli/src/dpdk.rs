@@ -54,7 +54,7 @@ pub(crate) fn serve(device: DpdkPort, args: &Args, app: Application, reload: Opt
     let eal = Eal::start(args.dpdk.eal.iter().flat_map(|arguments| arguments.split_whitespace()))?;
     let queues = u16::try_from(eal.lcores().len()).unwrap_or(u16::MAX);
     let mut port = Port::open(&eal, PortConfig { number: device.number, queues, mtu: device.mtu })?;
-    let mut config = args.engine.config(port.mtu(), None, secrets)?;
+    let mut config = args.engine.config(port.mtu(), None, &secrets)?;
     config.offload = port.offload();
     let mac = config.mac;
     let stop = stop_on_signal().context("cannot catch signals")?;

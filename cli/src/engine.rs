@@ -98,7 +98,7 @@ impl EngineArgs {
     }
 
     /// What the engine is set up with on a link of this MTU, at a card of this hardware address, if it has one.
-    pub(crate) fn config(&self, mtu: u16, card: Option<MacAddress>, secrets: Secrets) -> anyhow::Result<Config> {
+    pub(crate) fn config(&self, mtu: u16, card: Option<MacAddress>, secrets: &Secrets) -> anyhow::Result<Config> {
         let addresses = self.addresses()?;
         let smallest = if addresses.v6().is_empty() { Mtu::MIN } else { IPV6_MTU_MIN };
         let enough = Mtu::new(mtu).filter(|mtu| mtu.bytes() >= smallest);
@@ -171,7 +171,7 @@ mod tests {
             ceiling: 32,
             revert_backoff: true,
         };
-        let config = args.config(mtu, None, Secret::new([0; 16]).into());
+        let config = args.config(mtu, None, &Secret::new([0; 16]).into());
         let result = config.map(drop).map_err(|error| format!("{error:#}"));
         assert_eq!(result.as_ref().copied().map_err(String::as_str), expect);
     }

@@ -27,7 +27,7 @@ use crate::secret::{self, Secrets};
 use crate::warn;
 
 /// The longest that new data is kept waiting for.
-const SETTLE_MAX: Duration = Duration::from_secs(86_400);
+const SETTLE_MAX: Duration = Duration::from_hours(24);
 
 /// Loads the data and the secrets again when the process is told to, in a thread of its own, and puts them in place
 /// between two turns of the loop.
@@ -157,7 +157,7 @@ impl Reload {
 
     fn put(&mut self, engine: &mut Engine<Application>, fresh: Fresh) {
         match fresh.secrets {
-            Some(Ok(secrets)) => put_secrets(engine.config_mut(), secrets),
+            Some(Ok(secrets)) => put_secrets(engine.config_mut(), &secrets),
             Some(Err(error)) => {
                 warn(format_args!("the secrets stay what they were: {error:#}{}", Cure::of(&error)));
             }
@@ -187,7 +187,7 @@ impl Data {
     }
 }
 
-fn put_secrets(config: &mut Config, secrets: Secrets) {
+fn put_secrets(config: &mut Config, secrets: &Secrets) {
     match secrets.count() {
         1 => say("reloaded: one secret"),
         count => say(format_args!("reloaded: {count} secrets")),

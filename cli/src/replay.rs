@@ -54,7 +54,7 @@ Example:
 pub(crate) fn replay(args: &Args) -> anyhow::Result<()> {
     let app = args.app.load()?;
     let secrets = args.engine.secret_file.as_deref().map_or_else(|| Ok(Secret::new(SECRET).into()), secret::read)?;
-    let engine = Engine::new(args.engine.config(args.mtu, None, secrets)?, app);
+    let engine = Engine::new(args.engine.config(args.mtu, None, &secrets)?, app);
 
     let input = args.input.display();
     let file = File::open(&args.input).with_context(|| format!("cannot open {input}"))?;

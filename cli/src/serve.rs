@@ -122,7 +122,7 @@ fn serve_on(port: impl Port, args: &Args, app: Application, reload: Option<Reloa
 }
 
 fn serve_behind(mut port: impl Port, args: &Args, app: Application, mut reload: Option<Reload>) -> anyhow::Result<()> {
-    let mut engine = Engine::new(args.engine.config(port.mtu(), port.mac(), args.secrets()?)?, app);
+    let mut engine = Engine::new(args.engine.config(port.mtu(), port.mac(), &args.secrets()?)?, app);
     let stop = stop_on_signal().context("cannot catch signals")?;
     privileges::drop_to(&args.user)?;
     print_ready(&port.name(), port.mtu(), engine.config().mac, &args.engine).context("standard output")?;
