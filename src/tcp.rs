@@ -146,7 +146,7 @@ pub(crate) fn answer_too_big<'a, A: App>(
     let packet = Packet { datagram: &[], back, checksum: Checked::Good, payload: &[] };
     let mut segment = Segment::new(engine.config(), now, &packet, flow, header, &[]);
     if engine.config().is_rotating() {
-        segment = segment.under_its_secret(engine.app(), &mut [])?;
+        segment = segment.under_its_secret(engine.app(), &mut []).map_err(|_| DropReason::IcmpQuote)?;
     }
     segment.place().and_then(|place| segment.narrow(place, engine.app(), mtu)).ok_or(DropReason::IcmpQuote.into())
 }
