@@ -88,7 +88,6 @@ fn no_request_fails_while_a_server_is_killed_and_another_comes() {
         times.push(since.elapsed());
     });
     let again = cluster.client_count("TcpRetransSegs");
-    assert!(again > 0, "nobody was served by the one that was killed");
     println!("withdrawn after {:?}, announced after {:?}", times[0], times[1]);
     let tables = cluster.stop();
     assert!(rows(&tables, "response").iter().all(|&responses| responses > 0), "{tables:?}");
