@@ -23,6 +23,9 @@ pub struct Config {
     pub refuse: Refuse,
     /// What cookies are keyed with.
     pub secret: Secret,
+    /// What they were keyed with before: a connection that began under one of these goes on under it. All are
+    /// different from each other and from `secret`; what fits two of them is not answered.
+    pub former: [Option<Secret>; Self::FORMER_MAX],
     /// How a response is sent that does not fit one segment.
     pub large_replies: LargeReplies,
     /// The most segments of a response that answer one packet (RFC 6928, section 2).
@@ -35,6 +38,10 @@ pub struct Config {
 }
 
 impl Config {
+    /// Secrets besides the current one: one that comes, and one that goes. Each is one more that a forged packet may fit
+    /// (docs/forgery.md), so there are no more.
+    pub const FORMER_MAX: usize = 2;
+
     /// Port 80 on Ethernet, no address yet, nothing computed by the port, nothing refused aloud.
     pub const fn new(secret: Secret) -> Self {
         Self {
@@ -45,11 +52,17 @@ impl Config {
             offload: Offload { ipv4: false, tcp: false },
             refuse: Refuse::Drop,
             secret,
+            former: [None; Self::FORMER_MAX],
             large_replies: LargeReplies::Clocked,
             first_window: 10,
             ceiling: 32,
             revert_backoff: true,
         }
+    }
+
+    /// Whether there is more than one secret. The first place is the first to be taken.
+    pub(crate) const fn is_rotating(&self) -> bool {
+        matches!(self.former, [Some(_), ..])
     }
 }
 

@@ -65,6 +65,11 @@ impl<A: App> Engine<A> {
         &self.config
     }
 
+    /// The same, to be given other secrets between two packets.
+    pub const fn config_mut(&mut self) -> &mut Config {
+        &mut self.config
+    }
+
     /// The application behind it.
     pub const fn app(&self) -> &A {
         &self.app

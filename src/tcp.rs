@@ -19,6 +19,7 @@
 
 mod probe;
 mod resume;
+mod rotation;
 mod stamp;
 mod transfer;
 
@@ -28,7 +29,7 @@ use stamp::{Place, Stamp};
 
 use crate::app::{App, Request};
 use crate::config::{Config, LargeReplies, Refuse};
-use crate::cookie::{Claims, EPOCHS, Flow, Identity, Mss};
+use crate::cookie::{Claims, EPOCHS, Flow, Identity, Mss, Secret};
 use crate::engine::{Engine, Packet};
 use crate::http::{Method, Problem, RequestLine, Response, Status};
 use crate::port::Checked;
@@ -89,17 +90,15 @@ pub(crate) fn answer<'a, A: App, P: Pair>(
         client_port: header.source_port,
         server_port: header.destination_port,
     };
-    let segment = Segment {
-        config: engine.config(),
-        now,
-        packet,
-        flow,
-        identity: engine.config().secret.identify(&flow),
-        header,
-        payload,
-    };
+    let mut segment = Segment::new(engine.config(), now, packet, flow, header, payload);
     if !for_us {
         return segment.refuse(DropReason::TcpClosedPort);
+    }
+    if kind != SYN && engine.config().is_rotating() {
+        segment = match segment.under_its_secret(engine.app(), scratch) {
+            Ok(segment) => segment,
+            Err(reason) => return reason.into(),
+        };
     }
     match kind {
         ACK | FIN_ACK if let Some(place) = segment.place() => segment.answer_placed(place, engine.app()).into(),
@@ -157,8 +156,10 @@ pub(crate) fn answer_too_big<'a, A: App, P: Pair>(
         server_port: header.destination_port,
     };
     let packet = Packet { datagram: &[], back, checksum: Checked::Good, payload: &[] };
-    let identity = engine.config().secret.identify(&flow);
-    let segment = Segment { config: engine.config(), now, packet, flow, identity, header, payload: &[] };
+    let mut segment = Segment::new(engine.config(), now, packet, flow, header, &[]);
+    if engine.config().is_rotating() {
+        segment = segment.under_its_secret(engine.app(), &mut []).map_err(|_| DropReason::IcmpQuote)?;
+    }
     segment.place().and_then(|place| segment.narrow(place, engine.app(), mtu)).ok_or(DropReason::IcmpQuote.into())
 }
 
@@ -167,10 +168,13 @@ pub(crate) fn answer_too_big<'a, A: App, P: Pair>(
 #[derive(Clone, Copy)]
 struct Segment<'a, P> {
     config: &'a Config,
+    /// What its connection began under, and
+    secret: &'a Secret,
+    /// what that makes of the connection.
+    identity: Identity,
     now: Instant,
     packet: Packet<'a, P>,
     flow: Flow<P>,
-    identity: Identity,
     header: Header,
     payload: &'a [u8],
 }
@@ -191,12 +195,25 @@ enum Seen {
 }
 
 impl<'a, P: Pair> Segment<'a, P> {
+    /// A segment of a connection that began under the current secret, as far as is known yet.
+    #[inline]
+    fn new(
+        config: &'a Config,
+        now: Instant,
+        packet: Packet<'a, P>,
+        flow: Flow<P>,
+        header: Header,
+        payload: &'a [u8],
+    ) -> Self {
+        let secret = &config.secret;
+        Self { config, secret, identity: secret.identify(&flow), now, packet, flow, header, payload }
+    }
+
     #[inline]
     fn syn_ack<A: App>(self, app: &A) -> Reply<'a> {
         let announced = self.header.options.mss.unwrap_or(self.default_mss());
         let claims = Claims { mss: Mss::at_most(announced), generation: app.generations().current };
-        let secret = &self.config.secret;
-        let (cookie, proof) = secret.cookie_of(self.identity, self.now, &self.flow, self.header.seq, claims);
+        let (cookie, proof) = self.secret.cookie_of(self.identity, self.now, &self.flow, self.header.seq, claims);
         let sack = self.header.options.sack_permitted;
         let options = Options {
             mss: Some(self.own_mss() as u16),
@@ -421,8 +438,8 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// What `cookie` says, if it is one of ours to the SYN before this segment.
     #[inline]
     fn verify(self, cookie: SeqNumber, proof: Option<u16>, live: u8, epochs: u32) -> Option<Claims> {
-        let Self { config, identity, now, flow, header, .. } = self;
-        config.secret.verify(identity, now, &flow, header.seq, cookie, proof, live, epochs)
+        let Self { secret, identity, now, flow, header, .. } = self;
+        secret.verify(identity, now, &flow, header.seq, cookie, proof, live, epochs)
     }
 
     /// The same of the cookie that a client acknowledges who has had nothing but our SYN+ACK.

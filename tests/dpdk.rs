@@ -5,15 +5,19 @@
 mod space;
 
 use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use lethe_apps::sample::expected;
 use lethe_sim::capture::{Packet, Reader};
 use nix::sys::signal::Signal;
+use nix::unistd::User;
 use space::{Namespace, Server, V4, V6};
 
 /// How long a server may take for what it is given.
@@ -199,6 +203,51 @@ fn files_are_reloaded_under_two_workers() {
     for _ in 0..10 {
         assert_eq!(space.run(&format!("curl -sS {V4}/page")), "new");
     }
+}
+
+/// The same with a secret: who has done its handshake under the old one has its answer under it.
+#[test]
+fn secrets_are_reloaded_under_two_workers() {
+    let (space, prefix) = (Namespace::new(), Prefix::new());
+    space.run(VETH);
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let secret = folder.path().join("secret");
+    let write = |lines: &str| {
+        fs::write(&secret, lines).unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        chown(&secret, User::from_name("nobody").unwrap().map(|user| user.uid.as_raw()), None).unwrap();
+    };
+    let [old, new] = [1, 2].map(|digit| format!("{digit:032}\n"));
+    write(&old);
+    let eal = prefix.eal_of_two("net_af_packet0,iface=lethe0,framesz=2048,qpairs=2");
+    let app = format!("--secret-file {} sample", secret.display());
+    let mut server = Server::start_on(&space, &["--device", "dpdk:0", &eal], &app);
+    space.run(CLIENT);
+    let (connected, has_connected) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel();
+    let answer = std::thread::scope(|scope| {
+        let client = scope.spawn(|| {
+            space.enter(move || {
+                let mut stream = TcpStream::connect("10.9.0.2:80").unwrap();
+                connected.send(()).unwrap();
+                may_go_on.recv().unwrap();
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                stream.write_all(b"GET /100 HTTP/1.1\r\nHost: lethe\r\n\r\n").unwrap();
+                let mut answer = Vec::new();
+                stream.read_to_end(&mut answer).unwrap();
+                answer
+            })
+        });
+        has_connected.recv().unwrap();
+        write(&format!("{new}{old}"));
+        server.signal(Signal::SIGHUP);
+        assert_eq!(server.line(), "reloaded: 2 secrets\n");
+        go_on.send(()).unwrap();
+        client.join().unwrap()
+    });
+    assert!(answer.ends_with(&expected(100)), "{}", String::from_utf8_lossy(&answer));
+    server.stop();
 }
 
 #[test]

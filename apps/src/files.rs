@@ -60,7 +60,12 @@ pub struct Files {
 impl Files {
     /// Answers from `image`.
     pub fn new(image: Image) -> Self {
-        Self { images: Versions::new(image) }
+        Self::of_generation(image, 0)
+    }
+
+    /// The same, with a number other than 0 for that image: what another server has come to by replacing its own.
+    pub fn of_generation(image: Image, generation: u8) -> Self {
+        Self { images: Versions::new(image, generation) }
     }
 
     /// Answers new connections from `image`, and those that there are from what they began with.
@@ -70,6 +75,18 @@ impl Files {
     #[must_use = "to drop an image takes time that whoever answers packets has not"]
     pub fn replace(&mut self, image: Image) -> Option<Image> {
         self.images.replace(image)
+    }
+
+    /// Answers those from `image` that have begun with it elsewhere; [`advance`](Self::advance) has new connections
+    /// begin with it here.
+    #[must_use = "to drop an image takes time that whoever answers packets has not"]
+    pub fn add(&mut self, image: Image) -> Option<Image> {
+        self.images.add(image)
+    }
+
+    /// Answers new connections from what was added.
+    pub fn advance(&mut self) {
+        self.images.advance();
     }
 
     /// What new connections are answered from.

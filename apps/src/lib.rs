@@ -45,6 +45,17 @@ pub enum Application {
     Scores(Scores),
 }
 
+impl Application {
+    /// Answers new connections from the version of its data that was added last, if it has versions.
+    pub fn advance(&mut self) {
+        match self {
+            Self::Files(app) => app.advance(),
+            Self::Scores(app) => app.advance(),
+            Self::IpInfo(_) | Self::Sample(_) => {}
+        }
+    }
+}
+
 impl App for Application {
     fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
         match self {

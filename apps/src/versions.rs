@@ -15,16 +15,36 @@ pub(crate) struct Versions<T> {
 }
 
 impl<T> Versions<T> {
-    pub(crate) fn new(first: T) -> Self {
+    /// With one version, of this generation modulo [`Generations::COUNT`].
+    pub(crate) fn new(first: T, generation: u8) -> Self {
         let mut slots = [const { None }; COUNT];
-        slots[0] = Some(first);
-        Self { slots, current: 0 }
+        let current = generation % Generations::COUNT;
+        slots[usize::from(current)] = Some(first);
+        Self { slots, current }
     }
 
     /// Puts `next` in place for new connections; returns what nothing is answered from any more.
     pub(crate) fn replace(&mut self, next: T) -> Option<T> {
-        self.current = (self.current + 1) % Generations::COUNT;
-        self.slots[usize::from(self.current)].replace(next)
+        let gone = self.add(next);
+        self.advance();
+        gone
+    }
+
+    /// Answers those from `next` that have begun with it elsewhere; returns what nothing is answered from any more.
+    pub(crate) fn add(&mut self, next: T) -> Option<T> {
+        self.slots[usize::from(self.next())].replace(next)
+    }
+
+    /// Begins new connections with what was added.
+    pub(crate) fn advance(&mut self) {
+        let next = self.next();
+        if self.slots[usize::from(next)].is_some() {
+            self.current = next;
+        }
+    }
+
+    const fn next(&self) -> u8 {
+        (self.current + 1) % Generations::COUNT
     }
 
     /// What new connections are answered from.
@@ -57,4 +77,28 @@ impl<T> Versions<T> {
 /// The position of a unit of this generation.
 pub(crate) fn position(generation: u8, unit: u32) -> Option<Position> {
     Position::new(u32::from(generation) * Position::PER_GENERATION + unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_added_is_answered_from_and_nobody_begins_with_it() {
+        let mut versions = Versions::new("first", 3);
+        assert_eq!(versions.generations(), Generations { current: 3, live: 0b1000 });
+        assert_eq!(versions.add("second"), None);
+        assert_eq!(versions.generations(), Generations { current: 3, live: 0b1001 });
+        assert_eq!((versions.current(), versions.of(0)), (&"first", (&"second", 0)));
+        versions.advance();
+        assert_eq!(versions.generations(), Generations { current: 0, live: 0b1001 });
+        assert_eq!(versions.current(), &"second");
+    }
+
+    #[test]
+    fn nobody_begins_with_what_is_not_there() {
+        let mut versions = Versions::new("first", 0);
+        versions.advance();
+        assert_eq!(versions.generations(), Generations { current: 0, live: 0b0001 });
+    }
 }

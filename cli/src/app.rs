@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Subcommand;
 use lethe_apps::Application;
 use lethe_apps::files::Files;
@@ -50,15 +50,25 @@ impl AppArgs {
 
     /// Reads and checks the application's data.
     pub(crate) fn load(&self) -> anyhow::Result<Application> {
+        self.load_as(0)
+    }
+
+    /// The same, with this number for the version of the data.
+    pub(crate) fn load_as(&self, generation: u8) -> anyhow::Result<Application> {
         Ok(match self {
-            Self::Files(files) => Application::Files(Files::new(files.load(Progress::Shown)?)),
+            Self::Ipinfo { .. } | Self::Sample { .. } if generation != 0 => {
+                bail!("--generation is for `files` and `scores`: other data has no versions")
+            }
+            Self::Files(files) => Application::Files(Files::of_generation(files.load(Progress::Shown)?, generation)),
             Self::Ipinfo { db: None } => Application::IpInfo(IpInfo::new(Database::embedded())),
             Self::Ipinfo { db: Some(file) } => {
                 let database = open_database(file);
                 Application::IpInfo(IpInfo::new(database.with_context(|| format!("database {}", file.display()))?))
             }
             Self::Sample { max } => Application::Sample(Sample::new(*max)),
-            Self::Scores(scores) => Application::Scores(Scores::new(scores.load(Progress::Shown)?)),
+            Self::Scores(scores) => {
+                Application::Scores(Scores::of_generation(scores.load(Progress::Shown)?, generation))
+            }
         })
     }
 }

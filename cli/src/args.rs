@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, prepare, replay, serve, simulate, top};
+use crate::{bench, check, prepare, replay, serve, simulate, top};
 
 /// A web server that forgets every connection: each packet is answered from that packet alone.
 #[derive(Parser)]
@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Prepare(prepare::Args),
     /// Measure what a packet costs the engine
     Bench(bench::Args),
+    /// See whether a server answers; once, or as long as its route depends on it
+    Check(check::Args),
 }
 
 #[cfg(test)]

@@ -50,13 +50,13 @@ impl From<Time> for Clock {
 
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn serve(device: DpdkPort, args: &Args, app: Application, reload: Option<Reload>) -> anyhow::Result<()> {
-    let secret = args.secret()?;
+    let secrets = args.secrets()?;
     // EAL binds this thread to one CPU; whoever looks after the workers must not be bound with it.
     let cpus = sched_getaffinity(SELF).context("cannot find out which CPUs may be used")?;
     let eal = Eal::start(args.dpdk.eal.iter().flat_map(|arguments| arguments.split_whitespace()))?;
     let queues = u16::try_from(eal.lcores().len()).unwrap_or(u16::MAX);
     let mut port = Port::open(&eal, PortConfig { number: device.number, queues, mtu: device.mtu })?;
-    let mut config = args.engine.config(port.mtu(), None, secret)?;
+    let mut config = args.engine.config(port.mtu(), None, &secrets)?;
     config.offload = port.offload();
     let mac = config.mac;
     let stop = stop_on_signal().context("cannot catch signals")?;
@@ -114,7 +114,7 @@ impl Watch<'_> {
                 }
             }
             if let Some(reload) = self.reload.as_mut().filter(|reload| reload.is_due()) {
-                self.crew.with_app(|app| reload.observe(app));
+                self.crew.with_engine(|engine| reload.observe(engine));
             }
             let counted = self.card.stats();
             self.watched.set_missed(Some(counted.missed));

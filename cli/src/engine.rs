@@ -7,9 +7,10 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 use ipnet::IpNet;
 use lethe::config::{Addresses, Config, Mtu};
-use lethe::cookie::Secret;
 use lethe::port::Offload;
 use lethe::wire::ethernet::MacAddress;
+
+use crate::secret::Secrets;
 
 /// The smallest MTU that an IPv6 link can have (RFC 8200, section 5).
 const IPV6_MTU_MIN: u16 = 1280;
@@ -29,7 +30,8 @@ pub(crate) struct EngineArgs {
     #[arg(long, value_parser = parse_mac)]
     pub(crate) mac: Option<MacAddress>,
     /// File with 32 hexadecimal digits, the key of the cookies, in place of a random one. Servers
-    /// that share it answer each other's clients, and a restart loses none
+    /// that share it answer each other's clients, and a restart loses none. Up to two more lines are
+    /// keys that are accepted and not given out; what follows a # is a comment
     #[arg(long, value_name = "FILE")]
     pub(crate) secret_file: Option<PathBuf>,
     /// What to do with segments for closed ports and with bad cookies: nothing, or answer with RST
@@ -96,7 +98,7 @@ impl EngineArgs {
     }
 
     /// What the engine is set up with on a link of this MTU, at a card of this hardware address, if it has one.
-    pub(crate) fn config(&self, mtu: u16, card: Option<MacAddress>, secret: Secret) -> anyhow::Result<Config> {
+    pub(crate) fn config(&self, mtu: u16, card: Option<MacAddress>, secrets: &Secrets) -> anyhow::Result<Config> {
         let addresses = self.addresses()?;
         let smallest = if addresses.v6().is_empty() { Mtu::MIN } else { IPV6_MTU_MIN };
         let enough = Mtu::new(mtu).filter(|mtu| mtu.bytes() >= smallest);
@@ -108,7 +110,8 @@ impl EngineArgs {
             mtu: enough.with_context(too_small)?,
             offload: Offload::default(),
             refuse: self.refuse.into(),
-            secret,
+            secret: secrets.current,
+            former: secrets.former,
             large_replies: self.large_replies.into(),
             first_window: self.first_window,
             ceiling: self.ceiling,
@@ -132,6 +135,8 @@ fn parse_mac(text: &str) -> anyhow::Result<MacAddress> {
 
 #[cfg(test)]
 mod tests {
+    use lethe::cookie::Secret;
+
     use super::*;
 
     #[test]
@@ -166,7 +171,7 @@ mod tests {
             ceiling: 32,
             revert_backoff: true,
         };
-        let config = args.config(mtu, None, Secret::new([0; 16]));
+        let config = args.config(mtu, None, &Secret::new([0; 16]).into());
         let result = config.map(drop).map_err(|error| format!("{error:#}"));
         assert_eq!(result.as_ref().copied().map_err(String::as_str), expect);
     }

@@ -6,6 +6,7 @@
 mod app;
 mod args;
 mod bench;
+mod check;
 mod device;
 #[cfg_attr(not(feature = "dpdk"), path = "no_dpdk.rs")]
 mod dpdk;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Prepare(args) => prepare::prepare(&args),
         Command::Bench(args) => bench::bench(&args),
+        Command::Check(args) => check::check(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

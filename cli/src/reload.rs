@@ -1,13 +1,17 @@
-//! SIGHUP: a new data set, while the server goes on answering.
+//! SIGHUP: a new data set and other secrets, while the server goes on answering.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, ensure};
+use humantime::format_duration;
+use lethe::app::App;
+use lethe::config::Config;
+use lethe::engine::Engine;
 use lethe_apps::Application;
 use lethe_apps::files::{Image, PackError};
 use lethe_apps::scores;
@@ -19,14 +23,22 @@ use crate::app::AppArgs;
 use crate::files::{Contents, FilesArgs};
 use crate::progress::Progress;
 use crate::scores::{Candidates, ScoresArgs};
+use crate::secret::{self, Secrets};
 use crate::warn;
 
-/// Loads the data again when the process is told to, in a thread of its own, and puts them in place between
-/// two turns of the loop.
+/// The longest that new data is kept waiting for.
+const SETTLE_MAX: Duration = Duration::from_hours(24);
+
+/// Loads the data and the secrets again when the process is told to, in a thread of its own, and puts them in place
+/// between two turns of the loop.
 pub(crate) struct Reload {
     asked: Arc<AtomicBool>,
     source: Source,
-    worker: Option<JoinHandle<anyhow::Result<Loaded>>>,
+    worker: Option<JoinHandle<Fresh>>,
+    /// How long new data is there before new connections begin with it,
+    settle: Duration,
+    /// and when that is over.
+    settled: Option<Instant>,
     counted: Arc<Reloads>,
 }
 
@@ -69,18 +81,37 @@ impl Reloads {
 
 /// What can be loaded again.
 #[derive(Clone)]
-enum Source {
+struct Source {
+    data: Option<Data>,
+    secrets: Option<PathBuf>,
+}
+
+/// A data set.
+#[derive(Clone)]
+enum Data {
     Files(FilesArgs),
     Scores(ScoresArgs),
 }
 
-/// What was.
+/// What was loaded. That one of the two is wrong is no reason to do without the other.
+struct Fresh {
+    data: Option<anyhow::Result<Loaded>>,
+    secrets: Option<anyhow::Result<Secrets>>,
+}
+
+/// A data set that was.
 enum Loaded {
     Files(Image),
     Scores(Arc<scores::Image>),
 }
 
 impl Source {
+    fn load(&self) -> Fresh {
+        Fresh { data: self.data.as_ref().map(Data::load), secrets: self.secrets.as_deref().map(secret::read) }
+    }
+}
+
+impl Data {
     fn path(&self) -> &Path {
         match self {
             Self::Files(files) => files.path(),
@@ -97,16 +128,22 @@ impl Source {
 }
 
 impl Reload {
-    /// `None` for an application that has nothing to load: SIGHUP ends that, as it does by default.
-    pub(crate) fn on_signal(app: &AppArgs) -> anyhow::Result<Option<Self>> {
-        let source = match app {
-            AppArgs::Files(files) => Source::Files(files.clone()),
-            AppArgs::Scores(scores) => Source::Scores(scores.clone()),
-            AppArgs::Ipinfo { .. } | AppArgs::Sample { .. } => return Ok(None),
+    /// `None` where there is nothing to load: SIGHUP ends that, as it does by default.
+    pub(crate) fn on_signal(app: &AppArgs, secrets: Option<&Path>, settle: Duration) -> anyhow::Result<Option<Self>> {
+        let data = match app {
+            AppArgs::Files(files) => Some(Data::Files(files.clone())),
+            AppArgs::Scores(scores) => Some(Data::Scores(scores.clone())),
+            AppArgs::Ipinfo { .. } | AppArgs::Sample { .. } => None,
         };
+        ensure!(settle <= SETTLE_MAX, "--settle is a day at most: a client that waits longer is gone");
+        ensure!(data.is_some() || settle.is_zero(), "--settle is for `files` and `scores`: other data is not reloaded");
+        if data.is_none() && secrets.is_none() {
+            return Ok(None);
+        }
         let asked = Arc::new(AtomicBool::new(false));
         flag::register(SIGHUP, Arc::clone(&asked)).context("cannot catch signals")?;
-        Ok(Some(Self { asked, source, worker: None, counted: Arc::default() }))
+        let source = Source { data, secrets: secrets.map(Path::to_owned) };
+        Ok(Some(Self { asked, source, worker: None, settle, settled: None, counted: Arc::default() }))
     }
 
     /// What became of all that were asked for.
@@ -117,31 +154,43 @@ impl Reload {
     /// Whether [`observe`](Self::observe) has something to do, for those to whom it costs something to call it.
     #[cfg(feature = "dpdk")]
     pub(crate) fn is_due(&self) -> bool {
-        self.worker.as_ref().map_or_else(|| self.asked.load(Ordering::Relaxed), JoinHandle::is_finished)
+        match (self.settled, &self.worker) {
+            (Some(settled), _) => Instant::now() >= settled,
+            (None, Some(worker)) => worker.is_finished(),
+            (None, None) => self.asked.load(Ordering::Relaxed),
+        }
     }
 
     /// Called between two turns. Mostly there is nothing to do, and then it is a look at a flag.
     #[inline]
-    pub(crate) fn observe(&mut self, app: &mut Application) {
-        if self.worker.is_some() || self.asked.load(Ordering::Relaxed) {
-            self.go_on(app);
+    pub(crate) fn observe(&mut self, engine: &mut Engine<Application>) {
+        if self.worker.is_some() || self.settled.is_some() || self.asked.load(Ordering::Relaxed) {
+            self.go_on(engine);
         }
     }
 
     /// A signal that comes meanwhile is not lost: it makes for another reload after this one.
     #[cold]
-    fn go_on(&mut self, app: &mut Application) {
+    fn go_on(&mut self, engine: &mut Engine<Application>) {
+        if let Some(settled) = self.settled {
+            if Instant::now() >= settled {
+                self.settled = None;
+                engine.app_mut().advance();
+                say(format_args!("new connections begin with generation {}", engine.app().generations().current));
+            }
+            return;
+        }
         match self.worker.take_if(|worker| worker.is_finished()) {
-            Some(worker) => match worker.join().unwrap_or_else(|_| Err(anyhow!("it panicked"))) {
-                Ok(loaded) => {
-                    put(app, loaded);
-                    self.counted.count_done();
-                }
-                Err(error) => {
-                    warn(self.failure(&error));
-                    self.counted.count_failed();
-                }
-            },
+            Some(worker) => {
+                let is_whole = match worker.join() {
+                    Ok(fresh) => self.put(engine, fresh),
+                    Err(_) => {
+                        warn("nothing was reloaded: the thread that did it panicked");
+                        false
+                    }
+                };
+                if is_whole { self.counted.count_done() } else { self.counted.count_failed() }
+            }
             None if self.worker.is_none() => {
                 self.asked.store(false, Ordering::Relaxed);
                 let source = self.source.clone();
@@ -155,26 +204,71 @@ impl Reload {
         }
     }
 
+    /// Whether all of it could be loaded. What could be is in force.
+    fn put(&mut self, engine: &mut Engine<Application>, fresh: Fresh) -> bool {
+        let mut is_whole = true;
+        match fresh.secrets {
+            Some(Ok(secrets)) => put_secrets(engine.config_mut(), &secrets),
+            Some(Err(error)) => {
+                warn(format_args!("the secrets stay what they were: {error:#}{}", Cure::of(&error)));
+                is_whole = false;
+            }
+            None => {}
+        }
+        match (fresh.data, &self.source.data) {
+            (Some(Ok(loaded)), _) => {
+                let text = add(engine.app_mut(), loaded);
+                if self.settle.is_zero() {
+                    engine.app_mut().advance();
+                    say(format_args!("{text}, generation {}", engine.app().generations().current));
+                } else {
+                    self.settled = Instant::now().checked_add(self.settle);
+                    say(format_args!("{text}, for new connections in {}", format_duration(self.settle)));
+                }
+            }
+            (Some(Err(error)), Some(data)) => {
+                warn(data.failure(&error));
+                is_whole = false;
+            }
+            _ => {}
+        }
+        is_whole
+    }
+}
+
+impl Data {
     fn failure(&self, error: &anyhow::Error) -> String {
-        let path = self.source.path().display();
+        let path = self.path().display();
         format!("{path} is served as it was, and not reloaded: {error:#}{}", Cure::of(error))
     }
 }
 
-fn put(app: &mut Application, loaded: Loaded) {
-    let text = match (app, loaded) {
+fn put_secrets(config: &mut Config, secrets: &Secrets) {
+    match secrets.count() {
+        1 => say("reloaded: one secret"),
+        count => say(format_args!("reloaded: {count} secrets")),
+    }
+    (config.secret, config.former) = (secrets.current, secrets.former);
+}
+
+/// Has what was loaded ready, and says what it is.
+fn add(app: &mut Application, loaded: Loaded) -> String {
+    match (app, loaded) {
         (Application::Files(files), Loaded::Files(image)) => {
             let text = format!("reloaded: {}", Contents(&image));
-            unmap(files.replace(image));
+            unmap(files.add(image));
             text
         }
         (Application::Scores(scores), Loaded::Scores(image)) => {
             let text = format!("reloaded: {}", Candidates(&image));
-            unmap(scores.replace(image));
+            unmap(scores.add(image));
             text
         }
-        _ => return,
-    };
+        _ => unreachable!("an application is loaded again as what it is"),
+    }
+}
+
+fn say(text: impl std::fmt::Display) {
     // Whoever closes standard output does not want to read.
     let _ = writeln!(io::stdout(), "{text}");
 }
@@ -218,27 +312,39 @@ impl std::fmt::Display for Cure {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::time::Duration;
 
+    use lethe::cookie::Secret;
     use lethe_apps::files::Files;
+    use lethe_apps::sample::Sample;
     use nix::errno::Errno;
 
     use super::*;
 
-    fn reload(path: &Path) -> Reload {
-        let source = Source::Files(FilesArgs::new(path));
-        Reload { asked: Arc::new(AtomicBool::new(false)), source, worker: None, counted: Arc::default() }
+    fn reload(data: Option<&Path>, secrets: Option<&Path>) -> Reload {
+        let data = data.map(|path| Data::Files(FilesArgs::new(path)));
+        let source = Source { data, secrets: secrets.map(Path::to_owned) };
+        let asked = Arc::new(AtomicBool::new(false));
+        Reload { asked, source, worker: None, settle: Duration::ZERO, settled: None, counted: Arc::default() }
     }
 
-    /// Asks, and waits until it is done; returns the paths that are served then.
-    fn ask(reload: &mut Reload, app: &mut Application) -> usize {
+    fn engine(app: Application) -> Engine<Application> {
+        Engine::new(Config::new(Secret::new([0; 16])), app)
+    }
+
+    /// Asks, and waits until it is done.
+    fn ask(reload: &mut Reload, engine: &mut Engine<Application>) {
         reload.asked.store(true, Ordering::Relaxed);
-        reload.observe(app);
+        reload.observe(engine);
         while reload.worker.is_some() {
             thread::sleep(Duration::from_millis(1));
-            reload.observe(app);
+            reload.observe(engine);
         }
-        let Application::Files(files) = app else { panic!("the application stays what it is") };
+    }
+
+    /// The same; returns the paths that are served then.
+    fn paths(reload: &mut Reload, engine: &mut Engine<Application>) -> usize {
+        ask(reload, engine);
+        let Application::Files(files) = engine.app() else { panic!("the application stays what it is") };
         files.image().path_count()
     }
 
@@ -248,41 +354,78 @@ mod tests {
         let site = directory.path().join("site");
         fs::create_dir(&site).unwrap();
         fs::write(site.join("a"), "a").unwrap();
-        let mut reload = reload(&site);
-        let mut app = Application::Files(Files::new(FilesArgs::new(&site).load(Progress::Silent).unwrap()));
+        let mut reload = reload(Some(&site), None);
+        let app = Application::Files(Files::new(FilesArgs::new(&site).load(Progress::Silent).unwrap()));
+        let mut engine = engine(app);
         fs::write(site.join("b"), "b").unwrap();
         // Nobody has asked.
-        reload.observe(&mut app);
+        reload.observe(&mut engine);
         assert!(reload.worker.is_none());
-        assert_eq!(ask(&mut reload, &mut app), 2);
+        assert_eq!(paths(&mut reload, &mut engine), 2);
 
         fs::rename(&site, directory.path().join("elsewhere")).unwrap();
-        assert_eq!(ask(&mut reload, &mut app), 2);
+        assert_eq!(paths(&mut reload, &mut engine), 2);
         fs::write(&site, "no image").unwrap();
-        assert_eq!(ask(&mut reload, &mut app), 2);
+        assert_eq!(paths(&mut reload, &mut engine), 2);
         fs::remove_file(&site).unwrap();
         fs::create_dir(&site).unwrap();
-        assert_eq!(ask(&mut reload, &mut app), 0);
+        assert_eq!(paths(&mut reload, &mut engine), 0);
         assert_eq!((reload.counted.done(), reload.counted.failed()), (2, 2));
     }
 
     #[test]
+    fn new_data_settles_before_anybody_begins_with_it() {
+        let site = tempfile::tempdir().unwrap();
+        let mut reload = Reload { settle: Duration::from_millis(50), ..reload(Some(site.path()), None) };
+        let app = Files::of_generation(FilesArgs::new(site.path()).load(Progress::Silent).unwrap(), 3);
+        let mut engine = engine(Application::Files(app));
+        let of = |engine: &Engine<Application>| (engine.app().generations().current, engine.app().generations().live);
+        fs::write(site.path().join("a"), "a").unwrap();
+        assert_eq!((paths(&mut reload, &mut engine), of(&engine)), (0, (3, 0b1001)));
+        // Nor is anything loaded before that.
+        reload.asked.store(true, Ordering::Relaxed);
+        while reload.settled.is_some() {
+            assert_eq!((reload.worker.is_some(), of(&engine)), (false, (3, 0b1001)));
+            reload.observe(&mut engine);
+        }
+        assert_eq!(of(&engine), (0, 0b1001));
+    }
+
+    #[test]
+    fn secrets_that_cannot_be_read_leave_those_in_force() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut reload = reload(None, Some(file.path()));
+        let mut engine = engine(Application::Sample(Sample::new(1000)));
+        let former = |engine: &Engine<Application>| engine.config().former.map(|secret| secret.is_some());
+        let mut write = |text: &str| {
+            fs::write(file.path(), text).unwrap();
+            ask(&mut reload, &mut engine);
+            former(&engine)
+        };
+        let [one, two] = [1, 2].map(|digit| format!("{digit:032}\n"));
+        assert_eq!(write(&format!("{two}{one}")), [true, false]);
+        assert_eq!(write("no secret"), [true, false]);
+        assert_eq!(write(""), [true, false]);
+        assert_eq!(write(&two), [false, false]);
+    }
+
+    #[test]
     fn a_failure_says_what_can_be_done_about_it() {
-        let reload = reload(Path::new("site"));
+        let data = Data::Files(FilesArgs::new(Path::new("site")));
         let user = User::from_uid(geteuid()).unwrap().unwrap().name;
         let error = |errno: Errno| anyhow::Error::from(io::Error::from(errno)).context("cannot read site");
         assert_eq!(
-            reload.failure(&error(Errno::ENOENT)),
+            data.failure(&error(Errno::ENOENT)),
             "site is served as it was, and not reloaded: cannot read site: No such file or directory (os error 2)"
         );
         let cure = format!("(the server goes on as {user}: let that user read it, or start with another --user)");
         assert_eq!(
-            reload.failure(&error(Errno::EACCES)),
+            data.failure(&error(Errno::EACCES)),
             format!(
                 "site is served as it was, and not reloaded: cannot read site: Permission denied (os error 13) {cure}"
             )
         );
         let packing = PackError::Io { path: "site/a".into(), cause: Errno::EACCES.into() };
-        assert!(reload.failure(&packing.into()).ends_with(&cure));
+        assert!(data.failure(&packing.into()).ends_with(&cure));
     }
 }

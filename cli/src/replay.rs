@@ -53,8 +53,8 @@ Example:
 /// Replays one file and prints what became of its packets.
 pub(crate) fn replay(args: &Args) -> anyhow::Result<()> {
     let app = args.app.load()?;
-    let secret = args.engine.secret_file.as_deref().map_or_else(|| Ok(Secret::new(SECRET)), secret::read)?;
-    let engine = Engine::new(args.engine.config(args.mtu, None, secret)?, app);
+    let secrets = args.engine.secret_file.as_deref().map_or_else(|| Ok(Secret::new(SECRET).into()), secret::read)?;
+    let engine = Engine::new(args.engine.config(args.mtu, None, &secrets)?, app);
 
     let input = args.input.display();
     let file = File::open(&args.input).with_context(|| format!("cannot open {input}"))?;

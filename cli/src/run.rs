@@ -131,21 +131,21 @@ impl Port for XdpPort {
 }
 
 /// Answers what `port` receives until `stop` is set or the port fails; returns what was counted, whatever the end.
-/// `between` may do something to the application between two turns. Counters are published as they come.
+/// `between` may do something to the engine between two turns. Counters are published as they come.
 pub(crate) fn run<A: App>(
     engine: &mut Engine<A>,
     port: &mut impl Port,
     stop: &AtomicBool,
     published: &Published,
     watched: &Watched,
-    mut between: impl FnMut(&mut A),
+    mut between: impl FnMut(&mut Engine<A>),
 ) -> (Stats, io::Result<()>) {
     let mut scratch = vec![0; SCRATCH_LEN];
     let (mut stats, mut writer) = (Stats::default(), published.writer());
     let (mut published_at, mut surveyed_at) = (Instant::default(), Instant::default());
     let mut ended = Ok(());
     while ended.is_ok() && !stop.load(Ordering::Relaxed) {
-        between(engine.app_mut());
+        between(engine);
         let now = now();
         let taken = {
             let (mut rx, mut tx) = port.queues();

@@ -4,10 +4,10 @@ use std::fmt;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use lethe::Engine;
-use lethe::cookie::Secret;
 use lethe::wire::ethernet::MacAddress;
 use lethe_apps::Application;
 use lethe_hw::Published;
@@ -26,6 +26,7 @@ use crate::metrics::MetricsArgs;
 use crate::metrics::snapshot::Watched;
 use crate::reload::Reload;
 use crate::run::{Port, run, stop_on_signal};
+use crate::secret::Secrets;
 use crate::table::Table;
 use crate::{privileges, secret, warn};
 
@@ -45,6 +46,14 @@ pub(crate) struct Args {
     /// loss=5%,reorder=10%,delay=20ms,seed=7 and more
     #[arg(long, value_name = "LIST")]
     impair: Option<Impairment>,
+    /// Number of the version of the data that `files` and `scores` begin with: what the other servers
+    /// of a cluster have come to, that count one on with each reload
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=3))]
+    generation: u8,
+    /// How long after a reload new connections still begin with the version before: until every server
+    /// of a cluster has the new one
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    settle: Duration,
     #[command(flatten)]
     pub(crate) metrics: MetricsArgs,
     #[command(flatten)]
@@ -56,14 +65,15 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// The key of the cookies: from the file that was named, else a random one.
-    pub(crate) fn secret(&self) -> anyhow::Result<Secret> {
-        self.engine.secret_file.as_deref().map_or_else(secret::random, secret::read)
+    /// The keys of the cookies: from the file that was named, else a random one.
+    pub(crate) fn secrets(&self) -> anyhow::Result<Secrets> {
+        self.engine.secret_file.as_deref().map_or_else(|| Ok(secret::random()?.into()), secret::read)
     }
 }
 
 const EXAMPLE: &str = "\
-Ctrl-C ends it and prints every counter. SIGHUP makes `files` and `scores` load their data again.
+Ctrl-C ends it and prints every counter.
+On SIGHUP `files` and `scores` load their data again, and the secret file is read again.
 
 Example:
   lethe serve --device tap:lethe0,host=10.9.0.1/24,host=fd09::1/64 \\
@@ -76,9 +86,9 @@ Example:
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn serve(args: &Args) -> anyhow::Result<()> {
     // A signal that comes while the files are loaded has them loaded once more, and does not end anything.
-    let reload = Reload::on_signal(&args.app)?;
+    let reload = Reload::on_signal(&args.app, args.engine.secret_file.as_deref(), args.settle)?;
     // The mistakes come first, then what root is needed for.
-    let app = args.app.load()?;
+    let app = args.app.load_as(args.generation)?;
     match &args.device {
         Device::Tap(config) => {
             check_hosts(config, &args.engine.addresses)?;
@@ -113,7 +123,7 @@ fn serve_on(port: impl Port, args: &Args, app: Application, reload: Option<Reloa
 }
 
 fn serve_behind(mut port: impl Port, args: &Args, app: Application, mut reload: Option<Reload>) -> anyhow::Result<()> {
-    let mut engine = Engine::new(args.engine.config(port.mtu(), port.mac(), args.secret()?)?, app);
+    let mut engine = Engine::new(args.engine.config(port.mtu(), port.mac(), &args.secrets()?)?, app);
     let stop = stop_on_signal().context("cannot catch signals")?;
     let metrics = args.metrics.open(&args.user)?;
     privileges::drop_to(&args.user)?;
@@ -124,9 +134,9 @@ fn serve_behind(mut port: impl Port, args: &Args, app: Application, mut reload: 
     let watched = Watched::new(port.name(), args.app.name(), vec!["0".to_owned()], Arc::clone(&published), reloads);
     let watched = Arc::new(watched);
     let shown = metrics.show(&watched)?;
-    let (stats, ended) = run(&mut engine, &mut port, &stop, &published[0], &watched, |app| {
+    let (stats, ended) = run(&mut engine, &mut port, &stop, &published[0], &watched, |engine| {
         if let Some(reload) = &mut reload {
-            reload.observe(app);
+            reload.observe(engine);
         }
     });
     drop(shown);

@@ -73,6 +73,7 @@ fn help_explains_each_command() {
         "prepare scores ",
         "prepare scores-sample ",
         "bench ",
+        "check ",
     ] {
         let output = lethe(Path::new("."), &format!("{command}--help"));
         assert!(output.status.success(), "{command}");
@@ -175,6 +176,15 @@ fn mistakes_are_explained() {
         "bench --only nothing-has-this",
         &format!("{REPLAY} --addr 127.0.0.1 ipinfo"),
         "replay junk --out out --addr 10.9.0.2 ipinfo",
+        &format!("{serve} tap:t --generation 1 ipinfo"),
+        &format!("{serve} tap:t --generation 4 files ."),
+        &format!("{serve} tap:t --settle 1s ipinfo"),
+        &format!("{serve} tap:t --settle 2d files ."),
+        "check 10.9.0.2",
+        "check http://lethe.example/",
+        "check http://127.0.0.1:1/ --up true",
+        "check http://127.0.0.1:1/ --every 0s",
+        "check http://127.0.0.1:1/",
         "replay missing --out out --addr 10.9.0.2 ipinfo",
         "replay in.pcap --out /dev/full --addr 10.9.0.2 ipinfo",
         &format!("{serve} tap:t files missing"),

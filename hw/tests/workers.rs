@@ -113,7 +113,7 @@ fn world(mut lanes: Vec<Lane<'_>>, crew: &Crew<'_, Application>, frames: usize) 
                 busy = std::time::Instant::now();
             }
         }
-        crew.with_app(|app| assert!(matches!(app, Application::IpInfo(_))));
+        crew.with_engine(|engine| assert!(matches!(engine.app(), Application::IpInfo(_))));
         assert!(total(&crew.stats()).received_frames() <= frames as u64);
     }
     (answers, announced)

@@ -137,24 +137,24 @@ impl<'a, P: Pair> Segment<'a, P> {
             return Err(Absorbed::Ack.into());
         }
         let blocks = SackBlocks::parse(self.options());
-        let Some((&(from, to), rest)) = blocks.as_slice().split_first() else {
+        if blocks.as_slice().is_empty() {
             return Err(Absorbed::Ack.into());
-        };
-        let request_len = to.distance_from(from);
-        if request_len > Probe::LEN_MAX.into() {
-            return Err(Absorbed::Progress.into());
         }
-        self.probed(request_len, from, rest, app).unwrap_or(Err(Absorbed::Progress.into()))
+        self.told(blocks.as_slice(), app).map_or(Err(Absorbed::Progress.into()), |told| self.go_on_probed(&told))
     }
 
-    /// The next window of a client that gives back the probe at `place`. `None` if it cannot be ours.
-    fn probed<A: App>(
-        self,
-        request_len: u32,
-        place: SeqNumber,
-        blocks: &[(SeqNumber, SeqNumber)],
-        app: &'a A,
-    ) -> Option<Result<Reply<'a>, Verdict>> {
+    /// Whether its client gives a probe of ours back.
+    pub(super) fn is_probed<A: App>(self, app: &'a A) -> bool {
+        self.clocks() && self.told(SackBlocks::parse(self.options()).as_slice(), app).is_some()
+    }
+
+    /// What a client tells whose first block is a probe. `None` if it cannot be ours.
+    fn told<A: App>(self, blocks: &[(SeqNumber, SeqNumber)], app: &'a A) -> Option<Told<'a>> {
+        let (&(place, to), blocks) = blocks.split_first()?;
+        let request_len = to.distance_from(place);
+        if request_len > Probe::LEN_MAX.into() {
+            return None;
+        }
         let back = self.header.ack.rewind(1).distance_from(place);
         let base = self.identity.timestamp_base % CIRCLE;
         let told = back.checked_add(CIRCLE)?.checked_sub(MARGIN)?.checked_sub(base)? % CIRCLE;
@@ -181,8 +181,7 @@ impl<'a, P: Pair> Segment<'a, P> {
         if !sacked.fill(blocks, start, now, len) {
             return None;
         }
-        let told = Told { kind, request_len, response, first, start, now, sent, sacked, segment };
-        Some(self.go_on_probed(&told))
+        Some(Told { kind, request_len, response, first, start, now, sent, sacked, segment })
     }
 
     fn go_on_probed(self, told: &Told<'a>) -> Result<Reply<'a>, Verdict> {

@@ -74,21 +74,27 @@ impl<'a, P: Pair> Segment<'a, P> {
         app: &'a A,
         scratch: &'a mut [u8],
     ) -> Option<Result<Reply<'a>, Verdict>> {
-        let live = app.generations().live;
-        let mut found = (0..8).filter(|generation| live >> generation & 1 == 1).filter_map(|generation| {
-            let request = Request { generation, ..*request };
-            let len = response(&request, app, scratch).len();
-            self.find_offset(len, generation).map(|(offset, claims)| (offset, claims, request))
-        });
-        let (offset, claims, request) = found.next()?;
-        if found.next().is_some() {
-            return None;
-        }
-        let response = response(&request, app, scratch);
+        let (offset, claims) = self.find_request(request, app, scratch)?;
+        let response = response(&Request { generation: claims.generation, ..*request }, app, scratch);
         if offset > response.len() as u32 {
             return Some(Ok(self.acknowledge(ReplyKind::Settled, Flags::ACK)));
         }
         self.resume_part(claims, response, offset)
+    }
+
+    /// How far its client has got, with the response of one version.
+    pub(super) fn find_request<A: App>(
+        self,
+        request: &Request<'_>,
+        app: &'a A,
+        scratch: &mut [u8],
+    ) -> Option<(u32, Claims)> {
+        let live = app.generations().live;
+        let mut found = (0..8).filter(|generation| live >> generation & 1 == 1).filter_map(|generation| {
+            let len = response(&Request { generation, ..*request }, app, scratch).len();
+            self.find_offset(len, generation)
+        });
+        found.next().filter(|_| found.next().is_none())
     }
 
     /// How far a client of ours has got with a response of `len` bytes: a multiple of its segments, or the end.

@@ -107,7 +107,7 @@ impl Clock {
 }
 
 /// A stored response on its way, as one packet of its client tells of it. Offsets count from its start.
-struct Transfer<'a> {
+pub(super) struct Transfer<'a> {
     response: Response<'a>,
     first: Position,
     /// The sequence number of its first byte.
@@ -233,7 +233,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     }
 
     /// What the packet tells, if it can be true.
-    fn transfer<A: App>(self, place: Place, app: &'a A) -> Option<Transfer<'a>> {
+    pub(super) fn transfer<A: App>(self, place: Place, app: &'a A) -> Option<Transfer<'a>> {
         if !self.clocks() {
             return None;
         }

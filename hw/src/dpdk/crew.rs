@@ -165,12 +165,12 @@ impl<'s, A: App + Send + Sync> Crew<'s, A> {
         Arc::clone(&self.published)
     }
 
-    /// Does something to the application while no worker uses it.
-    pub fn with_app<T>(&self, work: impl FnOnce(&mut A) -> T) -> T {
+    /// Does something to the engine while no worker uses it.
+    pub fn with_engine<T>(&self, work: impl FnOnce(&mut Engine<A>) -> T) -> T {
         let _door = open(&self.door);
         self.call();
         let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
-        work(engine.app_mut())
+        work(&mut engine)
     }
 
     fn call(&self) {
