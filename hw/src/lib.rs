@@ -13,4 +13,5 @@ pub mod packet;
 mod sys;
 pub mod xdp;
 
+pub use filter::Destinations;
 pub use interface::InterfaceError;
