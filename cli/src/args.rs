@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{prepare, replay, serve, simulate};
+use crate::{load, prepare, replay, serve, simulate};
 
 /// A web server that forgets every connection: each packet is answered from that packet alone.
 #[derive(Parser)]
@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Serve(serve::Args),
     /// Run the engine over a capture file, offline
     Replay(replay::Args),
+    /// Be many clients of a server, Lethe or any other: at a rate, or with millions of connections open
+    Load(load::Args),
     /// Run the engine and its clients in a simulated network
     Simulate(simulate::Args),
     /// Make the data file of an application

@@ -12,6 +12,7 @@ mod dpdk_args;
 mod engine;
 mod files;
 mod impaired;
+mod load;
 mod map;
 mod monitor;
 mod output;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => serve::serve(&args),
         Command::Replay(args) => replay::replay(&args),
+        Command::Load(args) => load::load(&args),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Prepare(args) => prepare::prepare(&args),
     };

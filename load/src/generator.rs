@@ -17,6 +17,7 @@ mod timers;
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
+use std::time::Duration;
 
 use lethe::port::{RxQueue, Transmit, TxChecksum, TxFrame, TxQueue};
 use lethe::time::Instant;
@@ -282,6 +283,14 @@ impl Generator {
     /// Bytes of memory that are kept for connections.
     pub fn table_bytes(&self) -> usize {
         size_of_val(self.table.as_slice())
+    }
+
+    /// How long nothing is due, as far as that is known, if nothing comes in.
+    pub fn pause(&self) -> Duration {
+        /// The timers are looked at now and then.
+        const LONGEST: u64 = 1000;
+        let is_flooding = !self.floods.is_empty() && self.stage >= Stage::Running;
+        Duration::from_micros(if is_flooding { 0 } else { self.until_next().min(LONGEST) })
     }
 
     fn enter(&mut self, stage: Stage) {

@@ -314,6 +314,16 @@ impl Generator {
         sent
     }
 
+    /// µs until the next connection is to begin, where they begin at a rate.
+    pub(super) fn until_next(&self) -> u64 {
+        match (self.stage, self.settings.plan) {
+            (Stage::Running, Plan::Rate { per_second, .. }) if per_second > 0.0 => {
+                (self.stage_begun + time_of(self.begun, per_second)).saturating_sub(self.now)
+            }
+            _ => u64::MAX,
+        }
+    }
+
     /// How many connections may have begun, or asked, by now.
     fn paced(&self) -> u64 {
         match self.settings.plan {
