@@ -193,7 +193,9 @@ fn requests_are_answered_beside_floods_and_slow_clients() {
     let wire = Wire::new();
     let server = wire.lethe();
     for kind in ["syn", "ack", "garbage"] {
-        let result = wire.load(&format!("{CLIENTS} --path /100 --rate 200 --for 2s --flood {kind}=5k/s --slow idle=50 --slow drip=50"));
+        let result = wire.load(&format!(
+            "{CLIENTS} --path /100 --rate 200 --for 2s --flood {kind}=5k/s --slow idle=50 --slow drip=50"
+        ));
         check_all_answered(&result, 400);
         let sent = result["floods"][0]["frames"].as_u64().unwrap();
         assert!((9_000..13_000).contains(&sent), "{kind}: {sent}");
@@ -227,7 +229,8 @@ fn an_interrupt_prints_the_result_so_far() {
     let _server = wire.lethe();
     let mut command = wire.client.command(LETHE);
     let arguments = format!("load --device packet:client0 {CLIENTS} --path /100 --rate 500 --for 1h");
-    let child = command.args(arguments.split_whitespace()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let child =
+        command.args(arguments.split_whitespace()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     std::thread::sleep(Duration::from_secs(2));
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
     let output = child.wait_with_output().unwrap();

@@ -11,13 +11,11 @@ use lethe::verdict::Stats;
 use lethe_apps::Application;
 use lethe_hw::dpdk::{Card, CardStats, Clock, Crew, Eal, Link, Polling, Port, PortConfig};
 use lethe_load::Settings;
-use lethe_load::Settings;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 use crate::device::DpdkPort;
 use crate::dpdk_args::{Poll, Time};
-use crate::load;
 use crate::load;
 use crate::monitor::Monitor;
 use crate::reload::Reload;
@@ -83,37 +81,6 @@ pub(crate) fn serve(device: DpdkPort, args: &Args, app: Application, reload: Opt
     let kept = port.close();
     print_end(eal.lcores(), &stats, counted).context("standard output")?;
     writeln!(io::stdout(), "{kept:>12}  of {buffers} buffers not given back by the driver").context("standard output")
-}
-
-/// Loads a server through one queue of a card, until all is done or a signal comes.
-pub(crate) fn load(
-    device: DpdkPort,
-    args: &load::Args,
-    settings: impl FnOnce(u16) -> anyhow::Result<Settings>,
-) -> anyhow::Result<()> {
-    let eal = Eal::start(args.dpdk.eal.iter().flat_map(|arguments| arguments.split_whitespace()))?;
-    let mut port = Port::open(&eal, PortConfig { number: device.number, queues: 1, mtu: device.mtu })?;
-    let settings = settings(port.mtu())?;
-    let stop = stop_on_signal().context("cannot catch signals")?;
-    privileges::drop_to(&args.user)?;
-    if !port.is_promiscuous() {
-        warn("the card takes no frames but those to its own address: give that with --mac");
-    }
-    let name = format!("dpdk {} {}, MTU {}", device.number, port.name(), port.mtu());
-    let mut session = load::Session::begin(settings, args, &name)?;
-    let (queues, card) = port.queues();
-    let mut ended = Ok(());
-    for (mut rx, mut tx) in queues {
-        ended = loop {
-            match session.turn(&mut rx, &mut tx, &stop) {
-                Ok(Some(_)) => {}
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
-            }
-        };
-    }
-    let missed = card.stats().missed;
-    session.end(ended, Some(missed))
 }
 
 /// Loads a server through one queue of a card, until all is done or a signal comes.
