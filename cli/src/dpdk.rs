@@ -27,6 +27,9 @@ use crate::{note, privileges, warn};
 /// How often the one who looks after the workers does: at the link, at signals, at the seconds.
 const ROUND: Duration = Duration::from_millis(100);
 
+/// Frames that a client's turn is given.
+const POLLED: usize = 32;
+
 /// The process of the calling thread.
 const SELF: Pid = Pid::from_raw(0);
 
@@ -103,6 +106,8 @@ pub(crate) fn load(
     let mut ended = Ok(());
     for (mut rx, mut tx) in queues {
         ended = loop {
+            // A turn takes them all.
+            rx.poll(POLLED);
             match session.turn(&mut rx, &mut tx, &stop) {
                 Ok(Some(_)) => {}
                 Ok(None) => break Ok(()),
