@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lethe::port::TxQueue;
 
+use super::send::send;
 use super::{BURST, Generator, Request, Stage, Trouble};
 use crate::connection::{Connection, Phase};
 use crate::counts::{Counts, Latency, SlowCounts};
@@ -212,7 +213,7 @@ impl Generator {
         }
         let (neighbors, now) = (&mut self.neighbors, self.now);
         let mut nobody = None;
-        let sent = super::send(&mut self.counts, tx, |buffer| match neighbors.question(now, buffer) {
+        let sent = send(&mut self.counts, tx, |buffer| match neighbors.question(now, buffer) {
             Ok(len) => len,
             Err(address) => {
                 nobody = Some(address);

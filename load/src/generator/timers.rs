@@ -5,6 +5,7 @@
 
 use lethe::port::TxQueue;
 
+use super::send::send;
 use super::{Generator, Stage};
 use crate::connection::Phase;
 use crate::counts::Failure;
@@ -118,7 +119,7 @@ impl Generator {
                 let stream = &self.floods[at];
                 // A flood is not counted among what clients send, and a full queue is what it is for.
                 let mut apart = crate::Counts::default();
-                if !super::send(&mut apart, tx, |buffer| Some(stream.emit(buffer, link, source, server))) {
+                if !send(&mut apart, tx, |buffer| Some(stream.emit(buffer, link, source, server))) {
                     break;
                 }
                 self.floods[at].count_sent();
