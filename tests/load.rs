@@ -70,7 +70,7 @@ struct Nginx {
 }
 
 impl Nginx {
-    /// Serves addresses of `device`, from which clients are reached by 10.9.0.1 and fd09::1.
+    /// Serves addresses of `device`, from which clients are reached by 10.9.0.1 and `fd09::1`.
     fn start(space: &Namespace, device: &str) -> Self {
         space.run(&format!(
             "sysctl -qw net.ipv4.tcp_max_syn_backlog=8192 net.core.somaxconn=8192
