@@ -177,7 +177,7 @@ pub(crate) mod tests {
             Just([10, 9, 0, 2]),
             Just([10, 9, 0, 7]),
             Just([10, 9, 0, 3]),
-            any::<[u8; 3]>().prop_map(|[a, b, c]| [44 | a & 7, a, b, c]),
+            any::<[u8; 3]>().prop_map(|[a, b, c]| [0x2c | a & 3, a, b, c]),
             any::<[u8; 4]>()
         ];
         let v6 = prop_oneof![
