@@ -71,7 +71,7 @@ impl Stream {
         self.sent += 1;
     }
 
-    /// How many frames are to be sent now, at `now` µs. What could not be sent for a while is not made up for.
+    /// How many frames are to be sent now, at `now` µs. What could not be sent in time follows, a batch at a time.
     pub(crate) fn due(&mut self, now: u64) -> u64 {
         let begun = *self.begun.get_or_insert(now);
         #[expect(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "a rate is not that exact")]

@@ -248,13 +248,13 @@ fn a_pause_of_the_server_is_felt_by_all_who_would_have_asked() {
 
 #[test]
 fn few_clients_come_again_and_again_and_are_told_apart() {
-    let from = vec!["10.1.0.0/30".parse().unwrap()];
-    let timeout = Duration::from_secs(20);
+    let from = vec!["10.1.0.1/32".parse().unwrap()];
+    let timeout = Duration::from_secs(10);
     let to = vec!["10.9.0.2:80".parse().unwrap()];
-    let settings = Settings { from, to, timeout, ..settings(rate(5000.0, 40)) };
+    let settings = Settings { from, to, timeout, ..settings(rate(3000.0, 25)) };
     let lab = Lab::new(settings, sample()).run().unwrap();
-    // 129,024 clients for 200,000 connections.
-    lab.check_all_answered(200_000);
+    // 64,512 clients for 75,000 connections.
+    lab.check_all_answered(75_000);
 }
 
 #[test]
