@@ -330,3 +330,26 @@ fn answered(input: &Path, output: &Path, app: &str, expected: usize) -> Vec<Vec<
     assert_eq!(count(&table, "frames out, "), expected as u64, "{table}");
     read(output).into_iter().map(|packet| packet.bytes).collect()
 }
+
+/// Two processes, each with a card: both cards are memory that the two share. `lethe load` is the clients.
+#[test]
+fn clients_of_our_own_are_behind_a_card_too() {
+    let (space, prefixes) = (Namespace::new(), [Prefix::new(), Prefix::new()]);
+    let folder = tempfile::tempdir().unwrap();
+    // The server has it made as root, and the clients are nobody when they connect to it.
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let socket = folder.path().join("memif");
+    let vdev = |role: &str| format!("net_memif0,role={role},socket={},socket-abstract=no", socket.display());
+    let server = Server::start_on(&space, &["--device", "dpdk:0", &prefixes[0].eal(&vdev("server"))], "sample");
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o777)).unwrap();
+    let mut load = space.command("timeout");
+    load.args(["60", env!("CARGO_BIN_EXE_lethe"), "load", "--quiet", "--device", "dpdk:0"]);
+    load.arg(prefixes[1].eal(&vdev("client")));
+    load.args("--from 10.0.0.0/8 --from fd09::/64 --to 10.9.0.2 --to [fd09::2]:80".split(' '));
+    load.args("--path /1000 --path /20000 --open 20k --for 100ms".split(' '));
+    let output = load.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("20000  answered, all bytes right (all)"), "{text}");
+    assert_eq!(count(&server.stop(), " syn-ack") / 20_000, 1);
+}

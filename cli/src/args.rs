@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, check, prepare, replay, serve, simulate, top};
+use crate::{bench, check, load, prepare, replay, serve, simulate, top};
 
 /// A web server that forgets every connection: each packet is answered from that packet alone.
 #[derive(Parser)]
@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Top(top::Args),
     /// Run the engine over a capture file, offline
     Replay(replay::Args),
+    /// Be many clients of a server, Lethe or any other: at a rate, or with millions of connections open
+    Load(load::Args),
     /// Run the engine and its clients in a simulated network
     Simulate(simulate::Args),
     /// Make the data file of an application

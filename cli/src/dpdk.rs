@@ -11,11 +11,13 @@ use lethe::engine::Engine;
 use lethe::verdict::Stats;
 use lethe_apps::Application;
 use lethe_hw::dpdk::{Card, CardStats, Clock, Crew, Eal, Link, Polling, Port, PortConfig};
+use lethe_load::Settings;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 use crate::device::DpdkPort;
 use crate::dpdk_args::{Poll, Time};
+use crate::load;
 use crate::metrics::Metrics;
 use crate::metrics::snapshot::{self, Watched};
 use crate::reload::Reload;
@@ -26,6 +28,9 @@ use crate::{note, privileges, warn};
 
 /// How often the one who looks after the workers does: at the link, at signals, at what the card has counted.
 const ROUND: Duration = Duration::from_millis(100);
+
+/// Frames that a client's turn is given.
+const POLLED: usize = 32;
 
 /// The process of the calling thread.
 const SELF: Pid = Pid::from_raw(0);
@@ -85,6 +90,39 @@ pub(crate) fn serve(device: DpdkPort, args: &Args, app: Application, reload: Opt
     let kept = port.close();
     print_end(eal.lcores(), &stats, counted).context("standard output")?;
     writeln!(io::stdout(), "{kept:>12}  of {buffers} buffers not given back by the driver").context("standard output")
+}
+
+/// Loads a server through one queue of a card, until all is done or a signal comes.
+pub(crate) fn load(
+    device: DpdkPort,
+    args: &load::Args,
+    settings: impl FnOnce(u16) -> anyhow::Result<Settings>,
+) -> anyhow::Result<()> {
+    let eal = Eal::start(args.dpdk.eal.iter().flat_map(|arguments| arguments.split_whitespace()))?;
+    let mut port = Port::open(&eal, PortConfig { number: device.number, queues: 1, mtu: device.mtu })?;
+    let settings = settings(port.mtu())?;
+    let stop = stop_on_signal().context("cannot catch signals")?;
+    privileges::drop_to(&args.user)?;
+    if !port.is_promiscuous() {
+        warn("the card takes no frames but those to its own address: give that with --mac");
+    }
+    let name = format!("dpdk {} {}, MTU {}", device.number, port.name(), port.mtu());
+    let mut session = load::Session::begin(settings, args, &name)?;
+    let (queues, card) = port.queues();
+    let mut ended = Ok(());
+    for (mut rx, mut tx) in queues {
+        ended = loop {
+            // A turn takes them all.
+            rx.poll(POLLED);
+            match session.turn(&mut rx, &mut tx, &stop) {
+                Ok(Some(_)) => {}
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+    }
+    let missed = card.stats().missed;
+    session.end(ended, Some(missed))
 }
 
 /// Whoever looks after the workers, on a thread that is bound to no lcore.

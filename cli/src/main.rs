@@ -14,6 +14,7 @@ mod dpdk_args;
 mod engine;
 mod files;
 mod impaired;
+mod load;
 mod map;
 mod metrics;
 mod monitor;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::serve(&args),
         Command::Top(args) => top::top(&args),
         Command::Replay(args) => replay::replay(&args),
+        Command::Load(args) => load::load(&args),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Prepare(args) => prepare::prepare(&args),
         Command::Bench(args) => bench::bench(&args),

@@ -182,12 +182,11 @@ impl Reload {
         }
         match self.worker.take_if(|worker| worker.is_finished()) {
             Some(worker) => {
-                let is_whole = match worker.join() {
-                    Ok(fresh) => self.put(engine, fresh),
-                    Err(_) => {
-                        warn("nothing was reloaded: the thread that did it panicked");
-                        false
-                    }
+                let is_whole = if let Ok(fresh) = worker.join() {
+                    self.put(engine, fresh)
+                } else {
+                    warn("nothing was reloaded: the thread that did it panicked");
+                    false
                 };
                 if is_whole { self.counted.count_done() } else { self.counted.count_failed() }
             }

@@ -6,11 +6,33 @@
 //!
 //! Two kinds of program are compiled from the same list: that of a socket here, and that of XDP.
 
+use ipnet::IpNet;
 use lethe::config::Addresses;
 use libc::sock_filter;
 
 /// Takes the whole frame, whatever its length (`struct sock_filter` returns bytes to keep).
 const WHOLE: u32 = u32::MAX;
+
+/// Where frames go that are for us: a server's addresses, or the networks that a load generator's clients are in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Destinations(Vec<IpNet>);
+
+impl Destinations {
+    /// Every address of these networks.
+    pub const fn new(networks: Vec<IpNet>) -> Self {
+        Self(networks)
+    }
+
+    pub(crate) fn networks(&self) -> &[IpNet] {
+        &self.0
+    }
+}
+
+impl From<&Addresses> for Destinations {
+    fn from(addresses: &Addresses) -> Self {
+        Self(addresses.iter().map(IpNet::from).collect())
+    }
+}
 
 /// A number in a frame without tag: what it must be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +42,15 @@ pub(crate) struct Field {
     pub(crate) width: Width,
     /// Its value, in network byte order on the wire.
     pub(crate) value: u32,
+    /// Which bits of it are looked at.
+    pub(crate) mask: u32,
+}
+
+impl Field {
+    /// Whether all of its bits are looked at.
+    pub(crate) const fn is_whole(&self) -> bool {
+        self.mask == u32::MAX
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,16 +73,16 @@ impl Width {
 /// A frame is for us if all fields of one rule are as they say.
 pub(crate) type Rule = Vec<Field>;
 
-/// The rules for these addresses, the frequent ones first.
-pub(crate) fn rules(addresses: &Addresses) -> Vec<Rule> {
-    let v4 = || addresses.v4().iter().map(|address| address.to_bits());
-    let ipv4 = v4().map(|address| vec![half(12, 0x0800), word(30, address)]);
-    let arp = v4().map(|address| vec![half(12, 0x0806), word(38, address)]);
-    let ipv6 = addresses.v6().iter().map(|address| [vec![half(12, 0x86dd)], words(38, address.to_bits())].concat());
+/// The rules for these destinations, the frequent ones first.
+pub(crate) fn rules(destinations: &Destinations) -> Vec<Rule> {
+    let networks = |is_v4: bool| destinations.0.iter().filter(move |net| net.addr().is_ipv4() == is_v4);
+    let ipv4 = networks(true).map(|net| [vec![half(12, 0x0800)], address(30, net)].concat());
+    let arp = networks(true).map(|net| [vec![half(12, 0x0806)], address(38, net)].concat());
+    let ipv6 = networks(false).map(|net| [vec![half(12, 0x86dd)], address(38, net)].concat());
     // An ICMPv6 neighbor solicitation, to whatever group, for one of ours (RFC 4861, section 4.3).
-    let solicited = addresses.v6().iter().map(|address| {
+    let solicited = networks(false).map(|net| {
         let solicitation = vec![half(12, 0x86dd), byte(20, 58), byte(38, 0xff), byte(54, 135)];
-        [solicitation, words(62, address.to_bits())].concat()
+        [solicitation, address(62, net)].concat()
     });
     ipv4.chain(ipv6).chain(arp).chain(solicited).collect()
 }
@@ -62,15 +93,20 @@ pub(crate) fn classic(rules: &[Rule]) -> Vec<sock_filter> {
     let instruction = |code: u32, jf: u8, k: u32| sock_filter { code: code as u16, jt: 0, jf, k };
     let mut program = Vec::new();
     for rule in rules {
-        for (done, field) in (1..).zip(rule) {
+        // What is left of the rule: two or three instructions a field, and its `return`.
+        let mut rest: usize = rule.iter().map(|field| 2 + usize::from(!field.is_whole())).sum::<usize>() + 1;
+        for field in rule {
             let size = match field.width {
                 Width::Byte => libc::BPF_B,
                 Width::Half => libc::BPF_H,
                 Width::Word => libc::BPF_W,
             };
             program.push(instruction(libc::BPF_LD | size | libc::BPF_ABS, 0, field.offset.into()));
-            // Past the rest of the rule, two instructions a field, and its `return`.
-            let rest = 2 * (rule.len() - done) + 1;
+            rest -= 2;
+            if !field.is_whole() {
+                rest -= 1;
+                program.push(instruction(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, field.mask));
+            }
             program.push(instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, rest as u8, field.value));
         }
         program.push(instruction(libc::BPF_RET | libc::BPF_K, 0, WHOLE));
@@ -80,20 +116,25 @@ pub(crate) fn classic(rules: &[Rule]) -> Vec<sock_filter> {
 }
 
 const fn byte(offset: u8, value: u8) -> Field {
-    Field { offset, width: Width::Byte, value: value as u32 }
+    Field { offset, width: Width::Byte, value: value as u32, mask: u32::MAX }
 }
 
 const fn half(offset: u8, value: u16) -> Field {
-    Field { offset, width: Width::Half, value: value as u32 }
+    Field { offset, width: Width::Half, value: value as u32, mask: u32::MAX }
 }
 
-const fn word(offset: u8, value: u32) -> Field {
-    Field { offset, width: Width::Word, value }
-}
-
-/// An IPv6 address; its last word first, where addresses of one network differ.
-fn words(offset: u8, address: u128) -> Vec<Field> {
-    (0..4).rev().map(|at| word(offset + 4 * at, (address >> (96 - 32 * u32::from(at))) as u32)).collect()
+/// An address of a network; its last word first, where addresses differ most. Words that may be anything are left out.
+fn address(offset: u8, network: &IpNet) -> Vec<Field> {
+    let word = |at: u8, value: u32, mask: u32| Field { offset: offset + 4 * at, width: Width::Word, value, mask };
+    let words: Vec<Field> = match network.trunc() {
+        IpNet::V4(net) => vec![word(0, net.addr().to_bits(), net.netmask().to_bits())],
+        IpNet::V6(net) => {
+            let part = |bits: u128, at: u8| (bits >> (96 - 32 * u32::from(at))) as u32;
+            let (address, mask) = (net.addr().to_bits(), net.netmask().to_bits());
+            (0..4).rev().map(|at| word(at, part(address, at), part(mask, at))).collect()
+        }
+    };
+    words.into_iter().filter(|field| field.mask != 0).collect()
 }
 
 #[cfg(test)]
@@ -106,30 +147,45 @@ pub(crate) mod tests {
 
     use super::*;
 
-    pub(crate) const OURS: [&str; 4] = ["10.9.0.2", "10.9.0.7", "fd09::2", "fd09::1:7"];
-
-    pub(crate) fn ours() -> Addresses {
+    pub(crate) fn ours() -> Destinations {
         let mut addresses = Addresses::new();
-        for address in OURS {
+        for address in ["10.9.0.2", "10.9.0.7", "fd09::2", "fd09::1:7"] {
             addresses.add(address.parse().unwrap()).unwrap();
         }
-        addresses
+        Destinations::from(&addresses)
+    }
+
+    /// Networks whose masks end within a byte, at the end of a word, and within another one.
+    pub(crate) fn networks() -> Destinations {
+        let parse = |text: &str| text.parse().unwrap();
+        Destinations::new(["10.9.0.2/31", "44.0.0.0/6", "fd09::/64", "fd08:8000::/17"].map(parse).to_vec())
     }
 
     /// Whether a frame without tag is what one of the rules says.
-    pub(crate) fn matches(addresses: &Addresses, frame: &[u8]) -> bool {
+    pub(crate) fn matches(destinations: &Destinations, frame: &[u8]) -> bool {
         let is = |field: &Field| {
             let bytes = frame.get(field.offset.into()..).and_then(|rest| rest.get(..field.width.bytes().into()));
             let value = bytes.map(|bytes| bytes.iter().fold(0, |value, &byte| value << 8 | u32::from(byte)));
-            value == Some(field.value)
+            value.is_some_and(|value| value & field.mask == field.value)
         };
-        rules(addresses).iter().any(|rule| rule.iter().all(is))
+        rules(destinations).iter().any(|rule| rule.iter().all(is))
     }
 
     /// Frames that are for us or nearly so: of each kind, to addresses of ours and others, whole and cut short.
     pub(crate) fn nearly_for_us() -> impl Strategy<Value = Vec<u8>> {
-        let v4 = prop_oneof![Just([10, 9, 0, 2]), Just([10, 9, 0, 7]), Just([10, 9, 0, 3]), any::<[u8; 4]>()];
-        let v6 = prop_oneof![Just(0xfd09 << 112 | 2), Just(0xfd09 << 112 | 0x1_0007), Just(0xfd09 << 112 | 7u128)];
+        let v4 = prop_oneof![
+            Just([10, 9, 0, 2]),
+            Just([10, 9, 0, 7]),
+            Just([10, 9, 0, 3]),
+            any::<[u8; 3]>().prop_map(|[a, b, c]| [0x2c | a & 3, a, b, c]),
+            any::<[u8; 4]>()
+        ];
+        let v6 = prop_oneof![
+            Just(0xfd09 << 112 | 2),
+            Just(0xfd09 << 112 | 0x1_0007),
+            Just(0xfd09 << 112 | 7u128),
+            any::<u64>().prop_map(|low| 0xfd08 << 112 | u128::from(low) << 60)
+        ];
         let ether_type = prop_oneof![Just(0x0800u16), Just(0x0806), Just(0x86dd), any::<u16>()];
         let len = prop_oneof![Just(100usize), 14..100usize];
         (ether_type, v4, v6, any::<bool>(), prop_oneof![Just(135u8), any::<u8>()], len).prop_map(
@@ -172,11 +228,33 @@ pub(crate) mod tests {
         assert!(!frame(&[&solicitation[..], &[(62, &v6("fe80::2"))]].concat()), "the same group, another target");
     }
 
+    #[test]
+    fn a_network_is_all_of_its_addresses_and_no_other() {
+        let frame = |ether_type: u16, at: usize, address: &[u8]| {
+            let mut frame = [0; 90];
+            frame[12..14].copy_from_slice(&ether_type.to_be_bytes());
+            frame[at..at + address.len()].copy_from_slice(address);
+            matches(&networks(), &frame)
+        };
+        let v6 = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap().octets();
+        for (address, expect) in
+            [([10, 9, 0, 3], true), ([10, 9, 0, 4], false), ([47, 1, 2, 3], true), ([48, 0, 0, 0], false)]
+        {
+            assert_eq!(frame(0x0800, 30, &address), expect, "{address:?}");
+            assert_eq!(frame(0x0806, 38, &address), expect, "{address:?}");
+        }
+        for (address, expect) in
+            [("fd09::1", true), ("fd09:0:0:1::", false), ("fd08:ffff::1", true), ("fd08:7fff::1", false)]
+        {
+            assert_eq!(frame(0x86dd, 38, &v6(address)), expect, "{address}");
+        }
+    }
+
     /// Whether a socket with the classic program takes the frame.
-    fn socket_takes(frame: &[u8]) -> bool {
+    fn socket_takes(destinations: &Destinations, frame: &[u8]) -> bool {
         let (from, to) = UnixDatagram::pair().unwrap();
         to.set_nonblocking(true).unwrap();
-        let mut program = classic(&rules(&ours()));
+        let mut program = classic(&rules(destinations));
         let program = sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
         crate::sys::set_option(to.as_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program).unwrap();
         // A sender is not told of what the filter drops.
@@ -188,7 +266,9 @@ pub(crate) mod tests {
     proptest! {
         #[test]
         fn the_classic_program_takes_what_matches(frame in nearly_for_us()) {
-            prop_assert_eq!(socket_takes(&frame), matches(&ours(), &frame));
+            for destinations in [ours(), networks()] {
+                prop_assert_eq!(socket_takes(&destinations, &frame), matches(&destinations, &frame));
+            }
         }
     }
 }

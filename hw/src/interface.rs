@@ -11,7 +11,7 @@ use std::net::Ipv6Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use lethe::config::Addresses;
+use ipnet::IpNet;
 use lethe::wire::ethernet::MacAddress;
 use lethe::wire::icmpv6::solicited_node;
 use libc::{c_ushort, packet_mreq};
@@ -19,6 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, socket_with, sockopt};
 
+use crate::filter::Destinations;
 use crate::sys;
 
 /// The longest IP packet that a length field of 16 bits and an Ethernet header leave room for.
@@ -106,11 +107,11 @@ pub(crate) struct Interface {
 }
 
 impl Interface {
-    /// Looks at interface `name`, and has it pass what is for `addresses`, and for `mac` if that is given.
+    /// Looks at interface `name`, and has it pass what is for `destinations`, and for `mac` if that is given.
     pub(crate) fn open(
         name: &str,
         mac: Option<MacAddress>,
-        addresses: &Addresses,
+        destinations: &Destinations,
         capabilities: &'static str,
     ) -> Result<Self, InterfaceError> {
         // Without a protocol it never receives a frame.
@@ -126,7 +127,7 @@ impl Interface {
         }
         let mtu = u16::try_from(mtu.clamp(0, MTU_MAX)).unwrap_or(u16::MAX);
         let interface = Self { socket, name: name.to_owned(), index, own, mac: mac.unwrap_or(own), mtu };
-        let joined = interface.join(addresses);
+        let joined = interface.join(destinations);
         joined.map_err(|error| refusal(name, "receive what is for us on", error, capabilities))?;
         Ok(interface)
     }
@@ -193,12 +194,19 @@ impl Interface {
         })
     }
 
-    fn join(&self, addresses: &Addresses) -> io::Result<()> {
+    fn join(&self, destinations: &Destinations) -> io::Result<()> {
         if self.mac != self.own {
             self.add_membership(libc::PACKET_MR_UNICAST as c_ushort, self.mac)?;
         }
-        for &address in addresses.v6() {
-            self.add_membership(libc::PACKET_MR_MULTICAST as c_ushort, group_mac(solicited_node(address)))?;
+        for network in destinations.networks() {
+            match network {
+                IpNet::V6(net) if net.prefix_len() == net.max_prefix_len() => {
+                    self.add_membership(libc::PACKET_MR_MULTICAST as c_ushort, group_mac(solicited_node(net.addr())))?;
+                }
+                // The addresses of a network have too many groups to be named.
+                IpNet::V6(_) => self.add_membership(libc::PACKET_MR_ALLMULTI as c_ushort, self.mac)?,
+                IpNet::V4(_) => {}
+            }
         }
         Ok(())
     }

@@ -14,5 +14,6 @@ mod published;
 mod sys;
 pub mod xdp;
 
+pub use filter::Destinations;
 pub use interface::InterfaceError;
 pub use published::{Published, Writer};

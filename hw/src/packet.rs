@@ -11,14 +11,13 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use lethe::config::Addresses;
 use lethe::port::{Checked, RxChecksum, RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
 use lethe::wire::ethernet::MacAddress;
 use libc::{SOL_PACKET, c_ushort, sock_fprog, tpacket_stats};
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socket_with};
 
-use crate::filter::{classic, rules};
+use crate::filter::{Destinations, classic, rules};
 use crate::interface::{Interface, InterfaceError, refusal, widen_send_buffer};
 use crate::sys;
 use batch::Batch;
@@ -51,15 +50,20 @@ pub struct PacketPort {
 }
 
 impl PacketPort {
-    /// Opens it for what goes to `addresses`, at the interface's hardware address or at `mac`.
+    /// Opens it for what goes to `destinations`, at the interface's hardware address or at `mac`.
     ///
     /// # Errors
     ///
     /// No such interface, no permission, or the kernel refuses something.
-    pub fn open(config: &PacketConfig, mac: Option<MacAddress>, addresses: &Addresses) -> Result<Self, InterfaceError> {
+    pub fn open(
+        config: &PacketConfig,
+        mac: Option<MacAddress>,
+        destinations: impl Into<Destinations>,
+    ) -> Result<Self, InterfaceError> {
+        let destinations = &destinations.into();
         let name = &config.interface;
-        let interface = Interface::open(name, mac, addresses, CAPABILITIES)?;
-        let (socket, ring) = open_socket(&interface, config, addresses)
+        let interface = Interface::open(name, mac, destinations, CAPABILITIES)?;
+        let (socket, ring) = open_socket(&interface, config, destinations)
             .map_err(|error| refusal(name, "receive from", error, CAPABILITIES))?;
         widen_send_buffer(socket.as_fd(), SEND_BUFFER);
         let batch = Batch::new(interface.mtu());
@@ -158,13 +162,17 @@ impl TxQueue for Tx<'_> {
     }
 }
 
-/// A socket with a ring, that receives what is for `addresses` and comes from others.
-fn open_socket(interface: &Interface, config: &PacketConfig, addresses: &Addresses) -> io::Result<(OwnedFd, Ring)> {
+/// A socket with a ring, that receives what is for `destinations` and comes from others.
+fn open_socket(
+    interface: &Interface,
+    config: &PacketConfig,
+    destinations: &Destinations,
+) -> io::Result<(OwnedFd, Ring)> {
     // As long as it has no protocol it receives nothing.
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)?;
     let ring = Ring::new(socket.as_fd(), interface.mtu())?;
-    attach_filter(socket.as_fd(), addresses)?;
+    attach_filter(socket.as_fd(), destinations)?;
     // Not what the kernel sends, and not what we do.
     sys::set_option(socket.as_fd(), SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &1i32)?;
     sys::bind_packet(socket.as_fd(), interface.index(), libc::ETH_P_ALL as c_ushort)?;
@@ -175,8 +183,8 @@ fn open_socket(interface: &Interface, config: &PacketConfig, addresses: &Address
     Ok((socket, ring))
 }
 
-fn attach_filter(socket: BorrowedFd<'_>, addresses: &Addresses) -> io::Result<()> {
-    let mut program = classic(&rules(addresses));
+fn attach_filter(socket: BorrowedFd<'_>, destinations: &Destinations) -> io::Result<()> {
+    let mut program = classic(&rules(destinations));
     let program = sock_fprog { len: program.len() as c_ushort, filter: program.as_mut_ptr() };
     sys::set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
 }

@@ -18,14 +18,13 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
-use lethe::config::Addresses;
 use lethe::port::{RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
 use lethe::wire::ethernet::MacAddress;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::net::xdp::SocketAddrXdpFlags;
 
-use crate::filter::rules;
+use crate::filter::{Destinations, rules};
 use crate::interface::{Interface, InterfaceError, refusal};
 use bpf::{Hook, Sockets};
 use program::{Action, compile};
@@ -74,14 +73,19 @@ pub struct XdpPort {
 }
 
 impl XdpPort {
-    /// Opens it for what goes to `addresses`, at the interface's hardware address or at `mac`.
+    /// Opens it for what goes to `destinations`, at the interface's hardware address or at `mac`.
     ///
     /// # Errors
     ///
     /// No such interface or queue, no permission, another program at it, or the kernel refuses something.
-    pub fn open(config: &XdpConfig, mac: Option<MacAddress>, addresses: &Addresses) -> Result<Self, InterfaceError> {
+    pub fn open(
+        config: &XdpConfig,
+        mac: Option<MacAddress>,
+        destinations: impl Into<Destinations>,
+    ) -> Result<Self, InterfaceError> {
+        let destinations = &destinations.into();
         let name = &config.interface;
-        let interface = Interface::open(name, mac, addresses, CAPABILITIES)?;
+        let interface = Interface::open(name, mac, destinations, CAPABILITIES)?;
         let failed = |what| move |error| refusal(name, what, error, CAPABILITIES);
         let queues = interface.receive_queues();
         let served = config.queue.map_or(0..queues, |queue| queue..queue + 1);
@@ -90,7 +94,7 @@ impl XdpPort {
         }
 
         let map = Sockets::new(queues).map_err(failed("make a map of the queues of"))?;
-        let program = compile(&rules(addresses), map.as_raw_fd(), Action::Pass);
+        let program = compile(&rules(destinations), map.as_raw_fd(), Action::Pass);
         let program = bpf::load(&program).map_err(failed("load an XDP program for"))?;
         // Before the sockets: a card may be set up anew for a program.
         let (link, hook) = attach(&interface, &program, config.generic)?;

@@ -165,6 +165,11 @@ impl Server {
         line.trim_start_matches(':').trim().to_owned()
     }
 
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Memory that it has in use, in KiB.
     pub(crate) fn resident(&self) -> i64 {
         self.status("VmRSS").trim_end_matches("kB").trim().parse().unwrap()

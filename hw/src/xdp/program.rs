@@ -44,6 +44,8 @@ mod code {
     pub(super) const MOVE: u8 = 0xbf;
     pub(super) const MOVE_CONSTANT: u8 = 0xb7;
     pub(super) const ADD_CONSTANT: u8 = 0x07;
+    /// Of 32 bits: fields.
+    pub(super) const AND_CONSTANT: u8 = 0x54;
     /// Of 64 bits: pointers.
     pub(super) const JUMP_IF_GREATER: u8 = 0x2d;
     /// Of 32 bits: fields.
@@ -72,7 +74,7 @@ pub(super) fn compile(rules: &[Rule], map: i32, otherwise: Action) -> Vec<Instru
         instruction(code::LOAD_WORD, 3, 6, DATA_END, 0),
         instruction(code::MOVE_CONSTANT, 0, 0, 0, Action::Pass as i32),
     ];
-    let has_tag = [Field { offset: 12, width: Width::Half, value: 0x8100 }];
+    let has_tag = [Field { offset: 12, width: Width::Half, value: 0x8100, mask: u32::MAX }];
     program.extend(only_if(&has_tag, &[instruction(code::ADD_CONSTANT, 2, 0, 0, 4)]));
     let redirect = [
         instruction(code::LOAD_CONSTANT, 1, MAP, 0, map),
@@ -92,8 +94,9 @@ pub(super) fn compile(rules: &[Rule], map: i32, otherwise: Action) -> Vec<Instru
 /// What is done only if the frame has all these fields.
 fn only_if(fields: &[Field], then: &[Instruction]) -> Vec<Instruction> {
     let end = fields.iter().map(|field| field.offset + field.width.bytes()).max().unwrap_or(0);
-    // What is left when all is well: two instructions a field, and what is done.
-    let mut left = i16::try_from(2 * fields.len() + then.len()).expect("a rule has few fields");
+    // What is left when all is well: two or three instructions a field, and what is done.
+    let masks = fields.iter().filter(|field| !field.is_whole()).count();
+    let mut left = i16::try_from(2 * fields.len() + masks + then.len()).expect("a rule has few fields");
     let mut block = vec![
         instruction(code::MOVE, 4, 2, 0, 0),
         instruction(code::ADD_CONSTANT, 4, 0, 0, end.into()),
@@ -101,13 +104,23 @@ fn only_if(fields: &[Field], then: &[Instruction]) -> Vec<Instruction> {
     ];
     for field in fields {
         // As it stands in memory, whatever the order of bytes of this machine.
-        let (load, value) = match field.width {
-            Width::Byte => (code::LOAD_BYTE, field.value),
-            Width::Half => (code::LOAD_HALF, u16::to_be(field.value as u16).into()),
-            Width::Word => (code::LOAD_WORD, field.value.to_be()),
+        let in_memory = |value: u32| match field.width {
+            Width::Byte => value,
+            Width::Half => u16::to_be(value as u16).into(),
+            Width::Word => value.to_be(),
         };
+        let load = match field.width {
+            Width::Byte => code::LOAD_BYTE,
+            Width::Half => code::LOAD_HALF,
+            Width::Word => code::LOAD_WORD,
+        };
+        let value = in_memory(field.value);
         left -= 2;
         block.push(instruction(load, 5, 2, field.offset.into(), 0));
+        if !field.is_whole() {
+            left -= 1;
+            block.push(instruction(code::AND_CONSTANT, 5, 0, 0, in_memory(field.mask).cast_signed()));
+        }
         block.push(instruction(code::JUMP_UNLESS_EQUAL, 5, 0, left, value.cast_signed()));
     }
     block.extend(then);
@@ -125,14 +138,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::filter::Destinations;
     use crate::filter::rules;
-    use crate::filter::tests::{matches, nearly_for_us, ours};
+    use crate::filter::tests::{matches, nearly_for_us, networks, ours};
     use crate::xdp::bpf::{Sockets, load, run};
 
     /// The program as the kernel has translated it. There is no socket, so what is for us shows by `otherwise`.
-    fn program() -> (Sockets, OwnedFd) {
+    fn program(destinations: &Destinations) -> (Sockets, OwnedFd) {
         let map = Sockets::new(1).expect("BPF needs root");
-        let program = load(&compile(&rules(&ours()), map.as_raw_fd(), Action::Transmit)).unwrap();
+        let program = load(&compile(&rules(destinations), map.as_raw_fd(), Action::Transmit)).unwrap();
         (map, program)
     }
 
@@ -143,11 +157,13 @@ mod tests {
 
     #[test]
     fn the_program_takes_what_matches_with_and_without_tag_and_passes_the_rest() {
-        let (_map, program) = program();
-        proptest!(|(frame in nearly_for_us())| {
-            let expect = if matches(&ours(), &frame) { Action::Transmit } else { Action::Pass };
-            prop_assert_eq!(run(program.as_fd(), &frame).unwrap(), expect as u32);
-            prop_assert_eq!(run(program.as_fd(), &with_tag(&frame)).unwrap(), expect as u32);
-        });
+        for destinations in [ours(), networks()] {
+            let (_map, program) = program(&destinations);
+            proptest!(|(frame in nearly_for_us())| {
+                let expect = if matches(&destinations, &frame) { Action::Transmit } else { Action::Pass };
+                prop_assert_eq!(run(program.as_fd(), &frame).unwrap(), expect as u32);
+                prop_assert_eq!(run(program.as_fd(), &with_tag(&frame)).unwrap(), expect as u32);
+            });
+        }
     }
 }

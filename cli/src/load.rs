@@ -1,0 +1,338 @@
+//! `lethe load`: many clients, on the same ports that a server runs on.
+
+mod console;
+mod report;
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, bail, ensure};
+use ipnet::IpNet;
+use lethe::port::{RxQueue, TxQueue};
+use lethe::wire::ethernet::MacAddress;
+use lethe_hw::Destinations;
+use lethe_hw::packet::PacketPort;
+use lethe_hw::xdp::XdpPort;
+use lethe_load::{Flood, FloodKind, Generator, Plan, Settings, Slow};
+use lethe_sim::tap::Tap;
+
+use crate::device::Device;
+use crate::dpdk_args::DpdkArgs;
+use crate::run::{Port, stop_on_signal};
+use crate::{dpdk, note, privileges};
+use console::Console;
+
+/// Where floods come from, if nothing is said: networks for measurements (RFC 2544, RFC 5180).
+const FLOOD_FROM: [&str; 2] = ["198.18.0.0/15", "2001:2::/48"];
+
+/// The clients' hardware address where the port has none.
+pub(crate) const MAC: MacAddress = MacAddress::new([0x02, b'L', b'o', b'a', b'd', b'1']);
+
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLE)]
+pub(crate) struct Args {
+    /// Device that the clients are behind, as `lethe serve` has it: packet:IFACE, xdp:IFACE, tap:NAME or dpdk:PORT
+    #[arg(long, value_name = "DEVICE")]
+    device: Device,
+    /// Network whose addresses are the clients'; repeat it for more. The server's own addresses in it are left out
+    #[arg(long, value_name = "IP/LEN", required = true)]
+    from: Vec<IpNet>,
+    /// Server to ask, at most one of each family
+    #[arg(long, value_name = "IP[:PORT]", required = true, value_parser = parse_server)]
+    to: Vec<SocketAddr>,
+    /// Router on the way to the server, if that is not on the same link
+    #[arg(long, value_name = "IP")]
+    gateway: Vec<IpAddr>,
+    /// Hardware address of the clients; that of the interface, if nothing is said
+    #[arg(long)]
+    mac: Option<MacAddress>,
+    /// User to go on as once the device is open, when started as root
+    #[arg(long, value_name = "NAME", default_value = "nobody")]
+    pub(crate) user: String,
+
+    /// What to ask for; repeat it to ask for several, in turns
+    #[arg(long, value_name = "PATH", default_value = "/", help_heading = "Requests")]
+    path: Vec<String>,
+    /// Name of the server in the requests; its address, if nothing is said
+    #[arg(long, value_name = "NAME", help_heading = "Requests")]
+    host: Option<String>,
+    /// File with the body that must come. Otherwise all replies must be as the first for the same path
+    #[arg(long, value_name = "FILE", help_heading = "Requests")]
+    expect: Option<PathBuf>,
+
+    /// Connections that begin in a second, whatever the server does: 500, 20k. With --open, the most that begin, and
+    /// then ask
+    #[arg(long, value_name = "N[/s]", value_parser = parse_rate, help_heading = "Load")]
+    rate: Option<f64>,
+    /// Connections that are all opened, held open, and then ask: 50k, 10M
+    #[arg(long, value_name = "N", value_parser = parse_count, help_heading = "Load")]
+    open: Option<u32>,
+    /// How long connections begin at a rate, or are held open
+    #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration, help_heading = "Load")]
+    duration: Duration,
+    /// How long an answer is waited for
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration, help_heading = "Load")]
+    timeout: Duration,
+    /// The most SYNs, and then requests, that wait for an answer with --open
+    #[arg(long, value_name = "N", default_value = "1024", value_parser = parse_count, help_heading = "Load")]
+    in_flight: u32,
+    /// Clients that take their time, beside the others: idle=N say nothing, drip=N send a byte a second, window=N read
+    /// 536 bytes at a time
+    #[arg(long, value_name = "KIND=N", value_parser = parse_slow, help_heading = "Load")]
+    slow: Vec<(Slow, u32)>,
+    /// Frames from nobody, beside the others, at a rate or as many as can be sent: syn, ack, garbage
+    #[arg(long, value_name = "KIND[=N/s]", value_parser = parse_flood, help_heading = "Load")]
+    flood: Vec<Flood>,
+    /// Network that floods say they come from; those for measurements (RFC 2544, RFC 5180), if nothing is said
+    #[arg(long, value_name = "IP/LEN", help_heading = "Load")]
+    flood_from: Vec<IpNet>,
+
+    /// MSS to announce; what fits the MTU, if nothing is said
+    #[arg(long, value_name = "BYTES", help_heading = "TCP")]
+    mss: Option<u16>,
+    /// Offer no timestamps
+    #[arg(long, help_heading = "TCP")]
+    no_timestamps: bool,
+    /// Number that initial sequence numbers and floods are made from; a random one, if nothing is said
+    #[arg(long, value_name = "N", help_heading = "TCP")]
+    seed: Option<u64>,
+
+    /// Print the result as JSON
+    #[arg(long, help_heading = "Output")]
+    json: bool,
+    /// Print no line every second
+    #[arg(long, help_heading = "Output")]
+    quiet: bool,
+    /// Process of the server on this machine, to tell what memory it has
+    #[arg(long, value_name = "PID", help_heading = "Output")]
+    watch: Option<u32>,
+    #[command(flatten)]
+    pub(crate) dpdk: DpdkArgs,
+}
+
+const EXAMPLE: &str = "\
+The addresses of --from must be nobody else's, and the server must find the way back: the network is on its link, or it \
+has a route by one of these addresses. Latency counts from when a connection was to begin, not from when it could. \
+Ctrl-C ends it and prints the result so far.
+
+Example:
+  lethe load --device packet:eth1 --from 10.0.0.0/8 --to 10.9.0.2 --path /8.8.8.8 --rate 20k --for 30s
+  lethe load --device packet:eth1 --from 10.0.0.0/8 --from fd00::/64 --to 10.9.0.2 --to '[fd09::2]:80' --open 1M
+  lethe load --device packet:eth1 --from 10.0.0.0/8 --to 10.9.0.2 --rate 1k --flood syn --slow drip=1000 --json";
+
+/// Loads a server until all is done, or a signal comes.
+pub(crate) fn load(args: &Args) -> anyhow::Result<()> {
+    let networks: Vec<IpNet> = args.from.iter().map(IpNet::trunc).collect();
+    let destinations = Destinations::new(networks);
+    // The mistakes come first, then what root is needed for.
+    Generator::new(args.settings(1500, MAC)?)?;
+    match &args.device {
+        Device::Tap(config) => load_on(Tap::open(config)?, args),
+        Device::Packet(config) => load_on(PacketPort::open(config, args.mac, destinations)?, args),
+        Device::Xdp(config) => load_on(XdpPort::open(config, args.mac, destinations)?, args),
+        Device::Dpdk(port) => dpdk::load(*port, args, |mtu| args.settings(mtu, args.mac.unwrap_or(MAC))),
+    }
+}
+
+fn load_on(mut port: impl Port, args: &Args) -> anyhow::Result<()> {
+    let mac = args.mac.or(port.mac()).unwrap_or(MAC);
+    let settings = args.settings(port.mtu(), mac)?;
+    let name = format!("{}, MTU {}, mac {mac}", port.name(), port.mtu());
+    let stop = stop_on_signal().context("cannot catch signals")?;
+    privileges::drop_to(&args.user)?;
+    let mut session = Session::begin(settings, args, &name)?;
+    let ended = loop {
+        let (mut rx, mut tx) = port.queues();
+        let turned = session.turn(&mut rx, &mut tx, &stop);
+        drop((rx, tx));
+        match turned {
+            Ok(Some(pause)) if pause.is_zero() => {}
+            Ok(Some(pause)) => port.wait(pause).with_context(|| format!("{} can no longer be used", port.name()))?,
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    session.end(ended, port.missed())
+}
+
+/// Clients at work, and who tells of them.
+pub(crate) struct Session<'a> {
+    generator: Generator,
+    console: Console,
+    begun: Instant,
+    args: &'a Args,
+}
+
+impl<'a> Session<'a> {
+    /// Clients with these settings, behind the port that is called `name`.
+    pub(crate) fn begin(settings: Settings, args: &'a Args, name: &str) -> anyhow::Result<Self> {
+        let generator = Generator::new(settings)?;
+        note(format_args!("{name}: {}", report::plan(args, generator.table_bytes())));
+        let console = Console::new(!args.quiet, args.watch)?;
+        Ok(Self { generator, console, begun: Instant::now(), args })
+    }
+
+    /// Does what is due. Says how long nothing more is, or nothing when all is over.
+    pub(crate) fn turn(
+        &mut self,
+        rx: &mut impl RxQueue,
+        tx: &mut impl TxQueue,
+        stop: &AtomicBool,
+    ) -> anyhow::Result<Option<Duration>> {
+        let begun = self.begun;
+        // Of a clock that nobody sets.
+        let clock = || lethe::time::Instant::from_unix_nanos(u64::try_from(begun.elapsed().as_nanos()).unwrap_or(0));
+        let is_busy = self.generator.turn(clock, rx, tx)?;
+        if stop.load(Ordering::Relaxed) {
+            self.generator.stop();
+        }
+        self.console.observe(&mut self.generator);
+        let pause = if is_busy { Duration::ZERO } else { self.generator.pause() };
+        Ok((!self.generator.is_over()).then_some(pause))
+    }
+
+    /// Prints the result, also of what has come to a bad end before it.
+    pub(crate) fn end(mut self, ended: anyhow::Result<()>, missed: Option<u64>) -> anyhow::Result<()> {
+        self.console.finish(&self.generator);
+        if ended.is_ok() {
+            report::print(self.args, &self.generator, &self.console, missed).context("standard output")?;
+        }
+        ended
+    }
+}
+
+impl Args {
+    /// What the clients do behind a port of this MTU.
+    fn settings(&self, mtu: u16, mac: MacAddress) -> anyhow::Result<Settings> {
+        let expect = |file: &PathBuf| fs::read(file).with_context(|| format!("--expect {}", file.display()));
+        let flood_from = if self.flood_from.is_empty() {
+            FLOOD_FROM.iter().map(|text| text.parse()).collect::<Result<_, _>>()?
+        } else {
+            self.flood_from.clone()
+        };
+        Ok(Settings {
+            mac,
+            mtu,
+            from: self.from.clone(),
+            to: self.to.clone(),
+            gateways: self.gateway.clone(),
+            paths: self.path.clone(),
+            host: self.host.clone(),
+            expect: self.expect.as_ref().map(expect).transpose()?,
+            plan: self.plan()?,
+            timeout: self.timeout,
+            mss: self.mss,
+            timestamps: !self.no_timestamps,
+            window: self.in_flight,
+            slow: self.slow.clone(),
+            floods: self.flood.clone(),
+            flood_from,
+            seed: self.seed.map_or_else(getrandom::u64, Ok).context("no randomness")?,
+        })
+    }
+
+    fn plan(&self) -> anyhow::Result<Plan> {
+        match (self.open, self.rate) {
+            (Some(connections), per_second) => Ok(Plan::Open { connections, per_second, hold: self.duration }),
+            (None, Some(per_second)) => Ok(Plan::Rate { per_second, duration: self.duration }),
+            (None, None) if !self.flood.is_empty() || !self.slow.is_empty() => {
+                Ok(Plan::Rate { per_second: 0.0, duration: self.duration })
+            }
+            (None, None) => bail!("what is to be done? --rate 1000 for requests, --open 100k for connections"),
+        }
+    }
+}
+
+fn parse_server(text: &str) -> anyhow::Result<SocketAddr> {
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    let address = text.parse().or_else(|_| bare.parse::<IpAddr>().map(|address| SocketAddr::new(address, 80)));
+    address.map_err(|_| anyhow!("want an address, with or without port, as in 10.9.0.2, 10.9.0.2:8080 or [fd09::2]:80"))
+}
+
+/// A number, with k or M behind it or without.
+fn parse_number(text: &str) -> Option<f64> {
+    let (digits, unit) = match text.strip_suffix(['k', 'K']) {
+        Some(digits) => (digits, 1e3),
+        None => text.strip_suffix('M').map_or((text, 1.0), |digits| (digits, 1e6)),
+    };
+    let number = digits
+        .parse::<f64>()
+        .ok()
+        .filter(|number| digits.starts_with(|c: char| c.is_ascii_digit()) && number.is_finite())?;
+    Some(number * unit)
+}
+
+fn parse_rate(text: &str) -> anyhow::Result<f64> {
+    let number = parse_number(text.strip_suffix("/s").unwrap_or(text));
+    number.filter(|&rate| rate > 0.0).context("want a number a second, as in 500, 20k or 1.5M/s")
+}
+
+fn parse_count(text: &str) -> anyhow::Result<u32> {
+    let number =
+        parse_number(text).filter(|&number| number >= 1.0 && number <= f64::from(u32::MAX) && number.fract() == 0.0);
+    #[expect(clippy::cast_sign_loss, reason = "it is within bounds")]
+    number.map(|number| number as u32).context("want a number, as in 500, 50k or 10M")
+}
+
+fn parse_slow(text: &str) -> anyhow::Result<(Slow, u32)> {
+    let (kind, count) = text.split_once('=').context("want KIND=N, as in idle=1000")?;
+    let kinds = [Slow::Idle, Slow::Drip, Slow::Window];
+    let kind = kinds.into_iter().find(|known| known.name() == kind);
+    let kind = kind.context("there are these slow clients: idle, drip, window")?;
+    Ok((kind, parse_count(count)?))
+}
+
+fn parse_flood(text: &str) -> anyhow::Result<Flood> {
+    let (kind, rate) = text.split_once('=').map_or((text, None), |(kind, rate)| (kind, Some(rate)));
+    let kinds = [FloodKind::Syn, FloodKind::Ack, FloodKind::Garbage];
+    let kind = kinds.into_iter().find(|known| known.name() == kind);
+    ensure!(kind.is_some(), "there are these floods: syn, ack, garbage; as in syn or syn=100k/s");
+    let per_second = rate.map(parse_rate).transpose()?;
+    Ok(Flood { kind: kind.context("it is known")?, per_second })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_people_write_them() {
+        for (text, expect) in [("500", 500.0), ("20k", 20e3), ("1.5M/s", 1.5e6), ("0.5/s", 0.5)] {
+            assert!((parse_rate(text).unwrap() - expect).abs() < 1e-6, "{text}");
+        }
+        for text in ["", "k", "-1", "inf", "0", "1G", "20 k", "/s", "nan"] {
+            assert!(parse_rate(text).is_err(), "{text}");
+        }
+        assert_eq!(parse_count("10M").unwrap(), 10_000_000);
+        for text in ["0", "1.5", "5000M", "x"] {
+            assert!(parse_count(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_server_has_a_port_that_need_not_be_said() {
+        for (text, expect) in [
+            ("10.9.0.2", "10.9.0.2:80"),
+            ("10.9.0.2:8080", "10.9.0.2:8080"),
+            ("fd09::2", "[fd09::2]:80"),
+            ("[fd09::2]", "[fd09::2]:80"),
+            ("[fd09::2]:81", "[fd09::2]:81"),
+        ] {
+            assert_eq!(parse_server(text).unwrap().to_string(), expect);
+        }
+        assert!(parse_server("example.org").unwrap_err().to_string().contains("as in 10.9.0.2"));
+    }
+
+    #[test]
+    fn floods_and_slow_clients_are_told_by_name_and_number() {
+        assert_eq!(parse_flood("syn").unwrap(), Flood { kind: FloodKind::Syn, per_second: None });
+        assert_eq!(parse_flood("ack=10k/s").unwrap(), Flood { kind: FloodKind::Ack, per_second: Some(10e3) });
+        assert!(parse_flood("udp").unwrap_err().to_string().contains("syn, ack, garbage"));
+        assert_eq!(parse_slow("drip=1k").unwrap(), (Slow::Drip, 1000));
+        assert!(parse_slow("drip").is_err());
+        assert!(parse_slow("nap=1").unwrap_err().to_string().contains("idle, drip, window"));
+    }
+}

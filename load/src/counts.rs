@@ -1,0 +1,186 @@
+//! What is counted and measured.
+
+use hdrhistogram::Histogram;
+
+/// Why a connection that was to be answered was not.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Failure {
+    /// The SYN was never answered.
+    NoSynAck,
+    /// The SYN was answered with RST.
+    Refused,
+    /// The request was never answered.
+    NoReply,
+    /// The reply did not come to its end.
+    Incomplete,
+    /// RST on an open connection.
+    Reset,
+    /// FIN before the reply was whole.
+    ClosedEarly,
+    /// Other bytes than were expected.
+    WrongBytes,
+}
+
+impl Failure {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::NoSynAck,
+        Self::Refused,
+        Self::NoReply,
+        Self::Incomplete,
+        Self::Reset,
+        Self::ClosedEarly,
+        Self::WrongBytes,
+    ];
+
+    /// For people, and as a key.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoSynAck => "no-syn-ack",
+            Self::Refused => "refused",
+            Self::NoReply => "no-reply",
+            Self::Incomplete => "incomplete",
+            Self::Reset => "reset",
+            Self::ClosedEarly => "closed-early",
+            Self::WrongBytes => "wrong-bytes",
+        }
+    }
+}
+
+/// Counters, since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Frames received, and sent; those of floods are not among the latter.
+    pub frames_in: u64,
+    /// Frames sent, without those of floods.
+    pub frames_out: u64,
+    /// Of them, those that were sent again because no answer came.
+    pub sent_again: u64,
+    /// Frames for which the port had no room.
+    pub queue_full: u64,
+    /// Frames in which a length lies or a checksum is wrong.
+    pub bad_frames: u64,
+    /// Pieces of IP packets, which are not put together.
+    pub fragments: u64,
+    /// Segments that belong to no connection of ours.
+    pub strays: u64,
+    /// Frames of floods.
+    pub flood_frames: u64,
+    /// Connections begun.
+    pub begun: u64,
+    /// Of them, those whose SYN was answered.
+    pub opened: u64,
+    /// Of them, those that have sent their request.
+    pub asked: u64,
+    /// Of them, those whose reply has come whole and right.
+    pub answered: u64,
+    /// Connections that were due and never begun: we were too slow.
+    pub never_begun: u64,
+    failed: [u64; Failure::ALL.len()],
+}
+
+impl Counts {
+    /// How many connections failed for this reason.
+    pub const fn failed(&self, failure: Failure) -> u64 {
+        self.failed[failure as usize]
+    }
+
+    /// How many connections failed.
+    pub fn failures(&self) -> u64 {
+        self.failed.iter().sum()
+    }
+
+    /// Connections that are open, or were when last heard of, and have no reply yet.
+    pub fn open(&self) -> u64 {
+        let ended = self.answered + self.failures() - self.failed(Failure::NoSynAck) - self.failed(Failure::Refused);
+        self.opened - ended
+    }
+
+    pub(crate) fn count_failed(&mut self, failure: Failure) {
+        self.failed[failure as usize] += 1;
+    }
+}
+
+/// What has become of slow clients.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SlowCounts {
+    /// Those that were to be.
+    pub wanted: u64,
+    /// Those whose connection was opened.
+    pub opened: u64,
+    /// Those that have been answered.
+    pub answered: u64,
+    /// Those whose connection the server has closed, or reset.
+    pub closed: u64,
+}
+
+/// Times in µs, from one to an hour, with three digits.
+#[derive(Clone, Debug)]
+pub struct Latency {
+    histogram: Histogram<u64>,
+}
+
+/// An hour in µs.
+const LONGEST: u64 = 3_600_000_000;
+
+impl Latency {
+    pub(crate) fn new() -> Self {
+        let histogram = Histogram::new_with_bounds(1, LONGEST, 3).expect("the bounds are in order");
+        Self { histogram }
+    }
+
+    pub(crate) fn record(&mut self, micros: u32) {
+        self.histogram.saturating_record(u64::from(micros).max(1));
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.histogram.reset();
+    }
+
+    /// How many were measured.
+    pub fn count(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    /// So much of them, from 0 to 1, took at most this long, in µs.
+    pub fn quantile(&self, part: f64) -> u64 {
+        self.histogram.value_at_quantile(part)
+    }
+
+    /// The longest, in µs.
+    pub fn max(&self) -> u64 {
+        self.histogram.max()
+    }
+
+    /// Their mean, in µs.
+    pub fn mean(&self) -> f64 {
+        self.histogram.mean()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_right_to_three_digits() {
+        let mut latency = Latency::new();
+        (1..=100_000).for_each(|micros| latency.record(micros));
+        assert_eq!((latency.count(), latency.max() / 100), (100_000, 1000));
+        for (part, expect) in [(0.5, 50_000), (0.99, 99_000), (0.999, 99_900)] {
+            let found = latency.quantile(part);
+            assert!(found.abs_diff(expect) <= expect / 1000, "{part}: {found}");
+        }
+        latency.clear();
+        assert_eq!(latency.count(), 0);
+    }
+
+    #[test]
+    fn what_is_open_was_opened_and_has_not_ended() {
+        let mut counts = Counts { begun: 10, opened: 8, answered: 3, ..Counts::default() };
+        for failure in [Failure::NoSynAck, Failure::Refused, Failure::NoReply] {
+            counts.count_failed(failure);
+        }
+        assert_eq!((counts.failures(), counts.open()), (3, 4));
+    }
+}

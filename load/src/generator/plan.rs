@@ -1,0 +1,381 @@
+//! From settings to clients, and from stage to stage.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use lethe::port::TxQueue;
+
+use super::send::send;
+use super::{BURST, Generator, Request, Stage, Trouble};
+use crate::connection::{Connection, Phase};
+use crate::counts::{Counts, Latency, SlowCounts};
+use crate::flood::Stream;
+use crate::neighbors::Neighbors;
+use crate::settings::{Plan, Settings, SettingsError};
+use crate::sources::{Sources, SourcesError};
+
+/// Bytes of options of a segment with a request.
+const OPTIONS: usize = 12;
+
+/// The smallest MSS that servers take (Linux: `tcp_min_snd_mss` and timestamps).
+const MSS_MIN: u16 = 88;
+
+/// Timeouts that clocks of 32 bits in µs can tell.
+const TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(30);
+
+/// Places are numbers of 32 bits.
+const PLACES_MAX: u64 = 1 << 31;
+
+pub(super) fn build(settings: Settings) -> Result<Generator, SettingsError> {
+    check_servers(&settings)?;
+    if !TIMEOUTS.contains(&settings.timeout) {
+        return Err(SettingsError::Timeout);
+    }
+    let taken: Vec<IpAddr> = settings.to.iter().map(SocketAddr::ip).chain(settings.gateways.iter().copied()).collect();
+    let sources = Sources::new(&settings.from, &taken)?;
+    let requests = requests(&settings)?;
+    let slow: usize = settings.slow.iter().map(|&(_, count)| count as usize).sum();
+    let extras = slow + requests.len();
+    let room = places(&settings)?;
+    let wanted = room + extras as u64;
+    if wanted > PLACES_MAX {
+        return Err(SettingsError::TooMany(wanted));
+    }
+    if wanted > sources.count() {
+        return Err(SettingsError::TooFewClients { wanted, there: sources.count() });
+    }
+    let mut slow_ranges = Vec::new();
+    let mut at = 0;
+    for &(kind, count) in &settings.slow {
+        slow_ranges.push((kind, at..at + count as usize));
+        at += count as usize;
+    }
+    let slow_counts = settings.slow.iter();
+    let slow_counts = slow_counts.map(|&(_, wanted)| SlowCounts { wanted: wanted.into(), ..SlowCounts::default() });
+    let hops = settings.to.iter().filter_map(|server| {
+        let gateway = settings.gateways.iter().find(|gateway| gateway.is_ipv4() == server.is_ipv4());
+        let hop = gateway.copied().unwrap_or(server.ip());
+        Some((hop, sources.any_like(hop)?))
+    });
+    Ok(Generator {
+        neighbors: Neighbors::new(settings.mac, hops),
+        floods: floods(&settings, &taken)?,
+        sources,
+        requests,
+        table: vec![Connection::default(); wanted as usize],
+        slow,
+        extras,
+        slow_ranges,
+        slow_counts: slow_counts.collect(),
+        begun: 0,
+        cursor: 0,
+        waiting: 0,
+        stage: Stage::Resolving,
+        stage_begun: 0,
+        now: 0,
+        origin: None,
+        scan_at: 0,
+        scanned: 0,
+        learned: Vec::new(),
+        trouble: None,
+        mismatch: None,
+        counts: Counts::default(),
+        connect: Latency::new(),
+        latency: Latency::new(),
+        recent: Latency::new(),
+        settings,
+    })
+}
+
+fn check_servers(settings: &Settings) -> Result<(), SettingsError> {
+    let is_like = |one: IpAddr| move |other: &&SocketAddr| other.is_ipv4() == one.is_ipv4();
+    if settings.to.is_empty() {
+        return Err(SettingsError::NoServer);
+    }
+    for server in &settings.to {
+        if settings.to.iter().filter(is_like(server.ip())).count() > 1 {
+            return Err(SettingsError::TwoServers(server.ip()));
+        }
+        if !settings.from.is_empty() && !settings.from.iter().any(|net| net.addr().is_ipv4() == server.is_ipv4()) {
+            return Err(SettingsError::NoClientFor(*server));
+        }
+    }
+    for net in &settings.from {
+        if !settings.to.iter().any(|server| server.is_ipv4() == net.addr().is_ipv4()) {
+            return Err(SettingsError::NoServerFor(*net));
+        }
+    }
+    for gateway in &settings.gateways {
+        if !settings.to.iter().any(|server| server.is_ipv4() == gateway.is_ipv4()) {
+            return Err(SettingsError::IdleGateway(*gateway));
+        }
+    }
+    let headers = if settings.to.iter().any(SocketAddr::is_ipv6) { 60 } else { 40 };
+    let mss_max = settings.mtu.saturating_sub(headers);
+    match settings.mss {
+        Some(mss) if !(MSS_MIN..=mss_max).contains(&mss) => Err(SettingsError::Mss(mss_max)),
+        _ => Ok(()),
+    }
+}
+
+/// The requests, each of which fits a segment.
+fn requests(settings: &Settings) -> Result<Vec<Request>, SettingsError> {
+    let server = settings.to.first().ok_or(SettingsError::NoServer)?;
+    let host = settings.host.clone().unwrap_or_else(|| match server {
+        SocketAddr::V4(v4) if v4.port() == 80 => v4.ip().to_string(),
+        SocketAddr::V6(v6) if v6.port() == 80 => format!("[{}]", v6.ip()),
+        server => server.to_string(),
+    });
+    let room = usize::from(settings.mtu).saturating_sub(60 + OPTIONS);
+    let room = settings.mss.map_or(room, |mss| usize::from(mss).saturating_sub(OPTIONS).min(room));
+    let request = |path: &String| {
+        if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(SettingsError::Path(path.clone()));
+        }
+        let text = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        if text.len() > room {
+            return Err(SettingsError::LongRequest { path: path.clone(), len: text.len(), room });
+        }
+        Ok(Request { path: path.clone(), bytes: text.into_bytes().into(), reference: None })
+    };
+    settings.paths.iter().map(request).collect()
+}
+
+/// How many main connections there are at a time. One more than begin within the timeout: it has ended by then.
+#[expect(clippy::cast_sign_loss, reason = "a rate is above 0, and a number too large is refused")]
+fn places(settings: &Settings) -> Result<u64, SettingsError> {
+    match settings.plan {
+        Plan::Rate { per_second, .. } if per_second > 0.0 => {
+            Ok((per_second * settings.timeout.as_secs_f64()).ceil() as u64 + 1)
+        }
+        Plan::Open { connections: 1.., per_second, .. } if per_second.is_none_or(|rate| rate > 0.0) => {
+            let Plan::Open { connections, .. } = settings.plan else { return Err(SettingsError::Nothing) };
+            Ok(connections.into())
+        }
+        Plan::Rate { .. } if !settings.floods.is_empty() || !settings.slow.is_empty() => Ok(1),
+        _ => Err(SettingsError::Nothing),
+    }
+}
+
+fn floods(settings: &Settings, taken: &[IpAddr]) -> Result<Vec<Stream>, SettingsError> {
+    if settings.floods.is_empty() {
+        return Ok(Vec::new());
+    }
+    let has_server = |net: &&ipnet::IpNet| settings.to.iter().any(|server| server.is_ipv4() == net.addr().is_ipv4());
+    let from: Vec<_> = settings.flood_from.iter().filter(has_server).copied().collect();
+    let taken_too = |error| SettingsError::FloodSources(error);
+    let sources = Sources::new(&from, taken).map_err(taken_too)?;
+    for net in &from {
+        if let Some(same) = settings.from.iter().find(|client| net.contains(*client) || client.contains(net)) {
+            return Err(taken_too(SourcesError::Overlap(*same, *net)));
+        }
+    }
+    let streams = settings.floods.iter().zip(1..);
+    Ok(streams.map(|(&flood, at)| Stream::new(flood, sources.clone(), settings.seed.wrapping_add(at << 48))).collect())
+}
+
+impl Generator {
+    /// Whether all connections are opened before any asks.
+    pub(super) const fn opens_first(&self) -> bool {
+        matches!(self.settings.plan, Plan::Open { .. })
+    }
+
+    /// Does what the stage has due, and returns how many frames that took.
+    pub(super) fn proceed(&mut self, tx: &mut impl TxQueue) -> usize {
+        match self.stage {
+            Stage::Resolving => self.resolve(tx),
+            Stage::Learning => self.learn(tx),
+            Stage::Crowding => self.crowd(tx),
+            Stage::Running => self.keep_rate(tx),
+            Stage::Draining => {
+                if self.waiting == 0 {
+                    self.part(tx);
+                }
+                0
+            }
+            Stage::Opening => self.open(tx),
+            Stage::Holding => {
+                let Plan::Open { hold, .. } = self.settings.plan else { return 0 };
+                if u128::from(self.now - self.stage_begun) >= hold.as_micros() {
+                    self.enter(Stage::Fetching);
+                }
+                0
+            }
+            Stage::Fetching => self.fetch(tx),
+            Stage::Over => 0,
+        }
+    }
+
+    fn resolve(&mut self, tx: &mut impl TxQueue) -> usize {
+        if self.neighbors.is_known() {
+            self.enter(Stage::Learning);
+            return 0;
+        }
+        let (neighbors, now) = (&mut self.neighbors, self.now);
+        let mut nobody = None;
+        let sent = send(&mut self.counts, tx, |buffer| match neighbors.question(now, buffer) {
+            Ok(len) => len,
+            Err(address) => {
+                nobody = Some(address);
+                None
+            }
+        });
+        if let Some(address) = nobody {
+            self.trouble = Some(Trouble::NoNeighbor(address));
+        }
+        sent.into()
+    }
+
+    /// One path after the other is fetched by a client of its own.
+    fn learn(&mut self, tx: &mut impl TxQueue) -> usize {
+        if self.waiting > 0 || self.trouble.is_some() {
+            return 0;
+        }
+        let Some(path) = self.requests.iter().position(|request| request.reference.is_none()) else {
+            self.enter(Stage::Crowding);
+            return 0;
+        };
+        self.begin(self.slow + path, 0, self.now, tx).into()
+    }
+
+    /// Slow clients open their connections, as fast as the answers come.
+    fn crowd(&mut self, tx: &mut impl TxQueue) -> usize {
+        let mut sent = 0;
+        while self.cursor < self.slow && sent < BURST && self.has_room() {
+            if !self.begin(self.cursor, 0, self.now, tx) {
+                return sent;
+            }
+            self.cursor += 1;
+            sent += 1;
+        }
+        if self.cursor == self.slow && self.waiting == 0 {
+            self.enter(if self.opens_first() { Stage::Opening } else { Stage::Running });
+        }
+        sent
+    }
+
+    /// Begins the connections that are due, each as of its time.
+    fn keep_rate(&mut self, tx: &mut impl TxQueue) -> usize {
+        let Plan::Rate { per_second, duration } = self.settings.plan else { return 0 };
+        let elapsed = self.now - self.stage_begun;
+        let end = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let due = times(elapsed.min(end), per_second);
+        let mut sent = 0;
+        while self.begun < due && sent < BURST {
+            let at = self.stage_begun + time_of(self.begun, per_second);
+            let slot = self.extras + (self.begun % self.room()) as usize;
+            // Whoever was here began a timeout ago.
+            self.give_up(slot);
+            if !self.begin(slot, self.begun, at, tx) {
+                break;
+            }
+            sent += 1;
+        }
+        if elapsed >= end {
+            // What could not be begun by now will not be: the rate was more than we can do.
+            self.counts.never_begun = times(end, per_second) - self.begun;
+            self.enter(Stage::Draining);
+        }
+        sent
+    }
+
+    /// Opens connections, as fast as the answers come or at a rate.
+    fn open(&mut self, tx: &mut impl TxQueue) -> usize {
+        let mut sent = 0;
+        while self.begun < self.room().min(self.paced()) && sent < BURST && self.has_room() {
+            let slot = self.extras + self.begun as usize;
+            if !self.begin(slot, self.begun, self.now, tx) {
+                return sent;
+            }
+            sent += 1;
+        }
+        if self.begun == self.room() && self.waiting == 0 {
+            self.cursor = self.extras;
+            self.enter(Stage::Holding);
+        }
+        sent
+    }
+
+    /// Has open connections ask, in the order in which they were opened.
+    fn fetch(&mut self, tx: &mut impl TxQueue) -> usize {
+        let mut sent = 0;
+        let end = self.extras + self.room().min(self.paced()) as usize;
+        while self.cursor < end && sent < BURST && self.has_room() {
+            if self.table[self.cursor].phase == Phase::Open
+                && let Some(id) = self.identity(self.cursor)
+            {
+                self.ask(&id, tx);
+                sent += 1;
+            }
+            self.cursor += 1;
+        }
+        if self.cursor == self.table.len() && self.waiting == 0 {
+            self.part(tx);
+        }
+        sent
+    }
+
+    /// µs until the next connection is to begin, where they begin at a rate.
+    pub(super) fn until_next(&self) -> u64 {
+        match (self.stage, self.settings.plan) {
+            (Stage::Running, Plan::Rate { per_second, .. }) if per_second > 0.0 => {
+                (self.stage_begun + time_of(self.begun, per_second)).saturating_sub(self.now)
+            }
+            _ => u64::MAX,
+        }
+    }
+
+    /// How many connections may have begun, or asked, by now.
+    fn paced(&self) -> u64 {
+        match self.settings.plan {
+            Plan::Open { per_second: Some(rate), .. } => times(self.now - self.stage_begun, rate),
+            _ => u64::MAX,
+        }
+    }
+
+    const fn has_room(&self) -> bool {
+        self.waiting < self.settings.window as usize
+    }
+
+    /// Sends the SYN of a connection, the `turn`-th main one, that was to be sent at `at` µs; says whether there was room.
+    fn begin(&mut self, slot: usize, turn: u64, at: u64, tx: &mut impl TxQueue) -> bool {
+        let id = self.identity_of(slot, turn);
+        let before = self.table[slot];
+        self.table[slot] = Connection { begun: at as u32, phase: Phase::SynSent, ..Connection::default() };
+        self.table[slot].sent_first((self.now / 1000) as u16);
+        if !self.send_syn(&id, tx) {
+            self.table[slot] = before;
+            return false;
+        }
+        self.waiting += 1;
+        if self.is_main(slot) {
+            self.begun += 1;
+            self.counts.begun += 1;
+        }
+        true
+    }
+
+    /// Slow clients that are still there leave, and all is over.
+    fn part(&mut self, tx: &mut impl TxQueue) {
+        for slot in 0..self.slow {
+            if matches!(self.table[slot].phase, Phase::Open | Phase::Asked)
+                && let Some(id) = self.identity(slot)
+            {
+                self.send_flags(&id, crate::wire::RST, 0, tx);
+            }
+        }
+        self.enter(Stage::Over);
+    }
+}
+
+/// How many of a rate have their time within so many µs, the first at once.
+#[expect(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "below 2^53 for days")]
+fn times(micros: u64, per_second: f64) -> u64 {
+    (micros as f64 * per_second / 1e6).ceil() as u64
+}
+
+/// When one of a rate has its time, in µs.
+#[expect(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "below 2^53 for days")]
+fn time_of(number: u64, per_second: f64) -> u64 {
+    (number as f64 * 1e6 / per_second) as u64
+}

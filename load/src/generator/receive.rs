@@ -1,0 +1,225 @@
+//! What a segment of the server does to a connection.
+
+use lethe::port::TxQueue;
+
+use super::{Generator, Identity, Mismatch, Trouble};
+use crate::connection::Phase;
+use crate::counts::Failure;
+use crate::reference::{NoReference, REPLY_MAX, Reference};
+use crate::settings::Slow;
+use crate::sources::Client;
+use crate::wire::{ACK, Ends, FIN, RST, SYN, Segment};
+
+impl Generator {
+    pub(super) fn handle_segment(&mut self, ends: &Ends, segment: &Segment<'_>, tx: &mut impl TxQueue) {
+        let found = self.find(ends).filter(|id| self.table[id.slot].phase != Phase::Free);
+        let Some(id) = found else {
+            self.counts.strays += 1;
+            // Of others on the network nothing is known.
+            if self.sources.has(ends.destination) && self.settings.to.iter().any(|to| to.ip() == ends.source) {
+                self.send_reset(ends, segment, tx);
+            }
+            return;
+        };
+        match self.table[id.slot].phase {
+            Phase::SynSent => self.handle_syn_ack(&id, ends, segment, tx),
+            Phase::Failed => self.send_reset(ends, segment, tx),
+            // Our FIN was lost, or is not acknowledged yet.
+            Phase::Done if segment.has(FIN) || !segment.payload.is_empty() => {
+                self.send_flags(&id, ACK | FIN, 1, tx);
+            }
+            Phase::Open | Phase::Asked if segment.has(RST) => {
+                if segment.seq.wrapping_sub(self.table[id.slot].expected()) <= u32::from(super::WINDOW) {
+                    self.fail(&id, Failure::Reset);
+                }
+            }
+            // The ACK or request that ended the handshake was lost; a request has its own timer.
+            Phase::Open if segment.has(SYN) => {
+                self.send_flags(&id, ACK, 0, tx);
+            }
+            Phase::Open if segment.has(FIN) => self.break_off(&id, Failure::ClosedEarly, ends, segment, tx),
+            Phase::Asked if !segment.has(SYN) => self.handle_reply(&id, ends, segment, tx),
+            Phase::Free | Phase::Open | Phase::Asked | Phase::Done => {}
+        }
+    }
+
+    /// A segment while the SYN waits for its answer (RFC 9293, section 3.10.7.3).
+    fn handle_syn_ack(&mut self, id: &Identity, ends: &Ends, segment: &Segment<'_>, tx: &mut impl TxQueue) {
+        if !segment.has(ACK) || segment.ack != id.isn.wrapping_add(1) {
+            self.send_reset(ends, segment, tx);
+            return;
+        }
+        if segment.has(RST) {
+            self.fail(id, Failure::Refused);
+            return;
+        }
+        if !segment.has(SYN) {
+            return;
+        }
+        let now = self.micros();
+        let connection = &mut self.table[id.slot];
+        connection.server_isn = segment.seq;
+        connection.received = 0;
+        connection.acknowledged = 0;
+        connection.echo = segment.timestamps.map_or(0, |(value, _)| value);
+        let elapsed = now.wrapping_sub(connection.begun);
+        self.waiting -= 1;
+        self.table[id.slot].phase = Phase::Open;
+        if self.is_main(id.slot) {
+            self.counts.opened += 1;
+            self.connect.record(elapsed);
+        }
+        match self.slow_kind(id.slot) {
+            Some((at, kind)) => {
+                self.slow_counts[at].opened += 1;
+                match kind {
+                    Slow::Idle => _ = self.send_flags(id, ACK, 0, tx),
+                    Slow::Drip | Slow::Window => self.ask(id, tx),
+                }
+            }
+            // Whoever holds connections open has the server know that they are.
+            None if self.is_main(id.slot) && self.opens_first() => _ = self.send_flags(id, ACK, 0, tx),
+            None => self.ask(id, tx),
+        }
+    }
+
+    /// Sends the request, for the first time.
+    pub(super) fn ask(&mut self, id: &Identity, tx: &mut impl TxQueue) {
+        let now = self.micros();
+        let connection = &mut self.table[id.slot];
+        connection.phase = Phase::Asked;
+        connection.sent_first((self.now / 1000) as u16);
+        if self.opens_first() || self.is_slow(id.slot) {
+            self.table[id.slot].begun = now;
+        }
+        if !self.is_slow(id.slot) {
+            self.waiting += 1;
+        }
+        if self.is_main(id.slot) {
+            self.counts.asked += 1;
+        }
+        // If there is no room it is sent again.
+        self.send_request(id, tx);
+    }
+
+    /// A segment of the reply, or an acknowledgement of the request.
+    fn handle_reply(&mut self, id: &Identity, ends: &Ends, segment: &Segment<'_>, tx: &mut impl TxQueue) {
+        let offered = self.offered(id) as u32;
+        let millis = (self.now / 1000) as u16;
+        let connection = &mut self.table[id.slot];
+        let acknowledged = segment.ack.wrapping_sub(id.isn.wrapping_add(1));
+        if segment.has(ACK) && acknowledged <= offered && acknowledged > connection.acknowledged.into() {
+            connection.acknowledged = acknowledged as u16;
+        }
+        // How much of the segment is known; one that comes too early has a huge part.
+        let known = connection.expected().wrapping_sub(segment.seq) as usize;
+        let is_next = known <= segment.payload.len();
+        if known < 1 << 30
+            && let Some((value, _)) = segment.timestamps
+        {
+            connection.take_timestamp(value);
+        }
+        if !is_next {
+            // Old or early: what we have is said again (RFC 9293, section 3.10.7.4).
+            self.send_flags(id, ACK, 0, tx);
+            return;
+        }
+        let (offset, fresh) = (connection.received as usize, &segment.payload[known..]);
+        if !fresh.is_empty() {
+            connection.received += fresh.len() as u32;
+            connection.sent_first(millis);
+            if let Err(at) = self.compare(id, offset, fresh) {
+                let client = Client { address: id.ends.source, port: id.ends.source_port };
+                let path = self.requests[id.path].path.clone();
+                self.mismatch.get_or_insert(Mismatch { path, client, at });
+                self.break_off(id, Failure::WrongBytes, ends, segment, tx);
+                return;
+            }
+        }
+        if segment.has(FIN) {
+            self.end(id, ends, segment, tx);
+        } else if !segment.payload.is_empty() {
+            self.send_flags(id, ACK, 0, tx);
+        }
+    }
+
+    /// Compares with the reference, or takes the bytes for a new one. An error is the first byte that is wrong.
+    fn compare(&mut self, id: &Identity, offset: usize, fresh: &[u8]) -> Result<(), usize> {
+        if let Some(reference) = &self.requests[id.path].reference {
+            return reference.difference(offset, fresh).map_or(Ok(()), Err);
+        }
+        self.learned.extend_from_slice(fresh);
+        if self.learned.len() > REPLY_MAX {
+            let path = self.requests[id.path].path.clone();
+            self.trouble = Some(Trouble::NoReference { path, reason: NoReference::TooLong });
+        }
+        Ok(())
+    }
+
+    /// The server has said all, up to its FIN.
+    fn end(&mut self, id: &Identity, ends: &Ends, segment: &Segment<'_>, tx: &mut impl TxQueue) {
+        let request = &mut self.requests[id.path];
+        match &request.reference {
+            Some(reference) if self.table[id.slot].received as usize != reference.len() => {
+                self.break_off(id, Failure::ClosedEarly, ends, segment, tx);
+                return;
+            }
+            Some(_) => {}
+            None => match Reference::new(std::mem::take(&mut self.learned), self.settings.expect.as_deref()) {
+                Ok(reference) => request.reference = Some(reference),
+                Err(reason) => self.trouble = Some(Trouble::NoReference { path: request.path.clone(), reason }),
+            },
+        }
+        self.send_flags(id, ACK | FIN, 1, tx);
+        let elapsed = self.micros().wrapping_sub(self.table[id.slot].begun);
+        self.table[id.slot].phase = Phase::Done;
+        if let Some((at, _)) = self.slow_kind(id.slot) {
+            self.slow_counts[at].answered += 1;
+            return;
+        }
+        self.waiting -= 1;
+        if self.is_main(id.slot) {
+            self.counts.answered += 1;
+            self.latency.record(elapsed);
+            self.recent.record(elapsed);
+        }
+    }
+
+    /// Ends a connection that has gone wrong, and tells the server.
+    fn break_off(
+        &mut self,
+        id: &Identity,
+        failure: Failure,
+        ends: &Ends,
+        segment: &Segment<'_>,
+        tx: &mut impl TxQueue,
+    ) {
+        self.fail(id, failure);
+        self.send_reset(ends, segment, tx);
+    }
+
+    /// A connection that was open, or was to be, has failed.
+    pub(super) fn fail(&mut self, id: &Identity, failure: Failure) {
+        let phase = std::mem::replace(&mut self.table[id.slot].phase, Phase::Failed);
+        let is_slow = self.is_slow(id.slot);
+        if phase == Phase::SynSent || phase == Phase::Asked && !is_slow {
+            self.waiting -= 1;
+        }
+        if self.is_main(id.slot) {
+            self.counts.count_failed(failure);
+        } else if let Some((at, _)) = self.slow_kind(id.slot) {
+            self.slow_counts[at].closed += u64::from(phase != Phase::SynSent);
+        } else {
+            let what = match failure {
+                Failure::NoSynAck => "its SYN was not answered",
+                Failure::Refused => "its SYN was answered with RST; is that the right port?",
+                Failure::NoReply => "its request was not answered",
+                Failure::Incomplete => "its reply did not come to an end; the server must close the connection",
+                Failure::Reset => "its connection was reset",
+                Failure::ClosedEarly | Failure::WrongBytes => "its connection was closed",
+            };
+            let (path, server) = (self.requests[id.path].path.clone(), self.server(id.ends.source));
+            self.trouble = Some(Trouble::FirstFetch { path, server, what });
+        }
+    }
+}

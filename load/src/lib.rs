@@ -1,0 +1,39 @@
+//! A load generator for servers of HTTP over TCP: Lethe, or any other.
+//!
+//! It is a set of clients on the same two queues that the engine runs on ([`RxQueue`](lethe::port::RxQueue),
+//! [`TxQueue`](lethe::port::TxQueue)): a TAP device, an interface, a card. Their addresses are whole networks, so that
+//! there may be ten million of them, and what a client can compute it does not remember: address, port and initial
+//! sequence number of a connection follow from its number, and 24 bytes are kept of each.
+//!
+//! ```text
+//!   number ──► sources ──► address, port        hash ──► initial sequence number
+//!
+//!            ┌─────────── Generator ───────────┐
+//!   rx ────► │ neighbors   ARP, ND             │ ────► tx
+//!            │ connection  24 bytes a client   │
+//!            │ reference   what must come      │
+//!            │ flood       from nobody         │
+//!            └─────────────────────────────────┘
+//! ```
+//!
+//! Nothing here uses the engine's code for packets, so that no error stands at both ends of the wire.
+//!
+//! [`Generator::turn`] is the loop: whoever runs it hands in a clock and both queues, again and again, until
+//! [`Generator::is_over`].
+
+mod connection;
+mod counts;
+mod flood;
+mod generator;
+mod neighbors;
+mod reference;
+mod settings;
+mod sources;
+mod wire;
+
+pub use counts::{Counts, Failure, Latency, SlowCounts};
+pub use flood::{Flood, FloodKind};
+pub use generator::{Generator, Mismatch, Stage, Trouble};
+pub use reference::NoReference;
+pub use settings::{Plan, Settings, SettingsError, Slow};
+pub use sources::{Client, Sources, SourcesError};

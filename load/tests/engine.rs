@@ -1,0 +1,369 @@
+//! The clients against the engine itself, in virtual time, through a wire that may lose frames.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use lethe::Engine;
+use lethe::app::{App, Request};
+use lethe::config::{Config, LargeReplies, Refuse};
+use lethe::cookie::Secret;
+use lethe::engine::SCRATCH_LEN;
+use lethe::port::{RxFrame, RxQueue, Transmit, TxFrame, TxQueue, turn};
+use lethe::time::Instant;
+use lethe::verdict::Stats;
+use lethe::wire::ethernet::MacAddress;
+use lethe_apps::sample::{Sample, expected};
+use lethe_load::{
+    Failure, Flood, FloodKind, Generator, Plan, Settings, SettingsError, Slow, SlowCounts, Stage, Trouble,
+};
+
+/// When the simulated time begins.
+const START: u64 = 1_700_000_000_000_000_000;
+
+/// How far it goes on between two turns: a quick network.
+const STEP: u64 = 50_000;
+
+/// One direction of a wire. A frame is lost when its number, mixed, falls below the loss.
+#[derive(Default)]
+struct Direction {
+    frames: VecDeque<Vec<u8>>,
+    /// The one that was handed out last.
+    current: Vec<u8>,
+    loss: u64,
+    /// One of so many is changed on its way, in its last byte; none, if zero.
+    damage: u64,
+    count: u64,
+}
+
+impl Direction {
+    fn put(&mut self, mut frame: Vec<u8>) {
+        self.count += 1;
+        let mixed = self.count.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        if self.damage > 0 && self.count.is_multiple_of(self.damage) {
+            *frame.last_mut().unwrap() ^= 1;
+        }
+        if mixed % 1000 >= self.loss {
+            self.frames.push_back(frame);
+        }
+    }
+}
+
+impl RxQueue for Direction {
+    fn receive(&mut self) -> Option<RxFrame<'_>> {
+        self.current = self.frames.pop_front()?;
+        Some(RxFrame::unchecked(&self.current))
+    }
+}
+
+impl TxQueue for Direction {
+    fn transmit(&mut self, write: impl FnOnce(&mut [u8]) -> Option<TxFrame>) -> Transmit {
+        let mut buffer = vec![0; 1518];
+        let Some(TxFrame { len, .. }) = write(&mut buffer) else { return Transmit::Nothing };
+        buffer.truncate(len);
+        self.put(buffer);
+        Transmit::Queued(len)
+    }
+
+    fn flush(&mut self) {}
+}
+
+/// Clients, a server, and the wire between them.
+struct Lab<A> {
+    generator: Generator,
+    engine: Engine<A>,
+    up: Direction,
+    down: Direction,
+    now: Cell<u64>,
+    stats: Stats,
+}
+
+impl<A: App> Lab<A> {
+    fn new(settings: Settings, app: A) -> Self {
+        let mut config = Config::new(Secret::new([7; 16]));
+        config.addresses.add("10.9.0.2".parse().unwrap()).unwrap();
+        config.addresses.add("fd09::2".parse().unwrap()).unwrap();
+        Self::with(settings, config, app)
+    }
+
+    fn with(settings: Settings, config: Config, app: A) -> Self {
+        Self {
+            generator: Generator::new(settings).unwrap(),
+            engine: Engine::new(config, app),
+            up: Direction::default(),
+            down: Direction::default(),
+            now: Cell::new(START),
+            stats: Stats::default(),
+        }
+    }
+
+    /// Of a thousand frames in each direction so many are lost.
+    fn losing(mut self, loss: u64) -> Self {
+        (self.up.loss, self.down.loss) = (loss, loss);
+        self
+    }
+
+    fn step(&mut self) -> Result<(), Trouble> {
+        let now = &self.now;
+        let clock = || Instant::from_unix_nanos(now.get());
+        self.generator.turn(clock, &mut self.down, &mut self.up)?;
+        let mut scratch = vec![0; SCRATCH_LEN];
+        turn(&self.engine, clock(), &mut self.up, &mut self.down, &mut scratch, &mut self.stats, 256);
+        self.now.set(self.now.get() + STEP);
+        Ok(())
+    }
+
+    fn run(mut self) -> Result<Self, Trouble> {
+        let end = self.now.get() + 600_000_000_000;
+        while !self.generator.is_over() {
+            self.step()?;
+            assert!(self.now.get() < end, "it does not end: {:?}", self.generator.counts());
+        }
+        Ok(self)
+    }
+
+    #[track_caller]
+    fn check_all_answered(&self, connections: u64) {
+        let counts = self.generator.counts();
+        assert_eq!((counts.begun, counts.opened), (connections, connections), "{counts:?}");
+        assert_eq!((counts.answered, counts.failures()), (connections, 0), "{counts:?}");
+        assert_eq!(self.generator.latency().count(), connections);
+        assert_eq!(self.generator.mismatch(), None);
+    }
+}
+
+fn settings(plan: Plan) -> Settings {
+    Settings {
+        mac: MacAddress::new([2, 0, 0, 0, 0, 1]),
+        mtu: 1500,
+        from: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/16".parse().unwrap()],
+        to: vec!["10.9.0.2:80".parse().unwrap(), "[fd09::2]:80".parse().unwrap()],
+        gateways: vec![],
+        paths: vec!["/100".to_owned(), "/0".to_owned()],
+        host: None,
+        expect: None,
+        plan,
+        timeout: Duration::from_secs(30),
+        mss: None,
+        timestamps: true,
+        window: 256,
+        slow: vec![],
+        floods: vec![],
+        flood_from: vec!["198.18.0.0/15".parse().unwrap(), "2001:2::/48".parse().unwrap()],
+        seed: 5,
+    }
+}
+
+fn open(connections: u32) -> Plan {
+    Plan::Open { connections, per_second: None, hold: Duration::from_secs(1) }
+}
+
+fn rate(per_second: f64, seconds: u64) -> Plan {
+    Plan::Rate { per_second, duration: Duration::from_secs(seconds) }
+}
+
+fn sample() -> Sample {
+    Sample::new(1 << 20)
+}
+
+#[test]
+fn ten_thousand_connections_are_open_at_once_and_each_is_answered() {
+    let mut lab = Lab::new(settings(open(10_000)), sample());
+    while lab.generator.stage() < Stage::Holding {
+        lab.step().unwrap();
+    }
+    assert_eq!((lab.generator.counts().open(), lab.generator.counts().answered), (10_000, 0));
+    let lab = lab.run().unwrap();
+    lab.check_all_answered(10_000);
+    assert_eq!(lab.generator.counts().sent_again, 0);
+    let replies: Vec<_> = lab.generator.replies().collect();
+    assert_eq!(replies, [("/100", 200, 100), ("/0", 200, 0)]);
+}
+
+#[test]
+fn what_is_lost_is_sent_again_until_all_are_answered() {
+    for loss in [50, 200] {
+        // Of five tries all fail once in 170 times, where a fifth is lost each way: more are needed.
+        let settings = Settings { timeout: Duration::from_mins(5), ..settings(open(2000)) };
+        let lab = Lab::new(settings, sample()).losing(loss).run().unwrap();
+        lab.check_all_answered(2000);
+        assert!(lab.generator.counts().sent_again > 2000 * loss / 1000, "{:?}", lab.generator.counts());
+    }
+}
+
+#[test]
+fn replies_of_many_segments_are_read_to_their_ends_in_every_way_to_send_them() {
+    for (large, timestamps) in [
+        (LargeReplies::Clocked, true),
+        (LargeReplies::Clocked, false),
+        (LargeReplies::Segments, true),
+        (LargeReplies::Segments, false),
+    ] {
+        let mut config = Config::new(Secret::new([7; 16]));
+        config.addresses.add("10.9.0.2".parse().unwrap()).unwrap();
+        config.addresses.add("fd09::2".parse().unwrap()).unwrap();
+        config.large_replies = large;
+        let paths = vec!["/100000".to_owned()];
+        let settings = Settings { paths, timestamps, expect: Some(expected(100_000)), ..settings(open(20)) };
+        let lab = Lab::with(settings, config, sample()).run().unwrap();
+        lab.check_all_answered(20);
+    }
+}
+
+#[test]
+fn large_replies_come_whole_though_frames_are_lost() {
+    let paths = vec!["/20000".to_owned()];
+    let settings = Settings { paths, expect: Some(expected(20_000)), ..settings(open(50)) };
+    let lab = Lab::new(settings, sample()).losing(20).run().unwrap();
+    lab.check_all_answered(50);
+}
+
+#[test]
+fn a_rate_is_kept_whatever_the_answers() {
+    let lab = Lab::new(settings(rate(3000.0, 5)), sample()).losing(10).run().unwrap();
+    lab.check_all_answered(15_000);
+    assert_eq!(lab.generator.counts().never_begun, 0);
+    // Of a hundred a SYN is lost or its answer, and that takes a second at least; most take a step or two.
+    assert!(lab.generator.latency().quantile(0.9) < 1000);
+    assert!(lab.generator.latency().quantile(0.99) >= 200_000);
+}
+
+/// A server that stands still for a second: an open loop sees all the requests that would have come meanwhile.
+#[test]
+fn a_pause_of_the_server_is_felt_by_all_who_would_have_asked() {
+    let mut lab = Lab::new(settings(rate(1000.0, 4)), sample());
+    while lab.generator.counts().begun < 1000 {
+        lab.step().unwrap();
+    }
+    // A second without a turn, as when the generator itself is stopped.
+    lab.now.set(lab.now.get() + 1_000_000_000);
+    let lab = lab.run().unwrap();
+    lab.check_all_answered(4000);
+    let latency = lab.generator.latency();
+    // Those begun in that second waited half of it on average; a closed loop would have one such request.
+    assert!((400_000..=650_000).contains(&latency.quantile(0.875)), "{}", latency.quantile(0.875));
+    assert!(latency.quantile(0.7) < 10_000, "{}", latency.quantile(0.7));
+    assert!((900_000..1_100_000).contains(&latency.max()), "{}", latency.max());
+}
+
+#[test]
+fn few_clients_come_again_and_again_and_are_told_apart() {
+    let from = vec!["10.1.0.1/32".parse().unwrap()];
+    let timeout = Duration::from_secs(10);
+    let to = vec!["10.9.0.2:80".parse().unwrap()];
+    let settings = Settings { from, to, timeout, ..settings(rate(3000.0, 25)) };
+    let lab = Lab::new(settings, sample()).run().unwrap();
+    // 64,512 clients for 75,000 connections.
+    lab.check_all_answered(75_000);
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_told_by_name() {
+    let server = "10.9.0.3:80".parse().unwrap();
+    let from = vec!["10.0.0.0/8".parse().unwrap()];
+    let nobody = Settings { to: vec![server], from: from.clone(), ..settings(open(1)) };
+    let error = Lab::new(nobody, sample()).run().err().unwrap();
+    assert_eq!(error, Trouble::NoNeighbor(server.ip()));
+
+    let server = "10.9.0.2:81".parse().unwrap();
+    let closed = Settings { to: vec![server], from, ..settings(open(1)) };
+    let error = Lab::new(closed.clone(), sample()).run().err().unwrap();
+    assert!(error.to_string().contains("its SYN was not answered"), "{error}");
+    let mut config = Config::new(Secret::new([7; 16]));
+    config.addresses.add("10.9.0.2".parse().unwrap()).unwrap();
+    config.refuse = Refuse::Reset;
+    let error = Lab::with(closed, config, sample()).run().err().unwrap();
+    assert!(error.to_string().contains("answered with RST"), "{error}");
+}
+
+#[test]
+fn what_is_expected_is_compared_with_the_first_reply() {
+    let paths = vec!["/100".to_owned()];
+    let settings = Settings { paths, expect: Some(expected(99)), ..settings(open(1)) };
+    let error = Lab::new(settings, sample()).run().err().unwrap();
+    assert!(error.to_string().contains("at byte 99: 100 bytes came, the file has 99"), "{error}");
+}
+
+/// Tells everybody something else after the first.
+struct Fickle {
+    asked: Cell<u32>,
+    inner: Sample,
+}
+
+impl App for Fickle {
+    fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> lethe::http::Response<'a> {
+        self.asked.set(self.asked.get() + 1);
+        let path = if self.asked.get().is_multiple_of(10) { b"/101" } else { request.path };
+        self.inner.respond(&Request { path, ..*request }, scratch)
+    }
+}
+
+#[test]
+fn one_wrong_reply_in_ten_is_found() {
+    let app = Fickle { asked: Cell::new(1), inner: sample() };
+    let settings = Settings { paths: vec!["/100".to_owned()], ..settings(open(1000)) };
+    let lab = Lab::new(settings, app).run().unwrap();
+    let counts = lab.generator.counts();
+    assert_eq!((counts.failed(Failure::WrongBytes), counts.answered), (100, 900), "{counts:?}");
+    let found = lab.generator.mismatch().unwrap();
+    assert_eq!(found.path, "/100");
+    assert!(found.at > 17, "behind the status line: {found:?}");
+}
+
+#[test]
+fn a_frame_with_a_wrong_checksum_is_not_believed() {
+    let mut lab = Lab::new(settings(open(1000)), sample());
+    lab.down.damage = 10;
+    let lab = lab.run().unwrap();
+    lab.check_all_answered(1000);
+    assert!(lab.generator.counts().bad_frames > 100);
+}
+
+#[test]
+fn slow_clients_keep_nobody_waiting() {
+    let slow = vec![(Slow::Idle, 50), (Slow::Drip, 40), (Slow::Window, 30)];
+    let settings = Settings { slow, ..settings(rate(100.0, 100)) };
+    let lab = Lab::new(settings, sample()).run().unwrap();
+    lab.check_all_answered(10_000);
+    let slow: Vec<_> = lab.generator.slow().collect();
+    let counts = |wanted, answered| SlowCounts { wanted, opened: wanted, answered, closed: 0 };
+    // By then each request is whole, and read.
+    assert_eq!(slow, [(Slow::Idle, counts(50, 0)), (Slow::Drip, counts(40, 40)), (Slow::Window, counts(30, 30))]);
+}
+
+#[test]
+fn floods_come_from_others_and_change_nothing() {
+    for kind in [FloodKind::Syn, FloodKind::Ack, FloodKind::Garbage] {
+        let floods = vec![Flood { kind, per_second: Some(20_000.0) }];
+        let settings = Settings { floods, ..settings(rate(1000.0, 3)) };
+        let lab = Lab::new(settings, sample()).run().unwrap();
+        lab.check_all_answered(3000);
+        let sent = lab.generator.floods().next().unwrap().1;
+        assert!((59_000..62_000).contains(&sent), "{kind:?}: {sent}");
+        assert!(lab.stats.received_frames() > sent);
+    }
+}
+
+#[test]
+fn settings_that_do_not_fit_are_told_with_what_mends_it() {
+    let check = |change: &dyn Fn(&mut Settings), expect: &str| {
+        let mut settings = settings(open(10));
+        change(&mut settings);
+        let error: SettingsError = Generator::new(settings).err().unwrap();
+        assert!(error.to_string().contains(expect), "{error}");
+    };
+    check(&|s| s.to.clear(), "--to");
+    check(&|s| s.to.truncate(1), "clients in fd00::/16 have no server");
+    check(&|s| s.from.truncate(1), "no client can ask [fd09::2]:80");
+    check(&|s| s.to.push("10.9.0.3:80".parse().unwrap()), "one server of each family");
+    check(&|s| s.paths = vec!["index.html".to_owned()], "\"index.html\" is no path");
+    check(&|s| s.paths = vec!["/".repeat(1400)], "use a shorter path");
+    check(&|s| s.mss = Some(1441), "an MSS is from 88 to 1440");
+    check(&|s| s.plan = open(0), "nothing is to be done");
+    check(&|s| s.plan = rate(0.0, 1), "nothing is to be done");
+    check(&|s| s.plan = rate(1e9, 1), "too many");
+    check(&|s| s.timeout = Duration::from_millis(999), "a timeout is from 1 second");
+    let one = |s: &mut Settings| s.from = vec!["10.0.0.1/32".parse().unwrap(), "fd00::1/128".parse().unwrap()];
+    let too_few = |s: &mut Settings| (one(s), s.plan = open(200_000)).1;
+    check(&too_few, "200002 connections at a time need as many clients, and there are 129024");
+}

@@ -1,0 +1,275 @@
+//! `lethe load` between two network namespaces: against `lethe serve`, and against nginx on the kernel's TCP. Needs root.
+
+#[path = "support/space.rs"]
+mod space;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use lethe_apps::sample::expected;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use space::{Namespace, Server};
+use tempfile::TempDir;
+
+const LETHE: &str = env!("CARGO_BIN_EXE_lethe");
+
+/// Clients of both families: the addresses of the servers are among theirs.
+const CLIENTS: &str = "--from 10.0.0.0/8 --from fd09::/64 --to 10.9.0.2 --to [fd09::2]:80";
+
+/// A veth: `lethe0` with the server, and `client0` with the clients, whose kernel has no address at all.
+struct Wire {
+    server: Namespace,
+    client: Namespace,
+}
+
+impl Wire {
+    fn new() -> Self {
+        let wire = Self { server: Namespace::new(), client: Namespace::new() };
+        let peer = wire.client.name();
+        wire.server.run(&format!("ip link add lethe0 type veth peer name client0 netns {peer}"));
+        wire.client.run("sysctl -qw net.ipv6.conf.all.disable_ipv6=1; ip link set client0 up");
+        wire.server.run("ip link set lethe0 up");
+        wire
+    }
+
+    fn lethe(&self) -> Server {
+        Server::start_on(&self.server, &["--device", "packet:lethe0"], "sample")
+    }
+
+    /// The result of `lethe load`.
+    #[track_caller]
+    fn load(&self, arguments: &str) -> Value {
+        result(&self.client, &format!("--device packet:client0 {arguments}"))
+    }
+
+    /// What it says that cannot go on.
+    #[track_caller]
+    fn mistake(&self, arguments: &str) -> String {
+        let (success, text) = self.client.try_run(&format!("timeout 60 {LETHE} load --quiet {arguments}"));
+        assert!(!success, "{text}");
+        text
+    }
+}
+
+/// The result of `lethe load`. What it notes on standard error is in front of it.
+#[track_caller]
+fn result(space: &Namespace, arguments: &str) -> Value {
+    let text = space.run(&format!("{LETHE} load --json --quiet {arguments}"));
+    let json = text.lines().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("{text}"));
+    serde_json::from_str(json).unwrap()
+}
+
+/// nginx, for both families, with a file of 1000 bytes of the pattern, and one of 100,000.
+struct Nginx {
+    child: Child,
+    _folder: TempDir,
+}
+
+impl Nginx {
+    /// Serves addresses of `device`, from which clients are reached by 10.9.0.1 and `fd09::1`.
+    fn start(space: &Namespace, device: &str) -> Self {
+        space.run(&format!(
+            "sysctl -qw net.ipv4.tcp_max_syn_backlog=8192 net.core.somaxconn=8192
+             ip addr replace 10.9.0.2/24 dev {device}
+             ip addr replace fd09::2/64 dev {device} nodad
+             ip route add 10.0.0.0/8 via 10.9.0.1"
+        ));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        for size in [1000, 100_000] {
+            fs::write(path.join(size.to_string()), expected(size)).unwrap();
+        }
+        fs::write(
+            path.join("nginx.conf"),
+            format!(
+                "user root; daemon off; worker_processes 1; pid {0}/pid; error_log {0}/error crit;
+                 events {{ worker_connections 16000; }}
+                 http {{ access_log off; keepalive_timeout 0; client_body_temp_path {0}; proxy_temp_path {0};
+                         fastcgi_temp_path {0}; uwsgi_temp_path {0}; scgi_temp_path {0};
+                         server {{ listen 80 backlog=8192; listen [::]:80 backlog=8192; root {0}; }} }}",
+                path.display()
+            ),
+        )
+        .unwrap();
+        let mut command = space.command("/usr/sbin/nginx");
+        let child = command.arg("-c").arg(path.join("nginx.conf")).stderr(Stdio::null()).spawn().unwrap();
+        wait_for(&path.join("pid"));
+        Self { child, _folder: folder }
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // In good order, so that it ends its worker.
+        let _ = kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM);
+        let _ = self.child.wait();
+    }
+}
+
+fn wait_for(file: &Path) {
+    let begun = Instant::now();
+    while !file.exists() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{} does not come", file.display());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[track_caller]
+fn check_all_answered(result: &Value, connections: u64) {
+    for key in ["begun", "opened", "asked", "answered"] {
+        assert_eq!(result[key], connections, "{key}: {result:#}");
+    }
+    assert_eq!(result["never_begun"], 0, "{result:#}");
+    assert_eq!(result["latency_us"]["count"], connections, "{result:#}");
+}
+
+#[test]
+fn the_server_has_not_a_page_more_with_thirty_thousand_connections_open() {
+    let wire = Wire::new();
+    let server = wire.lethe();
+    // What a program touches once, it touches here.
+    check_all_answered(&wire.load(&format!("{CLIENTS} --path /1000 --open 2000 --for 100ms")), 2000);
+    let pid = server.pid();
+    let result = wire.load(&format!("{CLIENTS} --path /1000 --open 30k --for 1s --timeout 30s --watch {pid}"));
+    check_all_answered(&result, 30_000);
+    let memory = result["memory"].as_array().unwrap();
+    let most = memory.iter().max_by_key(|mark| mark["open"].as_u64()).unwrap();
+    assert_eq!(most["open"], 30_000, "{result:#}");
+    let resident: Vec<_> = memory.iter().map(|mark| mark["resident_kib"].as_u64().unwrap()).collect();
+    assert!(resident.iter().all(|&kib| kib == resident[0]), "{resident:?}");
+}
+
+#[test]
+fn requests_come_at_their_rate_to_both_families() {
+    let wire = Wire::new();
+    let _server = wire.lethe();
+    let result = wire.load(&format!("{CLIENTS} --path /100 --path /1000 --path /20000 --rate 1000 --for 3s"));
+    check_all_answered(&result, 3000);
+    assert_eq!(result["frames"]["bad"], 0, "{result:#}");
+    let took = result["stages"]["running"].as_f64().unwrap();
+    assert!((2.9..3.5).contains(&took), "{result:#}");
+    let sizes: Vec<_> = result["replies"].as_array().unwrap().iter().map(|reply| &reply["body"]).collect();
+    assert_eq!(sizes, [100, 1000, 20_000], "{result:#}");
+}
+
+#[test]
+fn a_server_on_the_kernels_tcp_is_loaded_as_well() {
+    let wire = Wire::new();
+    let _nginx = Nginx::start(&wire.server, "lethe0");
+    // Segments come as the kernel puts them together, up to 64 kB in a frame; some of those are lost for want of room.
+    for options in ["", "--no-timestamps", "--mss 536"] {
+        let result = wire.load(&format!("{CLIENTS} --path /1000 --path /100000 --rate 200 --for 2s {options}"));
+        check_all_answered(&result, 400);
+        assert_eq!(result["replies"][1]["body"], 100_000);
+    }
+    check_all_answered(&wire.load(&format!("{CLIENTS} --path /1000 --open 2000 --for 500ms")), 2000);
+    // Nobody was reset: each connection ended in good order, and waits for what is late where it should.
+    let resets = wire.server.run("nstat -asz TcpOutRsts TcpEstabResets | awk 'NR > 1 { print $2 }'");
+    assert_eq!(resets, "0\n0\n");
+}
+
+#[test]
+fn clients_reach_a_server_by_every_kind_of_port() {
+    let wire = Wire::new();
+    {
+        let server = Server::start_on(&wire.server, &["--device", "packet:lethe0"], "sample");
+        let arguments = format!("--device xdp:client0 {CLIENTS} --path /1000 --rate 500 --for 1s");
+        check_all_answered(&result(&wire.client, &arguments), 500);
+        server.stop();
+    }
+    // The kernel's end of the TAP is the server's.
+    let space = Namespace::new();
+    space.run("ip tuntap add tap0 mode tap; ip link set tap0 up");
+    let _nginx = Nginx::start(&space, "tap0");
+    let arguments = format!("--device tap:tap0 {CLIENTS} --path /1000 --rate 500 --for 1s");
+    check_all_answered(&result(&space, &arguments), 500);
+}
+
+#[test]
+fn requests_are_answered_beside_floods_and_slow_clients() {
+    let wire = Wire::new();
+    let server = wire.lethe();
+    for kind in ["syn", "ack", "garbage"] {
+        let result = wire.load(&format!(
+            "{CLIENTS} --path /100 --rate 200 --for 2s --flood {kind}=5k/s --slow idle=50 --slow drip=50"
+        ));
+        check_all_answered(&result, 400);
+        let sent = result["floods"][0]["frames"].as_u64().unwrap();
+        assert!((9_000..13_000).contains(&sent), "{kind}: {sent}");
+        assert_eq!(result["slow"][1]["opened"], 50);
+    }
+    let table = server.stop();
+    let count = |row: &str| {
+        let line = table.lines().find(|line| line.contains(row)).unwrap_or_else(|| panic!("{row}: {table}"));
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap()
+    };
+    assert!(count(" syn-ack") > 9_000, "{table}");
+    assert!(count(" tcp-cookie") > 1_000, "{table}");
+}
+
+#[test]
+fn the_body_that_must_come_can_be_given_as_a_file() {
+    let wire = Wire::new();
+    let _server = wire.lethe();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), expected(1000)).unwrap();
+    let expect = format!("{CLIENTS} --path /1000 --expect {} --rate 100 --for 1s", file.path().display());
+    check_all_answered(&wire.load(&expect), 100);
+    fs::write(file.path(), &expected(1000)[1..]).unwrap();
+    let text = wire.mistake(&format!("--device packet:client0 {expect}"));
+    assert!(text.contains("differs from the file given with --expect at byte 0"), "{text}");
+}
+
+#[test]
+fn an_interrupt_prints_the_result_so_far() {
+    let wire = Wire::new();
+    let _server = wire.lethe();
+    let mut command = wire.client.command(LETHE);
+    let arguments = format!("load --device packet:client0 {CLIENTS} --path /100 --rate 500 --for 1h");
+    let child =
+        command.args(arguments.split_whitespace()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("answered, all bytes right") && text.contains("p99"), "{text}");
+}
+
+#[test]
+fn every_mistake_comes_with_what_mends_it() {
+    let wire = Wire::new();
+    let device = "--device packet:client0";
+    for (arguments, expect) in [
+        ("--device packet:none0 --from 10.0.0.0/8 --to 10.9.0.2 --rate 1".to_owned(), "there is no interface none0"),
+        (format!("{device} --from 10.0.0.0/8 --to 10.9.0.2"), "--rate 1000 for requests, --open 100k for connections"),
+        (format!("{device} --from 10.0.0.0/8 --to fd09::2 --rate 1"), "no client can ask [fd09::2]:80"),
+        (format!("{device} --from 10.0.0.0/8 --to 10.9.0.2 --rate 1 --watch 4194304"), "there is no such process"),
+        (format!("{device} --from 10.0.0.0/8 --to 10.9.0.2 --rate 1"), "nobody answers for 10.9.0.2"),
+        (format!("{device} --from 10.0.0.0/8 --to 10.9.0.2 --rate fast"), "want a number a second"),
+        (format!("{device} --from 10.0.0.1/32 --to 10.9.0.2 --open 1M"), "give a larger network with --from"),
+    ] {
+        let text = wire.mistake(&arguments);
+        assert!(text.contains(expect), "{arguments}: {text}");
+    }
+}
+
+/// The one command of the documentation that measures.
+#[test]
+fn the_tool_opens_connections_and_tells_of_memory() {
+    let tool = concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/load");
+    for server in ["lethe", "nginx"] {
+        // It waits for a whole minute, so that cookies last longest: not here.
+        let output = Command::new("timeout")
+            .args(["120", tool, "rate", "200", "--for", "1s", "--server", server, "--lethe", LETHE])
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(text.contains("         200  answered, all bytes right (all)"), "{text}");
+        assert!(text.contains("server has"), "{text}");
+    }
+}
