@@ -230,7 +230,17 @@ impl Options {
             let timestamps = Timestamps { value: u32::from_be_bytes(*value), echo: u32::from_be_bytes(*echo) };
             return Ok(Self { mss: None, sack_permitted: false, timestamps: Some(timestamps) });
         }
-        if bytes.is_empty() { Ok(Self::default()) } else { Self::scan(bytes) }
+        if bytes.is_empty() { Ok(Self::default()) } else { Self::parse_others(bytes) }
+    }
+
+    fn parse_others(bytes: &[u8]) -> Result<Self, DropReason> {
+        // A SYN of Linux, with the scale of its window.
+        if let (&[[2, 4, m0, m1], [4, 2, 8, 10], value, echo, [1, 3, 3, _]], []) = bytes.as_chunks() {
+            let timestamps = Timestamps { value: u32::from_be_bytes(value), echo: u32::from_be_bytes(echo) };
+            let mss = u16::from_be_bytes([m0, m1]);
+            return Ok(Self { mss: Some(mss), sack_permitted: true, timestamps: Some(timestamps) });
+        }
+        Self::scan(bytes)
     }
 
     /// Walks the option list: at most 40 bytes, and each step takes at least one of them.
@@ -380,6 +390,18 @@ mod tests {
             assert_eq!(Header::parse(&segment).is_ok(), right, "{length}");
         }
         assert_eq!(Header::parse(&bytes[..19]), Err(DropReason::TcpMalformed));
+    }
+
+    #[test]
+    fn what_is_read_at_a_glance_is_what_a_walk_reads() {
+        let syn = [2, 4, 5, 0xb4, 4, 2, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 3, 3, 7];
+        let ack = [1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8];
+        for options in [&syn[..], &ack, &[]] {
+            assert_eq!(Options::parse(options), Options::scan(options), "{options:?}");
+        }
+        let Ok(Options { mss: Some(1460), sack_permitted: true, timestamps: Some(_) }) = Options::parse(&syn) else {
+            panic!("{:?}", Options::parse(&syn));
+        };
     }
 
     #[test]
