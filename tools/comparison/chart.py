@@ -33,7 +33,7 @@ def ticks(most):
     """Some five round numbers from 0 to at least `most`."""
     step = 10 ** math.floor(math.log10(most / 4)) if most > 0 else 1
     step = next(step * factor for factor in (1, 2, 5, 10) if step * factor * 5 >= most)
-    return [step * number for number in range(math.ceil(most / step) + 1)]
+    return [step * number for number in range(max(1, math.ceil(most / step)) + 1)]
 
 
 def short(value):

@@ -29,6 +29,11 @@ def of_processes(pids):
     return total
 
 
+def of_threads(tids):
+    """Seconds that these threads have run, to the nanosecond."""
+    return sum(int(pathlib.Path(f"/proc/{tid}/schedstat").read_text().split()[0]) for tid in tids) / 1e9
+
+
 def of_children():
     """Seconds that programs which we started and which have ended have run."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -51,29 +56,33 @@ class Baseline:
 class Cost:
     """What is spent within `with`.
 
-    machine   all CPUs, less the baseline
-    server    the server's CPUs, less the baseline: the process, and what the kernel does for it in interrupts and
-              threads; `None` where the client is on the same CPUs
+    server    the server's processes and the kernel's thread that receives for it, as the scheduler counts them
     process   the server's processes alone
+    cpus      the server's CPUs by /proc/stat, less the baseline; `None` where the client is on the same CPUs
+    machine   all CPUs by /proc/stat, less the baseline
     client    the client's process alone
     """
 
-    def __init__(self, baseline, server_cpus, pids):
-        self.baseline, self.cpus, self.pids = baseline, server_cpus, pids
+    PARTS = ("server", "process", "cpus", "machine", "client")
+
+    def __init__(self, baseline, server_cpus, pids, receivers):
+        self.baseline, self.server_cpus, self.pids, self.receivers = baseline, server_cpus, pids, receivers
 
     def __enter__(self):
-        self.before = (busy(), of_processes(self.pids), of_children(), time.monotonic())
+        start = time.monotonic()
+        self.before = (busy(), of_processes(self.pids), of_threads(self.receivers), of_children(), start)
         return self
 
     def __exit__(self, failed, *_):
         if failed:
             return
-        spent, process, children, start = self.before
+        spent, process, receivers, children, start = self.before
         self.seconds = time.monotonic() - start
         work = {
             cpu: seconds - spent[cpu] - self.baseline.share[cpu] * self.seconds for cpu, seconds in busy().items()
         }
         self.machine = sum(work.values())
-        self.server = sum(work[cpu] for cpu in self.cpus) if self.cpus else None
+        self.cpus = sum(work[cpu] for cpu in self.server_cpus) if self.server_cpus else None
         self.process = of_processes(self.pids) - process
+        self.server = self.process + of_threads(self.receivers) - receivers
         self.client = of_children() - children

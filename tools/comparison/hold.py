@@ -37,7 +37,7 @@ def opened(address, count):
 
 def main():
     address, count = sys.argv[1], int(sys.argv[2])
-    resource.setrlimit(resource.RLIMIT_NOFILE, (count + 100, count + 100))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     held = []
     for start in range(0, count, WAVE):
         held += opened(address, min(WAVE, count - start))

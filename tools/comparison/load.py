@@ -42,14 +42,14 @@ class Sample:
 def measured(server, arguments, read):
     """Runs a client on the client's CPUs, and reads what it printed."""
     command = server.wire.client.inside(["taskset", "-c", listed(server.setup.cpus.client), *map(str, arguments)])
-    with Cost(server.setup.baseline, server.server_cpus(), server.pids) as cost:
+    with Cost(server.setup.baseline, server.server_cpus(), server.pids, server.receivers) as cost:
         run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode:
         raise RuntimeError(f"{server.kind.name}: {arguments[0]} failed: {run.stderr.strip() or run.stdout.strip()}")
     sample = read(run.stdout)
     if sample.requests <= sample.failed:
         raise RuntimeError(f"{server.kind.name}: of {sample.requests} requests {sample.failed} failed")
-    for name in ("machine", "server", "process", "client"):
+    for name in Cost.PARTS:
         seconds = getattr(cost, name)
         sample.costs[name] = None if seconds is None else seconds / sample.requests * 1e6
     sample.rate = sample.rate or sample.requests / cost.seconds

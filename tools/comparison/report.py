@@ -10,9 +10,12 @@ import sys
 import time
 
 from . import chart
+from .cpu import Cost
 from .servers import REFERENCE
 from .wire import ROOT, large, listed
 
+# What the parts of a cost are called in the tables.
+COLUMNS = ("server", "its process", "its CPUs", "whole machine", "client's process")
 BEGIN, END = "<!-- compare: begin -->", "<!-- compare: end -->"
 
 
@@ -60,7 +63,7 @@ def machine(setup):
             f"round{'s' * (amount.rounds > 1)} of {clients} and `wrk -c {min(amount.short)} -d {amount.seconds}s`.",
             f"* {len(models)} CPUs ({models[0] if models else platform.machine()}){virtual}, {memory:.0f} GiB, "
             f"Linux {platform.release()}. Servers on CPU {listed(setup.cpus.server)}, clients on {listed(setup.cpus.client)}.",
-            f"* {said('nginx', '-v')}; {said('ab', '-V')}; {said('wrk', '-v').split('Copyright')[0].strip()}.",
+            f"* {said('nginx', '-v')}; {said('ab', '-V').removeprefix('This is ').partition(' <')[0]}; {said('wrk', '-v').split('Copyright')[0].strip()}.",
             f"* Before it, with nothing asked of it, the machine was busy for {idle:.1f} % of one CPU, which is subtracted.",
         )
     )
@@ -97,10 +100,10 @@ def short(report, found):
     for client in clients:
         rows = []
         for name, of in samples.items():
-            costs = [[sample.costs[what] for sample in of[client]] for what in ("server", "process", "machine", "client")]
+            costs = [[sample.costs[what] for sample in of[client]] for what in Cost.PARTS]
             rate = statistics.median(sample.rate for sample in of[client])
             rows.append((name, *map(figure, costs), f"{rate:.0f}", sum(sample.failed for sample in of[client])))
-        head = ("µs of CPU a request", "server's CPUs", "server's process", "whole machine", "client's process", "requests/s", "failed")
+        head = ("µs of CPU a request", *COLUMNS, "requests/s", "failed")
         parts = [table(head, rows)]
         if client == clients[0]:
             parts.insert(0, cost_chart(report, client, samples))
@@ -109,7 +112,7 @@ def short(report, found):
     for name, of in found["ratios"].items():
         for client, ratios in of.items():
             rows.append((name, client, figure(ratios["server"], 2), figure(ratios["machine"], 2)))
-    head = (f"CPU time, of that of {REFERENCE.name}", "client", "server's CPUs", "whole machine")
+    head = (f"CPU time, of that of {REFERENCE.name}", "client", "server", "whole machine")
     report.add("Lethe beside nginx", table(head, rows))
     rows = []
     for name, of in samples.items():
@@ -123,12 +126,9 @@ def cost_chart(report, client, samples):
     rows = []
     for name, of in samples.items():
         found = spread([sample.costs["server"] for sample in of[client]])
-        if found:
-            rows.append((name, tuple(max(value, 0) for value in found), name.startswith("Lethe")))
-    if not rows:
-        return "The client had no CPU of its own, so there is no chart of the server's."
+        rows.append((name, found, name.startswith("Lethe")))
     rows.sort(key=lambda row: row[1][1])
-    return report.draw("cost-of-a-connection", title, chart.bars(title, "µs, the server's CPUs", rows))
+    return report.draw("cost-of-a-connection", title, chart.bars(title, "µs: its processes, and the kernel receiving for it", rows))
 
 
 def memory(report, rows):
@@ -138,7 +138,6 @@ def memory(report, rows):
     lines = []
     for name, count, processes, kernel in rows:
         if name.startswith("Lethe"):
-            each = "0, by definition" if count else "–"
             each = f"{(processes - idle[name]) / count / 1e3:.2f}, the process alone" if count else "–"
         else:
             known = count and count in client
@@ -162,17 +161,17 @@ def loss(report, found):
 
 
 def growth(report, title, name, unit, found, logarithmic=True):
-    """A chart and a table of what is spent on the whole machine, by something that grows."""
+    """A chart and a table of what the server spends, by something that grows."""
     series, rows = [], []
     for label, steps in found.items():
         points = []
         for step, samples in steps:
-            cost = [sample.costs["machine"] for sample in samples]
-            points.append((step, tuple(max(value, 0) for value in spread(cost))))
+            costs = [[sample.costs[what] for sample in samples] for what in ("server", "machine")]
+            points.append((step, spread(costs[0])))
             rate = statistics.median(sample.rate for sample in samples)
             failed = sum(sample.failed for sample in samples)
-            rows.append((label, f"{step:,}", figure([sample.costs["server"] for sample in samples]), figure(cost), f"{rate:.0f}", failed))
+            rows.append((label, f"{step:,}", *map(figure, costs), f"{rate:.0f}", failed))
         series.append((label, points))
-    image = report.draw(name, title, chart.lines(title, unit, "µs of CPU a request, whole machine", series, logarithmic))
-    head = ("µs of CPU a request", unit, "server's CPUs", "whole machine", "requests/s", "failed")
+    image = report.draw(name, title, chart.lines(title, unit, "µs of the server's CPU time a request", series, logarithmic))
+    head = ("µs of CPU a request", unit, "server", "whole machine", "requests/s", "failed")
     report.add(title, image, table(head, rows))

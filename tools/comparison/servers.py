@@ -40,7 +40,7 @@ class Running:
         self.processes = []
         kind.start(self)
         self.wait()
-        self.wire.pin()
+        self.receivers = self.wire.pin()
         self.pids = [int(pid) for pid in large.command(["ip", "netns", "pids", self.space.name]).split()]
 
     def run(self, *arguments, **options):
@@ -151,8 +151,8 @@ def nginx(static):
             f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
         (folder / "conf").write_text(
-            f"daemon off; worker_processes {server.kind.workers}; worker_rlimit_nofile 120000; pid {folder}/pid;"
-            f"error_log {folder}/errors; events {{ worker_connections 50000; }}"
+            f"daemon off; worker_processes {server.kind.workers}; pid {folder}/pid;"
+            f"error_log {folder}/errors; events {{ worker_connections 20000; }}"
             f"http {{ {temporary} access_log off; sendfile on; tcp_nopush on; client_header_timeout 600s;"
             f"default_type text/plain; charset utf-8; server {{ listen 80 backlog=4096; {location} }} }}"
         )

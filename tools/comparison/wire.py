@@ -76,10 +76,15 @@ class Wire:
         stack.callback(large.subprocess.run, ["ip", "-n", self.client.name, "link", "del", self.near], capture_output=True)
 
     def pin(self):
-        """Puts the threads that receive where they belong. XDP begins new ones, so this is for when the server is ready."""
-        for device, cpus in ((self.near, self.cpus.client), (self.far, self.cpus.of_server(self.workers))):
-            for thread in receivers(device):
+        """Puts the threads that receive where they belong, and returns those of the server. XDP may begin new ones, so
+        this is for when the server is ready."""
+        ours, theirs = list(receivers(self.near)), list(receivers(self.far))
+        for threads, cpus in ((ours, self.cpus.client), (theirs, self.cpus.of_server(self.workers))):
+            for thread in threads:
                 os.sched_setaffinity(thread, cpus)
+        if not (ours and theirs):
+            raise RuntimeError("this kernel has no threads that receive for a veth: it takes Linux 5.12 or later")
+        return theirs
 
     def give_address(self):
         """Makes the kernel of the server's end 10.9.0.2."""
