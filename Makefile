@@ -6,7 +6,7 @@ FUZZ ?= 60
 # How long `make soak` runs fresh seeds through the simulator, and clients through a TAP.
 SOAK ?= 10m
 
-.PHONY: help run test test-hw faults lint bench fuzz soak clean
+.PHONY: help run test test-hw faults lint bench compare fuzz soak clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -37,6 +37,10 @@ lint: ## formatting and lints, warnings are errors
 bench: ## what a packet costs
 	@tools/install workspace
 	$(CARGO) bench --workspace
+
+compare: ## Lethe beside nginx and other servers: an hour on a quiet machine, into docs/performance.md
+	@tools/install compare
+	@tools/compare
 
 fuzz: ## each fuzz target for FUZZ seconds (default 60)
 	@tools/install build

@@ -28,7 +28,7 @@ pub(crate) fn serve_by_processes(listener: &TcpListener, service: &Service) -> i
     loop {
         let (stream, client) = accept(listener)?;
         // SAFETY: there is one thread, so the child finds no lock that another one holds.
-        #[allow(unsafe_code, reason = "no crate has a fork that is safe: whether there are other threads is ours to know")]
+        #[allow(unsafe_code, reason = "no crate has a fork that is safe")]
         if let ForkResult::Child = unsafe { fork() }? {
             converse(stream, client, service);
             process::exit(0);

@@ -16,9 +16,8 @@ pub(crate) fn serve(listener: &TcpListener, service: &Service) -> io::Result<()>
     loop {
         let (accepts, ready) = wait(listener, &connections)?;
         let mut ready = ready.into_iter();
-        connections.retain_mut(|connection| {
-            !(ready.next() == Some(true) && connection.advance(service) == Progress::Done)
-        });
+        connections
+            .retain_mut(|connection| !(ready.next() == Some(true) && connection.advance(service) == Progress::Done));
         while accepts {
             match listener.accept() {
                 Ok((stream, client)) => {

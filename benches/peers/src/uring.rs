@@ -44,11 +44,8 @@ struct Server<'s> {
 
 /// Serves until accepting fails.
 pub(crate) fn serve(listener: &TcpListener, service: &Service) -> io::Result<()> {
-    let ring = IoUring::builder()
-        .setup_cqsize(COMPLETIONS)
-        .setup_single_issuer()
-        .setup_defer_taskrun()
-        .build(SUBMISSIONS)?;
+    let ring =
+        IoUring::builder().setup_cqsize(COMPLETIONS).setup_single_issuer().setup_defer_taskrun().build(SUBMISSIONS)?;
     let mut server = Server { ring, service, connections: Vec::new(), free: Vec::new(), waiting: VecDeque::new() };
     let accept = opcode::AcceptMulti::new(types::Fd(listener.as_raw_fd())).build();
     server.ask(0, Task::Accept, accept.clone());
