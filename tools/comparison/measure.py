@@ -4,7 +4,7 @@ import contextlib
 import pathlib
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 from . import load, servers
@@ -71,6 +71,17 @@ class Setup:
     body: bytes = b""
     site: pathlib.Path = None
     baseline: Baseline = None
+    # What went wrong; the rest of an hour is not lost for it.
+    failures: list = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def going_on(self):
+        """Whatever fails within is noted, and left out."""
+        try:
+            yield
+        except RuntimeError as error:
+            note(f"failed: {error}")
+            self.failures.append(str(error))
 
     def prepare(self):
         """Asks Lethe once, and watches the machine while nothing is asked of it."""
@@ -95,6 +106,13 @@ class Setup:
 
 def note(words):
     print(f"{time.strftime('%H:%M:%S')} {words}", flush=True)
+
+
+def something(setup, found):
+    """What was found, if anything was."""
+    if not found:
+        raise RuntimeError(f"nothing could be measured: {setup.failures[-1]}")
+    return found
 
 
 def check_body(server, path, expected):
@@ -123,17 +141,19 @@ def short(setup):
     for number in range(setup.amount.rounds):
         note(f"short connections, round {number + 1} of {setup.amount.rounds}")
         for kind in setup.lethe():
-            pair = [REFERENCE, kind]
-            both = {one.name: serve(setup, one, found) for one in (pair if number % 2 == 0 else reversed(pair))}
-            for client, sample in both[kind.name].items():
-                beside = both[REFERENCE.name][client].costs
-                for what in ("server", "machine"):
-                    ratios = found["ratios"].setdefault(kind.name, {}).setdefault(client, {}).setdefault(what, [])
-                    if sample.costs[what] is not None and beside[what] > 0:
-                        ratios.append(sample.costs[what] / beside[what])
+            with setup.going_on():
+                pair = [REFERENCE, kind]
+                both = {one.name: serve(setup, one, found) for one in (pair if number % 2 == 0 else reversed(pair))}
+                for client, sample in both[kind.name].items():
+                    beside = both[REFERENCE.name][client].costs
+                    for what in ("server", "machine"):
+                        ratios = found["ratios"].setdefault(kind.name, {}).setdefault(client, {}).setdefault(what, [])
+                        if beside[what] > 0:
+                            ratios.append(sample.costs[what] / beside[what])
         for kind in servers.OTHERS if number % 2 == 0 else reversed(servers.OTHERS):
-            serve(setup, kind, found)
-    return found
+            with setup.going_on():
+                serve(setup, kind, found)
+    return something(setup, found["samples"]) and found
 
 
 def serve(setup, kind, found):
@@ -144,7 +164,8 @@ def serve(setup, kind, found):
         load.ab(server, min(2000, *setup.amount.short.values()), 10)  # to warm up
         for client, run in loads(setup.amount).items():
             samples[client] = run(server)
-            found["samples"].setdefault(kind.name, {}).setdefault(client, []).append(samples[client])
+    for client, sample in samples.items():
+        found["samples"].setdefault(kind.name, {}).setdefault(client, []).append(sample)
     return samples
 
 
@@ -177,7 +198,7 @@ def memory(setup):
     for kind in (kind for kind in kinds if "file" not in kind.name):
         note(f"memory: {kind.name}")
         for count in (0, *setup.amount.held):
-            with running(setup, kind) as server:
+            with setup.going_on(), running(setup, kind) as server:
                 before = memory_of_kernel()
                 with load.Held(server, count) as held:
                     time.sleep(min(2, setup.amount.idle / 4))
@@ -204,7 +225,7 @@ def loss(setup):
                 "nginx": lambda stack: large.nginx_behind(stack, theirs, sizes, impair),
             }
             for name in networks if number % 2 == 0 else reversed(networks):
-                with contextlib.ExitStack() as stack:
+                with setup.going_on(), contextlib.ExitStack() as stack:
                     space = networks[name](stack)
                     for size in sizes:
                         urls = [f"{large.BASES['v4']}/{size}"] * setup.amount.downloads
@@ -228,9 +249,9 @@ def growth(setup, words, kinds, steps, site_of, run):
             note(f"{words} {step}, round {number + 1} of {setup.amount.rounds}")
             two = [(label, kind(step)) for label, kind in kinds.items()]
             for label, kind in two if number % 2 == 0 else reversed(two):
-                with running(setup, kind, site) as server:
+                with setup.going_on(), running(setup, kind, site) as server:
                     found.setdefault(label, {}).setdefault(step, []).append(run(server, step))
-    return {label: list(samples.items()) for label, samples in found.items()}
+    return {label: list(samples.items()) for label, samples in something(setup, found).items()}
 
 
 BOTH = {"Lethe, packet": lambda _: servers.lethe_packet(1), "nginx, file": lambda _: servers.nginx_static(1)}

@@ -135,6 +135,7 @@ def memory(report, rows):
     """Memory by open connections."""
     client = {count: kernel for name, count, _, kernel in rows if name.startswith("Lethe")}
     idle = {name: processes for name, count, processes, _ in rows if count == 0}
+    rows = [row for row in rows if row[0] in idle]
     lines = []
     for name, count, processes, kernel in rows:
         if name.startswith("Lethe"):
@@ -151,6 +152,8 @@ def loss(report, found):
     """Completion times, and their ratios in the same round."""
     rows = []
     for (percent, size), of in found.items():
+        if len(of) < 2:
+            continue
         for mark in (50, 90, 99):
             each = {name: [large.percentile(times, mark) for times in rounds] for name, rounds in of.items()}
             ratios = [ours / theirs for ours, theirs in zip(each["Lethe"], each["nginx"])]
