@@ -8,7 +8,7 @@ use std::thread;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 
-use crate::service::{Connection, Progress, Service, concerns_one};
+use crate::service::{Connection, Progress, Service, concerns_one, scratch};
 
 /// Bytes of stack of a thread. What is not touched takes no memory.
 const STACK: usize = 256 << 10;
@@ -48,6 +48,6 @@ fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
 }
 
 fn converse(stream: TcpStream, client: SocketAddr, service: &Service) {
-    let mut connection = Connection::new(stream, client.ip());
-    while connection.advance(service) == Progress::Waits {}
+    let (mut connection, mut scratch) = (Connection::new(stream, client.ip()), scratch());
+    while connection.advance(service, &mut scratch) == Progress::Waits {}
 }

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
-use crate::service::{Connection, Progress, Service, concerns_one};
+use crate::service::{Connection, Progress, Service, concerns_one, scratch};
 
 /// Events taken at a time.
 const EVENTS: usize = 512;
@@ -22,13 +22,14 @@ pub(crate) fn serve(listener: &TcpListener, service: &Service) -> io::Result<()>
 
     // By descriptor. A connection that is dropped is closed, which takes it out of the epoll as well.
     let mut connections = HashMap::new();
+    let mut scratch = scratch();
     let mut events = [EpollEvent::empty(); EVENTS];
     loop {
         let ready = epoll.wait(&mut events, EpollTimeout::NONE)?;
         for event in &events[..ready] {
             if event.data() != door {
-                let connection: Option<&mut Connection> = connections.get_mut(&event.data());
-                if connection.is_some_and(|connection| connection.advance(service) == Progress::Done) {
+                let connection: Option<&mut Box<Connection>> = connections.get_mut(&event.data());
+                if connection.is_some_and(|connection| connection.advance(service, &mut scratch) == Progress::Done) {
                     connections.remove(&event.data());
                 }
                 continue;
@@ -39,7 +40,7 @@ pub(crate) fn serve(listener: &TcpListener, service: &Service) -> io::Result<()>
                         stream.set_nonblocking(true)?;
                         let key = key(stream.as_raw_fd());
                         epoll.add(&stream, EpollEvent::new(EpollFlags::EPOLLIN, key))?;
-                        connections.insert(key, Connection::new(stream, client.ip()));
+                        connections.insert(key, Box::new(Connection::new(stream, client.ip())));
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(error) if concerns_one(&error) => {}

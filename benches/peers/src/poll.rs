@@ -7,18 +7,23 @@ use std::os::fd::AsFd;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::service::{Connection, Progress, Service, concerns_one};
+use crate::service::{Connection, Progress, Service, concerns_one, scratch};
 
 /// Serves until accepting fails.
 pub(crate) fn serve(listener: &TcpListener, service: &Service) -> io::Result<()> {
     listener.set_nonblocking(true)?;
+    let mut scratch = scratch();
     let mut connections: Vec<Box<Connection>> = Vec::new();
     loop {
         let (accepts, ready) = wait(listener, &connections)?;
         let mut ready = ready.into_iter();
-        connections
-            .retain_mut(|connection| !(ready.next() == Some(true) && connection.advance(service) == Progress::Done));
-        while accepts {
+        connections.retain_mut(|connection| {
+            !(ready.next() == Some(true) && connection.advance(service, &mut scratch) == Progress::Done)
+        });
+        if !accepts {
+            continue;
+        }
+        loop {
             match listener.accept() {
                 Ok((stream, client)) => {
                     stream.set_nonblocking(true)?;

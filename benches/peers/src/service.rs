@@ -3,13 +3,15 @@
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, TcpStream};
 
-use lethe::engine::SCRATCH_LEN;
 use lethe::http::{Method, RequestLine, Response, Status};
 use lethe::{App, Request};
 use lethe_apps::ipinfo::IpInfo;
 
 /// The longest head of a request, in bytes: of those that browsers send none is half as long.
 pub(crate) const REQUEST_MAX: usize = 4096;
+
+/// Bytes in which an answer is made: the page, with its head, has 1,200 or so.
+pub(crate) const SCRATCH_LEN: usize = 4096;
 
 /// The lookup, and the HTTP around it.
 pub(crate) struct Service {
@@ -23,19 +25,23 @@ impl Default for Service {
 }
 
 impl Service {
-    /// The whole response to a request whose head is complete, as bytes.
-    pub(crate) fn answer(&self, request: &[u8], client: IpAddr) -> Vec<u8> {
-        let mut scratch = [0; SCRATCH_LEN];
+    /// The whole response to a request whose head is complete, as bytes. What is made for it is made in `scratch`.
+    pub(crate) fn answer(&self, request: &[u8], client: IpAddr, scratch: &mut [u8]) -> Vec<u8> {
         let response = match RequestLine::parse(request) {
             Ok(RequestLine { method, path, query, headers }) => {
                 let response =
-                    self.app.respond(&Request { method, path, query, headers, client, generation: 0 }, &mut scratch);
+                    self.app.respond(&Request { method, path, query, headers, client, generation: 0 }, scratch);
                 if method == Method::Head { response.without_body() } else { response }
             }
-            Err(_) => Response::build(&mut scratch, Status::BadRequest).body(b""),
+            Err(_) => Response::build(scratch, Status::BadRequest).body(b""),
         };
         [response.head(), response.body()].concat()
     }
+}
+
+/// Room for any answer, to be used again and again.
+pub(crate) const fn scratch() -> [u8; SCRATCH_LEN] {
+    [0; SCRATCH_LEN]
 }
 
 /// A connection that is read when there is something, and ends with its first answer.
@@ -67,7 +73,7 @@ impl Connection {
     }
 
     /// Reads once, and answers if that completes the request.
-    pub(crate) fn advance(&mut self, service: &Service) -> Progress {
+    pub(crate) fn advance(&mut self, service: &Service, scratch: &mut [u8]) -> Progress {
         match self.stream.read(&mut self.request[self.len..]) {
             Ok(1..) if self.len == REQUEST_MAX => Progress::Done,
             Ok(read @ 1..) => {
@@ -76,7 +82,7 @@ impl Connection {
                 if is_complete(request) {
                     // It fits the empty buffer of a new socket: this neither waits nor is cut. A client that has gone
                     // has nothing to be told.
-                    let _ = self.stream.write_all(&service.answer(request, self.client));
+                    let _ = self.stream.write_all(&service.answer(request, self.client, scratch));
                     Progress::Done
                 } else {
                     Progress::Waits

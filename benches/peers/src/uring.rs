@@ -1,4 +1,6 @@
 //! One thread and `io_uring`: the kernel accepts, receives, sends and closes, and tells what became of it.
+//!
+//! It does not know its clients' addresses, so that its page about them (`GET /`) is none.
 
 use std::collections::VecDeque;
 use std::io;
@@ -7,7 +9,7 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
-use crate::service::{REQUEST_MAX, Service, is_complete};
+use crate::service::{REQUEST_MAX, SCRATCH_LEN, Service, is_complete, scratch};
 
 /// Entries of the ring to the kernel. That back has [`COMPLETIONS`].
 const SUBMISSIONS: u32 = 1024;
@@ -35,6 +37,7 @@ const TASK_BITS: u32 = 2;
 struct Server<'s> {
     ring: IoUring,
     service: &'s Service,
+    scratch: [u8; SCRATCH_LEN],
     /// Made once, and used again; never freed while the ring is there.
     connections: Vec<Box<Connection>>,
     free: Vec<usize>,
@@ -46,7 +49,14 @@ struct Server<'s> {
 pub(crate) fn serve(listener: &TcpListener, service: &Service) -> io::Result<()> {
     let ring =
         IoUring::builder().setup_cqsize(COMPLETIONS).setup_single_issuer().setup_defer_taskrun().build(SUBMISSIONS)?;
-    let mut server = Server { ring, service, connections: Vec::new(), free: Vec::new(), waiting: VecDeque::new() };
+    let mut server = Server {
+        ring,
+        service,
+        scratch: scratch(),
+        connections: Vec::new(),
+        free: Vec::new(),
+        waiting: VecDeque::new(),
+    };
     let accept = opcode::AcceptMulti::new(types::Fd(listener.as_raw_fd())).build();
     server.ask(0, Task::Accept, accept.clone());
     loop {
@@ -127,8 +137,8 @@ impl Server<'_> {
         if len == 0 || connection.len == REQUEST_MAX {
             self.close(number);
         } else if is_complete(request) {
-            // What this lookup answers a GET for an address with does not depend on who asks.
-            connection.response = self.service.answer(request, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+            // Only the page about the client itself depends on who asks, which is nothing to compare with.
+            connection.response = self.service.answer(request, IpAddr::V4(Ipv4Addr::UNSPECIFIED), &mut self.scratch);
             let (bytes, count) = (connection.response.as_ptr(), connection.response.len() as u32);
             let entry = opcode::Send::new(types::Fd(connection.socket), bytes, count).build();
             self.ask(number, Task::Send, entry);

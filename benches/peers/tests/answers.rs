@@ -65,7 +65,7 @@ impl Drop for Peer {
 fn lethe(request: &str) -> String {
     let RequestLine { method, path, query, headers } = RequestLine::parse(request.as_bytes()).unwrap();
     let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let mut scratch = [0; SCRATCH_LEN];
+    let mut scratch = vec![0; SCRATCH_LEN];
     let app = IpInfo::embedded();
     let response = app.respond(&Request { method, path, query, headers, client, generation: 0 }, &mut scratch);
     String::from_utf8([response.head(), response.body()].concat()).unwrap()
@@ -75,8 +75,8 @@ fn lethe(request: &str) -> String {
 fn every_model_answers_as_lethe_does() {
     for model in MODELS {
         let peer = Peer::start(model);
-        let nothing = GET.replace("202.96.128.86", "nothing");
-        for request in [GET, nothing.as_str()] {
+        let (nothing, page) = (GET.replace("202.96.128.86", "nothing"), GET.replace("202.96.128.86", "?ip=8.8.8.8"));
+        for request in [GET, nothing.as_str(), page.as_str()] {
             assert_eq!(peer.ask(&[request]), lethe(request), "{model}");
         }
         let head = peer.ask(&[&GET.replace("GET", "HEAD")]);
