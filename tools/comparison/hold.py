@@ -41,8 +41,11 @@ def main():
     held = []
     for start in range(0, count, WAVE):
         held += opened(address, min(WAVE, count - start))
-    print(len(held), flush=True)
-    sys.stdin.read()
+    try:
+        print(len(held), flush=True)
+        sys.stdin.read()
+    except BrokenPipeError:
+        pass  # nobody waits for them any more
 
 
 if __name__ == "__main__":

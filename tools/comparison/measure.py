@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from . import load, servers
 from .cpu import Baseline
 from .servers import PATH, REFERENCE, running
-from .wire import Cpus, large
+from .wire import Cpus, large, processes_in
 
 
 @dataclass
@@ -198,12 +198,13 @@ def memory(setup):
     for kind in (kind for kind in kinds if "file" not in kind.name):
         note(f"memory: {kind.name}")
         for count in (0, *setup.amount.held):
+            if count > kind.most_held:
+                continue
             with setup.going_on(), running(setup, kind) as server:
                 before = memory_of_kernel()
                 with load.Held(server, count) as held:
                     time.sleep(min(2, setup.amount.idle / 4))
-                    pids = large.command(["ip", "netns", "pids", server.space.name]).split()
-                    rows.append((kind.name, held.count, memory_of(pids), memory_of_kernel() - before))
+                    rows.append((kind.name, held.count, memory_of(processes_in(server.space)), memory_of_kernel() - before))
                     if held.count < count:
                         note(f"{kind.name}: of {count} connections {held.count} were made")
     return rows

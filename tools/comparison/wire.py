@@ -1,10 +1,13 @@
 """The network that everything is measured on, and which CPU does what on it."""
 
+import contextlib
 import importlib.machinery
 import importlib.util
 import itertools
 import os
 import pathlib
+import signal
+import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -73,7 +76,16 @@ class Wire:
         # The kernel counts on sockets being closed within a minute; 100,000 connections take ten seconds.
         self.server.run("echo 4096 >/proc/sys/net/core/somaxconn; echo 8192 >/proc/sys/net/ipv4/tcp_max_syn_backlog")
         # The cable goes before the namespaces, which the kernel removes in its own time.
-        stack.callback(large.subprocess.run, ["ip", "-n", self.client.name, "link", "del", self.near], capture_output=True)
+        stack.callback(subprocess.run, ["ip", "-n", self.client.name, "link", "del", self.near], capture_output=True)
+        # And before that all ends that is still in them: without its wire, who waits for the other end waits for ever.
+        stack.callback(self.clear)
+
+    def clear(self):
+        """Ends every process in both namespaces. They are ours: so are the namespaces."""
+        for space in (self.client, self.server):
+            for pid in processes_in(space):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def pin(self):
         """Puts the threads that receive where they belong, and returns those of the server. XDP may begin new ones, so
@@ -89,6 +101,11 @@ class Wire:
     def give_address(self):
         """Makes the kernel of the server's end 10.9.0.2."""
         self.server.run(f"ip addr add 10.9.0.2/24 dev {self.far}")
+
+
+def processes_in(space):
+    """The processes in a namespace, by their numbers."""
+    return [int(pid) for pid in large.command(["ip", "netns", "pids", space.name]).split()]
 
 
 def receivers(device):
