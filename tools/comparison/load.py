@@ -1,7 +1,8 @@
 """The clients: `ab`, `wrk`, and one that holds connections open.
 
 A generator is a function from a running server to a `Sample`. One that sends at a fixed rate (`lethe load`) has its
-place here, beside `ab` and `wrk`, and in `LOADS` of measure.py.
+place here, beside `ab` and `wrk`, and in `loads` of measure.py; one that holds more connections in that of `Held`, and in
+`FULL.held`.
 """
 
 import re
