@@ -6,7 +6,7 @@ FUZZ ?= 60
 # How long `make soak` runs fresh seeds through the simulator, and clients through a TAP.
 SOAK ?= 10m
 
-.PHONY: help run test test-hw faults lint bench instructions fuzz soak clean
+.PHONY: help run test test-hw faults lint bench instructions compare fuzz soak clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -42,6 +42,10 @@ instructions: ## no packet may take 3 % more instructions than benches/instructi
 	@tools/install test
 	@tools/instructions
 	@! tools/instructions --planted 5 >/dev/null || { echo "5 % more were not noticed" >&2; exit 1; }
+
+compare: ## Lethe beside nginx and other servers: an hour on a quiet machine, into docs/performance.md
+	@tools/install compare
+	@tools/compare
 
 fuzz: ## each fuzz target for FUZZ seconds (default 60)
 	@tools/install build

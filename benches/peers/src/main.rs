@@ -1,0 +1,68 @@
+//! Servers with sockets, to compare Lethe with.
+//!
+//! Each answers what `lethe serve … ipinfo` answers, byte for byte, with the same lookup, and closes the connection.
+//! What differs is how connections are waited for: that is what is compared. They are plain on purpose, as somebody
+//! would write them who knows the calls; none of them has more than one thread that waits.
+
+mod blocking;
+mod event;
+mod poll;
+mod service;
+mod uring;
+
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+
+use anyhow::Context;
+use clap::{Parser, ValueEnum};
+use nix::sys::socket::Backlog;
+
+use crate::service::Service;
+
+const EXAMPLE: &str = "\
+Example:
+  lethe-peers epoll 127.0.0.1:8080
+  curl http://127.0.0.1:8080/202.96.128.86";
+
+/// Answers where an IP address is, as `lethe serve ... ipinfo` does, but by way of the kernel's TCP
+#[derive(Parser)]
+#[command(version, after_help = EXAMPLE)]
+struct Args {
+    /// How connections are waited for
+    #[arg(value_enum)]
+    model: Model,
+    /// Address and port to listen on
+    #[arg(value_name = "ADDRESS:PORT")]
+    listen: SocketAddr,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Model {
+    /// One thread, told by epoll which connections can be read
+    Epoll,
+    /// One thread, which asks poll(2) about all of them each time
+    Poll,
+    /// A thread for each connection
+    Threads,
+    /// A process for each connection
+    Processes,
+    /// One thread, which hands its calls to the kernel by a ring
+    Uring,
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let listener = TcpListener::bind(args.listen).with_context(|| format!("cannot listen on {}", args.listen))?;
+    // The library's own backlog of 128 would lose clients of all these servers alike.
+    nix::sys::socket::listen(&listener, Backlog::MAXCONN).context("cannot lengthen the backlog")?;
+    writeln!(io::stdout(), "listening on http://{}/", listener.local_addr()?)?;
+    let service = Service::default();
+    match args.model {
+        Model::Epoll => event::serve(&listener, &service)?,
+        Model::Poll => poll::serve(&listener, &service)?,
+        Model::Threads => blocking::serve_by_threads(&listener, &service)?,
+        Model::Processes => blocking::serve_by_processes(&listener, &service)?,
+        Model::Uring => uring::serve(&listener, &service)?,
+    }
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! One thread and `io_uring`: the kernel accepts, receives, sends and closes, and tells what became of it.
+//!
+//! It does not know its clients' addresses, so that its page about them (`GET /`) is none.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::os::fd::{AsRawFd, RawFd};
+
+use io_uring::{IoUring, cqueue, opcode, squeue, types};
+
+use crate::service::{REQUEST_MAX, SCRATCH_LEN, Service, is_complete, scratch};
+
+/// Entries of the ring to the kernel. That back has [`COMPLETIONS`].
+const SUBMISSIONS: u32 = 1024;
+const COMPLETIONS: u32 = 8192;
+
+/// A connection, as long as the kernel has to do with it. It stays where it is: the kernel writes to it.
+struct Connection {
+    socket: RawFd,
+    request: [u8; REQUEST_MAX],
+    len: usize,
+    response: Vec<u8>,
+}
+
+/// What the kernel was asked for, in the low bits of the number that it gives back; above it the connection.
+#[derive(Clone, Copy)]
+enum Task {
+    Accept = 0,
+    Receive = 1,
+    Send = 2,
+    Close = 3,
+}
+
+const TASK_BITS: u32 = 2;
+
+struct Server<'s> {
+    ring: IoUring,
+    service: &'s Service,
+    scratch: [u8; SCRATCH_LEN],
+    /// Made once, and used again; never freed while the ring is there.
+    connections: Vec<Box<Connection>>,
+    free: Vec<usize>,
+    /// What the ring had no room for.
+    waiting: VecDeque<squeue::Entry>,
+}
+
+/// Serves until accepting fails.
+pub(crate) fn serve(listener: &TcpListener, service: &Service) -> io::Result<()> {
+    let ring =
+        IoUring::builder().setup_cqsize(COMPLETIONS).setup_single_issuer().setup_defer_taskrun().build(SUBMISSIONS)?;
+    let mut server = Server {
+        ring,
+        service,
+        scratch: scratch(),
+        connections: Vec::new(),
+        free: Vec::new(),
+        waiting: VecDeque::new(),
+    };
+    let accept = opcode::AcceptMulti::new(types::Fd(listener.as_raw_fd())).build();
+    server.ask(0, Task::Accept, accept.clone());
+    loop {
+        server.submit()?;
+        let completions: Vec<_> = server.ring.completion().collect();
+        for completion in completions {
+            let (number, result) = (completion.user_data() >> TASK_BITS, completion.result());
+            let number = usize::try_from(number).expect("it is one that we gave");
+            match completion.user_data() & ((1 << TASK_BITS) - 1) {
+                0 => {
+                    if result >= 0 {
+                        server.accepted(result);
+                    } else if -result != nix::errno::Errno::ECONNABORTED as i32 {
+                        return Err(io::Error::from_raw_os_error(-result));
+                    }
+                    if !cqueue::more(completion.flags()) {
+                        server.ask(0, Task::Accept, accept.clone());
+                    }
+                }
+                1 => server.received(number, usize::try_from(result).unwrap_or(0)),
+                // Whether it was sent or the client has gone: it is closed next.
+                2 => server.close(number),
+                _ => server.free.push(number),
+            }
+        }
+    }
+}
+
+impl Server<'_> {
+    fn ask(&mut self, number: usize, task: Task, entry: squeue::Entry) {
+        self.waiting.push_back(entry.user_data((number as u64) << TASK_BITS | task as u64));
+    }
+
+    /// Hands all that is asked for to the kernel, and waits until something is done.
+    fn submit(&mut self) -> io::Result<()> {
+        loop {
+            let mut queue = self.ring.submission();
+            while !queue.is_full()
+                && let Some(entry) = self.waiting.pop_front()
+            {
+                // SAFETY: what an entry points to is in `connections`, each in its box, which is neither freed nor moved
+                // nor touched until the kernel has said that it is done.
+                #[allow(unsafe_code, reason = "the kernel is given addresses")]
+                unsafe { queue.push(&entry) }.expect("there is room");
+            }
+            drop(queue);
+            if self.waiting.is_empty() {
+                self.ring.submit_and_wait(1)?;
+                return Ok(());
+            }
+            self.ring.submit()?;
+        }
+    }
+
+    fn accepted(&mut self, socket: RawFd) {
+        let number = self.free.pop().unwrap_or_else(|| {
+            let new = Connection { socket, request: [0; REQUEST_MAX], len: 0, response: Vec::new() };
+            self.connections.push(Box::new(new));
+            self.connections.len() - 1
+        });
+        let connection = &mut self.connections[number];
+        (connection.socket, connection.len) = (socket, 0);
+        self.receive(number);
+    }
+
+    fn receive(&mut self, number: usize) {
+        let connection = &mut self.connections[number];
+        let room = &mut connection.request[connection.len..];
+        let entry = opcode::Recv::new(types::Fd(connection.socket), room.as_mut_ptr(), room.len() as u32).build();
+        self.ask(number, Task::Receive, entry);
+    }
+
+    /// `len` bytes have come; 0 is the end.
+    fn received(&mut self, number: usize, len: usize) {
+        let connection = &mut self.connections[number];
+        connection.len += len;
+        let request = &connection.request[..connection.len];
+        if len == 0 || connection.len == REQUEST_MAX {
+            self.close(number);
+        } else if is_complete(request) {
+            // Only the page about the client itself depends on who asks, which is nothing to compare with.
+            connection.response = self.service.answer(request, IpAddr::V4(Ipv4Addr::UNSPECIFIED), &mut self.scratch);
+            let (bytes, count) = (connection.response.as_ptr(), connection.response.len() as u32);
+            let entry = opcode::Send::new(types::Fd(connection.socket), bytes, count).build();
+            self.ask(number, Task::Send, entry);
+        } else {
+            self.receive(number);
+        }
+    }
+
+    fn close(&mut self, number: usize) {
+        let entry = opcode::Close::new(types::Fd(self.connections[number].socket)).build();
+        self.ask(number, Task::Close, entry);
+    }
+}

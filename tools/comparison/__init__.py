@@ -1,0 +1,1 @@
+"""What tools/compare is made of: the wire, the servers, the loads, what they cost, and the report."""
