@@ -48,3 +48,22 @@ impl Texts {
         Response::prepared(head, body).with_sum(sum)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_response_is_the_one_that_is_made_on_the_spot() {
+        let database = Database::embedded();
+        let texts = Texts::of(&database);
+        for (number, place) in database.places().enumerate() {
+            let mut scratch = [0; 1024];
+            let answer = Answer::Place(std::net::Ipv4Addr::LOCALHOST.into(), place);
+            assert_eq!(texts.get(number), Form::Text.respond(&answer, &mut scratch), "{place:?}");
+            let Entry { start, len, sum, .. } = texts.entries[number];
+            let bytes = &texts.bytes[start as usize..][..len.into()];
+            assert_eq!(sum, Sum::new().with(bytes).folded(), "{place:?}");
+        }
+    }
+}
