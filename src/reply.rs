@@ -79,8 +79,17 @@ impl<'a> Reply<'a> {
     #[inline]
     pub fn next_frame(&mut self, buffer: &mut [u8]) -> Option<TxFrame> {
         let (frame, done) = match &mut self.output {
+            Output::Nothing => (None, true),
+            Output::Arp { link, packet } => (emit_arp(link, packet, buffer), true),
             Output::Segment { config, segment } => (segment.emit(config, buffer), true),
-            output => output.next_frame(buffer),
+            Output::Datagram(datagram) => {
+                let frame = datagram.next_frame(buffer);
+                (frame, frame.is_none() || datagram.is_done())
+            }
+            Output::Train(train) => {
+                let frame = train.next_frame(buffer);
+                (frame, frame.is_none() || train.is_done())
+            }
         };
         if done {
             self.output = Output::Nothing;
@@ -100,25 +109,6 @@ impl<V: Into<Verdict>> From<Result<Self, V>> for Reply<'_> {
     #[inline]
     fn from(result: Result<Self, V>) -> Self {
         result.unwrap_or_else(|verdict| Self::silent(verdict.into()))
-    }
-}
-
-impl Output<'_> {
-    /// The next frame, and whether it was the last.
-    fn next_frame(&mut self, buffer: &mut [u8]) -> (Option<TxFrame>, bool) {
-        match self {
-            Self::Nothing => (None, true),
-            Self::Arp { link, packet } => (emit_arp(link, packet, buffer), true),
-            Self::Segment { config, segment } => (segment.emit(config, buffer), true),
-            Self::Datagram(datagram) => {
-                let frame = datagram.next_frame(buffer);
-                (frame, frame.is_none() || datagram.is_done())
-            }
-            Self::Train(train) => {
-                let frame = train.next_frame(buffer);
-                (frame, frame.is_none() || train.is_done())
-            }
-        }
     }
 }
 
