@@ -46,21 +46,30 @@ pub(crate) const EPOCHS: u32 = 2;
 
 /// The key of all cookies: 128 random bits. Machines that share it can answer each other's clients.
 #[derive(Clone, Copy)]
-pub struct Secret {
-    cookie: SipHash,
-    timestamp: SipHash,
-}
+pub struct Secret(SipHash);
 
 impl Secret {
     /// The secret with these bytes.
-    pub fn new(bytes: [u8; 16]) -> Self {
-        // Each use has a key of its own, so that a number handed out for one tells nothing of another.
-        let master = SipHash::new(bytes);
-        let derived = |label: u8| {
-            let half = |number: u8| u128::from(master.hash([], u16::from_le_bytes([label, number]).into(), 2));
-            SipHash::new((half(0) | half(1) << 64).to_le_bytes())
+    pub const fn new(bytes: [u8; 16]) -> Self {
+        Self(SipHash::new(bytes))
+    }
+
+    /// What belongs to a connection for as long as the secret lasts.
+    #[inline]
+    pub fn identify(&self, flow: &Flow<impl Copy + Into<AddressPair>>) -> Identity {
+        let addresses = match flow.addresses.into() {
+            AddressPair::V4 { source, destination } => {
+                let [source, destination] = [source, destination].map(|ip| u64::from(u32::from_le_bytes(ip.octets())));
+                self.0.with([source | destination << 32])
+            }
+            AddressPair::V6 { source, destination } => {
+                let [source, destination] = [source, destination].map(|ip| u128::from_le_bytes(ip.octets()));
+                self.0.with([source as u64, (source >> 64) as u64, destination as u64, (destination >> 64) as u64])
+            }
         };
-        Self { cookie: derived(b'C'), timestamp: derived(b'T') }
+        let ports = u32::from(flow.client_port) | u32::from(flow.server_port) << 16;
+        let hash = addresses.finish(ports);
+        Identity { timestamp_base: hash as u32, mark: (hash >> 32) as u16, addresses, ports }
     }
 }
 
@@ -81,13 +90,17 @@ pub struct Flow<P = AddressPair> {
     pub server_port: u16,
 }
 
-/// Two numbers that belong to a connection for as long as the secret lasts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What belongs to a connection for as long as the secret lasts.
+#[derive(Clone, Copy)]
 pub struct Identity {
     /// What our timestamps count from on this connection.
     pub timestamp_base: u32,
     /// The low bits of its cookie.
     mark: u16,
+    /// All its hashes begin with its addresses, so that is done once. They differ in length, those of the two families
+    /// as well, and so no message is the start of another.
+    addresses: SipHash,
+    ports: u32,
 }
 
 /// What a cookie says of its connection.
@@ -144,53 +157,23 @@ impl Mss {
     }
 }
 
-impl Secret {
-    /// The two numbers of a connection.
+impl Identity {
+    /// The sequence number for the SYN+ACK; and what a client, if it echoes timestamps, gives back besides.
     #[inline]
-    pub fn identify<P: Copy + Into<AddressPair>>(&self, flow: &Flow<P>) -> Identity {
-        let hash = hash(&self.timestamp, flow, [0; 2]);
-        Identity { timestamp_base: hash as u32, mark: (hash >> 32) as u16 }
-    }
-
-    /// The sequence number for the SYN+ACK.
-    #[inline]
-    pub fn cookie<P: Copy + Into<AddressPair>>(
-        &self,
-        now: Instant,
-        flow: &Flow<P>,
-        client_isn: SeqNumber,
-        claims: Claims,
-    ) -> SeqNumber {
-        self.cookie_of(self.identify(flow), now, flow, client_isn, claims).0
-    }
-
-    /// The same for a connection whose identity is known; and what its client, if it echoes timestamps, gives back
-    /// besides.
-    #[inline]
-    pub(crate) fn cookie_of<P: Copy + Into<AddressPair>>(
-        &self,
-        identity: Identity,
-        now: Instant,
-        flow: &Flow<P>,
-        client_isn: SeqNumber,
-        claims: Claims,
-    ) -> (SeqNumber, u16) {
+    pub fn cookie(self, now: Instant, client_isn: SeqNumber, claims: Claims) -> (SeqNumber, u16) {
         let claimed = u32::from(claims.mss.index) << MSS_SHIFT
             | (u32::from(claims.generation) & GENERATION_MASK) << GENERATION_SHIFT;
-        let (tag, proof) = tag(&self.cookie, flow, client_isn, claimed, epoch(now));
-        (SeqNumber::new(claimed | tag << TAG_SHIFT | u32::from(identity.mark)), proof)
+        let (tag, proof) = self.tag(client_isn, claimed, epoch(now));
+        (SeqNumber::new(claimed | tag << TAG_SHIFT | u32::from(self.mark)), proof)
     }
 
     /// Whether `cookie` is what we sent, in one of the last `epochs` epochs, to a SYN that `seq` follows;
     /// and what it says. Versions of the data set that are not `live` are as good as forged, and so is a `proof`
     /// that does not belong to it, if there is one.
     #[inline]
-    #[expect(clippy::too_many_arguments, reason = "a cookie binds all of them")]
-    pub(crate) fn verify<P: Copy + Into<AddressPair>>(
+    pub(crate) fn verify(
         &self,
-        identity: Identity,
         now: Instant,
-        flow: &Flow<P>,
         seq: SeqNumber,
         cookie: SeqNumber,
         proof: Option<u16>,
@@ -199,53 +182,31 @@ impl Secret {
     ) -> Option<Claims> {
         let value = cookie.value();
         let claims = Claims::of(cookie);
-        if value as u16 != identity.mark || live >> claims.generation & 1 == 0 {
+        if value as u16 != self.mark || live >> claims.generation & 1 == 0 {
             return None;
         }
         let (claimed, found) = (value & !((1 << GENERATION_SHIFT) - 1), value >> TAG_SHIFT & TAG_MASK);
         let client_isn = seq.rewind(1);
         let newest = epoch(now);
         let known = |age| {
-            let (tag, its_proof) = tag(&self.cookie, flow, client_isn, claimed, newest.wrapping_sub(age));
+            let (tag, its_proof) = self.tag(client_isn, claimed, newest.wrapping_sub(age));
             tag == found && proof.is_none_or(|proof| proof == its_proof)
         };
         (0..epochs).any(known).then_some(claims)
+    }
+
+    /// Nobody may change what a cookie claims, so it is hashed with the rest. It stands above the epoch,
+    /// which has room until the year 2225.
+    #[inline]
+    fn tag(&self, client_isn: SeqNumber, claimed: u32, epoch: u32) -> (u32, u16) {
+        let connection = self.addresses.with([u64::from(self.ports) | u64::from(client_isn.value()) << 32]);
+        let hash = connection.finish(claimed | epoch & ((1 << GENERATION_SHIFT) - 1));
+        (hash as u32 & TAG_MASK, (hash >> 32) as u16)
     }
 }
 
 fn epoch(now: Instant) -> u32 {
     (now.as_unix_seconds() / EPOCH_SECONDS) as u32
-}
-
-/// Nobody may change what a cookie claims, so it is hashed with the rest. It stands above the epoch,
-/// which has room until the year 2225.
-#[inline]
-fn tag<P: Copy + Into<AddressPair>>(
-    key: &SipHash,
-    flow: &Flow<P>,
-    client_isn: SeqNumber,
-    claimed: u32,
-    epoch: u32,
-) -> (u32, u16) {
-    let hash = hash(key, flow, [client_isn.value(), claimed | epoch & ((1 << GENERATION_SHIFT) - 1)]);
-    (hash as u32 & TAG_MASK, (hash >> 32) as u16)
-}
-
-/// Hashes the connection and two more numbers. The two families differ in length, and so never meet.
-#[inline]
-fn hash<P: Copy + Into<AddressPair>>(key: &SipHash, flow: &Flow<P>, [first, second]: [u32; 2]) -> u64 {
-    let ports = u64::from(flow.client_port) | u64::from(flow.server_port) << 16 | u64::from(first) << 32;
-    match flow.addresses.into() {
-        AddressPair::V4 { source, destination } => {
-            let [source, destination] = [source, destination].map(|ip| u64::from(u32::from_le_bytes(ip.octets())));
-            key.hash([source | destination << 32, ports], second.into(), 4)
-        }
-        AddressPair::V6 { source, destination } => {
-            let [source, destination] = [source, destination].map(|ip| u128::from_le_bytes(ip.octets()));
-            let words = [source as u64, (source >> 64) as u64, destination as u64, (destination >> 64) as u64, ports];
-            key.hash(words, second.into(), 4)
-        }
-    }
 }
 
 #[cfg(test)]
@@ -274,14 +235,18 @@ mod tests {
         Claims { mss: Mss::at_most(mss), generation: 2 }
     }
 
+    fn cookie(secret: &Secret, now: Instant, flow: &Flow, isn: SeqNumber, claims: Claims) -> SeqNumber {
+        secret.identify(flow).cookie(now, isn, claims).0
+    }
+
     fn verify(secret: &Secret, now: Instant, flow: &Flow, isn: SeqNumber, cookie: SeqNumber) -> Option<Claims> {
-        secret.verify(secret.identify(flow), now, flow, isn.advance(1), cookie, None, LIVE, EPOCHS)
+        secret.identify(flow).verify(now, isn.advance(1), cookie, None, LIVE, EPOCHS)
     }
 
     #[test]
     fn a_cookie_is_good_for_its_epoch_and_the_next() {
         let secret = Secret::new([7; 16]);
-        let cookie = secret.cookie(at(100), &flow(), ISN, claims(1460));
+        let cookie = cookie(&secret, at(100), &flow(), ISN, claims(1460));
         let good = |epoch| verify(&secret, at(epoch), &flow(), ISN, cookie);
         let known = Some(claims(1460));
         assert_eq!([99, 100, 101, 102].map(good), [None, known, known, None]);
@@ -290,10 +255,8 @@ mod tests {
     #[test]
     fn a_cookie_of_a_version_that_is_gone_is_not_good() {
         let secret = Secret::new([7; 16]);
-        let cookie = secret.cookie(at(100), &flow(), ISN, claims(1460));
-        let with = |live| {
-            secret.verify(secret.identify(&flow()), at(100), &flow(), ISN.advance(1), cookie, None, live, EPOCHS)
-        };
+        let cookie = cookie(&secret, at(100), &flow(), ISN, claims(1460));
+        let with = |live| secret.identify(&flow()).verify(at(100), ISN.advance(1), cookie, None, live, EPOCHS);
         assert_eq!([0b0100, 0b1100, 0b1011].map(with).map(|claims| claims.is_some()), [true, true, false]);
     }
 
@@ -301,10 +264,9 @@ mod tests {
     fn a_proof_belongs_to_one_initial_sequence_number() {
         let secret = Secret::new([7; 16]);
         let identity = secret.identify(&flow());
-        let (cookie, proof) = secret.cookie_of(identity, at(100), &flow(), ISN, claims(1460));
-        let verify = |isn: SeqNumber, proof| {
-            secret.verify(identity, at(100), &flow(), isn.advance(1), cookie, Some(proof), LIVE, EPOCHS)
-        };
+        let (cookie, proof) = identity.cookie(at(100), ISN, claims(1460));
+        let verify =
+            |isn: SeqNumber, proof| identity.verify(at(100), isn.advance(1), cookie, Some(proof), LIVE, EPOCHS);
         assert!(verify(ISN, proof).is_some() && verify(ISN, proof ^ 1).is_none());
         assert_eq!((1..50_000).filter(|&after| verify(ISN.advance(after), proof).is_some()).count(), 0);
     }
@@ -313,7 +275,7 @@ mod tests {
     fn any_acknowledgement_tells_its_offset_within_64_kb() {
         let secret = Secret::new([7; 16]);
         let identity = secret.identify(&flow());
-        let cookie = secret.cookie(at(100), &flow(), ISN, claims(1460));
+        let cookie = cookie(&secret, at(100), &flow(), ISN, claims(1460));
         for offset in [0, 1, 65_535, 65_536, 1 << 30] {
             let ack = cookie.advance(1).advance(offset);
             for start in [offset, offset.saturating_sub(1), offset.saturating_sub(65_535)] {
@@ -325,7 +287,7 @@ mod tests {
     #[test]
     fn a_cookie_is_bound_to_all_that_names_the_connection() {
         let secret = Secret::new([7; 16]);
-        let cookie = secret.cookie(at(100), &flow(), ISN, claims(1460));
+        let cookie = cookie(&secret, at(100), &flow(), ISN, claims(1460));
         let v4 = |source, destination| AddressPair::V4 { source, destination };
         let (client, server) = (Ipv4Addr::new(10, 9, 0, 1), Ipv4Addr::new(10, 9, 0, 2));
         let others = [
@@ -353,7 +315,7 @@ mod tests {
     #[test]
     fn nobody_can_change_what_a_cookie_claims() {
         let secret = Secret::new([7; 16]);
-        let cookie = secret.cookie(at(100), &flow(), ISN, claims(536));
+        let cookie = cookie(&secret, at(100), &flow(), ISN, claims(536));
         for other in 1..32 {
             let forged = SeqNumber::new(cookie.value() ^ (other << GENERATION_SHIFT));
             assert_eq!(verify(&secret, at(100), &flow(), ISN, forged), None, "{other}");
@@ -367,8 +329,8 @@ mod tests {
         let differences = |other: Flow, isn: SeqNumber| {
             (0..64).map(move |key| {
                 let secret = Secret::new([key; 16]);
-                let one = secret.cookie(at(100), &flow(), ISN, claims(1460)).value();
-                secret.cookie(at(100), &other, isn, claims(1460)).value() ^ one
+                let one = cookie(&secret, at(100), &flow(), ISN, claims(1460)).value();
+                cookie(&secret, at(100), &other, isn, claims(1460)).value() ^ one
             })
         };
         let next_port = Flow { client_port: 40_001, ..flow() };
@@ -400,7 +362,7 @@ mod tests {
         }
         let secret = Secret::new([7; 16]);
         for value in MSS_VALUES {
-            let cookie = secret.cookie(at(1), &flow(), ISN, claims(value));
+            let cookie = cookie(&secret, at(1), &flow(), ISN, claims(value));
             let found = verify(&secret, at(1), &flow(), ISN, cookie);
             assert_eq!(found.map(|claims| claims.mss.bytes()), Some(value));
         }

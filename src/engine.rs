@@ -96,7 +96,7 @@ impl<A: App> Engine<A> {
         match link.ether_type {
             EtherType::IPV4 => self.answer_ipv4(now, &link, payload, frame.checksum, scratch),
             EtherType::IPV6 => self.answer_ipv6(now, &link, payload, frame.checksum, scratch),
-            EtherType::ARP => self.answer_arp(&link, payload).into(),
+            EtherType::ARP => self.answer_arp(frame.bytes).into(),
             _ => DropReason::EtherType.into(),
         }
     }
@@ -141,7 +141,10 @@ impl<A: App> Engine<A> {
         }
     }
 
-    fn answer_arp(&self, link: &ethernet::Header, payload: &[u8]) -> Result<Reply<'_>, DropReason> {
+    /// Takes the frame, and not what was read of it: that would have to be in memory for every other frame as well.
+    #[cold]
+    fn answer_arp(&self, frame: &[u8]) -> Result<Reply<'_>, DropReason> {
+        let (link, payload) = ethernet::Header::parse(frame)?;
         let request = arp::Packet::parse(payload)?;
         if request.sender_mac.is_group() {
             return Err(DropReason::ArpMalformed);
@@ -156,7 +159,7 @@ impl<A: App> Engine<A> {
             target_mac: request.sender_mac,
             target_ip: request.sender_ip,
         };
-        let link = ethernet::Header { destination: link.source, source: self.config.mac, ..*link };
+        let link = ethernet::Header { destination: link.source, source: self.config.mac, ..link };
         Ok(Reply::arp(link, reply))
     }
 
@@ -182,19 +185,21 @@ impl<A: App> Engine<A> {
         }
         let addresses = V4Pair { source: destination, destination: source };
         let back = Route { station: link.source, tag: link.tag, addresses };
-        let packet = Packet { datagram, back, checksum: checksum.transport, payload };
+        // One for each: a packet that only some take by reference would be in memory for all.
+        let packet = || Packet { datagram, back, checksum: checksum.transport, payload };
         match protocol {
-            Protocol::TCP => tcp::answer(self, now, packet, scratch),
-            Protocol::ICMP => self.answer_icmpv4(now, &packet).into(),
+            Protocol::TCP => tcp::answer(self, now, packet(), scratch),
+            Protocol::ICMP => self.answer_icmpv4(now, packet()).into(),
             _ => DropReason::IpProtocol.into(),
         }
     }
 
-    fn answer_icmpv4<'a>(&'a self, now: Instant, packet: &Packet<'a, V4Pair>) -> Result<Reply<'a>, Verdict> {
+    #[cold]
+    fn answer_icmpv4<'a>(&'a self, now: Instant, packet: Packet<'a, V4Pair>) -> Result<Reply<'a>, Verdict> {
         match icmpv4::Message::parse(packet.payload, packet.checksum)? {
             icmpv4::Message::Echo(echo) => {
                 let header = TransportHeader::icmp(Protocol::ICMP, echo.reply_header());
-                Ok(self.echo(ReplyKind::Echo, packet, header, echo.data)?)
+                Ok(self.echo(ReplyKind::Echo, &packet, header, echo.data)?)
             }
             icmpv4::Message::TooBig { mtu, quoted } => {
                 let (source, destination, segment) = ipv4::quoted_tcp(quoted).ok_or(DropReason::IcmpQuote)?;
@@ -220,9 +225,9 @@ impl<A: App> Engine<A> {
         let ipv6::Header { source, destination, protocol, .. } = header;
         let addresses = V6Pair { source: destination, destination: source };
         let back = Route { station: link.source, tag: link.tag, addresses };
-        let packet = Packet { datagram, back, checksum: checksum.transport, payload };
+        let packet = || Packet { datagram, back, checksum: checksum.transport, payload };
         if destination.is_multicast() {
-            return self.answer_group(&header, &packet).into();
+            return self.answer_group(header, packet()).into();
         }
         // A packet for one must not come in a frame for many: everybody would answer it.
         if link.destination.is_group() || !self.config.addresses.has_v6(destination) {
@@ -232,24 +237,25 @@ impl<A: App> Engine<A> {
             return DropReason::IpSource.into();
         }
         match protocol {
-            Protocol::TCP => tcp::answer(self, now, packet, scratch),
-            Protocol::ICMPV6 => self.answer_icmpv6(now, &header, &packet).into(),
+            Protocol::TCP => tcp::answer(self, now, packet(), scratch),
+            Protocol::ICMPV6 => self.answer_icmpv6(now, header, packet()).into(),
             _ => DropReason::IpProtocol.into(),
         }
     }
 
+    #[cold]
     fn answer_icmpv6<'a>(
         &'a self,
         now: Instant,
-        header: &ipv6::Header,
-        packet: &Packet<'a, V6Pair>,
+        header: ipv6::Header,
+        packet: Packet<'a, V6Pair>,
     ) -> Result<Reply<'a>, Verdict> {
-        match packet.parse_icmpv6(header)? {
+        match packet.parse_icmpv6(&header)? {
             icmpv6::Message::Echo { id, data } => {
                 let header = TransportHeader::icmp(Protocol::ICMPV6, icmpv6::echo_reply_header(id));
-                Ok(self.echo(ReplyKind::EchoV6, packet, header, data)?)
+                Ok(self.echo(ReplyKind::EchoV6, &packet, header, data)?)
             }
-            icmpv6::Message::Solicitation(solicitation) => Ok(self.advertise(packet, solicitation)?),
+            icmpv6::Message::Solicitation(solicitation) => Ok(self.advertise(&packet, solicitation)?),
             icmpv6::Message::TooBig { mtu, quoted } => {
                 let (source, destination, segment) = ipv6::quoted_tcp(quoted).ok_or(DropReason::IcmpQuote)?;
                 let addresses = V6Pair { source, destination };
@@ -259,7 +265,8 @@ impl<A: App> Engine<A> {
     }
 
     /// Answers a packet for a group: only a solicitation for an address of ours is for us.
-    fn answer_group<'a>(&'a self, header: &ipv6::Header, packet: &Packet<'a, V6Pair>) -> Result<Reply<'a>, DropReason> {
+    #[cold]
+    fn answer_group<'a>(&'a self, header: ipv6::Header, packet: Packet<'a, V6Pair>) -> Result<Reply<'a>, DropReason> {
         let ours = self.config.addresses.v6().iter();
         if !ours.copied().any(|address| icmpv6::solicited_node(address) == header.destination) {
             return Err(DropReason::Ipv6NotForUs);
@@ -271,9 +278,9 @@ impl<A: App> Engine<A> {
         if header.protocol != Protocol::ICMPV6 {
             return Err(DropReason::IpProtocol);
         }
-        match packet.parse_icmpv6(header)? {
+        match packet.parse_icmpv6(&header)? {
             icmpv6::Message::Echo { .. } | icmpv6::Message::TooBig { .. } => Err(DropReason::Ipv6NotForUs),
-            icmpv6::Message::Solicitation(solicitation) => self.advertise(packet, solicitation),
+            icmpv6::Message::Solicitation(solicitation) => self.advertise(&packet, solicitation),
         }
     }
 

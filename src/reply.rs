@@ -3,7 +3,7 @@
 mod outgoing;
 mod train;
 
-pub(crate) use outgoing::Outgoing;
+pub(crate) use outgoing::{Framed, Outgoing};
 pub(crate) use train::{Probe, RANGES_MAX, Train, Turn};
 
 use crate::config::Config;
@@ -12,7 +12,7 @@ use crate::verdict::{ReplyKind, Verdict};
 use crate::wire::checksum::Sum;
 use crate::wire::ethernet::MacAddress;
 use crate::wire::ip::{AddressPair, Pair, Protocol};
-use crate::wire::{arp, ethernet, icmpv4, icmpv6, ipv4, ipv6, put, tcp};
+use crate::wire::{arp, ethernet, icmpv4, icmpv6, ipv4, ipv6, put, put_words, tcp};
 
 /// The hop limit, or time to live, of everything but neighbor discovery (RFC 1700).
 const HOP_LIMIT: u8 = 64;
@@ -32,7 +32,7 @@ pub struct Reply<'a> {
 enum Output<'a> {
     Nothing,
     Arp { link: ethernet::Header, packet: arp::Packet },
-    Segment { config: &'a Config, segment: Outgoing<'a> },
+    Segment(Framed<'a>),
     Datagram(Datagram<'a>),
     Train(Train<'a>),
 }
@@ -48,8 +48,8 @@ impl<'a> Reply<'a> {
     }
 
     #[inline]
-    pub(crate) const fn segment(kind: ReplyKind, config: &'a Config, segment: Outgoing<'a>) -> Self {
-        Self { verdict: Verdict::Replied(kind), output: Output::Segment { config, segment } }
+    pub(crate) const fn segment(kind: ReplyKind, segment: Framed<'a>) -> Self {
+        Self { verdict: Verdict::Replied(kind), output: Output::Segment(segment) }
     }
 
     pub(crate) const fn datagram(kind: ReplyKind, datagram: Datagram<'a>) -> Self {
@@ -81,7 +81,7 @@ impl<'a> Reply<'a> {
         let (frame, done) = match &mut self.output {
             Output::Nothing => (None, true),
             Output::Arp { link, packet } => (emit_arp(link, packet, buffer), true),
-            Output::Segment { config, segment } => (segment.emit(config, buffer), true),
+            Output::Segment(segment) => (segment.emit(buffer), true),
             Output::Datagram(datagram) => {
                 let frame = datagram.next_frame(buffer);
                 (frame, frame.is_none() || datagram.is_done())
@@ -136,23 +136,24 @@ impl<P: Pair> Route<P> {
     }
 }
 
-impl Route {
+impl<P: Pair> Route<P> {
     #[inline]
-    const fn link(&self, config: &Config) -> ethernet::Header {
-        let ether_type = self.addresses.ether_type();
+    fn link(&self, config: &Config) -> ethernet::Header {
+        let ether_type = self.addresses.into().ether_type();
         ethernet::Header { destination: self.station, source: config.mac, tag: self.tag, ether_type }
     }
 }
 
 /// What is left to the port of the checksums of a packet that goes this way.
 #[inline]
-const fn tx_checksum(config: &Config, route: &Route, transport: bool) -> TxChecksum {
-    let network = config.offload.ipv4 && matches!(route.addresses, AddressPair::V4 { .. });
+fn tx_checksum<P: Pair>(config: &Config, route: &Route<P>, transport: bool) -> TxChecksum {
+    let addresses = route.addresses.into();
+    let network = config.offload.ipv4 && matches!(addresses, AddressPair::V4 { .. });
     if !network && !transport {
         return TxChecksum::Complete;
     }
     let network_offset = if route.tag.is_some() { ethernet::LINK_HEADER_MAX } else { ethernet::LINK_HEADER_MAX - 4 };
-    TxChecksum::Partial { network_offset, network_len: route.addresses.header_len(), network, transport }
+    TxChecksum::Partial { network_offset, network_len: addresses.header_len(), network, transport }
 }
 
 /// The start of a datagram: the transport header, without its checksum.
@@ -201,10 +202,10 @@ impl TransportHeader {
         }
     }
 
-    /// Writes the header at the start of `room`.
+    /// Writes the header at the start of `room`, which has space for the longest.
     fn emit(&self, checksum: u16, room: &mut [u8]) -> Option<()> {
         match self {
-            Self::Tcp(header) => header.words().emit(checksum, room)?,
+            Self::Tcp(header) => put_words(room, header.words().with_checksum(checksum))?,
             Self::Icmp(header) => {
                 let mut bytes = header.bytes;
                 *bytes.get_mut(icmpv4::CHECKSUM_OFFSET..)?.first_chunk_mut()? = checksum.to_be_bytes();

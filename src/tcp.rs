@@ -29,7 +29,7 @@ use stamp::{Place, Stamp};
 
 use crate::app::{App, Request};
 use crate::config::{Config, LargeReplies, Refuse};
-use crate::cookie::{Claims, EPOCHS, Flow, Identity, Mss, Secret};
+use crate::cookie::{Claims, EPOCHS, Flow, Identity, Mss};
 use crate::engine::{Engine, Packet};
 use crate::http::{Method, Problem, RequestLine, Response, Status};
 use crate::port::Checked;
@@ -77,20 +77,15 @@ pub(crate) fn answer<'a, A: App, P: Pair>(
         Ok(parts) => parts,
         Err(reason) => return reason.into(),
     };
-    let kind = header.flags.masked(KIND);
-    let for_us = header.destination_port == engine.config().tcp_port;
+    let kind = header.flags().masked(KIND);
+    let for_us = header.destination_port() == engine.config().tcp_port;
     // By far the most common, and nothing more has to be known about it.
     let is_plain = kind == ACK && payload.is_empty();
     let has_options = packet.payload.len() - payload.len() > HEADER_LEN;
     if for_us && is_plain && (!has_options || !engine.app().stores()) {
         return Absorbed::Ack.into();
     }
-    let flow = Flow {
-        addresses: packet.back.addresses.reversed(),
-        client_port: header.source_port,
-        server_port: header.destination_port,
-    };
-    let mut segment = Segment::new(engine.config(), now, packet, flow, header, payload);
+    let mut segment = Segment::new(engine.config(), now, packet, header, payload);
     if !for_us {
         return segment.refuse(DropReason::TcpClosedPort);
     }
@@ -113,14 +108,15 @@ pub(crate) fn answer<'a, A: App, P: Pair>(
 
 #[inline]
 fn parse(packet: Packet<'_, impl Pair>) -> Result<(Header, &[u8]), DropReason> {
-    let parts = Header::parse(packet.payload)?;
+    // First: what is read before it would have to be kept for as long as it takes.
     if !packet.checksum_is_valid(Protocol::TCP) {
         return Err(DropReason::TcpChecksum);
     }
-    if parts.0.source_port == 0 {
+    let (header, payload) = Header::parse(packet.payload)?;
+    if header.source_port() == 0 {
         return Err(DropReason::TcpSourcePort);
     }
-    Ok(parts)
+    Ok((header, payload))
 }
 
 /// Answers a router that could not pass on what `quoted` begins with, because it takes no more than `mtu` bytes.
@@ -134,29 +130,18 @@ pub(crate) fn answer_too_big<'a, A: App, P: Pair>(
     mtu: u32,
 ) -> Result<Reply<'a>, Verdict> {
     let (sent, _) = Header::parse(quoted).map_err(|_| DropReason::IcmpQuote)?;
-    if !engine.is_from_us(back.addresses.into()) || sent.source_port != engine.config().tcp_port {
+    if !engine.is_from_us(back.addresses.into()) || sent.source_port() != engine.config().tcp_port {
         return Err(DropReason::IcmpQuote.into());
     }
     // What the client would say that has got everything up to this segment, and its timestamp. The window is ours.
-    let header = Header {
-        source_port: sent.destination_port,
-        destination_port: sent.source_port,
-        seq: sent.ack,
-        ack: sent.seq,
-        flags: ACK,
-        window: sent.window,
-        options: Options {
-            timestamps: sent.options.timestamps.map(|ours| Timestamps { value: ours.echo, echo: ours.value }),
-            ..Options::default()
-        },
+    let options = Options {
+        timestamps: sent.options.timestamps.map(|ours| Timestamps { value: ours.echo, echo: ours.value }),
+        ..Options::default()
     };
-    let flow = Flow {
-        addresses: back.addresses.reversed(),
-        client_port: header.source_port,
-        server_port: header.destination_port,
-    };
+    let ports = [sent.destination_port(), sent.source_port()];
+    let header = Header::new(ports, sent.ack(), sent.seq(), ACK, sent.window(), options);
     let packet = Packet { datagram: &[], back, checksum: Checked::Good, payload: &[] };
-    let mut segment = Segment::new(engine.config(), now, packet, flow, header, &[]);
+    let mut segment = Segment::new(engine.config(), now, packet, header, &[]);
     if engine.config().is_rotating() {
         segment = segment.under_its_secret(engine.app(), &mut []).map_err(|_| DropReason::IcmpQuote)?;
     }
@@ -168,13 +153,10 @@ pub(crate) fn answer_too_big<'a, A: App, P: Pair>(
 #[derive(Clone, Copy)]
 struct Segment<'a, P> {
     config: &'a Config,
-    /// What its connection began under, and
-    secret: &'a Secret,
-    /// what that makes of the connection.
+    /// What the secret makes of the connection that it began under.
     identity: Identity,
     now: Instant,
     packet: Packet<'a, P>,
-    flow: Flow<P>,
     header: Header,
     payload: &'a [u8],
 }
@@ -194,26 +176,31 @@ enum Seen {
     Unknown,
 }
 
+impl<P: Pair> Flow<P> {
+    /// The connection of a segment with this header, whose answer goes `back`.
+    #[inline]
+    fn of(back: Route<P>, header: Header) -> Self {
+        Self {
+            addresses: back.addresses.reversed(),
+            client_port: header.source_port(),
+            server_port: header.destination_port(),
+        }
+    }
+}
+
 impl<'a, P: Pair> Segment<'a, P> {
     /// A segment of a connection that began under the current secret, as far as is known yet.
     #[inline]
-    fn new(
-        config: &'a Config,
-        now: Instant,
-        packet: Packet<'a, P>,
-        flow: Flow<P>,
-        header: Header,
-        payload: &'a [u8],
-    ) -> Self {
-        let secret = &config.secret;
-        Self { config, secret, identity: secret.identify(&flow), now, packet, flow, header, payload }
+    fn new(config: &'a Config, now: Instant, packet: Packet<'a, P>, header: Header, payload: &'a [u8]) -> Self {
+        let identity = config.secret.identify(&Flow::of(packet.back, header));
+        Self { config, identity, now, packet, header, payload }
     }
 
     #[inline]
     fn syn_ack<A: App>(self, app: &A) -> Reply<'a> {
         let announced = self.header.options.mss.unwrap_or(self.default_mss());
         let claims = Claims { mss: Mss::at_most(announced), generation: app.generations().current };
-        let (cookie, proof) = self.secret.cookie_of(self.identity, self.now, &self.flow, self.header.seq, claims);
+        let (cookie, proof) = self.identity.cookie(self.now, self.header.seq(), claims);
         let sack = self.header.options.sack_permitted;
         let options = Options {
             mss: Some(self.own_mss() as u16),
@@ -221,7 +208,7 @@ impl<'a, P: Pair> Segment<'a, P> {
             timestamps: self.timestamps(Stamp::Handshake { proof, sack }),
         };
         // Data on a SYN is not acknowledged: the client sends it again with its ACK (RFC 7413, section 4.1.2).
-        let header = Header { ack: self.header.seq.advance(1), ..self.header_back(SYN_ACK, cookie, options) };
+        let header = self.header_back(SYN_ACK, cookie, options).with_ack(self.header.seq().advance(1));
         self.reply(ReplyKind::SynAck, header)
     }
 
@@ -266,7 +253,7 @@ impl<'a, P: Pair> Segment<'a, P> {
             path: line.path,
             query: line.query,
             headers: line.headers,
-            client: self.flow.addresses.into().source(),
+            client: self.addresses().destination(),
             generation,
         }
     }
@@ -288,32 +275,26 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// Sends a response: in one segment where that fits a packet.
     #[inline]
     fn respond(self, kind: ReplyKind, claims: Claims, response: Response<'a>) -> Reply<'a> {
-        let header = self.header_back(LAST, self.header.ack, self.plain_options(Stamp::Whole));
+        let header = self.header_back(LAST, self.header.ack(), self.plain_options(Stamp::Whole));
         let limit = self.packet_limit(claims.mss).min(self.config.mtu.bytes().into());
-        let packet_len = self.flow.addresses.into().header_len() + header.header_len() + response.len();
+        let packet_len = self.addresses().header_len() + header.header_len() + response.len();
         // The FIN takes a byte of the window as well.
-        if packet_len > limit || response.len() >= usize::from(self.header.window) {
-            return self.respond_at_length(kind, claims, response, &header, limit);
+        if packet_len > limit || response.len() >= usize::from(self.header.window()) {
+            return self.respond_at_length(kind, claims, response, limit);
         }
         let payload = [response.head(), response.body()];
         let identification = self.identification();
         let identification = (identification >> 16 ^ identification) as u16;
         let sum = response.sum();
-        let segment = Outgoing { payload, sum, identification, ..Outgoing::new(self.packet.back.either(), header) };
-        Reply::segment(kind, self.config, segment)
+        let segment = Outgoing { payload, sum, identification, ..Outgoing::new(self.packet.back, header) };
+        Reply::segment(kind, segment.framed(self.config))
     }
 
     /// Sends a response that does not fit a packet, or not the client's window.
     #[cold]
-    fn respond_at_length(
-        self,
-        kind: ReplyKind,
-        claims: Claims,
-        response: Response<'a>,
-        header: &Header,
-        limit: usize,
-    ) -> Reply<'a> {
-        let is_whole = self.flow.addresses.into().header_len() + header.header_len() + response.len() <= limit;
+    fn respond_at_length(self, kind: ReplyKind, claims: Claims, response: Response<'a>, limit: usize) -> Reply<'a> {
+        let header = self.header_back(LAST, self.header.ack(), self.plain_options(Stamp::Whole));
+        let is_whole = self.addresses().header_len() + header.header_len() + response.len() <= limit;
         if !is_whole
             && self.config.large_replies != LargeReplies::Fragments
             && let Some(reply) = self.begin(claims, response)
@@ -323,10 +304,10 @@ impl<'a, P: Pair> Segment<'a, P> {
         if response.len() > RESPONSE_MAX {
             return self.respond(ReplyKind::Refusal, claims, Response::OVERFLOW);
         }
-        if response.len() >= usize::from(self.header.window) {
+        if response.len() >= usize::from(self.header.window()) {
             return DropReason::TcpWindow.into();
         }
-        let (transport, payload) = (TransportHeader::Tcp(*header), [response.head(), response.body()]);
+        let (transport, payload) = (TransportHeader::Tcp(header), [response.head(), response.body()]);
         let datagram = Datagram::new(self.config, self.packet.back.either(), transport, payload);
         Reply::datagram(kind, datagram.fragmented(limit, self.identification()))
     }
@@ -377,15 +358,15 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// A segment that nobody here wants: silence, or RST (RFC 9293, section 3.5.2).
     #[cold]
     fn refuse(self, reason: DropReason) -> Reply<'a> {
-        if self.config.refuse == Refuse::Drop || self.header.flags.has(RST) {
+        if self.config.refuse == Refuse::Drop || self.header.flags().has(RST) {
             return reason.into();
         }
-        let header = if self.header.flags.has(ACK) {
-            Header { ack: SeqNumber::default(), ..self.header_back(RST, self.header.ack, Options::default()) }
+        let header = if self.header.flags().has(ACK) {
+            self.header_back(RST, self.header.ack(), Options::default()).with_ack(SeqNumber::default())
         } else {
             self.header_back(RST_ACK, SeqNumber::default(), Options::default())
         };
-        self.reply(ReplyKind::Reset, Header { window: 0, ..header })
+        self.reply(ReplyKind::Reset, header.with_window(0))
     }
 
     /// Acknowledges all that the segment holds.
@@ -401,45 +382,43 @@ impl<'a, P: Pair> Segment<'a, P> {
                 .map(|theirs| Timestamps { value: theirs.echo, echo: theirs.value }),
             ..Options::default()
         };
-        self.reply(kind, self.header_back(flags, self.header.ack, options))
+        self.reply(kind, self.header_back(flags, self.header.ack(), options))
     }
 
     #[inline]
     fn reply(self, kind: ReplyKind, header: Header) -> Reply<'a> {
-        Reply::segment(kind, self.config, Outgoing::new(self.packet.back.either(), header))
+        Reply::segment(kind, Outgoing::new(self.packet.back, header).framed(self.config))
     }
 
     /// The header of a segment that goes back and acknowledges this one.
     #[inline]
     fn header_back(self, flags: Flags, seq: SeqNumber, options: Options) -> Header {
-        Header {
-            source_port: self.header.destination_port,
-            destination_port: self.header.source_port,
-            seq,
-            ack: self.end(),
-            flags,
-            window: self.window(),
-            options,
-        }
+        let ports = [self.header.destination_port(), self.header.source_port()];
+        Header::new(ports, seq, self.end(), flags, self.window(), options)
+    }
+
+    /// Ours and the client's, as they stand in an answer.
+    #[inline]
+    fn addresses(self) -> AddressPair {
+        self.packet.back.addresses.into()
     }
 
     fn is_fin(self) -> bool {
-        self.header.flags.has(Flags::FIN)
+        self.header.flags().has(Flags::FIN)
     }
 
     /// The sequence number behind the segment, where SYN and FIN count as a byte each.
     #[inline]
     fn end(self) -> SeqNumber {
-        let flags = self.header.flags;
+        let flags = self.header.flags();
         let flags = u32::from(flags.has(Flags::SYN)) + u32::from(flags.has(Flags::FIN));
-        self.header.seq.advance(self.payload.len() as u32 + flags)
+        self.header.seq().advance(self.payload.len() as u32 + flags)
     }
 
     /// What `cookie` says, if it is one of ours to the SYN before this segment.
     #[inline]
     fn verify(self, cookie: SeqNumber, proof: Option<u16>, live: u8, epochs: u32) -> Option<Claims> {
-        let Self { secret, identity, now, flow, header, .. } = self;
-        secret.verify(identity, now, &flow, header.seq, cookie, proof, live, epochs)
+        self.identity.verify(self.now, self.header.seq(), cookie, proof, live, epochs)
     }
 
     /// The same of the cookie that a client acknowledges who has had nothing but our SYN+ACK.
@@ -449,7 +428,7 @@ impl<'a, P: Pair> Segment<'a, P> {
             Some(Stamp::Handshake { proof, .. }) => Some(proof),
             _ => None,
         };
-        self.verify(self.header.ack.rewind(1), proof, app.generations().live, EPOCHS)
+        self.verify(self.header.ack().rewind(1), proof, app.generations().live, EPOCHS)
     }
 
     /// Whether what looks like the start of a request can be nothing else: proven by a timestamp, or by how it begins.
@@ -508,7 +487,7 @@ impl<'a, P: Pair> Segment<'a, P> {
 
     /// The MSS of a client that says nothing (RFC 9293, section 3.7.1).
     fn default_mss(self) -> u16 {
-        match self.flow.addresses.into() {
+        match self.addresses() {
             AddressPair::V4 { .. } => 536,
             AddressPair::V6 { .. } => 1220,
         }
@@ -523,7 +502,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// Bytes of IP and TCP header without options.
     #[inline]
     fn headers_len(self) -> usize {
-        self.flow.addresses.into().header_len() + HEADER_LEN
+        self.addresses().header_len() + HEADER_LEN
     }
 
     /// Two segments. One request in one segment is all that is read, but Linux halves its segments when
@@ -543,7 +522,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     #[inline]
     fn packet_limit(self, mss: Mss) -> usize {
         let limit = usize::from(mss.bytes()) + self.headers_len();
-        match self.flow.addresses.into() {
+        match self.addresses() {
             AddressPair::V4 { .. } => limit,
             AddressPair::V6 { .. } => limit.max(IPV6_MTU_MIN),
         }
@@ -552,7 +531,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// Tells the fragments of this connection's responses from those of others. It is as hard to guess
     /// as the cookie.
     fn identification(self) -> u32 {
-        self.header.ack.value() ^ self.header.seq.value().rotate_left(16)
+        self.header.ack().value() ^ self.header.seq().value().rotate_left(16)
     }
 }
 

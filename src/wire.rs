@@ -15,9 +15,9 @@ pub mod ipv6;
 pub mod seq;
 pub mod tcp;
 
-/// Writes `bytes` at the start of `buffer` and returns the rest of it, or `None` when there is no room.
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 
+/// Writes `bytes` at the start of `buffer` and returns the rest of it, or `None` when there is no room.
 #[inline]
 pub(crate) fn put<'b>(buffer: &'b mut [u8], bytes: &[u8]) -> Option<&'b mut [u8]> {
     let (room, rest) = buffer.split_at_mut_checked(bytes.len())?;
@@ -26,11 +26,17 @@ pub(crate) fn put<'b>(buffer: &'b mut [u8], bytes: &[u8]) -> Option<&'b mut [u8]
 }
 
 /// Four bytes of a header, in the order of the wire: read as a little-endian number, which is how they are summed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Word(pub(crate) u32);
 
 impl Word {
     pub(crate) const ZERO: Self = Self(0);
+
+    /// As it stands on the wire.
+    #[inline]
+    pub(crate) const fn of_bytes(bytes: [u8; 4]) -> Self {
+        Self(u32::from_le_bytes(bytes))
+    }
 
     /// A field of 32 bits.
     #[inline]
@@ -44,10 +50,35 @@ impl Word {
         Self::new((first as u32) << 16 | second as u32)
     }
 
+    /// It as one field.
+    #[inline]
+    pub(crate) const fn field(self) -> u32 {
+        self.0.swap_bytes()
+    }
+
+    /// The first of two fields.
+    #[inline]
+    pub(crate) const fn first(self) -> u16 {
+        (self.0 as u16).swap_bytes()
+    }
+
+    /// The second.
+    #[inline]
+    pub(crate) const fn second(self) -> u16 {
+        ((self.0 >> 16) as u16).swap_bytes()
+    }
+
     /// An address.
     #[inline]
     pub(crate) const fn address(address: Ipv4Addr) -> Self {
         Self(u32::from_le_bytes(address.octets()))
+    }
+
+    /// An address.
+    #[inline]
+    pub(crate) fn of_v6(address: Ipv6Addr) -> [Self; 4] {
+        let value = u128::from_le_bytes(address.octets());
+        [0, 32, 64, 96].map(|shift| Self((value >> shift) as u32))
     }
 }
 

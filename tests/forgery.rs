@@ -254,7 +254,7 @@ impl Target {
     fn secrets(&self, port: u16) -> (u32, u32) {
         let (secret, flow) = (&self.engine.config().secret, self.flow(port));
         let claims = Claims { mss: Mss::at_most(0), generation: 0 };
-        let cookie = secret.cookie(NOW, &flow, SeqNumber::new(0), claims).value();
+        let cookie = secret.identify(&flow).cookie(NOW, SeqNumber::new(0), claims).0.value();
         (secret.identify(&flow).timestamp_base, cookie & 0xffff)
     }
 
@@ -434,7 +434,7 @@ fn learned(target: &Target, mode: Mode, mss_index: usize, mut random: Random) ->
         let (port, isn) = (a as u16 | 1, (a >> 16) as u32);
         // His own connection, and how it stands at some moment of it.
         let claims = Claims { mss: Mss::at_most(MSS[mss_index]), generation: 0 };
-        let cookie = secret.cookie(NOW, &own.flow(port), SeqNumber::new(isn), claims).value();
+        let cookie = secret.identify(&own.flow(port)).cookie(NOW, SeqNumber::new(isn), claims).0.value();
         let base = secret.identify(&own.flow(port)).timestamp_base;
         let first = b as u32 % stored / stride * stride;
         let before = (b >> 32) as u32 % (len / segment).max(1) * segment;

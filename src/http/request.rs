@@ -62,16 +62,10 @@ impl<'a> RequestLine<'a> {
         }
         let line = payload.strip_prefix(b"\r\n").unwrap_or(payload);
         let (method, rest) = parse_method(line)?;
-        let (target, rest) = parse_target(rest)?;
+        let (path, query, rest) = parse_target(rest)?;
         let headers = parse_version(rest)?;
         // Only now is the line known to be well-formed, and the method worth an answer of its own.
         let method = method.ok_or(Problem::Method)?;
-        let (path, query) = match position(target, b'?') {
-            Some(end) => (target.get(..end).unwrap_or_default(), target.get(end + 1..)),
-            None => (target, None),
-        };
-        // `http://host` and `http://host?query` mean the path `/`.
-        let path = if path.is_empty() { b"/" } else { path };
         Ok(Self { method, path, query, headers: Headers { bytes: headers } })
     }
 }
@@ -91,32 +85,45 @@ fn parse_method(bytes: &[u8]) -> Result<(Option<Method>, &[u8]), Problem> {
     }
 }
 
-/// The target in origin form, from whichever form it came in (RFC 9112, section 3.2).
-fn parse_target(bytes: &[u8]) -> Result<(&[u8], &[u8]), Problem> {
-    let Some((target, rest)) = bytes.split_at_checked(graphic_len(bytes)).filter(|(_, rest)| !rest.is_empty()) else {
-        return Err(match bytes {
-            // What cannot begin a target will not become one.
-            [] | [b'/' | b'h' | b'H', ..] => Problem::Incomplete,
-            _ => Problem::Malformed,
-        });
+/// The path and the query of the target, from whichever form it came in (RFC 9112, section 3.2); and what follows it.
+#[expect(clippy::type_complexity, reason = "three parts of the same line")]
+fn parse_target(bytes: &[u8]) -> Result<(&[u8], Option<&[u8]>, &[u8]), Problem> {
+    let end = first(bytes, |word| others(word) | equal(word, b'?'), |byte| byte == b'?' || is_other(byte));
+    let (path, rest) = bytes.split_at_checked(end.unwrap_or(bytes.len())).ok_or(Problem::Malformed)?;
+    let (query, rest) = match rest {
+        [b'?', rest @ ..] => {
+            let end = first(rest, others, is_other).unwrap_or(rest.len());
+            rest.split_at_checked(end).map(|(query, rest)| (Some(query), rest)).ok_or(Problem::Malformed)?
+        }
+        _ => (None, rest),
     };
-    let [b' ', rest @ ..] = rest else {
-        return Err(Problem::Malformed);
+    let rest = match rest {
+        [b' ', rest @ ..] => rest,
+        // What cannot begin a target will not become one.
+        [] if matches!(bytes, [] | [b'/' | b'h' | b'H', ..]) => return Err(Problem::Incomplete),
+        _ => return Err(Problem::Malformed),
     };
-    if target.starts_with(b"/") {
-        return Ok((target, rest));
-    }
+    let path = if path.starts_with(b"/") { path } else { parse_absolute(path)? };
+    Ok((path, query, rest))
+}
+
+/// The path of a target in absolute form: `/` for `http://host`.
+#[cold]
+fn parse_absolute(target: &[u8]) -> Result<&[u8], Problem> {
     let (scheme, authority) = target.split_at_checked(7).ok_or(Problem::Malformed)?;
     if !scheme.eq_ignore_ascii_case(b"http://") {
         return Err(Problem::Malformed);
     }
-    let path = authority.iter().position(|byte| b"/?".contains(byte)).unwrap_or(authority.len());
-    Ok((authority.get(path..).unwrap_or_default(), rest))
+    let path = authority.iter().position(|&byte| byte == b'/').and_then(|start| authority.get(start..));
+    Ok(path.unwrap_or(b"/"))
 }
 
 /// Checks the version and the end of the line; returns what follows it.
 fn parse_version(bytes: &[u8]) -> Result<&[u8], Problem> {
     const NAME: &[u8] = b"HTTP/";
+    if let Some(rest) = bytes.strip_prefix(b"HTTP/1.1\r\n") {
+        return Ok(rest);
+    }
     let Some(version) = bytes.strip_prefix(NAME) else {
         return Err(if NAME.starts_with(bytes) { Problem::Incomplete } else { Problem::Malformed });
     };
@@ -133,25 +140,25 @@ fn parse_version(bytes: &[u8]) -> Result<&[u8], Problem> {
     if major == b'1' { Ok(rest) } else { Err(Problem::Version) }
 }
 
-/// How many visible characters there are at the start.
+/// Marks what is no visible character: a space and what is below, DEL, and what is above. A mark is wrong only behind
+/// the first of them.
 #[inline]
-fn graphic_len(bytes: &[u8]) -> usize {
-    // A space and what is below, DEL, and what is above; wrong only behind the first of them.
-    let others = |word: u64| {
-        let below = word.wrapping_sub(ONES * 0x21) & !word;
-        (below | word | word.wrapping_add(ONES)) & HIGH_BITS
-    };
-    first(bytes, others, |byte| !byte.is_ascii_graphic()).unwrap_or(bytes.len())
+const fn others(word: u64) -> u64 {
+    let below = word.wrapping_sub(ONES * 0x21) & !word;
+    (below | word | word.wrapping_add(ONES)) & HIGH_BITS
 }
 
-/// Where `wanted`, which is ASCII, stands first.
+/// Whether it is no visible character.
 #[inline]
-fn position(bytes: &[u8], wanted: u8) -> Option<usize> {
-    let zeros = |word: u64| {
-        let word = word ^ (ONES * u64::from(wanted));
-        word.wrapping_sub(ONES) & !word & HIGH_BITS
-    };
-    first(bytes, zeros, |byte| byte == wanted)
+const fn is_other(byte: u8) -> bool {
+    !byte.is_ascii_graphic()
+}
+
+/// Marks `wanted`, which is ASCII.
+#[inline]
+const fn equal(word: u64, wanted: u8) -> u64 {
+    let word = word ^ (ONES * wanted as u64);
+    word.wrapping_sub(ONES) & !word & HIGH_BITS
 }
 
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -261,7 +268,8 @@ mod tests {
         // Mostly of visible characters, or the first byte would nearly always be it.
         let text: Vec<u8> = bytes.iter().map(|byte| if *byte > plain { byte % 0x5e + 0x21 } else { *byte }).collect();
         let graphic = text.iter().position(|byte| !byte.is_ascii_graphic()).unwrap_or(text.len());
-        graphic_len(&text) == graphic && position(&text, b'?') == text.iter().position(|&byte| byte == b'?')
+        first(&text, others, is_other).unwrap_or(text.len()) == graphic
+            && first(&text, |word| equal(word, b'?'), |byte| byte == b'?') == text.iter().position(|&byte| byte == b'?')
     }
 
     #[test]

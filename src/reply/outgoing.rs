@@ -2,15 +2,21 @@
 
 use super::{HOP_LIMIT, Route, tx_checksum};
 use crate::config::Config;
-use crate::port::TxFrame;
+use crate::port::{TxChecksum, TxFrame};
 use crate::wire::checksum::Sum;
-use crate::wire::ip::{AddressPair, Protocol};
-use crate::wire::{ipv4, ipv6, put, tcp};
+use crate::wire::ip::{AddressPair, Pair, Protocol};
+use crate::wire::{Word, ethernet, ipv4, ipv6, put, put_words, tcp};
+
+/// Bytes of the longest headers, from Ethernet to TCP.
+const HEADERS_MAX: usize = ethernet::LINK_HEADER_MAX + ipv6::HEADER_LEN + tcp::HEADER_LEN_MAX;
+
+/// Space for them from wherever they begin.
+const ROOM: usize = HEADERS_MAX + ethernet::START_MAX;
 
 /// A segment and the way that it goes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Outgoing<'a> {
-    pub(crate) route: Route,
+pub(crate) struct Outgoing<'a, P> {
+    pub(crate) route: Route<P>,
     pub(crate) header: tcp::Header,
     /// Two pieces, so that neither has to be copied to the other.
     pub(crate) payload: [&'a [u8]; 2],
@@ -20,73 +26,102 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) identification: u16,
 }
 
-impl Outgoing<'_> {
+/// The same as it will stand in a buffer: headers that are put together where all that is in them is at hand, and the
+/// payload, which stays where it is until there is a buffer.
+#[derive(Clone, Debug)]
+pub(crate) struct Framed<'a> {
+    /// The headers from `start` on, and zeros behind them.
+    bytes: [u8; ROOM],
+    start: u8,
+    payload: [&'a [u8]; 2],
+    /// Bytes of the headers.
+    headers_len: u8,
+    checksum: TxChecksum,
+}
+
+impl<'a, P: Pair> Outgoing<'a, P> {
     /// A segment without payload.
     #[inline]
-    pub(crate) const fn new(route: Route, header: tcp::Header) -> Self {
+    pub(crate) const fn new(route: Route<P>, header: tcp::Header) -> Self {
         Self { route, header, payload: [&[], &[]], sum: None, identification: 0 }
     }
 
-    /// Bytes of payload.
-    #[inline]
-    const fn payload_len(&self) -> usize {
+    /// Puts the headers together.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "else all that is at hand is written to memory to be handed over")]
+    pub(crate) fn framed(self, config: &Config) -> Framed<'a> {
+        let transport = self.header.words();
         let [head, body] = self.payload;
-        head.len() + body.len()
-    }
-
-    /// Writes the frame at the start of `buffer`.
-    #[inline(never)]
-    pub(crate) fn emit(&self, config: &Config, buffer: &mut [u8]) -> Option<TxFrame> {
-        let words = self.header.words();
-        let len = words.len() + self.payload_len();
-        let link = self.route.link(config);
-        let room = link.emit(buffer)?;
-        let room = self.emit_ip_header(config, len, room)?;
-        let pseudo_header = self.route.addresses.pseudo_header(Protocol::TCP, len);
+        let payload_len = head.len() + body.len();
+        let len = transport.len() + payload_len;
+        let addresses = self.route.addresses.into();
+        let pseudo_header = addresses.pseudo_header(Protocol::TCP, len);
         let checksum = if config.offload.tcp {
             pseudo_header.folded()
         } else {
-            pseudo_header.followed_by(words.sum()).followed_by(self.payload_sum()).finish()
+            let payload_sum = match self.sum {
+                Some(sum) => sum,
+                None if payload_len == 0 => Sum::new(),
+                None => Sum::new().with(head).with(body),
+            };
+            pseudo_header.followed_by(transport.sum()).followed_by(payload_sum).finish()
         };
-        let mut room = words.emit(checksum, room)?;
+        let link = self.route.link(config);
+        let mut bytes = [0; ROOM];
+        let (start, words) = link.words();
+        let rest = set(&mut bytes, words);
+        let rest = match addresses {
+            AddressPair::V4 { source, destination } => {
+                let header = ipv4::Emit {
+                    source,
+                    destination,
+                    protocol: Protocol::TCP,
+                    ttl: HOP_LIMIT,
+                    identification: self.identification,
+                    fragment_offset: 0,
+                    more_fragments: false,
+                    payload_len: len,
+                    partial_checksum: config.offload.ipv4,
+                };
+                set(rest, header.words())
+            }
+            AddressPair::V6 { source, destination } => {
+                let (protocol, hop_limit, fragment) = (Protocol::TCP, HOP_LIMIT, None);
+                set(rest, ipv6::Emit { source, destination, protocol, hop_limit, payload_len: len, fragment }.words())
+            }
+        };
+        set(rest, transport.with_checksum(checksum));
+        Framed {
+            bytes,
+            start: start as u8,
+            payload: self.payload,
+            headers_len: (link.header_len() + addresses.header_len() + transport.len()) as u8,
+            checksum: tx_checksum(config, &self.route, config.offload.tcp),
+        }
+    }
+}
+
+impl Framed<'_> {
+    /// Writes the frame at the start of `buffer`. There must be room for the longest headers, whatever these are:
+    /// then all of them are copied in one go.
+    #[inline]
+    pub(crate) fn emit(&self, buffer: &mut [u8]) -> Option<TxFrame> {
+        let (_, headers) = self.bytes.split_at_checked(self.start.into())?;
+        *buffer.first_chunk_mut::<HEADERS_MAX>()? = *headers.first_chunk()?;
+        let mut len = usize::from(self.headers_len);
+        let mut room = buffer.get_mut(len..)?;
         for part in self.payload {
             if !part.is_empty() {
                 room = put(room, part)?;
+                len += part.len();
             }
         }
-        let len = link.header_len() + self.route.addresses.header_len() + len;
-        Some(TxFrame { len, checksum: tx_checksum(config, &self.route, config.offload.tcp) })
+        Some(TxFrame { len, checksum: self.checksum })
     }
+}
 
-    #[inline]
-    fn payload_sum(&self) -> Sum {
-        let [head, body] = self.payload;
-        match self.sum {
-            Some(sum) => sum,
-            None if self.payload_len() == 0 => Sum::new(),
-            None => Sum::new().with(head).with(body),
-        }
-    }
-
-    #[inline]
-    fn emit_ip_header<'b>(&self, config: &Config, payload_len: usize, room: &'b mut [u8]) -> Option<&'b mut [u8]> {
-        match self.route.addresses {
-            AddressPair::V4 { source, destination } => ipv4::Emit {
-                source,
-                destination,
-                protocol: Protocol::TCP,
-                ttl: HOP_LIMIT,
-                identification: self.identification,
-                fragment_offset: 0,
-                more_fragments: false,
-                payload_len,
-                partial_checksum: config.offload.ipv4,
-            }
-            .emit(room),
-            AddressPair::V6 { source, destination } => {
-                let (protocol, hop_limit, fragment) = (Protocol::TCP, HOP_LIMIT, None);
-                ipv6::Emit { source, destination, protocol, hop_limit, payload_len, fragment }.emit(room)
-            }
-        }
-    }
+/// Sets the first of `bytes` and returns the others.
+#[inline]
+fn set<const N: usize>(bytes: &mut [u8], header: [Word; N]) -> &mut [u8] {
+    put_words(bytes, header).unwrap_or_default()
 }

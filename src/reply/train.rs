@@ -150,19 +150,18 @@ impl<'a> Train<'a> {
             return Datagram::new(self.config, self.route, header, [quote, &[]]).uncut().next_frame(buffer);
         }
         if let Some(probe) = self.next_probe() {
-            let header = Header { seq: probe.seq, ..self.header };
+            let header = self.header.with_seq(probe.seq);
             return self.emit(header, [probe.payload(), &[]], buffer);
         }
         let (from, end) = self.next()?;
-        let mut header = self.header;
-        header.seq = header.seq.advance(from);
+        let mut header = self.header.with_seq(self.header.seq().advance(from));
         if let Some(timestamps) = &mut header.options.timestamps {
             timestamps.value = timestamps.value.wrapping_add(self.clock.stamp(from));
         }
         if end == self.len() {
-            header.flags = header.flags.with(Flags::FIN).with(Flags::PSH);
+            header = header.with_flags(Flags::FIN.with(Flags::PSH));
         } else if self.is_sent() {
-            header.flags = header.flags.with(Flags::PSH);
+            header = header.with_flags(Flags::PSH);
         }
         let [head, body] = self.payload;
         let (from, end) = (from as usize, end as usize);
@@ -193,7 +192,7 @@ impl<'a> Train<'a> {
 
     fn emit(&self, header: Header, payload: [&[u8]; 2], buffer: &mut [u8]) -> Option<TxFrame> {
         // Where a router cuts the packet, its pieces must not be taken for those of a neighbour.
-        let identification = header.seq.value() as u16;
-        Outgoing { payload, identification, ..Outgoing::new(self.route, header) }.emit(self.config, buffer)
+        let identification = header.seq().value() as u16;
+        Outgoing { payload, identification, ..Outgoing::new(self.route, header) }.framed(self.config).emit(buffer)
     }
 }

@@ -155,7 +155,7 @@ impl<'a, P: Pair> Segment<'a, P> {
         if request_len > Probe::LEN_MAX.into() {
             return None;
         }
-        let back = self.header.ack.rewind(1).distance_from(place);
+        let back = self.header.ack().rewind(1).distance_from(place);
         let base = self.identity.timestamp_base % CIRCLE;
         let told = back.checked_add(CIRCLE)?.checked_sub(MARGIN)?.checked_sub(base)? % CIRCLE;
         let block = told.div_ceil(1 << BLOCK_SHIFT);
@@ -166,8 +166,8 @@ impl<'a, P: Pair> Segment<'a, P> {
         let response = app.stored(position)?;
         let first = response.position()?;
         let floor = position.value().checked_sub(first.value())?.checked_mul(Position::UNIT as u32)?;
-        let now = self.identity.offset(self.header.ack, floor);
-        let start = self.header.ack.rewind(now);
+        let now = self.identity.offset(self.header.ack(), floor);
+        let start = self.header.ack().rewind(now);
         let claims = Claims::of(start.rewind(1));
         let (segment, len) = (self.segment_len(claims.mss), u32::try_from(response.len()).ok()?);
         let sent = now.checked_add(behind)?;
@@ -190,7 +190,7 @@ impl<'a, P: Pair> Segment<'a, P> {
         if now > len {
             return Ok(self.acknowledge(ReplyKind::Settled, Flags::ACK));
         }
-        let edge = now.saturating_add(self.header.window.into());
+        let edge = now.saturating_add(self.header.window().into());
         // The clock went ahead of the last segment, which is taken to arrive.
         let (base, from) = match kind {
             ProbeKind::Clock => (sent.min(now + segment), sent),
@@ -198,7 +198,7 @@ impl<'a, P: Pair> Segment<'a, P> {
         };
         let end = cut(base.saturating_add(self.first_window(segment)), edge, segment, len);
         // The request stays whole.
-        let ack = self.header.seq.rewind(request_len);
+        let ack = self.header.seq().rewind(request_len);
         let mut train = self.train(response, start, segment, ack, self.window());
         let probe =
             |kind, sent: u32| self.probe(kind, first, start, now, sent.next_multiple_of(segment), request_len as usize);

@@ -41,21 +41,21 @@ impl<'a, P: Pair> Segment<'a, P> {
             return None;
         }
         let (segment, len) = (self.segment_len(claims.mss), response.len() as u32);
-        let start = self.header.ack.rewind(offset);
-        let window = offset.saturating_add(self.header.window.into());
+        let start = self.header.ack().rewind(offset);
+        let window = offset.saturating_add(self.header.window().into());
         let most = match self.header.options.timestamps {
             None if offset > 0 => (RESUME_WINDOW_BYTES / len.max(1)).max(1).saturating_mul(segment),
             _ => u32::MAX,
         };
         let end = cut(offset.saturating_add(self.first_window(segment).min(most)), window, segment, len);
-        let mut train = self.train(response, start, segment, self.header.seq, self.window());
+        let mut train = self.train(response, start, segment, self.header.seq(), self.window());
         train.ranges = missing(offset, end, &self.sacked(start, offset, len).unwrap_or(Sacked::NONE));
         train.clock = Clock::Part;
         // More of the request would follow behind a part of it, and nobody would know where it begins.
         let is_whole = self.payload.ends_with(b"\r\n\r\n");
         if let Some(first) = response.position().filter(|_| self.clocks() && is_whole) {
             // Its FIN too: otherwise the next window would acknowledge the first byte of the request.
-            let request_len = self.end().distance_from(self.header.seq) as usize;
+            let request_len = self.end().distance_from(self.header.seq()) as usize;
             let probe =
                 |kind, sent: u32| self.probe(kind, first, start, offset, sent.next_multiple_of(segment), request_len);
             train.probes = match offset {
@@ -106,8 +106,8 @@ impl<'a, P: Pair> Segment<'a, P> {
     fn find_offset(self, len: usize, generation: u8) -> Option<(u32, Claims)> {
         let len = u32::try_from(len).ok().filter(|&len| len as usize <= LEN_MAX)?;
         let epochs = (RESUME_EPOCH_BYTES / len.max(1)).clamp(EPOCHS, RESUME_EPOCHS);
-        let nearest = self.identity.offset(self.header.ack, 0);
-        let newest = self.header.ack.rewind(1);
+        let nearest = self.identity.offset(self.header.ack(), 0);
+        let newest = self.header.ack().rewind(1);
         let mut found = None;
         for class in (0..8).map(|mss| mss << 29 | u32::from(generation) << 27) {
             // How far behind the lowest cookie of the class is, and the highest: that is ahead where the

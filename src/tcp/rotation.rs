@@ -18,7 +18,7 @@ use super::Segment;
 use super::stamp::Stamp;
 use crate::app::App;
 use crate::config::LargeReplies;
-use crate::cookie::Secret;
+use crate::cookie::{Flow, Secret};
 use crate::http::RequestLine;
 use crate::verdict::DropReason;
 use crate::wire::ip::Pair;
@@ -40,14 +40,14 @@ impl<'a, P: Pair> Segment<'a, P> {
         }
     }
 
-    fn under(self, secret: &'a Secret) -> Self {
-        Self { secret, identity: secret.identify(&self.flow), ..self }
+    fn under(self, secret: &Secret) -> Self {
+        Self { identity: secret.identify(&Flow::of(self.packet.back, self.header)), ..self }
     }
 
     /// Whether what it gives back can hardly be of another secret.
     fn is_proof<A: App>(self, app: &'a A) -> bool {
         match self.stamp() {
-            Some(Stamp::Handshake { .. }) => self.identity.offset(self.header.ack, 0) == 0,
+            Some(Stamp::Handshake { .. }) => self.identity.offset(self.header.ack(), 0) == 0,
             Some(Stamp::Whole | Stamp::Part) => true,
             Some(Stamp::Placed(_)) => false,
             None => self.header.options.timestamps.is_none() && self.verify_start(app).is_some(),

@@ -22,7 +22,7 @@ use crate::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
 use crate::wire::ip::{AddressPair, Pair};
 use crate::wire::ipv6;
 use crate::wire::seq::SeqNumber;
-use crate::wire::tcp::{Flags, HEADER_LEN, Header, Options, SackBlocks, TIMESTAMPS_LEN, Timestamps};
+use crate::wire::tcp::{Flags, HEADER_LEN, Options, SackBlocks, TIMESTAMPS_LEN, Timestamps};
 
 /// Bytes for which the pace goes up by a step of four segments, as a power of two: 32 kB. It comes to what
 /// congestion avoidance (RFC 5681, section 3.1) adds between four and twelve segments.
@@ -180,10 +180,10 @@ impl<'a, P: Pair> Segment<'a, P> {
 
     /// A stored response: from here on its client's ACKs tell the rest.
     fn begin_placed(self, first: Position, segment: u32, response: Response<'a>) -> Result<Reply<'a>, Verdict> {
-        let window = u32::from(self.header.window);
+        let window = u32::from(self.header.window());
         let sack = !matches!(self.stamp(), Some(Stamp::Handshake { sack: false, .. }));
-        let start = self.header.ack;
-        let mut train = self.train(response, start, segment, self.header.seq, self.window());
+        let start = self.header.ack();
+        let mut train = self.train(response, start, segment, self.header.seq(), self.window());
         let ceiling = u32::from(self.config.ceiling);
         let room = (window / segment).saturating_sub(SLACK);
         // No more than a first window answers a request, and what is not sent now nobody will know to send.
@@ -241,8 +241,8 @@ impl<'a, P: Pair> Segment<'a, P> {
         let first = response.position()?;
         let unit = Position::UNIT as u32;
         let echoed = place.position.value().checked_sub(first.value())?.checked_mul(unit)?;
-        let now = self.identity.offset(self.header.ack, echoed);
-        let start = self.header.ack.rewind(now);
+        let now = self.identity.offset(self.header.ack(), echoed);
+        let start = self.header.ack().rewind(now);
         let claims = Claims::of(start.rewind(1));
         let segment = self.placed_segment(claims.mss)?;
         let len = u32::try_from(response.len()).ok()?;
@@ -260,7 +260,7 @@ impl<'a, P: Pair> Segment<'a, P> {
             len,
             before,
             now,
-            edge: now.saturating_add(self.header.window.into()),
+            edge: now.saturating_add(self.header.window().into()),
             sacked: Sacked::NONE,
             place,
         })
@@ -366,7 +366,7 @@ impl<'a, P: Pair> Segment<'a, P> {
         if before != now || packet <= mtu || segment <= self.narrow_piece() {
             return None;
         }
-        let (ack, window) = (self.header.seq, self.header.window);
+        let (ack, window) = (self.header.seq(), self.header.window());
         let mut train = self.train(transfer.response, transfer.start, segment, ack, window);
         let end = now.saturating_add(segment);
         train.piece = self.narrow_piece();
@@ -430,7 +430,7 @@ impl<'a, P: Pair> Segment<'a, P> {
             timestamps: timestamps.map(|theirs| Timestamps { value: self.identity.timestamp_base, echo: theirs.value }),
             ..Options::default()
         };
-        let header = Header { ack, window, ..self.header_back(Flags::ACK, start, options) };
+        let header = self.header_back(Flags::ACK, start, options).with_ack(ack).with_window(window);
         Train::new(self.config, self.packet.back.either(), header, [response.head(), response.body()], segment)
     }
 
@@ -448,7 +448,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// What a client is told of that need not back off: what it has sent again, up to its ports and sequence number.
     fn quote(self) -> &'a [u8] {
         let Packet { datagram, payload, .. } = self.packet;
-        let len = match (self.flow.addresses.into(), datagram) {
+        let len = match (self.addresses(), datagram) {
             (AddressPair::V4 { .. }, &[_, _, len0, len1, ..]) => usize::from(u16::from_be_bytes([len0, len1])),
             (AddressPair::V6 { .. }, &[_, _, _, _, len0, len1, ..]) => {
                 ipv6::HEADER_LEN + usize::from(u16::from_be_bytes([len0, len1]))
@@ -462,11 +462,11 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// How much of the request is acknowledged in the middle of a response: never its last byte. A plain ACK stands at
     /// the end of what its client has sent. What comes again may be its end or not.
     fn acknowledged(self) -> SeqNumber {
-        let is_last = self.header.flags.has(Flags::PSH) || self.is_fin();
+        let is_last = self.header.flags().has(Flags::PSH) || self.is_fin();
         match self.payload.len() {
             0 => self.end().rewind(1),
-            1 if is_last => self.header.seq,
-            _ => self.header.seq.advance(1),
+            1 if is_last => self.header.seq(),
+            _ => self.header.seq().advance(1),
         }
     }
 
@@ -499,7 +499,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     pub(super) fn segment_len(self, mss: Mss) -> u32 {
         let options = if self.header.options.timestamps.is_some() { TIMESTAMPS_LEN } else { 0 };
         // A client that does not tell where it is cannot be asked what its path carries.
-        let most = match (self.flow.addresses.into(), self.header.options.timestamps) {
+        let most = match (self.addresses(), self.header.options.timestamps) {
             (AddressPair::V6 { .. }, None) => IPV6_PATH_MSS,
             (AddressPair::V4 { .. }, None) => UNTOLD_MAX,
             _ => usize::MAX,
@@ -515,7 +515,7 @@ impl<'a, P: Pair> Segment<'a, P> {
 
     /// Bytes of payload that pass everywhere.
     fn narrow_piece(self) -> u32 {
-        let smallest = match self.flow.addresses.into() {
+        let smallest = match self.addresses() {
             AddressPair::V4 { .. } => IPV4_PATH_MSS,
             AddressPair::V6 { .. } => IPV6_PATH_MSS,
         };

@@ -81,7 +81,7 @@ impl Sum {
     /// Whether the sum over data and its checksum field is what it has to be.
     #[inline]
     pub fn is_valid(self) -> bool {
-        self.total != 0 && self.total.is_multiple_of(0xffff)
+        fold(self.total) == 0xffff
     }
 }
 

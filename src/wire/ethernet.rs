@@ -18,42 +18,48 @@ use crate::verdict::DropReason;
 /// The longest header in front of an IP packet: addresses, one tag, type.
 pub const LINK_HEADER_MAX: usize = 18;
 
-/// An Ethernet address.
+/// The most bytes that stand before the header in its [words](Header::words).
+pub(crate) const START_MAX: usize = 6;
+
+/// An Ethernet address: its bytes as a little-endian number, which is one word to compare and to shift.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct MacAddress([u8; 6]);
+pub struct MacAddress(u64);
 
 impl MacAddress {
     /// Every station.
-    pub const BROADCAST: Self = Self([0xff; 6]);
+    pub const BROADCAST: Self = Self::new([0xff; 6]);
 
     /// Locally administered, and the name in ASCII: what Lethe uses where no card has an address.
-    pub const LETHE: Self = Self([0x02, b'L', b'e', b't', b'h', b'e']);
+    pub const LETHE: Self = Self::new([0x02, b'L', b'e', b't', b'h', b'e']);
 
     /// The address with these bytes, in the order of the wire.
-    pub const fn new(bytes: [u8; 6]) -> Self {
-        Self(bytes)
+    #[inline]
+    pub const fn new([b0, b1, b2, b3, b4, b5]: [u8; 6]) -> Self {
+        Self(u32::from_le_bytes([b0, b1, b2, b3]) as u64 | (u16::from_le_bytes([b4, b5]) as u64) << 32)
     }
 
     /// The bytes in the order of the wire.
     pub const fn bytes(self) -> [u8; 6] {
-        self.0
+        let [b0, b1, b2, b3, b4, b5, ..] = self.0.to_le_bytes();
+        [b0, b1, b2, b3, b4, b5]
     }
 
     /// Whether it names a group of stations, broadcast included.
+    #[inline]
     pub const fn is_group(self) -> bool {
-        let [first, ..] = self.0;
-        first & 1 == 1
+        self.0 & 1 == 1
     }
 
     /// Whether it is a group that IPv6 multicast maps to (RFC 2464, section 7).
+    #[inline]
     pub const fn is_ipv6_group(self) -> bool {
-        matches!(self.0, [0x33, 0x33, ..])
+        self.0 as u16 == 0x3333
     }
 }
 
 impl fmt::Display for MacAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, byte) in self.0.iter().enumerate() {
+        for (at, byte) in self.bytes().iter().enumerate() {
             write!(f, "{}{byte:02x}", if at == 0 { "" } else { ":" })?;
         }
         Ok(())
@@ -92,7 +98,7 @@ impl FromStr for MacAddress {
             }
             *byte = u8::from_str_radix(pair, 16).map_err(|_| MacAddressError)?;
         }
-        if pairs.next().is_some() { Err(MacAddressError) } else { Ok(Self(bytes)) }
+        if pairs.next().is_some() { Err(MacAddressError) } else { Ok(Self::new(bytes)) }
     }
 }
 
@@ -135,7 +141,7 @@ impl Header {
         let (destination, rest) = header.split_first_chunk().ok_or(DropReason::EthernetTruncated)?;
         let (source, ether_type) = rest.split_first_chunk().ok_or(DropReason::EthernetTruncated)?;
         let [t0, t1] = *ether_type.first_chunk().ok_or(DropReason::EthernetTruncated)?;
-        let (destination, source) = (MacAddress(*destination), MacAddress(*source));
+        let (destination, source) = (MacAddress::new(*destination), MacAddress::new(*source));
         let ether_type = EtherType(u16::from_be_bytes([t0, t1]));
         if ether_type != EtherType::VLAN {
             return Ok((Self { destination, source, tag: None, ether_type }, payload));
@@ -152,16 +158,24 @@ impl Header {
         if self.tag.is_some() { LINK_HEADER_MAX } else { LINK_HEADER_MAX - 4 }
     }
 
-    /// Writes the header at the start of `buffer` and returns the room behind it.
+    /// The header as it is sent, in words that end with it; and at which of their bytes it begins.
     #[inline]
+    pub(crate) fn words(&self) -> (usize, [Word; 5]) {
+        let (MacAddress(destination), MacAddress(source)) = (self.destination, self.source);
+        let [from, to, sender] = [destination << 16, destination >> 16, source].map(|word| Word(word as u32));
+        let last = |EtherType(kind)| Word((source >> 32) as u32 | u32::from(kind.swap_bytes()) << 16);
+        match self.tag {
+            None => (START_MAX, [Word::ZERO, from, to, sender, last(self.ether_type)]),
+            Some(tag) => (START_MAX - 4, [from, to, sender, last(EtherType::VLAN), Word::pair(tag, self.ether_type.0)]),
+        }
+    }
+
+    /// Writes the header at the start of `buffer` and returns the room behind it.
     pub fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
-        let room = put(buffer, &self.destination.0)?;
-        let room = put(room, &self.source.0)?;
-        let room = match self.tag {
-            None => room,
-            Some(tag) => put_words(room, [Word::pair(EtherType::VLAN.0, tag)])?,
-        };
-        put(room, &self.ether_type.0.to_be_bytes())
+        let mut bytes = [0; LINK_HEADER_MAX + START_MAX - 4];
+        let (start, words) = self.words();
+        put_words(&mut bytes, words)?;
+        put(buffer, bytes.get(start..)?)
     }
 }
 
@@ -176,8 +190,8 @@ mod tests {
     fn header_survives_emit_and_parse_with_and_without_tag() {
         for tag in [None, Some(0x2064)] {
             let header = Header {
-                destination: MacAddress([1, 2, 3, 4, 5, 6]),
-                source: MacAddress([7, 8, 9, 10, 11, 12]),
+                destination: MacAddress::new([1, 2, 3, 4, 5, 6]),
+                source: MacAddress::new([7, 8, 9, 10, 11, 12]),
                 tag,
                 ether_type: EtherType::IPV6,
             };

@@ -55,6 +55,15 @@ pub trait Pair: Copy + Into<AddressPair> {
     fn reversed(self) -> Self;
 }
 
+impl Pair for AddressPair {
+    fn reversed(self) -> Self {
+        match self {
+            Self::V4 { source, destination } => Self::V4 { source: destination, destination: source },
+            Self::V6 { source, destination } => Self::V6 { source: destination, destination: source },
+        }
+    }
+}
+
 /// The addresses of an IPv4 packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct V4Pair {

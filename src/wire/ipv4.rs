@@ -106,6 +106,12 @@ impl Emit {
     /// Writes the header at the start of `buffer` and returns the room behind it.
     #[inline]
     pub fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
+        put_words(buffer, self.words())
+    }
+
+    /// The header as it is sent.
+    #[inline]
+    pub(crate) fn words(&self) -> [Word; HEADER_LEN / 4] {
         let flags = if self.more_fragments { MORE_FRAGMENTS } else { 0 };
         let offset = flags | (self.fragment_offset / FRAGMENT_UNIT) as u16 & OFFSET;
         let ttl_and_protocol = u16::from_be_bytes([self.ttl, self.protocol.number()]);
@@ -115,8 +121,7 @@ impl Emit {
         let sum = Sum::new().with_words([lengths, fragment, Word::pair(ttl_and_protocol, 0)]).with_words(addresses);
         let checksum = if self.partial_checksum { 0 } else { sum.finish() };
         let [source, destination] = addresses;
-        let words = [lengths, fragment, Word::pair(ttl_and_protocol, checksum), source, destination];
-        put_words(buffer, words)
+        [lengths, fragment, Word::pair(ttl_and_protocol, checksum), source, destination]
     }
 }
 

@@ -12,7 +12,7 @@
 use core::net::Ipv6Addr;
 
 use super::ip::Protocol;
-use super::put;
+use super::{Word, put_words};
 use crate::verdict::DropReason;
 
 /// Bytes of the fixed header.
@@ -134,21 +134,27 @@ impl Emit {
     /// Writes the header, or both headers, at the start of `buffer` and returns the room behind.
     #[inline]
     pub fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
-        let (next, payload_len) = match self.fragment {
-            None => (self.protocol.number(), self.payload_len),
-            Some(_) => (FRAGMENT, self.payload_len + FRAGMENT_HEADER_LEN),
-        };
-        let [l0, l1] = (payload_len as u16).to_be_bytes();
-        let buffer = put(buffer, &[0x60, 0, 0, 0, l0, l1, next, self.hop_limit])?;
-        let buffer = put(buffer, &self.source.octets())?;
-        let buffer = put(buffer, &self.destination.octets())?;
+        let buffer = put_words(buffer, self.words())?;
         let Some(fragment) = self.fragment else {
             return Some(buffer);
         };
         // The offset counts units of 8 bytes from bit 3 on: in bytes, it stands there as it is.
-        let [o0, o1] = (fragment.offset as u16 & !7 | u16::from(fragment.more)).to_be_bytes();
-        let [i0, i1, i2, i3] = fragment.identification.to_be_bytes();
-        put(buffer, &[self.protocol.number(), 0, o0, o1, i0, i1, i2, i3])
+        let offset = fragment.offset as u16 & !7 | u16::from(fragment.more);
+        let next = u16::from(self.protocol.number()) << 8;
+        put_words(buffer, [Word::pair(next, offset), Word::new(fragment.identification)])
+    }
+
+    /// The first of the two as it is sent.
+    #[inline]
+    pub(crate) fn words(&self) -> [Word; HEADER_LEN / 4] {
+        let (next, payload_len) = match self.fragment {
+            None => (self.protocol.number(), self.payload_len),
+            Some(_) => (FRAGMENT, self.payload_len + FRAGMENT_HEADER_LEN),
+        };
+        let rest = Word::pair(payload_len as u16, u16::from_be_bytes([next, self.hop_limit]));
+        let [s0, s1, s2, s3] = Word::of_v6(self.source);
+        let [d0, d1, d2, d3] = Word::of_v6(self.destination);
+        [Word::new(6 << 28), rest, s0, s1, s2, s3, d0, d1, d2, d3]
     }
 }
 

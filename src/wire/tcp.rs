@@ -11,9 +11,9 @@
 
 use core::fmt;
 
+use super::Word;
 use super::checksum::Sum;
 use super::seq::SeqNumber;
-use super::{Word, put_words};
 use crate::verdict::DropReason;
 
 /// Bytes of a header without options.
@@ -105,26 +105,107 @@ pub struct Options {
     pub timestamps: Option<Timestamps>,
 }
 
-/// The header of a segment.
+/// The header of a segment: its first words as they stand on the wire, for most of what is read in them goes back as it
+/// is, and not everything is read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Header {
-    /// From which port.
-    pub source_port: u16,
-    /// To which port.
-    pub destination_port: u16,
-    /// Where the payload, or else the next byte of the sender, stands in its stream.
-    pub seq: SeqNumber,
-    /// The next byte that the sender expects.
-    pub ack: SeqNumber,
-    /// SYN, ACK and so on.
-    pub flags: Flags,
-    /// How many bytes the sender takes, as it stands in the header: not scaled.
-    pub window: u16,
+    /// Ports; sequence number; acknowledgement; flags and window. The length is left out.
+    words: [Word; 4],
     /// The options.
     pub options: Options,
 }
 
 impl Header {
+    /// A header with these fields.
+    #[inline]
+    pub const fn new(
+        [source_port, destination_port]: [u16; 2],
+        seq: SeqNumber,
+        ack: SeqNumber,
+        flags: Flags,
+        window: u16,
+        options: Options,
+    ) -> Self {
+        let ports = Word::pair(source_port, destination_port);
+        let words = [ports, Word::new(seq.value()), Word::new(ack.value()), Word::pair(flags.0 as u16, window)];
+        Self { words, options }
+    }
+
+    /// From which port.
+    #[inline]
+    pub const fn source_port(&self) -> u16 {
+        let [ports, ..] = self.words;
+        ports.first()
+    }
+
+    /// To which port.
+    #[inline]
+    pub const fn destination_port(&self) -> u16 {
+        let [ports, ..] = self.words;
+        ports.second()
+    }
+
+    /// Where the payload, or else the next byte of the sender, stands in its stream.
+    #[inline]
+    pub const fn seq(&self) -> SeqNumber {
+        let [_, seq, ..] = self.words;
+        SeqNumber::new(seq.field())
+    }
+
+    /// The next byte that the sender expects.
+    #[inline]
+    pub const fn ack(&self) -> SeqNumber {
+        let [_, _, ack, _] = self.words;
+        SeqNumber::new(ack.field())
+    }
+
+    /// SYN, ACK and so on.
+    #[inline]
+    pub const fn flags(&self) -> Flags {
+        let [.., flags] = self.words;
+        Flags(flags.first() as u8)
+    }
+
+    /// How many bytes the sender takes, as it stands in the header: not scaled.
+    #[inline]
+    pub const fn window(&self) -> u16 {
+        let [.., window] = self.words;
+        window.second()
+    }
+
+    /// The same at another place of the stream.
+    #[inline]
+    #[must_use]
+    pub const fn with_seq(self, seq: SeqNumber) -> Self {
+        let [ports, _, ack, rest] = self.words;
+        Self { words: [ports, Word::new(seq.value()), ack, rest], ..self }
+    }
+
+    /// The same that expects another byte.
+    #[inline]
+    #[must_use]
+    pub const fn with_ack(self, ack: SeqNumber) -> Self {
+        let [ports, seq, _, rest] = self.words;
+        Self { words: [ports, seq, Word::new(ack.value()), rest], ..self }
+    }
+
+    /// The same with more flags.
+    #[inline]
+    #[must_use]
+    pub const fn with_flags(self, flags: Flags) -> Self {
+        let [ports, seq, ack, rest] = self.words;
+        let rest = Word::pair(rest.first() | flags.0 as u16, rest.second());
+        Self { words: [ports, seq, ack, rest], ..self }
+    }
+
+    /// The same with another window.
+    #[inline]
+    #[must_use]
+    pub const fn with_window(self, window: u16) -> Self {
+        let [ports, seq, ack, rest] = self.words;
+        Self { words: [ports, seq, ack, Word::pair(rest.first(), window)], ..self }
+    }
+
     /// Splits a segment into header and payload. The checksum is not looked at.
     ///
     /// # Errors
@@ -133,21 +214,14 @@ impl Header {
     #[inline]
     pub fn parse(segment: &[u8]) -> Result<(Self, &[u8]), DropReason> {
         let (fixed, _) = segment.split_first_chunk::<HEADER_LEN>().ok_or(DropReason::TcpMalformed)?;
-        let [p0, p1, q0, q1, s0, s1, s2, s3, a0, a1, a2, a3, length, flags, w0, w1, ..] = *fixed;
-        let header_len = usize::from(length >> 4) * 4;
+        let ([words @ .., _], _) = fixed.as_chunks::<4>() else { return Err(DropReason::TcpMalformed) };
+        let [ports, seq, ack, Word(rest)] = words.first_chunk().ok_or(DropReason::TcpMalformed)?.map(Word::of_bytes);
+        let header_len = (rest >> 4 & 0xf) as usize * 4;
         let (header, payload) = segment.split_at_checked(header_len).ok_or(DropReason::TcpMalformed)?;
         // Fails when the header length is below its own fixed part.
         let options = header.get(HEADER_LEN..).ok_or(DropReason::TcpMalformed)?;
-        let header = Self {
-            source_port: u16::from_be_bytes([p0, p1]),
-            destination_port: u16::from_be_bytes([q0, q1]),
-            seq: SeqNumber::new(u32::from_be_bytes([s0, s1, s2, s3])),
-            ack: SeqNumber::new(u32::from_be_bytes([a0, a1, a2, a3])),
-            flags: Flags(flags),
-            window: u16::from_be_bytes([w0, w1]),
-            options: Options::parse(options)?,
-        };
-        Ok((header, payload))
+        let words = [ports, seq, ack, Word(rest & !0xff)];
+        Ok((Self { words, options: Options::parse(options)? }, payload))
     }
 
     /// Bytes of the header: a multiple of 4.
@@ -172,12 +246,8 @@ impl Header {
             (None, None) => ([Word::ZERO; 4], 0),
         };
         let count = HEADER_LEN / 4 + count;
-        let fixed = [
-            Word::pair(self.source_port, self.destination_port),
-            Word::new(self.seq.value()),
-            Word::new(self.ack.value()),
-            Word::pair((count as u16) << 12 | u16::from(self.flags.0), self.window),
-        ];
+        let [ports, seq, ack, Word(rest)] = self.words;
+        let fixed = [ports, seq, ack, Word((count as u32) << 4 | rest)];
         Words { fixed, options, count }
     }
 }
@@ -206,19 +276,12 @@ impl Words {
         Sum::new().with_words(self.fixed).with_words(self.options)
     }
 
-    /// Writes the header at the start of `buffer` and returns the room behind it.
+    /// The header as it is sent, and zeros behind it.
     #[inline]
-    pub fn emit<'b>(&self, checksum: u16, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
-        let room = put_words(buffer, self.fixed)?;
-        let room = put_words(room, [Word::pair(checksum, 0)])?;
-        let [first, second, third, _] = self.options;
-        match self.count - HEADER_LEN / 4 {
-            0 => Some(room),
-            1 => put_words(room, [first]),
-            2 => put_words(room, [first, second]),
-            3 => put_words(room, [first, second, third]),
-            _ => put_words(room, self.options),
-        }
+    pub(crate) const fn with_checksum(&self, checksum: u16) -> [Word; HEADER_LEN_MAX / 4] {
+        let [ports, seq, ack, flags] = self.fixed;
+        let [first, second, third, fourth] = self.options;
+        [ports, seq, ack, flags, Word::pair(checksum, 0), first, second, third, fourth]
     }
 }
 
@@ -226,7 +289,9 @@ impl Options {
     #[inline]
     fn parse(bytes: &[u8]) -> Result<Self, DropReason> {
         // What nearly every segment of a connection with timestamps has, and nothing else.
-        if let ([[1, 1, 8, 10], value, echo], []) = bytes.as_chunks() {
+        if let ([shape, value, echo], []) = bytes.as_chunks()
+            && *shape == [1, 1, 8, 10]
+        {
             let timestamps = Timestamps { value: u32::from_be_bytes(*value), echo: u32::from_be_bytes(*echo) };
             return Ok(Self { mss: None, sack_permitted: false, timestamps: Some(timestamps) });
         }
@@ -336,23 +401,17 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
+    use crate::wire::put_words;
 
     fn emit(header: &Header) -> ([u8; HEADER_LEN_MAX], usize) {
         let mut buffer = [1; HEADER_LEN_MAX];
-        let left = header.words().emit(0, &mut buffer).unwrap().len();
-        (buffer, HEADER_LEN_MAX - left)
+        put_words(&mut buffer, header.words().with_checksum(0)).unwrap();
+        (buffer, header.words().len())
     }
 
     fn header(options: Options) -> Header {
-        Header {
-            source_port: 40_000,
-            destination_port: 80,
-            seq: SeqNumber::new(0x0102_0304),
-            ack: SeqNumber::new(0xfffe_fdfc),
-            flags: Flags::SYN.with(Flags::ACK),
-            window: 64_240,
-            options,
-        }
+        let (seq, ack) = (SeqNumber::new(0x0102_0304), SeqNumber::new(0xfffe_fdfc));
+        Header::new([40_000, 80], seq, ack, Flags::SYN.with(Flags::ACK), 64_240, options)
     }
 
     fn with_options(options: &[u8]) -> Result<Options, DropReason> {
@@ -373,7 +432,6 @@ mod tests {
                     let (buffer, len) = emit(&header);
                     let (parsed, payload) = Header::parse(&buffer[..len]).unwrap();
                     assert_eq!((parsed, payload, header.header_len()), (header, &[][..], len));
-                    assert_eq!(header.words().len(), len);
                     assert_eq!(header.words().sum().finish(), Sum::new().with(&buffer[..len]).finish());
                 }
             }
