@@ -121,6 +121,7 @@ fn parse_absolute(target: &[u8]) -> Result<&[u8], Problem> {
 /// Checks the version and the end of the line; returns what follows it.
 fn parse_version(bytes: &[u8]) -> Result<&[u8], Problem> {
     const NAME: &[u8] = b"HTTP/";
+    // What nearly everybody sends.
     if let Some(rest) = bytes.strip_prefix(b"HTTP/1.1\r\n") {
         return Ok(rest);
     }
