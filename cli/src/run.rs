@@ -20,9 +20,9 @@ use signal_hook::flag;
 
 use crate::metrics::snapshot::Watched;
 
-/// Frames taken in one turn: enough that the clock is read seldom, few enough that replies are not held
-/// back.
-const BURST: usize = 64;
+/// Frames taken in one turn, if nothing is said: enough that the clock is read seldom, few enough that replies are not
+/// held back.
+pub(crate) const BURST: usize = 64;
 
 /// The longest sleep. A signal that comes between looking for it and going to sleep is seen after it.
 const NAP: Duration = Duration::from_millis(250);
@@ -130,11 +130,13 @@ impl Port for XdpPort {
     }
 }
 
-/// Answers what `port` receives until `stop` is set or the port fails; returns what was counted, whatever the end.
+/// Answers what `port` receives, up to `burst` frames at a time, until `stop` is set or the port fails; returns what was
+/// counted, whatever the end.
 /// `between` may do something to the engine between two turns. Counters are published as they come.
 pub(crate) fn run<A: App>(
     engine: &mut Engine<A>,
     port: &mut impl Port,
+    burst: usize,
     stop: &AtomicBool,
     published: &Published,
     watched: &Watched,
@@ -149,17 +151,17 @@ pub(crate) fn run<A: App>(
         let now = now();
         let taken = {
             let (mut rx, mut tx) = port.queues();
-            turn(engine, now, &mut rx, &mut tx, &mut scratch, &mut stats, BURST)
+            turn(engine, now, &mut rx, &mut tx, &mut scratch, &mut stats, burst)
         };
         if taken > 0 {
-            writer.turned(taken == BURST, &stats);
+            writer.turned(taken == burst, &stats);
         }
         if is_apart(surveyed_at, now, SURVEY) {
             surveyed_at = now;
             watched.set_missed(port.missed());
         }
         // A full burst says that there may be more; what waits is taken before going to sleep.
-        if taken < BURST {
+        if taken < burst {
             let mut nap = NAP;
             if is_apart(published_at, now, SOON) {
                 published_at = now;
