@@ -127,13 +127,14 @@ def steadily(server, rate, seconds, flood=0):
 class Held:
     """So many connections, open and idle until the end of `with`."""
 
-    # For longer than anything is measured; and the most seconds that all may take to be opened.
-    FOR, PATIENCE = "1h", 90
+    # For longer than anything is measured; SYNs that wait for an answer, fewer than a veth queues, so that none is lost;
+    # and the seconds after which one that has none is given up.
+    FOR, WAVE, PATIENCE = "1h", 200, 60
 
     def __init__(self, server, count):
         self.count, self.process, self.server = 0, None, server
         if count:
-            holding = crowd(server, "--open", count, "--for", self.FOR, "--timeout", f"{self.PATIENCE}s")
+            holding = crowd(server, "--open", count, "--for", self.FOR, "--in-flight", self.WAVE, "--timeout", f"{self.PATIENCE}s")
             command = ["taskset", "-c", listed(server.setup.cpus.client), *map(str, holding)]
             self.process = server.wire.client.start(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 

@@ -45,7 +45,7 @@ class Running:
         kind.start(self)
         self.wait()
         self.receivers = self.wire.pin()
-        self.pids = processes_in(self.space)
+        self.pids = self.lasting()
 
     def run(self, *arguments, **options):
         """Starts a program on the server's CPUs."""
@@ -71,6 +71,14 @@ class Running:
                     raise RuntimeError(f"{self.kind.name} ended: {' '.join(process.args)}")
             time.sleep(0.05)
         raise RuntimeError(f"{self.kind.name} does not answer: {answer.stderr.decode().strip()}")
+
+    def lasting(self):
+        """Its processes, without those that are there for one connection."""
+        pids = None
+        while (now := processes_in(self.space)) != pids:
+            pids = now
+            time.sleep(0.05)
+        return pids
 
     def server_cpus(self):
         """The CPUs that work for it alone, if there are any."""
