@@ -3,7 +3,7 @@
 import math
 from html import escape
 
-COLORS = ("#1f6f8b", "#c8553d", "#6a994e", "#7b5ea7", "#b58900", "#555555")
+COLORS = ("#1f6f8b", "#c8553d", "#6a994e", "#7b5ea7", "#b58900", "#555555", "#c06c9b", "#8a5a2b")
 WIDTH, ROW, LABELS, MARGIN = 760, 24, 230, 60
 HEIGHT, LEFT, TOP, BOTTOM = 360, 64, 48, 52
 # Between the middles of two numbers below an axis, so that both can be read.
@@ -77,8 +77,8 @@ def lines(title, x_name, y_name, series, logarithmic=True, steep=False):
     """`series` are (name, [(x, (least, median, most))]); x on a logarithmic scale, unless told otherwise, where 0 is a
     decade before the next; y on one if it is `steep`."""
     points = [point for _, values in series for point in values]
-    least = min((x for x, _ in points if x > 0), default=1) / 10
-    place = (lambda x: math.log10(max(x, least))) if logarithmic else float
+    nought = min((x for x, _ in points if x > 0), default=1) / 10
+    place = (lambda x: math.log10(max(x, nought))) if logarithmic else float
     first, last = (end(place(x) for x, _ in points) for end in (min, max))
     top = max(most for _, (_, _, most) in points)
     marks = decades(max(1e-3, min(low for _, (low, _, _) in points)), top) if steep else ticks(top)

@@ -136,16 +136,12 @@ def cost_chart(report, client, samples):
 
 def memory(report, rows):
     """Memory by open connections, and what a request costs beside them."""
-    client = {row.count: row.kernel for row in rows if row.server.startswith("Lethe")}
     lines, sizes, costs = [], {}, {}
     for row in rows:
-        # What the kernel has with Lethe is nobody's.
-        part = row.processes - row.before
-        if not row.server.startswith("Lethe"):
-            part += row.kernel - client.get(row.count, 0)
+        part = row.processes - row.before + row.kernel
         each = f"{part / row.count / 1e3:.2f}" if row.count else "–"
         spent = [sample.costs["server"] for sample in row.samples]
-        sizes.setdefault(row.server, []).append((row.count, (row.before + part,) * 3))
+        sizes.setdefault(row.server, []).append((row.count, (row.before + max(part, 0),) * 3))
         costs.setdefault(row.server, []).append((row.count, spread(spent)))
         cells = (row.before, row.processes, row.kernel)
         lines.append((row.server, f"{row.count:,}", *(f"{bytes / 1e6:.1f}" for bytes in cells), each, figure(spent)))

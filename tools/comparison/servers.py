@@ -204,7 +204,7 @@ def nginx_static(workers):
 
 # With which all others are compared.
 REFERENCE = Kind("nginx, return, 1 worker", nginx(False))
-WITHOUT_COOKIES = Kind("nginx, return, no SYN cookies", nginx(False, cookies=0))
+WITHOUT_COOKIES = Kind("nginx, no SYN cookies", nginx(False, cookies=0))
 STATIC = nginx_static(1)
 EPOLL = Kind("epoll, one thread", peer("epoll"))
 
