@@ -34,8 +34,10 @@ def rates(setup):
 
 def syns_a_request(found, kind):
     """So many that they are nine of ten packets, by what a client sent for a request when there was no flood."""
-    idle = next(samples for (name, _, flooded), samples in found.items() if name == kind.name and not flooded)
-    return statistics.median(sample.packets for sample in idle) * SHARE / (1 - SHARE)
+    idle = [samples for (name, _, flooded), samples in found.items() if name == kind.name and not flooded]
+    if not idle:
+        raise RuntimeError(f"{kind.name}: how many packets a request takes is not known")
+    return statistics.median(sample.packets for sample in idle[0]) * SHARE / (1 - SHARE)
 
 
 def flood(setup):
