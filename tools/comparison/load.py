@@ -14,7 +14,7 @@ from .servers import ADDRESS, PATH
 from .wire import CROWD, CROWD_MAC, FORGED, listed
 
 # Seconds for which `lethe load` waits for an answer. SYNs are sent again after 1 and 3 of them.
-PATIENCE = 5
+PATIENCE = 4
 
 # wrk knows all percentiles, and prints few.
 DONE = """

@@ -225,7 +225,8 @@ def flood(report, found):
         syns = statistics.median(sample.flood for sample in samples)
         rows.append((name, f"{syns:,.0f}", *under_way(samples)))
         series.setdefault(name, []).append((syns, spread([sample.answered() * 100 for sample in samples])))
+    of = [(name, sorted(points)) for name, points in series.items()]
     title = "Requests that are answered in a SYN flood"
-    image = report.draw("goodput-in-flood", title, chart.lines(title, "SYNs a second", "% of the requests", list(series.items()), logarithmic=False))
+    image = report.draw("goodput-in-flood", title, chart.lines(title, "SYNs a second", "% of the requests", of, logarithmic=False))
     head = ("1,000 requests a second; latency in ms", "SYNs/s beside them", "answered", "p50", "p99", "p99.9", "server's CPU")
     report.add("Goodput under a SYN flood", image, table(head, rows))
