@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use lethe::engine::Engine;
 use lethe::verdict::Stats;
 use lethe_apps::Application;
-use lethe_hw::dpdk::{Card, CardStats, Clock, Crew, Eal, Link, Polling, Port, PortConfig};
+use lethe_hw::dpdk::{BURST, Card, CardStats, Clock, Crew, Eal, Link, Polling, Port, PortConfig};
 use lethe_load::Settings;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
@@ -56,6 +56,8 @@ impl From<Time> for Clock {
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn serve(device: DpdkPort, args: &Args, app: Application, reload: Option<Reload>) -> anyhow::Result<()> {
     let secrets = args.secrets()?;
+    let burst = args.burst(BURST);
+    ensure!(burst <= BURST, "a worker of DPDK takes at most {BURST} frames at a time: --burst {BURST}, or less");
     // EAL binds this thread to one CPU; whoever looks after the workers must not be bound with it.
     let cpus = sched_getaffinity(SELF).context("cannot find out which CPUs may be used")?;
     let eal = Eal::start(args.dpdk.eal.iter().flat_map(|arguments| arguments.split_whitespace()))?;
@@ -72,7 +74,8 @@ pub(crate) fn serve(device: DpdkPort, args: &Args, app: Application, reload: Opt
     print_ready(&name, port.mtu(), mac, &args.engine).context("standard output")?;
 
     let workers = port.queue_count();
-    let crew = Crew::new(Engine::new(config, app), workers, &stop, args.dpdk.poll.into(), args.dpdk.clock.into());
+    let crew = Crew::new(Engine::new(config, app), workers, &stop, args.dpdk.poll.into(), args.dpdk.clock.into())
+        .with_burst(burst);
     let (queues, card) = port.queues();
     let lcores = eal.lcores().iter().take(workers).map(u32::to_string).collect();
     let reloads = reload.as_ref().map(Reload::counted).unwrap_or_default();

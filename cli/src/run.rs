@@ -20,9 +20,9 @@ use signal_hook::flag;
 
 use crate::metrics::snapshot::Watched;
 
-/// Frames taken in one turn: enough that the clock is read seldom, few enough that replies are not held
-/// back.
-const BURST: usize = 64;
+/// Frames taken in one turn, if nothing is said: enough that the clock is read seldom, few enough that replies are not
+/// held back.
+pub(crate) const BURST: usize = 64;
 
 /// The longest sleep. A signal that comes between looking for it and going to sleep is seen after it.
 const NAP: Duration = Duration::from_millis(250);
@@ -130,11 +130,13 @@ impl Port for XdpPort {
     }
 }
 
-/// Answers what `port` receives until `stop` is set or the port fails; returns what was counted, whatever the end.
+/// Answers what `port` receives, up to `burst` frames at a time, until `stop` is set or the port fails; returns what was
+/// counted, whatever the end.
 /// `between` may do something to the engine between two turns. Counters are published as they come.
 pub(crate) fn run<A: App>(
     engine: &mut Engine<A>,
     port: &mut impl Port,
+    burst: usize,
     stop: &AtomicBool,
     published: &Published,
     watched: &Watched,
@@ -149,17 +151,17 @@ pub(crate) fn run<A: App>(
         let now = now();
         let taken = {
             let (mut rx, mut tx) = port.queues();
-            turn(engine, now, &mut rx, &mut tx, &mut scratch, &mut stats, BURST)
+            turn(engine, now, &mut rx, &mut tx, &mut scratch, &mut stats, burst)
         };
         if taken > 0 {
-            writer.turned(taken == BURST, &stats);
+            writer.turned(taken == burst, &stats);
         }
         if is_apart(surveyed_at, now, SURVEY) {
             surveyed_at = now;
             watched.set_missed(port.missed());
         }
         // A full burst says that there may be more; what waits is taken before going to sleep.
-        if taken < BURST {
+        if taken < burst {
             let mut nap = NAP;
             if is_apart(published_at, now, SOON) {
                 published_at = now;
@@ -195,4 +197,82 @@ pub(crate) fn stop_on_signal() -> io::Result<Arc<AtomicBool>> {
 pub(crate) fn now() -> Instant {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Instant::from_unix_nanos(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+
+    use lethe::config::Config;
+    use lethe::cookie::Secret;
+    use lethe::port::{RxFrame, Transmit, TxFrame};
+    use lethe_apps::sample::{MAX_SIZE, Sample};
+
+    use super::*;
+
+    /// A port with so many frames that nobody answers. It notes how many are left at the end of each turn.
+    struct Frames<'a> {
+        left: Cell<usize>,
+        turns: RefCell<Vec<usize>>,
+        stop: &'a AtomicBool,
+    }
+
+    impl RxQueue for &Frames<'_> {
+        fn receive(&mut self) -> Option<RxFrame<'_>> {
+            self.left.set(self.left.get().checked_sub(1)?);
+            Some(RxFrame::unchecked(&[0; 60]))
+        }
+    }
+
+    impl TxQueue for &Frames<'_> {
+        fn transmit(&mut self, _: impl FnOnce(&mut [u8]) -> Option<TxFrame>) -> Transmit {
+            Transmit::Full
+        }
+
+        fn flush(&mut self) {
+            self.turns.borrow_mut().push(self.left.get());
+        }
+    }
+
+    impl Port for Frames<'_> {
+        fn name(&self) -> String {
+            "frames".to_owned()
+        }
+
+        fn mtu(&self) -> u16 {
+            1500
+        }
+
+        fn mac(&self) -> Option<MacAddress> {
+            None
+        }
+
+        fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {
+            let this = &*self;
+            (this, this)
+        }
+
+        fn missed(&mut self) -> Option<u64> {
+            None
+        }
+
+        fn wait(&mut self, _: Duration) -> io::Result<()> {
+            self.stop.store(true, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn as_many_frames_are_taken_at_a_time_as_was_said() {
+        for (burst, expect) in [(1, &[6, 5, 4, 3, 2, 1, 0, 0][..]), (3, &[4, 1, 0]), (256, &[0])] {
+            let stop = AtomicBool::new(false);
+            let mut port = Frames { left: Cell::new(7), turns: RefCell::default(), stop: &stop };
+            let mut engine = Engine::new(Config::new(Secret::new([0; 16])), Sample::new(MAX_SIZE));
+            let published = Published::for_workers(1);
+            let watched = Watched::new("frames".to_owned(), "sample", vec![], Arc::clone(&published), Arc::default());
+            let (stats, ended) = run(&mut engine, &mut port, burst, &stop, &published[0], &watched, |_| {});
+            assert!(ended.is_ok() && stats.received_frames() == 7);
+            assert_eq!(port.turns.into_inner(), expect, "{burst} at a time");
+        }
+    }
 }

@@ -3,9 +3,11 @@
 import math
 from html import escape
 
-COLORS = ("#1f6f8b", "#c8553d", "#6a994e", "#7b5ea7", "#b58900", "#555555")
+COLORS = ("#1f6f8b", "#c8553d", "#6a994e", "#7b5ea7", "#b58900", "#555555", "#c06c9b", "#8a5a2b")
 WIDTH, ROW, LABELS, MARGIN = 760, 24, 230, 60
 HEIGHT, LEFT, TOP, BOTTOM = 360, 64, 48, 52
+# Between the middles of two numbers below an axis, so that both can be read.
+GAP = 36
 
 
 def document(width, height, title, body):
@@ -39,7 +41,7 @@ def ticks(most):
 def short(value):
     for unit, name in ((1e6, "M"), (1e3, "k")):
         if value >= unit:
-            return f"{value / unit:g}{name}"
+            return f"{value / unit:.3g}{name}"
     return f"{value:g}"
 
 
@@ -65,25 +67,38 @@ def bars(title, unit, rows):
     return document(WIDTH, bottom + 48, title, body)
 
 
-def lines(title, x_name, y_name, series, logarithmic=True):
-    """`series` are (name, [(x, (least, median, most))]); x on a logarithmic scale, unless told otherwise."""
+def decades(least, most):
+    """Powers of ten, from at most the one to at least the other."""
+    first, last = math.floor(math.log10(least)), math.ceil(math.log10(most))
+    return [10.0**power for power in range(first, max(last, first + 1) + 1)]
+
+
+def lines(title, x_name, y_name, series, logarithmic=True, steep=False):
+    """`series` are (name, [(x, (least, median, most))]); x on a logarithmic scale, unless told otherwise, where 0 is a
+    decade before the next; y on one if it is `steep`."""
     points = [point for _, values in series for point in values]
-    place = math.log10 if logarithmic else float
+    nought = min((x for x, _ in points if x > 0), default=1) / 10
+    place = (lambda x: math.log10(max(x, nought))) if logarithmic else float
     first, last = (end(place(x) for x, _ in points) for end in (min, max))
-    marks = ticks(max(most for _, (_, _, most) in points))
-    right, bottom = WIDTH - 200, HEIGHT - BOTTOM
+    top = max(most for _, (_, _, most) in points)
+    marks = decades(max(1e-3, min(low for _, (low, _, _) in points)), top) if steep else ticks(top)
+    height = (lambda y: math.log10(max(y, marks[0]) / marks[0])) if steep else float
+    right, bottom = WIDTH - 220, HEIGHT - BOTTOM
 
     def across(x):
         return LEFT + (place(x) - first) / ((last - first) or 1) * (right - LEFT)
 
     def up(y):
-        return bottom - y / marks[-1] * (bottom - TOP)
+        return bottom - height(y) / height(marks[-1]) * (bottom - TOP)
 
     body = []
     for mark in marks:
         body += [line(LEFT, up(mark), right, up(mark)), text(LEFT - 8, up(mark) + 4, short(mark), "end")]
+    written = -math.inf
     for x in sorted({x for x, _ in points}):
-        body.append(text(across(x), bottom + 18, short(x), "middle"))
+        if across(x) - written >= GAP:
+            body.append(text(across(x), bottom + 18, short(x), "middle"))
+            written = across(x)
     body += [text((LEFT + right) / 2, HEIGHT - 12, x_name, "middle"), text(LEFT, TOP - 6, y_name, size=12)]
     for number, (name, values) in enumerate(series):
         color = COLORS[number % len(COLORS)]

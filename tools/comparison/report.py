@@ -1,5 +1,6 @@
 """The tables and charts, out of what was measured."""
 
+import math
 import os
 import pathlib
 import platform
@@ -60,7 +61,9 @@ def machine(setup):
     return "\n".join(
         (
             f"* {time.strftime('%Y-%m-%d')}, commit {commit}, `{' '.join(['tools/compare', *sys.argv[1:]])}`; {amount.rounds} "
-            f"round{'s' * (amount.rounds > 1)} of {clients} and `wrk -c {min(amount.short)} -d {amount.seconds}s`.",
+            f"round{'s' * (amount.rounds > 1)} of {clients} and `wrk -c {min(amount.short)} -d {amount.seconds}s` for Lethe and nginx "
+            f"with one worker, {amount.rounds_of_others} with `-n {amount.short_of_others}` for the others, {amount.rounds_of_more} of "
+            f"everything else; {amount.steady} s at each rate.",
             f"* {len(models)} CPUs ({models[0] if models else platform.machine()}){virtual}, {memory:.0f} GiB, "
             f"Linux {platform.release()}. Servers on CPU {listed(setup.cpus.server)}, clients on {listed(setup.cpus.client)}.",
             f"* {said('nginx', '-v')}; {said('ab', '-V').removeprefix('This is ').partition(' <')[0]}; {said('wrk', '-v').split('Copyright')[0].strip()}.",
@@ -132,20 +135,24 @@ def cost_chart(report, client, samples):
 
 
 def memory(report, rows):
-    """Memory by open connections."""
-    client = {count: kernel for name, count, _, kernel in rows if name.startswith("Lethe")}
-    idle = {name: processes for name, count, processes, _ in rows if count == 0}
-    rows = [row for row in rows if row[0] in idle]
-    lines = []
-    for name, count, processes, kernel in rows:
-        if name.startswith("Lethe"):
-            each = f"{(processes - idle[name]) / count / 1e3:.2f}, the process alone" if count else "–"
-        else:
-            known = count and count in client
-            each = f"{(processes - idle[name] + kernel - client[count]) / count / 1e3:.2f}" if known else "–"
-        lines.append((name, f"{count:,}", f"{processes / 1e6:.1f}", f"{kernel / 1e6:.1f}", each))
-    head = ("server", "open connections", "its processes, MB", "the kernel's growth, MB", "the server's part, kB a connection")
-    report.add("Memory", table(head, lines))
+    """Memory by open connections, and what a request costs beside them."""
+    lines, sizes, costs = [], {}, {}
+    for row in rows:
+        part = row.processes - row.before + row.kernel
+        each = f"{part / row.count / 1e3:.2f}" if row.count else "–"
+        spent = [sample.costs["server"] for sample in row.samples]
+        sizes.setdefault(row.server, []).append((row.count, (row.before + max(part, 0),) * 3))
+        costs.setdefault(row.server, []).append((row.count, spread(spent)))
+        cells = (row.before, row.processes, row.kernel)
+        lines.append((row.server, f"{row.count:,}", *(f"{bytes / 1e6:.1f}" for bytes in cells), each, figure(spent)))
+    head = ("server", "open connections", "its processes before, MB", "with them", "the kernel's growth, MB", "the server's part, kB each", "a request meanwhile, µs of the server's CPU")
+    series = [(name, [(count, tuple(bytes / 1e6 for bytes in of)) for count, of in points]) for name, points in sizes.items()]
+    title = "Memory by open connections"
+    first = report.draw("memory", title, chart.lines(title, "open connections", "MB: processes, and the kernel's growth", series, steep=True))
+    title = "Cost of a request by open connections"
+    svg = chart.lines(title, "open connections", "µs of the server's CPU time a request", list(costs.items()))
+    second = report.draw("cost-by-open-connections", title, svg)
+    report.add("Open connections", first, second, table(head, lines))
 
 
 def loss(report, found):
@@ -178,3 +185,48 @@ def growth(report, title, name, unit, found, logarithmic=True):
     image = report.draw(name, title, chart.lines(title, unit, "µs of the server's CPU time a request", series, logarithmic))
     head = ("µs of CPU a request", unit, "server", "whole machine", "requests/s", "failed")
     report.add(title, image, table(head, rows))
+
+
+def rates(report, found):
+    """Latency by the rate of requests, alone and in a flood."""
+    rows, series = [], {}
+    for (name, rate, flooded), samples in sorted(found.items(), key=lambda item: (item[0][2], item[0][1])):
+        syns = f"{statistics.median(sample.flood for sample in samples):,.0f}" if flooded else "–"
+        rows.append((name, f"{rate:,}", syns, *under_way(samples)))
+        marks = [sample.latency["p99"] for sample in samples if sample.latency]
+        if marks:
+            series.setdefault((name, flooded), []).append((rate, spread(marks)))
+    images = []
+    for flooded, file, title in (
+        (False, "latency-by-rate", "99th percentile of latency by rate"),
+        (True, "latency-by-rate-in-flood", "99th percentile of latency by rate, nine of ten packets a flood"),
+    ):
+        of = [(name, points) for (name, which), points in series.items() if which == flooded]
+        if of:
+            images.append(report.draw(file, title, chart.lines(title, "requests a second", "ms", of, steep=True)))
+    head = ("requests at a fixed rate; latency in ms", "requests/s", "SYNs/s beside them", "answered", "p50", "p99", "p99.9", "server's CPU")
+    report.add("Latency at a fixed rate", *images, table(head, rows))
+
+
+def under_way(samples):
+    """Cells of runs of `lethe load`: the share that was answered, how late, and how busy the server was."""
+    latencies = [sample.latency for sample in samples if sample.latency]
+    marks = (figure([latency[mark] for latency in latencies], 2) for mark in ("p50", "p99", "p99.9"))
+    answered = [sample.answered() * 100 for sample in samples]
+    # Never 100 of what is not all.
+    share = "all" if min(answered) == 100 else figure([math.floor(part * 100) / 100 for part in answered], 2) + " %"
+    return share, *marks, figure([sample.busy * 100 for sample in samples], 0) + " %"
+
+
+def flood(report, found):
+    """The share that is answered, by the rate of SYNs beside it."""
+    rows, series = [], {}
+    for (name, _), samples in found.items():
+        syns = statistics.median(sample.flood for sample in samples)
+        rows.append((name, f"{syns:,.0f}", *under_way(samples)))
+        series.setdefault(name, []).append((syns, spread([sample.answered() * 100 for sample in samples])))
+    of = [(name, sorted(points)) for name, points in series.items()]
+    title = "Requests that are answered in a SYN flood"
+    image = report.draw("goodput-in-flood", title, chart.lines(title, "SYNs a second", "% of the requests", of, logarithmic=False))
+    head = ("1,000 requests a second; latency in ms", "SYNs/s beside them", "answered", "p50", "p99", "p99.9", "server's CPU")
+    report.add("Goodput under a SYN flood", image, table(head, rows))

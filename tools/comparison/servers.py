@@ -1,8 +1,10 @@
 """Those that are compared, and how each is started."""
 
 import contextlib
+import math
 import os
 import pathlib
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -23,23 +25,27 @@ class Kind:
     name: str
     start: callable
     workers: int = 1
-    # Connections that it is asked to hold: as many processes, each with tables of its own, are too much for a test.
+    # Connections that it is asked to hold: with a thread or a process for each, and where all are gone over for one, more
+    # are too much for a test.
     most_held: int = 1_000_000
 
 
 class Running:
     """A server that answers, with its client's end of the wire."""
 
-    def __init__(self, stack, setup, kind, site=None):
+    def __init__(self, stack, setup, kind, site=None, held=0):
         self.stack, self.setup, self.kind, self.site = stack, setup, kind, site
+        # Connections that it must be able to hold, and processes that have descriptors for so many.
+        self.held, limit = held, resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self.parts = 1 if held + 2000 < limit else math.ceil(held / (limit * 0.85))
         self.wire = Wire(stack, setup.cpus, kind.workers)
-        # Where it runs. A TAP has its client in the same namespace.
-        self.space = self.wire.server
+        # Where it runs, and the client's interface. A TAP has its client in the same namespace.
+        self.space, self.near = self.wire.server, self.wire.near
         self.processes = []
         kind.start(self)
         self.wait()
         self.receivers = self.wire.pin()
-        self.pids = processes_in(self.space)
+        self.pids = self.lasting()
 
     def run(self, *arguments, **options):
         """Starts a program on the server's CPUs."""
@@ -55,7 +61,7 @@ class Running:
 
     def wait(self):
         """Until it answers."""
-        path = PATH if self.site is None else f"/{min(os.listdir(self.site))}"
+        path = PATH if self.site is None else "/" if self.site.is_file() else f"/{min(os.listdir(self.site))}"
         for _ in range(100):
             answer = self.get(path)
             if answer.returncode == 0:
@@ -66,6 +72,14 @@ class Running:
             time.sleep(0.05)
         raise RuntimeError(f"{self.kind.name} does not answer: {answer.stderr.decode().strip()}")
 
+    def lasting(self):
+        """Its processes, without those that are there for one connection."""
+        pids = None
+        while (now := processes_in(self.space)) != pids:
+            pids = now
+            time.sleep(0.05)
+        return pids
+
     def server_cpus(self):
         """The CPUs that work for it alone, if there are any."""
         workers = self.kind.workers
@@ -73,30 +87,34 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(setup, kind, site=None):
-    """A server from here to the end of `with`; of the files in `site`, if there is one, else of the lookup."""
+def running(setup, kind, site=None, **options):
+    """A server from here to the end of `with`; of the files in `site`, if there is one, else of the lookup. `held` is
+    how many connections it must be able to hold."""
     with contextlib.ExitStack() as stack:
-        yield Running(stack, setup, kind, site)
+        yield Running(stack, setup, kind, site, **options)
 
 
 # ---------------------------------------------------------------- Lethe
 
 
 def application(server):
-    return ("ipinfo",) if server.site is None else ("files", server.site)
+    """What it serves: the lookup, files of a directory, or the table in a file."""
+    if server.site is None:
+        return ("ipinfo",)
+    return ("scores" if server.site.is_file() else "files", server.site)
 
 
-def on_interface(device):
+def on_interface(device, *more):
     """Lethe at the server's end of the wire, a process a worker."""
 
     def start(server):
         binary, workers = server.setup.binaries / "lethe", server.kind.workers
-        options = ()
+        options = more
         if workers > 1:
             secret = pathlib.Path(server.setup.work) / "secret"
             secret.write_text("00112233445566778899aabbccddeeff\n")
             secret.chmod(0o600)
-            options = ("--secret-file", secret)
+            options = (*more, "--secret-file", secret)
         where = device.format(server.wire.far)
         for _ in range(workers):
             server.run(binary, "serve", "--device", where, "--addr", ADDRESS, *options, *application(server))
@@ -106,7 +124,7 @@ def on_interface(device):
 
 def on_tap(server):
     """Lethe at a TAP, which is a cable of its own: the client's kernel is at the other end of it, and not of the veth."""
-    server.space = server.wire.client
+    server.space, server.near = server.wire.client, "lethe0"
     server.space.run(f"ip addr del 10.9.0.1/24 dev {server.wire.near}")
     where = "tap:lethe0,host=10.9.0.1/24"
     server.run(server.setup.binaries / "lethe", "serve", "--device", where, "--addr", ADDRESS, *application(server))
@@ -121,7 +139,7 @@ def on_tap(server):
     raise RuntimeError("the TAP did not come up")
 
 
-def on_dpdk(server):
+def on_dpdk(server, *options):
     """Lethe's worker by way of DPDK's AF_XDP driver."""
     prefix = f"lethe-compare-{server.wire.far}"
     server.stack.callback(shutil.rmtree, f"/var/run/dpdk/{prefix}", ignore_errors=True)
@@ -129,17 +147,22 @@ def on_dpdk(server):
     vdev = f"--vdev net_af_xdp0,iface={server.wire.far},force_copy=1"
     eal = f"--no-pci --no-huge -m 128 --no-telemetry --file-prefix {prefix} {lcores} {vdev}"
     lethe = (server.setup.binaries / "lethe", "serve", "--device", "dpdk:0", f"--eal={eal}", "--addr", ADDRESS)
-    server.run(*lethe, *application(server), stderr=subprocess.DEVNULL)
+    server.run(*lethe, *options, *application(server), stderr=subprocess.DEVNULL)
 
 
 # ---------------------------------------------------------------- the others
 
 
-def nginx(static):
-    """nginx, which has the answer in its configuration or in a file."""
+def nginx(static, cookies=1):
+    """nginx, which has the answer in its configuration or in a file; and whether its kernel answers SYNs with cookies
+    when there are more than it remembers."""
 
     def start(server):
         server.wire.give_address()
+        server.wire.server.run(f"echo {cookies} >/proc/sys/net/ipv4/tcp_syncookies")
+        workers = max(server.kind.workers, server.parts)
+        room = max(20_000, math.ceil(server.held / server.parts * 1.1))
+        shared = " reuseport" if server.parts > 1 else ""
         folder = pathlib.Path(tempfile.mkdtemp(dir=server.setup.work))
         folder.chmod(0o755)
         location = f"root {server.site or server.setup.site};"
@@ -149,10 +172,10 @@ def nginx(static):
             f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
         (folder / "conf").write_text(
-            f"daemon off; worker_processes {server.kind.workers}; pid {folder}/pid;"
-            f"error_log {folder}/errors; events {{ worker_connections 20000; }}"
+            f"daemon off; worker_processes {workers}; pid {folder}/pid;"
+            f"error_log {folder}/errors; events {{ worker_connections {room}; }}"
             f"http {{ {temporary} access_log off; sendfile on; tcp_nopush on; client_header_timeout 600s;"
-            f"default_type text/plain; charset utf-8; server {{ listen 80 backlog=4096; {location} }} }}"
+            f"default_type text/plain; charset utf-8; server {{ listen 80 backlog=4096{shared}; {location} }} }}"
         )
         server.run("nginx", "-p", folder, "-c", folder / "conf", stderr=subprocess.DEVNULL)
 
@@ -164,7 +187,8 @@ def peer(model):
 
     def start(server):
         server.wire.give_address()
-        server.run(server.setup.binaries / "lethe-peers", model, f"{ADDRESS}:80")
+        for _ in range(server.parts):
+            server.run(server.setup.binaries / "lethe-peers", model, f"{ADDRESS}:80")
 
     return start
 
@@ -180,17 +204,19 @@ def nginx_static(workers):
 
 # With which all others are compared.
 REFERENCE = Kind("nginx, return, 1 worker", nginx(False))
+WITHOUT_COOKIES = Kind("nginx, no SYN cookies", nginx(False, cookies=0))
+STATIC = nginx_static(1)
+EPOLL = Kind("epoll, one thread", peer("epoll"))
 
 LETHE = [Kind("Lethe, tap", on_tap), lethe_packet(1), Kind("Lethe, xdp", on_interface("xdp:{}"))]
 DPDK = Kind("Lethe, dpdk by net_af_xdp", on_dpdk)
 
 OTHERS = [
     Kind("nginx, return, 2 workers", nginx(False), 2),
-    nginx_static(1),
     nginx_static(2),
-    Kind("epoll, one thread", peer("epoll")),
+    EPOLL,
     Kind("io_uring, one thread", peer("uring")),
-    Kind("poll, one thread", peer("poll")),
-    Kind("a thread a connection", peer("threads")),
-    Kind("a process a connection", peer("processes"), most_held=1000),
+    Kind("poll, one thread", peer("poll"), most_held=10_000),
+    Kind("a thread a connection", peer("threads"), most_held=10_000),
+    Kind("a process a connection", peer("processes"), most_held=10_000),
 ]

@@ -11,6 +11,10 @@ import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
+# Where the clients of `lethe load` are, and those whom its floods say they come from; and the router that a server with
+# a route table sends its answers to. All are at one hardware address, which no interface has.
+CROWD, FORGED, ROUTER, CROWD_MAC = "10.64.0.0/10", "198.18.0.0/15", "10.9.0.9", "02:00:00:00:00:01"
+
 
 def load_large():
     """tools/large as a module: its namespaces, and its network with loss."""
@@ -99,8 +103,12 @@ class Wire:
         return theirs
 
     def give_address(self):
-        """Makes the kernel of the server's end 10.9.0.2."""
-        self.server.run(f"ip addr add 10.9.0.2/24 dev {self.far}")
+        """Makes the kernel of the server's end 10.9.0.2, with a way back to all clients."""
+        self.server.run(
+            f"ip addr add 10.9.0.2/24 dev {self.far};"
+            f"ip neigh add {ROUTER} lladdr {CROWD_MAC} dev {self.far} nud permanent;"
+            f"ip route add {CROWD} via {ROUTER}; ip route add {FORGED} via {ROUTER}"
+        )
 
 
 def processes_in(space):

@@ -12,10 +12,11 @@ mod uring;
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
-use nix::sys::socket::Backlog;
+use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, sockopt};
 
 use crate::service::Service;
 
@@ -52,9 +53,7 @@ enum Model {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let listener = TcpListener::bind(args.listen).with_context(|| format!("cannot listen on {}", args.listen))?;
-    // The library's own backlog of 128 would lose clients of all these servers alike.
-    nix::sys::socket::listen(&listener, Backlog::MAXCONN).context("cannot lengthen the backlog")?;
+    let listener = listen(args.listen).with_context(|| format!("cannot listen on {}", args.listen))?;
     writeln!(io::stdout(), "listening on http://{}/", listener.local_addr()?)?;
     let service = Service::default();
     match args.model {
@@ -65,4 +64,16 @@ fn main() -> anyhow::Result<()> {
         Model::Uring => uring::serve(&listener, &service)?,
     }
     Ok(())
+}
+
+/// Listens beside others on the same port, among whom the kernel divides the connections: a process has only so many
+/// descriptors. The library's own backlog of 128 would lose clients of all these servers alike.
+fn listen(address: SocketAddr) -> nix::Result<TcpListener> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let listener = socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    socket::setsockopt(&listener, sockopt::ReuseAddr, &true)?;
+    socket::setsockopt(&listener, sockopt::ReusePort, &true)?;
+    socket::bind(listener.as_raw_fd(), &SockaddrStorage::from(address))?;
+    socket::listen(&listener, Backlog::MAXCONN)?;
+    Ok(listener.into())
 }

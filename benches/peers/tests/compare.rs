@@ -22,6 +22,21 @@ const SERVERS: [&str; 12] = [
     "a process a connection",
 ];
 
+/// All charts.
+const CHARTS: [&str; 11] = [
+    "cost-of-a-connection",
+    "latency-by-rate",
+    "latency-by-rate-in-flood",
+    "goodput-in-flood",
+    "memory",
+    "cost-by-open-connections",
+    "cost-by-size",
+    "cost-by-files",
+    "cost-by-candidates",
+    "cost-by-workers",
+    "cost-by-burst",
+];
+
 /// The rows of the table under a heading that begins so, each as its cells.
 fn rows<'r>(report: &'r str, heading: &str) -> Vec<Vec<&'r str>> {
     let section = report.split("### ").find(|section| section.starts_with(heading));
@@ -55,21 +70,30 @@ fn a_quick_comparison_has_a_row_for_everybody() {
             assert_eq!(failed, "0", "{server}, {client}: requests that failed");
         }
     }
-    assert_eq!(rows(&report, "Latency").len(), SERVERS.len(), "{report}");
+    assert_eq!(rows(&report, "Latency: wrk").len(), SERVERS.len(), "{report}");
     assert_eq!(rows(&report, "Lethe beside nginx").len(), 9, "three devices and three clients\n{report}");
-    let open: Vec<_> = rows(&report, "Memory").iter().map(|row| row[1]).collect();
-    assert_eq!(open, ["0", "20"].repeat(7), "{report}");
+    let paced = rows(&report, "Latency at a fixed rate");
+    assert_eq!(paced.len(), 5 * 3, "five servers, two rates and one in a flood\n{report}");
+    let flood = rows(&report, "Goodput under a SYN flood");
+    assert_eq!(flood.len(), 4 * 2, "four servers, without a flood and with one\n{report}");
+    for row in paced.iter().chain(&flood) {
+        assert!(row[row.len() - 2].parse::<f64>().is_ok_and(|latency| latency > 0.0), "nobody was answered: {row:?}");
+    }
+    let open: Vec<_> = rows(&report, "Open connections").iter().map(|row| row[1]).collect();
+    assert_eq!(open, ["0", "20", "500"].repeat(7), "{report}");
     assert_eq!(rows(&report, "Completion time under loss").len(), 6, "{report}");
     for (heading, chart) in [
         ("Cost by the size of a reply", "cost-by-size"),
         ("Cost by the number of files", "cost-by-files"),
+        ("Cost by the number of exam results", "cost-by-candidates"),
         ("Cost by the number of workers", "cost-by-workers"),
+        ("Cost by the frames that are taken at a time", "cost-by-burst"),
     ] {
         assert_eq!(rows(&report, heading).len(), 4, "two servers, two steps\n{report}");
         assert!(report.contains(&format!("(charts/{chart}.svg)")), "{report}");
     }
-    let charts = ["cost-of-a-connection", "cost-by-size", "cost-by-files", "cost-by-workers"];
-    for chart in charts {
+    assert!(!report.contains("What failed"), "{report}");
+    for chart in CHARTS {
         let svg = fs::read_to_string(out.path().join(format!("charts/{chart}.svg"))).unwrap();
         assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"), "{svg}");
         assert!(!svg.contains("nan") && !svg.contains("inf"), "{svg}");

@@ -53,6 +53,8 @@ pub struct Crew<'s, A> {
     stop: &'s AtomicBool,
     polling: Polling,
     clock: Clock,
+    /// Frames that a worker takes at a time.
+    burst: usize,
     /// The number of the last roll call.
     roll_call: AtomicU64,
     /// Whether the network is to be told where our addresses are.
@@ -70,11 +72,19 @@ impl<'s, A: App + Send + Sync> Crew<'s, A> {
             stop,
             polling,
             clock,
+            burst: if clock == Clock::Frames { 1 } else { BURST },
             roll_call: AtomicU64::new(0),
             to_announce: AtomicBool::new(false),
             door: Mutex::default(),
             published: Published::for_workers(workers),
         }
+    }
+
+    /// The same with workers who take at most so many frames at a time, from 1 to [`BURST`].
+    #[must_use]
+    pub fn with_burst(self, burst: usize) -> Self {
+        assert!((1..=BURST).contains(&burst), "{burst} frames at a time: buffers are for 1 to {BURST}");
+        Self { burst: self.burst.min(burst), ..self }
     }
 
     /// What worker `number` does, on its own lcore: answers what `rx` receives on `tx` until all is over.
@@ -108,10 +118,9 @@ impl<'s, A: App + Send + Sync> Crew<'s, A> {
         scratch: &mut [u8],
         (stats, writer): (&mut Stats, &mut Writer<'_>),
     ) {
-        let limit = if self.clock == Clock::Frames { 1 } else { BURST };
         let mut idle = 0;
         while self.roll_call.load(Ordering::Relaxed) == roll_call && !self.is_over() {
-            let count = rx.poll(limit);
+            let count = rx.poll(self.burst);
             if count == 0 {
                 tx.flush();
                 writer.settle(stats);
@@ -124,7 +133,7 @@ impl<'s, A: App + Send + Sync> Crew<'s, A> {
                 Clock::Frames => rx.timestamp().unwrap_or_else(wall_clock),
             };
             turn(engine, now, rx, tx, scratch, stats, count);
-            writer.turned(count == limit, stats);
+            writer.turned(count == self.burst, stats);
         }
     }
 
