@@ -58,6 +58,7 @@ pub(crate) fn serve(device: DpdkPort, args: &Args, app: Application, reload: Opt
     let secrets = args.secrets()?;
     let burst = args.burst(BURST);
     ensure!(burst <= BURST, "a worker of DPDK takes at most {BURST} frames at a time: --burst {BURST}, or less");
+    ensure!(args.gather.is_zero(), "DPDK's workers do not sleep while frames come: --gather is for the other devices");
     // EAL binds this thread to one CPU; whoever looks after the workers must not be bound with it.
     let cpus = sched_getaffinity(SELF).context("cannot find out which CPUs may be used")?;
     let eal = Eal::start(args.dpdk.eal.iter().flat_map(|arguments| arguments.split_whitespace()))?;

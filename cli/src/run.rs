@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lethe::app::App;
@@ -15,6 +16,7 @@ use lethe_hw::Published;
 use lethe_hw::packet::PacketPort;
 use lethe_hw::xdp::XdpPort;
 use lethe_sim::tap::Tap;
+use nix::sys::prctl;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
@@ -23,6 +25,18 @@ use crate::metrics::snapshot::Watched;
 /// Frames taken in one turn, if nothing is said: enough that the clock is read seldom, few enough that replies are not
 /// held back.
 pub(crate) const BURST: usize = 64;
+
+/// How long frames may gather: clients wait as long for their answers.
+pub(crate) const GATHER_MAX: Duration = Duration::from_millis(10);
+
+/// How frames are taken.
+#[derive(Clone, Copy)]
+pub(crate) struct Pace {
+    /// The most at a time.
+    pub(crate) burst: usize,
+    /// How long the next ones gather after some were taken.
+    pub(crate) gather: Duration,
+}
 
 /// The longest sleep. A signal that comes between looking for it and going to sleep is seen after it.
 const NAP: Duration = Duration::from_millis(250);
@@ -130,13 +144,13 @@ impl Port for XdpPort {
     }
 }
 
-/// Answers what `port` receives, up to `burst` frames at a time, until `stop` is set or the port fails; returns what was
-/// counted, whatever the end.
+/// Answers what `port` receives, at this pace, until `stop` is set or the port fails; returns what was counted, whatever the
+/// end.
 /// `between` may do something to the engine between two turns. Counters are published as they come.
 pub(crate) fn run<A: App>(
     engine: &mut Engine<A>,
     port: &mut impl Port,
-    burst: usize,
+    Pace { burst, gather }: Pace,
     stop: &AtomicBool,
     published: &Published,
     watched: &Watched,
@@ -146,6 +160,10 @@ pub(crate) fn run<A: App>(
     let (mut stats, mut writer) = (Stats::default(), published.writer());
     let (mut published_at, mut surveyed_at) = (Instant::default(), Instant::default());
     let mut ended = Ok(());
+    if !gather.is_zero() {
+        // Without, the kernel makes 50 µs more of it. It may refuse, and then it does.
+        let _ = prctl::set_timerslack(1);
+    }
     while ended.is_ok() && !stop.load(Ordering::Relaxed) {
         between(engine);
         let now = now();
@@ -169,7 +187,11 @@ pub(crate) fn run<A: App>(
             } else {
                 nap = SOON;
             }
-            ended = port.wait(nap);
+            if taken > 0 && !gather.is_zero() {
+                thread::sleep(gather);
+            } else {
+                ended = port.wait(nap);
+            }
         }
     }
     writer.publish(&stats);
@@ -262,17 +284,31 @@ mod tests {
         }
     }
 
+    /// How many of seven frames are left after each turn, until the port is waited for.
+    fn turns(pace: Pace) -> Vec<usize> {
+        let stop = AtomicBool::new(false);
+        let mut port = Frames { left: Cell::new(7), turns: RefCell::default(), stop: &stop };
+        let mut engine = Engine::new(Config::new(Secret::new([0; 16])), Sample::new(MAX_SIZE));
+        let published = Published::for_workers(1);
+        let watched = Watched::new("frames".to_owned(), "sample", vec![], Arc::clone(&published), Arc::default());
+        let (stats, ended) = run(&mut engine, &mut port, pace, &stop, &published[0], &watched, |_| {});
+        assert!(ended.is_ok() && stats.received_frames() == 7);
+        port.turns.into_inner()
+    }
+
     #[test]
     fn as_many_frames_are_taken_at_a_time_as_was_said() {
         for (burst, expect) in [(1, &[6, 5, 4, 3, 2, 1, 0, 0][..]), (3, &[4, 1, 0]), (256, &[0])] {
-            let stop = AtomicBool::new(false);
-            let mut port = Frames { left: Cell::new(7), turns: RefCell::default(), stop: &stop };
-            let mut engine = Engine::new(Config::new(Secret::new([0; 16])), Sample::new(MAX_SIZE));
-            let published = Published::for_workers(1);
-            let watched = Watched::new("frames".to_owned(), "sample", vec![], Arc::clone(&published), Arc::default());
-            let (stats, ended) = run(&mut engine, &mut port, burst, &stop, &published[0], &watched, |_| {});
-            assert!(ended.is_ok() && stats.received_frames() == 7);
-            assert_eq!(port.turns.into_inner(), expect, "{burst} at a time");
+            assert_eq!(turns(Pace { burst, gather: Duration::ZERO }), expect, "{burst} at a time");
         }
+    }
+
+    #[test]
+    fn frames_gather_after_some_were_taken_and_are_waited_for_after_none() {
+        let (start, gather) = (std::time::Instant::now(), Duration::from_millis(5));
+        assert_eq!(turns(Pace { burst: 256, gather }), [0, 0]);
+        assert!(start.elapsed() >= gather);
+        // More are there already.
+        assert_eq!(turns(Pace { burst: 7, gather }), [0, 0]);
     }
 }

@@ -178,6 +178,8 @@ fn mistakes_are_explained() {
         "replay junk --out out --addr 10.9.0.2 ipinfo",
         &format!("{serve} tap:t --burst 0 ipinfo"),
         &format!("{serve} packet:eth0 --burst 257 ipinfo"),
+        &format!("{serve} packet:eth0 --gather 50 ipinfo"),
+        &format!("{serve} packet:eth0 --gather 11ms ipinfo"),
         &format!("{serve} tap:t --generation 1 ipinfo"),
         &format!("{serve} tap:t --generation 4 files ."),
         &format!("{serve} tap:t --settle 1s ipinfo"),

@@ -193,7 +193,7 @@ def loads(amount, most=math.inf):
 
 def groups(setup):
     """Each of Lethe's ports next to an nginx, which two of them share, and nginx with a file at the end."""
-    lethe = setup.lethe()
+    lethe = [*setup.lethe(), *servers.GATHERING]
     pairs = [lethe[at : at + 2] for at in range(0, len(lethe), 2)]
     return [[pair[0], REFERENCE, *pair[1:]] for pair in pairs] + [[servers.STATIC]]
 

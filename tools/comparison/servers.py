@@ -209,6 +209,11 @@ STATIC = nginx_static(1)
 EPOLL = Kind("epoll, one thread", peer("epoll"))
 
 LETHE = [Kind("Lethe, tap", on_tap), lethe_packet(1), Kind("Lethe, xdp", on_interface("xdp:{}"))]
+# Which wait a little after each turn. Latency is not what this is for, and so they are not asked for it.
+GATHERING = [
+    Kind(f"Lethe, {device}, --gather 50us", on_interface(f"{device}:{{}}", "--gather", "50us"))
+    for device in ("packet", "xdp")
+]
 DPDK = Kind("Lethe, dpdk by net_af_xdp", on_dpdk)
 
 OTHERS = [

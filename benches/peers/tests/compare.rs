@@ -11,6 +11,8 @@ const SERVERS: [&str; 12] = [
     "Lethe, tap",
     "Lethe, packet, 1 worker",
     "Lethe, xdp",
+    "Lethe, packet, --gather 50us",
+    "Lethe, xdp, --gather 50us",
     "nginx, return, 1 worker",
     "nginx, return, 2 workers",
     "nginx, file, 1 worker",
@@ -71,7 +73,7 @@ fn a_quick_comparison_has_a_row_for_everybody() {
         }
     }
     assert_eq!(rows(&report, "Latency: wrk").len(), SERVERS.len(), "{report}");
-    assert_eq!(rows(&report, "Lethe beside nginx").len(), 9, "three devices and three clients\n{report}");
+    assert_eq!(rows(&report, "Lethe beside nginx").len(), 15, "five ways and three clients\n{report}");
     let paced = rows(&report, "Latency at a fixed rate");
     assert_eq!(paced.len(), 5 * 3, "five servers, two rates and one in a flood\n{report}");
     let flood = rows(&report, "Goodput under a SYN flood");
