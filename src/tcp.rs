@@ -73,10 +73,17 @@ pub(crate) fn answer<'a, A: App, P: Pair>(
     packet: Packet<'a, P>,
     scratch: &'a mut [u8],
 ) -> Reply<'a> {
-    let (header, payload) = match parse(packet) {
+    // First: what is read before it would have to be kept for as long as it takes.
+    if !packet.checksum_is_valid(Protocol::TCP) {
+        return DropReason::TcpChecksum.into();
+    }
+    let (header, payload) = match Header::parse(packet.payload) {
         Ok(parts) => parts,
-        Err(reason) => return reason.into(),
+        Err(malformed) => return DropReason::from(malformed).into(),
     };
+    if header.source_port() == 0 {
+        return DropReason::TcpSourcePort.into();
+    }
     let kind = header.flags().masked(KIND);
     let for_us = header.destination_port() == engine.config().tcp_port;
     // By far the most common, and nothing more has to be known about it.
@@ -104,19 +111,6 @@ pub(crate) fn answer<'a, A: App, P: Pair>(
         RST | RST_ACK => Absorbed::Reset.into(),
         _ => DropReason::TcpFlags.into(),
     }
-}
-
-#[inline]
-fn parse(packet: Packet<'_, impl Pair>) -> Result<(Header, &[u8]), DropReason> {
-    // First: what is read before it would have to be kept for as long as it takes.
-    if !packet.checksum_is_valid(Protocol::TCP) {
-        return Err(DropReason::TcpChecksum);
-    }
-    let (header, payload) = Header::parse(packet.payload)?;
-    if header.source_port() == 0 {
-        return Err(DropReason::TcpSourcePort);
-    }
-    Ok((header, payload))
 }
 
 /// Answers a router that could not pass on what `quoted` begins with, because it takes no more than `mtu` bytes.

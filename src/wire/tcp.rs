@@ -105,6 +105,18 @@ pub struct Options {
     pub timestamps: Option<Timestamps>,
 }
 
+/// The segment or an option is cut off, or a length lies. It is no [`DropReason`] because that, being one of many, would
+/// share its place in memory with half of a header, which then could not stay in registers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Malformed;
+
+impl From<Malformed> for DropReason {
+    #[inline]
+    fn from(Malformed: Malformed) -> Self {
+        Self::TcpMalformed
+    }
+}
+
 /// The header of a segment: its first words as they stand on the wire, for most of what is read in them goes back as it
 /// is, and not everything is read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -210,16 +222,16 @@ impl Header {
     ///
     /// # Errors
     ///
-    /// [`DropReason::TcpMalformed`]: the segment or an option is cut off, or a length lies.
+    /// [`Malformed`]: the segment or an option is cut off, or a length lies.
     #[inline]
-    pub fn parse(segment: &[u8]) -> Result<(Self, &[u8]), DropReason> {
-        let (fixed, _) = segment.split_first_chunk::<HEADER_LEN>().ok_or(DropReason::TcpMalformed)?;
-        let ([words @ .., _], _) = fixed.as_chunks::<4>() else { return Err(DropReason::TcpMalformed) };
-        let [ports, seq, ack, Word(rest)] = words.first_chunk().ok_or(DropReason::TcpMalformed)?.map(Word::of_bytes);
+    pub fn parse(segment: &[u8]) -> Result<(Self, &[u8]), Malformed> {
+        let (fixed, _) = segment.split_first_chunk::<HEADER_LEN>().ok_or(Malformed)?;
+        let ([words @ .., _], _) = fixed.as_chunks::<4>() else { return Err(Malformed) };
+        let [ports, seq, ack, Word(rest)] = words.first_chunk().ok_or(Malformed)?.map(Word::of_bytes);
         let header_len = (rest >> 4 & 0xf) as usize * 4;
-        let (header, payload) = segment.split_at_checked(header_len).ok_or(DropReason::TcpMalformed)?;
+        let (header, payload) = segment.split_at_checked(header_len).ok_or(Malformed)?;
         // Fails when the header length is below its own fixed part.
-        let options = header.get(HEADER_LEN..).ok_or(DropReason::TcpMalformed)?;
+        let options = header.get(HEADER_LEN..).ok_or(Malformed)?;
         let words = [ports, seq, ack, Word(rest & !0xff)];
         Ok((Self { words, options: Options::parse(options)? }, payload))
     }
@@ -287,7 +299,7 @@ impl Words {
 
 impl Options {
     #[inline]
-    fn parse(bytes: &[u8]) -> Result<Self, DropReason> {
+    fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         // What nearly every segment of a connection with timestamps has, and nothing else.
         if let ([shape, value, echo], []) = bytes.as_chunks()
             && *shape == [1, 1, 8, 10]
@@ -298,7 +310,7 @@ impl Options {
         if bytes.is_empty() { Ok(Self::default()) } else { Self::parse_others(bytes) }
     }
 
-    fn parse_others(bytes: &[u8]) -> Result<Self, DropReason> {
+    fn parse_others(bytes: &[u8]) -> Result<Self, Malformed> {
         // A SYN of Linux, with the scale of its window.
         if let (&[[2, 4, m0, m1], [4, 2, 8, 10], value, echo, [1, 3, 3, _]], []) = bytes.as_chunks() {
             let timestamps = Timestamps { value: u32::from_be_bytes(value), echo: u32::from_be_bytes(echo) };
@@ -309,7 +321,7 @@ impl Options {
     }
 
     /// Walks the option list: at most 40 bytes, and each step takes at least one of them.
-    fn scan(bytes: &[u8]) -> Result<Self, DropReason> {
+    fn scan(bytes: &[u8]) -> Result<Self, Malformed> {
         let (mut mss, mut sack_permitted, mut timestamps) = (None, false, None);
         let mut rest = bytes;
         loop {
@@ -320,9 +332,9 @@ impl Options {
                     continue;
                 }
                 [kind, length, ..] if length >= 2 => (kind, usize::from(length)),
-                _ => return Err(DropReason::TcpMalformed),
+                _ => return Err(Malformed),
             };
-            let (option, after) = rest.split_at_checked(length).ok_or(DropReason::TcpMalformed)?;
+            let (option, after) = rest.split_at_checked(length).ok_or(Malformed)?;
             rest = after;
             match (kind, option) {
                 (2, &[_, _, m0, m1]) => mss = Some(u16::from_be_bytes([m0, m1])),
@@ -414,7 +426,7 @@ mod tests {
         Header::new([40_000, 80], seq, ack, Flags::SYN.with(Flags::ACK), 64_240, options)
     }
 
-    fn with_options(options: &[u8]) -> Result<Options, DropReason> {
+    fn with_options(options: &[u8]) -> Result<Options, Malformed> {
         let (bytes, _) = emit(&header(Options::default()));
         let mut segment: Vec<u8> = bytes[..HEADER_LEN].to_vec();
         segment.extend(options);
@@ -447,7 +459,7 @@ mod tests {
             let right = length == 5 || length == 6;
             assert_eq!(Header::parse(&segment).is_ok(), right, "{length}");
         }
-        assert_eq!(Header::parse(&bytes[..19]), Err(DropReason::TcpMalformed));
+        assert_eq!(Header::parse(&bytes[..19]), Err(Malformed));
     }
 
     #[test]
@@ -475,10 +487,10 @@ mod tests {
 
     #[test]
     fn an_option_that_lies_about_its_length_is_malformed() {
-        assert_eq!(with_options(&[2, 0, 5, 0xb4]), Err(DropReason::TcpMalformed));
-        assert_eq!(with_options(&[2, 1, 5, 0xb4]), Err(DropReason::TcpMalformed));
-        assert_eq!(with_options(&[8, 10, 0, 0]), Err(DropReason::TcpMalformed));
-        assert_eq!(with_options(&[1, 1, 1, 2]), Err(DropReason::TcpMalformed));
+        assert_eq!(with_options(&[2, 0, 5, 0xb4]), Err(Malformed));
+        assert_eq!(with_options(&[2, 1, 5, 0xb4]), Err(Malformed));
+        assert_eq!(with_options(&[8, 10, 0, 0]), Err(Malformed));
+        assert_eq!(with_options(&[1, 1, 1, 2]), Err(Malformed));
     }
 
     #[test]
