@@ -7,7 +7,7 @@ use std::process::Command;
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// The names of those that short connections are made to.
-const SERVERS: [&str; 12] = [
+const SERVERS: [&str; 14] = [
     "Lethe, tap",
     "Lethe, packet, 1 worker",
     "Lethe, xdp",
