@@ -11,7 +11,8 @@
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use lethe::port::{RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
@@ -26,6 +27,10 @@ use crate::FRAME_MAX;
 
 /// The longest name that the kernel gives to an interface (`IFNAMSIZ` less the terminating zero).
 const NAME_MAX: usize = 15;
+
+/// How long the kernel may take to make an address usable: somewhat more than duplicate address detection does, where it
+/// cannot be switched off.
+const USABLE_WITHIN: Duration = Duration::from_secs(3);
 
 /// What a TAP device should be like.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -233,7 +238,34 @@ fn set_up(device: &SyncDevice, config: &TapConfig) -> Result<u16, TapError> {
 
     let up = interface_is_up(name).and_then(|is_up| if is_up { Ok(()) } else { device.enabled(true) });
     up.map_err(|error| setting(format!("bring {name} up"), error))?;
+    if config.hosts.iter().any(|host| host.addr().is_ipv6()) {
+        await_ipv6(name);
+    }
     Ok(mtu)
+}
+
+/// Waits until the kernel has made the addresses of this interface usable, which it does some time after the interface is
+/// up, at most [`USABLE_WITHIN`]. Until then it sends from another one, `::1` even, and goes on so for as long as that
+/// connection tries.
+fn await_ipv6(name: &str) {
+    let start = Instant::now();
+    while start.elapsed() < USABLE_WITHIN
+        && std::fs::read_to_string("/proc/net/if_inet6").is_ok_and(|addresses| has_tentative(&addresses, name))
+    {
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whether this interface has an address that cannot be used yet, by the lines of `/proc/net/if_inet6`.
+fn has_tentative(addresses: &str, name: &str) -> bool {
+    // include/uapi/linux/if_addr.h
+    const IFA_F_TENTATIVE: u32 = 0x40;
+    addresses.lines().any(|line| {
+        let mut fields = line.split_whitespace().rev();
+        let (device, flags) = (fields.next(), fields.next());
+        let flags = flags.and_then(|flags| u32::from_str_radix(flags, 16).ok());
+        device == Some(name) && flags.is_some_and(|flags| flags & IFA_F_TENTATIVE != 0)
+    })
 }
 
 /// Makes IPv6 addresses of the kernel's end usable at once.
@@ -292,6 +324,14 @@ mod tests {
         for name in ["", "sixteen-bytes-xx", ".", "..", "a/b", "a:1", "a b", "tap%d", "a\0"] {
             assert!(!is_interface_name(name), "{name:?}");
         }
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_used_yet_is_seen() {
+        let line = |flags, device| format!("fd090000000000000000000000000001 02 40 00 {flags} {device:>8}\n");
+        let lines = line("80", "lo") + &line("c0", "lethe1") + &line("80", "lethe0");
+        assert!(has_tentative(&lines, "lethe1"));
+        assert!(!has_tentative(&lines, "lethe0") && !has_tentative("", "lethe0") && !has_tentative("x\n", "x"));
     }
 
     #[test]
