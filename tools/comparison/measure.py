@@ -49,7 +49,7 @@ class Amount:
 FULL = Amount(
     rounds=5,
     rounds_of_others=2,
-    rounds_of_more=3,
+    rounds_of_more=2,
     short={100: 100_000, 1000: 100_000},
     short_of_others=20_000,
     seconds=3,
