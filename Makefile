@@ -43,7 +43,7 @@ instructions: ## no packet may take 3 % more instructions than benches/instructi
 	@tools/instructions
 	@! tools/instructions --planted 5 >/dev/null || { echo "5 % more were not noticed" >&2; exit 1; }
 
-compare: ## Lethe beside nginx and other servers: 50 minutes on a quiet machine, into docs/performance.md
+compare: ## Lethe beside nginx and other servers: 40 minutes on a quiet machine, into docs/performance.md
 	@tools/install compare
 	@tools/compare
 
