@@ -1,8 +1,8 @@
 //! The same as `engine`, without a library around it: what a profiler and a counter of instructions see.
 //!
 //! `cost v4 transaction 1000` runs 200 batches of so many, and prints the nanoseconds of one in the best of them.
-//! `tools/instructions` counts what it does. A fourth argument is how much more is to be done, in percent: so many of
-//! a hundred are done twice, which that tool has to notice.
+//! `tools/instructions` counts what it does. A fourth argument is how much more is to be done, in percent, which that
+//! tool has to notice.
 
 #[path = "support/client.rs"]
 mod client;

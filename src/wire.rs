@@ -2,7 +2,7 @@
 //!
 //! A parser takes bytes that anybody may have sent and returns a value in which nothing is wrong, with
 //! the payload that the value's own length fields allow, or the [`DropReason`](crate::verdict::DropReason)
-//! that says what was wrong. An emitter takes such a value and cannot fail.
+//! that says what was wrong (of TCP, what becomes one). An emitter takes such a value and cannot fail.
 
 pub mod arp;
 pub mod checksum;
