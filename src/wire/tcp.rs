@@ -223,11 +223,12 @@ impl Header {
     /// # Errors
     ///
     /// [`Malformed`]: the segment or an option is cut off, or a length lies.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "else the header is handed over in memory, where reading it has to wait")]
     pub fn parse(segment: &[u8]) -> Result<(Self, &[u8]), Malformed> {
         let (fixed, _) = segment.split_first_chunk::<HEADER_LEN>().ok_or(Malformed)?;
-        let ([words @ .., _], _) = fixed.as_chunks::<4>() else { return Err(Malformed) };
-        let [ports, seq, ack, Word(rest)] = words.first_chunk().ok_or(Malformed)?.map(Word::of_bytes);
+        let (&[ports, seq, ack, rest, _], _) = fixed.as_chunks() else { return Err(Malformed) };
+        let [ports, seq, ack, Word(rest)] = [ports, seq, ack, rest].map(Word::of_bytes);
         let header_len = (rest >> 4 & 0xf) as usize * 4;
         let (header, payload) = segment.split_at_checked(header_len).ok_or(Malformed)?;
         // Fails when the header length is below its own fixed part.
@@ -298,29 +299,34 @@ impl Words {
 }
 
 impl Options {
-    #[inline]
+    /// Reads the options of a segment: first as nearly all have them, then as they may come.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "else they are written to memory in pieces, and reading all has to wait")]
+    #[expect(clippy::redundant_guards, reason = "a guard compares four bytes at once")]
     fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
-        // What nearly every segment of a connection with timestamps has, and nothing else.
-        if let ([shape, value, echo], []) = bytes.as_chunks()
-            && *shape == [1, 1, 8, 10]
-        {
-            let timestamps = Timestamps { value: u32::from_be_bytes(*value), echo: u32::from_be_bytes(*echo) };
-            return Ok(Self { mss: None, sack_permitted: false, timestamps: Some(timestamps) });
+        let timestamps =
+            |value, echo| Some(Timestamps { value: u32::from_be_bytes(value), echo: u32::from_be_bytes(echo) });
+        match bytes.as_chunks() {
+            ([], []) => Ok(Self::default()),
+            // With timestamps, and nothing else.
+            (&[shape, value, echo], []) if shape == [1, 1, 8, 10] => {
+                Ok(Self { timestamps: timestamps(value, echo), ..Self::default() })
+            }
+            // A SYN of Linux, with the scale of its window.
+            (&[[2, 4, m0, m1], shape, value, echo, [1, 3, 3, _]], []) if shape == [4, 2, 8, 10] => {
+                let mss = Some(u16::from_be_bytes([m0, m1]));
+                Ok(Self { mss, sack_permitted: true, timestamps: timestamps(value, echo) })
+            }
+            // Taken apart, or what the others found would have its place in memory as well.
+            _ => {
+                let Self { mss, sack_permitted, timestamps } = Self::scan(bytes)?;
+                Ok(Self { mss, sack_permitted, timestamps })
+            }
         }
-        if bytes.is_empty() { Ok(Self::default()) } else { Self::parse_others(bytes) }
-    }
-
-    fn parse_others(bytes: &[u8]) -> Result<Self, Malformed> {
-        // A SYN of Linux, with the scale of its window.
-        if let (&[[2, 4, m0, m1], [4, 2, 8, 10], value, echo, [1, 3, 3, _]], []) = bytes.as_chunks() {
-            let timestamps = Timestamps { value: u32::from_be_bytes(value), echo: u32::from_be_bytes(echo) };
-            let mss = u16::from_be_bytes([m0, m1]);
-            return Ok(Self { mss: Some(mss), sack_permitted: true, timestamps: Some(timestamps) });
-        }
-        Self::scan(bytes)
     }
 
     /// Walks the option list: at most 40 bytes, and each step takes at least one of them.
+    #[cold]
     fn scan(bytes: &[u8]) -> Result<Self, Malformed> {
         let (mut mss, mut sack_permitted, mut timestamps) = (None, false, None);
         let mut rest = bytes;
