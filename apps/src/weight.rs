@@ -7,8 +7,7 @@ pub(crate) type Weight = u16;
 
 /// The elements of all fields called `name`, as one list. An element that is malformed is passed over.
 pub(crate) fn elements<'a>(headers: &Headers<'a>, name: &str) -> impl Iterator<Item = (&'a [u8], Weight)> {
-    let fields = headers.iter().filter(move |(field, _)| field.eq_ignore_ascii_case(name.as_bytes()));
-    fields.flat_map(|(_, value)| value.split(|&byte| byte == b',')).filter_map(parse_element)
+    headers.values(name).flat_map(|value| value.split(|&byte| byte == b',')).filter_map(parse_element)
 }
 
 /// `name;q=0.5`, or just the name.

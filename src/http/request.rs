@@ -212,26 +212,36 @@ impl<'a> Headers<'a> {
         Self { bytes }
     }
 
-    /// The value of the first field called `name`, in any case, without the white space around it.
-    pub fn get(&self, name: &str) -> Option<&'a [u8]> {
-        self.iter().find(|(field, _)| field.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+    /// The values of all fields called `name`, which is in lower case; without the white space around them.
+    #[inline]
+    pub fn values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.lines().filter_map(move |line| {
+            let (field, value) = line.split_at_checked(name.len())?;
+            let value = value.strip_prefix(b":")?;
+            field.eq_ignore_ascii_case(name.as_bytes()).then(|| value.trim_ascii())
+        })
     }
 
     /// The fields in order: name, and value without the white space around it. A line that is no field
     /// is passed over, and so is one that the segment cuts off.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        let mut rest = self.bytes;
-        core::iter::from_fn(move || {
-            let (line, after) = split_while(rest, |byte| byte != b'\n')?;
-            rest = after.strip_prefix(b"\n").unwrap_or_default();
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            // The empty line ends the fields.
-            (!line.is_empty()).then_some(line)
-        })
-        .filter_map(|line| {
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        self.lines().filter_map(|line| {
             let (name, value) = split_while(line, is_token)?;
             let value = value.strip_prefix(b":")?;
             (!name.is_empty()).then_some((name, value.trim_ascii()))
+        })
+    }
+
+    /// The lines up to the empty one, which ends the fields.
+    #[inline]
+    fn lines(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let mut rest = self.bytes;
+        core::iter::from_fn(move || {
+            let end = first(rest, |word| equal(word, b'\n'), |byte| byte == b'\n')?;
+            let (line, after) = rest.split_at_checked(end)?;
+            rest = after.strip_prefix(b"\n").unwrap_or_default();
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            (!line.is_empty()).then_some(line)
         })
     }
 }
@@ -271,6 +281,17 @@ mod tests {
         let graphic = text.iter().position(|byte| !byte.is_ascii_graphic()).unwrap_or(text.len());
         first(&text, others, is_other).unwrap_or(text.len()) == graphic
             && first(&text, |word| equal(word, b'?'), |byte| byte == b'?') == text.iter().position(|&byte| byte == b'?')
+    }
+
+    #[quickcheck_macros::quickcheck]
+    fn values_are_those_of_the_fields_with_that_name(pieces: Vec<u8>) -> bool {
+        const PIECES: [&[u8]; 8] = [b"a", b"A", b"b", b":", b" ", b"\r\n", b"\n", b"\xff"];
+        let bytes: Vec<u8> = pieces.iter().flat_map(|&piece| PIECES[usize::from(piece % 8)]).copied().collect();
+        let headers = Headers::new(&bytes);
+        ["a", "ab", "aab"].into_iter().all(|name| {
+            let named = headers.iter().filter(|(field, _)| field.eq_ignore_ascii_case(name.as_bytes()));
+            headers.values(name).eq(named.map(|(_, value)| value))
+        })
     }
 
     #[test]
@@ -329,14 +350,15 @@ mod tests {
     #[test]
     fn headers_are_found_in_any_case_up_to_the_empty_line() {
         let headers = Headers::new(b"Host: h\r\nAccept-Language:  zh, en \nbroken\r\n\r\nX: y\r\n");
-        assert_eq!(headers.get("host"), Some(&b"h"[..]));
-        assert_eq!(headers.get("accept-language"), Some(&b"zh, en"[..]));
-        assert_eq!(headers.get("x"), None);
+        let first = |name| headers.values(name).next();
+        assert_eq!(first("host"), Some(&b"h"[..]));
+        assert_eq!(first("accept-language"), Some(&b"zh, en"[..]));
+        assert_eq!([first("accept"), first("x")], [None; 2]);
         assert_eq!(headers.iter().count(), 2);
     }
 
     #[test]
     fn a_header_that_the_segment_cuts_off_is_not_there() {
-        assert_eq!(Headers::new(b"Host: exam").get("host"), None);
+        assert_eq!(Headers::new(b"Host: exam").values("host").next(), None);
     }
 }

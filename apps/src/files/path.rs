@@ -29,15 +29,20 @@ pub(super) fn decode<'a>(encoded: &'a [u8], buffer: &'a mut [u8]) -> Result<&'a 
 
 /// Whether these bytes can be the path of a file: `/`, and then segments with single slashes between them.
 pub(super) fn check(path: &[u8]) -> Result<(), Unfit> {
-    if path.iter().any(|byte| matches!(byte, 0 | b'\\')) {
+    // All of them are looked at, many at once.
+    if path.iter().fold(false, |found, byte| found | matches!(byte, 0 | b'\\')) {
         Err(Unfit::Character)
-    } else if path.split(|&byte| byte == b'/').any(|segment| matches!(segment, b"." | b"..")) {
+    } else if path.windows(2).any(|pair| pair == b"/.") && path.split(|&byte| byte == b'/').any(is_dots) {
         Err(Unfit::Dots)
     } else if path.len() > PATH_MAX {
         Err(Unfit::Long)
     } else {
         Ok(())
     }
+}
+
+fn is_dots(segment: &[u8]) -> bool {
+    matches!(segment, b"." | b"..")
 }
 
 fn unescape<'a>(encoded: &[u8], buffer: &'a mut [u8]) -> Result<&'a [u8], Unfit> {

@@ -45,9 +45,7 @@ impl Tag {
     /// Whether `If-None-Match` lists it, or anything at all: the client has this content (RFC 9110, section
     /// 13.1.2). What is malformed ends the list.
     pub(super) fn is_known(self, headers: &Headers<'_>) -> bool {
-        let mut fields = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"if-none-match"));
-        let hex = self.hex();
-        fields.any(|(_, value)| value == b"*" || Opaque(value).any(|tag| tag == hex))
+        headers.values("if-none-match").any(|value| value == b"*" || Opaque(value).any(|tag| tag == self.hex()))
     }
 }
 

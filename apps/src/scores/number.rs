@@ -26,12 +26,17 @@ pub(super) enum Unfit {
 impl Number {
     pub(super) fn parse(text: &str) -> Result<Self, Unfit> {
         let mut number = Self { bytes: [0; NUMBER_MAX], len: 0 };
-        for character in text.chars().filter(|&character| !is_blank(character)).map(narrow) {
-            let mut room = [0; 4];
-            let encoded = character.encode_utf8(&mut room).as_bytes();
-            let place = number.bytes.get_mut(number.len..number.len + encoded.len()).ok_or(Unfit::Long)?;
-            place.copy_from_slice(encoded);
-            number.len += encoded.len();
+        if text.is_ascii() {
+            // As nearly all are.
+            for byte in text.bytes().filter(|&byte| !is_blank(byte.into())) {
+                *number.bytes.get_mut(number.len).ok_or(Unfit::Long)? = byte.to_ascii_uppercase();
+                number.len += 1;
+            }
+        } else {
+            for character in text.chars().filter(|&character| !is_blank(character)).map(narrow) {
+                let room = number.bytes.get_mut(number.len..).filter(|room| room.len() >= character.len_utf8());
+                number.len += character.encode_utf8(room.ok_or(Unfit::Long)?).len();
+            }
         }
         if number.len == 0 { Err(Unfit::Empty) } else { Ok(number) }
     }
@@ -46,6 +51,7 @@ impl Number {
 }
 
 /// White space of any kind, and what cannot be seen at all.
+#[inline]
 fn is_blank(character: char) -> bool {
     character.is_whitespace() || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
 }
