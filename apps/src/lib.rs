@@ -14,6 +14,7 @@
 
 mod bytes;
 pub mod files;
+mod huge;
 pub mod ipinfo;
 mod json;
 mod positions;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 
-use memmap2::{Mmap, MmapOptions};
+use memmap2::{Advice, Mmap, MmapOptions};
 
 /// When a file that is mapped is read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,13 +22,19 @@ pub(crate) enum Pages {
 /// cannot be reached by anybody.
 #[expect(unsafe_code, reason = "there is no safe way to map a file")]
 pub(crate) fn map(file: &File, pages: Pages) -> io::Result<Mmap> {
-    let mut options = MmapOptions::new();
-    if pages == Pages::Now {
-        options.populate();
-    }
     // SAFETY: the bytes stay as they are for as long as nobody writes to the file, as said above. No other
     // program can be kept from that; it is what every program relies on that maps its data, or its own code.
-    unsafe { options.map(file) }
+    let mapped = unsafe { MmapOptions::new().map(file) }?;
+    if pages == Pages::Now {
+        // By huge pages, where there can be any. Linux before 5.14 does not know the second, and reads what is used.
+        for advice in [Advice::HugePage, Advice::PopulateRead] {
+            mapped.advise(advice).or_else(|error| match error.kind() {
+                io::ErrorKind::InvalidInput => Ok(()),
+                _ => Err(error),
+            })?;
+        }
+    }
+    Ok(mapped)
 }
 
 #[cfg(test)]

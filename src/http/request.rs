@@ -284,6 +284,7 @@ mod tests {
     }
 
     #[quickcheck_macros::quickcheck]
+    #[expect(clippy::needless_pass_by_value, reason = "quickcheck hands over what it made")]
     fn values_are_those_of_the_fields_with_that_name(pieces: Vec<u8>) -> bool {
         const PIECES: [&[u8]; 8] = [b"a", b"A", b"b", b":", b" ", b"\r\n", b"\n", b"\xff"];
         let bytes: Vec<u8> = pieces.iter().flat_map(|&piece| PIECES[usize::from(piece % 8)]).copied().collect();

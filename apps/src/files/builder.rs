@@ -1,6 +1,6 @@
 //! Makes an image, one object after the other.
 
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
 
 use lethe::app::Position;
@@ -11,6 +11,7 @@ use super::encoding::Coding;
 use super::format::{self, HEAD_MAX, HEADER_LEN, Header, NONE, ObjectRecord, PathRecord, REDIRECT};
 use super::path;
 use super::tag::{Tag, Tagger};
+use crate::huge::HugeWriter;
 use crate::positions::place;
 
 /// The most bytes of a file that are in memory at a time. A file that is no larger is written in one piece.
@@ -51,7 +52,7 @@ impl About<'_> {
 ///
 /// The header comes last: what is there before [`Builder::finish`] is no image.
 pub struct Builder<W: Write + Seek> {
-    out: BufWriter<W>,
+    out: HugeWriter<W>,
     /// Where the next object begins.
     at: u64,
     /// The next unit that is free.
@@ -69,7 +70,7 @@ impl<W: Write + Seek> Builder<W> {
     ///
     /// What `out` says.
     pub fn new(out: W) -> io::Result<Self> {
-        let mut out = BufWriter::with_capacity(PIECE, out);
+        let mut out = HugeWriter::new(out);
         out.write_all(&[0; HEADER_LEN])?;
         Ok(Self {
             out,
@@ -237,7 +238,7 @@ impl<W: Write + Seek> Builder<W> {
         self.out.write_all(&index)?;
         self.out.seek(SeekFrom::Start(0))?;
         self.out.write_all(&header.emit())?;
-        self.out.into_inner().map_err(io::IntoInnerError::into_error)
+        self.out.into_inner()
     }
 
     /// The hash table: at most half full, so that what is looked for is mostly in the first slot.

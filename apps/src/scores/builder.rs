@@ -1,6 +1,6 @@
 //! Makes a file of scores, one candidate after the other.
 
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 
 use lethe::app::Position;
 use lethe::wire::checksum::Sum;
@@ -11,16 +11,14 @@ use super::key::{KEY_LEN, Key};
 use super::number::Number;
 use super::page::Labels;
 use super::perfect;
+use crate::huge::HugeWriter;
 use crate::positions::place;
-
-/// Bytes that are written at a time.
-const BUFFER: usize = 1 << 20;
 
 /// A file in the making: pages are written as they come, and what is kept of each is where it is.
 ///
 /// The header comes last: what is there before [`Builder::finish`] is no file of scores.
 pub struct Builder<W: Write + Seek> {
-    out: BufWriter<W>,
+    out: HugeWriter<W>,
     key: Key,
     labels: Labels,
     /// Where the next record begins.
@@ -40,7 +38,7 @@ impl<W: Write + Seek> Builder<W> {
     ///
     /// What `out` says.
     pub fn new(out: W, key: [u8; KEY_LEN], labels: Labels) -> io::Result<Self> {
-        let mut out = BufWriter::with_capacity(BUFFER, out);
+        let mut out = HugeWriter::new(out);
         out.write_all(&[0; HEADER_LEN])?;
         Ok(Self {
             out,
@@ -133,7 +131,7 @@ impl<W: Write + Seek> Builder<W> {
         self.out.write_all(&index)?;
         self.out.seek(SeekFrom::Start(0))?;
         self.out.write_all(&header.emit())?;
-        Ok(self.out.into_inner().map_err(io::IntoInnerError::into_error)?)
+        Ok(self.out.into_inner()?)
     }
 }
 

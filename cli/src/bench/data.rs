@@ -11,7 +11,9 @@ use lethe_apps::files::{self, About, Files};
 use lethe_apps::ipinfo::IpInfo;
 use lethe_apps::scores::{self, Labels, Scores};
 
-/// The data set of an application, made in memory.
+use crate::map::{Pages, map};
+
+/// The data set of an application, made on the spot.
 #[derive(Clone, Copy)]
 pub(super) enum Data {
     /// The database of places that comes with Lethe.
@@ -33,7 +35,10 @@ impl Data {
         Ok(match self {
             Self::Places => Application::IpInfo(IpInfo::embedded()),
             Self::Files => Application::Files(files().context("files in memory")?),
-            Self::Results { .. } => Application::Scores(results(self.candidates()).context("a table in memory")?),
+            Self::Results { .. } => Application::Scores(
+                results(self.candidates())
+                    .with_context(|| format!("a table in a file in {}", std::env::temp_dir().display()))?,
+            ),
         })
     }
 
@@ -73,11 +78,12 @@ fn files() -> anyhow::Result<Files> {
     Ok(Files::new(files::Image::open(builder.finish()?.into_inner())?))
 }
 
+/// In a file that is mapped, as it is for a server: what that costs belongs to it.
 fn results(candidates: u32) -> anyhow::Result<Scores> {
-    let mut builder = scores::Builder::new(Cursor::new(Vec::new()), [7; 32], Labels::default())?;
+    let mut builder = scores::Builder::new(tempfile::tempfile()?, [7; 32], Labels::default())?;
     for number in 0..candidates {
         let (seat, secret) = candidate(number);
         builder.add(&seat, &secret, &BODY)?;
     }
-    Ok(Scores::new(Arc::new(scores::Image::open(builder.finish()?.into_inner())?)))
+    Ok(Scores::new(Arc::new(scores::Image::open(map(&builder.finish()?, Pages::Now)?)?)))
 }
