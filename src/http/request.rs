@@ -212,7 +212,7 @@ impl<'a> Headers<'a> {
         Self { bytes }
     }
 
-    /// The values of all fields called `name`, which is in lower case; without the white space around them.
+    /// The values of all fields called `name`, in any case, without the white space around them.
     #[inline]
     pub fn values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         self.lines().filter_map(move |line| {

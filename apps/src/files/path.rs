@@ -27,9 +27,9 @@ pub(super) fn decode<'a>(encoded: &'a [u8], buffer: &'a mut [u8]) -> Result<&'a 
     check(decoded).map(|()| decoded)
 }
 
-/// Whether these bytes can be the path of a file: `/`, and then segments with single slashes between them.
+/// Whether these bytes, which begin with `/`, can be the path of a file.
 pub(super) fn check(path: &[u8]) -> Result<(), Unfit> {
-    // All of them are looked at, many at once.
+    // All bytes are looked at, many at once; and segments only where one begins with a dot, as few do.
     if path.iter().fold(false, |found, byte| found | matches!(byte, 0 | b'\\')) {
         Err(Unfit::Character)
     } else if path.windows(2).any(|pair| pair == b"/.") && path.split(|&byte| byte == b'/').any(is_dots) {

@@ -45,7 +45,11 @@ impl Tag {
     /// Whether `If-None-Match` lists it, or anything at all: the client has this content (RFC 9110, section
     /// 13.1.2). What is malformed ends the list.
     pub(super) fn is_known(self, headers: &Headers<'_>) -> bool {
-        headers.values("if-none-match").any(|value| value == b"*" || Opaque(value).any(|tag| tag == self.hex()))
+        headers.values("if-none-match").any(|value| {
+            // Once for a list, which may be long.
+            let hex = self.hex();
+            value == b"*" || Opaque(value).any(|tag| tag == hex)
+        })
     }
 }
 
