@@ -181,13 +181,6 @@ fn measure(name: &str, offload: Offload) {
 
 fn lookup(server: &Server, query: &str) -> usize {
     let mut scratch = [0; 2048];
-    let request = lethe::Request {
-        method: lethe::http::Method::Get,
-        path: b"/",
-        query: Some(query.as_bytes()),
-        headers: lethe::http::Headers::default(),
-        client: Ipv4Addr::LOCALHOST.into(),
-        generation: 0,
-    };
+    let request = lethe::Request::get(b"/").with_query(Some(query.as_bytes()));
     lethe::App::respond(server.engine.app(), &request, &mut scratch).len()
 }

@@ -4,16 +4,18 @@
 //! state: `respond` takes `&self`, and a client whose reply was lost sends its request again and must
 //! be given the same bytes, possibly by another machine.
 
-use core::net::IpAddr;
+use core::cell::Cell;
+use core::net::{IpAddr, Ipv4Addr};
 
-use crate::http::{Headers, Method, Response};
+use crate::http::{Headers, Method, RequestLine, Response};
 
 /// An application: what stands behind the engine.
 pub trait App {
     /// Answers one request.
     ///
     /// The same request must give the same bytes for as long as a client may still be fetching them:
-    /// no clock, no counter, no randomness. `scratch` holds whatever of the response is made for this
+    /// no clock, no counter, no randomness, and no header field that may be in a later packet
+    /// ([`Request::headers`]). `scratch` holds whatever of the response is made for this
     /// request; a body that lies in the data set is borrowed from there and never copied here.
     ///
     /// The engine only asks for `GET` and `HEAD`. A response to `HEAD` may carry the body all the
@@ -120,7 +122,17 @@ impl Generations {
     pub const ONE: Self = Self { current: 0, live: 1 };
 }
 
-/// One request, as far as its first segment told it.
+/// One request, as far as one packet told it.
+///
+/// **The rule:** no byte of a response may depend on anything that is not in every packet that can draw it. A client
+/// may write its request in pieces. The first piece with a complete request line is answered; if the answer is lost,
+/// the client sends all of its request in one packet, and the answer goes to the same sequence numbers. So an answer
+/// of several packets must be the same for both, while an answer of *one* packet arrives as a whole or not at all and
+/// cannot be mixed with another.
+///
+/// Method, path, query, [client](Self::client) and [generation](Self::generation) are in every packet that is
+/// answered. Header fields are not: once [`headers`](Self::headers) was called on a request whose header section is
+/// not complete, the engine sends a response of one packet or none.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// `GET` or `HEAD`.
@@ -129,10 +141,210 @@ pub struct Request<'a> {
     pub path: &'a [u8],
     /// What followed the first `?` of the target, if there was one.
     pub query: Option<&'a [u8]>,
-    /// The header fields that came in the same segment as the request line.
-    pub headers: Headers<'a>,
     /// The address the request came from.
     pub client: IpAddr,
     /// The version of the data set to answer from: one that the application said is live.
     pub generation: u8,
+    authority: Option<&'a [u8]>,
+    headers: Headers<'a>,
+    one_packet: usize,
+    /// Where it is noted that the answer may depend on header fields.
+    uses_headers: Option<&'a Cell<bool>>,
+}
+
+impl<'a> Request<'a> {
+    /// A `GET` for a path, with a complete header section that has no field in it, from an unspecified address, of
+    /// generation 0, whose response may be of any length in one packet. For tests of applications; the methods that
+    /// begin with `with` say the rest.
+    pub const fn get(path: &'a [u8]) -> Self {
+        Self {
+            method: Method::Get,
+            path,
+            query: None,
+            client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            generation: 0,
+            authority: None,
+            headers: Headers::NONE,
+            one_packet: usize::MAX,
+            uses_headers: None,
+        }
+    }
+
+    /// The request that begins with this line.
+    #[inline]
+    pub const fn of_line(line: &RequestLine<'a>) -> Self {
+        let RequestLine { method, authority, path, query, headers } = *line;
+        Self { method, query, authority, headers, ..Self::get(path) }
+    }
+
+    /// For this path.
+    #[must_use]
+    pub const fn with_path(self, path: &'a [u8]) -> Self {
+        Self { path, ..self }
+    }
+
+    /// With this method.
+    #[must_use]
+    pub const fn with_method(self, method: Method) -> Self {
+        Self { method, ..self }
+    }
+
+    /// With what followed the first `?`.
+    #[must_use]
+    pub const fn with_query(self, query: Option<&'a [u8]>) -> Self {
+        Self { query, ..self }
+    }
+
+    /// With these header fields: a section that is complete ends with an empty line.
+    #[must_use]
+    pub const fn with_headers(self, headers: Headers<'a>) -> Self {
+        Self { headers, ..self }
+    }
+
+    /// From this address.
+    #[must_use]
+    #[inline]
+    pub const fn with_client(self, client: IpAddr) -> Self {
+        Self { client, ..self }
+    }
+
+    /// Of this generation.
+    #[must_use]
+    #[inline]
+    pub const fn with_generation(self, generation: u8) -> Self {
+        Self { generation, ..self }
+    }
+
+    /// With so many bytes that a response of one packet may have.
+    #[must_use]
+    #[inline]
+    pub const fn with_one_packet(self, one_packet: usize) -> Self {
+        Self { one_packet, ..self }
+    }
+
+    /// The header fields that came in this packet.
+    ///
+    /// Where they are not all there ([`Headers::is_complete`]), only a response of at most
+    /// [`one_packet`](Self::one_packet) bytes is sent from here on: a redirect to a path whose response is the same for
+    /// all clients, for example. A longer one becomes a 431 (RFC 6585, section 5).
+    #[inline]
+    pub fn headers(&self) -> Headers<'a> {
+        if let Some(uses_headers) = self.uses_headers {
+            uses_headers.set(true);
+        }
+        self.headers
+    }
+
+    /// The header fields if all of them are in this packet. A `None` leaves the response free to be of any length.
+    ///
+    /// To be used where fields can only make the response a *short* one, as `If-None-Match` does: with and without
+    /// them, all responses of more than [`one_packet`](Self::one_packet) bytes have to be the same one.
+    #[inline]
+    pub fn complete_headers(&self) -> Option<Headers<'a>> {
+        self.headers.is_complete().then_some(self.headers)
+    }
+
+    /// Host and port that the request is for: those of a target in absolute form, or else of the `Host` field (RFC
+    /// 9112, section 3.3), which counts as a call of [`headers`](Self::headers). `None` without, and with several
+    /// fields.
+    pub fn authority(&self) -> Option<&'a [u8]> {
+        if self.authority.is_some() {
+            return self.authority;
+        }
+        let headers = self.headers();
+        let mut hosts = headers.values("host");
+        hosts.next().filter(|_| hosts.next().is_none())
+    }
+
+    /// The most bytes, head and body, of a response that goes in one packet, and that cannot be mixed with another: one
+    /// less than a segment of a long response has.
+    pub const fn one_packet(&self) -> usize {
+        self.one_packet
+    }
+
+    /// What the engine sends: the response of `app`, without its body for `HEAD`; or that the header section must come
+    /// in one packet, where the response depends on it, is longer than one packet, and it has not come as a whole.
+    /// `None` where even that is too long.
+    #[inline]
+    pub fn answer<'r, A: App + ?Sized>(&self, app: &'r A, scratch: &'r mut [u8]) -> Option<Response<'r>> {
+        let uses_headers = Cell::new(false);
+        let response = app.respond(&Request { uses_headers: Some(&uses_headers), ..*self }, scratch);
+        let response = match self.method {
+            Method::Get => response,
+            Method::Head => response.without_body(),
+        };
+        if uses_headers.get() { self.in_one_packet(response) } else { Some(response) }
+    }
+
+    /// A response that depends on header fields: if they are not all here it is one packet, or it is none.
+    fn in_one_packet<'r>(&self, response: Response<'r>) -> Option<Response<'r>> {
+        if response.len() <= self.one_packet || self.headers.is_complete() {
+            return Some(response);
+        }
+        Some(Response::HEADERS_CUT).filter(|refusal| refusal.len() <= self.one_packet)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Status;
+
+    /// Answers with 100 bytes for a path without a digit, and looks at header fields where the path begins with `/f`; at
+    /// those that are complete where it begins with `/c`.
+    struct Looks;
+
+    impl App for Looks {
+        fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+            match request.path {
+                [b'/', b'f', ..] => drop(request.with_query(None).headers()),
+                [b'/', b'c', ..] => drop(request.complete_headers()),
+                [b'/', b'a', ..] => drop(request.authority()),
+                _ => {}
+            }
+            Response::build(scratch, Status::Ok).body(&[b'x'; 100])
+        }
+    }
+
+    /// The status of the answer to a request for a path, with these header fields, in packets of so many bytes.
+    fn status(path: &[u8], section: &[u8], one_packet: usize) -> Option<Status> {
+        let mut scratch = [0; 512];
+        let request = Request::get(path).with_headers(Headers::new(section)).with_one_packet(one_packet);
+        let response = request.answer(&Looks, &mut scratch)?;
+        [Status::Ok, Status::RequestHeaderFieldsTooLarge]
+            .into_iter()
+            .find(|status| response.head().starts_with(status.line().as_bytes()))
+    }
+
+    #[test]
+    fn what_depends_on_fields_that_may_still_come_is_one_packet_or_none() {
+        let (cut, whole) = (b"Host: a\r\n", b"Host: a\r\n\r\n");
+        for path in [&b"/f"[..], b"/a"] {
+            assert_eq!(status(path, whole, 150), Some(Status::Ok));
+            assert_eq!(status(path, cut, 200), Some(Status::Ok));
+            assert_eq!(status(path, cut, 150), Some(Status::RequestHeaderFieldsTooLarge));
+            assert_eq!(status(path, cut, 50), None);
+        }
+    }
+
+    #[test]
+    fn what_does_not_depend_on_fields_is_as_long_as_it_is() {
+        for path in [&b"/"[..], b"/c"] {
+            for section in [&b""[..], b"Host: a\r\n", b"Host: a\r\n\r\n"] {
+                assert_eq!(status(path, section, 50), Some(Status::Ok));
+            }
+        }
+    }
+
+    #[test]
+    fn the_authority_of_the_target_wins_over_host_and_two_hosts_are_none() {
+        let authority = |text: &'static str| {
+            let line = RequestLine::parse(text.as_bytes()).ok()?;
+            Request::of_line(&line).authority()
+        };
+        assert_eq!(authority("GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n"), Some(&b"a"[..]));
+        assert_eq!(authority("GET / HTTP/1.1\r\nHOST:  b:80 \r\n\r\n"), Some(&b"b:80"[..]));
+        assert_eq!(authority("GET / HTTP/1.1\r\nHost: b\r\nHost: b\r\n\r\n"), None);
+        assert_eq!(authority("GET / HTTP/1.1\r\n\r\n"), None);
+    }
 }

@@ -29,6 +29,10 @@ use crate::wire::{arp, ethernet, icmpv4, icmpv6, ipv4, ipv6};
 /// Bytes of scratch space that hold any response which fits one IP datagram.
 pub const SCRATCH_LEN: usize = 64 * 1024 + crate::http::HEAD_ROOM;
 
+/// Bytes of a packet that a Parameter Problem quotes at the least: the IPv6 header, and what tells the packet from
+/// others.
+const QUOTED_MIN: usize = ipv6::HEADER_LEN + 8;
+
 /// The link-layer group of all IPv6 nodes.
 const ALL_NODES_MAC: MacAddress = MacAddress::new([0x33, 0x33, 0, 0, 0, 1]);
 
@@ -220,6 +224,7 @@ impl<A: App> Engine<A> {
     ) -> Reply<'a> {
         let (header, payload) = match ipv6::Header::parse(datagram) {
             Ok(parts) => parts,
+            Err(DropReason::Ipv6Option) => return self.refuse_option(link, datagram).into(),
             Err(reason) => return reason.into(),
         };
         let ipv6::Header { source, destination, protocol, .. } = header;
@@ -233,7 +238,7 @@ impl<A: App> Engine<A> {
         if link.destination.is_group() || !self.config.addresses.has_v6(destination) {
             return DropReason::Ipv6NotForUs.into();
         }
-        if !is_host(IpAddr::V6(source)) || self.config.addresses.has_v6(source) {
+        if !self.may_answer_v6(source) {
             return DropReason::IpSource.into();
         }
         match protocol {
@@ -241,6 +246,34 @@ impl<A: App> Engine<A> {
             Protocol::ICMPV6 => self.answer_icmpv6(now, header, packet()).into(),
             _ => DropReason::IpProtocol.into(),
         }
+    }
+
+    /// Tells the sender of a packet that an option of it is unknown, if the option says so (RFC 8200, section 4.2).
+    ///
+    /// The sender has proven nothing, so the message is no larger than its packet where that leaves room for what an
+    /// IPv6 stack wants to see of a packet of its own: [`QUOTED_MIN`] bytes.
+    #[cold]
+    fn refuse_option<'a>(&'a self, link: &ethernet::Header, packet: &'a [u8]) -> Result<Reply<'a>, DropReason> {
+        const SILENCE: DropReason = DropReason::Ipv6Option;
+        let (source, destination) = ipv6::addresses(packet).ok_or(SILENCE)?;
+        let option = ipv6::unknown_option_to_report(packet).ok_or(SILENCE)?;
+        let ours = self.config.addresses.v6().iter().copied();
+        let is_group = destination.is_multicast() || link.destination.is_group();
+        let mut asked =
+            ours.filter(|&address| address == destination || icmpv6::solicited_node(address) == destination);
+        let source_of_error = asked.next().filter(|_| !is_group || option.even_for_groups).ok_or(SILENCE)?;
+        if !self.may_answer_v6(source) {
+            return Err(DropReason::IpSource);
+        }
+        let added = ipv6::HEADER_LEN + icmpv6::ECHO_HEADER_LEN;
+        let most = tcp::IPV6_MTU_MIN - added;
+        let quoted = packet.len().saturating_sub(added).max(QUOTED_MIN).min(packet.len()).min(most);
+        let addresses = V6Pair { source: source_of_error, destination: source };
+        let header = TransportHeader::icmp(Protocol::ICMPV6, icmpv6::unknown_option_header(option.pointer));
+        let route = Route { station: link.source, tag: link.tag, addresses };
+        let quoted = packet.get(..quoted).unwrap_or_default();
+        let datagram = Datagram::new(&self.config, route.either(), header, [quoted, &[]]);
+        Ok(Reply::datagram(ReplyKind::ParameterProblem, datagram))
     }
 
     #[cold]
@@ -320,6 +353,12 @@ impl<A: App> Engine<A> {
 }
 
 impl<A> Engine<A> {
+    /// Whether a packet from this address is answered: a host can have it, and it is not ours.
+    #[inline]
+    fn may_answer_v6(&self, source: Ipv6Addr) -> bool {
+        is_host(IpAddr::V6(source)) && !self.config.addresses.has_v6(source)
+    }
+
     /// Whether a packet between these two can have been ours, to somebody whom we answer.
     pub(crate) fn is_from_us(&self, addresses: AddressPair) -> bool {
         let ours = &self.config.addresses;
@@ -327,9 +366,7 @@ impl<A> Engine<A> {
             AddressPair::V4 { source, destination } => {
                 ours.has_v4(source) && is_host(IpAddr::V4(destination)) && !ours.has_v4(destination)
             }
-            AddressPair::V6 { source, destination } => {
-                ours.has_v6(source) && is_host(IpAddr::V6(destination)) && !ours.has_v6(destination)
-            }
+            AddressPair::V6 { source, destination } => ours.has_v6(source) && self.may_answer_v6(destination),
         }
     }
 }

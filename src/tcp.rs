@@ -31,7 +31,7 @@ use crate::app::{App, Request};
 use crate::config::{Config, LargeReplies, Refuse};
 use crate::cookie::{Claims, EPOCHS, Flow, Identity, Mss};
 use crate::engine::{Engine, Packet};
-use crate::http::{Method, Problem, RequestLine, Response, Status};
+use crate::http::{Problem, RequestLine, Response, Status};
 use crate::port::Checked;
 use crate::reply::{Datagram, Outgoing, Reply, Route, TransportHeader};
 use crate::time::Instant;
@@ -48,7 +48,7 @@ const REQUEST_MIN: usize = 5;
 const RESPONSE_MAX: usize = u16::MAX as usize - ipv6::HEADER_LEN - HEADER_LEN - TIMESTAMPS_LEN;
 
 /// The smallest packet that every IPv6 link carries whole (RFC 8200, section 5).
-const IPV6_MTU_MIN: usize = 1280;
+pub(crate) const IPV6_MTU_MIN: usize = 1280;
 
 /// How requests begin (RFC 9110, section 9; RFC 5789).
 const METHODS: [&[u8]; 9] =
@@ -226,8 +226,14 @@ impl<'a, P: Pair> Segment<'a, P> {
     fn answer_request<A: App>(self, claims: Claims, app: &'a A, scratch: &'a mut [u8]) -> Reply<'a> {
         let (kind, response) = match RequestLine::parse(self.payload) {
             Ok(line) => {
-                let request = self.request(&line, claims.generation);
-                (ReplyKind::Response, response(&request, app, scratch))
+                // Shorter than a segment of a long response: to a client that has one of those, nothing of it is new,
+                // not even its FIN.
+                let one_packet = self.segment_len(claims.mss).saturating_sub(1) as usize;
+                let request = self.request(&line, claims.generation, one_packet);
+                let Some(response) = request.answer(app, scratch) else {
+                    return DropReason::HttpIncomplete.into();
+                };
+                (ReplyKind::Response, response)
             }
             // The rest of the line is on its way, or will be sent together with the start.
             Err(Problem::Incomplete) if !self.is_fin() && !self.is_full(claims.mss) => {
@@ -235,21 +241,22 @@ impl<'a, P: Pair> Segment<'a, P> {
             }
             // Without timestamps, one later segment in a thousand passes for the start of a request.
             Err(_) if !self.is_proven() => return DropReason::HttpMalformed.into(),
-            Err(problem) => (ReplyKind::Refusal, refusal(problem, self.is_fin(), scratch)),
+            Err(problem) => {
+                let response = refusal(problem, self.is_fin(), scratch);
+                let is_head = self.payload.trim_ascii_start().starts_with(b"HEAD ");
+                (ReplyKind::Refusal, if is_head { response.without_body() } else { response })
+            }
         };
         self.respond(kind, claims, response)
     }
 
+    /// The request of this line, whose response may have `one_packet` bytes where it goes in one packet.
     #[inline]
-    fn request<'r>(self, line: &RequestLine<'r>, generation: u8) -> Request<'r> {
-        Request {
-            method: line.method,
-            path: line.path,
-            query: line.query,
-            headers: line.headers,
-            client: self.addresses().destination(),
-            generation,
-        }
+    fn request<'r>(self, line: &RequestLine<'r>, generation: u8, one_packet: usize) -> Request<'r> {
+        Request::of_line(line)
+            .with_client(self.addresses().destination())
+            .with_generation(generation)
+            .with_one_packet(one_packet)
     }
 
     /// A segment with payload whose acknowledgement is not the cookie: a request of a client that has
@@ -259,7 +266,7 @@ impl<'a, P: Pair> Segment<'a, P> {
         if matches!(self.seen(), Seen::Part | Seen::Unknown)
             && self.config.large_replies != LargeReplies::Fragments
             && let Ok(line) = RequestLine::parse(self.payload)
-            && let Some(reply) = self.resume_request(&self.request(&line, 0), app, scratch)
+            && let Some(reply) = self.resume_request(&line, app, scratch)
         {
             return reply.into();
         }
@@ -526,15 +533,6 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// as the cookie.
     fn identification(self) -> u32 {
         self.header.ack().value() ^ self.header.seq().value().rotate_left(16)
-    }
-}
-
-#[inline]
-fn response<'a, A: App>(request: &Request<'_>, app: &'a A, scratch: &'a mut [u8]) -> Response<'a> {
-    let response = app.respond(request, scratch);
-    match request.method {
-        Method::Get => response,
-        Method::Head => response.without_body(),
     }
 }
 

@@ -46,6 +46,8 @@ outcomes! {
         EchoV6 = "echo-v6",
         /// Neighbor advertisement for an address of ours.
         Neighbor = "neighbor",
+        /// ICMPv6 Parameter Problem: an option that is unknown here, and whose sender wants to be told.
+        ParameterProblem = "parameter-problem",
         /// SYN+ACK that carries the cookie.
         SynAck = "syn-ack",
         /// The application's response.
@@ -64,7 +66,7 @@ outcomes! {
         Narrowed = "narrowed",
         /// ACK of everything, to a client that has acknowledged the whole of a long response.
         Settled = "settled",
-        /// A response of the engine itself: 400, 405, 414, 500 or 505.
+        /// A response of the engine itself: 400, 405, 414, 431, 500 or 505.
         Refusal = "refusal",
         /// ACK of a FIN.
         FinAck = "fin-ack",
@@ -114,6 +116,8 @@ outcomes! {
         Ipv6Malformed = "ipv6-malformed",
         /// IPv6: a fragment. Lethe does not reassemble.
         Ipv6Fragment = "ipv6-fragment",
+        /// IPv6: an option that is unknown here, and says that its packet is to be dropped then.
+        Ipv6Option = "ipv6-option",
         /// IPv6: more extension headers than Lethe is willing to skip.
         Ipv6Extensions = "ipv6-extensions",
         /// IPv6: the destination is neither an address of ours nor its solicited-node group.

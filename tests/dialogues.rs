@@ -139,7 +139,48 @@ fn ip_options_and_extension_headers_are_skipped() {
     });
     check("ipv6-extensions", Refuse::Drop, &[Ends::v6()], Offer::LINUX, |client| {
         let syn = Segment::syn(&client.ends).seq(ISN).mss(1460).packet();
-        client.send_frame(&syn.extension(60, &[1, 4, 0, 0, 0, 0]).frame());
+        client.send_frame(&syn.extension(60, &[0, 1, 4, 0, 0, 0, 0]).frame());
+    });
+}
+
+#[test]
+fn unknown_ipv6_options_are_treated_as_their_type_says() {
+    check("ipv6-unknown-options", Refuse::Drop, &[Ends::v6()], Offer::LINUX, |client| {
+        let syn = Segment::syn(&client.ends).seq(ISN).mss(1460).packet();
+        for header in [0, 60] {
+            for kind in [0x1e, 0x42, 0x82, 0xc2] {
+                client.send_frame(&syn.clone().extension(header, &[0, kind, 4, 0, 0, 0, 0]).frame());
+            }
+        }
+        client.dialogue.remark("a long packet is quoted as far as the answer is no longer");
+        let echo = Icmp::echo(&client.ends, 7, 1, &[b'x'; 200]).packet();
+        client.send_frame(&echo.extension(60, &[0, 0x82, 4, 0, 0, 0, 0]).frame());
+        client.dialogue.remark("of a group a member is heard only where the option says so");
+        let mut group = client.ends;
+        group.server.set_ip("ff02::1:ff00:2".parse().unwrap());
+        group.server_mac = lethe::wire::ethernet::MacAddress::new([0x33, 0x33, 0xff, 0, 0, 2]);
+        for kind in [0x82, 0xc2] {
+            client
+                .send_frame(&Icmp::echo(&group, 7, 1, b"1").packet().extension(60, &[0, kind, 4, 0, 0, 0, 0]).frame());
+        }
+        client.dialogue.remark("an error is not answered by an error");
+        let error = Icmp::new(&client.ends, 1, 4, [0; 60]).packet();
+        client.send_frame(&error.extension(60, &[0, 0x82, 4, 0, 0, 0, 0]).frame());
+        client.dialogue.remark("and a packet for another address not at all");
+        let mut other = client.ends;
+        other.server.set_ip("fd09::77".parse().unwrap());
+        client.send_frame(&Icmp::echo(&other, 7, 1, b"1").packet().extension(60, &[0, 0x82, 4, 0, 0, 0, 0]).frame());
+    });
+}
+
+#[test]
+fn an_atomic_fragment_is_answered_as_the_packet_that_it_is() {
+    check("ipv6-atomic-fragment", Refuse::Drop, &[Ends::v6()], Offer::LINUX, |client| {
+        let syn = Segment::syn(&client.ends).seq(ISN).mss(1460).packet();
+        client.send_frame(&syn.clone().extension(44, &[0, 0, 0, 0, 0, 0, 9]).frame());
+        client.dialogue.remark("more to come, or not the first");
+        client.send_frame(&syn.clone().extension(44, &[0, 0, 1, 0, 0, 0, 9]).frame());
+        client.send_frame(&syn.extension(44, &[0, 0, 8, 0, 0, 0, 9]).frame());
     });
 }
 
@@ -270,6 +311,41 @@ fn a_request_line_longer_than_a_segment_is_414() {
         client.dialogue.remark("one byte less might have been the end of a write");
         client.request(almost_full);
         assert!(text(&client.request(full)).starts_with("HTTP/1.1 414 URI Too Long\r\n"));
+    });
+}
+
+#[test]
+fn a_refusal_of_head_has_no_body() {
+    check_linux("refusals-of-head", |client| {
+        let mss = if client.ends.server.is_ipv4() { 1460 } else { 1440 };
+        let long = format!("HEAD /{}", "x".repeat(mss - 12 - 6));
+        for (request, status) in [
+            (&*long, "414 URI Too Long"),
+            ("HEAD /\u{1} HTTP/1.1\r\n\r\n", "400 Bad Request"),
+            ("\r\nHEAD / HTTP/3.0\r\n\r\n", "505 HTTP Version Not Supported"),
+        ] {
+            client.connect();
+            let sent = text(&client.request(request));
+            assert!(sent.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{sent}");
+            assert!(sent.ends_with("\r\n\r\n"), "{sent}");
+        }
+    });
+}
+
+#[test]
+fn every_form_of_a_target_is_known_where_it_belongs() {
+    check_linux("targets", |client| {
+        for (request, status) in [
+            ("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", "405 Method Not Allowed"),
+            ("CONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\n", "405 Method Not Allowed"),
+            ("GET http://h/10 HTTP/1.1\r\nHost: h\r\n\r\n", "200 OK"),
+            ("GET https://h/10 HTTP/1.1\r\nHost: h\r\n\r\n", "200 OK"),
+            ("GET * HTTP/1.1\r\nHost: h\r\n\r\n", "400 Bad Request"),
+        ] {
+            client.connect();
+            let sent = payload(&client.request(request)[0]);
+            assert!(sent.starts_with(format!("HTTP/1.1 {status}\r\n").as_bytes()), "{request}");
+        }
     });
 }
 

@@ -2,13 +2,12 @@
 
 use std::hint::black_box;
 use std::io::Cursor;
-use std::net::{IpAddr, Ipv4Addr};
 use std::ops::ControlFlow;
 use std::sync::LazyLock;
 
 use divan::Bencher;
 use lethe::app::Position;
-use lethe::http::{Headers, Method, Status};
+use lethe::http::{Headers, Status};
 use lethe::{App, Request};
 use lethe_apps::files::{About, Builder, Files, Image};
 
@@ -49,9 +48,7 @@ fn ask(bencher: Bencher<'_, '_>, path: impl Fn(u64) -> String, fields: &'static 
     let mut next = numbers(FILES);
     bencher.with_inputs(|| path(next())).bench_local_refs(|path| {
         let headers = Headers::new(fields.as_bytes());
-        let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let request =
-            Request { method: Method::Get, path: path.as_bytes(), query: None, headers, client, generation: 0 };
+        let request = Request::get(path.as_bytes()).with_headers(headers);
         black_box(app.respond(&request, &mut scratch)).len()
     });
 }

@@ -4,7 +4,6 @@ use std::hint::black_box;
 use std::net::Ipv4Addr;
 
 use divan::Bencher;
-use lethe::http::{Headers, Method};
 use lethe::{App, Request};
 use lethe_apps::ipinfo::{Database, IpInfo};
 
@@ -65,14 +64,9 @@ fn open() -> Database<'static> {
 fn respond(bencher: Bencher<'_, '_>, target: &str) {
     let app = IpInfo::embedded();
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-    let request = Request {
-        method: Method::Get,
-        path: path.as_bytes(),
-        query: query.map(str::as_bytes),
-        headers: Headers::default(),
-        client: Ipv4Addr::new(202, 96, 128, 86).into(),
-        generation: 0,
-    };
+    let request = Request::get(path.as_bytes())
+        .with_query(query.map(str::as_bytes))
+        .with_client(Ipv4Addr::new(202, 96, 128, 86).into());
     let mut scratch = [0; 4096];
     bencher.bench_local(|| app.respond(black_box(&request), &mut scratch).len());
 }

@@ -10,11 +10,9 @@
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::io::Cursor;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lethe::http::{Headers, Method};
 use lethe::{App, Request};
 use lethe_apps::scores::{Builder, Image, Labels, Scores, write_sample};
 use siphasher::sip::SipHasher13;
@@ -399,8 +397,7 @@ fn main() {
     ] {
         let [hot, mixed, cold] = time(&order, &mut flooded, |at| {
             let query = Some(queries[at].as_bytes());
-            let (headers, client) = (Headers::default(), IpAddr::V4(Ipv4Addr::LOCALHOST));
-            let request = Request { method: Method::Get, path: b"/", query, headers, client, generation: 0 };
+            let request = Request::get(b"/").with_query(query);
             let response = app.respond(&request, &mut scratch);
             assert!(response.head().starts_with(expect.as_bytes()));
             black_box(response);

@@ -26,7 +26,7 @@ mod tag;
 mod tree;
 
 use lethe::app::{Generations, Position};
-use lethe::http::{Headers, Response, Status, Writer};
+use lethe::http::{Headers, Response, Status};
 use lethe::{App, Request};
 
 pub use builder::{About, AddError, Builder, ObjectId};
@@ -42,6 +42,7 @@ pub use tree::{FILE_MAX, FILES_MAX, Skipped};
 
 pub use crate::positions::UNITS;
 use crate::versions::{self, Versions};
+use crate::{query, redirect};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const NOT_FOUND: &[u8] = b"Nothing is here.\n";
@@ -100,15 +101,8 @@ impl App for Files {
         let (image, generation) = self.images.of(request.generation);
         let found = path::decode(request.path, scratch).map(|path| image.find(path));
         match found {
-            Ok(Some(Entry::File(file))) => {
-                let object = choose(&file, &request.headers);
-                if object.tag.is_known(&request.headers) {
-                    not_modified(scratch, &object, file.varies())
-                } else {
-                    response(&object, generation)
-                }
-            }
-            Ok(Some(Entry::Redirect)) => redirect(scratch, request),
+            Ok(Some(Entry::File(file))) => respond_with(&file, generation, request, scratch),
+            Ok(Some(Entry::Redirect)) => redirect::to_directory(scratch, request),
             Ok(None) | Err(Unfit::Long) => match image.not_found() {
                 Some(object) => response(&object, generation),
                 None => Response::build(scratch, Status::NotFound).header("Content-Type", TEXT).body(NOT_FOUND),
@@ -140,57 +134,70 @@ fn response<'a>(object: &Object<'a>, generation: u8) -> Response<'a> {
     position.map_or(response, |position| response.stored_at(position))
 }
 
-/// The form that the client likes best; of those that it likes as well, the shortest. Where it likes none it
-/// gets the file as it is, which is more than a 406 would give it.
-fn choose<'a>(file: &File<'a>, headers: &Headers<'_>) -> Object<'a> {
-    let mut best = file.identity();
-    if !file.varies() {
-        return best;
+/// The file, in the form that is asked for: by its name in the query, or by `Accept-Encoding`.
+///
+/// Where there are several forms and not all header fields have come, a form that is longer than a packet might get
+/// mixed with another one, which the same request draws once all its fields are there ([`Request::headers`]). So the
+/// client is sent to the name of that form, whose response is the same for every header field.
+fn respond_with<'a>(file: &File<'a>, generation: u8, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+    let named = query::field(request.query, FORM).and_then(|name| named(file, name));
+    let object = match named {
+        Some(object) => object,
+        None if !file.varies() => file.identity(),
+        None => {
+            let headers = request.headers();
+            let (object, coding) = choose(file, &headers);
+            if !headers.is_complete() && response(&object, generation).len() > request.one_packet() {
+                return redirect::with_field(scratch, request, [FORM, coding.map_or(IDENTITY, Coding::token)], "");
+            }
+            object
+        }
+    };
+    // All that it can lead to is a response of one packet, so fields that are still to come do not matter.
+    let conditions = request.complete_headers().filter(|_| request.one_packet() >= NOT_MODIFIED_MAX);
+    match conditions {
+        Some(headers) if object.tag.is_known(&headers) => not_modified(scratch, &object, file.varies()),
+        _ => response(&object, generation),
     }
+}
+
+/// The field of a query that names a form, and the name of a file as it is.
+const FORM: &str = "encoding";
+const IDENTITY: &str = "identity";
+
+/// The form with this name, if there is one.
+fn named<'a>(file: &File<'a>, name: &[u8]) -> Option<Object<'a>> {
+    if name == IDENTITY.as_bytes() {
+        return Some(file.identity());
+    }
+    let mut forms = file.variants().into_iter().zip(Coding::ALL);
+    forms.find_map(|(object, coding)| object.filter(|_| name == coding.token().as_bytes()))
+}
+
+/// The form that the client likes best, and how it is compressed; of those that it likes as well, the shortest. Where
+/// it likes none it gets the file as it is, which is more than a 406 would give it.
+fn choose<'a>(file: &File<'a>, headers: &Headers<'_>) -> (Object<'a>, Option<Coding>) {
     let accepted = Accepted::of(headers);
-    let mut weight = accepted.identity;
-    for (variant, its_weight) in file.variants().into_iter().zip(accepted.codings) {
+    let (mut best, mut weight) = ((file.identity(), None), accepted.identity);
+    let forms = file.variants().into_iter().zip(accepted.codings).zip(Coding::ALL);
+    for ((variant, its_weight), coding) in forms {
         let Some(variant) = variant.filter(|_| its_weight > 0) else { continue };
-        if its_weight > weight || (its_weight == weight && variant.body.len() < best.body.len()) {
-            (best, weight) = (variant, its_weight);
+        if its_weight > weight || (its_weight == weight && variant.body.len() < best.0.body.len()) {
+            (best, weight) = ((variant, Some(coding)), its_weight);
         }
     }
     best
 }
 
-/// What a cache has to know of a content that it has (RFC 9110, section 15.4.5). It has no `Content-Length`:
-/// that would be the one of the content.
+/// What a 304 is not longer than.
+const NOT_MODIFIED_MAX: usize = 160;
+
+/// What a cache has to know of a content that it has (RFC 9110, section 15.4.5).
 fn not_modified<'a>(scratch: &'a mut [u8], object: &Object<'_>, varies: bool) -> Response<'a> {
-    written(scratch, Status::NotModified, |head| {
-        head.push("ETag: \"");
-        head.push_bytes(&object.tag.hex());
-        head.push(if varies { "\"\r\nVary: Accept-Encoding\r\n" } else { "\"\r\n" });
-    })
-}
-
-/// To the same path with a slash, encoded as it came. It cannot lead to another host: no path in an image
-/// begins with two slashes.
-fn redirect<'a>(scratch: &'a mut [u8], request: &Request<'_>) -> Response<'a> {
-    written(scratch, Status::MovedPermanently, |head| {
-        head.push("Location: ");
-        head.push_bytes(request.path);
-        head.push("/");
-        if let Some(query) = request.query {
-            head.push("?");
-            head.push_bytes(query);
-        }
-        head.push("\r\nContent-Length: 0\r\n");
-    })
-}
-
-/// A response without a body, whose head may be longer than [`lethe::http::HEAD_ROOM`].
-fn written(scratch: &mut [u8], status: Status, fields: impl FnOnce(&mut Writer<'_>)) -> Response<'_> {
-    let mut head = Writer::new(scratch);
-    head.push(status.line());
-    head.push("\r\n");
-    fields(&mut head);
-    head.push("Connection: close\r\n\r\n");
-    // Too small a scratch buffer is the caller's choice, and a head that says so is always right.
-    let head = head.finish().unwrap_or(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n");
-    Response::prepared(head, b"")
+    let response = Response::build(scratch, Status::NotModified).header_with("ETag", |tag| {
+        tag.push("\"");
+        tag.push_bytes(&object.tag.hex());
+        tag.push("\"");
+    });
+    response.fields(if varies { "Vary: Accept-Encoding\r\n" } else { "" }).body(b"")
 }

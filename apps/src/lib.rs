@@ -19,6 +19,7 @@ pub mod ipinfo;
 mod json;
 mod positions;
 mod query;
+mod redirect;
 pub mod sample;
 pub mod scores;
 mod versions;

@@ -164,21 +164,11 @@ impl Asked {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
-
-    use lethe::http::{Headers, Method};
 
     use super::*;
 
     fn check(path: &str, status: Status, body: &[u8]) {
-        let request = Request {
-            method: Method::Get,
-            path: path.as_bytes(),
-            query: None,
-            headers: Headers::default(),
-            client: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            generation: 0,
-        };
+        let request = Request::get(path.as_bytes());
         let sample = Sample::new(5000);
         let mut scratch = [0; 512];
         let response = sample.respond(&request, &mut scratch);

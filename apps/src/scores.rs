@@ -53,7 +53,14 @@ pub use talk::{Chains, TALK};
 pub use template::TemplateError;
 
 use crate::query::{self, Plus, decode};
+use crate::redirect;
 use crate::versions::{self, Versions};
+
+/// The field of a query that names a language.
+const LANGUAGE: &str = "lang";
+
+/// What the form is not longer than, head and body.
+const FORM_MAX: usize = 1208;
 
 /// The bytes that decoding can make: a number of wide characters, three bytes each, and white space.
 const DECODED_LEN: usize = 4 * NUMBER_MAX;
@@ -119,7 +126,13 @@ impl App for Scores {
             Answer::Wrong => (Status::NotFound, Message::Wrong),
             Answer::Damaged => (Status::InternalServerError, Message::Damaged),
         };
-        let language = Language::of(&request.headers);
+        let named = query::field(request.query, LANGUAGE).and_then(Language::named);
+        let language = named.unwrap_or_else(|| Language::of(&request.headers()));
+        // Where not all header fields have come, a form in another language may follow this one, if that is longer than
+        // a packet (see `Request::headers`).
+        if named.is_none() && request.complete_headers().is_none() && request.one_packet() < FORM_MAX {
+            return redirect::with_field(scratch, request, [LANGUAGE, language.name()], page::PRIVATE);
+        }
         Response::build(scratch, status)
             .fields(page::FIELDS)
             .body_with(|body| page::write(body, image.labels(), language, message))

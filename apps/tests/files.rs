@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Cursor;
-use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use lethe::app::{Generations, Position};
-use lethe::http::{Headers, Method};
+use lethe::http::Headers;
 use lethe::{App, Request};
 use lethe_apps::files::{Files, Image, OpenError, Options, PackError, Packed, Skipped, UNITS, Watch, pack};
 use proptest::prelude::*;
@@ -83,10 +82,10 @@ impl Answer {
 
 fn ask(app: &Files, target: &str, fields: &str, generation: u8) -> Answer {
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-    let headers = Headers::new(fields.as_bytes());
-    let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let section = format!("{fields}\r\n");
+    let headers = Headers::new(section.as_bytes());
     let (path, query) = (path.as_bytes(), query.map(str::as_bytes));
-    let request = Request { method: Method::Get, path, query, headers, client, generation };
+    let request = Request::get(path).with_query(query).with_headers(headers).with_generation(generation);
     let mut scratch = vec![0; lethe::engine::SCRATCH_LEN];
     let response = app.respond(&request, &mut scratch);
     let head = str::from_utf8(response.head()).unwrap();
@@ -537,10 +536,8 @@ fn nothing_is_allocated_to_answer() {
         ("/missing", ""),
         ("/..", ""),
     ] {
-        let headers = Headers::new(fields.as_bytes());
-        let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let path = path.as_bytes();
-        let request = Request { method: Method::Get, path, query: None, headers, client, generation: 0 };
+        let section = format!("{fields}\r\n");
+        let request = Request::get(path.as_bytes()).with_headers(Headers::new(section.as_bytes()));
         let info = allocation_counter::measure(|| {
             let response = app.respond(&request, &mut scratch);
             assert!(!response.is_empty());
@@ -548,7 +545,7 @@ fn nothing_is_allocated_to_answer() {
                 assert!(app.stored(position).is_some());
             }
         });
-        assert_eq!(info.count_total, 0, "{}", path.escape_ascii());
+        assert_eq!(info.count_total, 0, "{path}");
     }
 }
 

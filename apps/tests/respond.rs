@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use lethe::http::{HEAD_ROOM, Headers, Method, Status};
+use lethe::http::{HEAD_ROOM, Status};
 use lethe::{App, Request};
 use lethe_apps::Application;
 use lethe_apps::ipinfo::{Builder, Database, IpInfo, Place};
@@ -33,14 +33,7 @@ struct Answer {
 
 fn request<'a>(client: &str, target: &'a str) -> Request<'a> {
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-    Request {
-        method: Method::Get,
-        path: path.as_bytes(),
-        query: query.map(str::as_bytes),
-        headers: Headers::default(),
-        client: client.parse().unwrap(),
-        generation: 0,
-    }
+    Request::get(path.as_bytes()).with_query(query.map(str::as_bytes)).with_client(client.parse().unwrap())
 }
 
 /// The answer of `app`, taken apart; its length is checked against what it says of itself.

@@ -1,7 +1,6 @@
 //! From a table to a page, and everything that can go wrong on the way.
 
 use std::io::{BufReader, Cursor};
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use dbase::encoding::EncodingRs;
@@ -9,7 +8,7 @@ use dbase::{FieldName, FieldValue, Record, TableWriterBuilder};
 use encoding_rs::{Encoding, GBK, UTF_8, WINDOWS_1252};
 use lethe::app::Position;
 use lethe::engine::SCRATCH_LEN;
-use lethe::http::{Headers, Method};
+use lethe::http::Headers;
 use lethe::{App, Request};
 use lethe_apps::scores::{
     Builder, Format, Image, Labels, OpenError, Options, PAGE_MAX, PrepareError, Prepared, Reject, Scores, Watch,
@@ -66,10 +65,10 @@ fn app(file: Vec<u8>) -> Scores {
 /// Status, and everything behind the status line.
 fn ask_with(app: &Scores, path: &str, query: Option<&str>, headers: &str) -> (u16, String) {
     let mut scratch = vec![0; SCRATCH_LEN];
-    let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let headers = Headers::new(headers.as_bytes());
+    let section = format!("{headers}\r\n");
+    let headers = Headers::new(section.as_bytes());
     let (path, query) = (path.as_bytes(), query.map(str::as_bytes));
-    let request = Request { method: Method::Get, path, query, headers, client, generation: 0 };
+    let request = Request::get(path).with_query(query).with_headers(headers);
     let response = app.respond(&request, &mut scratch);
     if let Some(first) = response.position() {
         for unit in 0..Position::units(response.len()) as u32 {
@@ -422,10 +421,7 @@ fn a_new_file_is_for_new_connections() {
     let mut app = app(file("a"));
     let ask = |app: &Scores, generation| {
         let mut scratch = vec![0; SCRATCH_LEN];
-        let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let query = Some(&b"seat=1&id=1"[..]);
-        let request =
-            Request { method: Method::Get, path: b"/", query, headers: Headers::default(), client, generation };
+        let request = Request::get(b"/").with_query(Some(b"seat=1&id=1")).with_generation(generation);
         let response = app.respond(&request, &mut scratch);
         assert_eq!(app.stored(response.position().unwrap()), Some(response));
         response.body()[0]

@@ -294,7 +294,7 @@ impl App for Fickle {
     fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> lethe::http::Response<'a> {
         self.asked.set(self.asked.get() + 1);
         let path = if self.asked.get().is_multiple_of(10) { b"/101" } else { request.path };
-        self.inner.respond(&Request { path, ..*request }, scratch)
+        self.inner.respond(&request.with_path(path), scratch)
     }
 }
 

@@ -8,7 +8,6 @@ use std::time::Duration;
 use lethe::app::{App, Request};
 use lethe::cookie::Secret;
 use lethe::engine::SCRATCH_LEN;
-use lethe::http::{Headers, Method};
 use lethe::time::Instant;
 use lethe::wire::ethernet::MacAddress;
 use lethe::{Config, Engine};
@@ -313,11 +312,8 @@ impl Settings {
 /// Head and body, as a client has to read them.
 fn response(app: &Sample, size: usize) -> Vec<u8> {
     let path = format!("/{size}").into_bytes();
-    let client = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    let request =
-        Request { method: Method::Get, path: &path, query: None, headers: Headers::default(), client, generation: 0 };
     let mut scratch = vec![0; SCRATCH_LEN];
-    let response = app.respond(&request, &mut scratch);
+    let response = app.respond(&Request::get(&path), &mut scratch);
     [response.head(), response.body()].concat()
 }
 

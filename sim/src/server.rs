@@ -8,7 +8,6 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use lethe::app::{App, Request};
 use lethe::engine::SCRATCH_LEN;
-use lethe::http::{Headers, Method};
 use lethe::time::Instant;
 use lethe::wire::ethernet::MacAddress;
 use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet};
@@ -220,8 +219,7 @@ impl Machine {
 /// What the application says to a request, head and body.
 fn respond(app: &impl App, client: IpAddr, request: &[u8]) -> Vec<u8> {
     let path = request.split(|&byte| byte == b' ').nth(1).unwrap_or(b"/");
-    let request =
-        Request { method: Method::Get, path, query: None, headers: Headers::default(), client, generation: 0 };
+    let request = Request::get(path).with_client(client);
     let mut scratch = vec![0; SCRATCH_LEN];
     let response = app.respond(&request, &mut scratch);
     [response.head(), response.body()].concat()

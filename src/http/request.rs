@@ -26,6 +26,8 @@ pub enum Method {
 pub struct RequestLine<'a> {
     /// `GET` or `HEAD`.
     pub method: Method,
+    /// Host and port of a target in absolute form; they count, and not the `Host` field (RFC 9112, section 3.2.2).
+    pub authority: Option<&'a [u8]>,
     /// The path, still percent-encoded; it begins with `/`.
     pub path: &'a [u8],
     /// What followed the first `?`.
@@ -61,33 +63,57 @@ impl<'a> RequestLine<'a> {
             return Err(Problem::Incomplete);
         }
         let line = payload.strip_prefix(b"\r\n").unwrap_or(payload);
-        let (method, rest) = parse_method(line)?;
-        let (path, query, rest) = parse_target(rest)?;
+        let (asked, rest) = parse_method(line)?;
+        let (target, rest) = parse_target(asked, rest)?;
         let headers = parse_version(rest)?;
         // Only now is the line known to be well-formed, and the method worth an answer of its own.
-        let method = method.ok_or(Problem::Method)?;
-        Ok(Self { method, path, query, headers: Headers { bytes: headers } })
+        let Asked::Ours(method) = asked else { return Err(Problem::Method) };
+        let Target { authority, path, query } = target;
+        Ok(Self { method, authority, path, query, headers: Headers { bytes: headers } })
     }
 }
 
-/// `None` for a method that is well-formed and not ours.
-fn parse_method(bytes: &[u8]) -> Result<(Option<Method>, &[u8]), Problem> {
+/// What a method asks for, as far as that says which forms its target may have (RFC 9112, section 3.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Asked {
+    /// A method that is answered.
+    Ours(Method),
+    /// `OPTIONS`, whose target may be `*`.
+    Options,
+    /// `CONNECT`, whose target is host and port.
+    Connect,
+    /// Any other.
+    Other,
+}
+
+/// A target, taken apart.
+struct Target<'a> {
+    authority: Option<&'a [u8]>,
+    path: &'a [u8],
+    query: Option<&'a [u8]>,
+}
+
+fn parse_method(bytes: &[u8]) -> Result<(Asked, &[u8]), Problem> {
     if let Some(rest) = bytes.strip_prefix(b"GET ") {
-        return Ok((Some(Method::Get), rest));
+        return Ok((Asked::Ours(Method::Get), rest));
     }
     if let Some(rest) = bytes.strip_prefix(b"HEAD ") {
-        return Ok((Some(Method::Head), rest));
+        return Ok((Asked::Ours(Method::Head), rest));
     }
     let (token, rest) = split_while(bytes, is_token).ok_or(Problem::Incomplete)?;
+    let asked = match token {
+        b"OPTIONS" => Asked::Options,
+        b"CONNECT" => Asked::Connect,
+        _ => Asked::Other,
+    };
     match rest {
-        [b' ', rest @ ..] if !token.is_empty() => Ok((None, rest)),
+        [b' ', rest @ ..] if !token.is_empty() => Ok((asked, rest)),
         _ => Err(Problem::Malformed),
     }
 }
 
-/// The path and the query of the target, from whichever form it came in (RFC 9112, section 3.2); and what follows it.
-#[expect(clippy::type_complexity, reason = "three parts of the same line")]
-fn parse_target(bytes: &[u8]) -> Result<(&[u8], Option<&[u8]>, &[u8]), Problem> {
+/// The target, in whichever form it came (RFC 9112, section 3.2); and what follows it.
+fn parse_target(asked: Asked, bytes: &[u8]) -> Result<(Target<'_>, &[u8]), Problem> {
     let end = first(bytes, |word| others(word) | equal(word, b'?'), |byte| byte == b'?' || is_other(byte));
     let (path, rest) = bytes.split_at_checked(end.unwrap_or(bytes.len())).ok_or(Problem::Malformed)?;
     let (query, rest) = match rest {
@@ -100,22 +126,58 @@ fn parse_target(bytes: &[u8]) -> Result<(&[u8], Option<&[u8]>, &[u8]), Problem> 
     let rest = match rest {
         [b' ', rest @ ..] => rest,
         // What cannot begin a target will not become one.
-        [] if matches!(bytes, [] | [b'/' | b'h' | b'H', ..]) => return Err(Problem::Incomplete),
+        [] if may_begin(asked, bytes) => return Err(Problem::Incomplete),
         _ => return Err(Problem::Malformed),
     };
-    let path = if path.starts_with(b"/") { path } else { parse_absolute(path)? };
-    Ok((path, query, rest))
+    let (authority, path) = if path.starts_with(b"/") { (None, path) } else { parse_other_form(asked, path, query)? };
+    Ok((Target { authority, path, query }, rest))
 }
 
-/// The path of a target in absolute form: `/` for `http://host`.
+/// Whether `bytes` begin a target, of which more may follow.
 #[cold]
-fn parse_absolute(target: &[u8]) -> Result<&[u8], Problem> {
-    let (scheme, authority) = target.split_at_checked(7).ok_or(Problem::Malformed)?;
-    if !scheme.eq_ignore_ascii_case(b"http://") {
+fn may_begin(asked: Asked, bytes: &[u8]) -> bool {
+    match bytes {
+        [] | [b'/' | b'h' | b'H', ..] => true,
+        [b'*'] => asked == Asked::Options,
+        _ => asked == Asked::Connect,
+    }
+}
+
+/// Authority and path of a target that is no path.
+#[cold]
+fn parse_other_form<'a>(
+    asked: Asked,
+    target: &'a [u8],
+    query: Option<&[u8]>,
+) -> Result<(Option<&'a [u8]>, &'a [u8]), Problem> {
+    match asked {
+        Asked::Options if target == b"*" && query.is_none() => Ok((None, target)),
+        Asked::Connect if is_authority(target) && query.is_none() => Ok((Some(target), b"")),
+        Asked::Connect => Err(Problem::Malformed),
+        _ => parse_absolute(target),
+    }
+}
+
+/// Authority and path of a target in absolute form: `/` for `http://host`. Behind a proxy that takes TLS off, the
+/// scheme may be `https`.
+fn parse_absolute(target: &[u8]) -> Result<(Option<&[u8]>, &[u8]), Problem> {
+    let colon = target.iter().position(|&byte| byte == b':').ok_or(Problem::Malformed)?;
+    let (scheme, rest) = target.split_at_checked(colon).ok_or(Problem::Malformed)?;
+    if !scheme.eq_ignore_ascii_case(b"http") && !scheme.eq_ignore_ascii_case(b"https") {
         return Err(Problem::Malformed);
     }
-    let path = authority.iter().position(|&byte| byte == b'/').and_then(|start| authority.get(start..));
-    Ok(path.unwrap_or(b"/"))
+    let rest = rest.strip_prefix(b"://").ok_or(Problem::Malformed)?;
+    let end = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
+    let (authority, path) = rest.split_at_checked(end).ok_or(Problem::Malformed)?;
+    if !is_authority(authority) {
+        return Err(Problem::Malformed);
+    }
+    Ok((Some(authority), if path.is_empty() { b"/" } else { path }))
+}
+
+/// Whether it names a host, and no user: `http` has none (RFC 9110, sections 4.2.1 and 4.2.4).
+fn is_authority(text: &[u8]) -> bool {
+    !text.is_empty() && !text.starts_with(b":") && !text.iter().any(|byte| matches!(byte, b'@' | b'/'))
 }
 
 /// Checks the version and the end of the line; returns what follows it.
@@ -199,17 +261,40 @@ fn is_token(byte: u8) -> bool {
 
 /// The header fields that came in the first segment of a request.
 ///
-/// What did not fit that segment is not there: an application may use a field to answer better (a
-/// language, an encoding) and must not need one.
+/// They may be a part of the header section only: then [`Headers::is_complete`] is false, and a later packet of the
+/// same client can bring the request with more of them. See [`Request::headers`](crate::Request::headers).
 #[derive(Clone, Copy, Default)]
 pub struct Headers<'a> {
     bytes: &'a [u8],
 }
 
 impl<'a> Headers<'a> {
+    /// A complete header section without a field.
+    pub const NONE: Self = Self { bytes: b"\r\n" };
+
     /// Reads the bytes behind a request line.
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
+    }
+
+    /// Whether the empty line that ends the header section is there (RFC 9112, section 2.1). No longer packet with the
+    /// same beginning shows other fields then.
+    #[inline]
+    pub fn is_complete(&self) -> bool {
+        // Nearly all requests end with their section.
+        self.bytes.ends_with(b"\r\n\r\n") || self.has_empty_line()
+    }
+
+    fn has_empty_line(&self) -> bool {
+        let mut rest = self.bytes;
+        while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
+            let (line, after) = rest.split_at_checked(end).unwrap_or_default();
+            if matches!(line, b"" | b"\r") {
+                return true;
+            }
+            rest = after.strip_prefix(b"\n").unwrap_or_default();
+        }
+        false
     }
 
     /// The values of all fields called `name`, in any case, without the white space around them.
@@ -310,8 +395,46 @@ mod tests {
         assert_eq!(target("GET http://h/a?b HTTP/1.1\r\n"), Ok((Get, "/a", Some("b"))));
         assert_eq!(target("GET HTTP://h HTTP/1.1\r\n"), Ok((Get, "/", None)));
         assert_eq!(target("GET http://h?b HTTP/1.1\r\n"), Ok((Get, "/", Some("b"))));
-        assert_eq!(target("GET ftp://h/ HTTP/1.1\r\n"), Err(Problem::Malformed));
-        assert_eq!(target("GET * HTTP/1.1\r\n"), Err(Problem::Malformed));
+        assert_eq!(target("GET https://h/a HTTP/1.1\r\n"), Ok((Get, "/a", None)));
+        for malformed in
+            ["ftp://h/", "http:/h/", "http//h", "http://", "http:///a", "http://:80/", "http://u@h/", "hello"]
+        {
+            assert_eq!(target(&std::format!("GET {malformed} HTTP/1.1\r\n")), Err(Problem::Malformed), "{malformed}");
+        }
+    }
+
+    #[test]
+    fn the_authority_of_an_absolute_target_is_told() {
+        let authority = |line: &str| RequestLine::parse(line.as_bytes()).map(|line| line.authority.map(<[u8]>::to_vec));
+        assert_eq!(authority("GET http://a.example:8080/b?c HTTP/1.1\r\n"), Ok(Some(b"a.example:8080".to_vec())));
+        assert_eq!(authority("GET https://[::1]?c HTTP/1.1\r\n"), Ok(Some(b"[::1]".to_vec())));
+        assert_eq!(authority("GET /http://h/ HTTP/1.1\r\n"), Ok(None));
+    }
+
+    #[test]
+    fn targets_that_belong_to_other_methods_are_well_formed_there_and_nowhere_else() {
+        assert_eq!(target("OPTIONS * HTTP/1.1\r\n"), Err(Problem::Method));
+        assert_eq!(target("OPTIONS / HTTP/1.1\r\n"), Err(Problem::Method));
+        assert_eq!(target("CONNECT h:443 HTTP/1.1\r\n"), Err(Problem::Method));
+        for malformed in
+            ["GET *", "POST *", "OPTIONS *?a", "OPTIONS **", "CONNECT /a@b", "CONNECT h:443?a", "GET h:443"]
+        {
+            let expect = if malformed.starts_with("CONNECT /") { Problem::Method } else { Problem::Malformed };
+            assert_eq!(target(&std::format!("{malformed} HTTP/1.1\r\n")), Err(expect), "{malformed}");
+        }
+    }
+
+    #[quickcheck_macros::quickcheck]
+    #[expect(clippy::needless_pass_by_value, reason = "quickcheck hands over what it made")]
+    fn more_bytes_change_nothing_once_a_line_is_decided(pieces: Vec<u8>) -> bool {
+        const PIECES: [&str; 16] = [
+            "GET ", "HEAD ", "OPTIONS ", "CONNECT ", "P", "/", "*", "http://", "h", "?", " ", "HTTP/1.1", "HTTP/2.0",
+            "\r", "\n", "\u{e9}",
+        ];
+        let text: std::string::String = pieces.iter().map(|&piece| PIECES[usize::from(piece % 16)]).collect();
+        let whole = target(&text);
+        let prefixes = (0..text.len()).filter(|&end| text.is_char_boundary(end)).map(|end| target(&text[..end]));
+        prefixes.into_iter().all(|decided| decided == Err(Problem::Incomplete) || decided == whole)
     }
 
     #[test]
@@ -321,6 +444,8 @@ mod tests {
             "GET /1.2.3.4 HTTP/1.1\r\n",
             "HEAD http://h/ HTTP/1.0\r\n",
             "POST / HTTP/1.1\r\n",
+            "OPTIONS * HTTP/1.1\r\n",
+            "CONNECT h:443 HTTP/1.1\r\n",
         ] {
             for end in 0..line.len() {
                 assert_eq!(target(&line[..end]), Err(Problem::Incomplete), "{:?}", &line[..end]);
@@ -356,6 +481,19 @@ mod tests {
         assert_eq!(first("accept-language"), Some(&b"zh, en"[..]));
         assert_eq!([first("accept"), first("x")], [None; 2]);
         assert_eq!(headers.iter().count(), 2);
+    }
+
+    #[test]
+    fn a_header_section_is_complete_with_its_empty_line_and_not_before() {
+        for section in ["\r\n", "Host: h\r\n\r\n", "Host: h\r\nAccept: */*\r\n\r\n", "Host: h\n\n", "\n"] {
+            for end in 0..section.len() {
+                assert!(!Headers::new(&section.as_bytes()[..end]).is_complete(), "{:?}", &section[..end]);
+            }
+            for behind in ["", "a body", "GET / HTTP/1.1\r\n\r\n", "\r\n"] {
+                assert!(Headers::new(std::format!("{section}{behind}").as_bytes()).is_complete(), "{section:?}");
+            }
+        }
+        assert!(Headers::NONE.is_complete() && !Headers::default().is_complete());
     }
 
     #[test]

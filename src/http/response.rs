@@ -9,7 +9,8 @@ use core::fmt;
 use crate::app::Position;
 use crate::wire::checksum::Sum;
 
-/// Bytes kept free for status line and header fields at the start of the scratch buffer.
+/// Bytes for status line and header fields beside the largest body, in a scratch buffer of
+/// [`SCRATCH_LEN`](crate::engine::SCRATCH_LEN). A head may be longer where the body leaves room.
 pub const HEAD_ROOM: usize = 512;
 
 /// The status codes that Lethe and its applications answer with (RFC 9110, section 15).
@@ -21,6 +22,8 @@ pub enum Status {
     MovedPermanently,
     /// 304
     NotModified,
+    /// 307
+    TemporaryRedirect,
     /// 400
     BadRequest,
     /// 404
@@ -29,6 +32,8 @@ pub enum Status {
     MethodNotAllowed,
     /// 414
     UriTooLong,
+    /// 431 (RFC 6585, section 5)
+    RequestHeaderFieldsTooLarge,
     /// 500
     InternalServerError,
     /// 505
@@ -45,6 +50,12 @@ impl Status {
         }
     }
 
+    /// Whether a response with this status has content, and so a `Content-Length` (RFC 9110, section 8.6).
+    #[inline]
+    const fn has_content(self) -> bool {
+        !matches!(self, Self::NotModified)
+    }
+
     /// The status line with its CRLF, as it is sent.
     #[inline]
     const fn line_with_end(self) -> &'static str {
@@ -52,10 +63,12 @@ impl Status {
             Self::Ok => "HTTP/1.1 200 OK\r\n",
             Self::MovedPermanently => "HTTP/1.1 301 Moved Permanently\r\n",
             Self::NotModified => "HTTP/1.1 304 Not Modified\r\n",
+            Self::TemporaryRedirect => "HTTP/1.1 307 Temporary Redirect\r\n",
             Self::BadRequest => "HTTP/1.1 400 Bad Request\r\n",
             Self::NotFound => "HTTP/1.1 404 Not Found\r\n",
             Self::MethodNotAllowed => "HTTP/1.1 405 Method Not Allowed\r\n",
             Self::UriTooLong => "HTTP/1.1 414 URI Too Long\r\n",
+            Self::RequestHeaderFieldsTooLarge => "HTTP/1.1 431 Request Header Fields Too Large\r\n",
             Self::InternalServerError => "HTTP/1.1 500 Internal Server Error\r\n",
             Self::VersionNotSupported => "HTTP/1.1 505 HTTP Version Not Supported\r\n",
         }
@@ -75,6 +88,14 @@ impl<'a> Response<'a> {
     /// What is sent when a response fits neither the scratch buffer nor a packet.
     pub(crate) const OVERFLOW: Self = Self {
         head: b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        body: b"",
+        position: None,
+        sum: None,
+    };
+
+    /// What is sent where a response depends on header fields that are not in the packet, and is longer than one.
+    pub(crate) const HEADERS_CUT: Self = Self {
+        head: b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
         body: b"",
         position: None,
         sum: None,
@@ -113,11 +134,9 @@ impl<'a> Response<'a> {
     /// Begins a response that is made on the spot, in `scratch`.
     #[inline]
     pub fn build(scratch: &'a mut [u8], status: Status) -> ResponseBuilder<'a> {
-        let room = HEAD_ROOM.min(scratch.len());
-        let (head, body) = scratch.split_at_mut(room);
-        let mut head = Writer::new(head);
+        let mut head = Writer::new(scratch);
         head.push(status.line_with_end());
-        ResponseBuilder { head, body }
+        ResponseBuilder { head, status }
     }
 
     /// From the status line to the empty line.
@@ -163,17 +182,20 @@ impl fmt::Debug for Response<'_> {
 }
 
 /// A response in the making: header fields first, then the body, which completes it.
+///
+/// What cannot be sent becomes a 500 as a whole: a response that does not fit `scratch`, and a field value with a
+/// CR, LF or NUL in it, which would end the field (RFC 9110, section 5.5).
 #[must_use]
 pub struct ResponseBuilder<'a> {
     head: Writer<'a>,
-    body: &'a mut [u8],
+    status: Status,
 }
 
 impl<'a> ResponseBuilder<'a> {
     /// Adds header fields that are written out already: each with its CRLF. What is always the same is
     /// best added so, in one piece.
     #[inline]
-    pub fn fields(mut self, lines: &str) -> Self {
+    pub fn fields(mut self, lines: &'static str) -> Self {
         debug_assert!(lines.is_empty() || lines.ends_with("\r\n"), "a field ends with CRLF");
         self.head.push(lines);
         self
@@ -181,36 +203,58 @@ impl<'a> ResponseBuilder<'a> {
 
     /// Adds a header field. `Content-Length` and `Connection` are added on completion.
     #[inline]
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        for part in [name, ": ", value, "\r\n"] {
-            self.head.push(part);
-        }
+    pub fn header(self, name: &'static str, value: &str) -> Self {
+        self.header_with(name, |field| field.push(value))
+    }
+
+    /// Adds a header field whose value `write` makes.
+    #[inline]
+    pub fn header_with(mut self, name: &'static str, write: impl FnOnce(&mut Writer<'a>)) -> Self {
+        self.head.push(name);
+        self.head.push(": ");
+        let start = self.head.len;
+        write(&mut self.head);
+        let value = self.head.buffer.get(start..self.head.len).unwrap_or_default();
+        self.head.overflow |= value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
+        self.head.push("\r\n");
         self
     }
 
     /// Completes the response with a body that `write` makes.
     #[inline]
     pub fn body_with(self, write: impl FnOnce(&mut Writer<'a>)) -> Response<'a> {
-        let mut body = Writer::new(self.body);
+        let Self { head, status } = self;
+        let Some((head, room)) = head.split(HEAD_END_MAX) else { return Response::OVERFLOW };
+        let mut body = Writer::new(room);
         write(&mut body);
         match body.finish() {
-            Some(body) => complete(self.head, body),
+            Some(body) => complete(head, status, body),
             None => Response::OVERFLOW,
         }
     }
 
-    /// Completes the response with a body that exists already.
+    /// Completes the response with a body that exists already. With a status that has no content (204, 304) it is left
+    /// out.
     #[inline]
     pub fn body(self, body: &'a [u8]) -> Response<'a> {
-        complete(self.head, body)
+        complete(self.head, self.status, body)
     }
 }
 
+/// Room for the end of a head: `Content-Length` with 20 digits, `Connection`, and the empty line.
+const HEAD_END_MAX: usize = 64;
+
 #[inline]
-fn complete<'a>(mut head: Writer<'a>, body: &'a [u8]) -> Response<'a> {
-    head.push("Content-Length: ");
-    head.push_decimal(body.len() as u64);
-    head.push("\r\nConnection: close\r\n\r\n");
+fn complete<'a>(mut head: Writer<'a>, status: Status, body: &'a [u8]) -> Response<'a> {
+    let body = if status.has_content() {
+        head.push("Content-Length: ");
+        head.push_decimal(body.len() as u64);
+        head.push("\r\nConnection: close\r\n\r\n");
+        body
+    } else {
+        head.push("Connection: close\r\n\r\n");
+        b""
+    };
     match head.finish() {
         Some(head) => Response { head, body, position: None, sum: None },
         None => Response::OVERFLOW,
@@ -282,6 +326,14 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Keeps `reserve` more bytes to write to, and returns the buffer behind them. `None` if they are not there.
+    #[inline]
+    fn split(self, reserve: usize) -> Option<(Self, &'a mut [u8])> {
+        let Self { buffer, len, overflow } = self;
+        let (buffer, rest) = buffer.split_at_mut_checked(len.checked_add(reserve)?)?;
+        Some((Self { buffer, len, overflow }, rest))
+    }
+
     /// What was written, or `None` when it did not fit.
     #[inline]
     pub fn finish(self) -> Option<&'a [u8]> {
@@ -302,6 +354,8 @@ impl fmt::Write for Writer<'_> {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use super::*;
 
     #[test]
@@ -320,14 +374,60 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_becomes_a_500_and_never_half_a_response() {
-        let mut scratch = [0; HEAD_ROOM + 4];
-        let long = [b'x'; HEAD_ROOM];
-        let long = str::from_utf8(&long).unwrap();
-        let body = Response::build(&mut scratch, Status::Ok).body_with(|body| body.push("hello"));
+        let whole = b"HTTP/1.1 200 OK\r\nX: yy\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello".len();
+        for room in 0..2 * HEAD_END_MAX + whole {
+            let mut scratch = std::vec![0; room];
+            let response = Response::build(&mut scratch, Status::Ok).header("X", "yy").body_with(|body| {
+                body.push("hello");
+            });
+            assert!(response == Response::OVERFLOW || response.len() == whole && response.body() == b"hello", "{room}");
+            assert!(response != Response::OVERFLOW || room < whole + HEAD_END_MAX, "{room}");
+            let mut scratch = std::vec![0; room];
+            let borrowed = Response::build(&mut scratch, Status::Ok).header("X", "yy").body(b"hello");
+            assert_eq!(borrowed != Response::OVERFLOW, room >= whole - 5, "{room}");
+        }
+        let mut scratch = [0; 1000];
+        let body = Response::build(&mut scratch, Status::Ok).body_with(|body| body.push_bytes(&[b'x'; 1000]));
         assert_eq!(body, Response::OVERFLOW);
-        let head = Response::build(&mut scratch, Status::Ok).header("X", long).body(b"");
-        assert_eq!(head, Response::OVERFLOW);
-        assert_eq!(Response::build(&mut [], Status::Ok).body(b""), Response::OVERFLOW);
+    }
+
+    #[test]
+    fn a_head_may_be_as_long_as_the_scratch_buffer_has_room_for() {
+        let long = "x".repeat(3000);
+        let mut scratch = [0; 4096];
+        let response = Response::build(&mut scratch, Status::Ok)
+            .header("X", &long)
+            .header_with("Y", |value| value.push_decimal(7))
+            .body_with(|body| body.push("hello"));
+        let head = str::from_utf8(response.head()).unwrap();
+        assert!(head.starts_with(&std::format!("HTTP/1.1 200 OK\r\nX: {long}\r\nY: 7\r\nContent-Length: 5\r\n")));
+        assert_eq!(response.body(), b"hello");
+    }
+
+    #[test]
+    fn a_field_value_that_would_end_its_field_becomes_a_500() {
+        for value in ["a\r\nSet-Cookie: b", "\n", "a\rb", "a\0"] {
+            let mut scratch = [0; 1024];
+            let response = Response::build(&mut scratch, Status::MovedPermanently).header("Location", value).body(b"");
+            assert_eq!(response, Response::OVERFLOW, "{value:?}");
+            let mut scratch = [0; 1024];
+            let response = Response::build(&mut scratch, Status::MovedPermanently)
+                .header_with("Location", |location| location.push(value))
+                .header("X", "fine")
+                .body_with(|body| body.push("hello"));
+            assert_eq!(response, Response::OVERFLOW, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_304_has_neither_content_nor_its_length() {
+        let mut scratch = [0; 1024];
+        let response = Response::build(&mut scratch, Status::NotModified).header("ETag", "\"a\"").body(b"hello");
+        assert_eq!(response.head(), b"HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\nConnection: close\r\n\r\n");
+        assert_eq!(response.body(), b"");
+        let mut scratch = [0; 1024];
+        let response = Response::build(&mut scratch, Status::NotModified).body_with(|body| body.push("hello"));
+        assert_eq!((response.head().len(), response.body()), (48, &b""[..]));
     }
 
     #[test]

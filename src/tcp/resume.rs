@@ -4,12 +4,12 @@
 //! tell. A first window goes out; and whenever the client's timer has it send its request again, another one from
 //! where it is. See docs/protocol.md, "Nobody is made a victim", for what an acknowledgement has to look like.
 
+use super::Segment;
 use super::probe::{PROBED_MAX, ProbeKind};
 use super::transfer::{Clock, Sacked, cut, missing};
-use super::{Segment, response};
 use crate::app::{App, Request};
 use crate::cookie::{Claims, EPOCHS};
-use crate::http::Response;
+use crate::http::{RequestLine, Response};
 use crate::reply::Reply;
 use crate::verdict::{ReplyKind, Verdict};
 use crate::wire::ip::Pair;
@@ -70,12 +70,12 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// where: the acknowledgement alone must tell. `None` if it does not.
     pub(super) fn resume_request<A: App>(
         self,
-        request: &Request<'_>,
+        line: &RequestLine<'_>,
         app: &'a A,
         scratch: &'a mut [u8],
     ) -> Option<Result<Reply<'a>, Verdict>> {
-        let (offset, claims) = self.find_request(request, app, scratch)?;
-        let response = response(&Request { generation: claims.generation, ..*request }, app, scratch);
+        let (offset, claims) = self.find_request(line, app, scratch)?;
+        let response = self.long_request(line, claims.generation).answer(app, scratch)?;
         if offset > response.len() as u32 {
             return Some(Ok(self.acknowledge(ReplyKind::Settled, Flags::ACK)));
         }
@@ -85,16 +85,22 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// How far its client has got, with the response of one version.
     pub(super) fn find_request<A: App>(
         self,
-        request: &Request<'_>,
+        line: &RequestLine<'_>,
         app: &'a A,
         scratch: &mut [u8],
     ) -> Option<(u32, Claims)> {
-        let live = app.generations().live;
-        let mut found = (0..8).filter(|generation| live >> generation & 1 == 1).filter_map(|generation| {
-            let len = response(&Request { generation, ..*request }, app, scratch).len();
+        let generations = app.generations().live;
+        let mut found = (0..8).filter(|generation| generations >> generation & 1 == 1).filter_map(|generation| {
+            let len = self.long_request(line, generation).answer(app, scratch)?.len();
             self.find_offset(len, generation)
         });
         found.next().filter(|_| found.next().is_none())
+    }
+
+    /// The request of this line, as one whose response is longer than a packet: of a shorter one a client has all or
+    /// nothing.
+    fn long_request<'r>(self, line: &RequestLine<'r>, generation: u8) -> Request<'r> {
+        self.request(line, generation, 0)
     }
 
     /// How far a client of ours has got with a response of `len` bytes: a multiple of its segments, or the end.

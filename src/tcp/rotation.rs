@@ -63,7 +63,6 @@ impl<'a, P: Pair> Segment<'a, P> {
             return self.is_probed(app);
         }
         self.config.large_replies != LargeReplies::Fragments
-            && RequestLine::parse(self.payload)
-                .is_ok_and(|line| self.find_request(&self.request(&line, 0), app, scratch).is_some())
+            && RequestLine::parse(self.payload).is_ok_and(|line| self.find_request(&line, app, scratch).is_some())
     }
 }

@@ -1,5 +1,5 @@
-//! ICMPv6: echo and what a router says of a packet that is too big (RFC 4443, sections 4 and 3.2), and
-//! neighbor discovery as a host needs it (RFC 4861, section 4).
+//! ICMPv6: echo, what a router says of a packet that is too big, and what is said of one that has an unknown option
+//! (RFC 4443, sections 4, 3.2 and 3.4), and neighbor discovery as a host needs it (RFC 4861, section 4).
 //!
 //! ```text
 //!  0      1      2             4                           8
@@ -9,6 +9,8 @@
 //! | 2    | 0    | checksum    | MTU                       | the packet                          too big
 //! +------+------+-------------+---------------------------+--------------------------+----------
 //! | 1    | 0    | checksum    | 0                         | the packet                          no route
+//! +------+------+-------------+---------------------------+--------------------------+----------
+//! | 4    | 2    | checksum    | pointer                   | the packet                          unknown option
 //! +------+------+-------------+---------------------------+--------------------------+----------
 //! | 135  | 0    | checksum    | 0                         | target (16)              | options   solicitation
 //! +------+------+-------------+---------------------------+--------------------------+----------
@@ -39,9 +41,18 @@ pub const HOP_LIMIT: u8 = 255;
 /// The header of "no route to destination" (RFC 4443, section 3.1), its checksum still zero.
 pub const UNREACHABLE_HEADER: [u8; 8] = [UNREACHABLE, NO_ROUTE, 0, 0, 0, 0, 0, 0];
 
+/// The header of a Parameter Problem: the option at `pointer`, in bytes from the start of the packet, is unknown (RFC
+/// 4443, section 3.4). Its checksum is still zero.
+pub const fn unknown_option_header(pointer: u32) -> [u8; 8] {
+    let [p0, p1, p2, p3] = pointer.to_be_bytes();
+    [PARAMETER_PROBLEM, UNKNOWN_OPTION, 0, 0, p0, p1, p2, p3]
+}
+
 const UNREACHABLE: u8 = 1;
 const NO_ROUTE: u8 = 0;
 const TOO_BIG: u8 = 2;
+const PARAMETER_PROBLEM: u8 = 4;
+const UNKNOWN_OPTION: u8 = 2;
 const ECHO_REQUEST: u8 = 128;
 const ECHO_REPLY: u8 = 129;
 const NEIGHBOR_SOLICITATION: u8 = 135;

@@ -30,7 +30,7 @@ const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
 const DESTINATION_OPTIONS: u8 = 60;
 
-/// The header of a packet that is not a fragment, its extension headers skipped.
+/// The header of a packet that is whole, its extension headers skipped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Header {
     /// From whom.
@@ -48,13 +48,13 @@ impl Header {
     ///
     /// # Errors
     ///
-    /// [`DropReason::Ipv6Malformed`], [`DropReason::Ipv6Fragment`], [`DropReason::Ipv6Extensions`].
+    /// [`DropReason::Ipv6Malformed`], [`DropReason::Ipv6Fragment`], [`DropReason::Ipv6Extensions`],
+    /// [`DropReason::Ipv6Option`].
     #[inline]
     pub fn parse(bytes: &[u8]) -> Result<(Self, &[u8]), DropReason> {
         let (fixed, rest) = bytes.split_first_chunk::<HEADER_LEN>().ok_or(DropReason::Ipv6Malformed)?;
-        let [version_class, _, _, _, l0, l1, next, hop_limit, addresses @ ..] = fixed;
-        let (source, destination) = addresses.split_first_chunk::<16>().ok_or(DropReason::Ipv6Malformed)?;
-        let destination = destination.first_chunk::<16>().ok_or(DropReason::Ipv6Malformed)?;
+        let [version_class, _, _, _, l0, l1, next, hop_limit, ..] = fixed;
+        let (source, destination) = addresses(fixed).ok_or(DropReason::Ipv6Malformed)?;
         let payload_len = usize::from(u16::from_be_bytes([*l0, *l1]));
         if version_class >> 4 != 6 {
             return Err(DropReason::Ipv6Malformed);
@@ -62,12 +62,7 @@ impl Header {
         // A jumbogram says 0 here and has nothing in it for us.
         let payload = rest.get(..payload_len).ok_or(DropReason::Ipv6Malformed)?;
         let (protocol, payload) = skip_extensions(*next, payload)?;
-        let header = Self {
-            source: Ipv6Addr::from_octets(*source),
-            destination: Ipv6Addr::from_octets(*destination),
-            protocol,
-            hop_limit: *hop_limit,
-        };
+        let header = Self { source, destination, protocol, hop_limit: *hop_limit };
         Ok((header, payload))
     }
 }
@@ -79,18 +74,115 @@ fn skip_extensions(first: u8, payload: &[u8]) -> Result<(Protocol, &[u8]), DropR
         match next {
             // Only the first header may be the one that every router looks at (section 4.1).
             HOP_BY_HOP if skipped > 0 => return Err(DropReason::Ipv6Malformed),
-            HOP_BY_HOP | DESTINATION_OPTIONS => {}
+            HOP_BY_HOP | DESTINATION_OPTIONS => {
+                if unknown_option(options(rest)?)?.is_some() {
+                    return Err(DropReason::Ipv6Option);
+                }
+            }
             ROUTING => segments_left_is_zero(rest)?,
-            FRAGMENT => return Err(DropReason::Ipv6Fragment),
+            FRAGMENT => is_atomic(rest)?,
             _ => return Ok((Protocol::new(next), rest)),
         }
-        let &[after, length, ..] = rest else {
-            return Err(DropReason::Ipv6Malformed);
-        };
-        rest = rest.get((usize::from(length) + 1) * 8..).ok_or(DropReason::Ipv6Malformed)?;
-        next = after;
+        (next, rest) = after_extension(next, rest).ok_or(DropReason::Ipv6Malformed)?;
     }
     Err(DropReason::Ipv6Extensions)
+}
+
+/// What follows an extension header, and where that begins.
+fn after_extension(kind: u8, extension: &[u8]) -> Option<(u8, &[u8])> {
+    let &[next, length, ..] = extension else { return None };
+    // The fragment header has no length field: there is only one length.
+    let len = if kind == FRAGMENT { FRAGMENT_HEADER_LEN } else { (usize::from(length) + 1) * 8 };
+    Some((next, extension.get(len..)?))
+}
+
+/// A fragment that is the whole packet is taken as if it had no fragment header (RFC 6946, section 4): nothing has to be
+/// kept for it.
+fn is_atomic(extension: &[u8]) -> Result<(), DropReason> {
+    match *extension {
+        [_, _, offset, flags, _, _, _, _, ..] if offset == 0 && flags & !RESERVED == 0 => Ok(()),
+        [_, _, _, _, _, _, _, _, ..] => Err(DropReason::Ipv6Fragment),
+        _ => Err(DropReason::Ipv6Malformed),
+    }
+}
+
+/// Two bits of the fragment header between the offset and M, which a receiver ignores (RFC 8200, section 4.5).
+const RESERVED: u8 = 0b110;
+
+/// The options of a hop-by-hop or destination options header.
+fn options(extension: &[u8]) -> Result<&[u8], DropReason> {
+    let length = *extension.get(1).ok_or(DropReason::Ipv6Malformed)?;
+    extension.get(2..(usize::from(length) + 1) * 8).ok_or(DropReason::Ipv6Malformed)
+}
+
+/// The first option that says what is to be done by who does not know it, and is not to be skipped (RFC 8200, section
+/// 4.2): its place among `options`, and its type.
+fn unknown_option(options: &[u8]) -> Result<Option<(usize, u8)>, DropReason> {
+    let mut rest = options;
+    // An option is a byte at least, so this ends.
+    while let [kind, after @ ..] = rest {
+        if kind & OPTION_ACTION != OPTION_SKIP {
+            return Ok(Some((options.len() - rest.len(), *kind)));
+        }
+        rest = match (*kind, after) {
+            (PAD1, after) => after,
+            (_, [length, value @ ..]) => value.get(usize::from(*length)..).ok_or(DropReason::Ipv6Malformed)?,
+            (_, []) => return Err(DropReason::Ipv6Malformed),
+        };
+    }
+    Ok(None)
+}
+
+const PAD1: u8 = 0;
+
+/// The two bits of an option type that say what is to be done with a packet whose option is unknown.
+const OPTION_ACTION: u8 = 0b1100_0000;
+const OPTION_SKIP: u8 = 0;
+const OPTION_REPORT: u8 = 0b1000_0000;
+const OPTION_REPORT_UNICAST: u8 = 0b1100_0000;
+
+/// A packet with an option that we do not know and whose sender is to be told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UnknownOption {
+    /// Where the option type stands, in bytes from the start of the packet.
+    pub pointer: u32,
+    /// A packet for a group is answered as well.
+    pub even_for_groups: bool,
+}
+
+/// Looks for an unknown option whose sender wants to be told of it (RFC 8200, section 4.2), in a packet that was dropped
+/// for [`DropReason::Ipv6Option`]. `None` where an error would answer an error or a redirect (RFC 4443, section 2.4).
+pub fn unknown_option_to_report(packet: &[u8]) -> Option<UnknownOption> {
+    let payload_len = usize::from(u16::from_be_bytes([*packet.get(4)?, *packet.get(5)?]));
+    let packet = packet.get(..HEADER_LEN.checked_add(payload_len)?)?;
+    let (mut next, mut rest) = (*packet.get(6)?, packet.get(HEADER_LEN..)?);
+    let mut found = None;
+    for _ in 0..=EXTENSIONS_MAX {
+        match next {
+            HOP_BY_HOP | DESTINATION_OPTIONS if found.is_none() => {
+                let options = options(rest).ok()?;
+                if let Some((place, kind)) = unknown_option(options).ok()? {
+                    let even_for_groups = match kind & OPTION_ACTION {
+                        OPTION_REPORT => true,
+                        OPTION_REPORT_UNICAST => false,
+                        _ => return None,
+                    };
+                    let pointer = (packet.len() - rest.len() + 2 + place) as u32;
+                    found = Some(UnknownOption { pointer, even_for_groups });
+                }
+            }
+            HOP_BY_HOP | DESTINATION_OPTIONS | ROUTING | FRAGMENT => {}
+            _ => break,
+        }
+        (next, rest) = after_extension(next, rest)?;
+    }
+    let is_error = Protocol::new(next) == Protocol::ICMPV6 && rest.first().is_none_or(|&kind| is_icmp_error(kind));
+    found.filter(|_| !is_error)
+}
+
+/// Error messages, and the redirect, which is one in all but its number.
+const fn is_icmp_error(kind: u8) -> bool {
+    kind < 128 || kind == 137
 }
 
 /// A routing header that still has somewhere to go asks us to be a router (section 4.4), and a source
@@ -158,17 +250,22 @@ impl Emit {
     }
 }
 
-/// Reads the start of a packet that somebody quotes: source, destination, and what there is of its
+/// Source and destination of a packet.
+pub fn addresses(packet: &[u8]) -> Option<(Ipv6Addr, Ipv6Addr)> {
+    let (source, rest) = packet.get(8..)?.split_first_chunk::<16>()?;
+    Some((Ipv6Addr::from_octets(*source), Ipv6Addr::from_octets(*rest.first_chunk::<16>()?)))
+}
+
+/// Reads the start of a packet that is quoted: source, destination, and what there is of its
 /// payload, if that is the start of a TCP segment.
 pub fn quoted_tcp(bytes: &[u8]) -> Option<(Ipv6Addr, Ipv6Addr, &[u8])> {
     let (fixed, payload) = bytes.split_first_chunk::<HEADER_LEN>()?;
-    let [version_class, _, _, _, _, _, next, _, addresses @ ..] = fixed;
-    let (source, destination) = addresses.split_first_chunk::<16>()?;
-    let destination = destination.first_chunk::<16>()?;
+    let [version_class, _, _, _, _, _, next, ..] = fixed;
     if version_class >> 4 != 6 || Protocol::new(*next) != Protocol::TCP {
         return None;
     }
-    Some((Ipv6Addr::from_octets(*source), Ipv6Addr::from_octets(*destination), payload))
+    let (source, destination) = addresses(fixed)?;
+    Some((source, destination, payload))
 }
 
 #[cfg(test)]
@@ -254,8 +351,71 @@ mod tests {
     #[test]
     fn fragments_are_refused_even_behind_other_extensions() {
         assert_eq!(parse(&packet(44, &[&[6, 0, 0, 1, 0, 0, 0, 7]])), Err(DropReason::Ipv6Fragment));
+        assert_eq!(parse(&packet(44, &[&[6, 0, 1, 0, 0, 0, 0, 7]])), Err(DropReason::Ipv6Fragment));
         let destination: &[u8] = &[44, 0, 1, 4, 0, 0, 0, 0];
         assert_eq!(parse(&packet(60, &[destination, &[6, 0, 0, 8, 0, 0, 0, 7]])), Err(DropReason::Ipv6Fragment));
+        assert_eq!(parse(&packet(44, &[])), Err(DropReason::Ipv6Malformed));
+    }
+
+    #[test]
+    fn an_atomic_fragment_is_a_whole_packet_whatever_its_reserved_fields_say() {
+        assert_eq!(parse(&packet(44, &[&[6, 0, 0, 0, 0, 0, 0, 7]])), Ok((6, 4)));
+        // Where other headers have their length, this one has a byte that is ignored.
+        assert_eq!(parse(&packet(44, &[&[6, 0xff, 0, 6, 0, 0, 0, 7]])), Ok((6, 4)));
+        let destination: &[u8] = &[44, 0, 1, 4, 0, 0, 0, 0];
+        assert_eq!(parse(&packet(60, &[destination, &[6, 0, 0, 0, 0, 0, 0, 7]])), Ok((6, 4)));
+    }
+
+    /// A destination or hop-by-hop header whose second option, behind padding, is of this type.
+    fn with_option(kind: u8) -> [u8; 8] {
+        [6, 0, 1, 0, kind, 2, 0, 0]
+    }
+
+    #[test]
+    fn an_unknown_option_is_skipped_or_drops_its_packet_as_its_first_two_bits_say() {
+        for header in [0, 60] {
+            for (kind, expect) in [
+                (0x1e, Ok((6, 4))),
+                (0x3f, Ok((6, 4))),
+                (0x42, Err(DropReason::Ipv6Option)),
+                (0x82, Err(DropReason::Ipv6Option)),
+                (0xc2, Err(DropReason::Ipv6Option)),
+            ] {
+                assert_eq!(parse(&packet(header, &[&with_option(kind)])), expect, "{kind:#x}");
+            }
+        }
+        // Its value is not looked at as if there were options in it.
+        assert_eq!(parse(&packet(60, &[&[6, 0, 0x1e, 4, 0x82, 0, 0x42, 0]])), Ok((6, 4)));
+    }
+
+    #[test]
+    fn an_option_beyond_its_header_is_malformed() {
+        for options in [[0x1e, 5, 0, 0, 0, 0], [1, 4, 0, 0, 0, 0x1e], [0, 0, 0, 0, 1, 1]] {
+            let mut header = [6, 0, 0, 0, 0, 0, 0, 0];
+            header[2..].copy_from_slice(&options);
+            let expect = if options == [1, 4, 0, 0, 0, 0x1e] { Ok((6, 4)) } else { Err(DropReason::Ipv6Malformed) };
+            assert_eq!(parse(&packet(60, &[&header])), expect, "{options:?}");
+        }
+    }
+
+    #[test]
+    fn the_sender_of_an_unknown_option_is_told_where_it_stands() {
+        let report = |kind: u8| unknown_option_to_report(&packet(60, &[&with_option(kind)]));
+        let at = |pointer, even_for_groups| Some(UnknownOption { pointer, even_for_groups });
+        assert_eq!([0x42, 0x7f].map(report), [None; 2]);
+        assert_eq!([0x82, 0xbf].map(report), [at(44, true); 2]);
+        assert_eq!([0xc2, 0xff].map(report), [at(44, false); 2]);
+        let behind = packet(0, &[&[60, 0, 1, 4, 0, 0, 0, 0], &with_option(0x82)]);
+        assert_eq!(unknown_option_to_report(&behind), at(52, true));
+    }
+
+    #[test]
+    fn no_error_is_reported_for_an_error_or_a_redirect() {
+        for (kind, is_told) in [(1, false), (127, false), (128, true), (135, true), (137, false)] {
+            let header = [58, 0, 0x82, 4, 0, 0, 0, 0];
+            let icmp = packet(60, &[&header, &[kind, 0, 0, 0, 0, 0, 0, 0]]);
+            assert_eq!(unknown_option_to_report(&icmp).is_some(), is_told, "type {kind}");
+        }
     }
 
     #[test]

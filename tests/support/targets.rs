@@ -295,8 +295,7 @@ pub(crate) fn files_request(bytes: &[u8]) {
 
 /// The status of the answer, which is looked at from all sides.
 fn ask_files(app: &Files, path: &[u8], headers: Headers<'_>, scratch: &mut [u8]) -> u16 {
-    let client = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-    let request = Request { method: Method::Get, path, query: None, headers, client, generation: 0 };
+    let request = Request::get(path).with_headers(headers);
     let response = app.respond(&request, scratch);
     let head = response.head();
     assert!(head.ends_with(b"\r\n\r\n") && head.windows(4).filter(|window| window == b"\r\n\r\n").count() == 1);
@@ -445,10 +444,7 @@ fn open_scores(bytes: Vec<u8>) -> Option<Vec<Vec<u8>>> {
     let ask = |candidate| {
         let mut scratch = vec![0; SCRATCH_LEN];
         let query = format!("seat={candidate}&id=1");
-        let client = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-        let headers = Headers::default();
-        let request =
-            Request { method: Method::Get, path: b"/", query: Some(query.as_bytes()), headers, client, generation: 0 };
+        let request = Request::get(b"/").with_query(Some(query.as_bytes()));
         let response = app.respond(&request, &mut scratch);
         [response.head(), response.body()].concat()
     };

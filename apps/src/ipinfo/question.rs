@@ -76,8 +76,6 @@ const DECODED_LEN: usize = 64;
 mod tests {
     use core::net::Ipv6Addr;
 
-    use lethe::http::{Headers, Method};
-
     use super::*;
 
     const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
@@ -85,7 +83,7 @@ mod tests {
     fn question_from(client: IpAddr, target: &str) -> Option<Question> {
         let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
         let (path, query) = (path.as_bytes(), query.map(str::as_bytes));
-        Question::of(&Request { method: Method::Get, path, query, headers: Headers::default(), client, generation: 0 })
+        Question::of(&Request::get(path).with_query(query).with_client(client))
     }
 
     /// Checks what a target asks for: nothing, or a form and an address that may be wrong.

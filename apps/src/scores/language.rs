@@ -12,6 +12,19 @@ pub(super) enum Language {
 }
 
 impl Language {
+    /// The language with this name.
+    pub(super) fn named(name: &[u8]) -> Option<Self> {
+        [Self::Chinese, Self::English].into_iter().find(|language| language.name().as_bytes() == name)
+    }
+
+    /// What it is called (RFC 5646).
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Chinese => "zh",
+            Self::English => "en",
+        }
+    }
+
     /// English for whom it is better than Chinese; Chinese for everybody else.
     pub(super) fn of(headers: &Headers<'_>) -> Self {
         let (mut chinese, mut english) = (0, 0);

@@ -28,10 +28,9 @@ impl Service {
     /// The whole response to a request whose head is complete, as bytes. What is made for it is made in `scratch`.
     pub(crate) fn answer(&self, request: &[u8], client: IpAddr, scratch: &mut [u8]) -> Vec<u8> {
         let response = match RequestLine::parse(request) {
-            Ok(RequestLine { method, path, query, headers }) => {
-                let response =
-                    self.app.respond(&Request { method, path, query, headers, client, generation: 0 }, scratch);
-                if method == Method::Head { response.without_body() } else { response }
+            Ok(line) => {
+                let response = self.app.respond(&Request::of_line(&line).with_client(client), scratch);
+                if line.method == Method::Head { response.without_body() } else { response }
             }
             Err(_) => Response::build(scratch, Status::BadRequest).body(b""),
         };

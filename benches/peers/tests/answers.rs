@@ -63,11 +63,11 @@ impl Drop for Peer {
 
 /// What `lethe serve … ipinfo` answers a GET with.
 fn lethe(request: &str) -> String {
-    let RequestLine { method, path, query, headers } = RequestLine::parse(request.as_bytes()).unwrap();
+    let line = RequestLine::parse(request.as_bytes()).unwrap();
     let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let mut scratch = vec![0; SCRATCH_LEN];
     let app = IpInfo::embedded();
-    let response = app.respond(&Request { method, path, query, headers, client, generation: 0 }, &mut scratch);
+    let response = app.respond(&Request::of_line(&line).with_client(client), &mut scratch);
     String::from_utf8([response.head(), response.body()].concat()).unwrap()
 }
 

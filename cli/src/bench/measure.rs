@@ -134,14 +134,7 @@ impl Bench {
 /// What the application says, without packets.
 fn ask(engine: &Engine<Application>, target: &str, scratch: &mut [u8]) -> usize {
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-    let request = lethe::Request {
-        method: lethe::http::Method::Get,
-        path: path.as_bytes(),
-        query: query.map(str::as_bytes),
-        headers: lethe::http::Headers::default(),
-        client: std::net::Ipv4Addr::LOCALHOST.into(),
-        generation: 0,
-    };
+    let request = lethe::Request::get(path.as_bytes()).with_query(query.map(str::as_bytes));
     let response = lethe::App::respond(engine.app(), &request, scratch);
     response.body().iter().step_by(64).map(|&byte| usize::from(byte)).sum()
 }

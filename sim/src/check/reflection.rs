@@ -10,6 +10,10 @@ const SYN_ACK_SURPLUS: usize = 4;
 /// What an advertisement may have more than its solicitation: the option with our hardware address.
 const NEIGHBOR_SURPLUS: usize = 8;
 
+/// The longest Parameter Problem that may be longer than its packet: Ethernet header, VLAN tag, IPv6 header, eight bytes
+/// of ICMPv6, and 48 bytes of the packet.
+const PROBLEM_MAX: usize = 14 + 4 + 40 + 8 + 48;
+
 /// What is sent to an address that has not shown a valid cookie is no larger than what came from it. That
 /// only one who has shown it gets a response is what [`Cookie`](super::Cookie) is for.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +38,10 @@ impl Checker for Reflection {
             ) => return Ok(()),
             Verdict::Replied(ReplyKind::SynAck) => SYN_ACK_SURPLUS,
             Verdict::Replied(ReplyKind::Neighbor) => NEIGHBOR_SURPLUS,
+            // Headers of an error, where its packet is too short to make room for them and be told from others.
+            Verdict::Replied(ReplyKind::ParameterProblem) if exchange.received.len() < PROBLEM_MAX => {
+                PROBLEM_MAX - exchange.received.len()
+            }
             _ => 0,
         };
         let sent: usize = exchange.sent.iter().map(Vec::len).sum();

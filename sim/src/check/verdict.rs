@@ -45,6 +45,7 @@ fn is_of_kind(frame: &Frame<'_>, kind: ReplyKind) -> bool {
         (ReplyKind::Echo, Transport::Icmp(icmp)) => icmp.kind == 0,
         (ReplyKind::EchoV6, Transport::Icmp(icmp)) => icmp.kind == 129,
         (ReplyKind::Neighbor, Transport::Icmp(icmp)) => icmp.kind == 136,
+        (ReplyKind::ParameterProblem, Transport::Icmp(icmp)) => (icmp.kind, icmp.code) == (4, 2),
         (ReplyKind::Resumed, Transport::Icmp(icmp)) => matches!((icmp.kind, icmp.code), (3 | 1, 0)),
         (ReplyKind::SynAck, Transport::Tcp(tcp)) => tcp.flags == SYN_ACK && tcp.payload.is_empty(),
         (ReplyKind::Response | ReplyKind::Refusal, Transport::Tcp(tcp)) => {

@@ -4,7 +4,6 @@ use std::fmt;
 use std::time::Duration;
 
 use lethe::app::{App, Request};
-use lethe::http::{Headers, Method};
 
 use crate::frame::Ends;
 use crate::link::Impairment;
@@ -65,14 +64,7 @@ impl Visitor {
     /// What it has to read: the whole response, head and body.
     pub fn reply(&self, app: &impl App, scratch: &mut [u8]) -> Vec<u8> {
         let path = format!("/{}", self.size).into_bytes();
-        let request = Request {
-            method: Method::Get,
-            path: &path,
-            query: None,
-            headers: Headers::default(),
-            client: self.ends.client.ip(),
-            generation: 0,
-        };
+        let request = Request::get(&path).with_client(self.ends.client.ip());
         let response = app.respond(&request, scratch);
         [response.head(), response.body()].concat()
     }
