@@ -16,6 +16,7 @@ use lethe_sim::exhaustive::{self, Exhaustive};
 use lethe_sim::link::Impairment;
 use lethe_sim::random::Probability;
 use lethe_sim::run::{Failure, Summary, simulate as run};
+use lethe_sim::scenario::sites::Site;
 use lethe_sim::scenario::{Options, Plan, Scenario};
 use lethe_sim::world::Recorder;
 
@@ -36,6 +37,10 @@ pub(crate) struct Args {
     /// Some ask for long replies, up to 1 MB, and some of them read slowly
     #[arg(long)]
     large: bool,
+    /// Clients send requests to this site, cut anywhere, as kernels send them that put small writes together: files,
+    /// redirect or scores
+    #[arg(long, value_name = "SITE", conflicts_with_all = ["size", "exhaustive", "compare", "chart"])]
+    cut: Option<Site>,
     #[command(flatten)]
     network: Network,
     /// Write every frame to this file, before and after its link, with what became of it
@@ -159,7 +164,7 @@ impl Args {
         let seed = self.seed.map_or_else(getrandom::u64, Ok).context("no randomness")?;
         let size = self.size.map(|size| size as usize);
         let impairment = self.network.impairment()?;
-        Ok(Options { seed, requests: self.requests, size, impairment, large: self.large })
+        Ok(Options { seed, requests: self.requests, size, impairment, large: self.large, cut: self.cut })
     }
 
     fn recorder(&self) -> anyhow::Result<Option<Recorder>> {

@@ -153,6 +153,7 @@ impl Plan for Exhaustive {
         let tape: Vec<u8> = self.fates(number).flat_map(|fate| FATES[fate].1).copied().collect();
         Visitor {
             number,
+            request: settings.request.concat(),
             kind: Kind::Model(Box::new(settings)),
             size: self.size,
             promise: Promise::Reply,

@@ -4,8 +4,10 @@
 //! the seed, each from a stream of its own, so that setting one by hand leaves the others as they were.
 
 mod crowd;
+mod cut;
 mod faults;
 mod options;
+pub mod sites;
 mod visitor;
 
 use std::fmt;
@@ -18,6 +20,7 @@ use lethe::time::Instant;
 use lethe::{Config, Engine};
 use lethe_apps::sample::Sample;
 
+pub use cut::Cut;
 pub use options::{Options, OptionsError};
 pub use visitor::{Kind, Promise, Visitor};
 
@@ -154,6 +157,9 @@ impl fmt::Display for Scenario {
         let nanos = start.as_unix_nanos();
         writeln!(f, "seed         {}", options.seed)?;
         writeln!(f, "requests     {}", options.requests)?;
+        if let Some(site) = options.cut {
+            writeln!(f, "requests of  the site `{site}`, cut anywhere")?;
+        }
         match options.size {
             Some(size) => writeln!(f, "size         {size} bytes")?,
             None => writeln!(f, "size         drawn, up to {} bytes", self.size_max())?,

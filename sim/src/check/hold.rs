@@ -28,6 +28,8 @@ struct Connection {
     start: SeqNumber,
     /// Where all ends that the client has sent, so far as it was heard.
     asked: SeqNumber,
+    /// A segment without PSH ends there: its client has more to send, whose timer will run.
+    has_more: bool,
     /// How far the client has acknowledged the reply.
     acknowledged: SeqNumber,
     /// Some of the reply has been sent without the rest.
@@ -62,6 +64,7 @@ impl Hold {
             Connection {
                 start,
                 asked,
+                has_more: false,
                 acknowledged: start,
                 is_long: false,
                 stamp: None,
@@ -98,6 +101,7 @@ impl Hold {
             && !is_whole
             && !is_received
             && !closes_unseen
+            && !connection.has_more
             && !sent.ack.before(connection.asked)
         {
             return Err("it acknowledges all of a request whose reply is not acknowledged".to_owned());
@@ -113,6 +117,11 @@ impl Connection {
     fn hear(&mut self, received: &Tcp<'_>) {
         if received.end().after(self.asked) {
             self.asked = received.end();
+            self.has_more = true;
+        }
+        let is_last = received.flags.has(Flags::PSH) || received.flags.has(Flags::FIN);
+        if received.end() == self.asked && is_last {
+            self.has_more = false;
         }
         if received.ack.after(self.acknowledged) {
             self.acknowledged = received.ack;
@@ -170,6 +179,14 @@ mod tests {
         assert_eq!(asked.check(&mut checker), Ok(()), "a reply of one segment holds nothing back");
         assert!(check(None, server(start, all, 100, false), &mut checker).is_err());
         assert_eq!(check(None, server(start, all - 1, 100, false), &mut checker), Ok(()));
+        assert_eq!(check(Some(client(start + 100)), server(start + 100, all - 1, 100, true), &mut checker), Ok(()));
+        let more = Segment::ack(&ends).seq(all).ack_number(start + 199).payload(b"more").frame();
+        assert_eq!(check(Some(more), server(start + 199, all + 4, 1, false), &mut checker), Ok(()), "without PSH");
+        let last = Segment::ack(&ends).seq(all).ack_number(start + 199).payload(b"more").with(Flags::PSH).frame();
+        assert!(check(Some(last), server(start + 199, all + 4, 1, false), &mut checker).is_err());
+        let mut checker = Hold::default();
+        assert_eq!(opened.check(&mut checker), Ok(()));
+        assert!(check(None, server(start, all, 100, false), &mut checker).is_err());
         assert_eq!(check(Some(client(start + 100)), server(start + 100, all - 1, 100, true), &mut checker), Ok(()));
         let early = check(Some(client(start + 199)), server(start + 201, all, 0, false), &mut checker);
         assert!(early.unwrap_err().starts_with("it acknowledges all of a request"));

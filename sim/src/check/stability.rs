@@ -1,7 +1,9 @@
 //! A byte at (connection, sequence number) never changes.
 //!
-//! A request may come again in a longer or shorter segment, and must be answered alike. One that says something
-//! else is another request: where a network changes packets and mends their checksums, that happens.
+//! A request may come again in a longer or shorter segment, and must be answered alike, but for one thing: where the
+//! header section is not complete, the answer may be another one, if it is a packet that cannot be mixed with segments
+//! of the other: a whole response, shorter than such a segment. A request that says something else is another request:
+//! where a network changes packets and mends their checksums, that happens.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -42,7 +44,16 @@ struct Connection {
     request: Vec<u8>,
     stream: Stream,
     fin: Option<usize>,
+    /// Bytes of the longest segment of a response in several,
+    segment: usize,
+    /// and a request that drew its beginning.
+    drew_segments: Vec<u8>,
+    /// Responses in one packet, each with the request that drew it.
+    whole: Vec<(Vec<u8>, Vec<u8>)>,
 }
+
+/// Responses in one packet that are remembered of a connection: a request is cut in fewer ways.
+const WHOLE_MAX: usize = 64;
 
 /// Requests and SYN+ACKs of one client and port: a SYN that is repeated gives another cookie each epoch.
 const OF_ONE_CLIENT_MAX: usize = 8;
@@ -100,12 +111,36 @@ impl Stability {
 
 impl Connection {
     fn new(start: SeqNumber, asks_at: SeqNumber) -> Self {
-        Self { start, asks_at, request: Vec::new(), stream: Stream::default(), fin: None }
+        Self {
+            start,
+            asks_at,
+            request: Vec::new(),
+            stream: Stream::default(),
+            fin: None,
+            segment: 0,
+            drew_segments: Vec::new(),
+            whole: Vec::new(),
+        }
     }
 
     /// Takes a segment that answers this request, if it says what was said before.
     fn take(&mut self, request: &[u8], at: usize, sent: &Tcp<'_>) -> Result<(), String> {
         let (end, is_fin) = (at + sent.payload.len(), sent.flags.has(Flags::FIN));
+        if at == 0 && is_fin {
+            self.take_whole(request, sent.payload)?;
+        } else {
+            self.segment = self.segment.max(sent.payload.len());
+            if at == 0 && !request.is_empty() {
+                self.drew_segments = request.to_vec();
+            }
+        }
+        self.check_mixing()?;
+        if self.request.len() < request.len() {
+            self.request = request.to_vec();
+        }
+        if at == 0 && is_fin {
+            return Ok(());
+        }
         self.stream.insert(at, sent.payload).map_err(|changed| changed.to_string())?;
         if let Some(known) = self.fin.filter(|&known| end > known || is_fin && end != known) {
             return Err(format!("the stream ended at {known} before, and now at {end}"));
@@ -113,10 +148,40 @@ impl Connection {
         if is_fin {
             self.fin = Some(end);
         }
-        if self.request.len() < request.len() {
-            self.request = request.to_vec();
+        Ok(())
+    }
+
+    /// Takes a response in one packet: the same request always draws the same.
+    fn take_whole(&mut self, request: &[u8], response: &[u8]) -> Result<(), String> {
+        if !request.is_empty() && self.drew_segments == request {
+            self.stream.insert(0, response).map_err(|changed| changed.to_string())?;
+            return Err(format!("the stream ended at {} before, and now at {}", self.stream.end(), response.len()));
+        }
+        let known = self.whole.iter().find(|(known, _)| known == request);
+        let Some((_, known)) = known else {
+            if self.whole.len() < WHOLE_MAX {
+                self.whole.push((request.to_vec(), response.to_vec()));
+            }
+            return Ok(());
+        };
+        let mut stream = Stream::default();
+        stream.insert(0, known).and_then(|_| stream.insert(0, response)).map_err(|changed| changed.to_string())?;
+        if known.len() != response.len() {
+            return Err(format!("the stream ended at {} before, and now at {}", known.len(), response.len()));
         }
         Ok(())
+    }
+
+    /// A client that has a segment of a long response takes nothing of a shorter one that comes late, not even its end.
+    fn check_mixing(&self) -> Result<(), String> {
+        let longest = self.whole.iter().map(|(_, response)| response.len()).max();
+        match longest {
+            Some(len) if self.segment > 0 && len >= self.segment => Err(format!(
+                "a response of {len} bytes in one packet can be mixed with segments of {} bytes of another",
+                self.segment
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Whether this may be the same request in a longer or shorter segment.
@@ -178,6 +243,30 @@ mod tests {
         let body = sample::response(10);
         let shorter = asked.change(|segment| segment.payload(&body[..body.len() - 1]));
         assert!(shorter.check(&mut checker).unwrap_err().starts_with("the stream ended at"));
+    }
+
+    #[test]
+    fn it_sees_a_response_of_one_packet_that_reaches_into_another_response() {
+        let engine = sample::engine();
+        let ends = Ends::v4();
+        let [opened, asked] = stand::fetch(&engine, &ends, "/10");
+        let start = crate::dissect::Frame::dissect(&opened.sent[0]).unwrap().tcp().unwrap().1.seq.advance(1);
+        let send = |checker: &mut Stability, is_whole: bool, len: usize| {
+            let request = if is_whole { "GET / HTTP/1.1\r\nA" } else { "GET / HTTP/1.1\r\nAccept: a\r\n\r\n" };
+            let received = Segment::ack(&ends).seq(1001).ack_number(start.value()).payload(request).frame();
+            let sent = Segment::ack(&ends.reversed()).seq(start.value()).payload(vec![b'x'; len]);
+            let sent = if is_whole { sent.with(Flags::FIN) } else { sent }.frame();
+            stand::Recorded { received, sent: vec![sent], ..asked.clone() }.check(checker)
+        };
+        for order in [[true, false], [false, true]] {
+            for (len, is_right) in [(100, true), (1447, true), (1448, false), (1460, false)] {
+                let mut checker = Stability::default();
+                assert_eq!(opened.check(&mut checker), Ok(()));
+                let result = order.map(|is_whole| send(&mut checker, is_whole, if is_whole { len } else { 1448 }));
+                assert_eq!(result[0], Ok(()));
+                assert_eq!(result[1].is_ok(), is_right, "{len}: {result:?}");
+            }
+        }
     }
 
     #[test]

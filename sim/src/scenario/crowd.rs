@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use lethe::cookie::Mss;
+use lethe::http::{Problem, RequestLine};
 use lethe::wire::ethernet::MacAddress;
 use lethe_apps::sample::is_stored;
 
@@ -66,7 +67,7 @@ pub(super) fn draw(scenario: &Scenario, random: Random, number: u32) -> Visitor 
     if scenario.options.large && scenario.options.impairment.is_none() {
         enlarge(&mut kind, random.fork("large"));
     }
-    if promise == Promise::Reply && !is_promised(scenario, &kind, &ends, size) {
+    if promise == Promise::Reply && !is_promised(scenario, &kind, &ends, size + HEAD_MAX, is_stored(size)) {
         promise = Promise::PerhapsReply;
     }
     let is_v6 = ends.client.is_ipv6();
@@ -77,6 +78,7 @@ pub(super) fn draw(scenario: &Scenario, random: Random, number: u32) -> Visitor 
     }
     Visitor {
         number,
+        request: format!("GET /{size} HTTP/1.1\r\n\r\n").into_bytes(),
         kind,
         size,
         promise: if scenario.may_mislead() { Promise::Nothing } else { promise },
@@ -124,14 +126,14 @@ fn draw_ordinary(number: u64, mut random: Random, ends: &Ends, size: usize) -> K
 }
 
 /// What the limits of the protocol leave of a promise; `docs/protocol.md` explains them.
-fn promise(settings: &Settings) -> Promise {
+pub(super) fn promise(settings: &Settings) -> Promise {
     if settings.errand != Errand::Fetch {
         return Promise::NoReply;
     }
     let is_one_segment =
         settings.request.len() == 1 && settings.mss.is_none_or(|mss| usize::from(mss) >= settings.request[0].len());
-    // Later pieces are not sent before the first is acknowledged, and that is not done alone.
-    let waits_forever = settings.nagle && settings.request.len() > 1;
+    // Later pieces are not sent before the first is acknowledged, and that is not done alone: only with an answer.
+    let waits_forever = settings.nagle && settings.request.len() > 1 && !is_answered_at_once(settings);
     // Without timestamps a FIN does not tell whether its sender has its reply: it is acknowledged, and with
     // it a request that was lost.
     let closes_early = match settings.close {
@@ -140,6 +142,12 @@ fn promise(settings: &Settings) -> Promise {
         Close::WithRequest => !is_one_segment,
     };
     if waits_forever || closes_early && !settings.timestamps { Promise::PerhapsReply } else { Promise::Reply }
+}
+
+/// Whether the first write of a client is enough for an answer.
+pub(super) fn is_answered_at_once(settings: &Settings) -> bool {
+    let first = settings.request.first().map_or(&[][..], Vec::as_slice);
+    !matches!(RequestLine::parse(first), Err(Problem::Incomplete))
 }
 
 /// Whether a reply may arrive in fragments.
@@ -154,7 +162,7 @@ fn is_cut(scenario: &Scenario, kind: &Kind, size: usize) -> bool {
     size + HEAD_MAX > mss.min(usize::from(path) - HEADERS_MAX)
 }
 
-fn for_family(impairment: &Impairment, is_v6: bool) -> Impairment {
+pub(super) fn for_family(impairment: &Impairment, is_v6: bool) -> Impairment {
     let least = if is_v6 { IPV6_MTU_MIN } else { 0 };
     Impairment { mtu: impairment.mtu.map(|mtu| mtu.max(least)), ..impairment.clone() }
 }
@@ -202,8 +210,8 @@ fn enlarge(kind: &mut Kind, mut random: Random) {
     settings.quick_acks = *random.pick(&[16, 16, 16, 0]);
 }
 
-/// Whether a client gets a reply of so many bytes in the time that there is.
-fn is_promised(scenario: &Scenario, kind: &Kind, ends: &Ends, size: usize) -> bool {
+/// Whether a client gets a reply of at most `len` bytes, head and body, in the time that there is.
+pub(super) fn is_promised(scenario: &Scenario, kind: &Kind, ends: &Ends, len: usize, is_stored: bool) -> bool {
     let is_v6 = ends.client.is_ipv6();
     let headers = if is_v6 { 60 } else { 40 };
     let mut resends_whole = true;
@@ -220,7 +228,7 @@ fn is_promised(scenario: &Scenario, kind: &Kind, ends: &Ends, size: usize) -> bo
             (settings.timestamps, settings.sack, mss, settings.window as usize)
         }
         // It echoes the timestamp that came last, which says nothing of where it is.
-        Kind::Stack(settings) if settings.timestamps && is_stored(size) => return size + HEAD_MAX < 500,
+        Kind::Stack(settings) if settings.timestamps && is_stored => return len < 500,
         // It does not tell of what it gets twice.
         Kind::Stack(settings) => (false, false, settings.mtu - headers - 12, settings.window),
         Kind::Attacker(_) => return true,
@@ -232,7 +240,7 @@ fn is_promised(scenario: &Scenario, kind: &Kind, ends: &Ends, size: usize) -> bo
         (false, true) => segment.min(1220),
         (false, false) => segment.min(PROBED_MAX / 4),
     };
-    let segments = (size + HEAD_MAX).div_ceil(segment);
+    let segments = len.div_ceil(segment);
     if segments <= 1 {
         return true;
     }
@@ -242,17 +250,17 @@ fn is_promised(scenario: &Scenario, kind: &Kind, ends: &Ends, size: usize) -> bo
         return false;
     }
     let of_window = window / segment;
-    let is_placed = is_stored(size) && segment >= PLACED_MIN;
+    let is_placed = is_stored && segment >= PLACED_MIN;
     let of_round = match (timestamps, sack) {
         (true, true) if is_placed => of_window.min(8),
         (true, false) if is_placed => of_window.min(2),
-        (false, true) if is_stored(size) && resends_whole => of_window.min((PROBED_MAX / segment - 1).clamp(1, 10)),
+        (false, true) if is_stored && resends_whole => of_window.min((PROBED_MAX / segment - 1).clamp(1, 10)),
         _ => return resends_whole && segments <= UNCLOCKED_SEGMENTS && of_window >= 10.min(segments),
     };
     of_round > 0 && segments / of_round <= ROUNDS_MAX
 }
 
-fn draw_ends(mut random: Random, number: u32) -> Ends {
+pub(super) fn draw_ends(mut random: Random, number: u32) -> Ends {
     let [a, b, c, d] = number.to_be_bytes();
     let index = random.below(SERVERS.len() as u64) as usize;
     let server = SERVERS[index];

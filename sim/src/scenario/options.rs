@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::sites::{Site, SiteError};
 use crate::link::{Impairment, ImpairmentError};
 
 /// What is set by hand; the rest is drawn.
@@ -18,6 +19,8 @@ pub struct Options {
     pub impairment: Option<Impairment>,
     /// Some replies are long: many segments, up to 1 MB, for clients of which some read slowly.
     pub large: bool,
+    /// Requests to this site are cut anywhere, instead of requests to [`Sample`](lethe_apps::sample::Sample).
+    pub cut: Option<Site>,
 }
 
 impl Options {
@@ -27,7 +30,7 @@ impl Options {
 
     /// Everything drawn from a seed.
     pub const fn new(seed: u64) -> Self {
-        Self { seed, requests: Self::REQUESTS, size: None, impairment: None, large: false }
+        Self { seed, requests: Self::REQUESTS, size: None, impairment: None, large: false, cut: None }
     }
 }
 
@@ -41,6 +44,9 @@ impl fmt::Display for Options {
         if self.large {
             write!(f, " --large")?;
         }
+        if let Some(site) = self.cut {
+            write!(f, " --cut {site}")?;
+        }
         if let Some(impairment) = &self.impairment {
             write!(f, " --impair \"{impairment}\"")?;
         }
@@ -52,7 +58,7 @@ impl fmt::Display for Options {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum OptionsError {
     /// No option has this name.
-    #[error("`{0}` is no option of a run; there are --seed, --requests, --size, --large and --impair")]
+    #[error("`{0}` is no option of a run; there are --seed, --requests, --size, --large, --cut and --impair")]
     Unknown(String),
     /// The option has no value, or one that is no number.
     #[error("{0} needs a number")]
@@ -60,6 +66,9 @@ pub enum OptionsError {
     /// There is no seed.
     #[error("there is no --seed")]
     NoSeed,
+    /// There is no such site.
+    #[error(transparent)]
+    Site(#[from] SiteError),
     /// The impairment cannot be read.
     #[error(transparent)]
     Impairment(#[from] ImpairmentError),
@@ -86,6 +95,7 @@ impl FromStr for Options {
                 "--seed" => seed = Some(number(option, value)?),
                 "--requests" => options.requests = number(option, value)?,
                 "--size" => options.size = Some(number(option, value)?),
+                "--cut" => options.cut = Some(value.unwrap_or_default().parse()?),
                 "--impair" => options.impairment = Some(value.unwrap_or_default().trim_matches('"').parse()?),
                 _ => return Err(OptionsError::Unknown(option.to_owned())),
             }

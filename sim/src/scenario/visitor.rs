@@ -4,6 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use lethe::app::{App, Request};
+use lethe::cookie::Mss;
+use lethe::http::RequestLine;
 
 use crate::frame::Ends;
 use crate::link::Impairment;
@@ -18,7 +20,9 @@ pub struct Visitor {
     pub number: u32,
     /// What it is like.
     pub kind: Kind,
-    /// How many bytes it asks for.
+    /// What it asks: the whole request, from its first line to its empty line.
+    pub request: Vec<u8>,
+    /// How many bytes it asks for: for people.
     pub size: usize,
     /// What must come of it.
     pub promise: Promise,
@@ -61,12 +65,26 @@ pub enum Promise {
 }
 
 impl Visitor {
-    /// What it has to read: the whole response, head and body.
+    /// What it has to read: the whole response, head and body, to its whole request.
     pub fn reply(&self, app: &impl App, scratch: &mut [u8]) -> Vec<u8> {
-        let path = format!("/{}", self.size).into_bytes();
-        let request = Request::get(&path).with_client(self.ends.client.ip());
-        let response = app.respond(&request, scratch);
-        [response.head(), response.body()].concat()
+        self.reply_to(app, &self.request, usize::MAX, scratch).unwrap_or_default()
+    }
+
+    /// Whether an application may answer with what was read: to its whole request, or to a beginning of it that came
+    /// alone. Answers of several packets are all the same: what is made of two of them is none of these.
+    pub fn may_read(&self, app: &impl App, read: &[u8], scratch: &mut [u8]) -> bool {
+        let mut rooms = one_packets();
+        let ends = || (1..=self.request.len()).rev();
+        rooms.any(|room| {
+            ends().any(|end| self.reply_to(app, &self.request[..end], room, scratch).is_some_and(|reply| reply == read))
+        })
+    }
+
+    fn reply_to(&self, app: &impl App, packet: &[u8], one_packet: usize, scratch: &mut [u8]) -> Option<Vec<u8>> {
+        let line = RequestLine::parse(packet).ok()?;
+        let request = Request::of_line(&line).with_client(self.ends.client.ip()).with_one_packet(one_packet);
+        let response = request.answer(app, scratch)?;
+        Some([response.head(), response.body()].concat())
     }
 
     /// The client itself, with its links.
@@ -87,6 +105,14 @@ impl Visitor {
             reassembles: true,
         }
     }
+}
+
+/// The sizes that a response of one packet can have: a byte less than the segments of each client.
+fn one_packets() -> impl Iterator<Item = usize> {
+    let announced = [88, 536, 1220, 1300, 1380, 1440, 1460, 8940].map(|mss| usize::from(Mss::at_most(mss).bytes()));
+    let ours = [576, 1280, 1492, 1500, 9000].into_iter().flat_map(|mtu| [mtu - 40, mtu - 60]);
+    let all = announced.into_iter().chain(ours).chain([1220, 4095]);
+    [usize::MAX].into_iter().chain(all.flat_map(|segment| [segment, segment - 12].map(|segment| (segment & !3) - 1)))
 }
 
 /// On a few lines, what it is like.

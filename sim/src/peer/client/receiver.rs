@@ -24,6 +24,8 @@ pub(super) struct Receiver {
     repeated: Option<(SeqNumber, SeqNumber)>,
     /// How long the stream is, once a FIN has told.
     fin: Option<usize>,
+    /// It came whole, in one segment.
+    is_whole: bool,
     /// The furthest that was ever allowed for.
     allowed: usize,
     reader: Reader,
@@ -51,6 +53,7 @@ impl Receiver {
             recent: Vec::new(),
             repeated: None,
             fin: None,
+            is_whole: false,
             allowed: window,
             reader,
         }
@@ -158,6 +161,19 @@ impl Receiver {
             return Ok(Arrival::Old);
         };
         let end = at + payload.len();
+        let is_another = is_fin && at == 0 && self.fin != Some(end);
+        if self.is_whole || is_another && !segment_end.after(next) {
+            // One answer has been read to its end, or begun, and nothing of this one is behind it.
+            self.refuse(seq, segment_end);
+            return Ok(Arrival::Old);
+        }
+        if is_another && self.contiguous() == 0 {
+            // What came out of order belongs to another answer, and lies behind the end of this one (`tcp_fin`).
+            self.stream = Stream::default();
+            self.recent.clear();
+            self.fin = None;
+            self.is_whole = true;
+        }
         if end > self.allowed {
             return Err(format!("{} bytes beyond the window that it was allowed", end - self.allowed));
         }
@@ -318,6 +334,25 @@ mod tests {
         assert_eq!(receiver.deadline(), Some(now(101)));
         receiver.read(now(101));
         assert!(receiver.is_read());
+    }
+
+    #[test]
+    fn an_answer_of_one_segment_takes_the_place_of_another_of_which_the_beginning_has_not_come() {
+        let mut receiver = receiver();
+        receiver.receive(at(20), b"0123456789", true).unwrap();
+        assert_eq!(receiver.receive(at(0), b"whole", true), Ok(Arrival::Filling));
+        assert!(receiver.is_complete() && receiver.contiguous() == 5);
+        assert_eq!(receiver.receive(at(0), b"0123456789", false), Ok(Arrival::Old));
+        assert_eq!(receiver.receive(at(0), b"whole", true), Ok(Arrival::Old));
+    }
+
+    #[test]
+    fn an_answer_of_one_segment_that_comes_late_is_old_unless_it_reaches_beyond_what_has_come() {
+        let mut receiver = receiver();
+        receiver.receive(at(0), b"0123456789", false).unwrap();
+        assert_eq!(receiver.receive(at(0), b"whole", true), Ok(Arrival::Old));
+        assert_eq!(receiver.receive(at(0), b"012345678", true), Ok(Arrival::Old));
+        assert!(receiver.receive(at(0), b"another one", true).is_err());
     }
 
     #[test]

@@ -235,9 +235,15 @@ impl Sender {
     /// What may be sent now.
     pub(super) fn transmit(&mut self, now: Instant) -> Vec<Piece> {
         let mut out = Vec::new();
+        // A FIN is not held back, and neither is what is ahead of it (`tcp_send_fin`).
+        let holds = self.limits.nagle && !self.waiting.iter().any(|piece| piece.flags.has(Flags::FIN));
         while let Some(piece) = self.waiting.front() {
             let is_small = piece.payload.len() < self.limits.segment && !piece.payload.is_empty();
-            if piece.end().after(self.window_end()) || self.limits.nagle && is_small && !self.sent.is_empty() {
+            if piece.end().after(self.window_end()) {
+                break;
+            }
+            if holds && is_small && !self.sent.is_empty() {
+                self.join_waiting();
                 break;
             }
             let Some(piece) = self.waiting.pop_front() else { break };
@@ -455,6 +461,21 @@ impl Sender {
             first.payload.extend(second.payload);
             first.flags = first.flags.with(second.flags);
         }
+    }
+
+    /// What is held back is put together as it is written (`tcp_sendmsg`).
+    fn join_waiting(&mut self) {
+        let mut joined: VecDeque<Piece> = VecDeque::new();
+        for piece in self.waiting.drain(..) {
+            match joined.back_mut() {
+                Some(last) if last.payload.len() + piece.payload.len() <= self.limits.segment => {
+                    last.payload.extend(piece.payload);
+                    last.flags = last.flags.with(piece.flags);
+                }
+                _ => joined.push_back(piece),
+            }
+        }
+        self.waiting = joined;
     }
 
     fn arm(&mut self, now: Instant) {
@@ -720,6 +741,24 @@ mod tests {
         assert_eq!(sender.transmit(at(20)).len(), 1);
         acknowledge(&mut sender, 40, 2, None);
         assert_eq!(sender.transmit(at(40)).len(), 1);
+    }
+
+    #[test]
+    fn what_nagle_holds_back_is_put_together_and_goes_with_a_fin() {
+        let mut sender = established(Limits { nagle: true, ..LIMITS }, 20);
+        sender.push(b"GE", Flags::PSH);
+        assert_eq!(sender.transmit(at(20)).len(), 1);
+        for text in [b"T ", b"/ ", b"HT"] {
+            sender.push(text, Flags::PSH);
+            assert_eq!(sender.transmit(at(21)).len(), 0);
+        }
+        acknowledge(&mut sender, 40, 2, None);
+        assert_eq!(sender.transmit(at(40))[0].payload, b"T / HT");
+        sender.push(b"TP", Flags::PSH);
+        assert_eq!(sender.transmit(at(41)).len(), 0);
+        sender.push(b"", Flags::FIN);
+        let rest: Vec<u8> = sender.transmit(at(42)).into_iter().flat_map(|piece| piece.payload).collect();
+        assert_eq!(rest, b"TP");
     }
 
     #[test]
