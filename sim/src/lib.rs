@@ -10,6 +10,7 @@ pub mod chart;
 pub mod check;
 pub mod clock;
 pub mod compare;
+pub mod contract;
 pub mod dialogue;
 pub mod dissect;
 pub mod exhaustive;

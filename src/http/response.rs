@@ -126,6 +126,11 @@ impl<'a> Response<'a> {
         Self { sum: Some(Sum::of_folded(sum)), ..self }
     }
 
+    /// The sum over head and body that it came with, if any.
+    pub fn known_sum(&self) -> Option<u16> {
+        self.sum.map(Sum::folded)
+    }
+
     /// The sum over head and body, if it is known.
     pub(crate) const fn sum(&self) -> Option<Sum> {
         self.sum

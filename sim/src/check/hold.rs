@@ -23,6 +23,7 @@ pub struct Hold {
 }
 
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each tells something else of the connection")]
 struct Connection {
     /// Where the reply begins.
     start: SeqNumber,
