@@ -171,10 +171,23 @@ impl<'a> Request<'a> {
     }
 
     /// The request that begins with this line.
-    #[inline]
     pub const fn of_line(line: &RequestLine<'a>) -> Self {
         let RequestLine { method, authority, path, query, headers } = *line;
         Self { method, query, authority, headers, ..Self::get(path) }
+    }
+
+    /// What is in a packet, for an answer that is noted to depend on header fields where it does.
+    #[inline]
+    pub(crate) const fn in_packet(
+        line: &RequestLine<'a>,
+        client: IpAddr,
+        generation: u8,
+        one_packet: usize,
+        uses_headers: &'a Cell<bool>,
+    ) -> Self {
+        let RequestLine { method, authority, path, query, headers } = *line;
+        let uses_headers = Some(uses_headers);
+        Self { method, path, query, client, generation, authority, headers, one_packet, uses_headers }
     }
 
     /// For this path.
@@ -203,21 +216,18 @@ impl<'a> Request<'a> {
 
     /// From this address.
     #[must_use]
-    #[inline]
     pub const fn with_client(self, client: IpAddr) -> Self {
         Self { client, ..self }
     }
 
     /// Of this generation.
     #[must_use]
-    #[inline]
     pub const fn with_generation(self, generation: u8) -> Self {
         Self { generation, ..self }
     }
 
     /// With so many bytes that a response of one packet may have.
     #[must_use]
-    #[inline]
     pub const fn with_one_packet(self, one_packet: usize) -> Self {
         Self { one_packet, ..self }
     }
@@ -265,10 +275,20 @@ impl<'a> Request<'a> {
     /// What the engine sends: the response of `app`, without its body for `HEAD`; or that the header section must come
     /// in one packet, where the response depends on it, is longer than one packet, and it has not come as a whole.
     /// `None` where even that is too long.
-    #[inline]
-    pub fn answer<'r, A: App + ?Sized>(&self, app: &'r A, scratch: &'r mut [u8]) -> Option<Response<'r>> {
+    pub fn answer<'r, A: App + ?Sized>(self, app: &'r A, scratch: &'r mut [u8]) -> Option<Response<'r>> {
         let uses_headers = Cell::new(false);
-        let response = app.respond(&Request { uses_headers: Some(&uses_headers), ..*self }, scratch);
+        Request { uses_headers: Some(&uses_headers), ..self }.answer_noted(&uses_headers, app, scratch)
+    }
+
+    /// What the engine sends, for a request that notes in `uses_headers` what the answer depends on.
+    #[inline]
+    pub(crate) fn answer_noted<'r, A: App + ?Sized>(
+        &self,
+        uses_headers: &Cell<bool>,
+        app: &'r A,
+        scratch: &'r mut [u8],
+    ) -> Option<Response<'r>> {
+        let response = app.respond(self, scratch);
         let response = match self.method {
             Method::Get => response,
             Method::Head => response.without_body(),

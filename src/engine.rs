@@ -224,7 +224,7 @@ impl<A: App> Engine<A> {
     ) -> Reply<'a> {
         let (header, payload) = match ipv6::Header::parse(datagram) {
             Ok(parts) => parts,
-            Err(DropReason::Ipv6Option) => return self.refuse_option(link, datagram).into(),
+            Err(DropReason::Ipv6Option) => return self.refuse_option(link, datagram),
             Err(reason) => return reason.into(),
         };
         let ipv6::Header { source, destination, protocol, .. } = header;
@@ -253,7 +253,12 @@ impl<A: App> Engine<A> {
     /// The sender has proven nothing, so the message is no larger than its packet where that leaves room for what an
     /// IPv6 stack wants to see of a packet of its own: [`QUOTED_MIN`] bytes.
     #[cold]
-    fn refuse_option<'a>(&'a self, link: &ethernet::Header, packet: &'a [u8]) -> Result<Reply<'a>, DropReason> {
+    #[inline(never)]
+    fn refuse_option<'a>(&'a self, link: &ethernet::Header, packet: &'a [u8]) -> Reply<'a> {
+        self.report_option(link, packet).into()
+    }
+
+    fn report_option<'a>(&'a self, link: &ethernet::Header, packet: &'a [u8]) -> Result<Reply<'a>, DropReason> {
         const SILENCE: DropReason = DropReason::Ipv6Option;
         let (source, destination) = ipv6::addresses(packet).ok_or(SILENCE)?;
         let option = ipv6::unknown_option_to_report(packet).ok_or(SILENCE)?;

@@ -25,6 +25,8 @@ mod transfer;
 
 pub(crate) use transfer::Clock;
 
+use core::cell::Cell;
+
 use stamp::{Place, Stamp};
 
 use crate::app::{App, Request};
@@ -229,8 +231,7 @@ impl<'a, P: Pair> Segment<'a, P> {
                 // Shorter than a segment of a long response: to a client that has one of those, nothing of it is new,
                 // not even its FIN.
                 let one_packet = self.segment_len(claims.mss).saturating_sub(1) as usize;
-                let request = self.request(&line, claims.generation, one_packet);
-                let Some(response) = request.answer(app, scratch) else {
+                let Some(response) = self.response(&line, claims.generation, one_packet, app, scratch) else {
                     return DropReason::HttpIncomplete.into();
                 };
                 (ReplyKind::Response, response)
@@ -250,13 +251,23 @@ impl<'a, P: Pair> Segment<'a, P> {
         self.respond(kind, claims, response)
     }
 
-    /// The request of this line, whose response may have `one_packet` bytes where it goes in one packet.
+    /// The response to the request of this line, which may have `one_packet` bytes where it goes in one packet.
     #[inline]
-    fn request<'r>(self, line: &RequestLine<'r>, generation: u8, one_packet: usize) -> Request<'r> {
-        Request::of_line(line)
-            .with_client(self.addresses().destination())
-            .with_generation(generation)
-            .with_one_packet(one_packet)
+    fn response<'r, A: App>(
+        self,
+        line: &RequestLine<'_>,
+        generation: u8,
+        one_packet: usize,
+        app: &'r A,
+        scratch: &'r mut [u8],
+    ) -> Option<Response<'r>> {
+        let uses_headers = Cell::new(false);
+        let client = self.addresses().destination();
+        Request::in_packet(line, client, generation, one_packet, &uses_headers).answer_noted(
+            &uses_headers,
+            app,
+            scratch,
+        )
     }
 
     /// A segment with payload whose acknowledgement is not the cookie: a request of a client that has

@@ -7,7 +7,7 @@
 use super::Segment;
 use super::probe::{PROBED_MAX, ProbeKind};
 use super::transfer::{Clock, Sacked, cut, missing};
-use crate::app::{App, Request};
+use crate::app::App;
 use crate::cookie::{Claims, EPOCHS};
 use crate::http::{RequestLine, Response};
 use crate::reply::Reply;
@@ -75,7 +75,7 @@ impl<'a, P: Pair> Segment<'a, P> {
         scratch: &'a mut [u8],
     ) -> Option<Result<Reply<'a>, Verdict>> {
         let (offset, claims) = self.find_request(line, app, scratch)?;
-        let response = self.long_request(line, claims.generation).answer(app, scratch)?;
+        let response = self.long_response(line, claims.generation, app, scratch)?;
         if offset > response.len() as u32 {
             return Some(Ok(self.acknowledge(ReplyKind::Settled, Flags::ACK)));
         }
@@ -91,16 +91,22 @@ impl<'a, P: Pair> Segment<'a, P> {
     ) -> Option<(u32, Claims)> {
         let generations = app.generations().live;
         let mut found = (0..8).filter(|generation| generations >> generation & 1 == 1).filter_map(|generation| {
-            let len = self.long_request(line, generation).answer(app, scratch)?.len();
+            let len = self.long_response(line, generation, app, scratch)?.len();
             self.find_offset(len, generation)
         });
         found.next().filter(|_| found.next().is_none())
     }
 
-    /// The request of this line, as one whose response is longer than a packet: of a shorter one a client has all or
+    /// The response to the request of this line, if it is longer than a packet: of a shorter one a client has all or
     /// nothing.
-    fn long_request<'r>(self, line: &RequestLine<'r>, generation: u8) -> Request<'r> {
-        self.request(line, generation, 0)
+    fn long_response<'r, A: App>(
+        self,
+        line: &RequestLine<'_>,
+        generation: u8,
+        app: &'r A,
+        scratch: &'r mut [u8],
+    ) -> Option<Response<'r>> {
+        self.response(line, generation, 0, app, scratch)
     }
 
     /// How far a client of ours has got with a response of `len` bytes: a multiple of its segments, or the end.

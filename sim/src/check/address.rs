@@ -63,7 +63,10 @@ fn ip_problem(received: &Ip<'_>, sent: &Ip<'_>) -> Option<&'static str> {
         return Some("it goes to another address than the one that asked");
     }
     // A question to a group is answered from the address that was asked for.
+    let is_problem = matches!(&sent.transport, Transport::Icmp(Icmp { kind: 4, code: 2, .. }) if sent.source.is_ipv6());
     let source = match &received.transport {
+        // Of a group that is told of an unknown option, a member tells.
+        _ if is_problem && received.destination.is_multicast() => Some(sent.source),
         Transport::Icmp(Icmp { kind: 135, body, .. }) => {
             body.get(4..20).and_then(|target| <[u8; 16]>::try_from(target).ok()).map(IpAddr::from)
         }
@@ -73,6 +76,8 @@ fn ip_problem(received: &Ip<'_>, sent: &Ip<'_>) -> Option<&'static str> {
         return Some("it comes from another address than the one that was asked");
     }
     match (&received.transport, &sent.transport) {
+        // It is about the packet, whatever that carries.
+        _ if is_problem => None,
         (Transport::Tcp(received), Transport::Tcp(sent)) => {
             let is_right =
                 (received.source_port, received.destination_port) == (sent.destination_port, sent.source_port);
