@@ -12,7 +12,7 @@ use anyhow::{Context, anyhow, ensure};
 use clap::ValueEnum;
 use indicatif::{HumanBytes, HumanCount};
 use lethe_apps::scores::{
-    Format, Image, Labels, Options, PAGE_MAX, Prepared, Reject, TALK, Watch, encoding, prepare, write_sample,
+    Format, Image, Labels, Options, PAGE_MAX, Prepared, Reject, TALK, Warning, Watch, encoding, prepare, write_sample,
 };
 
 use crate::map::{Pages, map};
@@ -285,6 +285,10 @@ impl Watch for Watcher {
         if let Err(error) = self.write(reject) {
             self.file = Err(error);
         }
+    }
+
+    fn warned(&mut self, warning: &Warning) {
+        self.meter.suspend(|| warn(warning));
     }
 
     fn stop(&self) -> bool {

@@ -359,6 +359,9 @@ impl scores::Watch for Deaf {
     fn rejected(&mut self, reject: &Reject) {
         assert!(!reject.to_string().is_empty());
     }
+    fn warned(&mut self, warning: &scores::Warning) {
+        assert!(!warning.to_string().is_empty());
+    }
 }
 
 /// Reads the bytes as a table, after the first of them has said in what form and encoding; and what they make of a dBASE

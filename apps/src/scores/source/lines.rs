@@ -4,7 +4,8 @@ use std::io::{BufRead, Read as _};
 
 use encoding_rs::{Encoding, UTF_8};
 
-use super::{Decoder, Read, Row, SourceError};
+use super::text::Decoder;
+use super::{Read, Row, SourceError};
 use crate::scores::format::PAGE_MAX;
 
 /// The most bytes of a line that are read: those of a page, four times as many as it may have after it was
