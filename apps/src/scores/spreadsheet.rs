@@ -1,8 +1,9 @@
 //! What spreadsheets make of numbers, and tables in which one secret is that of many.
 //!
-//! A program that opens a table to look at it, and saves it, writes `9.90101E+17` for every identity number of a county. The
-//! rows are right as rows; but whoever types that opens all of them. So these are counted and told.
+//! A spreadsheet that opens a CSV file and saves it again writes `9.90101E+17` for every identity number of a county. Each row
+//! can still be used, but that one secret now opens the pages of all. So such values are counted and warned of.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -14,6 +15,12 @@ use super::template::Keys;
 
 /// The digits of a number that a spreadsheet keeps; those behind them become zeros.
 const DIGITS: usize = 15;
+
+/// A secret that two candidates have may be that of one person in two exams; one that more have is not.
+const SHARED_MIN: u64 = 3;
+
+/// Of this many candidates, one with a secret of another is too many in any case.
+const SHARED_ONE_IN: u64 = 100;
 
 /// Errors of Excel and `LibreOffice`, in place of a value.
 const ERRORS: [&str; 7] = ["#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!"];
@@ -153,7 +160,7 @@ impl fmt::Display for Warning {
         match self {
             Self::LeftOut(fields) => {
                 let fields: Vec<String> = fields.iter().map(LeftOut::to_string).collect();
-                write!(f, "fields that are not shown: {}", fields.join(", "))
+                write!(f, "fields left out: {}", fields.join(", "))
             }
             Self::Damaged { field, damage, count, first } => {
                 let [what, help] = damage.told();
@@ -247,14 +254,12 @@ impl Findings {
     pub(super) fn shared(&self) -> Option<Warning> {
         let shared = || self.secrets.values().filter(|tally| tally.count > 1);
         // Of several that as many have, the first one.
-        let most = shared().max_by_key(|tally| (tally.count, std::cmp::Reverse(tally.first)))?;
-        Some(Warning::Shared {
-            field: self.names[self.keys.secret].clone(),
-            candidates: shared().map(|tally| tally.count).sum(),
-            of: self.secrets.values().map(|tally| tally.count).sum(),
-            most: most.count,
-            first: most.first,
-        })
+        let most = shared().max_by_key(|tally| (tally.count, Reverse(tally.first)))?;
+        let [candidates, of] =
+            [shared().map(|tally| tally.count).sum::<u64>(), self.secrets.values().map(|tally| tally.count).sum()];
+        let is_many = most.count >= SHARED_MIN || candidates * SHARED_ONE_IN >= of;
+        let field = self.names[self.keys.secret].clone();
+        is_many.then_some(Warning::Shared { field, candidates, of, most: most.count, first: most.first })
     }
 }
 

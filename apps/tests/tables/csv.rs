@@ -21,8 +21,8 @@ fn read_cell(cell: &str) -> Table {
 fn stray_quotes_never_put_a_row_into_another() {
     assert_eq!(
         error_of(FORMAT, include_bytes!("../cases/two-stray-quotes.csv")),
-        "line 3: a quote opens a cell here and does not close it before the separators of this or another line: close it, \
-         or remove it; a line break inside a cell is read only where the cell has no separator"
+        "line 3: a quote opens a cell and the line ends inside it: close the quote, or remove it (a cell can be of several \
+         lines only where it has no separator)"
     );
     // A quote on one line and one on another that would fit together.
     for table in [
@@ -33,7 +33,7 @@ fn stray_quotes_never_put_a_row_into_another() {
         "KSH,SFZH,XM,ZF\r1,11,\"甲,501\r2,12,乙,502\r3,13,丙\",503\r",
     ] {
         let error = error_of(FORMAT, table.as_bytes());
-        assert!(error.starts_with("line 2: a quote opens a cell"), "{table:?}: {error}");
+        assert!(error.starts_with("line 2: a quote opens a cell and the line ends"), "{table:?}: {error}");
     }
 }
 
@@ -55,7 +55,7 @@ fn a_row_that_begins_in_a_cell_of_another_is_in_no_page() {
 fn a_quote_that_is_never_closed_is_an_error_in_the_last_row_too() {
     for last in ["2,12,丙,\"502\n", "2,12,丙,\"502", "2,12,丙,\"", "2,12,丙,\"\"\"", "2,12,丙,\"502\n\n\n"] {
         let error = error_of(FORMAT, format!("KSH,SFZH,XM,ZF\n1,11,甲,501\n{last}").as_bytes());
-        assert!(error.starts_with("line 3: a quote opens a cell here and never closes it: "), "{last:?}: {error}");
+        assert!(error.starts_with("line 3: a quote opens a cell and is never closed: "), "{last:?}: {error}");
     }
 }
 
@@ -211,6 +211,14 @@ fn lines_end_in_each_way_and_are_counted() {
 }
 
 #[test]
+fn lines_of_finished_pages_never_hold_those_of_others() {
+    let options = Options { template: None, ..options() };
+    let table = read_with(Format::Lines, b"1_11_<p>a\r2_12_<p>b\r\n3_13_<p>c\r\n", &options).unwrap();
+    assert_eq!(table.rejects, ["row 1: a CR inside the line, which is to end in LF or CR LF"]);
+    assert_eq!([table.row("1", "11"), table.row("3", "13")], ["", "<p>c"]);
+}
+
+#[test]
 fn text_in_another_encoding_is_read_as_it_or_refused() {
     let text = "KSH,SFZH,姓名\n1,11,张三\n";
     let (gbk, ..) = GBK.encode(text);
@@ -239,7 +247,7 @@ fn columns_without_a_name_are_not_shown() {
     // As many programs end each line with a separator; and the row numbers of pandas.
     let table = read(FORMAT, ",KSH,SFZH,XM,\n0,1,11,甲,\n1,2,12,乙,\n".as_bytes());
     assert_eq!([table.row("1", "11"), table.row("2", "12")], [" XM=甲", " XM=乙"]);
-    assert_eq!(table.warnings, ["fields that are not shown: 1 (a column without a name)"]);
+    assert_eq!(table.warnings, ["fields left out: 1 (a column without a name)"]);
     // A value behind the last name is one that was cut in two.
     let table = read_with(FORMAT, "KSH,SFZH,XM,ZF,,\n1,11,甲,乙,501,\n2,12,丙,502,,\n".as_bytes(), &options()).unwrap();
     assert_eq!(table.rejects, ["row 2: a value behind that of ZF, the last name in the first line"]);

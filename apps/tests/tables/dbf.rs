@@ -136,17 +136,14 @@ fn fields_of_other_files_are_left_out() {
 #[test]
 fn fields_that_are_left_out_are_named() {
     let table = read(FORMAT, include_bytes!("../cases/vfp-nullable.dbf"));
-    assert_eq!(table.warnings, ["fields that are not shown: _NullFlags (marks of Visual FoxPro)"]);
+    assert_eq!(table.warnings, ["fields left out: _NullFlags (marks of Visual FoxPro)"]);
     let table = read(FORMAT, include_bytes!("../cases/vfp-photo-general.dbf"));
-    assert_eq!(table.warnings, ["fields that are not shown: PHOTO (an OLE object)"]);
+    assert_eq!(table.warnings, ["fields left out: PHOTO (an OLE object)"]);
     let table = read(FORMAT, include_bytes!("../cases/b10-is-a-memo.dbf"));
-    assert_eq!(table.warnings, ["fields that are not shown: BZ (binary data)"]);
+    assert_eq!(table.warnings, ["fields left out: BZ (binary data)"]);
     let fields = [("M", b'M', 10, 0), ("P", b'P', 4, 0), ("W", b'W', 4, 0), ("Q", b'Q', 1, 0), ("X", b'C', 1, 0)];
     let table = Making::new(&fields).row(&[&[b'1'; 20]]).read();
-    assert_eq!(
-        table.warnings,
-        ["fields that are not shown: M (a memo), P (a picture), W (binary data), Q (binary data)"]
-    );
+    assert_eq!(table.warnings, ["fields left out: M (a memo), P (a picture), W (binary data), Q (binary data)"]);
     assert_eq!(Making::new(&[("X", b'C', 1, 0)]).row(&[b"a"]).read().warnings, [""; 0]);
 }
 
@@ -323,6 +320,18 @@ fn records_may_be_longer_than_their_fields_and_not_shorter() {
     assert_eq!([table.row("01", "11"), table.row("02", "12")], [" X=a", " X=b"]);
     let making = Making::new(&[("X", b'C', 2, 0)]).row(&[b"a"]);
     assert_eq!(making.error(), "damaged: a record is 6 bytes by the header, and its fields are 7");
+}
+
+#[test]
+fn records_that_the_header_counts_wrong_are_as_long_as_the_file_says() {
+    for record_len in [5, 7] {
+        let making = Making { record_len: Some(record_len), ..Making::new(&[("X", b'C', 1, 0)]) };
+        let making = making.row(&[b"a"]).row(&[b"b"]).row(&[b"c"]);
+        for tail in [&b""[..], b"\x1a"] {
+            let table = Making { tail: tail.to_vec(), ..making.clone() }.read();
+            assert_eq!([table.row("01", "11"), table.row("03", "13")], [" X=a", " X=c"]);
+        }
+    }
 }
 
 #[test]

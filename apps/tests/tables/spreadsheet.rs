@@ -100,6 +100,9 @@ fn secrets_of_several_candidates_are_told() {
             "SFZH: 5 of 7 candidates have one that another has too; 3 have that of row 6, which opens the pages of them all"
         ]
     );
+    // Few pairs of many candidates are people who took two exams.
+    let rows = |shared: u32| (1..=600).map(|seat| format!("{seat},9{},甲,5\n", seat.max(shared))).collect::<String>();
+    assert_eq!([1, 2, 3].map(|shared| read_rows(&rows(shared)).warnings.len()), [0, 0, 1]);
     // A row that is left out is no candidate.
     let table = read_with(Format::Csv, self::table("1,11,甲,5\n1,11,甲,5\n").as_bytes(), &options()).unwrap();
     assert_eq!((table.rejects.len(), table.warnings.len()), (1, 0));

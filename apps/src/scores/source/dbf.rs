@@ -49,7 +49,7 @@ struct Place {
 
 impl<R: BufRead> Table<R> {
     pub(super) fn open(mut reader: R, len: u64, encoding: Option<&'static Encoding>) -> Result<Self, SourceError> {
-        let header = Header::read(&mut reader)?;
+        let header = Header::read(&mut reader, len)?;
         let Header { records, len: header_len, record_len, code_page, fields } = header;
         let expected = header_len + u64::from(records) * record_len as u64;
         if len < expected {

@@ -19,12 +19,12 @@ const ROW_MAX: usize = 1 << 20;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum QuoteFault {
     /// A quote opens a cell, and the table ends.
-    #[error("a quote opens a cell here and never closes it: close it, or remove it")]
+    #[error("a quote opens a cell and is never closed: close it, or remove it")]
     Open,
     /// A quote opens a cell, which has separators and goes over the end of a line.
     #[error(
-        "a quote opens a cell here and does not close it before the separators of this or another line: close it, or \
-         remove it; a line break inside a cell is read only where the cell has no separator"
+        "a quote opens a cell and the line ends inside it: close the quote, or remove it (a cell can be of several lines \
+         only where it has no separator)"
     )]
     Spans,
     /// A quote closes a cell, which goes on.

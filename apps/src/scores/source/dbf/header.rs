@@ -122,7 +122,8 @@ impl Kind {
 }
 
 impl Header {
-    pub(super) fn read(reader: &mut impl BufRead) -> Result<Self, SourceError> {
+    /// Reads the header of a table of `file_len` bytes.
+    pub(super) fn read(reader: &mut impl BufRead, file_len: u64) -> Result<Self, SourceError> {
         let mut bytes = vec![0; FIELDS_FROM];
         reader.read_exact(&mut bytes).map_err(|_| NotDbf::Short)?;
         if bytes.iter().all(|&byte| byte >= b' ' || byte.is_ascii_whitespace()) {
@@ -140,18 +141,31 @@ impl Header {
         if is_of_dbase_7(&bytes, record_len) {
             return Err(SourceError::Dbase7);
         }
-        Ok(Self {
+        let mut header = Self {
             records: u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]),
             len: len.into(),
             record_len: record_len.into(),
             code_page: CodePage::of(bytes[29]),
-            fields: fields(&bytes[FIELDS_FROM..], record_len.into())?,
-        })
+            fields: fields(&bytes[FIELDS_FROM..])?,
+        };
+        // Some programs count the mark of a deleted record wrong; then the file is as long as its fields say.
+        let by_fields = 1 + header.fields.iter().map(|field| field.len).sum::<usize>();
+        if !header.fills(header.record_len, file_len) && header.fills(by_fields, file_len) {
+            header.record_len = by_fields;
+        }
+        place(&mut header.fields, header.record_len)?;
+        Ok(header)
+    }
+
+    /// Whether records of this length fill the file, up to the mark of its end.
+    fn fills(&self, record_len: usize, file_len: u64) -> bool {
+        let len = self.len + u64::from(self.records) * record_len as u64;
+        self.records > 0 && matches!(file_len.checked_sub(len), Some(0 | 1))
     }
 }
 
 /// Takes the list of fields apart.
-fn fields(list: &[u8], record_len: usize) -> Result<Vec<Field>, SourceError> {
+fn fields(list: &[u8]) -> Result<Vec<Field>, SourceError> {
     let mut fields = Vec::new();
     // Some programs leave the 0x0D out; then the list goes as far as the header, or is filled up.
     let is_field = |field: &&[u8; FIELD_LEN]| !matches!(field[0], b'\r' | b'\n') && field[..12] != [0; 12];
@@ -173,11 +187,7 @@ fn fields(list: &[u8], record_len: usize) -> Result<Vec<Field>, SourceError> {
             is_nullable: field[18] & 2 != 0,
         });
     }
-    if fields.is_empty() {
-        return Err(NotDbf::NoFields.into());
-    }
-    place(&mut fields, record_len)?;
-    Ok(fields)
+    if fields.is_empty() { Err(NotDbf::NoFields.into()) } else { Ok(fields) }
 }
 
 /// Says where each field is in a record.
