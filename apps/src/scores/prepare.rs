@@ -288,7 +288,7 @@ pub enum PrepareError {
     Same,
     /// The template is wrong.
     #[error("the template, {0}")]
-    Template(#[from] TemplateError),
+    Template(TemplateError),
     /// A row cannot be used, and none was to be left out.
     #[error("{0}")]
     Rejected(Reject),
@@ -304,4 +304,10 @@ pub enum PrepareError {
     /// The watcher said so.
     #[error("stopped")]
     Stopped,
+}
+
+impl From<TemplateError> for PrepareError {
+    fn from(error: TemplateError) -> Self {
+        Self::Template(error)
+    }
 }

@@ -160,11 +160,11 @@ impl fmt::Display for LeftOut {
 #[derive(Debug, Error)]
 pub enum SourceError {
     /// Whatever it was.
-    #[error("cannot read: {0}")]
+    #[error("cannot read")]
     Io(#[from] io::Error),
     /// It is no table of this form.
     #[error("not a dBASE table: {0}")]
-    Dbf(#[from] NotDbf),
+    Dbf(NotDbf),
     /// It is a table of dBASE 7.
     #[error("a table of dBASE 7, whose list of fields is another: save it as dBASE IV or as CSV")]
     Dbase7,
@@ -282,4 +282,10 @@ pub enum SourceError {
         /// The most that there may be.
         most: usize,
     },
+}
+
+impl From<NotDbf> for SourceError {
+    fn from(error: NotDbf) -> Self {
+        Self::Dbf(error)
+    }
 }

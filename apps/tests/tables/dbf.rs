@@ -406,7 +406,10 @@ fn names_may_be_of_any_text_and_come_twice() {
 fn types_that_are_unknown_or_of_a_wrong_length_are_named() {
     let error = |kind, len: u8| Making::new(&[("X", kind, len, 0)]).row(&[&vec![b' '; len.into()]]).error();
     assert_eq!(error(b'?', 3), "not a dBASE table: its field X is of a type that there is not, '?'");
-    assert_eq!(error(0xff, 3), "not a dBASE table: its field X is of a type that there is not, '\\xff'");
+    assert_eq!(error(0xff, 3), "not a dBASE table: its field X is of a type that there is not, 0xff");
+    let mut making = Making::new(&[("X", 0, 1, 0)]).row(&[b" "]);
+    making.fields[2].0 = gbk("语文");
+    assert_eq!(making.error(), "not a dBASE table: its field 3 is of a type that there is not, 0x00");
     assert_eq!(error(b'I', 5), "not a dBASE table: its field X, of type 'I', has 5 bytes and not 4");
     for kind in *b"YT@O" {
         let error = error(kind, 4);

@@ -169,11 +169,11 @@ fn fields(list: &[u8]) -> Result<Vec<Field>, SourceError> {
     let mut fields = Vec::new();
     // Some programs leave the 0x0D out; then the list goes as far as the header, or is filled up.
     let is_field = |field: &&[u8; FIELD_LEN]| !matches!(field[0], b'\r' | b'\n') && field[..12] != [0; 12];
-    for field in list.as_chunks().0.iter().take_while(is_field) {
+    for (field, number) in list.as_chunks().0.iter().take_while(is_field).zip(1_u32..) {
         let name = field[..11].split(|&byte| byte == 0).next().unwrap_or_default();
         let (letter, len) = (field[11], field[16]);
-        let named = || name.escape_ascii().to_string();
-        let letter_of = || letter.escape_ascii().to_string();
+        let named = || shown(name).unwrap_or_else(|| number.to_string());
+        let letter_of = || shown(&[letter]).map_or_else(|| format!("{letter:#04x}"), |letter| format!("'{letter}'"));
         let kind = Kind::of(letter, len).ok_or_else(|| NotDbf::Kind { name: named(), letter: letter_of() })?;
         if let Some(right) = kind.len().filter(|&right| len != right) {
             return Err(NotDbf::FieldLen { name: named(), letter: letter_of(), len, right }.into());
@@ -188,6 +188,12 @@ fn fields(list: &[u8]) -> Result<Vec<Field>, SourceError> {
         });
     }
     if fields.is_empty() { Err(NotDbf::NoFields.into()) } else { Ok(fields) }
+}
+
+/// What can be shown of a name whose encoding is not known yet.
+fn shown(name: &[u8]) -> Option<String> {
+    let is_shown = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
+    is_shown.then(|| String::from_utf8_lossy(name).into_owned())
 }
 
 /// Says where each field is in a record.
@@ -297,17 +303,17 @@ pub enum NotDbf {
     #[error("it has no fields")]
     NoFields,
     /// A field of no known type.
-    #[error("its field {name} is of a type that there is not, '{letter}'")]
+    #[error("its field {name} is of a type that there is not, {letter}")]
     Kind {
-        /// Which.
+        /// Which: its name, or its number.
         name: String,
         /// Its type.
         letter: String,
     },
     /// A field that is not as long as all of its type are.
-    #[error("its field {name}, of type '{letter}', has {len} bytes and not {right}")]
+    #[error("its field {name}, of type {letter}, has {len} bytes and not {right}")]
     FieldLen {
-        /// Which.
+        /// Which: its name, or its number.
         name: String,
         /// Its type.
         letter: String,
