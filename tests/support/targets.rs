@@ -242,7 +242,7 @@ fn change(right: &mut Vec<u8>, bytes: &[u8]) {
         }
     }
     if let [cut, ..] = rest {
-        right.truncate(right.len() - usize::from(*cut));
+        right.truncate(right.len().saturating_sub((*cut).into()));
     }
 }
 
