@@ -232,7 +232,7 @@ pub enum SourceError {
     /// The table says what its text is, and that is not read.
     #[error(
         "the table says that its text is in code page {0}, which is not read; many tables say so and are in another: \
-         add --encoding gbk (or utf-8, latin1)"
+         add --encoding gbk (or utf-8, latin1), or if it is right save the table as CSV in UTF-8"
     )]
     CodePage(u16),
     /// What was given as an encoding is none in which separators stand for themselves.

@@ -403,6 +403,30 @@ fn names_may_be_of_any_text_and_come_twice() {
 }
 
 #[test]
+fn a_character_that_the_end_of_its_field_cuts_is_left_away() {
+    for (code_page, whole) in [(0x4d, gbk("虚构县第十中学")), (0xf0, "虚构县第十中学".into())] {
+        let character = if code_page == 0x4d { 2 } else { 3 };
+        for len in 2 * character..=3 * character {
+            let mut making = Making::new(&[("X", b'C', len as u8, 0), ("Y", b'C', 1, 0)]).row(&[&whole[..len], b"y"]);
+            making.code_page = code_page;
+            let expect = if len == 3 * character { "虚构县" } else { "虚构" };
+            assert_eq!(making.read().row("01", "11"), format!(" X={expect} Y=y"), "{code_page:#x}: {len} bytes");
+        }
+    }
+    let mut making = Making::new(&[("X", b'C', 1, 0)]).row(&[b"a"]);
+    making.fields[2].0 = gbk("语文成绩分数")[..11].to_vec();
+    assert_eq!(making.read().row("01", "11"), " 语文成绩分=a");
+    making.fields[2].0 = gbk("语文")[..3].to_vec();
+    assert!(making.error().starts_with("the names of the fields are not GBK text: "), "{}", making.error());
+    // Within the field it is no text.
+    for value in [&b"\xd0\xe9\xb9  "[..], b"\xd0\xe9\xff\xff\xb9", b"\xd0\xe9\xb9\0\0"] {
+        let table =
+            read_with(FORMAT, &Making::new(&[("X", b'C', 5, 0)]).row(&[value]).row(&[b"abcde"]).bytes(), &options());
+        assert_eq!(table.unwrap().rejects, ["row 1: X is not GBK text"], "{}", value.escape_ascii());
+    }
+}
+
+#[test]
 fn types_that_are_unknown_or_of_a_wrong_length_are_named() {
     let error = |kind, len: u8| Making::new(&[("X", kind, len, 0)]).row(&[&vec![b' '; len.into()]]).error();
     assert_eq!(error(b'?', 3), "not a dBASE table: its field X is of a type that there is not, '?'");
@@ -454,7 +478,7 @@ fn code_pages_are_read_or_named() {
             making.error(),
             format!(
                 "the table says that its text is in code page {name}, which is not read; many tables say so and are \
-                 in another: add --encoding gbk (or utf-8, latin1)"
+                 in another: add --encoding gbk (or utf-8, latin1), or if it is right save the table as CSV in UTF-8"
             )
         );
         let gbk = Options { encoding: encoding("gbk"), ..options() };

@@ -96,7 +96,12 @@ impl<R: BufRead> Table<R> {
     /// Names are text too. Without an encoding they are ASCII.
     fn name(&self, bytes: &[u8]) -> Result<String, SourceError> {
         let mut name = String::new();
-        self.decoder.decode(bytes.trim_ascii(), &mut name).map_err(|error| match error {
+        let decoded = if bytes.len() < header::NAME_MAX {
+            self.decoder.decode(bytes.trim_ascii(), &mut name)
+        } else {
+            self.decoder.decode_cut(bytes.trim_ascii(), &mut name)
+        };
+        decoded.map_err(|error| match error {
             DecodeError::Unknown => self.unknown_text(),
             DecodeError::Wrong(encoding) => SourceError::Names(encoding.name()),
         })?;

@@ -1,6 +1,6 @@
 //! Bytes as text: in an encoding, or refused.
 
-use encoding_rs::Encoding;
+use encoding_rs::{DecoderResult, Encoding};
 
 use super::{Read, SourceError};
 
@@ -23,6 +23,18 @@ impl Decoder {
             }
         }
         Ok(())
+    }
+
+    /// Decodes text that fills all the room that it has, so that its last character may have been cut. What is left of
+    /// that one is no character.
+    pub(super) fn decode_cut(self, bytes: &[u8], text: &mut String) -> Result<(), DecodeError> {
+        let Some(encoding) = self.0.filter(|_| !bytes.is_ascii()) else { return self.decode(bytes, text) };
+        let mut decoder = encoding.new_decoder_without_bom_handling();
+        text.reserve(decoder.max_utf8_buffer_length_without_replacement(bytes.len()).unwrap_or(0));
+        match decoder.decode_to_string_without_replacement(bytes, text, false) {
+            (DecoderResult::InputEmpty, _) => Ok(()),
+            (DecoderResult::Malformed(..) | DecoderResult::OutputFull, _) => Err(DecodeError::Wrong(encoding)),
+        }
     }
 }
 

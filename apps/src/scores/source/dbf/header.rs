@@ -28,6 +28,9 @@ const FIELDS_FROM: usize = 32;
 /// Bytes of a field in the list.
 const FIELD_LEN: usize = 32;
 
+/// The bytes of a name, without the NUL behind it, which some programs leave out. What is as long may have been cut.
+pub(super) const NAME_MAX: usize = 10;
+
 /// What a table says of itself.
 pub(super) struct Header {
     pub(super) records: u32,

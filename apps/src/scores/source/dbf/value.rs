@@ -34,7 +34,11 @@ pub(super) fn push(kind: Kind, decimals: u8, bytes: &[u8], decoder: Decoder, tex
         return Ok(());
     }
     match kind {
-        Kind::Text | Kind::Varchar => decoder.decode(until_nul(bytes).trim_ascii(), text)?,
+        Kind::Text | Kind::Varchar => match until_nul(bytes).trim_ascii_end() {
+            // Programs cut what is too long for a field wherever it ends.
+            full if full.len() == bytes.len() => decoder.decode_cut(full.trim_ascii(), text)?,
+            shorter => decoder.decode(shorter.trim_ascii(), text)?,
+        },
         Kind::Number => {
             // Nothing, or a number that was too wide for its field, is ahead of what is one.
             let start = bytes.iter().position(|&byte| byte != 0 && byte != b' ').unwrap_or(bytes.len());
