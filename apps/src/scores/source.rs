@@ -171,7 +171,7 @@ pub enum SourceError {
     /// It is cut off.
     #[error(
         "cut off: the header says {records} records of {record} bytes behind {header}, which is {expected} bytes, \
-         and the file has {actual}"
+         and the file has {actual}: get the table again, or open it with the program that wrote it, which mends the count"
     )]
     Short {
         /// How many records there should be.
@@ -208,7 +208,7 @@ pub enum SourceError {
         actual: u64,
     },
     /// The records are shorter than their fields.
-    #[error("damaged: a record is {record} bytes by the header, and its fields are {fields}")]
+    #[error("damaged: a record is {record} bytes by the header, and its fields are {fields}: get the table again")]
     Record {
         /// By the header.
         record: u64,
@@ -218,7 +218,7 @@ pub enum SourceError {
     /// A record does not begin as records do.
     #[error(
         "damaged: record {record} begins with the byte {byte:#04x}, where there should be a blank, or * if it was \
-         deleted: header and records do not fit together"
+         deleted: header and records do not fit together; get the table again"
     )]
     Mark {
         /// Which record.

@@ -319,7 +319,7 @@ fn records_may_be_longer_than_their_fields_and_not_shorter() {
     let table = making.read();
     assert_eq!([table.row("01", "11"), table.row("02", "12")], [" X=a", " X=b"]);
     let making = Making::new(&[("X", b'C', 2, 0)]).row(&[b"a"]);
-    assert_eq!(making.error(), "damaged: a record is 6 bytes by the header, and its fields are 7");
+    assert_eq!(making.error(), "damaged: a record is 6 bytes by the header, and its fields are 7: get the table again");
 }
 
 #[test]
@@ -377,7 +377,7 @@ fn records_are_where_the_header_says_or_the_table_is_refused() {
     assert_eq!([table.row("01", "11"), table.row("02", "12")], ["", " X=b"]);
     // Header or records are one byte longer than the header says: values of other candidates would be on a page.
     let expect = "damaged: record 2 begins with the byte 0x30, where there should be a blank, or * if it was deleted: header \
-                  and records do not fit together";
+                  and records do not fit together; get the table again";
     let longer = Making { record_len: Some(7), count: Some(3), ..making.clone() };
     assert_eq!(longer.error(), expect);
     let mut shifted = making.bytes();
