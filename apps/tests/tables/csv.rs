@@ -183,6 +183,7 @@ fn utf_16_is_an_error_that_says_so() {
     assert!(
         error_of(FORMAT, b"PK\x03\x04\x14\0\x06\0").starts_with("it is no text: there is a byte 0 in its first line")
     );
+    assert!(error_of(FORMAT, b"a\0\0b\0\0\n").starts_with("it is no text"));
     for name in ["utf-16", "utf-16le", "utf-16be", "iso-2022-jp"] {
         let encoding = encoding(name);
         let error = read_with(FORMAT, text.as_bytes(), &Options { encoding, ..options() }).map(drop).unwrap_err();
@@ -248,6 +249,9 @@ fn columns_without_a_name_are_not_shown() {
     let table = read(FORMAT, ",KSH,SFZH,XM,\n0,1,11,甲,\n1,2,12,乙,\n".as_bytes());
     assert_eq!([table.row("1", "11"), table.row("2", "12")], [" XM=甲", " XM=乙"]);
     assert_eq!(table.warnings, ["fields left out: 1 (a column without a name)"]);
+    let table = read(FORMAT, "KSH,,SFZH,XM\n1,?,11,甲\n".as_bytes());
+    assert_eq!(table.row("1", "11"), " XM=甲");
+    assert_eq!(table.warnings, ["fields left out: 2 (a column without a name)"]);
     // A value behind the last name is one that was cut in two.
     let table = read_with(FORMAT, "KSH,SFZH,XM,ZF,,\n1,11,甲,乙,501,\n2,12,丙,502,,\n".as_bytes(), &options()).unwrap();
     assert_eq!(table.rejects, ["row 2: a value behind that of ZF, the last name in the first line"]);
@@ -269,7 +273,9 @@ fn a_name_that_stands_for_two_columns_cannot_be_asked_for() {
 #[test]
 fn a_row_without_an_end_is_not_read_into_memory() {
     let table = format!("KSH,SFZH,XM\n1,11,{}\n", "x".repeat(2 << 20));
-    assert_eq!(error_of(FORMAT, table.as_bytes()), "line 2: a row of more than 1048576 bytes: this is not a table");
+    let expect = "line 2: a row of more than 1048576 bytes: this is not a table";
+    assert_eq!(error_of(FORMAT, format!("KSH,SFZH,XM\n1,11,\"{}", "x\n".repeat(1 << 20)).as_bytes()), expect);
+    assert_eq!(error_of(FORMAT, table.as_bytes()), expect);
 }
 
 /// Any text, in the characters that mean something here.

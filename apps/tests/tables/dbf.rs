@@ -271,9 +271,11 @@ fn values_that_are_null_are_empty_and_varchars_have_their_own_length() {
     making.version = 0x32;
     making.code_page = 0xf0;
     // XM, ZF and Q may be null. The bits of a varchar: that it is shorter than its field, and that it is null.
+    // A may have any bytes, which takes no bit.
+    making.fields[3].4 = 4;
     (making.fields[2].4, making.fields[4].4, making.fields[5].4, making.fields[6].4) = (2, 2, 6, 5);
     let making = making
-        .row(&[b"ab  \0\x04", b"cd", b"600", b"\0\0\0", &[0b00001]])
+        .row(&[b"abXYZ\x02", b"cd", b"600", b"\0\0\0", &[0b00001]])
         .row(&[b"abcdef", b"cd", b"600", b"\0\0\0", &[0b00000]])
         .row(&[b"abcdef", b"cd", b"600", b"\0\0\0", &[0b10110]])
         .row(&[b"ab\0\0\0\x09", b"cd", b"600", b"\0\0\0", &[0b00001]]);

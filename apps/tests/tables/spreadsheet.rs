@@ -76,6 +76,7 @@ fn long_numbers_that_end_in_zeros_are_damaged_where_most_do() {
     // Of numbers of 16 digits one in ten ends so.
     for rows in [
         "1,9901011990010000,甲,5\n2,9901011990010001,乙,6\n3,9901011990010002,丙,7\n",
+        "1,9901011990010000,甲,5\n2,9901011990020000,乙,6\n3,9901011990010002,丙,7\n4,9901011990010004,丁,8\n",
         "1,990101199001000000,甲,5\n",
         "1,11,甲,1000000000000000000\n2,12,乙,1000000000000000000\n",
     ] {
@@ -100,6 +101,9 @@ fn secrets_of_several_candidates_are_told() {
             "SFZH: 5 of 7 candidates have one that another has too; 3 have that of row 6, which opens the pages of them all"
         ]
     );
+    // Of two that as many have, the one that comes first is told.
+    let table = read_rows("1,11,甲,5\n2,12,乙,6\n3,12,丙,7\n4,11,丁,8\n");
+    assert!(table.warnings[0].contains(": 4 of 4 candidates ") && table.warnings[0].contains(" of row 2, "));
     // Few pairs of many candidates are people who took two exams.
     let row = |seat: u32, shared| format!("{seat},9{},甲,5\n", seat.max(shared));
     let rows = |shared| (1..=600).map(|seat| row(seat, shared)).collect::<Vec<_>>().concat();

@@ -154,11 +154,7 @@ impl<R: BufRead> Rows<R> {
                     self.ends.push(self.bytes.len());
                     *cell = Cell::NEW;
                 }
-                State::Ahead if byte == b'"' => {
-                    // What was ahead of it are blanks.
-                    self.bytes.truncate(self.ends.last().map_or(0, |&end| end));
-                    *cell = Cell { state: State::Quoted, opened: self.line, ..*cell };
-                }
+                State::Ahead if byte == b'"' => *cell = Cell { state: State::Quoted, opened: self.line, ..*cell },
                 State::Quoted if byte == b'"' => match rest.split_first() {
                     Some((b'"', behind)) => {
                         rest = behind;

@@ -163,7 +163,7 @@ impl Header {
     /// Whether records of this length fill the file, up to the mark of its end.
     fn fills(&self, record_len: usize, file_len: u64) -> bool {
         let len = self.len + u64::from(self.records) * record_len as u64;
-        self.records > 0 && matches!(file_len.checked_sub(len), Some(0 | 1))
+        matches!(file_len.checked_sub(len), Some(0 | 1))
     }
 }
 
@@ -213,7 +213,7 @@ fn place(fields: &mut [Field], record_len: usize) -> Result<(), SourceError> {
     if without > record_len {
         return Err(SourceError::Record { record: record_len as u64, fields: without as u64 });
     }
-    let is_long = with_long <= record_len && without != record_len;
+    let is_long = with_long <= record_len;
     let mut start = 1;
     for field in fields {
         field.len = if is_long { long(field) } else { field.len };
