@@ -95,8 +95,8 @@ pub struct Prepared {
 ///
 /// # Errors
 ///
-/// Whatever cannot be read or written, and with [`Options::strict`] the first row that cannot be used, or numbers that a
-/// spreadsheet has damaged.
+/// Whatever cannot be read or written, and with [`Options::strict`] the first row that cannot be used, or numbers that
+/// a spreadsheet has damaged.
 pub fn prepare<W: Write + Seek>(
     format: Format,
     table: impl BufRead,

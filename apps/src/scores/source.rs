@@ -171,7 +171,8 @@ pub enum SourceError {
     /// It is cut off.
     #[error(
         "cut off: the header says {records} records of {record} bytes behind {header}, which is {expected} bytes, \
-         and the file has {actual}: get the table again, or open it with the program that wrote it, which mends the count"
+         and the file has {actual}: get the table again, or open it with the program that wrote it, which mends the \
+         count"
     )]
     Short {
         /// How many records there should be.
@@ -266,8 +267,8 @@ pub enum SourceError {
     },
     /// There is no saying what stands between two columns.
     #[error(
-        "the names in the first line may be separated by a {} or by a {}: put a line that says which ahead of it, sep={} \
-         or sep={}",
+        "the names in the first line may be separated by a {} or by a {}: put a line that says which ahead of it, \
+        sep={} or sep={}",
         .0[0].name(), .0[1].name(), .0[0], .0[1]
     )]
     Separators([Separator; 2]),

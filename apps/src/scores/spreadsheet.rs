@@ -1,7 +1,8 @@
 //! What spreadsheets make of numbers, and tables in which one secret is that of many.
 //!
-//! A spreadsheet that opens a CSV file and saves it again writes `9.90101E+17` for every identity number of a county. Each row
-//! can still be used, but that one secret now opens the pages of all. So such values are counted and warned of.
+//! A spreadsheet that opens a CSV file and saves it again writes `9.90101E+17` for every identity number of a county.
+//! Each row can still be used, but that one secret now opens the pages of all. So such values are counted and warned
+//! of.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -169,8 +170,8 @@ impl fmt::Display for Warning {
             }
             Self::Shared { field, candidates, of, most, first } => write!(
                 f,
-                "{field}: {candidates} of {of} candidates have one that another has too; {most} have that of row {first}, \
-                 which opens the pages of them all"
+                "{field}: {candidates} of {of} candidates have one that another has too; {most} have that of row \
+                {first}, which opens the pages of them all"
             ),
         }
     }

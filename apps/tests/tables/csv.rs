@@ -8,7 +8,7 @@ use crate::{Table, error_of, options, read, read_with};
 
 const FORMAT: Format = Format::Csv;
 
-/// The error of a table of two candidates, of whom the first one's name is this cell and what follows it.
+/// The error of a table of two candidates, in which the first one's name is this cell.
 fn error_of_cell(cell: &str) -> String {
     error_of(FORMAT, format!("KSH,SFZH,XM,ZF\n1,11,{cell},501\n2,12,丙,502\n").as_bytes())
 }
@@ -21,8 +21,8 @@ fn read_cell(cell: &str) -> Table {
 fn stray_quotes_never_put_a_row_into_another() {
     assert_eq!(
         error_of(FORMAT, include_bytes!("../cases/two-stray-quotes.csv")),
-        "line 3: a quote opens a cell and the line ends inside it: close the quote, or remove it (a cell can be of several \
-         lines only where it has no separator)"
+        "line 3: a quote opens a cell and the line ends inside it: close the quote, or remove it (a cell can be of \
+        several lines only where it has no separator)"
     );
     // A quote on one line and one on another that would fit together.
     for table in [
@@ -118,8 +118,8 @@ fn separators_are_told_by_the_names_of_the_keys() {
 fn separators_that_can_be_told_in_two_ways_are_an_error() {
     assert_eq!(
         error_of(FORMAT, b"KSH;SFZH;a,KSH,SFZH\n1;2;3,4,5\n"),
-        "the names in the first line may be separated by a comma or by a semicolon: put a line that says which ahead of it, \
-         sep=, or sep=;"
+        "the names in the first line may be separated by a comma or by a semicolon: put a line that says which ahead \
+        of it, sep=, or sep=;"
     );
     // Names that are nowhere: those of the separator that makes most of them are listed.
     assert_eq!(error_of(FORMAT, b"A;B;C,D\n1;2;3,4\n"), "the table has no field KSH; it has A, B, C,D");
@@ -308,7 +308,9 @@ proptest! {
 
     /// Quotes anywhere in right rows: no page has what belongs to another candidate.
     #[test]
-    fn quotes_anywhere_never_show_another_candidate(places in prop::collection::vec(any::<prop::sample::Index>(), 1..5)) {
+    fn quotes_anywhere_never_show_another_candidate(
+        places in prop::collection::vec(any::<prop::sample::Index>(), 1..5),
+    ) {
         let mut text = "KSH,SFZH,XM,ZF\n101,9001,A1,1\n102,9002,A2,2\n103,9003,A3,3\n104,9004,A4,4\n".to_owned();
         let start = 15;
         for place in places {

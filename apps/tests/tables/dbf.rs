@@ -360,8 +360,8 @@ fn an_end_among_the_records_is_an_error() {
     table.records[2][0] = 0x1a;
     assert_eq!(
         table.error(),
-        "the header says 3 records, and the mark of the end stands behind 2: open the table with the program that wrote \
-         it, which mends the count"
+        "the header says 3 records, and the mark of the end stands behind 2: open the table with the program that \
+        wrote it, which mends the count"
     );
     // In a value it is text.
     let mut table = making;
@@ -378,8 +378,8 @@ fn records_are_where_the_header_says_or_the_table_is_refused() {
     assert_eq!((table.candidates, table.deleted), (3, 1));
     assert_eq!([table.row("01", "11"), table.row("02", "12")], ["", " X=b"]);
     // Header or records are one byte longer than the header says: values of other candidates would be on a page.
-    let expect = "damaged: record 2 begins with the byte 0x30, where there should be a blank, or * if it was deleted: header \
-                  and records do not fit together; get the table again";
+    let expect = "damaged: record 2 begins with the byte 0x30, where there should be a blank, or * if it was deleted: \
+    header and records do not fit together; get the table again";
     let longer = Making { record_len: Some(7), count: Some(3), ..making.clone() };
     assert_eq!(longer.error(), expect);
     let mut shifted = making.bytes();

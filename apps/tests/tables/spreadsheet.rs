@@ -25,16 +25,17 @@ fn numbers_with_an_exponent_are_counted_and_an_error_when_strict() {
     assert_eq!(
         table.warnings,
         [
-            "SFZH: 2 values are each a number with an exponent, such as 9.9E+17, in which digits are lost, the first in row 2: \
-             make the column text where its numbers are still whole, and export it again",
-            "SFZH: 2 of 2 candidates have one that another has too; 2 have that of row 2, which opens the pages of them all",
+            "SFZH: 2 values are each a number with an exponent, such as 9.9E+17, in which digits are lost, the first \
+            in row 2: make the column text where its numbers are still whole, and export it again",
+            "SFZH: 2 of 2 candidates have one that another has too; 2 have that of row 2, which opens the pages of \
+            them all",
         ]
     );
     let error = read_with(Format::Csv, case, &Options { strict: true, ..options() }).map(drop).unwrap_err();
     assert_eq!(
         error,
-        "row 2: SFZH is a number with an exponent, such as 9.9E+17, in which digits are lost: make the column text where \
-         its numbers are still whole, and export it again"
+        "row 2: SFZH is a number with an exponent, such as 9.9E+17, in which digits are lost: make the column text \
+        where its numbers are still whole, and export it again"
     );
 }
 
@@ -69,8 +70,8 @@ fn each_damage_is_counted_for_its_column() {
 #[test]
 fn long_numbers_that_end_in_zeros_are_damaged_where_most_do() {
     let rows = "1,990101199001000000,甲,5\n2,990101199002000000,乙,6\n3,99010119900300001X,丙,7\n";
-    let expect = "SFZH: 2 values are each a number of which a spreadsheet kept 15 digits, with zeros behind them, the first in \
-                  row 2: make the column text where its numbers are still whole, and export it again";
+    let expect = "SFZH: 2 values are each a number of which a spreadsheet kept 15 digits, with zeros behind them, the \
+    first in row 2: make the column text where its numbers are still whole, and export it again";
     assert_eq!(read_rows(rows).warnings, [expect]);
     assert_eq!(strict_error(rows), expect);
     // Of numbers of 16 digits one in ten ends so.
@@ -97,9 +98,8 @@ fn secrets_of_several_candidates_are_told() {
     let table = read_rows("1,11,甲,5\n2,12,乙,6\n3, 12 ,丙,7\n4,13,丁,8\n5,14,戊,9\n6,14,己,1\n7,１４,庚,2\n");
     assert_eq!(
         table.warnings,
-        [
-            "SFZH: 5 of 7 candidates have one that another has too; 3 have that of row 6, which opens the pages of them all"
-        ]
+        ["SFZH: 5 of 7 candidates have one that another has too; 3 have that of row 6, which opens the pages of \
+            them all"]
     );
     // Of two that as many have, the one that comes first is told.
     let table = read_rows("1,11,甲,5\n2,12,乙,6\n3,12,丙,7\n4,11,丁,8\n");

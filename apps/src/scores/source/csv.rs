@@ -19,8 +19,8 @@ pub use self::separator::Separator;
 /// The most bytes in which the names are looked for: hundreds of columns, each name four times as long as any.
 const NAMES_MAX: u64 = 1 << 16;
 
-/// A table. In no encoding that is read is a byte of a character a comma, a quote or the end of a line, so that it can be
-/// taken apart before it is decoded.
+/// A table. In no encoding that is read is a byte of a character a comma, a quote or the end of a line, so that it can
+/// be taken apart before it is decoded.
 pub(in crate::scores) struct Table<R> {
     rows: Rows<Chain<Cursor<Vec<u8>>, R>>,
     /// The names of all columns. Some have none.

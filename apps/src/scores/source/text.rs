@@ -70,8 +70,8 @@ pub(super) fn check(beginning: &[u8]) -> Result<(), SourceError> {
     if line.contains(&0) { Err(SourceError::NoText) } else { Ok(()) }
 }
 
-/// Whether this is UTF-16 without a mark: each ASCII character, of which a table has many, has a zero beside it, always on
-/// the same side.
+/// Whether this is UTF-16 without a mark: each ASCII character, of which a table has many, has a zero beside it, always
+/// on the same side.
 fn is_utf_16(beginning: &[u8]) -> bool {
     let is_ascii = |byte: u8| matches!(byte, b' '..=b'~' | b'\t' | b'\r' | b'\n');
     let count = |is_little: bool| {

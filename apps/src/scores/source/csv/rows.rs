@@ -1,9 +1,9 @@
 //! Rows taken apart into cells (RFC 4180), with nothing forgiven that could put one row into another.
 //!
-//! A quote too many is an ordinary mistake, and most readers take all that follows it for text of that cell, up to the next
-//! quote: rows of other candidates, with their identity numbers. So a quote that opens a cell has to close it ahead of a
-//! separator or a blank or the end of the line. A cell may go over several lines, as Excel writes line breaks inside one;
-//! but then no separator may be in it, since a row of a table with two columns has one.
+//! A quote too many is an ordinary mistake, and most readers take all that follows it for text of that cell, up to the
+//! next quote: rows of other candidates, with their identity numbers. So a quote that opens a cell has to close it
+//! ahead of a separator or a blank or the end of the line. A cell may go over several lines, as Excel writes line
+//! breaks inside one; but then no separator may be in it, since a row of a table with two columns has one.
 
 use std::io::BufRead;
 
@@ -23,8 +23,8 @@ pub enum QuoteFault {
     Open,
     /// A quote opens a cell, which has separators and goes over the end of a line.
     #[error(
-        "a quote opens a cell and the line ends inside it: close the quote, or remove it (a cell can be of several lines \
-         only where it has no separator)"
+        "a quote opens a cell and the line ends inside it: close the quote, or remove it (a cell can be of several \
+        lines only where it has no separator)"
     )]
     Spans,
     /// A quote closes a cell, which goes on.

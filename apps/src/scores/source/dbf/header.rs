@@ -9,8 +9,8 @@
 //!
 //! The list ends at a byte 0x0D, mostly. What is behind it belongs to the program that wrote it.
 //!
-//! The `dbase` crate reads such headers as well, of tables as it writes them. What boards have comes from thirty years of
-//! programs, each with its own idea of where a header ends and how long a field can be.
+//! The `dbase` crate reads such headers as well, of tables as it writes them. What boards have comes from thirty years
+//! of programs, each with its own idea of where a header ends and how long a field can be.
 
 use std::io::BufRead;
 
@@ -201,8 +201,8 @@ fn shown(name: &[u8]) -> Option<String> {
 
 /// Says where each field is in a record.
 ///
-/// Text has no decimals: Clipper and `FoxPro` make them 256 bytes each, and other programs leave anything there. What fits
-/// the record is right.
+/// Text has no decimals: Clipper and `FoxPro` make them 256 bytes each, and other programs leave anything there. What
+/// fits the record is right.
 fn place(fields: &mut [Field], record_len: usize) -> Result<(), SourceError> {
     let long = |field: &Field| match field.kind {
         Kind::Text => field.len + 256 * usize::from(field.decimals),

@@ -113,8 +113,8 @@ fn double(value: f64, decimals: u8) -> Option<String> {
     Some(format!("{rounded:.decimals$}"))
 }
 
-/// A number with an exponent, as C writes it, without one. `None` where there is none, or where it stands for digits that
-/// are not there: an identity number of `9.90101E+17` is that of many people.
+/// A number with an exponent, as C writes it, without one. `None` where there is none, or where it stands for digits
+/// that are not there: an identity number of `9.90101E+17` is that of many people.
 fn written_out(number: &[u8], decimals: u8) -> Option<String> {
     let number = str::from_utf8(number).ok()?;
     let (mantissa, exponent) = number.split_once(['e', 'E'])?;
