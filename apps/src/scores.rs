@@ -28,6 +28,7 @@ mod perfect;
 mod prepare;
 mod sample;
 mod source;
+mod spreadsheet;
 mod talk;
 mod template;
 
@@ -48,7 +49,8 @@ pub use page::Labels;
 use page::Message;
 pub use prepare::{Options, PrepareError, Prepared, Reject, Watch, prepare};
 pub use sample::{SampleError, write_sample};
-pub use source::{Format, SourceError, encoding};
+pub use source::{Format, LeftOut, NotDbf, QuoteFault, Separator, SourceError, Unshown, encoding};
+pub use spreadsheet::{Damage, Warning};
 pub use talk::{Chains, TALK};
 pub use template::TemplateError;
 

@@ -11,8 +11,8 @@ use lethe::engine::SCRATCH_LEN;
 use lethe::http::Headers;
 use lethe::{App, Request};
 use lethe_apps::scores::{
-    Builder, Format, Image, Labels, OpenError, Options, PAGE_MAX, PrepareError, Prepared, Reject, Scores, Watch,
-    encoding, prepare, write_sample,
+    Builder, Format, Image, Labels, OpenError, Options, PAGE_MAX, PrepareError, Prepared, Reject, Scores, Warning,
+    Watch, encoding, prepare, write_sample,
 };
 use proptest::prelude::*;
 
@@ -31,6 +31,8 @@ impl Watch for Listener {
     fn rejected(&mut self, reject: &Reject) {
         self.rejects.push(reject.clone());
     }
+
+    fn warned(&mut self, _: &Warning) {}
 }
 
 fn options() -> Options {
@@ -343,9 +345,6 @@ fn a_table_that_is_cut_off_or_counts_wrong_makes_nothing() {
     };
     assert!(counting(u32::MAX).starts_with("cut off: the header says 4294967295 records"));
     assert!(counting(1).starts_with("the header says 1 records, and there are the bytes of 3"), "{}", counting(1));
-    let mut wrong = table.clone();
-    wrong[10] += 1;
-    assert!(error_of(Format::Dbf, &wrong, &options()).starts_with("damaged: a record is "));
     let mut wrong = table;
     wrong[32 + 11] = b'?';
     assert!(error_of(Format::Dbf, &wrong, &options()).starts_with("not a dBASE table: "));

@@ -12,7 +12,7 @@ use anyhow::{Context, anyhow, ensure};
 use clap::ValueEnum;
 use indicatif::{HumanBytes, HumanCount};
 use lethe_apps::scores::{
-    Format, Image, Labels, Options, PAGE_MAX, Prepared, Reject, TALK, Watch, encoding, prepare, write_sample,
+    Format, Image, Labels, Options, PAGE_MAX, Prepared, Reject, TALK, Warning, Watch, encoding, prepare, write_sample,
 };
 
 use crate::map::{Pages, map};
@@ -108,7 +108,7 @@ pub(crate) struct TableArgs {
     /// Where rows are named that cannot be used, instead of OUT.rejects
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
-    /// Stop at the first row that cannot be used
+    /// Stop at the first row that cannot be used, and at the first number that a spreadsheet has damaged
     #[arg(long)]
     strict: bool,
     /// Check every byte of a file, and make none
@@ -118,9 +118,9 @@ pub(crate) struct TableArgs {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum TableFormat {
-    /// dBASE III and IV, `FoxPro`
+    /// dBASE III and IV, Clipper, `FoxPro`, Visual `FoxPro`
     Dbf,
-    /// Values with commas between them, names in the first line
+    /// Values with commas, semicolons, tabs or bars between them, names in the first line
     Csv,
     /// `seat_id_html`, a line for each candidate
     Text,
@@ -206,7 +206,7 @@ impl TableFormat {
         let ending = path.extension()?.to_ascii_lowercase();
         Some(match ending.to_str()? {
             "dbf" => Self::Dbf,
-            "csv" => Self::Csv,
+            "csv" | "tsv" => Self::Csv,
             "txt" => Self::Text,
             _ => return None,
         })
@@ -285,6 +285,10 @@ impl Watch for Watcher {
         if let Err(error) = self.write(reject) {
             self.file = Err(error);
         }
+    }
+
+    fn warned(&mut self, warning: &Warning) {
+        self.meter.suspend(|| warn(warning));
     }
 
     fn stop(&self) -> bool {

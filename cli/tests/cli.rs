@@ -337,6 +337,31 @@ fn a_table_becomes_a_file_of_scores_and_what_was_left_out_is_written_down() {
 }
 
 #[test]
+fn a_table_that_cannot_be_trusted_is_warned_of_or_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, contents: &[u8]| fs::write(directory.path().join(name), contents).unwrap();
+    write("exponent.csv", b"seat;secret;points\n1;9.90101E+17;600,5\n2;9.90101E+17;500\n");
+    write("quote.csv", b"seat,secret,points\n1,2,\"600\n3,4,500\n5,6,\"400\n");
+    write("wide.csv", &"seat,secret\n1,2\n".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>());
+    write("junk.dbf", &[3; 5000]);
+    fs::create_dir(directory.path().join("folder.csv")).unwrap();
+    let mut all = String::new();
+    for arguments in [
+        "exponent.csv out",
+        "exponent.csv out2 --strict",
+        "quote.csv out2",
+        "wide.csv out2",
+        "junk.dbf out2",
+        "folder.csv out2",
+    ] {
+        let arguments = format!("prepare scores --id-field seat --secret-field secret {arguments}");
+        writeln!(all, "$ lethe {arguments}\n{}", said(&lethe(directory.path(), &arguments))).unwrap();
+    }
+    insta::assert_snapshot!("prepare-scores-refused", all);
+    assert!(!directory.path().join("out2").exists());
+}
+
+#[test]
 fn a_file_of_scores_that_is_interrupted_or_killed_leaves_the_old_one() {
     let directory = tempfile::tempdir().unwrap();
     let sampled = lethe(directory.path(), "prepare scores-sample in.dbf --candidates 50000");

@@ -242,7 +242,7 @@ fn change(right: &mut Vec<u8>, bytes: &[u8]) {
         }
     }
     if let [cut, ..] = rest {
-        right.truncate(right.len() - usize::from(*cut));
+        right.truncate(right.len().saturating_sub((*cut).into()));
     }
 }
 
@@ -359,10 +359,13 @@ impl scores::Watch for Deaf {
     fn rejected(&mut self, reject: &Reject) {
         assert!(!reject.to_string().is_empty());
     }
+    fn warned(&mut self, warning: &scores::Warning) {
+        assert!(!warning.to_string().is_empty());
+    }
 }
 
 /// Reads the bytes as a table, after the first of them has said in what form and encoding; and what they make of a dBASE
-/// table that was right. A file that is made is in order.
+/// table and of a CSV file that were right. A file that is made is in order.
 pub(crate) fn scores_table(bytes: &[u8]) {
     let Some((&mode, bytes)) = bytes.split_first() else { return };
     let format = [Format::Dbf, Format::Csv, Format::Lines][usize::from(mode % 3)];
@@ -372,6 +375,10 @@ pub(crate) fn scores_table(bytes: &[u8]) {
     change(&mut table, bytes);
     let is_made = make_scores(Format::Dbf, &table, encoding, "准考证号", "身份证号");
     assert!(is_made || !bytes.is_empty() || encoding.is_some(), "without a change it is right");
+    let mut table = CSV_TABLE.to_vec();
+    change(&mut table, bytes);
+    let is_made = make_scores(Format::Csv, &table, encoding, "a", "b");
+    assert!(is_made || !bytes.is_empty(), "without a change it is right");
 }
 
 /// Whether these bytes are a table of candidates; if so, what is made of it is looked at.
@@ -466,6 +473,10 @@ static SCORES: LazyLock<Vec<u8>> = LazyLock::new(|| {
     }
     builder.finish().unwrap().into_inner()
 });
+
+/// Candidates, with quotes of each kind.
+const CSV_TABLE: &[u8] =
+    b"sep=;\r\na;b;\"c\";d;\r\n1;11;\"x, \"\"y\"\"\";5;\r\n2;12;\"x\ny\";6;\r\n;;;;\r\n3;13;z\"z;7;\r\n";
 
 /// A table of candidates.
 static TABLE: LazyLock<Vec<u8>> = LazyLock::new(|| {

@@ -151,7 +151,7 @@ pub enum AddError {
     #[error("more than {CANDIDATES_MAX} candidates, or more than 256 GiB of pages")]
     TooMany,
     /// The file cannot be written.
-    #[error("cannot write: {0}")]
+    #[error("cannot write")]
     Write(#[from] io::Error),
 }
 
@@ -165,6 +165,6 @@ pub enum FinishError {
     #[error("two candidates have the same numbers")]
     Hash,
     /// The file cannot be written.
-    #[error("cannot write: {0}")]
+    #[error("cannot write")]
     Write(#[from] io::Error),
 }

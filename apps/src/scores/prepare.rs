@@ -13,8 +13,9 @@ use super::key::KEY_LEN;
 use super::number::{NUMBER_MAX, Number, Unfit};
 use super::page::Labels;
 use super::source::{Format, Read, Row, Source, SourceError};
+use super::spreadsheet::{Findings, Warning};
 use super::talk::Chains;
-use super::template::{Keys, Template, TemplateError, position};
+use super::template::{Keys, NoField, Template, TemplateError, position};
 
 /// Rows between two calls that tell how far it is.
 const PROGRESS_STEP: u64 = 256;
@@ -34,7 +35,7 @@ pub struct Options {
     pub labels: Labels,
     /// The key of the hashes: random, or the same file is made by everybody who knows it.
     pub key: [u8; KEY_LEN],
-    /// Whether the first row that cannot be used is the end of it.
+    /// Whether the first row that cannot be used is the end of it, and the first number that a spreadsheet has damaged.
     pub strict: bool,
 }
 
@@ -44,6 +45,8 @@ pub trait Watch {
     fn read(&mut self, bytes: u64);
     /// A row was left out.
     fn rejected(&mut self, reject: &Reject);
+    /// Something is to be known of the table as a whole.
+    fn warned(&mut self, warning: &Warning);
     /// Whether to stop.
     fn stop(&self) -> bool {
         false
@@ -92,7 +95,8 @@ pub struct Prepared {
 ///
 /// # Errors
 ///
-/// Whatever cannot be read or written, and with [`Options::strict`] the first row that cannot be used.
+/// Whatever cannot be read or written, and with [`Options::strict`] the first row that cannot be used, or numbers that
+/// a spreadsheet has damaged.
 pub fn prepare<W: Write + Seek>(
     format: Format,
     table: impl BufRead,
@@ -101,8 +105,13 @@ pub fn prepare<W: Write + Seek>(
     out: W,
     watch: &mut dyn Watch,
 ) -> Result<(W, Prepared), PrepareError> {
-    let mut source = Source::open(format, table, len, options.encoding)?;
-    let mut pages = Pages::of(format, source.fields(), options)?;
+    let keys = [&options.seat_field, &options.secret_field].map(String::as_str);
+    let mut source = Source::open(format, table, len, options.encoding, keys)?;
+    let mut pages = Pages::of(format, &source, options)?;
+    if !source.left_out().is_empty() {
+        watch.warned(&Warning::LeftOut(source.left_out().to_vec()));
+    }
+    let mut findings = Findings::new(pages.examined(source.fields()), pages.keys);
     let builder = Builder::new(out, options.key, options.labels.clone()).map_err(AddError::Write)?;
     let prepared = Prepared { candidates: 0, rejected: 0, deleted: 0, longest: 0, bytes: 0, chains: Chains::new() };
     let mut maker = Maker { builder, seats: HashMap::new(), prepared };
@@ -115,7 +124,10 @@ pub fn prepare<W: Write + Seek>(
                 continue;
             }
             Read::Unusable(why) => Err(Rejected { seat: None, why }),
-            Read::Row => maker.add(&mut pages, &row)?,
+            Read::Row => match findings.examine(row.number, &row.values) {
+                Some(why) if options.strict => Err(Rejected { seat: None, why }),
+                _ => maker.add(&mut pages, &mut findings, &row)?,
+            },
         };
         if let Err(Rejected { seat, why }) = why {
             let reject = Reject { row: row.number, seat, why };
@@ -133,6 +145,15 @@ pub fn prepare<W: Write + Seek>(
         }
     }
     watch.read(len);
+    for warning in findings.damaged() {
+        if options.strict {
+            return Err(PrepareError::Damaged(warning));
+        }
+        watch.warned(&warning);
+    }
+    if let Some(warning) = findings.shared() {
+        watch.warned(&warning);
+    }
     Ok((maker.builder.finish()?, maker.prepared))
 }
 
@@ -145,14 +166,17 @@ struct Pages {
 }
 
 impl Pages {
-    fn of(format: Format, fields: &[String], options: &Options) -> Result<Self, PrepareError> {
+    fn of<R: BufRead>(format: Format, source: &Source<R>, options: &Options) -> Result<Self, PrepareError> {
         if format == Format::Lines {
             let names = ["seat", "id"].map(str::to_owned);
             return Ok(Self { keys: Keys { seat: 0, secret: 1 }, names, template: None, page: String::new() });
         }
+        let fields = source.fields();
         let find = |name: &String| {
-            let missing = || PrepareError::Field { name: name.clone(), fields: fields.join(", ") };
-            position(fields, name).ok_or_else(missing)
+            position(fields, name).map_err(|error| match error {
+                NoField::Unknown => PrepareError::Field { name: name.clone(), fields: fields.join(", ") },
+                NoField::Twice => PrepareError::Twice { name: name.clone() },
+            })
         };
         let keys = Keys { seat: find(&options.seat_field)?, secret: find(&options.secret_field)? };
         if keys.seat == keys.secret {
@@ -164,6 +188,11 @@ impl Pages {
         };
         let names = [keys.seat, keys.secret].map(|at| fields[at].clone());
         Ok(Self { keys, names, template: Some(template), page: String::new() })
+    }
+
+    /// The fields in which damage is looked for: not in pages that are complete.
+    fn examined<'a>(&self, fields: &'a [String]) -> &'a [String] {
+        if self.template.is_some() { fields } else { &fields[..2] }
     }
 
     /// The page of a row: what was written by somebody else before is taken as it is.
@@ -192,8 +221,17 @@ struct Maker<W: Write + Seek> {
 }
 
 impl<W: Write + Seek> Maker<W> {
-    fn add(&mut self, pages: &mut Pages, row: &Row) -> Result<Result<(), Rejected>, PrepareError> {
+    fn add(
+        &mut self,
+        pages: &mut Pages,
+        findings: &mut Findings,
+        row: &Row,
+    ) -> Result<Result<(), Rejected>, PrepareError> {
         let number = |at: usize, name: &String| {
+            // Between the two may be what belongs to another candidate.
+            if row.values[at].contains(['\r', '\n']) {
+                return Err(format!("a line break in {name}"));
+            }
             Number::parse(&row.values[at]).map_err(|unfit| match unfit {
                 Unfit::Empty => format!("no {name}"),
                 Unfit::Long => format!("{name} of more than {NUMBER_MAX} bytes"),
@@ -216,6 +254,7 @@ impl<W: Write + Seek> Maker<W> {
             return rejected(format!("a page of {} bytes, where {PAGE_MAX} is the most", page.len()));
         }
         self.builder.add_numbers(&seat, &secret, page.as_bytes())?;
+        findings.add_secret(row.number, &secret);
         self.seats.insert(seat.as_bytes().into(), row.number);
         self.prepared.chains.add(seat.as_bytes());
         self.prepared.candidates += 1;
@@ -239,15 +278,24 @@ pub enum PrepareError {
         /// What there is.
         fields: String,
     },
+    /// There is more than one field of this name.
+    #[error("the table has more than one field {name}: give each a name of its own")]
+    Twice {
+        /// What was asked for.
+        name: String,
+    },
     /// The seat number and the identity number are the same field.
     #[error("the seat number cannot be the identity number: give --id-field and --secret-field two fields")]
     Same,
     /// The template is wrong.
     #[error("the template, {0}")]
-    Template(#[from] TemplateError),
+    Template(TemplateError),
     /// A row cannot be used, and none was to be left out.
     #[error("{0}")]
     Rejected(Reject),
+    /// A spreadsheet has damaged numbers, and none was to be taken as it is.
+    #[error("{0}")]
+    Damaged(Warning),
     /// A candidate cannot be added.
     #[error(transparent)]
     Add(#[from] AddError),
@@ -257,4 +305,10 @@ pub enum PrepareError {
     /// The watcher said so.
     #[error("stopped")]
     Stopped,
+}
+
+impl From<TemplateError> for PrepareError {
+    fn from(error: TemplateError) -> Self {
+        Self::Template(error)
+    }
 }

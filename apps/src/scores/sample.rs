@@ -252,7 +252,7 @@ pub enum SampleError {
     #[error("from 1 to {SAMPLE_MAX} candidates")]
     Count,
     /// It cannot be written.
-    #[error("cannot write: {0}")]
+    #[error("cannot write")]
     Write(#[from] io::Error),
 }
 

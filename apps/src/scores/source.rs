@@ -3,18 +3,23 @@
 mod csv;
 mod dbf;
 mod lines;
+mod text;
 
+use std::fmt;
 use std::io::{self, BufRead};
 
 use encoding_rs::Encoding;
 use thiserror::Error;
 
+pub use self::csv::{QuoteFault, Separator};
+pub use self::dbf::NotDbf;
+
 /// The form of a table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
-    /// dBASE III and IV, `FoxPro`.
+    /// dBASE III and IV, Clipper, `FoxPro` and Visual `FoxPro`.
     Dbf,
-    /// Values with commas between them; the first line has the names.
+    /// Values with commas, semicolons, tabs or bars between them; the first line has the names.
     Csv,
     /// `seat_id_html`, a line for each candidate: what the talk made of its table.
     Lines,
@@ -54,18 +59,34 @@ pub(super) enum Read {
 }
 
 impl<R: BufRead> Source<R> {
-    /// Opens a table of `len` bytes.
+    /// Opens a table of `len` bytes. The names of the keys tell what separates its columns, where it does not say so.
     pub(super) fn open(
         format: Format,
-        reader: R,
+        mut reader: R,
         len: u64,
         encoding: Option<&'static Encoding>,
+        keys: [&str; 2],
     ) -> Result<Self, SourceError> {
+        if let Some(unfit) = encoding.filter(|encoding| !encoding.is_ascii_compatible()) {
+            return Err(SourceError::UnfitEncoding(unfit.name()));
+        }
+        if format != Format::Dbf {
+            text::check(reader.fill_buf()?)?;
+        }
         Ok(match format {
             Format::Dbf => Self::Dbf(dbf::Table::open(reader, len, encoding)?),
-            Format::Csv => Self::Csv(csv::Table::open(reader, encoding)?),
+            Format::Csv => Self::Csv(csv::Table::open(reader, encoding, keys)?),
             Format::Lines => Self::Lines(lines::Lines::new(reader, encoding)),
         })
+    }
+
+    /// The fields that are not shown.
+    pub(super) fn left_out(&self) -> &[LeftOut] {
+        match self {
+            Self::Dbf(table) => table.left_out(),
+            Self::Csv(table) => table.left_out(),
+            Self::Lines(_) => &[],
+        }
     }
 
     pub(super) fn fields(&self) -> &[String] {
@@ -95,39 +116,43 @@ impl<R: BufRead> Source<R> {
     }
 }
 
-/// How text is read: by an encoding, or without one as long as it is ASCII.
-#[derive(Clone, Copy)]
-struct Decoder(Option<&'static Encoding>);
-
-impl Decoder {
-    /// Puts `bytes` behind `text`. What is not text in this encoding is never guessed at.
-    fn decode(self, bytes: &[u8], text: &mut String) -> Result<(), DecodeError> {
-        match self.0 {
-            _ if bytes.is_ascii() => text.push_str(str::from_utf8(bytes).expect("ASCII")),
-            None => return Err(DecodeError::Unknown),
-            Some(encoding) => {
-                let decoded = encoding.decode_without_bom_handling_and_without_replacement(bytes);
-                text.push_str(&decoded.ok_or(DecodeError::Wrong(encoding))?);
-            }
-        }
-        Ok(())
-    }
+/// A field or column that is not shown.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LeftOut {
+    /// Its name; or, where it has none, the number of its column.
+    pub field: String,
+    /// What is in it.
+    pub what: Unshown,
 }
 
-enum DecodeError {
-    /// There is no saying what it is.
-    Unknown,
-    /// It is not in this encoding.
-    Wrong(&'static Encoding),
+/// What is in a field that is not shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unshown {
+    /// Text, in another file.
+    Memo,
+    /// An object of another program, in another file.
+    General,
+    /// A picture, in another file.
+    Picture,
+    /// Bytes, here or in another file.
+    Binary,
+    /// Which values of a record are null, and how long its texts are.
+    Nulls,
+    /// There is no saying what: the column has no name.
+    Unnamed,
 }
 
-impl DecodeError {
-    /// Without an encoding no row can be read; with one, this one cannot.
-    fn unusable(&self, field: &str) -> Result<Read, SourceError> {
-        match self {
-            Self::Unknown => Err(SourceError::Encoding),
-            Self::Wrong(encoding) => Ok(Read::Unusable(format!("{field} is not {} text", encoding.name()))),
-        }
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.what {
+            Unshown::Memo => "a memo",
+            Unshown::General => "an OLE object",
+            Unshown::Picture => "a picture",
+            Unshown::Binary => "binary data",
+            Unshown::Nulls => "marks of Visual FoxPro",
+            Unshown::Unnamed => "a column without a name",
+        };
+        write!(f, "{} ({what})", self.field)
     }
 }
 
@@ -135,15 +160,19 @@ impl DecodeError {
 #[derive(Debug, Error)]
 pub enum SourceError {
     /// Whatever it was.
-    #[error("cannot read: {0}")]
+    #[error("cannot read")]
     Io(#[from] io::Error),
     /// It is no table of this form.
     #[error("not a dBASE table: {0}")]
-    Dbf(String),
+    Dbf(NotDbf),
+    /// It is a table of dBASE 7.
+    #[error("a table of dBASE 7, whose list of fields is another: save it as dBASE IV or as CSV")]
+    Dbase7,
     /// It is cut off.
     #[error(
         "cut off: the header says {records} records of {record} bytes behind {header}, which is {expected} bytes, \
-         and the file has {actual}"
+         and the file has {actual}: get the table again, or open it with the program that wrote it, which mends the \
+         count"
     )]
     Short {
         /// How many records there should be.
@@ -168,24 +197,96 @@ pub enum SourceError {
         /// How many more would fit.
         actual: u64,
     },
-    /// The records are not as long as their fields.
-    #[error("damaged: a record is {record} bytes by the header, and {fields} by its fields")]
+    /// It ends before it should.
+    #[error(
+        "the header says {records} records, and the mark of the end stands behind {actual}: open the table with the \
+         program that wrote it, which mends the count"
+    )]
+    End {
+        /// How many records there should be.
+        records: u32,
+        /// How many there are.
+        actual: u64,
+    },
+    /// The records are shorter than their fields.
+    #[error("damaged: a record is {record} bytes by the header, and its fields are {fields}: get the table again")]
     Record {
         /// By the header.
         record: u64,
         /// By the fields.
         fields: u64,
     },
+    /// A record does not begin as records do.
+    #[error(
+        "damaged: record {record} begins with the byte {byte:#04x}, where there should be a blank, or * if it was \
+         deleted: header and records do not fit together; get the table again"
+    )]
+    Mark {
+        /// Which record.
+        record: u64,
+        /// What it begins with.
+        byte: u8,
+    },
     /// The table does not say what its text is.
     #[error("the table does not say how its text is encoded: add --encoding gbk (or utf-8, latin1)")]
     Encoding,
+    /// The table says what its text is, and that is not read.
+    #[error(
+        "the table says that its text is in code page {0}, which is not read; many tables say so and are in another: \
+         add --encoding gbk (or utf-8, latin1), or if it is right save the table as CSV in UTF-8"
+    )]
+    CodePage(u16),
+    /// What was given as an encoding is none in which separators stand for themselves.
+    #[error("text in {0} is not read: convert the table to UTF-8, or give it without --encoding")]
+    UnfitEncoding(&'static str),
     /// A name of a field is not text.
     #[error("the names of the fields are not {0} text: add another --encoding, such as gbk, utf-8 or latin1")]
     Names(&'static str),
+    /// It is text of two or four bytes a character.
+    #[error(
+        "its text is {name}, as \"Unicode text\" of Excel is: save it as \"CSV UTF-8\", or convert it with iconv -f \
+         {name} -t UTF-8"
+    )]
+    WideText {
+        /// UTF-16 or UTF-32.
+        name: &'static str,
+    },
+    /// It is something else.
+    #[error("it is no text: there is a byte 0 in its first line; a table of Excel is to be saved as \"CSV UTF-8\"")]
+    NoText,
     /// There is not even a line with names.
     #[error("it is empty")]
     Empty,
-    /// A row cannot be taken apart.
-    #[error("not a CSV file: {0}")]
-    Csv(#[from] ::csv::Error),
+    /// There is no saying where a cell ends.
+    #[error("line {line}: {fault}")]
+    Quote {
+        /// Where.
+        line: u64,
+        /// What is wrong.
+        fault: QuoteFault,
+    },
+    /// There is no saying what stands between two columns.
+    #[error(
+        "the names in the first line may be separated by a {} or by a {}: put a line that says which ahead of it, \
+        sep={} or sep={}",
+        .0[0].name(), .0[1].name(), .0[0], .0[1]
+    )]
+    Separators([Separator; 2]),
+    /// What the table says of it is none.
+    #[error("line 1: sep= is to be followed by one separator: a comma, a semicolon, a tab, a bar or another sign")]
+    SeparatorLine,
+    /// A row does not end.
+    #[error("line {line}: a row of more than {most} bytes: this is not a table")]
+    LongRow {
+        /// Where it begins.
+        line: u64,
+        /// The most that there may be.
+        most: usize,
+    },
+}
+
+impl From<NotDbf> for SourceError {
+    fn from(error: NotDbf) -> Self {
+        Self::Dbf(error)
+    }
 }

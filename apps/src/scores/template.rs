@@ -68,10 +68,9 @@ impl Template {
             pieces.push(Piece::Text(before.to_owned()));
             pieces.push(match name.trim() {
                 "*" => rows(fields, keys),
-                name => Piece::Field(position(fields, name).ok_or_else(|| TemplateError::Field {
-                    line,
-                    name: name.to_owned(),
-                    fields: fields.join(", "),
+                name => Piece::Field(position(fields, name).map_err(|error| match error {
+                    NoField::Unknown => TemplateError::Field { line, name: name.to_owned(), fields: fields.join(", ") },
+                    NoField::Twice => TemplateError::Twice { line, name: name.to_owned() },
                 })?),
             });
             rest = after;
@@ -110,10 +109,24 @@ fn rows(fields: &[String], keys: Keys) -> Piece {
     Piece::Rows(others.map(row).collect())
 }
 
+/// Why a name stands for no field.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum NoField {
+    /// No field has it.
+    Unknown,
+    /// More than one has it.
+    Twice,
+}
+
 /// The field of this name.
-pub(super) fn position(fields: &[String], name: &str) -> Option<usize> {
+pub(super) fn position(fields: &[String], name: &str) -> Result<usize, NoField> {
     let name = name.to_lowercase();
-    fields.iter().position(|field| field.to_lowercase() == name)
+    let mut found = fields.iter().enumerate().filter(|(_, field)| field.to_lowercase() == name);
+    match (found.next(), found.next()) {
+        (Some((at, _)), None) => Ok(at),
+        (Some(_), Some(_)) => Err(NoField::Twice),
+        (None, _) => Err(NoField::Unknown),
+    }
 }
 
 /// Text with the characters escaped that mean something in HTML.
@@ -153,6 +166,14 @@ pub enum TemplateError {
         name: String,
         /// What there is.
         fields: String,
+    },
+    /// There is more than one such field.
+    #[error("line {line}: the table has more than one field {name}: give each a name of its own")]
+    Twice {
+        /// Where.
+        line: usize,
+        /// What is asked for.
+        name: String,
     },
 }
 

@@ -1,69 +1,160 @@
-//! Values with commas between them (RFC 4180); the first line has the names.
+//! Values with separators between them (RFC 4180); the first line has the names.
 
-use std::io::BufRead;
+mod rows;
+mod separator;
 
-use csv::{ByteRecord, Reader, ReaderBuilder};
+use std::io::{BufRead, Chain, Cursor, Read as _};
+
 use encoding_rs::{Encoding, UTF_8};
 
-use super::{Decoder, Read, Row, SourceError};
+use self::rows::Rows;
+use self::separator::COMMON;
+use super::text::Decoder;
+use super::{LeftOut, Read, Row, SourceError, Unshown};
+use crate::scores::template::{NoField, position};
 
-/// A table. In GBK no byte of a character is a comma, a quote or the end of a line, so that it can be taken apart
-/// before it is decoded.
+pub use self::rows::QuoteFault;
+pub use self::separator::Separator;
+
+/// The most bytes in which the names are looked for: hundreds of columns, each name four times as long as any.
+const NAMES_MAX: u64 = 1 << 16;
+
+/// A table. In no encoding that is read is a byte of a character a comma, a quote or the end of a line, so that it can
+/// be taken apart before it is decoded.
 pub(in crate::scores) struct Table<R> {
-    reader: Reader<R>,
+    rows: Rows<Chain<Cursor<Vec<u8>>, R>>,
+    /// The names of all columns. Some have none.
+    columns: Vec<String>,
+    /// The names that there are.
     fields: Vec<String>,
+    left_out: Vec<LeftOut>,
     decoder: Decoder,
-    record: ByteRecord,
 }
 
 impl<R: BufRead> Table<R> {
-    pub(super) fn open(mut reader: R, encoding: Option<&'static Encoding>) -> Result<Self, SourceError> {
+    pub(super) fn open(
+        mut reader: R,
+        encoding: Option<&'static Encoding>,
+        keys: [&str; 2],
+    ) -> Result<Self, SourceError> {
+        let mut head = Vec::new();
+        reader.by_ref().take(NAMES_MAX).read_to_end(&mut head)?;
         // Excel's mark of UTF-8.
-        let marked = reader.fill_buf()?.starts_with(b"\xef\xbb\xbf");
-        if marked {
-            reader.consume(3);
-        }
+        let marked = head.starts_with(b"\xef\xbb\xbf");
         let encoding = if marked { UTF_8 } else { encoding.unwrap_or(UTF_8) };
-        let decoder = Decoder(Some(encoding));
-        let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(reader);
-        let mut record = ByteRecord::new();
-        if !reader.read_byte_record(&mut record)? {
-            return Err(SourceError::Empty);
-        }
-        let mut fields = Vec::new();
-        for bytes in &record {
-            let mut name = String::new();
-            decoder.decode(bytes.trim_ascii(), &mut name).map_err(|_| SourceError::Names(encoding.name()))?;
-            fields.push(name);
-        }
-        Ok(Self { reader, fields, decoder, record })
+        let opening = Opening { encoding, decoder: Decoder(Some(encoding)), keys };
+        let mut start = if marked { 3 } else { 0 };
+        let first = head[start..].split_inclusive(|byte| b"\r\n".contains(byte)).next().unwrap_or_default();
+        let (separator, line) = match Separator::of_line(first) {
+            Some(separator) => {
+                start += first.len();
+                // The line may end in two bytes.
+                start += usize::from(first.ends_with(b"\r") && head.get(start) == Some(&b'\n'));
+                (separator?, 1)
+            }
+            None => (opening.separator(&head[start..])?, 0),
+        };
+        let mut head = Cursor::new(head);
+        head.set_position(start as u64);
+        let mut rows = opening.rows(head.chain(reader), separator, line, start as u64);
+        let columns = opening.names(&mut rows)?;
+        let named = |&(_, name): &(usize, &String)| !name.is_empty();
+        let fields = columns.iter().enumerate().filter(named).map(|(_, name)| name.clone()).collect();
+        // What is behind the last name is no column: many programs end each row with a separator.
+        let last = columns.iter().rposition(|name| !name.is_empty()).unwrap_or(0);
+        let left_out = columns[..last].iter().zip(1..).filter(|(name, _)| name.is_empty());
+        let left_out = left_out.map(|(_, column)| LeftOut { field: column.to_string(), what: Unshown::Unnamed });
+        Ok(Self { rows, left_out: left_out.collect(), fields, columns, decoder: opening.decoder })
     }
 
     pub(super) fn fields(&self) -> &[String] {
         &self.fields
     }
 
+    pub(super) fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
     pub(super) fn position(&self) -> u64 {
-        self.reader.position().byte()
+        self.rows.position()
     }
 
     pub(super) fn read(&mut self, row: &mut Row) -> Result<Read, SourceError> {
-        row.number = self.reader.position().line();
-        if !self.reader.read_byte_record(&mut self.record)? {
-            return Ok(Read::End);
-        }
-        row.number = self.record.position().map_or(row.number, csv::Position::line);
-        let (found, wanted) = (self.record.len(), self.fields.len());
+        let Some(line) = self.rows.read()? else { return Ok(Read::End) };
+        row.number = line;
+        let (found, wanted) = (self.rows.len(), self.columns.len());
         if found != wanted {
-            return Ok(Read::Unusable(format!("{found} values, where the first line has {wanted} names")));
+            let values = if found == 1 { "value" } else { "values" };
+            return Ok(Read::Unusable(format!("{found} {values}, where the first line has {wanted} names")));
         }
-        row.values.resize_with(wanted, String::new);
-        for ((bytes, value), field) in self.record.iter().zip(&mut row.values).zip(&self.fields) {
-            value.clear();
-            if let Err(error) = self.decoder.decode(bytes.trim_ascii(), value) {
-                return error.unusable(field);
+        row.values.resize_with(self.fields.len(), String::new);
+        let (mut values, mut last) = (row.values.iter_mut(), None);
+        for (bytes, name) in self.rows.cells().zip(&self.columns) {
+            if name.is_empty() {
+                // As when a cell has a separator, and no quotes.
+                if let Some(last) = last.filter(|_| values.len() == 0 && !bytes.is_empty()) {
+                    let why = format!("a value behind that of {last}, the last name in the first line");
+                    return Ok(Read::Unusable(why));
+                }
+                continue;
             }
+            let value = values.next().expect("as many as there are names");
+            value.clear();
+            if bytes.contains(&0) {
+                return Ok(Read::Unusable(format!("a byte 0 in {name}")));
+            }
+            if let Err(error) = self.decoder.decode(bytes, value) {
+                return error.unusable(name);
+            }
+            last = Some(name);
         }
         Ok(Read::Row)
+    }
+}
+
+/// What is known of a table before its names are.
+struct Opening<'a> {
+    encoding: &'static Encoding,
+    decoder: Decoder,
+    keys: [&'a str; 2],
+}
+
+impl Opening<'_> {
+    fn rows<R: BufRead>(&self, reader: R, separator: Separator, line: u64, position: u64) -> Rows<R> {
+        // In UTF-8 and where each byte is a character, no separator is part of one.
+        let wide = self.encoding != UTF_8 && !self.encoding.is_single_byte();
+        Rows::new(reader, separator, wide, line, position)
+    }
+
+    /// The names in the first row.
+    fn names<R: BufRead>(&self, rows: &mut Rows<R>) -> Result<Vec<String>, SourceError> {
+        rows.read()?.ok_or(SourceError::Empty)?;
+        let name = |bytes| {
+            let mut name = String::new();
+            self.decoder.decode(bytes, &mut name).map_err(|_| SourceError::Names(self.encoding.name()))?;
+            Ok(name)
+        };
+        rows.cells().map(name).collect()
+    }
+
+    /// What separates the names of the keys; where those are not there, what makes most names, so that they are listed.
+    fn separator(&self, head: &[u8]) -> Result<Separator, SourceError> {
+        let names = COMMON.map(|separator| (separator, self.names(&mut self.rows(head, separator, 0, 0))));
+        let has_keys = |names: &[String]| self.keys.iter().all(|key| position(names, key) != Err(NoField::Unknown));
+        let has_keys = |names: &Result<Vec<String>, _>| names.as_ref().is_ok_and(|names| has_keys(names));
+        let mut fitting = names.iter().filter(|(_, names)| has_keys(names)).map(|&(separator, _)| separator);
+        match (fitting.next(), fitting.next()) {
+            (Some(one), None) => return Ok(one),
+            (Some(one), Some(other)) => return Err(SourceError::Separators([one, other])),
+            (None, _) => {}
+        }
+        let mut most = (COMMON[0], 0);
+        for (separator, names) in names {
+            let count = names?.len();
+            if count > most.1 {
+                most = (separator, count);
+            }
+        }
+        Ok(most.0)
     }
 }

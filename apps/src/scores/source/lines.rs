@@ -4,7 +4,8 @@ use std::io::{BufRead, Read as _};
 
 use encoding_rs::{Encoding, UTF_8};
 
-use super::{Decoder, Read, Row, SourceError};
+use super::text::Decoder;
+use super::{Read, Row, SourceError};
 use crate::scores::format::PAGE_MAX;
 
 /// The most bytes of a line that are read: those of a page, four times as many as it may have after it was
@@ -50,6 +51,10 @@ impl<R: BufRead> Lines<R> {
             return Ok(Read::Unusable(format!("a line of more than {LINE_MAX} bytes")));
         }
         let line = self.line.trim_ascii_end();
+        // With lines that end in CR alone, all candidates would be in the page of the first.
+        if line.contains(&b'\r') {
+            return Ok(Read::Unusable("a CR inside the line, which is to end in LF or CR LF".to_owned()));
+        }
         let mut parts = line.splitn(3, |&byte| byte == b'_');
         let (Some(seat), Some(secret), Some(html)) = (parts.next(), parts.next(), parts.next()) else {
             return Ok(Read::Unusable("not of the form seat_id_html".to_owned()));

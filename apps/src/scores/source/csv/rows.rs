@@ -1,0 +1,236 @@
+//! Rows taken apart into cells (RFC 4180), with nothing forgiven that could put one row into another.
+//!
+//! A quote too many is an ordinary mistake, and most readers take all that follows it for text of that cell, up to the
+//! next quote: rows of other candidates, with their identity numbers. So a quote that opens a cell has to close it
+//! ahead of a separator or a blank or the end of the line. A cell may go over several lines, as Excel writes line
+//! breaks inside one; but then no separator may be in it, since a row of a table with two columns has one.
+
+use std::io::BufRead;
+
+use thiserror::Error;
+
+use super::super::SourceError;
+use super::separator::Separator;
+
+/// The most bytes of a row: many times those of a page. What is longer is not a table.
+const ROW_MAX: usize = 1 << 20;
+
+/// Where a cell cannot be told from what follows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum QuoteFault {
+    /// A quote opens a cell, and the table ends.
+    #[error("a quote opens a cell and is never closed: close it, or remove it")]
+    Open,
+    /// A quote opens a cell, which has separators and goes over the end of a line.
+    #[error(
+        "a quote opens a cell and the line ends inside it: close the quote, or remove it (a cell can be of several \
+        lines only where it has no separator)"
+    )]
+    Spans,
+    /// A quote closes a cell, which goes on.
+    #[error("text behind the quote that closes a cell: a quote inside a cell in quotes is written twice")]
+    Behind,
+}
+
+/// Rows, from where the reader is.
+pub(super) struct Rows<R> {
+    reader: R,
+    separator: u8,
+    /// Whether the second byte of a character may be a separator, as in GBK.
+    wide: bool,
+    /// How many lines were read.
+    line: u64,
+    /// How many bytes were read.
+    position: u64,
+    /// The line that is taken apart.
+    text: Vec<u8>,
+    /// The bytes of all cells, without quotes around them.
+    bytes: Vec<u8>,
+    /// Where each cell ends in them.
+    ends: Vec<usize>,
+}
+
+/// Where in a cell the last byte was.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Ahead of it, where blanks may be.
+    Ahead,
+    /// Inside, without quotes.
+    Plain,
+    /// Inside quotes.
+    Quoted,
+    /// Behind the quotes.
+    Closed,
+}
+
+/// The cell that is read.
+#[derive(Clone, Copy)]
+struct Cell {
+    state: State,
+    /// The line of the quote that opens it.
+    opened: u64,
+    /// Whether a separator is in it.
+    separated: bool,
+    /// Whether it goes over the end of a line.
+    broken: bool,
+}
+
+impl Cell {
+    const NEW: Self = Self { state: State::Ahead, opened: 0, separated: false, broken: false };
+}
+
+impl<R: BufRead> Rows<R> {
+    /// `line` lines and `position` bytes were read before.
+    pub(super) fn new(reader: R, separator: Separator, wide: bool, line: u64, position: u64) -> Self {
+        let (text, bytes, ends) = (Vec::new(), Vec::new(), Vec::new());
+        Self { reader, separator: separator.byte(), wide, line, position, text, bytes, ends }
+    }
+
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// How many cells the row has.
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The cells of the row, without blanks around them.
+    pub(super) fn cells(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        starts.zip(&self.ends).map(|(&start, &end)| self.bytes[start..end].trim_ascii())
+    }
+
+    /// Reads the next row that is not blank. Returns the line in which it begins; none when there is none.
+    pub(super) fn read(&mut self) -> Result<Option<u64>, SourceError> {
+        while self.read_line()? {
+            let first = self.line;
+            self.read_row()?;
+            if self.cells().any(|cell| !cell.is_empty()) {
+                return Ok(Some(first));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes a row apart of which the first line was read.
+    fn read_row(&mut self) -> Result<(), SourceError> {
+        let first = self.line;
+        self.bytes.clear();
+        self.ends.clear();
+        let mut cell = Cell::NEW;
+        loop {
+            let text = std::mem::take(&mut self.text);
+            let split = self.split(&text, &mut cell);
+            self.text = text;
+            split?;
+            if cell.state != State::Quoted {
+                self.ends.push(self.bytes.len());
+                return Ok(());
+            }
+            cell.broken = true;
+            if !self.read_line()? {
+                return Err(SourceError::Quote { line: cell.opened, fault: QuoteFault::Open });
+            }
+            if cell.separated {
+                return Err(SourceError::Quote { line: cell.opened, fault: QuoteFault::Spans });
+            }
+            if self.bytes.len() > ROW_MAX {
+                return Err(SourceError::LongRow { line: first, most: ROW_MAX });
+            }
+        }
+    }
+
+    /// Takes a line apart; the last cell stays open.
+    fn split(&mut self, line: &[u8], cell: &mut Cell) -> Result<(), SourceError> {
+        let fault = |line, fault| Err(SourceError::Quote { line, fault });
+        let content = without_end(line);
+        let mut rest = content;
+        while let Some((&byte, behind)) = rest.split_first() {
+            rest = behind;
+            let is_separator = byte == self.separator;
+            match cell.state {
+                State::Ahead | State::Plain | State::Closed if is_separator => {
+                    self.ends.push(self.bytes.len());
+                    *cell = Cell::NEW;
+                }
+                State::Ahead if byte == b'"' => *cell = Cell { state: State::Quoted, opened: self.line, ..*cell },
+                State::Quoted if byte == b'"' => match rest.split_first() {
+                    Some((b'"', behind)) => {
+                        rest = behind;
+                        self.bytes.push(b'"');
+                    }
+                    _ => cell.state = State::Closed,
+                },
+                State::Closed if !is_blank(byte) => return fault(self.line, QuoteFault::Behind),
+                State::Closed => {}
+                State::Ahead | State::Plain | State::Quoted => {
+                    if is_separator && cell.broken {
+                        return fault(cell.opened, QuoteFault::Spans);
+                    }
+                    cell.separated |= is_separator;
+                    if cell.state == State::Ahead && !is_blank(byte) {
+                        cell.state = State::Plain;
+                    }
+                    self.bytes.push(byte);
+                    // Lead bytes are above ASCII, and no second byte is a quote, a comma or the end of a line.
+                    if self.wide
+                        && byte > 0x80
+                        && let Some((&second @ 0x40.., behind)) = rest.split_first()
+                    {
+                        self.bytes.push(second);
+                        rest = behind;
+                    }
+                }
+            }
+        }
+        if cell.state == State::Quoted {
+            self.bytes.extend(&line[content.len()..]);
+        }
+        Ok(())
+    }
+
+    /// Reads a line with its end, which is LF, CR LF, or CR. Returns whether there was one.
+    pub(super) fn read_line(&mut self) -> Result<bool, SourceError> {
+        self.text.clear();
+        let mut was_cr = false;
+        loop {
+            let buffer = self.reader.fill_buf()?;
+            if was_cr {
+                if buffer.first() == Some(&b'\n') {
+                    self.text.push(b'\n');
+                    self.reader.consume(1);
+                }
+                break;
+            }
+            if buffer.is_empty() {
+                break;
+            }
+            let end = buffer.iter().position(|byte| b"\r\n".contains(byte));
+            let len = end.map_or(buffer.len(), |end| end + 1);
+            self.text.extend(&buffer[..len]);
+            self.reader.consume(len);
+            if self.text.len() > ROW_MAX {
+                return Err(SourceError::LongRow { line: self.line + 1, most: ROW_MAX });
+            }
+            match self.text.last() {
+                Some(b'\n') => break,
+                Some(b'\r') => was_cr = true,
+                _ => {}
+            }
+        }
+        self.position += self.text.len() as u64;
+        self.line += u64::from(!self.text.is_empty());
+        Ok(!self.text.is_empty())
+    }
+}
+
+/// A line without LF, CR LF, or CR.
+pub(super) fn without_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}

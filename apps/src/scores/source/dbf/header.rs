@@ -1,0 +1,328 @@
+//! What a table says of itself: 32 bytes, and 32 for each field.
+//!
+//! ```text
+//!   0  version        1  day of the last change (3)    4  records (4)     8  bytes of all this (2)
+//!  10  bytes of a record (2)                          29  code page
+//!
+//!   0  name (11, ends at the first NUL)    11  type    16  length    17  decimals    18  flags
+//! ```
+//!
+//! The list ends at a byte 0x0D, mostly. What is behind it belongs to the program that wrote it.
+//!
+//! The `dbase` crate reads such headers as well, of tables as it writes them. What boards have comes from thirty years
+//! of programs, each with its own idea of where a header ends and how long a field can be.
+
+use std::io::BufRead;
+
+use encoding_rs::{
+    BIG5, EUC_KR, Encoding, GBK, IBM866, MACINTOSH, SHIFT_JIS, UTF_8, WINDOWS_874, WINDOWS_1250, WINDOWS_1251,
+    WINDOWS_1252, WINDOWS_1253, WINDOWS_1254, WINDOWS_1255, WINDOWS_1256, WINDOWS_1257, X_MAC_CYRILLIC,
+};
+use thiserror::Error;
+
+use super::super::{SourceError, Unshown};
+
+/// Ahead of the list of fields.
+const FIELDS_FROM: usize = 32;
+
+/// Bytes of a field in the list.
+const FIELD_LEN: usize = 32;
+
+/// The bytes of a name, without the NUL behind it, which some programs leave out. What is as long may have been cut.
+pub(super) const NAME_MAX: usize = 10;
+
+/// What a table says of itself.
+pub(super) struct Header {
+    pub(super) records: u32,
+    /// Bytes ahead of the first record.
+    pub(super) len: u64,
+    pub(super) record_len: usize,
+    pub(super) code_page: CodePage,
+    pub(super) fields: Vec<Field>,
+}
+
+/// What it says of a field.
+pub(super) struct Field {
+    pub(super) name: Vec<u8>,
+    pub(super) kind: Kind,
+    /// Where it begins in a record.
+    pub(super) start: usize,
+    pub(super) len: usize,
+    pub(super) decimals: u8,
+    /// Whether its value may be null, which then stands in the marks.
+    pub(super) is_nullable: bool,
+}
+
+/// How a value is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    Text,
+    /// Text that may have its length in its last byte.
+    Varchar,
+    Number,
+    Logical,
+    Date,
+    /// Four bytes.
+    Integer,
+    /// Eight bytes, of ten-thousandths.
+    Currency,
+    /// Eight bytes.
+    Double,
+    /// Four bytes of a day, and four of a time.
+    Moment,
+    Unshown(Unshown),
+    /// Bytes that may have their length in their last one.
+    Varbinary,
+}
+
+impl Kind {
+    /// dBASE's letters, and those of `FoxPro`. `None` where there is no such type.
+    fn of(letter: u8, len: u8) -> Option<Self> {
+        Some(match letter {
+            b'C' => Self::Text,
+            b'V' => Self::Varchar,
+            b'N' | b'F' => Self::Number,
+            b'L' => Self::Logical,
+            b'D' => Self::Date,
+            b'I' | b'+' => Self::Integer,
+            b'Y' => Self::Currency,
+            // In dBASE V ten bytes, which say where in another file it is.
+            b'B' if len != 8 => Self::Unshown(Unshown::Binary),
+            b'B' | b'O' => Self::Double,
+            b'T' | b'@' => Self::Moment,
+            b'M' => Self::Unshown(Unshown::Memo),
+            b'G' => Self::Unshown(Unshown::General),
+            b'P' => Self::Unshown(Unshown::Picture),
+            b'W' => Self::Unshown(Unshown::Binary),
+            b'Q' => Self::Varbinary,
+            b'0' => Self::Unshown(Unshown::Nulls),
+            _ => return None,
+        })
+    }
+
+    /// How many bytes it has, where that is always the same.
+    fn len(self) -> Option<u8> {
+        match self {
+            Self::Integer => Some(4),
+            Self::Currency | Self::Double | Self::Moment => Some(8),
+            _ => None,
+        }
+    }
+
+    /// What is in it, where it is not shown.
+    pub(super) fn unshown(self) -> Option<Unshown> {
+        match self {
+            Self::Unshown(what) => Some(what),
+            Self::Varbinary => Some(Unshown::Binary),
+            _ => None,
+        }
+    }
+
+    /// Whether one of the marks says that its length is in its last byte.
+    pub(super) fn has_own_length(self) -> bool {
+        matches!(self, Self::Varchar | Self::Varbinary)
+    }
+}
+
+impl Header {
+    /// Reads the header of a table of `file_len` bytes.
+    pub(super) fn read(reader: &mut impl BufRead, file_len: u64) -> Result<Self, SourceError> {
+        let mut bytes = vec![0; FIELDS_FROM];
+        reader.read_exact(&mut bytes).map_err(|_| NotDbf::Short)?;
+        if bytes.iter().all(|&byte| byte >= b' ' || byte.is_ascii_whitespace()) {
+            return Err(NotDbf::Text.into());
+        }
+        let [len, record_len] = [8, 10].map(|at| u16::from_le_bytes([bytes[at], bytes[at + 1]]));
+        if usize::from(len) < FIELDS_FROM + FIELD_LEN {
+            return Err(NotDbf::HeaderLen(len).into());
+        }
+        if record_len < 2 {
+            return Err(NotDbf::RecordLen(record_len).into());
+        }
+        bytes.resize(len.into(), 0);
+        reader.read_exact(&mut bytes[FIELDS_FROM..]).map_err(|_| NotDbf::Short)?;
+        if is_of_dbase_7(&bytes, record_len) {
+            return Err(SourceError::Dbase7);
+        }
+        let mut header = Self {
+            records: u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]),
+            len: len.into(),
+            record_len: record_len.into(),
+            code_page: CodePage::of(bytes[29]),
+            fields: fields(&bytes[FIELDS_FROM..])?,
+        };
+        // Some programs count the mark of a deleted record wrong; then the file is as long as its fields say.
+        let by_fields = 1 + header.fields.iter().map(|field| field.len).sum::<usize>();
+        if !header.fills(header.record_len, file_len) && header.fills(by_fields, file_len) {
+            header.record_len = by_fields;
+        }
+        place(&mut header.fields, header.record_len)?;
+        Ok(header)
+    }
+
+    /// Whether records of this length fill the file, up to the mark of its end.
+    fn fills(&self, record_len: usize, file_len: u64) -> bool {
+        let len = self.len + u64::from(self.records) * record_len as u64;
+        matches!(file_len.checked_sub(len), Some(0 | 1))
+    }
+}
+
+/// Takes the list of fields apart.
+fn fields(list: &[u8]) -> Result<Vec<Field>, SourceError> {
+    let mut fields = Vec::new();
+    // Some programs leave the 0x0D out; then the list goes as far as the header, or is filled up.
+    let is_field = |field: &&[u8; FIELD_LEN]| !matches!(field[0], b'\r' | b'\n') && field[..12] != [0; 12];
+    for (field, number) in list.as_chunks().0.iter().take_while(is_field).zip(1_u32..) {
+        let name = field[..11].split(|&byte| byte == 0).next().unwrap_or_default();
+        let (letter, len) = (field[11], field[16]);
+        let named = || shown(name).unwrap_or_else(|| number.to_string());
+        let letter_of = || shown(&[letter]).map_or_else(|| format!("{letter:#04x}"), |letter| format!("'{letter}'"));
+        let kind = Kind::of(letter, len).ok_or_else(|| NotDbf::Kind { name: named(), letter: letter_of() })?;
+        if let Some(right) = kind.len().filter(|&right| len != right) {
+            return Err(NotDbf::FieldLen { name: named(), letter: letter_of(), len, right }.into());
+        }
+        fields.push(Field {
+            name: name.to_vec(),
+            kind,
+            start: 0,
+            len: len.into(),
+            decimals: field[17],
+            is_nullable: field[18] & 2 != 0,
+        });
+    }
+    if fields.is_empty() { Err(NotDbf::NoFields.into()) } else { Ok(fields) }
+}
+
+/// What can be shown of a name whose encoding is not known yet.
+fn shown(name: &[u8]) -> Option<String> {
+    let is_shown = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
+    is_shown.then(|| String::from_utf8_lossy(name).into_owned())
+}
+
+/// Says where each field is in a record.
+///
+/// Text has no decimals: Clipper and `FoxPro` make them 256 bytes each, and other programs leave anything there. What
+/// fits the record is right.
+fn place(fields: &mut [Field], record_len: usize) -> Result<(), SourceError> {
+    let long = |field: &Field| match field.kind {
+        Kind::Text => field.len + 256 * usize::from(field.decimals),
+        _ => field.len,
+    };
+    let with_long = 1 + fields.iter().map(long).sum::<usize>();
+    let without = 1 + fields.iter().map(|field| field.len).sum::<usize>();
+    if without > record_len {
+        return Err(SourceError::Record { record: record_len as u64, fields: without as u64 });
+    }
+    let is_long = with_long <= record_len;
+    let mut start = 1;
+    for field in fields {
+        field.len = if is_long { long(field) } else { field.len };
+        field.start = start;
+        start += field.len;
+    }
+    Ok(())
+}
+
+/// Whether this is a header of dBASE 7: 68 bytes, and 48 for each field, of which together a record is as long.
+fn is_of_dbase_7(header: &[u8], record_len: u16) -> bool {
+    let Some(list) = header.get(68..).filter(|_| header[0] & 7 == 4) else { return false };
+    let mut len = 1_u32;
+    for field in list.chunks(48) {
+        match field.get(33) {
+            _ if field[0] == b'\r' => return len == record_len.into(),
+            Some(&field_len) => len += u32::from(field_len),
+            None => return false,
+        }
+    }
+    false
+}
+
+/// What byte 29 says of the text, the "language driver".
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum CodePage {
+    Read(&'static Encoding),
+    /// A code page of DOS that no encoding is made of here.
+    Other(u16),
+    Unsaid,
+}
+
+impl CodePage {
+    /// The table of Visual `FoxPro`, and what others have added to it.
+    fn of(code: u8) -> Self {
+        Self::Read(match code {
+            0x03 | 0x57..=0x59 => WINDOWS_1252,
+            0x04 => MACINTOSH,
+            0x13 | 0x7b => SHIFT_JIS,
+            0x26 | 0x65 => IBM866,
+            0x4d | 0x7a => GBK,
+            0x4e | 0x79 => EUC_KR,
+            0x4f | 0x78 => BIG5,
+            0x50 | 0x7c => WINDOWS_874,
+            0x7d => WINDOWS_1255,
+            0x7e => WINDOWS_1256,
+            0x96 => X_MAC_CYRILLIC,
+            0xc8 => WINDOWS_1250,
+            0xc9 => WINDOWS_1251,
+            0xca => WINDOWS_1254,
+            0xcb => WINDOWS_1253,
+            0xcc => WINDOWS_1257,
+            0xf0 => UTF_8,
+            _ => return Self::of_dos(code).map_or(Self::Unsaid, Self::Other),
+        })
+    }
+
+    fn of_dos(code: u8) -> Option<u16> {
+        Some(match code {
+            0x01 | 0x09 | 0x0b | 0x0d | 0x0f | 0x11 | 0x15 | 0x18 | 0x19 | 0x1b => 437,
+            0x02 | 0x0a | 0x0e | 0x10 | 0x12 | 0x14 | 0x16 | 0x1a | 0x1d | 0x25 | 0x37 => 850,
+            0x1f | 0x22 | 0x23 | 0x40 | 0x64 | 0x87 => 852,
+            0x08 | 0x17 | 0x66 => 865,
+            0x1c | 0x6c => 863,
+            0x24 => 860,
+            0x67 => 861,
+            0x6a | 0x86 => 737,
+            0x6b | 0x88 => 857,
+            _ => return None,
+        })
+    }
+}
+
+/// Why a file is no dBASE table.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum NotDbf {
+    /// It ends ahead of the first record.
+    #[error("it is shorter than a header")]
+    Short,
+    /// It is text.
+    #[error("it begins with text: add --format csv, if that is what it is")]
+    Text,
+    /// There is no field in it.
+    #[error("its header is of {0} bytes, and one with a field has 65")]
+    HeaderLen(u16),
+    /// There is no room for a value.
+    #[error("its records are of {0} bytes")]
+    RecordLen(u16),
+    /// There is no field in it.
+    #[error("it has no fields")]
+    NoFields,
+    /// A field of no known type.
+    #[error("its field {name} is of a type that there is not, {letter}")]
+    Kind {
+        /// Which: its name, or its number.
+        name: String,
+        /// Its type.
+        letter: String,
+    },
+    /// A field that is not as long as all of its type are.
+    #[error("its field {name}, of type {letter}, has {len} bytes and not {right}")]
+    FieldLen {
+        /// Which: its name, or its number.
+        name: String,
+        /// Its type.
+        letter: String,
+        /// Its bytes.
+        len: u8,
+        /// As many as it should have.
+        right: u8,
+    },
+}

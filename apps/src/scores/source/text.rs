@@ -1,0 +1,88 @@
+//! Bytes as text: in an encoding, or refused.
+
+use encoding_rs::{DecoderResult, Encoding};
+
+use super::{Read, SourceError};
+
+/// How much of a file is looked at to tell whether it is text.
+const BEGINNING: usize = 256;
+
+/// How text is read: by an encoding, or without one as long as it is ASCII.
+#[derive(Clone, Copy)]
+pub(super) struct Decoder(pub(super) Option<&'static Encoding>);
+
+impl Decoder {
+    /// Puts `bytes` behind `text`. What is not text in this encoding is never guessed at.
+    pub(super) fn decode(self, bytes: &[u8], text: &mut String) -> Result<(), DecodeError> {
+        match self.0 {
+            _ if bytes.is_ascii() => text.push_str(str::from_utf8(bytes).expect("ASCII")),
+            None => return Err(DecodeError::Unknown),
+            Some(encoding) => {
+                let decoded = encoding.decode_without_bom_handling_and_without_replacement(bytes);
+                text.push_str(&decoded.ok_or(DecodeError::Wrong(encoding))?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Decodes text that fills all the room that it has, so that its last character may have been cut. What is left of
+    /// that one is no character.
+    pub(super) fn decode_cut(self, bytes: &[u8], text: &mut String) -> Result<(), DecodeError> {
+        let Some(encoding) = self.0.filter(|_| !bytes.is_ascii()) else { return self.decode(bytes, text) };
+        let mut decoder = encoding.new_decoder_without_bom_handling();
+        text.reserve(decoder.max_utf8_buffer_length_without_replacement(bytes.len()).unwrap_or(0));
+        match decoder.decode_to_string_without_replacement(bytes, text, false) {
+            (DecoderResult::InputEmpty, _) => Ok(()),
+            (DecoderResult::Malformed(..) | DecoderResult::OutputFull, _) => Err(DecodeError::Wrong(encoding)),
+        }
+    }
+}
+
+pub(super) enum DecodeError {
+    /// There is no saying what it is.
+    Unknown,
+    /// It is not in this encoding.
+    Wrong(&'static Encoding),
+}
+
+impl DecodeError {
+    /// Without an encoding no row can be read; with one, this one cannot.
+    pub(super) fn unusable(&self, field: &str) -> Result<Read, SourceError> {
+        match self {
+            Self::Unknown => Err(SourceError::Encoding),
+            Self::Wrong(encoding) => Ok(Read::Unusable(format!("{field} is not {} text", encoding.name()))),
+        }
+    }
+}
+
+/// Refuses a file that does not begin as one of a byte for each ASCII character does.
+pub(super) fn check(beginning: &[u8]) -> Result<(), SourceError> {
+    match beginning {
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => return Err(SourceError::WideText { name: "UTF-32" }),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return Err(SourceError::WideText { name: "UTF-16" }),
+        _ => {}
+    }
+    let beginning = &beginning[..beginning.len().min(BEGINNING)];
+    if is_utf_16(beginning) {
+        return Err(SourceError::WideText { name: "UTF-16" });
+    }
+    let line = beginning.split(|byte| b"\r\n".contains(byte)).next().unwrap_or_default();
+    if line.contains(&0) { Err(SourceError::NoText) } else { Ok(()) }
+}
+
+/// Whether this is UTF-16 without a mark: each ASCII character, of which a table has many, has a zero beside it, always
+/// on the same side.
+fn is_utf_16(beginning: &[u8]) -> bool {
+    let is_ascii = |byte: u8| matches!(byte, b' '..=b'~' | b'\t' | b'\r' | b'\n');
+    let count = |is_little: bool| {
+        let zeros = beginning.as_chunks().0.iter().map(|&[first, second]| {
+            let (character, zero) = if is_little { (first, second) } else { (second, first) };
+            // What has its zero on the other side makes it none.
+            if character == 0 { None } else { Some(usize::from(zero == 0 && is_ascii(character))) }
+        });
+        zeros.sum::<Option<usize>>().unwrap_or(0)
+    };
+    let zeros = count(true).max(count(false));
+    let separators = beginning.iter().filter(|byte| b",;\t\r\n".contains(byte)).count();
+    zeros > 0 && zeros >= separators
+}

@@ -1,0 +1,334 @@
+//! What spreadsheets make of numbers, and tables in which one secret is that of many.
+//!
+//! A spreadsheet that opens a CSV file and saves it again writes `9.90101E+17` for every identity number of a county.
+//! Each row can still be used, but that one secret now opens the pages of all. So such values are counted and warned
+//! of.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::fmt;
+
+use siphasher::sip128::SipHasher13;
+
+use super::number::Number;
+use super::source::LeftOut;
+use super::template::Keys;
+
+/// The digits of a number that a spreadsheet keeps; those behind them become zeros.
+const DIGITS: usize = 15;
+
+/// A secret that two candidates have may be that of one person in two exams; one that more have is not.
+const SHARED_MIN: u64 = 3;
+
+/// Of this many candidates, one with a secret of another is too many in any case.
+const SHARED_ONE_IN: u64 = 100;
+
+/// Errors of Excel and `LibreOffice`, in place of a value.
+const ERRORS: [&str; 7] = ["#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!"];
+
+/// What was done to a value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Damage {
+    /// `9.90101E+17`: most digits are gone.
+    Exponent,
+    /// `="0123"`: a formula, so that a spreadsheet shows the zero.
+    Formula,
+    /// `'0123`: the mark of text in a spreadsheet.
+    Apostrophe,
+    /// `#N/A`, `####`.
+    Error,
+    /// `123.0`, for a key.
+    Decimals,
+    /// `1,234,567`, for a key.
+    Thousands,
+    /// `990101199001000000`, for a key: more than 15 digits, and zeros behind the fifteenth.
+    Rounded,
+}
+
+impl Damage {
+    /// All, in the order in which they are told.
+    const ALL: [Self; 7] =
+        [Self::Exponent, Self::Formula, Self::Apostrophe, Self::Error, Self::Decimals, Self::Thousands, Self::Rounded];
+
+    /// What was done to this value, without blanks around it. What only a number can suffer that is compared is told of
+    /// keys alone: points may well be `118.0`.
+    fn of(value: &str, is_key: bool) -> Option<Self> {
+        let first = value.bytes().next()?;
+        match first {
+            b'=' if value.len() > 1 => Some(Self::Formula),
+            b'#' if ERRORS.contains(&value) || value.len() > 2 && value.bytes().all(|byte| byte == b'#') => {
+                Some(Self::Error)
+            }
+            b'\'' if is_number_or_code(&value[1..]) => Some(Self::Apostrophe),
+            b'0'..=b'9' | b'-' | b'+' if has_exponent(value) => Some(Self::Exponent),
+            b'0'..=b'9' if is_key => Self::of_key(value),
+            _ => None,
+        }
+    }
+
+    fn of_key(value: &str) -> Option<Self> {
+        let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
+        let mut groups = whole.split(',');
+        let first = groups.next().filter(|first| is_digits(first) && first.len() <= 3);
+        if whole.contains(',') {
+            let is_grouped = first.is_some() && groups.all(|group| is_digits(group) && group.len() == 3);
+            return is_grouped.then_some(Self::Thousands);
+        }
+        if !is_digits(whole) {
+            return None;
+        }
+        let is_zeros = |text: &str| text.bytes().all(|byte| byte == b'0');
+        if !fraction.is_empty() && is_zeros(fraction) {
+            return Some(Self::Decimals);
+        }
+        // One such number may be right. Of many, most are not.
+        (value == whole && whole.len() > DIGITS && is_zeros(&whole[DIGITS..])).then_some(Self::Rounded)
+    }
+
+    /// What it is, and what helps.
+    fn told(self) -> [&'static str; 2] {
+        let (as_it_stands, export) = (
+            "it is compared and shown as it stands, so export the values without it",
+            "make the column text where its numbers are still whole, and export it again",
+        );
+        match self {
+            Self::Exponent => ["a number with an exponent, such as 9.9E+17, in which digits are lost", export],
+            Self::Formula => ["a formula, such as =\"0123\"", as_it_stands],
+            Self::Apostrophe => ["a number behind an apostrophe, such as '0123", as_it_stands],
+            Self::Error => [
+                "an error of a spreadsheet, such as #N/A or ####",
+                "mend the formula or the width, and export it again",
+            ],
+            Self::Decimals => ["a number with decimals, such as 123.0, which candidates do not type", export],
+            Self::Thousands => ["a number with commas, such as 1,234,567, which candidates do not type", export],
+            Self::Rounded => ["a number of which a spreadsheet kept 15 digits, with zeros behind them", export],
+        }
+    }
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// What may stand behind an apostrophe. Names begin with one as well, and have no digits.
+fn is_number_or_code(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_digit()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// Whether it is `9.9E+17` as programs write it: with a sign, a point or a comma. `12E3` may be a seat.
+fn has_exponent(value: &str) -> bool {
+    let Some((mantissa, exponent)) = value.split_once(['e', 'E']) else { return false };
+    let digits = mantissa.trim_start_matches(['+', '-']);
+    let (whole, fraction) = digits.split_once(['.', ',']).unwrap_or((digits, "0"));
+    let unsigned = exponent.trim_start_matches(['+', '-']);
+    let is_number = is_digits(whole) && is_digits(fraction) && is_digits(unsigned);
+    is_number && (digits != whole || unsigned != exponent)
+}
+
+/// What is to be known of a table, and is no reason to refuse it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Warning {
+    /// Fields that no page shows.
+    LeftOut(Vec<LeftOut>),
+    /// Numbers that a spreadsheet has damaged.
+    Damaged {
+        /// The field.
+        field: String,
+        /// What was done to them.
+        damage: Damage,
+        /// How many values.
+        count: u64,
+        /// The row of the first one.
+        first: u64,
+    },
+    /// Secrets that several candidates have.
+    Shared {
+        /// The field.
+        field: String,
+        /// How many candidates have one that another has, too.
+        candidates: u64,
+        /// Of how many.
+        of: u64,
+        /// How many have the one that most have.
+        most: u64,
+        /// The row of the first one of those.
+        first: u64,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LeftOut(fields) => {
+                let fields: Vec<String> = fields.iter().map(LeftOut::to_string).collect();
+                write!(f, "fields left out: {}", fields.join(", "))
+            }
+            Self::Damaged { field, damage, count, first } => {
+                let [what, help] = damage.told();
+                let values = if *count == 1 { "value is" } else { "values are each" };
+                write!(f, "{field}: {count} {values} {what}, the first in row {first}: {help}")
+            }
+            Self::Shared { field, candidates, of, most, first } => write!(
+                f,
+                "{field}: {candidates} of {of} candidates have one that another has too; {most} have that of row \
+                {first}, which opens the pages of them all"
+            ),
+        }
+    }
+}
+
+/// What was found in the rows so far.
+pub(super) struct Findings {
+    keys: Keys,
+    names: Vec<String>,
+    /// For each field, and each damage.
+    damaged: Vec<[Tally; Damage::ALL.len()]>,
+    /// For each field, the numbers of more than 15 digits.
+    long: Vec<u64>,
+    /// The secrets, hashed, of the candidates.
+    secrets: HashMap<u128, Tally>,
+}
+
+/// How many, and in which row the first one is.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    count: u64,
+    first: u64,
+}
+
+impl Tally {
+    fn add(&mut self, row: u64) {
+        if self.count == 0 {
+            self.first = row;
+        }
+        self.count += 1;
+    }
+}
+
+impl Findings {
+    pub(super) fn new(names: &[String], keys: Keys) -> Self {
+        let damaged = vec![<[Tally; Damage::ALL.len()]>::default(); names.len()];
+        Self { keys, names: names.to_vec(), damaged, long: vec![0; names.len()], secrets: HashMap::new() }
+    }
+
+    /// Looks at the values of a row. Returns what is wrong with the first that is certainly damaged.
+    pub(super) fn examine(&mut self, row: u64, values: &[String]) -> Option<String> {
+        let mut certain = None;
+        for (at, value) in values.iter().enumerate().take(self.names.len()) {
+            let (value, is_key) = (value.trim(), at == self.keys.seat || at == self.keys.secret);
+            self.long[at] += u64::from(is_key && value.len() > DIGITS && is_digits(value));
+            let Some(damage) = Damage::of(value, is_key) else { continue };
+            self.damaged[at][damage as usize].add(row);
+            if damage != Damage::Rounded && certain.is_none() {
+                let [what, help] = damage.told();
+                certain = Some(format!("{} is {what}: {help}", self.names[at]));
+            }
+        }
+        certain
+    }
+
+    /// Takes down whose secret it is.
+    pub(super) fn add_secret(&mut self, row: u64, secret: &Number) {
+        let hash = SipHasher13::new().hash(secret.as_bytes()).as_u128();
+        self.secrets.entry(hash).or_default().add(row);
+    }
+
+    /// What is to be told of numbers.
+    pub(super) fn damaged(&self) -> Vec<Warning> {
+        let of_field = |at: usize| {
+            let tallies = Damage::ALL.into_iter().zip(self.damaged[at]);
+            // Right numbers end in a zero as well, one in ten of 16 digits.
+            let is_told = move |damage, count| damage != Damage::Rounded || count > 1 && 2 * count > self.long[at];
+            tallies.filter(move |&(damage, Tally { count, .. })| count > 0 && is_told(damage, count)).map(
+                move |(damage, Tally { count, first })| Warning::Damaged {
+                    field: self.names[at].clone(),
+                    damage,
+                    count,
+                    first,
+                },
+            )
+        };
+        (0..self.names.len()).flat_map(of_field).collect()
+    }
+
+    /// What is to be told of secrets that several candidates have.
+    pub(super) fn shared(&self) -> Option<Warning> {
+        let shared = || self.secrets.values().filter(|tally| tally.count > 1);
+        // Of several that as many have, the first one.
+        let most = shared().max_by_key(|tally| (tally.count, Reverse(tally.first)))?;
+        let [candidates, of] =
+            [shared().map(|tally| tally.count).sum::<u64>(), self.secrets.values().map(|tally| tally.count).sum()];
+        let is_many = most.count >= SHARED_MIN || candidates * SHARED_ONE_IN >= of;
+        let field = self.names[self.keys.secret].clone();
+        is_many.then_some(Warning::Shared { field, candidates, of, most: most.count, first: most.first })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(value: &str, in_points: Option<Damage>, in_key: Option<Damage>) {
+        assert_eq!([false, true].map(|is_key| Damage::of(value, is_key)), [in_points, in_key], "{value}");
+    }
+
+    #[test]
+    fn numbers_as_spreadsheets_damage_them_are_told_from_those_that_are_right() {
+        for value in ["9.90101E+17", "9,90101E+17", "9.90101e+17", "9.9E17", "1E+05", "-1.5E-3", "9.90101199001E17"] {
+            check(value, Some(Damage::Exponent), Some(Damage::Exponent));
+        }
+        for value in ["=\"0123\"", "=0123", "=A1&B1"] {
+            check(value, Some(Damage::Formula), Some(Damage::Formula));
+        }
+        for value in ["'0123", "'99010119900101001X"] {
+            check(value, Some(Damage::Apostrophe), Some(Damage::Apostrophe));
+        }
+        for value in ["#N/A", "#REF!", "#DIV/0!", "###", "##########"] {
+            check(value, Some(Damage::Error), Some(Damage::Error));
+        }
+        for value in ["2024000001.0", "2024000001.00"] {
+            check(value, None, Some(Damage::Decimals));
+        }
+        for value in ["2,024,000,001", "990,101", "1,000.00"] {
+            check(value, None, Some(Damage::Thousands));
+        }
+        for value in ["990101199001000000", "2024010101000010", "1000000000000000"] {
+            check(value, None, Some(Damage::Rounded));
+        }
+        for value in [
+            "",
+            "0",
+            "=",
+            "#",
+            "##",
+            "#1",
+            "#N",
+            "'",
+            "'t Hooft",
+            "'a1",
+            "12E3",
+            "E+17",
+            "1E",
+            "1.E+5",
+            "12E1",
+            "A1E+5",
+            "118.5",
+            "118.50",
+            "1.2.0",
+            "1,2",
+            "1234,567",
+            "100000000000000",
+            "990101199001000001",
+            "99010119900100001X",
+            "甲",
+            "=甲".get(1..).unwrap(),
+            "990101-1990.0",
+            "1e+",
+            "+",
+            "-",
+        ] {
+            check(value, None, None);
+        }
+        check("118.0", None, Some(Damage::Decimals));
+    }
+}
