@@ -260,7 +260,7 @@ fn every_signal_to_end_prints_the_counters_and_takes_the_device_away() {
     }
 }
 
-/// `lethe serve … | head`: there is nobody to print to, and clients are answered all the same.
+/// `lethe serve … | head`: standard output has no reader any more, and clients are answered all the same.
 #[test]
 fn a_reader_that_leaves_ends_no_server() {
     let (space, folder) = (Namespace::new(), tempfile::tempdir().unwrap());

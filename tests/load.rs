@@ -283,7 +283,7 @@ impl Drop for Python {
     }
 }
 
-/// Times, cookies and numbers of requests are nobody's mistake.
+/// Times, cookies and numbers of requests do not make a reply wrong.
 #[test]
 fn servers_whose_heads_change_are_compared_by_status_and_body() {
     let wire = Wire::new();

@@ -420,7 +420,7 @@ fn an_address_that_others_have_too_is_warned_of() {
         assert!(text.contains(&format!("warning: process {} ", server.pid())), "{device}: {text}");
     }
     server.stop();
-    // Who is gone is nobody, and who shares is welcome.
+    // There is no warning of a server that has ended, nor of one that shares the interface.
     assert!(!wire.mistake("packet:lethe0 --user none0").contains("warning"));
     let _server = wire.serve("packet:lethe0,fanout=7", "sample");
     assert!(!wire.mistake("packet:lethe0,fanout=7 --user none0").contains("warning"));

@@ -211,10 +211,8 @@ impl<'a> Session<'a> {
     /// Prints the result, also of what has come to a bad end before it.
     pub(crate) fn end(mut self, ended: anyhow::Result<()>, missed: Option<u64>) -> anyhow::Result<()> {
         self.console.finish(&self.generator);
-        if ended.is_ok() {
-            report::print(self.args, &self.generator, &self.console, missed).printed()?;
-        }
         ended?;
+        let printed = report::print(self.args, &self.generator, &self.console, missed).printed();
         if self.generator.mismatch().is_some() {
             // One may have been to a slow client, and those are not counted.
             let count = self.generator.counts().wrong().max(1);
@@ -223,7 +221,7 @@ impl<'a> Session<'a> {
                 if count == 1 { "reply was" } else { "replies were" }
             );
         }
-        Ok(())
+        printed
     }
 }
 

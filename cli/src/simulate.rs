@@ -225,7 +225,7 @@ fn run_once(args: &Args, options: &Options) -> anyhow::Result<()> {
 /// Prints every option before anything happens: should the run never end, it is known which it was.
 fn tell(args: &Args, scenario: &Scenario) -> anyhow::Result<()> {
     if args.json {
-        // Standard output is for the machine. When standard error is closed there is nobody left to tell.
+        // Standard output is for the machine. A closed standard error is no reason not to run.
         let _ = write!(io::stderr(), "{scenario}");
         return Ok(());
     }

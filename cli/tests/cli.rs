@@ -456,7 +456,7 @@ fn a_command_that_is_killed_leaves_the_old_file_as_it_was() {
     assert!(names(directory.path()).iter().any(|name| name.starts_with(".lethe-")));
 }
 
-/// What somebody does first who finds a script: it must neither build nor begin.
+/// Asking a script for help must neither build anything nor begin its work.
 #[test]
 fn every_script_of_tools_explains_itself_at_once() {
     let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools").canonicalize().unwrap();

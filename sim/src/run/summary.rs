@@ -31,7 +31,7 @@ pub enum Excuse {
 }
 
 impl Excuse {
-    /// That of a client that got no reply and was promised none.
+    /// The limit that a client ran into which got no reply and was promised none.
     fn of(visitor: &Visitor) -> Self {
         match (&visitor.kind, visitor.promise) {
             (_, Promise::Nothing) => Self::Changed,
