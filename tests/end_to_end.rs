@@ -42,10 +42,8 @@ fn ping_and_arping_are_answered() {
         let text = space.run(&format!("{ping} -c 3 -i 0.1 -W 2"));
         assert!(text.contains("3 received, 0% packet loss"), "{text}");
     }
-    let text = space.run("arping -c 2 -I lethe0 10.9.0.2");
-    assert!(text.contains("02:4C:65:74:68:65") && text.contains("Received 2 response"), "{text}");
-    // Somebody who would like the address is told that it is taken.
-    assert!(!space.try_run("arping -D -c 1 -I lethe0 10.9.0.2").0);
+    assert_eq!(space.arping("lethe0", "10.9.0.2"), "02:4c:65:74:68:65");
+    assert!(space.is_taken("lethe0", "10.9.0.2") && !space.is_taken("lethe0", "10.9.0.9"));
 }
 
 #[test]
@@ -191,4 +189,107 @@ fn a_closed_port_is_silence_by_default_and_refused_on_request() {
     let (silence, reset) = (refused(""), refused("--refuse reset"));
     assert!(silence.contains("timed out"), "{silence}");
     assert!(reset.contains("Couldn't connect"), "{reset}");
+}
+
+/// The documented systemd unit sends SIGHUP whatever is served.
+#[test]
+fn a_hangup_ends_no_application() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::write(folder.path().join("8.8.8.8"), "a file\n").unwrap();
+    let places = write_places(folder.path(), "places", "first");
+    for (app, path, body) in [
+        ("ipinfo".to_owned(), "8.8.8.8", "美国\n"),
+        ("sample".to_owned(), "0", ""),
+        (format!("ipinfo --db {places}"), "8.8.8.8", "first\n"),
+        (format!("files {}", folder.path().display()), "8.8.8.8", "a file\n"),
+    ] {
+        let space = Namespace::new();
+        let server = Server::start(&space, &app);
+        for _ in 0..2 {
+            server.signal(Signal::SIGHUP);
+            std::thread::sleep(Duration::from_millis(400));
+            assert_eq!(space.run(&format!("curl -sS --max-time 5 {V4}/{path}")), body, "{app}");
+        }
+        let rest = server.stop();
+        assert!(rest.contains("syn-ack"), "{app}: {rest}");
+    }
+}
+
+/// Writes a database in which all addresses are in one country; returns its path.
+fn write_places(folder: &std::path::Path, name: &str, country: &str) -> String {
+    let mut builder = lethe_apps::ipinfo::Builder::new();
+    let place = lethe_apps::ipinfo::Place { country, ..Default::default() };
+    builder.add(std::net::Ipv4Addr::UNSPECIFIED..=std::net::Ipv4Addr::BROADCAST, place).unwrap();
+    let path = folder.join(name);
+    std::fs::write(&path, builder.finish()).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn a_hangup_brings_the_new_database_of_ipinfo_and_a_damaged_one_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let places = write_places(folder.path(), "places", "first");
+    let space = Namespace::new();
+    let mut server = Server::start(&space, &format!("--generation 3 ipinfo --db {places}"));
+    let get = || space.run(&format!("curl -sS --max-time 5 {V4}/8.8.8.8"));
+    assert_eq!(get(), "first\n");
+    for (generation, country) in ["second", "third", "fourth", "fifth", "sixth"].into_iter().enumerate() {
+        write_places(folder.path(), "places", country);
+        server.signal(Signal::SIGHUP);
+        assert_eq!(server.line(), format!("reloaded: 1 range, 2 places, generation {}\n", generation % 4));
+        assert_eq!(get(), format!("{country}\n"));
+    }
+    std::fs::write(&places, "no database").unwrap();
+    server.signal(Signal::SIGHUP);
+    std::thread::sleep(Duration::from_millis(600));
+    assert_eq!(get(), "sixth\n");
+    server.stop();
+}
+
+#[test]
+fn every_signal_to_end_prints_the_counters_and_takes_the_device_away() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let (space, server) = ipinfo();
+        space.run(&format!("curl -sS {V4}/8.8.8.8"));
+        server.signal(signal);
+        let (success, rest) = server.wait();
+        assert!(success && rest.contains("syn-ack"), "{signal}: {rest}");
+        assert!(!space.try_run("ip link show lethe0").0, "{signal}");
+    }
+}
+
+/// `lethe serve … | head`: standard output has no reader any more, and clients are answered all the same.
+#[test]
+fn a_reader_that_leaves_ends_no_server() {
+    let (space, folder) = (Namespace::new(), tempfile::tempdir().unwrap());
+    let (success, text) = space.try_run(&format!(
+        "timeout -s INT 4 {} serve --device tap:lethe0,host=10.9.0.1/24 --addr 10.9.0.2 --stats ipinfo 2>{said} | head -1 &
+         sleep 2.5; curl -sS --max-time 1 {V4}/8.8.8.8; wait; cat {said}",
+        env!("CARGO_BIN_EXE_lethe"),
+        said = folder.path().join("said").display(),
+    ));
+    assert!(success && text.ends_with("美国\n"), "{text}");
+}
+
+/// A route is taken back once, however the end comes.
+#[test]
+fn down_is_done_once_when_the_server_goes_and_not_again_at_the_end() {
+    for signal in ["INT", "TERM", "HUP"] {
+        let (space, server) = ipinfo();
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log").display().to_string();
+        let check = format!(
+            "{} check {V4}/ --every 100ms --timeout 100ms --rise 1 --fall 1 --up 'echo up >>{log}' --down 'echo down >>{log}'",
+            env!("CARGO_BIN_EXE_lethe")
+        );
+        // While the server is up the end is a reason to take it back,
+        space.run(&format!("timeout --preserve-status -s {signal} 1 {check}"));
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), "up\ndown\n", "{signal}");
+        // and when it has been taken back before, there is nothing left to do.
+        server.signal(Signal::SIGINT);
+        let (_, text) = (server.wait(), space.run(&format!("timeout --preserve-status -s {signal} 1 {check}")));
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), "up\ndown\ndown\n", "{signal}: {text}");
+    }
 }

@@ -90,7 +90,9 @@ impl Nginx {
                  events {{ worker_connections 16000; }}
                  http {{ access_log off; keepalive_timeout 0; client_body_temp_path {0}; proxy_temp_path {0};
                          fastcgi_temp_path {0}; uwsgi_temp_path {0}; scgi_temp_path {0};
-                         server {{ listen 80 backlog=8192; listen [::]:80 backlog=8192; root {0}; }} }}",
+                         server {{ listen 80 backlog=8192; listen [::]:80 backlog=8192; root {0};
+                                   location /changing {{ alias {0}/1000; expires 1h; add_header X-Request-ID $request_id;
+                                                         add_header Set-Cookie n=$connection-$msec; }} }} }}",
                 path.display()
             ),
         )
@@ -224,19 +226,124 @@ fn the_body_that_must_come_can_be_given_as_a_file() {
     assert!(text.contains("differs from the file given with --expect at byte 0"), "{text}");
 }
 
+/// A server of another kind: its heads are never the same, and it says more than HTTP/1.0 had. One body in ten of `/wrong`
+/// is another, and one status in ten of `/busy`.
+const CHATTY: &str = r#"
+import http.server, itertools, random, socketserver, uuid
+
+numbers = itertools.count()
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        number = next(numbers)
+        is_tenth = number % 10 == 9
+        body = b"hello, world" * 500
+        if self.path == "/hints":
+            self.send_response_only(103)
+            self.send_header("Link", "</%s.css>" % ("a" * random.randrange(50)))
+            self.end_headers()
+        self.send_response(503 if self.path == "/busy" and is_tenth else 200)
+        self.send_header("Expires", self.date_time_string(number * 1000))
+        self.send_header("Set-Cookie", "id=" + "x" * random.randrange(1, 300))
+        self.send_header("X-Request-ID", str(uuid.uuid4()))
+        self.send_header("X-City", "Köln")
+        self.send_header("Connection", "close")
+        if self.path == "/wrong" and is_tenth:
+            body = body[:-1] + b"!"
+        if self.path == "/short" and is_tenth:
+            body = body[:-7]
+        if self.path == "/chunks":
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            while body:
+                part = body[:random.randrange(1, 3000)]
+                body = body[len(part):]
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+            self.wfile.write(b"0\r\n\r\n")
+        else:
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+    def log_message(self, *_):
+        pass
+class Server(socketserver.ThreadingTCPServer):
+    request_queue_size = 1000
+    daemon_threads = True
+    allow_reuse_address = True
+Server(("10.9.0.2", 80), Handler).serve_forever()
+"#;
+
+/// Ended with the test.
+struct Python(Child);
+
+impl Drop for Python {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Times, cookies and numbers of requests do not make a reply wrong.
+#[test]
+fn servers_whose_heads_change_are_compared_by_status_and_body() {
+    let wire = Wire::new();
+    let nginx = Nginx::start(&wire.server, "lethe0");
+    let clients = "--device packet:client0 --from 10.0.0.0/8 --to 10.9.0.2 --rate 100 --for 2s";
+    let run = |arguments: &str| {
+        let (success, text) = wire.client.try_run(&format!("{LETHE} load --quiet {clients} {arguments}"));
+        (success, text)
+    };
+    let (success, text) = run("--path /changing");
+    assert!(success && text.contains("         200  answered, status and body right (all)"), "{text}");
+    let (success, text) = run("--path /changing --compare all");
+    assert!(!success && text.contains("replies were wrong: the result names the first"), "{text}");
+    drop(nginx);
+
+    let python = Python(wire.server.command("python3").args(["-c", CHATTY]).spawn().unwrap());
+    let begun = Instant::now();
+    while wire.server.run("ss -Htln 'sport = :80'").is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "python3 does not listen");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let right = run("--path /a --path /hints --path /chunks");
+    let wrong = ["/wrong", "/busy", "/short"].map(|path| run(&format!("--path {path}")));
+    let check = |path: &str| wire.server.try_run(&format!("{LETHE} check http://10.9.0.2{path}"));
+    let checked = ["/a", "/hints", "/chunks"].map(check);
+    drop(python);
+
+    assert!(right.0 && right.1.contains("         200  answered, status and body right (all)"), "{}", right.1);
+    for path in ["/a: status 200, 6000", "/hints: status 200, 6000", "/chunks: status 200, 6000"] {
+        assert!(right.1.contains(path), "{}", right.1);
+    }
+    for ((success, text), part) in
+        wrong.iter().zip(["byte 5999 of the body", "the status is 503", "byte 5993 of the body"])
+    {
+        assert!(!success && text.contains(part), "{part}: {text}");
+        assert!(text.contains("20  failed: wrong-bytes") && text.contains("20 replies were wrong"), "{text}");
+    }
+    assert!(checked.iter().all(|(success, _)| *success), "{checked:?}");
+}
+
 #[test]
 fn an_interrupt_prints_the_result_so_far() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        check_interrupted(signal);
+    }
+}
+
+fn check_interrupted(signal: Signal) {
     let wire = Wire::new();
     let _server = wire.lethe();
     let mut command = wire.client.command(LETHE);
     let arguments = format!("load --device packet:client0 {CLIENTS} --path /100 --rate 500 --for 1h");
     let child =
         command.args(arguments.split_whitespace()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(Duration::from_secs(2));
-    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("answered, all bytes right") && text.contains("p99"), "{text}");
+    assert!(output.status.success() && text.contains("answered, status and body right"), "{signal}: {text}");
+    assert!(text.contains("p99"), "{signal}: {text}");
 }
 
 #[test]

@@ -127,8 +127,7 @@ fn clients_of_all_kinds_are_served() {
         wire.check_download(100_000);
         wire.check_download(10_000_000);
         wire.check_ab(5000);
-        let text = wire.client.run("arping -c 2 -I client0 10.9.0.2");
-        assert!(text.contains("Received 2 response"), "{text}");
+        wire.client.arping("client0", "10.9.0.2");
         let table = server.stop();
         // What is not for us never came, and what was sent did not come back.
         assert_eq!(dropped(&table), [] as [&str; 0], "{device}: {table}");
@@ -398,6 +397,35 @@ fn a_driver_without_a_place_for_programs_is_served_by_the_kernels() {
         wire.check_pages();
         wire.check_download(100_000);
         wire.check_ab(1000);
+    }
+}
+
+/// Two who answer for one address: clients see resets, or everything twice.
+#[test]
+fn an_address_that_others_have_too_is_warned_of() {
+    let wire = Wire::new(1500, 1);
+    // It ends for want of the user, which comes after.
+    let text = wire.mistake("packet:lethe0 --addr 10.9.0.3 --addr fd09::3 --user none0");
+    for address in ["10.9.0.3", "fd09::3"] {
+        let warning = format!("warning: the kernel has {address} too, on lethe0, and answers for it as well");
+        assert!(text.contains(&warning), "{text}");
+    }
+    assert!(!wire.mistake("packet:lethe0 --user none0").contains("warning"));
+
+    let server = wire.serve("packet:lethe0", "sample");
+    // 10.9.0.2 is the address of both.
+    for device in ["packet:lethe0", "packet:lethe0,fanout=7", "xdp:lethe0"] {
+        let text = wire.mistake(&format!("{device} --user none0"));
+        assert!(text.contains("serves 10.9.0.2 on lethe0 already") && text.contains("fanout=1"), "{device}: {text}");
+        assert!(text.contains(&format!("warning: process {} ", server.pid())), "{device}: {text}");
+    }
+    server.stop();
+    // There is no warning of a server that has ended, nor of one that shares the interface.
+    assert!(!wire.mistake("packet:lethe0 --user none0").contains("warning"));
+    let _server = wire.serve("packet:lethe0,fanout=7", "sample");
+    assert!(!wire.mistake("packet:lethe0,fanout=7 --user none0").contains("warning"));
+    for device in ["packet:lethe0,fanout=8", "packet:lethe0"] {
+        assert!(wire.mistake(&format!("{device} --user none0")).contains("on lethe0 already"), "{device}");
     }
 }
 

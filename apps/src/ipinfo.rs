@@ -31,21 +31,25 @@ mod texts;
 use core::fmt;
 use core::net::IpAddr;
 
+use lethe::app::Generations;
 use lethe::http::{Response, Status};
 use lethe::{App, Request};
 
 use answer::Answer;
 pub use builder::{BuildError, Builder};
+use database::Owned;
 pub use database::{Database, OpenError, Place, VERSION};
 pub use prepare::{PrepareError, Prepared, SegmentError, XDB_VERSION, prepare};
 use question::{Form, Question};
 use texts::Texts;
 
+use crate::versions::Versions;
+
 impl Form {
     /// The header fields of an answer in this form.
     ///
     /// A client may take an answer for good for an hour: a place depends on the data set only, and that
-    /// changes when the server is started with another. The page about the client's own address is
+    /// changes when the server is given another. The page about the client's own address is
     /// nothing for another client behind the same cache.
     const fn fields(self) -> &'static str {
         match self {
@@ -71,40 +75,51 @@ impl Form {
     }
 }
 
-/// The application.
-#[derive(Clone)]
-pub struct IpInfo<'d> {
-    database: Database<'d>,
+/// A database and the responses that are made of it beforehand: a version of the data.
+pub struct Data<'d> {
+    database: Held<'d>,
     texts: Texts,
 }
 
-impl fmt::Debug for IpInfo<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IpInfo").field("database", &self.database).finish_non_exhaustive()
+/// Where a database is.
+enum Held<'d> {
+    /// In memory that stays.
+    Elsewhere(Database<'d>),
+    /// In memory that goes with it.
+    Here(Owned),
+}
+
+impl Data<'static> {
+    /// Opens the contents of a database file, checks all of it, and keeps a copy.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Database::open`].
+    pub fn read(bytes: &[u8]) -> Result<Self, OpenError> {
+        let database = Database::open(bytes)?;
+        Ok(Self { texts: Texts::of(&database), database: Held::Here(database.into()) })
     }
 }
 
-impl IpInfo<'static> {
-    /// Answers from the database that comes with Lethe.
-    pub fn embedded() -> Self {
-        Self::new(Database::embedded())
+impl<'d> From<Database<'d>> for Data<'d> {
+    fn from(database: Database<'d>) -> Self {
+        Self { texts: Texts::of(&database), database: Held::Elsewhere(database) }
     }
 }
 
-impl<'d> IpInfo<'d> {
-    /// Answers from `database`.
-    pub fn new(database: Database<'d>) -> Self {
-        Self { database, texts: Texts::of(&database) }
-    }
-
+impl Data<'_> {
     /// What it answers from.
-    pub const fn database(&self) -> &Database<'d> {
-        &self.database
+    #[inline]
+    pub fn database(&self) -> Database<'_> {
+        match &self.database {
+            Held::Elsewhere(database) => *database,
+            Held::Here(owned) => owned.database(),
+        }
     }
 
-    fn answer(&self, address: Option<IpAddr>) -> Answer<'d> {
+    fn answer(&self, address: Option<IpAddr>) -> Answer<'_> {
         let place = |address| match address {
-            IpAddr::V4(v4) => self.database.lookup(v4),
+            IpAddr::V4(v4) => self.database().lookup(v4),
             IpAddr::V6(_) => None,
         };
         match address {
@@ -117,26 +132,80 @@ impl<'d> IpInfo<'d> {
     }
 }
 
-impl App for IpInfo<'_> {
-    #[inline]
-    fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
-        // What nearly everybody asks for is ready to be sent.
-        if let Some(address) = Question::plain(request.path)
-            && let Some(place) = self.database.find(address)
-        {
-            return self.texts.get(place);
-        }
-        self.respond_to_any(request, scratch)
+impl fmt::Debug for Data<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Data").field("database", &self.database()).finish_non_exhaustive()
     }
 }
 
-impl IpInfo<'_> {
-    fn respond_to_any<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
-        let Some(Question { form, address }) = Question::of(request) else {
-            return Response::build(scratch, Status::NotFound)
-                .header("Content-Type", "text/plain; charset=utf-8")
-                .body(b"Nothing is here. Ask for / or for an address, as in /8.8.8.8.\n");
-        };
-        form.respond(&self.answer(address), scratch)
+/// The application: the current data, and those that they replaced.
+///
+/// **Invariant:** a connection is answered from the data that it began with, as with
+/// [`Files`](crate::files::Files): a page in two segments is never of two versions.
+#[derive(Debug)]
+pub struct IpInfo<'d> {
+    versions: Versions<Data<'d>>,
+}
+
+impl IpInfo<'static> {
+    /// Answers from the database that comes with Lethe.
+    pub fn embedded() -> Self {
+        Self::new(Database::embedded())
     }
+}
+
+impl<'d> IpInfo<'d> {
+    /// Answers from `database`.
+    pub fn new(database: Database<'d>) -> Self {
+        Self::of_generation(database.into(), 0)
+    }
+
+    /// Answers from `data`, whose number is not 0: what another server has come to by replacing its own.
+    pub fn of_generation(data: Data<'d>, generation: u8) -> Self {
+        Self { versions: Versions::new(data, generation) }
+    }
+
+    /// Answers those from `data` that have begun with them elsewhere; [`advance`](Self::advance) has new connections
+    /// begin with them here. Returns the data that nothing is answered from any more.
+    #[must_use = "to free a database takes time that a worker has not"]
+    pub fn add(&mut self, data: Data<'d>) -> Option<Data<'d>> {
+        self.versions.add(data)
+    }
+
+    /// Answers new connections from what was added.
+    pub fn advance(&mut self) {
+        self.versions.advance();
+    }
+
+    /// What new connections are answered from.
+    pub fn data(&self) -> &Data<'d> {
+        self.versions.current()
+    }
+}
+
+impl App for IpInfo<'_> {
+    #[inline]
+    fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+        let (data, _) = self.versions.of(request.generation);
+        // What nearly everybody asks for is ready to be sent.
+        if let Some(address) = Question::plain(request.path)
+            && let Some(place) = data.database().find(address)
+        {
+            return data.texts.get(place);
+        }
+        respond_to_any(data, request, scratch)
+    }
+
+    fn generations(&self) -> Generations {
+        self.versions.generations()
+    }
+}
+
+fn respond_to_any<'a>(data: &'a Data<'_>, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+    let Some(Question { form, address }) = Question::of(request) else {
+        return Response::build(scratch, Status::NotFound)
+            .header("Content-Type", "text/plain; charset=utf-8")
+            .body(b"Nothing is here. Ask for / or for an address, as in /8.8.8.8.\n");
+    };
+    form.respond(&data.answer(address), scratch)
 }

@@ -35,7 +35,6 @@ use crate::scores::Scores;
 
 /// One of the applications, chosen when the server starts.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one of them")]
 pub enum Application {
     /// The files of a directory.
     Files(Files),
@@ -52,8 +51,9 @@ impl Application {
     pub fn advance(&mut self) {
         match self {
             Self::Files(app) => app.advance(),
+            Self::IpInfo(app) => app.advance(),
             Self::Scores(app) => app.advance(),
-            Self::IpInfo(_) | Self::Sample(_) => {}
+            Self::Sample(_) => {}
         }
     }
 }

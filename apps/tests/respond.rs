@@ -2,10 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use lethe::app::Generations;
 use lethe::http::{HEAD_ROOM, Status};
 use lethe::{App, Request};
 use lethe_apps::Application;
-use lethe_apps::ipinfo::{Builder, Database, IpInfo, Place};
+use lethe_apps::ipinfo::{Builder, Data, Database, IpInfo, Place};
 use proptest::prelude::*;
 
 /// A client with a place.
@@ -280,4 +281,39 @@ proptest! {
             prop_assert!(response.head().ends_with(b"\r\n\r\n"));
         }
     }
+}
+
+/// As with files: what began with one database goes on with it, and new connections get the new one once it is advanced to.
+#[test]
+fn a_connection_is_answered_from_the_database_that_it_began_with() {
+    let database = |country| {
+        let mut builder = Builder::new();
+        let place = Place { country, ..Place::default() };
+        builder.add(Ipv4Addr::UNSPECIFIED..=Ipv4Addr::BROADCAST, place).unwrap();
+        Data::read(&builder.finish()).unwrap()
+    };
+    let mut app = IpInfo::of_generation(database("first"), 3);
+    let answer = |app: &IpInfo<'_>, generation, path: &str| {
+        let request = request(GUANGZHOU, path).with_generation(generation);
+        let mut scratch = [0; 4096];
+        String::from_utf8(app.respond(&request, &mut scratch).body().to_vec()).unwrap()
+    };
+    assert_eq!(app.generations(), Generations { current: 3, live: 0b1000 });
+    assert!(app.add(database("second")).is_none());
+    assert_eq!(app.generations(), Generations { current: 3, live: 0b1001 });
+    for path in ["/8.8.8.8", "/8.8.8.8.json"] {
+        assert!(answer(&app, 3, path).contains("first") && answer(&app, 0, path).contains("second"), "{path}");
+    }
+    app.advance();
+    assert_eq!(app.generations(), Generations { current: 0, live: 0b1001 });
+    for path in ["/8.8.8.8", "/8.8.8.8.json"] {
+        assert!(answer(&app, 3, path).contains("first") && answer(&app, 0, path).contains("second"), "{path}");
+    }
+    // A fourth one takes the place of the oldest, which is given back.
+    for country in ["third", "fourth"] {
+        assert!(app.add(database(country)).is_none());
+        app.advance();
+    }
+    assert!(app.add(database("fifth")).is_some());
+    assert!(answer(&app, 3, "/8.8.8.8").contains("fifth") && answer(&app, 2, "/8.8.8.8").contains("fourth"));
 }

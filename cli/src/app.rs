@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use lethe_apps::Application;
 use lethe_apps::files::Files;
-use lethe_apps::ipinfo::{Database, IpInfo};
+use lethe_apps::ipinfo::{Data, Database, IpInfo};
 use lethe_apps::sample::Sample;
 use lethe_apps::scores::Scores;
 
@@ -22,11 +22,7 @@ pub(crate) enum AppArgs {
     /// The files of a directory: GET /index.html
     Files(FilesArgs),
     /// The place of an IPv4 address: GET /202.96.128.86
-    Ipinfo {
-        /// A database made by `lethe prepare ipinfo`, in place of the one built in
-        #[arg(long, value_name = "FILE")]
-        db: Option<PathBuf>,
-    },
+    Ipinfo(IpinfoArgs),
     /// As many bytes as are asked for, known beforehand: GET /1000
     Sample {
         /// The most that one request may ask for
@@ -42,7 +38,7 @@ impl AppArgs {
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Files(_) => "files",
-            Self::Ipinfo { .. } => "ipinfo",
+            Self::Ipinfo(_) => "ipinfo",
             Self::Sample { .. } => "sample",
             Self::Scores(_) => "scores",
         }
@@ -53,17 +49,19 @@ impl AppArgs {
         self.load_as(0)
     }
 
-    /// The same, with this number for the version of the data.
+    /// Reads and checks it, and gives it this number among the versions of the data.
     pub(crate) fn load_as(&self, generation: u8) -> anyhow::Result<Application> {
         Ok(match self {
-            Self::Ipinfo { .. } | Self::Sample { .. } if generation != 0 => {
-                bail!("--generation is for `files` and `scores`: other data has no versions")
+            Self::Ipinfo(IpinfoArgs { db: None }) | Self::Sample { .. } if generation != 0 => {
+                bail!(
+                    "--generation is for data that can be loaded again: that of `files`, of `scores`, and of `ipinfo \
+                     --db FILE`"
+                )
             }
             Self::Files(files) => Application::Files(Files::of_generation(files.load(Progress::Shown)?, generation)),
-            Self::Ipinfo { db: None } => Application::IpInfo(IpInfo::new(Database::embedded())),
-            Self::Ipinfo { db: Some(file) } => {
-                let database = open_database(file);
-                Application::IpInfo(IpInfo::new(database.with_context(|| format!("database {}", file.display()))?))
+            Self::Ipinfo(IpinfoArgs { db: None }) => Application::IpInfo(IpInfo::new(Database::embedded())),
+            Self::Ipinfo(IpinfoArgs { db: Some(file) }) => {
+                Application::IpInfo(IpInfo::of_generation(open_database(file)?, generation))
             }
             Self::Sample { max } => Application::Sample(Sample::new(*max)),
             Self::Scores(scores) => {
@@ -73,8 +71,16 @@ impl AppArgs {
     }
 }
 
-fn open_database(file: &Path) -> anyhow::Result<Database<'static>> {
-    // It is used until the process ends.
-    let bytes = fs::read(file)?.leak();
-    Ok(Database::open(bytes)?)
+/// The database to serve.
+#[derive(Clone, clap::Args)]
+pub(crate) struct IpinfoArgs {
+    /// A database made by `lethe prepare ipinfo`, in place of the one built in
+    #[arg(long, value_name = "FILE")]
+    pub(crate) db: Option<PathBuf>,
+}
+
+/// Reads a database, and checks all of it.
+pub(crate) fn open_database(file: &Path) -> anyhow::Result<Data<'static>> {
+    let read = || -> anyhow::Result<_> { Ok(Data::read(&fs::read(file)?)?) };
+    read().with_context(|| format!("database {}", file.display()))
 }

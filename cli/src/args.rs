@@ -1,6 +1,10 @@
 //! The command line as a whole.
 
-use clap::{Parser, Subcommand};
+use std::env;
+
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{bench, check, load, prepare, replay, serve, simulate, top};
 
@@ -37,14 +41,81 @@ pub(crate) enum Command {
     Check(check::Args),
 }
 
+/// The command line of this process. What is wrong with it is said, and ends the process.
+pub(crate) fn parse() -> Cli {
+    Cli::try_parse().unwrap_or_else(|error| {
+        let arguments: Vec<_> = env::args().collect();
+        with_hint(error, &arguments).exit()
+    })
+}
+
+/// Adds to an error what is meant by an option that stands on the wrong side of the application.
+fn with_hint(mut error: Error, arguments: &[String]) -> Error {
+    if let Some(hint) = hint(&error, arguments) {
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(hint)]));
+    }
+    error
+}
+
+fn hint(error: &Error, arguments: &[String]) -> Option<String> {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidArg) else { return None };
+    let option = wrong.strip_prefix("--")?.split('=').next()?;
+    let all = Cli::command();
+    let command = all.find_subcommand(arguments.get(1)?)?;
+    let has = |command: &clap::Command| command.get_arguments().any(|argument| argument.get_long() == Some(option));
+    let name = command.get_name();
+    let app = command.get_subcommands().find(|app| arguments.iter().any(|argument| argument == app.get_name()));
+    if has(command) {
+        let app = app?.get_name();
+        return Some(format!(
+            "--{option} is an option of `lethe {name}` and stands before the application: lethe {name} --{option} … {app}"
+        ));
+    }
+    let app = app.filter(|app| has(app)).or_else(|| command.get_subcommands().find(|app| has(app)))?.get_name();
+    Some(format!("--{option} is an option of the application and stands behind it: lethe {name} … {app} --{option} …"))
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_option_on_the_wrong_side_of_the_application_is_told_where_it_belongs() {
+        let said = |line: &str| {
+            let arguments: Vec<_> = line.split(' ').map(str::to_owned).collect();
+            let error = Cli::try_parse_from(&arguments).err().unwrap();
+            with_hint(error, &arguments).to_string()
+        };
+        for (line, hint) in [
+            (
+                "lethe serve --device tap:t ipinfo --addr 10.9.0.2",
+                "--addr is an option of `lethe serve` and stands before the application: lethe serve --addr … ipinfo",
+            ),
+            (
+                "lethe serve --device tap:t --addr 10.9.0.2 files public --metrics=unix:/m",
+                "--metrics is an option of `lethe serve` and stands before the application",
+            ),
+            (
+                "lethe replay in --out out scores in --mtu 1500",
+                "--mtu is an option of `lethe replay` and stands before the application",
+            ),
+            (
+                "lethe serve --db places.db --device tap:t --addr 10.9.0.2 ipinfo",
+                "--db is an option of the application and stands behind it: lethe serve … ipinfo --db …",
+            ),
+        ] {
+            assert!(said(line).contains(hint), "{line}: {}", said(line));
+        }
+        // What is an option of neither is said as before.
+        let unknown = said("lethe serve --device tap:t --addr 10.9.0.2 ipinfo --colour");
+        assert!(!unknown.contains("an option of"), "{unknown}");
     }
 }

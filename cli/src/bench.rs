@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use lethe::config::{Addresses, Config};
 use lethe::cookie::Secret;
 use lethe::port::Offload;
@@ -21,6 +21,7 @@ use measure::{Bench, Cost};
 use serde::Serialize;
 
 use crate::note;
+use crate::print::Printed as _;
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLE)]
@@ -206,14 +207,14 @@ impl Report<'_> {
     fn begin(&self) -> anyhow::Result<()> {
         let mut out = io::stdout();
         if self.args.json {
-            write!(out, "[").context("standard output")
+            write!(out, "[").printed()
         } else {
             writeln!(
                 out,
                 "{:<28} {:>9} {:>9} {:>9} {:>9} {:>12}",
                 "", "best ns", "median", "p99", "cycles", "instructions"
             )
-            .context("standard output")
+            .printed()
         }
     }
 
@@ -232,14 +233,14 @@ impl Report<'_> {
             let (cycles, instructions) = (count(cycles), count(instructions));
             writeln!(out, "{name:<28} {best_ns:>9.1} {median_ns:>9.1} {p99_ns:>9.1} {cycles:>9} {instructions:>12}")
         }
-        .context("standard output")?;
+        .printed()?;
         self.rows += 1;
-        out.flush().context("standard output")
+        out.flush().printed()
     }
 
     fn end(&self) -> anyhow::Result<()> {
         if self.args.json {
-            writeln!(io::stdout(), "\n]").context("standard output")?;
+            writeln!(io::stdout(), "\n]").printed()?;
         }
         if self.rows == 0 { Err(anyhow!("no row has {:?} in its name", self.args.only)) } else { Ok(()) }
     }

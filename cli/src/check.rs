@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use humantime::parse_duration;
+use lethe_load::Head;
 
-use crate::run::stop_on_signal;
+use crate::run::stop_on_signal_or_hangup;
 use crate::{note, warn};
 
 /// The most that is read of an answer.
@@ -24,8 +25,8 @@ const NAP: Duration = Duration::from_millis(50);
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Args {
-    /// What to fetch: `http://IP[:PORT][/PATH]`. It is well if the answer begins with a status of 2xx or 3xx and has
-    /// an end
+    /// What to fetch: `http://IP[:PORT][/PATH]`. It is well if the answer has a status of 2xx or 3xx, behind any of 1xx,
+    /// and comes to its end
     #[arg(value_name = "URL")]
     target: Target,
     /// How long an answer may take
@@ -43,7 +44,7 @@ pub(crate) struct Args {
     /// What the shell does when the server is up. Should that fail, it is done again after the next fetch
     #[arg(long, value_name = "COMMAND", requires = "every")]
     up: Option<String>,
-    /// What it does when the server is down, and at the end, on Ctrl-C and SIGTERM
+    /// What it does when the server is down; and at the end, on Ctrl-C, SIGTERM and SIGHUP, unless the server was down
     #[arg(long, value_name = "COMMAND", requires = "every")]
     down: Option<String>,
 }
@@ -68,11 +69,15 @@ impl FromStr for Target {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let rest = text.strip_prefix("http://").context("want http://IP[:PORT][/PATH]")?;
+        let rest = text.strip_prefix("http://").with_context(|| match text.split_once("://") {
+            Some((scheme, _)) => format!("want http://IP[:PORT][/PATH]; {scheme} is not spoken here"),
+            None => format!("want http://IP[:PORT][/PATH], as in http://{text}"),
+        })?;
         let (host, path) = rest.find('/').map_or((rest, "/"), |slash| rest.split_at(slash));
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let address = bare.parse::<IpAddr>().map(|address| SocketAddr::new(address, 80)).or_else(|_| host.parse());
         let address = address.ok().with_context(|| format!("`{host}` is no address; names are not looked up"))?;
+        ensure!(address.port() != 0, "there is no port 0: leave it out for 80");
         ensure!(path.bytes().all(|byte| byte.is_ascii_graphic()), "a path has neither spaces nor control characters");
         Ok(Self { address, path: path.to_owned() })
     }
@@ -88,7 +93,7 @@ impl Target {
         stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
         let mut answer = Vec::new();
         let mut part = [0; 4096];
-        while (answer.len() as u64) < ANSWER_MAX {
+        while (answer.len() as u64) < ANSWER_MAX && !is_whole(&answer) {
             let left = deadline.saturating_duration_since(Instant::now());
             ensure!(!left.is_zero(), "no whole answer within {timeout:?}");
             stream.set_read_timeout(Some(left))?;
@@ -100,18 +105,33 @@ impl Target {
                 Err(error) => return Err(error).context("no answer"),
             }
         }
-        check_status(&answer)
+        check_answer(&answer)
     }
 }
 
-/// Whether an answer begins with a status that is no error.
-fn check_status(answer: &[u8]) -> anyhow::Result<()> {
-    let line = answer.split(|&byte| byte == b'\r').next().unwrap_or_default();
-    match line {
-        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0' | b'1', b' ', b'2' | b'3', _, _, ..] => Ok(()),
-        [b'H', b'T', b'T', b'P', b'/', rest @ ..] => bail!("the status is {}", String::from_utf8_lossy(rest)),
-        _ => bail!("what came is not HTTP"),
+/// Whether an answer has a status that is no error, and has come whole.
+fn check_answer(answer: &[u8]) -> anyhow::Result<()> {
+    let Some(head) = Head::last_of(answer) else {
+        let begins = answer.starts_with(b"HTTP/1.");
+        ensure!(!begins, "the answer ends within its header fields, after {} bytes", answer.len());
+        bail!("what came is not HTTP");
+    };
+    let status = head.status();
+    ensure!((200..400).contains(&status), "the status is {}", head.status_text());
+    let came = answer.len() - head.end();
+    if let Some(announced) = head.content_length().filter(|_| !head.has_no_body()) {
+        let is_cut = came < announced && (answer.len() as u64) < ANSWER_MAX;
+        ensure!(!is_cut, "the answer is cut off: its body has {announced} bytes, and {came} came");
     }
+    Ok(())
+}
+
+/// Whether all has come, so that the end of the connection need not be waited for.
+fn is_whole(answer: &[u8]) -> bool {
+    Head::last_of(answer).is_some_and(|head| {
+        let announced = if head.has_no_body() { Some(0) } else { head.content_length() };
+        announced.is_some_and(|announced| answer.len() - head.end() >= announced)
+    })
 }
 
 /// Fetches once, or until a signal comes.
@@ -120,7 +140,7 @@ pub(crate) fn check(args: &Args) -> anyhow::Result<()> {
     let fetch = || args.target.fetch(args.timeout);
     let Some(every) = args.every else { return fetch() };
     ensure!(!every.is_zero(), "--every 0s is no pause: give one, such as 200ms");
-    let stop = stop_on_signal().context("cannot catch signals")?;
+    let stop = stop_on_signal_or_hangup().context("cannot catch signals")?;
     let mut health = Health::new(args.rise, args.fall);
     while !stop.load(Ordering::Relaxed) {
         let next = Instant::now() + every;
@@ -137,6 +157,10 @@ pub(crate) fn check(args: &Args) -> anyhow::Result<()> {
             }
         }
         sleep_until(next, &stop);
+    }
+    // What was done when the server went down is not done again.
+    if health.told == Some(false) {
+        return Ok(());
     }
     args.down.as_deref().map_or(Ok(()), execute)
 }
@@ -200,7 +224,9 @@ mod tests {
         assert_eq!(parse("http://[fd09::2]/"), of("[fd09::2]:80", "/"));
         assert_eq!(parse("http://[fd09::2]:81"), of("[fd09::2]:81", "/"));
         let error = |text: &str| text.parse::<Target>().unwrap_err().to_string();
-        assert_eq!(error("10.9.0.2"), "want http://IP[:PORT][/PATH]");
+        assert_eq!(error("10.9.0.2"), "want http://IP[:PORT][/PATH], as in http://10.9.0.2");
+        assert_eq!(error("https://10.9.0.2"), "want http://IP[:PORT][/PATH]; https is not spoken here");
+        assert_eq!(error("http://10.9.0.2:0/"), "there is no port 0: leave it out for 80");
         assert_eq!(error("http://lethe.example/"), "`lethe.example` is no address; names are not looked up");
         assert_eq!(error("http://10.9.0.2/a b"), "a path has neither spaces nor control characters");
     }
@@ -224,12 +250,46 @@ mod tests {
     fn a_page_or_another_place_is_an_answer_and_an_error_is_none() {
         assert_eq!(fetch("HTTP/1.1 200 OK\r\n\r\nhello"), Ok(()));
         assert_eq!(fetch("HTTP/1.0 302 Found\r\n\r\n"), Ok(()));
+        assert_eq!(fetch("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"), Ok(()));
         assert_eq!(
-            fetch("HTTP/1.1 500 Internal Server Error\r\n"),
-            Err("the status is 1.1 500 Internal Server Error".into())
+            fetch("HTTP/1.1 500 Internal Server Error\r\n\r\n"),
+            Err("the status is 500 Internal Server Error".into())
         );
         assert_eq!(fetch("SSH-2.0\r\n"), Err("what came is not HTTP".into()));
         assert_eq!(fetch(""), Err("what came is not HTTP".into()));
+    }
+
+    #[test]
+    fn an_answer_may_have_others_of_1xx_before_it() {
+        let hints = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n";
+        let with = |rest: &str| fetch(Box::leak(format!("{hints}{rest}").into_boxed_str()));
+        assert_eq!(with("HTTP/1.1 200 OK\r\n\r\nhello"), Ok(()));
+        assert_eq!(with("HTTP/1.1 503 Busy\r\n\r\n"), Err("the status is 503 Busy".into()));
+        assert_eq!(with(""), Err("the answer ends within its header fields, after 69 bytes".into()));
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_off_is_none() {
+        let cut = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello";
+        assert_eq!(fetch(cut), Err("the answer is cut off: its body has 6 bytes, and 5 came".into()));
+        assert_eq!(
+            fetch("HTTP/1.1 200 OK\r\nServer: x"),
+            Err("the answer ends within its header fields, after 26 bytes".into())
+        );
+    }
+
+    /// The end of the connection need not be waited for.
+    #[test]
+    fn an_answer_that_tells_its_length_is_over_by_then() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target: Target = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nX-City: K\xf6ln\r\nContent-Length: 2\r\n\r\nok").unwrap();
+            stream
+        });
+        target.fetch(Duration::from_secs(10)).unwrap();
+        drop(server.join());
     }
 
     #[test]

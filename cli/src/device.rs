@@ -47,7 +47,11 @@ impl FromStr for Device {
             Some(("xdp", details)) => parse_xdp(details).map(Self::Xdp),
             Some(("dpdk", details)) => parse_dpdk(details).map(Self::Dpdk),
             Some((kind, _)) => bail!("there is no kind of device called `{kind}`; known: {KINDS}"),
-            None => bail!("a device is written KIND:NAME, as in tap:lethe0; known kinds: {KINDS}"),
+            None if text.is_empty() => bail!("a device is written KIND:NAME, as in tap:lethe0; known kinds: {KINDS}"),
+            None => bail!(
+                "a device is written KIND:NAME: packet:{text} is an interface that there is, shared with the kernel, and \
+                 tap:{text} a TAP device; known kinds: {KINDS}"
+            ),
         }
     }
 }
@@ -185,7 +189,12 @@ mod tests {
 
     #[test]
     fn each_mistake_is_told_from_the_others() {
-        check("lethe0", "a device is written KIND:NAME, as in tap:lethe0; known kinds: tap, packet, xdp, dpdk");
+        check("", "a device is written KIND:NAME, as in tap:lethe0; known kinds: tap, packet, xdp, dpdk");
+        check(
+            "eth0",
+            "a device is written KIND:NAME: packet:eth0 is an interface that there is, shared with the kernel, and \
+             tap:eth0 a TAP device; known kinds: tap, packet, xdp, dpdk",
+        );
         check("tun:lethe0", "there is no kind of device called `tun`; known: tap, packet, xdp, dpdk");
         check("tap:", "a TAP device needs a name, as in tap:lethe0");
         check("tap:,mtu=1500", "a TAP device needs a name, as in tap:lethe0");

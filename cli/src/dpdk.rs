@@ -20,8 +20,9 @@ use crate::dpdk_args::{Poll, Time};
 use crate::load;
 use crate::metrics::Metrics;
 use crate::metrics::snapshot::{self, Watched};
+use crate::print::{Printed as _, print_line};
 use crate::reload::Reload;
-use crate::run::stop_on_signal;
+use crate::run::{stop_on_signal, stop_on_signal_or_hangup};
 use crate::serve::{Args, print_ready};
 use crate::table::Table;
 use crate::{note, privileges, warn};
@@ -54,7 +55,7 @@ impl From<Time> for Clock {
 }
 
 /// Serves until SIGINT or SIGTERM.
-pub(crate) fn serve(device: DpdkPort, args: &Args, app: Application, reload: Option<Reload>) -> anyhow::Result<()> {
+pub(crate) fn serve(device: DpdkPort, args: &Args, app: Application, reload: Reload) -> anyhow::Result<()> {
     let secrets = args.secrets()?;
     let burst = args.burst(BURST);
     ensure!(burst <= BURST, "a worker of DPDK takes at most {BURST} frames at a time: --burst {BURST}, or less");
@@ -72,15 +73,14 @@ pub(crate) fn serve(device: DpdkPort, args: &Args, app: Application, reload: Opt
     privileges::drop_to(&args.user)?;
     describe(&eal, &port);
     let name = format!("dpdk {} {}", device.number, port.name());
-    print_ready(&name, port.mtu(), mac, &args.engine).context("standard output")?;
+    print_ready(&name, port.mtu(), mac, &args.engine)?;
 
     let workers = port.queue_count();
-    let crew = Crew::new(Engine::new(config, app), workers, &stop, args.dpdk.poll.into(), args.dpdk.clock.into())
+    let crew = Crew::new(Engine::new(config, app), workers, &stop, args.dpdk.poll.into(), args.dpdk.clock().into())
         .with_burst(burst);
     let (queues, card) = port.queues();
     let lcores = eal.lcores().iter().take(workers).map(u32::to_string).collect();
-    let reloads = reload.as_ref().map(Reload::counted).unwrap_or_default();
-    let watched = Arc::new(Watched::new(name, args.app.name(), lcores, crew.published(), reloads));
+    let watched = Arc::new(Watched::new(name, args.app.name(), lcores, crew.published(), reload.counted()));
     let watch = Watch { crew: &crew, card, stop: &stop, reload, watched };
     thread::scope(|scope| {
         scope.spawn(|| watch.run(&cpus, metrics));
@@ -92,8 +92,8 @@ pub(crate) fn serve(device: DpdkPort, args: &Args, app: Application, reload: Opt
     let counted = card.stats();
     let buffers = port.buffers();
     let kept = port.close();
-    print_end(eal.lcores(), &stats, counted).context("standard output")?;
-    writeln!(io::stdout(), "{kept:>12}  of {buffers} buffers not given back by the driver").context("standard output")
+    print_end(eal.lcores(), &stats, counted).printed()?;
+    print_line(format_args!("{kept:>12}  of {buffers} buffers not given back by the driver"))
 }
 
 /// Loads a server through one queue of a card, until all is done or a signal comes.
@@ -105,7 +105,7 @@ pub(crate) fn load(
     let eal = Eal::start(args.dpdk.eal.iter().flat_map(|arguments| arguments.split_whitespace()))?;
     let mut port = Port::open(&eal, PortConfig { number: device.number, queues: 1, mtu: device.mtu })?;
     let settings = settings(port.mtu())?;
-    let stop = stop_on_signal().context("cannot catch signals")?;
+    let stop = stop_on_signal_or_hangup().context("cannot catch signals")?;
     privileges::drop_to(&args.user)?;
     if !port.is_promiscuous() {
         warn("the card takes no frames but those to its own address: give that with --mac");
@@ -134,7 +134,7 @@ struct Watch<'a> {
     crew: &'a Crew<'a, Application>,
     card: Card<'a>,
     stop: &'a AtomicBool,
-    reload: Option<Reload>,
+    reload: Reload,
     watched: Arc<Watched>,
 }
 
@@ -155,7 +155,8 @@ impl Watch<'_> {
                     self.crew.announce();
                 }
             }
-            if let Some(reload) = self.reload.as_mut().filter(|reload| reload.is_due()) {
+            if self.reload.is_due() {
+                let reload = &mut self.reload;
                 self.crew.with_engine(|engine| reload.observe(engine));
             }
             let counted = self.card.stats();

@@ -11,9 +11,19 @@ pub(crate) struct DpdkArgs {
     /// What a worker does that has nothing to do
     #[arg(long, value_enum, value_name = "HOW", default_value_t = Poll::Adaptive)]
     pub(crate) poll: Poll,
-    /// What time it is
-    #[arg(long, value_enum, value_name = "WHOSE", default_value_t = Time::Wall, hide = true)]
-    pub(crate) clock: Time,
+    /// What time it is. A cookie is good for a minute or two, so the frames of a capture are answered at their own time:
+    /// `frames` where `net_pcap` reads a file (`rx_pcap=`), else `wall`, if nothing is said
+    #[arg(long, value_enum, value_name = "WHOSE")]
+    clock: Option<Time>,
+}
+
+impl DpdkArgs {
+    /// What time it is: what was said, else what fits the driver.
+    #[cfg_attr(not(any(feature = "dpdk", test)), expect(dead_code, reason = "there is no driver"))]
+    pub(crate) fn clock(&self) -> Time {
+        let reads_file = self.eal.as_ref().is_some_and(|arguments| arguments.contains("rx_pcap="));
+        self.clock.unwrap_or(if reads_file { Time::Frames } else { Time::Wall })
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -24,10 +34,24 @@ pub(crate) enum Poll {
     Adaptive,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum Time {
     /// That of the machine
     Wall,
     /// For each frame the time that the driver gives it
     Frames,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_capture_has_a_time_of_its_own() {
+        let clock = |eal: &str, clock| DpdkArgs { eal: Some(eal.to_owned()), poll: Poll::Adaptive, clock }.clock();
+        assert_eq!(clock("--vdev net_pcap0,rx_pcap=in,tx_pcap=out", None), Time::Frames);
+        assert_eq!(clock("--vdev net_pcap0,rx_pcap=in,tx_pcap=out", Some(Time::Wall)), Time::Wall);
+        assert_eq!(clock("--vdev net_pcap0,rx_iface=eth0,tx_iface=eth0", None), Time::Wall);
+        assert_eq!(clock("-l 0-3", Some(Time::Frames)), Time::Frames);
+    }
 }

@@ -1,9 +1,9 @@
 //! The options of the engine, which every command that runs one has.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::ValueEnum;
 use ipnet::IpNet;
 use lethe::config::{Addresses, Config, Mtu};
@@ -122,7 +122,42 @@ impl EngineArgs {
 
 fn parse_address(text: &str) -> anyhow::Result<IpAddr> {
     let address = text.parse().or_else(|_| text.parse::<IpNet>().map(|network| network.addr()));
-    address.map_err(|_| anyhow::anyhow!("neither an address, such as 10.9.0.2, nor one with a prefix length"))
+    address.map_err(|_| anyhow!("{}", why_no_address(text)))
+}
+
+/// What is wrong with an address that is none, and what was probably meant.
+fn why_no_address(text: &str) -> String {
+    if let Ok(with_port) = text.parse::<SocketAddr>() {
+        let (address, port) = (with_port.ip(), with_port.port());
+        return match port {
+            0 => format!("there is no port 0, and none belongs here: --addr {address}"),
+            80 => format!("a port does not belong here, and 80 is what is served anyway: --addr {address}"),
+            _ => format!("the port has an option of its own: --addr {address} --tcp-port {port}"),
+        };
+    }
+    if let Some((_, rest)) = text.split_once("://") {
+        let host = rest.split('/').next().unwrap_or_default();
+        let host = host.parse().map_or_else(|_| host.to_owned(), |with_port: SocketAddr| with_port.ip().to_string());
+        return format!("a URL, where only its address belongs: --addr {}", host.trim_matches(['[', ']']));
+    }
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    if let Some(address) = bare.and_then(|bare| bare.parse::<IpAddr>().ok()) {
+        return format!("brackets belong into a URL only: --addr {address}");
+    }
+    if let Some((address, zone)) = text.split_once('%')
+        && address.parse::<IpAddr>().is_ok()
+    {
+        return format!("the interface is named by --device, not by `%{zone}`: --addr {address}");
+    }
+    match text.split_once('/') {
+        Some((address, _)) if address.parse::<Ipv4Addr>().is_ok() => {
+            "a prefix length of IPv4 is a number from 0 to 32".to_owned()
+        }
+        Some((address, _)) if address.parse::<IpAddr>().is_ok() => {
+            "a prefix length of IPv6 is a number from 0 to 128".to_owned()
+        }
+        _ => "neither an address, such as 10.9.0.2, nor one with a prefix length; names are not looked up".to_owned(),
+    }
 }
 
 fn parse_mac(text: &str) -> anyhow::Result<MacAddress> {
@@ -145,9 +180,30 @@ mod tests {
         assert_eq!(parse("10.9.0.2").unwrap(), "10.9.0.2");
         assert_eq!(parse("10.9.0.2/24").unwrap(), "10.9.0.2");
         assert_eq!(parse("fd09::2/64").unwrap(), "fd09::2");
-        for wrong in ["", "10.9.0", "10.9.0.2/33", "10.9.0.2/", "fd09::2/129", "lethe.example", "10.9.0.2:80"] {
+        for wrong in ["", "10.9.0", "10.9.0/24", "lethe.example"] {
             let error = parse(wrong).unwrap_err().to_string();
-            assert_eq!(error, "neither an address, such as 10.9.0.2, nor one with a prefix length", "{wrong}");
+            let expect = "neither an address, such as 10.9.0.2, nor one with a prefix length; names are not looked up";
+            assert_eq!(error, expect, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_was_meant_by_a_wrong_address_is_said() {
+        for (wrong, meant) in [
+            ("10.9.0.2:80", "a port does not belong here, and 80 is what is served anyway: --addr 10.9.0.2"),
+            ("10.9.0.2:8080", "the port has an option of its own: --addr 10.9.0.2 --tcp-port 8080"),
+            ("[fd09::2]:8080", "the port has an option of its own: --addr fd09::2 --tcp-port 8080"),
+            ("10.9.0.2:0", "there is no port 0, and none belongs here: --addr 10.9.0.2"),
+            ("http://10.9.0.2/", "a URL, where only its address belongs: --addr 10.9.0.2"),
+            ("https://[fd09::2]:81/a", "a URL, where only its address belongs: --addr fd09::2"),
+            ("http://[fd09::2]", "a URL, where only its address belongs: --addr fd09::2"),
+            ("[fd09::2]", "brackets belong into a URL only: --addr fd09::2"),
+            ("fe80::1%eth0", "the interface is named by --device, not by `%eth0`: --addr fe80::1"),
+            ("10.9.0.2/33", "a prefix length of IPv4 is a number from 0 to 32"),
+            ("10.9.0.2/", "a prefix length of IPv4 is a number from 0 to 32"),
+            ("fd09::2/129", "a prefix length of IPv6 is a number from 0 to 128"),
+        ] {
+            assert_eq!(parse_address(wrong).unwrap_err().to_string(), meant, "{wrong}");
         }
     }
 

@@ -5,8 +5,6 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, ensure};
 use indicatif::HumanBytes;
@@ -57,7 +55,7 @@ impl FilesArgs {
     fn pack(&self, progress: Progress) -> anyhow::Result<Image> {
         let place = || format!("a temporary file in {} (TMPDIR names another place)", std::env::temp_dir().display());
         let file = tempfile::tempfile().with_context(place)?;
-        let mut watcher = Watcher::new(progress, None);
+        let mut watcher = Watcher::new(progress);
         let packed = pack(&self.path, Options { hidden: self.hidden }, &file, &mut watcher);
         let (_, packed) = packed.map_err(|error| {
             let wrote = matches!(error, PackError::Write(_));
@@ -71,14 +69,9 @@ impl FilesArgs {
     }
 }
 
-/// Writes an image of `directory` to `out`, until `stop` is set.
-pub(crate) fn prepare(
-    directory: &Path,
-    hidden: bool,
-    out: impl io::Write + io::Seek,
-    stop: Arc<AtomicBool>,
-) -> anyhow::Result<String> {
-    let mut watcher = Watcher::new(Progress::Shown, Some(stop));
+/// Writes an image of `directory` to `out`.
+pub(crate) fn prepare(directory: &Path, hidden: bool, out: impl io::Write + io::Seek) -> anyhow::Result<String> {
+    let mut watcher = Watcher::new(Progress::Shown);
     let (_, packed) = pack(directory, Options { hidden }, out, &mut watcher)?;
     let skipped = watcher.finish();
     Ok(format!("{}{skipped}", Summary(&packed)))
@@ -124,12 +117,11 @@ struct Watcher {
     meter: Meter,
     skipped: BTreeMap<Skipped, u64>,
     warnings: usize,
-    stop: Option<Arc<AtomicBool>>,
 }
 
 impl Watcher {
-    fn new(progress: Progress, stop: Option<Arc<AtomicBool>>) -> Self {
-        Self { meter: Meter::new(progress, "packing"), skipped: BTreeMap::new(), warnings: 0, stop }
+    fn new(progress: Progress) -> Self {
+        Self { meter: Meter::new(progress, "packing"), skipped: BTreeMap::new(), warnings: 0 }
     }
 
     /// What was skipped, to be put behind what was not.
@@ -157,9 +149,5 @@ impl Watch for Watcher {
 
     fn packed(&mut self, done: u64, total: u64) {
         self.meter.bytes(done, total);
-    }
-
-    fn stop(&self) -> bool {
-        self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 }

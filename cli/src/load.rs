@@ -10,18 +10,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail, ensure};
+use clap::ValueEnum;
 use ipnet::IpNet;
 use lethe::port::{RxQueue, TxQueue};
 use lethe::wire::ethernet::MacAddress;
 use lethe_hw::Destinations;
 use lethe_hw::packet::PacketPort;
 use lethe_hw::xdp::XdpPort;
-use lethe_load::{Flood, FloodKind, Generator, Plan, Settings, Slow};
+use lethe_load::{Compare, Flood, FloodKind, Generator, Plan, Settings, Slow};
 use lethe_sim::tap::Tap;
 
 use crate::device::Device;
 use crate::dpdk_args::DpdkArgs;
-use crate::run::{Port, stop_on_signal};
+use crate::print::Printed as _;
+use crate::run::{Port, stop_on_signal_or_hangup};
 use crate::{dpdk, note, privileges};
 use console::Console;
 
@@ -38,7 +40,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DEVICE")]
     device: Device,
     /// Network whose addresses are the clients'; repeat it for more. The server's own addresses in it are left out
-    #[arg(long, value_name = "IP/LEN", required = true)]
+    #[arg(long, value_name = "IP/LEN", required = true, value_parser = parse_network)]
     from: Vec<IpNet>,
     /// Server to ask, at most one of each family
     #[arg(long, value_name = "IP[:PORT]", required = true, value_parser = parse_server)]
@@ -59,9 +61,12 @@ pub(crate) struct Args {
     /// Name of the server in the requests; its address, if nothing is said
     #[arg(long, value_name = "NAME", help_heading = "Requests")]
     host: Option<String>,
-    /// File with the body that must come. Otherwise all replies must be as the first for the same path
+    /// File with the body that must come. Otherwise it must be that of the first reply for the same path
     #[arg(long, value_name = "FILE", help_heading = "Requests")]
     expect: Option<PathBuf>,
+    /// What of a reply must be as in the first one for the same path
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = CompareWhat::Body, help_heading = "Requests")]
+    compare: CompareWhat,
 
     /// Connections that begin in a second, whatever the server does: 500, 20k. With --open, the most that begin, and
     /// then ask
@@ -87,7 +92,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "KIND[=N/s]", value_parser = parse_flood, help_heading = "Load")]
     flood: Vec<Flood>,
     /// Network that floods say they come from; those for measurements (RFC 2544, RFC 5180), if nothing is said
-    #[arg(long, value_name = "IP/LEN", help_heading = "Load")]
+    #[arg(long, value_name = "IP/LEN", value_parser = parse_network, help_heading = "Load")]
     flood_from: Vec<IpNet>,
 
     /// MSS to announce; what fits the MTU, if nothing is said
@@ -113,10 +118,19 @@ pub(crate) struct Args {
     pub(crate) dpdk: DpdkArgs,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CompareWhat {
+    /// Status and body; header fields may change: times, cookies, numbers of requests
+    Body,
+    /// Every byte but those of the field Date
+    All,
+}
+
 const EXAMPLE: &str = "\
 The addresses of --from must be nobody else's, and the server must find the way back: the network is on its link, or it \
 has a route by one of these addresses. Latency counts from when a connection was to begin, not from when it could. \
-Ctrl-C ends it and prints the result so far.
+Ctrl-C ends it and prints the result so far. \
+The exit code is 1 when a reply was wrong; a request without a reply is a figure of the result.
 
 Example:
   lethe load --device packet:eth1 --from 10.0.0.0/8 --to 10.9.0.2 --path /8.8.8.8 --rate 20k --for 30s
@@ -141,7 +155,7 @@ fn load_on(mut port: impl Port, args: &Args) -> anyhow::Result<()> {
     let mac = args.mac.or(port.mac()).unwrap_or(MAC);
     let settings = args.settings(port.mtu(), mac)?;
     let name = format!("{}, MTU {}, mac {mac}", port.name(), port.mtu());
-    let stop = stop_on_signal().context("cannot catch signals")?;
+    let stop = stop_on_signal_or_hangup().context("cannot catch signals")?;
     privileges::drop_to(&args.user)?;
     let mut session = Session::begin(settings, args, &name)?;
     let ended = loop {
@@ -197,10 +211,17 @@ impl<'a> Session<'a> {
     /// Prints the result, also of what has come to a bad end before it.
     pub(crate) fn end(mut self, ended: anyhow::Result<()>, missed: Option<u64>) -> anyhow::Result<()> {
         self.console.finish(&self.generator);
-        if ended.is_ok() {
-            report::print(self.args, &self.generator, &self.console, missed).context("standard output")?;
+        ended?;
+        let printed = report::print(self.args, &self.generator, &self.console, missed).printed();
+        if self.generator.mismatch().is_some() {
+            // One may have been to a slow client, and those are not counted.
+            let count = self.generator.counts().wrong().max(1);
+            bail!(
+                "{count} {} wrong: the result names the first",
+                if count == 1 { "reply was" } else { "replies were" }
+            );
         }
-        ended
+        printed
     }
 }
 
@@ -222,6 +243,10 @@ impl Args {
             paths: self.path.clone(),
             host: self.host.clone(),
             expect: self.expect.as_ref().map(expect).transpose()?,
+            compare: match self.compare {
+                CompareWhat::Body => Compare::Body,
+                CompareWhat::All => Compare::All,
+            },
             plan: self.plan()?,
             timeout: self.timeout,
             mss: self.mss,
@@ -247,9 +272,26 @@ impl Args {
 }
 
 fn parse_server(text: &str) -> anyhow::Result<SocketAddr> {
-    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    if let Some((_, rest)) = text.split_once("://") {
+        let (host, path) = rest.find('/').map_or((rest, "/"), |slash| rest.split_at(slash));
+        bail!("a URL, which goes into two options: --to {host} --path {path}");
+    }
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let address = text.parse().or_else(|_| bare.parse::<IpAddr>().map(|address| SocketAddr::new(address, 80)));
-    address.map_err(|_| anyhow!("want an address, with or without port, as in 10.9.0.2, 10.9.0.2:8080 or [fd09::2]:80"))
+    let address = address.map_err(|_| {
+        anyhow!(
+            "want an address, with or without port, as in 10.9.0.2, 10.9.0.2:8080 or [fd09::2]:80; names are not looked up"
+        )
+    })?;
+    ensure!(address.port() != 0, "there is no port 0: leave it out for 80");
+    Ok(address)
+}
+
+fn parse_network(text: &str) -> anyhow::Result<IpNet> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        bail!("want a network, as in 10.0.0.0/8; of one address it is {}", IpNet::from(address));
+    }
+    text.parse().map_err(|_| anyhow!("want a network, as in 10.0.0.0/8 or fd00::/64"))
 }
 
 /// A number, with k or M behind it or without.
@@ -323,7 +365,17 @@ mod tests {
         ] {
             assert_eq!(parse_server(text).unwrap().to_string(), expect);
         }
-        assert!(parse_server("example.org").unwrap_err().to_string().contains("as in 10.9.0.2"));
+        for (wrong, expect) in [
+            ("example.org", "as in 10.9.0.2"),
+            ("http://10.9.0.2:81/a", "two options: --to 10.9.0.2:81 --path /a"),
+            ("http://10.9.0.2", "two options: --to 10.9.0.2 --path /"),
+            ("10.9.0.2:0", "there is no port 0"),
+        ] {
+            let error = parse_server(wrong).unwrap_err().to_string();
+            assert!(error.contains(expect), "{wrong}: {error}");
+        }
+        assert!(parse_network("10.0.0.1").unwrap_err().to_string().contains("of one address it is 10.0.0.1/32"));
+        assert!(parse_network("10.0.0.0/33").unwrap_err().to_string().contains("as in 10.0.0.0/8"));
     }
 
     #[test]

@@ -19,7 +19,9 @@ mod map;
 mod metrics;
 mod monitor;
 mod output;
+mod owners;
 mod prepare;
+mod print;
 mod privileges;
 mod progress;
 mod reload;
@@ -36,12 +38,11 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use crate::args::{Cli, Command};
+use crate::args::Command;
+use crate::print::ReaderLeft;
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let done = match args::parse().command {
         Command::Serve(args) => serve::serve(&args),
         Command::Top(args) => top::top(&args),
         Command::Replay(args) => replay::replay(&args),
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<ReaderLeft>() => ExitCode::SUCCESS,
         Err(error) => {
             tell("lethe", format_args!("{error:#}"));
             ExitCode::FAILURE

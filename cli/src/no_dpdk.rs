@@ -10,7 +10,7 @@ use crate::reload::Reload;
 use crate::serve::Args;
 
 /// Says how to get what is missing.
-pub(crate) fn serve(_: DpdkPort, _: &Args, _: Application, _: Option<Reload>) -> anyhow::Result<()> {
+pub(crate) fn serve(_: DpdkPort, _: &Args, _: Application, _: Reload) -> anyhow::Result<()> {
     missing()
 }
 

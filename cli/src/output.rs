@@ -1,15 +1,68 @@
 //! Files that are there as a whole or not at all.
+//!
+//! A file in the making has a name beside the one that it is to have. It goes when the [`Output`] is dropped, which is what
+//! happens on every error, such as a full disk; and when a signal ends the command, for which a thread waits that knows
+//! all names ([`Unfinished`]). Only SIGKILL and a power failure leave it there.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{process, thread};
 
 use anyhow::Context;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
 use tempfile::NamedTempFile;
+
+use crate::note;
 
 /// What a new file may be, before the process's umask takes from it.
 const MODE: u32 = 0o666;
+
+/// What ends a command: Ctrl-C, `kill`, the end of its terminal, Ctrl-\.
+const ENDS: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT];
+
+/// The names of all files in the making, for the thread that removes them when a signal comes.
+static UNFINISHED: Mutex<Vec<Unfinished>> = Mutex::new(Vec::new());
+
+/// A file in the making.
+#[derive(PartialEq, Eq)]
+struct Unfinished {
+    /// What it is called now,
+    temporary: PathBuf,
+    /// and what it is to be called.
+    path: PathBuf,
+}
+
+/// Locked while a file gets its name, so that a signal finds it either finished or not.
+fn unfinished() -> MutexGuard<'static, Vec<Unfinished>> {
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From the first call on, a signal that ends the command removes what is unfinished, and says so.
+fn remove_on_signal() -> io::Result<()> {
+    static STARTED: Mutex<bool> = Mutex::new(false);
+    let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*started {
+        let mut signals = Signals::new(ENDS)?;
+        let wait = move || {
+            if signals.forever().next().is_some() {
+                // It is not given back: no file begins or gets its name any more.
+                let files = unfinished();
+                for Unfinished { temporary, path } in files.iter() {
+                    let _ = fs::remove_file(temporary);
+                    note(format_args!("interrupted: nothing was written to {}", path.display()));
+                }
+                process::exit(1);
+            }
+        };
+        thread::Builder::new().name("signals".to_owned()).spawn(wait)?;
+        *started = true;
+    }
+    Ok(())
+}
 
 /// A file in the making. What had its name before stays until [`Output::finish`], and for good if that is
 /// never called.
@@ -20,7 +73,7 @@ pub(crate) struct Output {
 
 enum Sink {
     /// Beside the path, so that it can be renamed onto it.
-    Beside(NamedTempFile),
+    Beside(Beside),
     /// A device or pipe, such as `/dev/null`: nothing that could be replaced.
     Direct(File),
 }
@@ -35,26 +88,64 @@ impl Output {
     /// Whether the file is going to be somewhere beneath `directory`, which has no links in its path.
     pub(crate) fn is_within(&self, directory: &Path) -> bool {
         match &self.sink {
-            Sink::Beside(file) => fs::canonicalize(file.path()).is_ok_and(|path| path.starts_with(directory)),
-            Sink::Direct(_) => false,
+            Sink::Beside(Beside { file: Some(file) }) => {
+                fs::canonicalize(file.path()).is_ok_and(|path| path.starts_with(directory))
+            }
+            Sink::Beside(_) | Sink::Direct(_) => false,
         }
     }
 
     /// Gives the file its name.
     pub(crate) fn finish(self) -> anyhow::Result<()> {
         let kept = match self.sink {
-            Sink::Beside(file) => persist(file, &self.path),
+            Sink::Beside(file) => file.persist(&self.path),
             Sink::Direct(_) => Ok(()),
         };
         kept.with_context(|| format!("cannot write {}", self.path.display()))
     }
 }
 
-/// Renames a file into place: its bytes first, so that not even a crash leaves a name without them.
-fn persist(file: NamedTempFile, path: &Path) -> io::Result<()> {
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    File::open(parent(path))?.sync_all()
+/// A file beside the path that it is to have, gone when this is dropped.
+struct Beside {
+    /// Until it has its name.
+    file: Option<NamedTempFile>,
+}
+
+impl Beside {
+    fn create(path: &Path) -> io::Result<Self> {
+        remove_on_signal()?;
+        let mut files = unfinished();
+        let mut builder = tempfile::Builder::new();
+        let builder = builder.prefix(".lethe-").permissions(Permissions::from_mode(MODE));
+        let file = builder.tempfile_in(parent(path))?;
+        files.push(Unfinished { temporary: file.path().to_owned(), path: path.to_owned() });
+        Ok(Self { file: Some(file) })
+    }
+
+    fn file(&mut self) -> &mut NamedTempFile {
+        self.file.as_mut().expect("it is there until it has its name")
+    }
+
+    /// Renames it into place: its bytes first, so that not even a crash leaves a name without them.
+    fn persist(mut self, path: &Path) -> io::Result<()> {
+        self.file().as_file().sync_all()?;
+        {
+            let mut files = unfinished();
+            let file = self.file.take().expect("it has no name yet");
+            files.retain(|unfinished| unfinished.temporary != file.path());
+            file.persist(path).map_err(|error| error.error)?;
+        }
+        File::open(parent(path))?.sync_all()
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let mut files = unfinished();
+        if let Some(file) = self.file.take() {
+            files.retain(|unfinished| unfinished.temporary != file.path());
+        }
+    }
 }
 
 /// The directory that a file is in.
@@ -67,11 +158,7 @@ impl Sink {
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
             Ok(metadata) if !metadata.is_file() => OpenOptions::new().write(true).open(path).map(Self::Direct),
-            _ => {
-                let mut builder = tempfile::Builder::new();
-                let builder = builder.prefix(".lethe-").permissions(Permissions::from_mode(MODE));
-                builder.tempfile_in(parent(path)).map(Self::Beside)
-            }
+            _ => Beside::create(path).map(Self::Beside),
         }
     }
 }
@@ -79,14 +166,14 @@ impl Sink {
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.sink {
-            Sink::Beside(file) => file.write(bytes),
+            Sink::Beside(file) => file.file().write(bytes),
             Sink::Direct(file) => file.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.sink {
-            Sink::Beside(file) => file.flush(),
+            Sink::Beside(file) => file.file().flush(),
             Sink::Direct(file) => file.flush(),
         }
     }
@@ -96,7 +183,7 @@ impl Seek for Output {
     /// A pipe cannot, and says so.
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         match &mut self.sink {
-            Sink::Beside(file) => file.seek(to),
+            Sink::Beside(file) => file.file().seek(to),
             Sink::Direct(file) => file.seek(to),
         }
     }

@@ -11,8 +11,8 @@ use lethe_apps::ipinfo;
 
 use crate::files::{self, Contents};
 use crate::output::Output;
+use crate::print::Printed as _;
 use crate::progress::Progress;
-use crate::run::stop_on_signal;
 use crate::scores::{self, SampleArgs, TableArgs};
 
 #[derive(clap::Args)]
@@ -77,7 +77,7 @@ pub(crate) fn prepare(args: &Args) -> anyhow::Result<()> {
     match &args.what {
         What::Files { check: Some(image), .. } => {
             let opened = files::open(image, Progress::Shown)?;
-            writeln!(io::stdout(), "{} is in order: {}", image.display(), Contents(&opened)).context("standard output")
+            writeln!(io::stdout(), "{} is in order: {}", image.display(), Contents(&opened)).printed()
         }
         What::Files { directory, output, hidden, check: None } => {
             let (directory, output) = directory.as_deref().zip(output.as_deref()).context("no DIR or no OUT")?;
@@ -100,7 +100,7 @@ pub(crate) fn prepare(args: &Args) -> anyhow::Result<()> {
             let ipinfo::Prepared { database, segments, ranges, places } = prepared;
             let (output, size) = (output.display(), HumanBytes(database.len() as u64));
             writeln!(io::stdout(), "{output}: {segments} segments made {ranges} ranges of {places} places, {size}")
-                .context("standard output")
+                .printed()
         }
     }
 }
@@ -110,11 +110,9 @@ fn prepare_files(directory: &Path, output: &Path, hidden: bool) -> anyhow::Resul
     let within = fs::canonicalize(directory).with_context(|| format!("cannot read {}", directory.display()))?;
     let (from, to) = (directory.display(), output.display());
     ensure!(!file.is_within(&within), "{to} is within {from}, and would be a part of itself: write it elsewhere");
-    // Interrupted, it removes what it has begun.
-    let stop = stop_on_signal().context("cannot catch signals")?;
-    let summary = files::prepare(directory, hidden, &mut file, stop)?;
+    let summary = files::prepare(directory, hidden, &mut file)?;
     file.finish()?;
-    writeln!(io::stdout(), "{to}: {summary}").context("standard output")
+    writeln!(io::stdout(), "{to}: {summary}").printed()
 }
 
 /// A bar on standard error, and nothing at all where that is no terminal.

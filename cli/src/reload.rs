@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -14,17 +14,17 @@ use lethe::config::Config;
 use lethe::engine::Engine;
 use lethe_apps::Application;
 use lethe_apps::files::{Image, PackError};
-use lethe_apps::scores;
+use lethe_apps::{ipinfo, scores};
 use nix::unistd::{User, geteuid};
 use signal_hook::consts::SIGHUP;
 use signal_hook::flag;
 
-use crate::app::AppArgs;
+use crate::app::{AppArgs, IpinfoArgs, open_database};
 use crate::files::{Contents, FilesArgs};
-use crate::progress::Progress;
+use crate::progress::{Progress, counted};
 use crate::scores::{Candidates, ScoresArgs};
 use crate::secret::{self, Secrets};
-use crate::warn;
+use crate::{note, warn};
 
 /// The longest that new data is kept waiting for.
 const SETTLE_MAX: Duration = Duration::from_hours(24);
@@ -45,6 +45,8 @@ pub(crate) struct Reload {
 /// What became of those who asked for new data: counted here, shown by `--metrics`.
 #[derive(Debug, Default)]
 pub(crate) struct Reloads {
+    /// The number of the data that new connections begin with, as `--generation` and the messages have it.
+    generation: AtomicU8,
     done: AtomicU64,
     failed: AtomicU64,
     /// When the last was done, in seconds since 1970; 0 if none was.
@@ -52,6 +54,16 @@ pub(crate) struct Reloads {
 }
 
 impl Reloads {
+    /// Before the first reload, with data of this number.
+    pub(crate) fn of_generation(generation: u8) -> Self {
+        Self { generation: generation.into(), ..Self::default() }
+    }
+
+    /// The number of the data that new connections begin with.
+    pub(crate) fn generation(&self) -> u8 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
     /// How often the data were replaced.
     pub(crate) fn done(&self) -> u64 {
         self.done.load(Ordering::Relaxed)
@@ -90,6 +102,7 @@ struct Source {
 #[derive(Clone)]
 enum Data {
     Files(FilesArgs),
+    Ipinfo(PathBuf),
     Scores(ScoresArgs),
 }
 
@@ -102,10 +115,15 @@ struct Fresh {
 /// A data set that was.
 enum Loaded {
     Files(Image),
+    Ipinfo(ipinfo::Data<'static>),
     Scores(Arc<scores::Image>),
 }
 
 impl Source {
+    const fn is_empty(&self) -> bool {
+        self.data.is_none() && self.secrets.is_none()
+    }
+
     fn load(&self) -> Fresh {
         Fresh { data: self.data.as_ref().map(Data::load), secrets: self.secrets.as_deref().map(secret::read) }
     }
@@ -115,6 +133,7 @@ impl Data {
     fn path(&self) -> &Path {
         match self {
             Self::Files(files) => files.path(),
+            Self::Ipinfo(file) => file,
             Self::Scores(scores) => scores.path(),
         }
     }
@@ -122,28 +141,36 @@ impl Data {
     fn load(&self) -> anyhow::Result<Loaded> {
         match self {
             Self::Files(files) => files.load(Progress::Silent).map(Loaded::Files),
+            Self::Ipinfo(file) => open_database(file).map(Loaded::Ipinfo),
             Self::Scores(scores) => scores.load(Progress::Silent).map(Loaded::Scores),
         }
     }
 }
 
 impl Reload {
-    /// `None` where there is nothing to load: SIGHUP ends that, as it does by default.
-    pub(crate) fn on_signal(app: &AppArgs, secrets: Option<&Path>, settle: Duration) -> anyhow::Result<Option<Self>> {
+    /// From now on a SIGHUP is taken; it ends nothing, also where there is nothing to load.
+    pub(crate) fn on_signal(
+        app: &AppArgs,
+        generation: u8,
+        secrets: Option<&Path>,
+        settle: Duration,
+    ) -> anyhow::Result<Self> {
         let data = match app {
             AppArgs::Files(files) => Some(Data::Files(files.clone())),
+            AppArgs::Ipinfo(IpinfoArgs { db: Some(file) }) => Some(Data::Ipinfo(file.clone())),
             AppArgs::Scores(scores) => Some(Data::Scores(scores.clone())),
-            AppArgs::Ipinfo { .. } | AppArgs::Sample { .. } => None,
+            AppArgs::Ipinfo(IpinfoArgs { db: None }) | AppArgs::Sample { .. } => None,
         };
         ensure!(settle <= SETTLE_MAX, "--settle is a day at most: a client that waits longer is gone");
-        ensure!(data.is_some() || settle.is_zero(), "--settle is for `files` and `scores`: other data is not reloaded");
-        if data.is_none() && secrets.is_none() {
-            return Ok(None);
-        }
+        ensure!(
+            data.is_some() || settle.is_zero(),
+            "--settle is for data that can be loaded again: that of `files`, of `scores`, and of `ipinfo --db FILE`"
+        );
         let asked = Arc::new(AtomicBool::new(false));
         flag::register(SIGHUP, Arc::clone(&asked)).context("cannot catch signals")?;
         let source = Source { data, secrets: secrets.map(Path::to_owned) };
-        Ok(Some(Self { asked, source, worker: None, settle, settled: None, counted: Arc::default() }))
+        let counted = Arc::new(Reloads::of_generation(generation));
+        Ok(Self { asked, source, worker: None, settle, settled: None, counted })
     }
 
     /// What became of all that were asked for.
@@ -175,8 +202,7 @@ impl Reload {
         if let Some(settled) = self.settled {
             if Instant::now() >= settled {
                 self.settled = None;
-                engine.app_mut().advance();
-                say(format_args!("new connections begin with generation {}", engine.app().generations().current));
+                say(format_args!("new connections begin with generation {}", self.advance(engine)));
             }
             return;
         }
@@ -192,6 +218,10 @@ impl Reload {
             }
             None if self.worker.is_none() => {
                 self.asked.store(false, Ordering::Relaxed);
+                if self.source.is_empty() {
+                    note("nothing is reloaded: neither the data nor the secret comes from a file");
+                    return;
+                }
                 let source = self.source.clone();
                 let spawned = thread::Builder::new().name("reload".to_owned());
                 match spawned.spawn(move || source.load()) {
@@ -201,6 +231,14 @@ impl Reload {
             }
             None => {}
         }
+    }
+
+    /// Has new connections begin with the data that were added, and returns their number.
+    fn advance(&self, engine: &mut Engine<Application>) -> u8 {
+        engine.app_mut().advance();
+        let generation = engine.app().generations().current;
+        self.counted.generation.store(generation, Ordering::Relaxed);
+        generation
     }
 
     /// Whether all of it could be loaded. What could be is in force.
@@ -218,8 +256,7 @@ impl Reload {
             (Some(Ok(loaded)), _) => {
                 let text = add(engine.app_mut(), loaded);
                 if self.settle.is_zero() {
-                    engine.app_mut().advance();
-                    say(format_args!("{text}, generation {}", engine.app().generations().current));
+                    say(format_args!("{text}, generation {}", self.advance(engine)));
                 } else {
                     self.settled = Instant::now().checked_add(self.settle);
                     say(format_args!("{text}, for new connections in {}", format_duration(self.settle)));
@@ -258,6 +295,13 @@ fn add(app: &mut Application, loaded: Loaded) -> String {
             unmap(files.add(image));
             text
         }
+        (Application::IpInfo(ipinfo), Loaded::Ipinfo(data)) => {
+            let database = data.database();
+            let places = counted(database.place_count() as u64, "place");
+            let text = format!("reloaded: {}, {places}", counted(database.range_count() as u64, "range"));
+            unmap(ipinfo.add(data));
+            text
+        }
         (Application::Scores(scores), Loaded::Scores(image)) => {
             let text = format!("reloaded: {}", Candidates(&image));
             unmap(scores.add(image));
@@ -272,7 +316,7 @@ fn say(text: impl std::fmt::Display) {
     let _ = writeln!(io::stdout(), "{text}");
 }
 
-/// To unmap a large image takes a while. Should there be no thread for it, it is done here.
+/// To unmap a large image, or to free a database, takes a while. Should there be no thread for it, it is done here.
 fn unmap<T: Send + 'static>(gone: Option<T>) {
     let _ = thread::Builder::new().name("unmap".to_owned()).spawn(move || drop(gone));
 }

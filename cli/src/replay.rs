@@ -17,6 +17,7 @@ use crate::app::AppArgs;
 use crate::device::parse_mtu;
 use crate::engine::EngineArgs;
 use crate::output::Output;
+use crate::print::Printed as _;
 use crate::secret;
 use crate::table::Table;
 use crate::warn;
@@ -64,7 +65,7 @@ pub(crate) fn replay(args: &Args) -> anyhow::Result<()> {
     let output = || args.output.display().to_string();
     let played = play(&engine, &mut replay).with_context(output)?;
     replay.finish().with_context(output)?.finish()?;
-    write!(io::stdout(), "{}", Table(&played.stats)).context("standard output")?;
+    write!(io::stdout(), "{}", Table(&played.stats)).printed()?;
     if played.cut > 0 {
         warn(format_args!("{} frames of {input} were cut by the capture", played.cut));
     }

@@ -17,7 +17,7 @@ use lethe_hw::packet::PacketPort;
 use lethe_hw::xdp::XdpPort;
 use lethe_sim::tap::Tap;
 use nix::sys::prctl;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use crate::metrics::snapshot::Watched;
@@ -206,8 +206,17 @@ fn is_apart(before: Instant, now: Instant, time: Duration) -> bool {
 
 /// A flag that SIGINT and SIGTERM set. The second one ends the process whatever it is doing.
 pub(crate) fn stop_on_signal() -> io::Result<Arc<AtomicBool>> {
+    stop_on(&[SIGINT, SIGTERM])
+}
+
+/// A flag that SIGHUP sets as well, the end of the terminal: where there is nothing to load again.
+pub(crate) fn stop_on_signal_or_hangup() -> io::Result<Arc<AtomicBool>> {
+    stop_on(&[SIGINT, SIGTERM, SIGHUP])
+}
+
+fn stop_on(signals: &[i32]) -> io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
+    for &signal in signals {
         // In this order: the first signal finds the flag unset.
         flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
         flag::register(signal, Arc::clone(&stop))?;

@@ -5,7 +5,6 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Context, anyhow, ensure};
@@ -17,8 +16,8 @@ use lethe_apps::scores::{
 
 use crate::map::{Pages, map};
 use crate::output::Output;
+use crate::print::Printed as _;
 use crate::progress::{Meter, Progress, counted};
-use crate::run::stop_on_signal;
 use crate::{note, warn};
 
 /// The most rejected rows that are named one by one on standard error. The report names all.
@@ -148,21 +147,19 @@ impl TableArgs {
         let table = File::open(input).with_context(|| format!("cannot open {}", input.display()))?;
         let len = table.metadata()?.len();
         let mut file = Output::create(output)?;
-        // Interrupted, it removes what it has begun.
-        let stop = stop_on_signal().context("cannot catch signals")?;
         let report = self.rejects.clone().unwrap_or_else(|| {
             let mut name = output.clone().into_os_string();
             name.push(".rejects");
             name.into()
         });
-        let mut watcher = Watcher::new(len, report, stop);
+        let mut watcher = Watcher::new(len, report);
         let made = prepare(format, BufReader::with_capacity(1 << 20, table), len, &options, &mut file, &mut watcher);
         let (_, prepared) = made.with_context(|| input.display().to_string())?;
         file.finish()?;
         watcher.finish()?;
         let size = fs::metadata(output).map_or(0, |metadata| metadata.len());
         let summary = Summary { output, prepared: &prepared, size };
-        write!(io::stdout(), "{summary}").context("standard output")
+        write!(io::stdout(), "{summary}").printed()
     }
 
     fn format(&self, input: &Path) -> anyhow::Result<Format> {
@@ -220,7 +217,7 @@ fn check(path: &Path) -> anyhow::Result<()> {
     let checked = image.check_records(&mut |done, total| meter.bytes(size * done / total.max(1), size));
     drop(meter);
     checked.with_context(|| path.display().to_string())?;
-    writeln!(io::stdout(), "{} is in order: {}", path.display(), Candidates(&image)).context("standard output")
+    writeln!(io::stdout(), "{} is in order: {}", path.display(), Candidates(&image)).printed()
 }
 
 fn parse_encoding(name: &str) -> Result<&'static encoding_rs::Encoding, String> {
@@ -234,12 +231,11 @@ struct Watcher {
     report: PathBuf,
     file: anyhow::Result<Option<Output>>,
     rejected: u64,
-    stop: Arc<AtomicBool>,
 }
 
 impl Watcher {
-    fn new(len: u64, report: PathBuf, stop: Arc<AtomicBool>) -> Self {
-        Self { meter: Meter::new(Progress::Shown, "preparing"), len, report, file: Ok(None), rejected: 0, stop }
+    fn new(len: u64, report: PathBuf) -> Self {
+        Self { meter: Meter::new(Progress::Shown, "preparing"), len, report, file: Ok(None), rejected: 0 }
     }
 
     fn write(&mut self, reject: &Reject) -> anyhow::Result<()> {
@@ -289,10 +285,6 @@ impl Watch for Watcher {
 
     fn warned(&mut self, warning: &Warning) {
         self.meter.suspend(|| warn(warning));
-    }
-
-    fn stop(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
     }
 }
 
@@ -364,8 +356,7 @@ impl SampleArgs {
         written.with_context(|| name.to_string())?;
         file.finish()?;
         let (candidates, size) = (counted(self.candidates.into(), "candidate"), fs::metadata(&self.output)?.len());
-        writeln!(io::stdout(), "{name}: {candidates}, {}, none of whom there is", HumanBytes(size))
-            .context("standard output")
+        writeln!(io::stdout(), "{name}: {candidates}, {}, none of whom there is", HumanBytes(size)).printed()
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use lethe::Engine;
+use lethe::verdict::Stats;
 use lethe::wire::ethernet::MacAddress;
 use lethe_apps::Application;
 use lethe_hw::Published;
@@ -24,6 +25,8 @@ use crate::engine::EngineArgs;
 use crate::impaired::ImpairedPort;
 use crate::metrics::MetricsArgs;
 use crate::metrics::snapshot::Watched;
+use crate::owners::{self, Claim, Share};
+use crate::print::{Printed as _, ReaderLeft, print_line};
 use crate::reload::Reload;
 use crate::run::{BURST, GATHER_MAX, Pace, Port, run, stop_on_signal};
 use crate::secret::Secrets;
@@ -54,8 +57,8 @@ pub(crate) struct Args {
     /// each of them; every answer comes later by as much. Try 50us. Not for dpdk, whose workers do not sleep
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_gather)]
     pub(crate) gather: Duration,
-    /// Number of the version of the data that `files` and `scores` begin with: what the other servers
-    /// of a cluster have come to, that count one on with each reload
+    /// Number of the version of the data that is begun with (`files`, `scores`, `ipinfo --db`): what the other
+    /// servers of a cluster have come to, that count one on with each reload, from 3 to 0
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=3))]
     generation: u8,
     /// How long after a reload new connections still begin with the version before: until every server
@@ -92,7 +95,8 @@ fn parse_gather(text: &str) -> Result<Duration, String> {
 
 const EXAMPLE: &str = "\
 Ctrl-C ends it and prints every counter.
-On SIGHUP `files` and `scores` load their data again, and the secret file is read again.
+On SIGHUP `files`, `scores` and `ipinfo --db FILE` load their data again, and the secret file is
+read again; where there is neither, nothing happens.
 
 Example:
   lethe serve --device tap:lethe0,host=10.9.0.1/24,host=fd09::1/64 \\
@@ -105,9 +109,12 @@ Example:
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn serve(args: &Args) -> anyhow::Result<()> {
     // A signal that comes while the files are loaded has them loaded once more, and does not end anything.
-    let reload = Reload::on_signal(&args.app, args.engine.secret_file.as_deref(), args.settle)?;
+    let secrets = args.engine.secret_file.as_deref();
+    let reload = Reload::on_signal(&args.app, args.generation, secrets, args.settle)?;
     // The mistakes come first, then what root is needed for.
     let app = args.app.load_as(args.generation)?;
+    owners::warn_of_kernel(&args.engine.addresses);
+    let claim = |interface: &str, share| Claim::new(interface, &args.engine.addresses, share);
     match &args.device {
         Device::Tap(config) => {
             check_hosts(config, &args.engine.addresses)?;
@@ -122,9 +129,12 @@ pub(crate) fn serve(args: &Args) -> anyhow::Result<()> {
                      hardware address of our own (--mac 02:4c:65:74:68:65)"
                 ));
             }
+            let share = config.fanout.map_or(Share::All, Share::Fanout);
+            let _claim = claim(&config.interface, share);
             serve_on(port, args, app, reload)
         }
         Device::Xdp(config) => {
+            let _claim = claim(&config.interface, Share::All);
             serve_on(XdpPort::open(config, args.engine.mac, &args.engine.addresses()?)?, args, app, reload)
         }
         Device::Dpdk(port) => {
@@ -134,38 +144,38 @@ pub(crate) fn serve(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-fn serve_on(port: impl Port, args: &Args, app: Application, reload: Option<Reload>) -> anyhow::Result<()> {
+fn serve_on(port: impl Port, args: &Args, app: Application, reload: Reload) -> anyhow::Result<()> {
     match &args.impair {
         Some(impairment) => serve_behind(ImpairedPort::new(port, impairment.clone()), args, app, reload),
         None => serve_behind(port, args, app, reload),
     }
 }
 
-fn serve_behind(mut port: impl Port, args: &Args, app: Application, mut reload: Option<Reload>) -> anyhow::Result<()> {
+fn serve_behind(mut port: impl Port, args: &Args, app: Application, mut reload: Reload) -> anyhow::Result<()> {
     let mut engine = Engine::new(args.engine.config(port.mtu(), port.mac(), &args.secrets()?)?, app);
     let stop = stop_on_signal().context("cannot catch signals")?;
     let metrics = args.metrics.open(&args.user)?;
     privileges::drop_to(&args.user)?;
-    print_ready(&port.name(), port.mtu(), engine.config().mac, &args.engine).context("standard output")?;
+    print_ready(&port.name(), port.mtu(), engine.config().mac, &args.engine)?;
 
     let published = Published::for_workers(1);
-    let reloads = reload.as_ref().map(Reload::counted).unwrap_or_default();
-    let watched = Watched::new(port.name(), args.app.name(), vec!["0".to_owned()], Arc::clone(&published), reloads);
+    let watched =
+        Watched::new(port.name(), args.app.name(), vec!["0".to_owned()], Arc::clone(&published), reload.counted());
     let watched = Arc::new(watched);
     let shown = metrics.show(&watched)?;
     let pace = Pace { burst: args.burst(BURST), gather: args.gather };
-    let (stats, ended) = run(&mut engine, &mut port, pace, &stop, &published[0], &watched, |engine| {
-        if let Some(reload) = &mut reload {
-            reload.observe(engine);
-        }
-    });
+    let (stats, ended) =
+        run(&mut engine, &mut port, pace, &stop, &published[0], &watched, |engine| reload.observe(engine));
     drop(shown);
-    write!(io::stdout(), "\n{}", Table(&stats)).context("standard output")?;
-    if let Some(missed) = port.missed() {
-        writeln!(io::stdout(), "{missed:>12}  frames missed: they came faster than they were taken")
-            .context("standard output")?;
-    }
-    ended.with_context(|| format!("{} can no longer be used", port.name()))
+    let printed = print_end(&stats, port.missed());
+    ended.with_context(|| format!("{} can no longer be used", port.name()))?;
+    printed
+}
+
+fn print_end(stats: &Stats, missed: Option<u64>) -> anyhow::Result<()> {
+    write!(io::stdout(), "\n{}", Table(stats)).printed()?;
+    let Some(missed) = missed else { return Ok(()) };
+    print_line(format_args!("{missed:>12}  frames missed: they came faster than they were taken"))
 }
 
 /// Finds host addresses that cannot work, and warns of those that may not.
@@ -181,13 +191,16 @@ fn check_hosts(config: &TapConfig, addresses: &[IpAddr]) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(crate) fn print_ready(name: &str, mtu: u16, mac: MacAddress, engine: &EngineArgs) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+/// Says where the server is; one whose standard output is not read serves all the same.
+pub(crate) fn print_ready(name: &str, mtu: u16, mac: MacAddress, engine: &EngineArgs) -> anyhow::Result<()> {
     for &address in &engine.addresses {
         let url = Url(SocketAddr::new(address, engine.tcp_port));
-        writeln!(out, "listening on {url}  ({name}, MTU {mtu}, mac {mac})")?;
+        match print_line(format_args!("listening on {url}  ({name}, MTU {mtu}, mac {mac})")) {
+            Err(error) if error.is::<ReaderLeft>() => return Ok(()),
+            printed => printed?,
+        }
     }
-    out.flush()
+    Ok(())
 }
 
 /// Where a browser goes; the port is left out where it is the usual one.

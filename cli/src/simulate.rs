@@ -20,6 +20,7 @@ use lethe_sim::scenario::sites::Site;
 use lethe_sim::scenario::{Options, Plan, Scenario};
 use lethe_sim::world::Recorder;
 
+use crate::print::{Printed as _, print_line};
 use crate::warn;
 
 #[derive(clap::Args)]
@@ -216,16 +217,19 @@ fn run_once(args: &Args, options: &Options) -> anyhow::Result<()> {
         recorder.finish().context("the recording is not complete")?;
     }
     match result {
-        Ok(summary) => args.print(&summary, wall, &command_line).context("standard output"),
+        Ok(summary) => args.print(&summary, wall, &command_line).printed(),
         Err(failure) => fail(args, &failure, |recorder| run(options.clone(), Some(recorder))),
     }
 }
 
 /// Prints every option before anything happens: should the run never end, it is known which it was.
 fn tell(args: &Args, scenario: &Scenario) -> anyhow::Result<()> {
-    // Standard output is for the machine, if there is one.
-    let told = if args.json { write!(io::stderr(), "{scenario}") } else { writeln!(io::stdout(), "{scenario}") };
-    told.context("cannot say what is going to be simulated")
+    if args.json {
+        // Standard output is for the machine. A closed standard error is no reason not to run.
+        let _ = write!(io::stderr(), "{scenario}");
+        return Ok(());
+    }
+    print_line(scenario)
 }
 
 /// Says what is wrong, and records it if that has not been done: `again` does the same again.
@@ -260,11 +264,14 @@ fn run_comparison(args: &Args, seed: u64) -> anyhow::Result<()> {
         window: *window,
     };
     if !args.json {
-        println!("seed {seed}, {} clients each, MSS {mss}, window {window}\n\n{}", args.requests, compare::HEADING);
+        let clients = args.requests;
+        print_line(format_args!(
+            "seed {seed}, {clients} clients each, MSS {mss}, window {window}\n\n{}",
+            compare::HEADING
+        ))?;
     }
     // A table of minutes is shown as it grows.
-    let show = |row: &compare::Row| if args.json { println!("{}", row.json()) } else { println!("{row}") };
-    settings.run(show).context("a world does not come to rest")
+    settings.run(|row| if args.json { print_line(row.json()) } else { print_line(row) })
 }
 
 fn run_exhaustive(args: &Args) -> anyhow::Result<()> {
@@ -281,10 +288,11 @@ fn run_exhaustive(args: &Args) -> anyhow::Result<()> {
         Err(failure) => return fail(args, &failure, |recorder| all.run(Some(recorder))),
     };
     if !args.json {
-        println!("cases        {}: the first {} frames of a connection", all.clients(), frames);
-        println!("             kept, lost or doubled, for {} kinds of clients\n", all.clients() / all.cases());
+        let (clients, kinds) = (all.clients(), all.clients() / all.cases());
+        print_line(format_args!("cases        {clients}: the first {frames} frames of a connection"))?;
+        print_line(format_args!("             kept, lost or doubled, for {kinds} kinds of clients\n"))?;
     }
-    args.print(&summary, begun.elapsed(), &all.command_line()).context("standard output")
+    args.print(&summary, begun.elapsed(), &all.command_line()).printed()
 }
 
 /// Runs seed after seed, on every processor, until the time is over or one fails.
@@ -293,7 +301,7 @@ fn soak(args: &Args, options: &Options, time: Duration) -> anyhow::Result<()> {
     let next = AtomicU64::new(options.seed);
     let failed = Mutex::new(None);
     let (seeds, clients) = (AtomicU64::new(0), AtomicU64::new(0));
-    println!("from seed {} on, {} clients each, for {time:?}", options.seed, options.requests);
+    print_line(format_args!("from seed {} on, {} clients each, for {time:?}", options.seed, options.requests))?;
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
@@ -312,9 +320,10 @@ fn soak(args: &Args, options: &Options, time: Duration) -> anyhow::Result<()> {
         }
     });
     let (seeds, clients, seconds) = (seeds.into_inner(), clients.into_inner(), begun.elapsed().as_secs().max(1));
-    println!("{seeds} seeds, {clients} clients: {} seeds a minute", seeds * 60 / seconds);
-    let failed = lock(&failed).take();
-    failed.map_or(Ok(()), |(options, failure)| fail(args, &failure, |recorder| run(options, Some(recorder))))
+    if let Some((options, failure)) = lock(&failed).take() {
+        return fail(args, &failure, |recorder| run(options, Some(recorder)));
+    }
+    print_line(format_args!("{seeds} seeds, {clients} clients: {} seeds a minute", seeds * 60 / seconds))
 }
 
 /// A thread that panicked has said so; what it leaves behind is still a failure or none.
@@ -327,10 +336,10 @@ fn draw(options: &Options, file: &Path) -> anyhow::Result<()> {
         Ok(points) => points,
         Err(failure) => bail!("{failure}"),
     };
-    println!("{:>6} {:>10} {:>10}", "loss", "median", "p99");
+    print_line(format_args!("{:>6} {:>10} {:>10}", "loss", "median", "p99"))?;
     for point in &points {
         let (median, p99) = (point.median.as_secs_f64(), point.p99.as_secs_f64());
-        println!("{:>4} % {median:>8.3} s {p99:>8.3} s", point.loss);
+        print_line(format_args!("{:>4} % {median:>8.3} s {p99:>8.3} s", point.loss))?;
     }
     let size = options.size.map_or("replies of any size".to_owned(), |size| format!("replies of {size} bytes"));
     let title = format!("Time to fetch {size}, {} of them at each loss", options.requests);

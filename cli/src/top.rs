@@ -8,12 +8,13 @@ use std::io::{self, IsTerminal, Write};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 
 use self::client::{fetch, snapshot};
 use self::screen::lines;
 use self::terminal::{Event, Terminal};
 use crate::metrics::endpoint::{self, Endpoint};
+use crate::print::Printed as _;
 
 /// From one screen to the next.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -48,14 +49,14 @@ Example:
 /// Watches until it is told to stop.
 pub(crate) fn top(args: &Args) -> anyhow::Result<()> {
     if args.json {
-        return write!(io::stdout(), "{}", fetch(&args.server, "/stats.json")?).context("standard output");
+        return write!(io::stdout(), "{}", fetch(&args.server, "/stats.json")?).printed();
     }
     let first = snapshot(&args.server)?;
     if args.once {
         thread::sleep(INTERVAL);
         let now = snapshot(&args.server)?;
         let lines = lines(Some(&first), &now, WIDTH, usize::MAX);
-        return writeln!(io::stdout(), "{}", lines.join("\n")).context("standard output");
+        return writeln!(io::stdout(), "{}", lines.join("\n")).printed();
     }
     let is_seen = io::stdin().is_terminal() && io::stdout().is_terminal();
     ensure!(is_seen, "there is no terminal to draw on: --once prints a screen, --json the counters");

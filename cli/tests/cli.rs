@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use lethe_sim::capture::{Packet, Reader};
 use nix::sys::signal::{Signal, kill};
@@ -240,6 +240,23 @@ fn xdb() -> Vec<u8> {
     [&file[..], &range, &len, &(SEGMENTS + 14).to_le_bytes(), region].concat()
 }
 
+/// One that takes a while.
+fn large_xdb() -> Vec<u8> {
+    const SEGMENTS: u32 = 1_000_000;
+    const AT: u32 = 256 + 256 * 256 * 8;
+    let region = "中国|0|江苏省|南京市|电信".as_bytes();
+    let len = (region.len() as u16).to_le_bytes();
+    let header = [2_u32 | 1 << 16, 0, AT, AT + 14 * (SEGMENTS - 1)].map(u32::to_le_bytes).concat();
+    let mut file = header;
+    file.resize(AT as usize, 0);
+    for number in 0..SEGMENTS {
+        let range = [number << 8, number << 8 | 0xff].map(u32::to_le_bytes).concat();
+        file.extend([&range[..], &len, &(AT + 14 * SEGMENTS).to_le_bytes()].concat());
+    }
+    file.extend(region);
+    file
+}
+
 #[test]
 fn a_prepared_database_can_be_served_from() {
     let directory = directory();
@@ -287,25 +304,111 @@ fn an_image_is_made_of_a_directory_and_checked() {
     insta::assert_snapshot!("prepare-files", all);
 }
 
+/// Starts a command that makes `out`, and sends it a signal once the file that is to become `out` is there, and has so
+/// many bytes.
+fn interrupt(directory: &Path, arguments: &[&str], signal: Signal, bytes: u64) {
+    fs::write(directory.join("out"), "old").unwrap();
+    let before = names(directory);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lethe"));
+    let mut child = command.current_dir(directory).args(arguments).spawn().unwrap();
+    let is_begun = |entry: fs::DirEntry| {
+        entry.file_name().to_string_lossy().starts_with(".lethe-")
+            && entry.metadata().is_ok_and(|metadata| metadata.len() >= bytes)
+    };
+    while !fs::read_dir(directory).unwrap().any(|entry| is_begun(entry.unwrap())) {
+        assert!(child.try_wait().unwrap().is_none(), "{arguments:?} was done before it could be interrupted");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{arguments:?}, {signal}");
+    assert_eq!(fs::read(directory.join("out")).unwrap(), b"old", "{arguments:?}, {signal}");
+    assert_eq!(names(directory), before, "{arguments:?}, {signal}");
+}
+
+/// The names in a directory.
+fn names(directory: &Path) -> std::collections::BTreeSet<String> {
+    fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
 #[test]
-fn an_image_that_is_interrupted_leaves_the_old_one_and_nothing_else() {
+fn whatever_interrupts_prepare_leaves_the_old_file_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
     let site = directory.path().join("site");
     fs::create_dir(&site).unwrap();
     // It has no bytes on disk, and takes a second or more to copy.
     fs::File::create(site.join("large")).unwrap().set_len(1 << 30).unwrap();
-    fs::write(directory.path().join("out"), "old").unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lethe"));
-    let mut child = command.current_dir(directory.path()).args(["prepare", "files", "site", "out"]).spawn().unwrap();
-    let begun =
-        || fs::read_dir(directory.path()).unwrap().any(|entry| entry.unwrap().metadata().unwrap().len() > 1 << 20);
-    while !begun() {
-        std::thread::sleep(std::time::Duration::from_millis(1));
+    fs::write(directory.path().join("in.xdb"), large_xdb()).unwrap();
+    let sampled = lethe(directory.path(), "prepare scores-sample in.dbf --candidates 50000");
+    assert!(sampled.status.success(), "{}", said(&sampled));
+    let fields = "--id-field 准考证号 --secret-field 身份证号";
+    for (arguments, bytes) in [
+        ("files site out".to_owned(), 1 << 20),
+        (format!("scores in.dbf out {fields}"), 1 << 20),
+        ("scores-sample out --candidates 400000".to_owned(), 1 << 20),
+        // It writes everything at its end.
+        ("ipinfo in.xdb out".to_owned(), 0),
+    ] {
+        let arguments: Vec<_> = ["prepare"].into_iter().chain(arguments.split(' ')).collect();
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
+            interrupt(directory.path(), &arguments, signal, bytes);
+        }
     }
-    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(1));
-    assert_eq!(fs::read(directory.path().join("out")).unwrap(), b"old");
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+}
+
+/// A disk that is full is an error like others: here it is a limit on the length of files.
+#[test]
+fn a_full_disk_leaves_the_old_file_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    fs::create_dir(path("site")).unwrap();
+    fs::File::create(path("site/large")).unwrap().set_len(1 << 21).unwrap();
+    fs::write(path("in.xdb"), xdb()).unwrap();
+    assert!(lethe(directory.path(), "prepare scores-sample in.dbf --candidates 2000").status.success());
+    fs::write(path("out"), "old").unwrap();
+    let before = names(directory.path());
+    for arguments in [
+        "files site out",
+        "scores in.dbf out --id-field 准考证号 --secret-field 身份证号",
+        "scores-sample out --candidates 2000",
+        "ipinfo in.xdb out",
+    ] {
+        let line = format!("trap '' XFSZ; ulimit -f 64; exec {} prepare {arguments}", env!("CARGO_BIN_EXE_lethe"));
+        let output = Command::new("sh").current_dir(directory.path()).args(["-c", &line]).output().unwrap();
+        let said = said(&output);
+        assert!(said.contains("[exit 1]") && said.contains("File too large"), "{arguments}: {said}");
+        assert_eq!(names(directory.path()), before, "{arguments}");
+        assert_eq!(fs::read(path("out")).unwrap(), b"old", "{arguments}");
+    }
+}
+
+/// `lethe … | head -1`, with every command that prints.
+#[test]
+fn a_reader_that_leaves_ends_a_command_quietly() {
+    let directory = directory();
+    for arguments in [
+        "--help",
+        "serve --help",
+        "simulate --seed 1 --requests 10",
+        "simulate --seed 1 --requests 10 --json",
+        "simulate --seed 1 --soak 1s --requests 2",
+        "simulate --exhaustive --frames 2",
+        "simulate --compare --only lethe --sizes 1000 --losses 0,1 --requests 2",
+        "simulate --chart chart.svg --requests 2 --size 1000 --seed 1",
+        "bench --each 1ms --only SYN --data 1",
+        "bench --each 1ms --only SYN --data 1 --json",
+        &format!("{REPLAY} ipinfo"),
+        "prepare scores-sample out.dbf --candidates 10",
+    ] {
+        // It has left before anything is printed.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lethe"));
+        command.current_dir(directory.path()).args(arguments.split(' ')).stdout(writer).stderr(Stdio::piped());
+        let output = command.spawn().unwrap().wait_with_output().unwrap();
+        let said = text(&output.stderr);
+        assert!(!said.contains("panicked") && !said.contains("pipe"), "{arguments}: {said}");
+        assert_eq!(output.status.code(), Some(0), "{arguments}: {said}");
+    }
 }
 
 #[test]
@@ -361,28 +464,52 @@ fn a_table_that_cannot_be_trusted_is_warned_of_or_refused() {
     assert!(!directory.path().join("out2").exists());
 }
 
+/// What is left then says by its name where it comes from.
 #[test]
-fn a_file_of_scores_that_is_interrupted_or_killed_leaves_the_old_one() {
+fn a_command_that_is_killed_leaves_the_old_file_as_it_was() {
     let directory = tempfile::tempdir().unwrap();
-    let sampled = lethe(directory.path(), "prepare scores-sample in.dbf --candidates 50000");
-    assert!(sampled.status.success(), "{}", said(&sampled));
     fs::write(directory.path().join("out"), "old").unwrap();
-    for signal in [Signal::SIGINT, Signal::SIGKILL] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lethe"));
-        let fields = ["--id-field", "准考证号", "--secret-field", "身份证号"];
-        let command = command.current_dir(directory.path()).args(["prepare", "scores", "in.dbf", "out"]).args(fields);
-        let mut child = command.spawn().unwrap();
-        let is_begun = |entry: fs::DirEntry| {
-            entry.file_name().to_string_lossy().starts_with(".lethe-") && entry.metadata().unwrap().len() > 1 << 20
-        };
-        while !fs::read_dir(directory.path()).unwrap().any(|entry| is_begun(entry.unwrap())) {
-            std::thread::sleep(std::time::Duration::from_millis(1));
-        }
-        kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
-        assert!(!child.wait().unwrap().success(), "it was done before it could be killed");
-        assert_eq!(fs::read(directory.path().join("out")).unwrap(), b"old");
-        // Who is interrupted cleans up.
-        let files = fs::read_dir(directory.path()).unwrap().count();
-        assert_eq!(files, if signal == Signal::SIGINT { 2 } else { 3 });
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lethe"));
+    let command = command.current_dir(directory.path()).args(["prepare", "scores-sample", "out"]);
+    let mut child = command.spawn().unwrap();
+    while names(directory.path()).len() < 2 {
+        std::thread::sleep(std::time::Duration::from_millis(1));
     }
+    child.kill().unwrap();
+    assert!(!child.wait().unwrap().success(), "it was done before it could be killed");
+    assert_eq!(fs::read(directory.path().join("out")).unwrap(), b"old");
+    assert!(names(directory.path()).iter().any(|name| name.starts_with(".lethe-")));
+}
+
+/// Asking a script for help must neither build anything nor begin its work.
+#[test]
+fn every_script_of_tools_explains_itself_at_once() {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools").canonicalize().unwrap();
+    // Scripts look for Cargo behind what the caller has.
+    let folder = tempfile::tempdir().unwrap();
+    let (cargo, built) = (folder.path().join("cargo"), folder.path().join("built"));
+    fs::write(&cargo, format!("#!/bin/sh\ntouch {}\nexit 1\n", built.display())).unwrap();
+    fs::set_permissions(&cargo, PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let run = |script: &Path, argument: &str| {
+        let mut command = Command::new("timeout");
+        command.arg("20").arg(script).arg(argument).env("PATH", &path).current_dir(folder.path());
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        assert!(!built.exists(), "{} {argument} builds", script.display());
+        output
+    };
+    let mut count = 0;
+    for entry in fs::read_dir(&tools).unwrap().map(Result::unwrap).filter(|entry| entry.file_type().unwrap().is_file())
+    {
+        let (script, name) = (entry.path(), entry.file_name().into_string().unwrap());
+        let help = run(&script, "--help");
+        let text = text(&help.stdout);
+        assert!(help.status.success() && help.stderr.is_empty(), "{name}: {}", said(&help));
+        assert!(text.to_lowercase().contains("usage: ") && text.to_lowercase().contains("example"), "{name}: {text}");
+        assert_eq!(said(&run(&script, "-h")), said(&help), "{name}");
+        let wrong = run(&script, "--no-such-option");
+        assert!(matches!(wrong.status.code(), Some(1 | 2)), "{name}: {}", said(&wrong));
+        count += 1;
+    }
+    assert!(count > 10, "{count} scripts");
 }

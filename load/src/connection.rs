@@ -34,6 +34,8 @@ pub(crate) struct Connection {
     pub(crate) sent: u16,
     /// Bytes of the request that the server has acknowledged.
     pub(crate) acknowledged: u16,
+    /// Where the body of the reply begins, when that is known: its head has come. Only where bodies are compared.
+    pub(crate) body_at: u16,
     pub(crate) phase: Phase,
     /// How often the same has been sent again.
     pub(crate) tries: u8,

@@ -15,9 +15,9 @@ pub enum Failure {
     Incomplete,
     /// RST on an open connection.
     Reset,
-    /// FIN before the reply was whole.
+    /// FIN before the reply had begun.
     ClosedEarly,
-    /// Other bytes than were expected.
+    /// Another status or other bytes than were expected, or fewer.
     WrongBytes,
 }
 
@@ -88,6 +88,11 @@ impl Counts {
     /// How many connections failed.
     pub fn failures(&self) -> u64 {
         self.failed.iter().sum()
+    }
+
+    /// Replies that were other than they had to be, from a byte on or at their end.
+    pub const fn wrong(&self) -> u64 {
+        self.failed(Failure::WrongBytes)
     }
 
     /// Connections that are open, or were when last heard of, and have no reply yet.

@@ -16,6 +16,8 @@ mod receive;
 mod send;
 mod timers;
 
+use std::collections::HashMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::time::Duration;
@@ -26,6 +28,7 @@ use lethe::time::Instant;
 use crate::connection::Connection;
 use crate::counts::{Counts, Latency, SlowCounts};
 use crate::flood::{Flood, Stream};
+use crate::http::Chunks;
 use crate::neighbors::Neighbors;
 use crate::reference::{NoReference, Reference};
 use crate::settings::{Settings, SettingsError, Slow};
@@ -93,15 +96,47 @@ pub enum Trouble {
     },
 }
 
-/// A reply with a wrong byte.
+/// A reply that is not as it should be.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Mismatch {
     /// What was asked for.
     pub path: String,
     /// Who asked.
     pub client: Client,
-    /// The first byte that is wrong, counted from the first of the reply.
-    pub at: usize,
+    /// What of it is wrong.
+    pub part: Part,
+}
+
+/// What of a reply is wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// This byte, counted from the first of the reply, or there is none where one should be.
+    Byte(usize),
+    /// This byte, counted from the first of the body, or there is none where one should be.
+    OfBody(usize),
+    /// Its status.
+    Status {
+        /// That came.
+        found: u16,
+        /// Of the first reply.
+        expected: u16,
+    },
+    /// It does not begin as replies of HTTP do, or its head has no end.
+    Head,
+    /// The chunks that its body is in.
+    Chunks,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Byte(at) => write!(f, "byte {at} is wrong"),
+            Self::OfBody(at) => write!(f, "byte {at} of the body is wrong"),
+            Self::Status { found, expected } => write!(f, "the status is {found} in place of {expected}"),
+            Self::Head => write!(f, "what came is not HTTP"),
+            Self::Chunks => write!(f, "the chunks of the body are malformed"),
+        }
+    }
 }
 
 /// All clients, and what they have seen.
@@ -136,12 +171,23 @@ pub struct Generator {
     scanned: u64,
     /// The reply of a first fetch, as far as it has come.
     learned: Vec<u8>,
+    /// Of replies whose bodies are compared, what 24 bytes do not hold: few at a time.
+    partial: HashMap<usize, Partial>,
     trouble: Option<Trouble>,
     mismatch: Option<Mismatch>,
     counts: Counts,
     connect: Latency,
     latency: Latency,
     recent: Latency,
+}
+
+/// What is kept of a reply that has begun.
+#[derive(Debug)]
+enum Partial {
+    /// The beginning of its head.
+    Head(Vec<u8>),
+    /// Where it is among its chunks, and how much of the body has come.
+    Chunks(Chunks, usize),
 }
 
 /// What is asked for.
@@ -259,7 +305,7 @@ impl Generator {
         recent
     }
 
-    /// The first reply with a wrong byte.
+    /// The first reply that was not as it should be.
     pub const fn mismatch(&self) -> Option<&Mismatch> {
         self.mismatch.as_ref()
     }

@@ -25,6 +25,7 @@ mod connection;
 mod counts;
 mod flood;
 mod generator;
+mod http;
 mod neighbors;
 mod reference;
 mod settings;
@@ -33,7 +34,8 @@ mod wire;
 
 pub use counts::{Counts, Failure, Latency, SlowCounts};
 pub use flood::{Flood, FloodKind};
-pub use generator::{Generator, Mismatch, Stage, Trouble};
+pub use generator::{Generator, Mismatch, Part, Stage, Trouble};
+pub use http::{Chunks, Head};
 pub use reference::NoReference;
-pub use settings::{Plan, Settings, SettingsError, Slow};
+pub use settings::{Compare, Plan, Settings, SettingsError, Slow};
 pub use sources::{Client, Sources, SourcesError};

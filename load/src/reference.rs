@@ -2,16 +2,21 @@
 
 use std::ops::Range;
 
+use crate::http::{Chunks, Head, latin1};
+use crate::settings::Compare;
+
 /// The longest reply that is kept to compare others with.
 pub(crate) const REPLY_MAX: usize = 256 << 20;
 
-/// A reply, byte by byte.
+/// A reply, and what of it others are compared with.
 #[derive(Clone, Debug)]
 pub(crate) struct Reference {
+    /// All of it, or its body, by what is compared.
     bytes: Vec<u8>,
+    compare: Compare,
     /// The value of the field `Date`, which changes from second to second. Empty where there is none.
     date: Range<usize>,
-    body: usize,
+    body_len: usize,
     status: u16,
 }
 
@@ -32,6 +37,9 @@ pub enum NoReference {
         /// That came.
         found: usize,
     },
+    /// Its body is in chunks, and they are not well-formed, or the last one has not come.
+    #[error("the body of the reply is in chunks, and has no end")]
+    Chunks,
     /// It is not what was expected.
     #[error(
         "the body of the reply differs from the file given with --expect at byte {at}: {found} bytes came, the file has {expected}"
@@ -48,37 +56,51 @@ pub enum NoReference {
 
 impl Reference {
     /// Takes a whole reply for the reference, if it is one of HTTP, is whole, and its body is as expected.
-    pub(crate) fn new(bytes: Vec<u8>, expect: Option<&[u8]>) -> Result<Self, NoReference> {
-        let not_http = || NoReference::NotHttp(String::from_utf8_lossy(&bytes[..bytes.len().min(40)]).into_owned());
-        let body = bytes.windows(4).position(|end| end == b"\r\n\r\n").ok_or_else(not_http)? + 4;
-        let head = std::str::from_utf8(&bytes[..body]).map_err(|_| not_http())?;
-        let status = head.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)?.parse().ok()).ok_or_else(not_http)?;
-        let field = |name| field(head, name);
-        let announced = field("content-length").and_then(|range| head[range].trim().parse().ok());
-        let found = bytes.len() - body;
-        if let Some(announced) = announced.filter(|&announced| announced != found) {
-            return Err(NoReference::Length { announced, found });
+    pub(crate) fn new(bytes: Vec<u8>, expect: Option<&[u8]>, compare: Compare) -> Result<Self, NoReference> {
+        let not_http = || NoReference::NotHttp(latin1(&bytes[..bytes.len().min(40)]).trim_end().to_owned());
+        let head = Head::last_of(&bytes).ok_or_else(not_http)?;
+        let mut body = bytes[head.end()..].to_vec();
+        if head.is_chunked() {
+            let mut chunks = Chunks::default();
+            body.clear();
+            chunks.take(&bytes[head.end()..], |data| body.extend_from_slice(data));
+            if !chunks.is_done() {
+                return Err(NoReference::Chunks);
+            }
+        } else if let Some(announced) = head.content_length().filter(|_| !head.has_no_body())
+            && announced != body.len()
+        {
+            return Err(NoReference::Length { announced, found: body.len() });
         }
-        let date = field("date").unwrap_or(0..0);
-        if let Some(expect) = expect.filter(|expect| *expect != &bytes[body..]) {
-            let at = expect.iter().zip(&bytes[body..]).take_while(|(one, other)| one == other).count();
-            return Err(NoReference::Unexpected { at, found, expected: expect.len() });
+        if let Some(expect) = expect.filter(|expect| *expect != body) {
+            let at = expect.iter().zip(&body).take_while(|(one, other)| one == other).count();
+            return Err(NoReference::Unexpected { at, found: body.len(), expected: expect.len() });
         }
-        Ok(Self { bytes, date, body, status })
+        let date = head.field("date").map_or(0..0, |range| head.start() + range.start..head.start() + range.end);
+        let (body_len, status) = (body.len(), head.status());
+        Ok(match compare {
+            Compare::All => Self { bytes, compare, date, body_len, status },
+            Compare::Body => Self { bytes: body, compare, date: 0..0, body_len, status },
+        })
     }
 
-    /// Bytes of the whole reply.
+    /// Bytes that are compared.
     pub(crate) const fn len(&self) -> usize {
         self.bytes.len()
     }
 
     /// Bytes of its body.
     pub(crate) const fn body_len(&self) -> usize {
-        self.bytes.len() - self.body
+        self.body_len
     }
 
     pub(crate) const fn status(&self) -> u16 {
         self.status
+    }
+
+    /// What of a reply is compared.
+    pub(crate) const fn compare(&self) -> Compare {
+        self.compare
     }
 
     /// The first of `bytes`, which stand at `offset`, that is wrong.
@@ -94,20 +116,6 @@ impl Reference {
     }
 }
 
-/// Where the value of a field stands in a head.
-fn field(head: &str, name: &str) -> Option<Range<usize>> {
-    let mut at = 0;
-    for line in head.split_inclusive("\r\n") {
-        if let Some((found, _)) = line.split_once(':')
-            && found.eq_ignore_ascii_case(name)
-        {
-            return Some(at + name.len() + 1..at + line.trim_end().len());
-        }
-        at += line.len();
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,7 +124,7 @@ mod tests {
 
     #[test]
     fn every_byte_counts_but_those_of_the_date() {
-        let reference = Reference::new(REPLY.to_vec(), None).unwrap();
+        let reference = Reference::new(REPLY.to_vec(), None, Compare::All).unwrap();
         assert_eq!((reference.len(), reference.body_len(), reference.status()), (REPLY.len(), 5, 200));
         assert_eq!(reference.difference(0, REPLY), None);
         for at in 0..REPLY.len() {
@@ -132,11 +140,27 @@ mod tests {
 
     #[test]
     fn what_is_no_whole_reply_is_no_reference() {
-        let error = |bytes: &[u8], expect| Reference::new(bytes.to_vec(), expect).unwrap_err().to_string();
+        let error =
+            |bytes: &[u8], expect| Reference::new(bytes.to_vec(), expect, Compare::Body).unwrap_err().to_string();
         assert!(error(b"SSH-2.0-OpenSSH_9.2\r\n\r\n", None).contains("SSH-2.0"));
         assert!(error(b"HTTP/1.1 200 OK\r\n", None).contains("does not begin"));
         assert_eq!(error(&REPLY[..REPLY.len() - 1], None), "the reply says that its body has 5 bytes, and has 4");
         assert!(error(REPLY, Some(b"help")).contains("at byte 3: 5 bytes came, the file has 4"));
-        assert!(Reference::new(REPLY.to_vec(), Some(b"hello")).is_ok());
+        assert!(Reference::new(REPLY.to_vec(), Some(b"hello"), Compare::Body).is_ok());
+        let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+        assert!(Reference::new(chunked.to_vec(), Some(b"hello"), Compare::Body).is_ok());
+        assert!(error(&chunked[..chunked.len() - 2], None).contains("has no end"));
+    }
+
+    #[test]
+    fn the_date_is_found_behind_replies_of_1xx_and_fields_that_are_not_utf_8() {
+        let reply = b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nX: K\xf6ln\r\nDate: Mon, 01\r\n\r\nhello";
+        let reference = Reference::new(reply.to_vec(), None, Compare::All).unwrap();
+        assert_eq!((reference.status(), reference.body_len()), (200, 5));
+        let mut other = reply.to_vec();
+        let at = reply.windows(2).position(|pair| pair == b"01").unwrap();
+        other[at] = b'9';
+        assert_eq!(reference.difference(0, &other), None);
+        assert_eq!(Reference::new(other, None, Compare::Body).unwrap().len(), 5);
     }
 }

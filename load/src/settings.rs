@@ -28,6 +28,8 @@ pub struct Settings {
     pub host: Option<String>,
     /// What must come for it; if nothing is said, what came first.
     pub expect: Option<Vec<u8>>,
+    /// What of a reply is compared.
+    pub compare: Compare,
     /// What is done.
     pub plan: Plan,
     /// How long an answer to a SYN, and to a request, is waited for.
@@ -46,6 +48,16 @@ pub struct Settings {
     pub flood_from: Vec<IpNet>,
     /// What initial sequence numbers are made from.
     pub seed: u64,
+}
+
+/// What of a reply must be as in the first one for the same path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Compare {
+    /// The status and the body. Header fields may change from reply to reply: times, cookies, numbers of requests.
+    #[default]
+    Body,
+    /// Every byte but those of the field `Date`.
+    All,
 }
 
 /// What is done.

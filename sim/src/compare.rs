@@ -193,12 +193,12 @@ impl Settings {
     /// # Errors
     ///
     /// When a world does not come to rest.
-    pub fn run(&self, mut show: impl FnMut(&Row)) -> Result<(), Violation> {
+    pub fn run<E: From<Violation>>(&self, mut show: impl FnMut(&Row) -> Result<(), E>) -> Result<(), E> {
         for &size in &self.sizes {
             let app = Sample::new(size);
             for &loss in &self.losses {
                 for &contender in &self.contenders {
-                    show(&self.measure(&app, size, loss, contender)?);
+                    show(&self.measure(&app, size, loss, contender)?)?;
                 }
             }
         }
@@ -323,7 +323,12 @@ mod tests {
 
     fn rows(settings: &Settings) -> Vec<Row> {
         let mut rows = Vec::new();
-        settings.run(|row| rows.push(row.clone())).unwrap();
+        settings
+            .run(|row| {
+                rows.push(row.clone());
+                Ok::<_, Violation>(())
+            })
+            .unwrap();
         rows
     }
 

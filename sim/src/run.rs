@@ -12,7 +12,7 @@ use lethe::app::App;
 use lethe::engine::{Engine, SCRATCH_LEN};
 use lethe::time::Instant;
 
-pub use summary::Summary;
+pub use summary::{Excuse, Summary};
 
 use crate::check::{self, Checker};
 use crate::clock::between;
@@ -219,10 +219,10 @@ impl<'a, A: App> Run<'a, A> {
         };
         match (visitor.promise, outcome) {
             (Promise::Nothing, _) | (Promise::PerhapsReply, Outcome::Running | Outcome::Failed(_)) => {
-                self.summary.excused += 1;
+                self.summary.excuse(&visitor);
             }
             // Without timestamps one FIN in a thousand behind a lost request passes for that of a client without one.
-            (Promise::PerhapsReply, Outcome::Complete(read)) if read.is_empty() => self.summary.excused += 1,
+            (Promise::PerhapsReply, Outcome::Complete(read)) if read.is_empty() => self.summary.excuse(&visitor),
             (Promise::Reply | Promise::PerhapsReply, Outcome::Complete(read)) => {
                 let app = self.engine.app();
                 let wanted = visitor.reply(app, &mut self.scratch);

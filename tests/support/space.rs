@@ -56,6 +56,38 @@ impl Namespace {
         (output.status.success(), String::from_utf8_lossy(&text).into_owned())
     }
 
+    /// Asks for the station with an IPv4 address, twice, with whichever `arping` there is: that of iputils, or the one by
+    /// Thomas Habets, which Debian has as well, and which cannot be installed beside the other. Returns the hardware
+    /// address that answered both times.
+    #[track_caller]
+    pub(crate) fn arping(&self, device: &str, address: &str) -> String {
+        let (interface, all) = match Arping::installed(self) {
+            Arping::Iputils => ("-I", "Received 2 response"),
+            Arping::Habets => ("-i", "2 packets received"),
+        };
+        let text = self.run(&format!("arping -c 2 {interface} {device} {address}"));
+        assert!(text.contains(all), "{text}");
+        // "Unicast reply from ADDRESS [MAC]" or "42 bytes from MAC (ADDRESS)".
+        let is_mac = |word: &&str| word.len() == 17 && word.matches(':').count() == 5;
+        let mut macs: Vec<_> = text
+            .split(|c: char| c.is_whitespace() || c == '[' || c == ']')
+            .filter(is_mac)
+            .map(str::to_lowercase)
+            .collect();
+        macs.dedup();
+        assert!(macs.len() == 1, "{text}");
+        macs.remove(0)
+    }
+
+    /// Whether a station that would like an address is told that it is taken (RFC 5227): it asks from 0.0.0.0.
+    pub(crate) fn is_taken(&self, device: &str, address: &str) -> bool {
+        match Arping::installed(self) {
+            // An answer is a failure.
+            Arping::Iputils => !self.try_run(&format!("arping -D -c 1 -I {device} {address}")).0,
+            Arping::Habets => self.try_run(&format!("arping -0 -c 1 -i {device} {address}")).0,
+        }
+    }
+
     /// Does something with sockets of this namespace.
     pub(crate) fn enter<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
         let path = format!("/var/run/netns/{}", self.0);
@@ -88,6 +120,24 @@ impl Namespace {
             thread.join().unwrap();
         }
         finish()
+    }
+}
+
+/// The programs called `arping`, which have not one option in common that is needed here.
+enum Arping {
+    Iputils,
+    Habets,
+}
+
+impl Arping {
+    /// The one that is there, by what it says of itself.
+    fn installed(space: &Namespace) -> Self {
+        let (_, text) = space.try_run("arping -V");
+        if text.contains("iputils") {
+            return Self::Iputils;
+        }
+        assert!(text.contains("Habets"), "this is none of Debian's two programs called arping: {text}");
+        Self::Habets
     }
 }
 

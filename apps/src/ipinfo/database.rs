@@ -54,9 +54,6 @@ impl Database<'static> {
 impl<'a> Database<'a> {
     /// Opens the contents of a database file, and checks all of it.
     ///
-    /// A server keeps its database to the end, so a file that was read may as well be
-    /// [leaked](Vec::leak) to be `'static`.
-    ///
     /// # Errors
     ///
     /// The first damage that is found. What befell a file on its way shows in its length or checksum;
@@ -195,6 +192,29 @@ impl<'a> Database<'a> {
             Some(place) => Err(OpenError::Names { place }),
             None => Ok(()),
         }
+    }
+}
+
+/// A database with memory of its own, which goes with it: what a server replaces.
+pub(super) struct Owned {
+    index: Box<[Word; INDEX_LEN]>,
+    ranges: Box<[Word]>,
+    names: Box<[Word]>,
+    text: Box<str>,
+}
+
+impl Owned {
+    /// To be asked.
+    #[inline]
+    pub(super) fn database(&self) -> Database<'_> {
+        Database { index: &self.index, ranges: &self.ranges, names: &self.names, text: &self.text }
+    }
+}
+
+impl From<Database<'_>> for Owned {
+    fn from(database: Database<'_>) -> Self {
+        let Database { index, ranges, names, text } = database;
+        Self { index: Box::new(*index), ranges: ranges.into(), names: names.into(), text: text.into() }
     }
 }
 

@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use lethe_load::{Counts, Failure, Generator, Latency, Plan};
 use serde_json::{Value, json};
 
-use super::Args;
 use super::console::{Console, Mark, millis, stage_name};
+use super::{Args, CompareWhat};
 
 /// The quantiles that are told, and what they are called.
 const QUANTILES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)];
@@ -34,7 +34,7 @@ pub(super) fn print(args: &Args, generator: &Generator, console: &Console, misse
     if args.json {
         writeln!(out, "{}", json(args, generator, console, missed))
     } else {
-        write!(out, "{}", Text { generator, console, missed })
+        write!(out, "{}", Text { args, generator, console, missed })
     }
 }
 
@@ -54,7 +54,8 @@ fn json(args: &Args, generator: &Generator, console: &Console, missed: Option<u6
         json!({"seconds": mark.seconds, "open": mark.open, "resident_kib": mark.memory.resident, "peak_kib": mark.memory.peak})
     });
     let mismatch = generator.mismatch().map(|wrong| {
-        json!({"path": wrong.path, "client": wrong.client.address.to_string(), "port": wrong.client.port, "at": wrong.at})
+        json!({"path": wrong.path, "client": wrong.client.address.to_string(), "port": wrong.client.port,
+               "wrong": wrong.part.to_string()})
     });
     json!({
         "to": args.to.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -100,6 +101,7 @@ fn unfinished(counts: &Counts) -> u64 {
 
 /// The result, for people.
 struct Text<'a> {
+    args: &'a Args,
     generator: &'a Generator,
     console: &'a Console,
     missed: Option<u64>,
@@ -121,7 +123,7 @@ impl Display for Text<'_> {
         }
         if let Some(wrong) = self.generator.mismatch() {
             let client = wrong.client;
-            writeln!(f, "{}: byte {} of a reply to {}:{} is wrong", wrong.path, wrong.at, client.address, client.port)?;
+            writeln!(f, "{}: a reply to {} port {} is wrong: {}", wrong.path, client.address, client.port, wrong.part)?;
         }
         for Mark { seconds, open, memory } in &self.console.marks {
             writeln!(
@@ -140,7 +142,11 @@ impl Text<'_> {
         let row = |f: &mut Formatter<'_>, count: u64, what: &str| writeln!(f, "{count:>12}  {what}");
         row(f, counts.begun, "connections begun")?;
         row(f, counts.opened, "opened")?;
-        row(f, counts.answered, &format!("answered, all bytes right ({})", Share(counts.answered, counts.begun)))?;
+        let right = match self.args.compare {
+            CompareWhat::All => "all bytes right",
+            CompareWhat::Body => "status and body right",
+        };
+        row(f, counts.answered, &format!("answered, {right} ({})", Share(counts.answered, counts.begun)))?;
         for failure in Failure::ALL.into_iter().filter(|&failure| counts.failed(failure) > 0) {
             row(f, counts.failed(failure), &format!("failed: {}", failure.name()))?;
         }

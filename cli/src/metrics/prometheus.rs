@@ -66,7 +66,7 @@ fn about(text: &mut Text, snapshot: &Snapshot) {
     text.gauge("lethe_uptime_seconds", "For how long the server has been running.", snapshot.uptime_seconds);
     text.gauge(
         "lethe_data_generation",
-        "Number of the data set that new connections get; the first is 1.",
+        "Number of the data set that new connections get, as --generation has it: 0 to 3.",
         data.generation,
     );
     text.gauge("lethe_data_loaded_time_seconds", "When it was put in place, Unix time.", data.loaded_time_seconds);
@@ -213,7 +213,7 @@ mod tests {
             ("lethe_card_link_up", 1.0),
             ("lethe_card_frames_received_total", 25.0),
             ("lethe_card_no_buffer_total", 3.0),
-            ("lethe_data_generation", 1.0),
+            ("lethe_data_generation", 0.0),
         ] {
             assert_eq!(samples.get(name), Some(&expect), "{name}");
         }

@@ -87,7 +87,12 @@ impl Watched {
                 resident_bytes: resident(),
                 cpu_seconds: cpu.map(|micros| Duration::from_micros(micros).as_secs_f64()),
             },
-            data: Data { generation: 1 + reloads, loaded_time_seconds: loaded, reloads, reload_failures: failed },
+            data: Data {
+                generation: self.reloads.generation(),
+                loaded_time_seconds: loaded,
+                reloads,
+                reload_failures: failed,
+            },
             total,
             workers,
             frames_missed: Some(self.missed.load(Ordering::Relaxed)).filter(|&missed| missed != NOT_COUNTED),
@@ -132,8 +137,9 @@ pub(crate) struct Process {
 /// The data set of the application.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct Data {
-    /// The number of the one that new connections are answered from. The first is 1.
-    pub(crate) generation: u64,
+    /// The number of the one that new connections are answered from, modulo 4: what `--generation` says, and one on with
+    /// each reload.
+    pub(crate) generation: u8,
     /// When it was put in place, in seconds since 1970.
     pub(crate) loaded_time_seconds: f64,
     /// How often it was replaced.
@@ -308,7 +314,7 @@ pub(crate) mod tests {
         let watched = Watched::new(String::new(), "files", vec![], Published::for_workers(0), Arc::default());
         let snapshot = watched.snapshot();
         assert_eq!((snapshot.frames_missed, snapshot.card), (None, None));
-        assert_eq!((snapshot.data.generation, snapshot.data.reloads), (1, 0));
+        assert_eq!((snapshot.data.generation, snapshot.data.reloads), (0, 0));
         assert_eq!(snapshot.data.loaded_time_seconds.to_bits(), snapshot.start_time_seconds.to_bits());
     }
 

@@ -65,7 +65,7 @@ impl View<'_> {
         vec![
             format!("lethe {version}   {device}   {application}   up {}", duration(*uptime_seconds)),
             format!(
-                "memory {memory}   CPU {}   data set {}, {} reloads, {} failed",
+                "memory {memory}   CPU {}   generation {}, {} reloads, {} failed",
                 cpu.unwrap_or_else(|| "-".to_owned()),
                 data.generation,
                 data.reloads,

@@ -1,5 +1,6 @@
 //! From settings to clients, and from stage to stage.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -77,6 +78,7 @@ pub(super) fn build(settings: Settings) -> Result<Generator, SettingsError> {
         scan_at: 0,
         scanned: 0,
         learned: Vec::new(),
+        partial: HashMap::new(),
         trouble: None,
         mismatch: None,
         counts: Counts::default(),
@@ -343,6 +345,7 @@ impl Generator {
         let before = self.table[slot];
         self.table[slot] = Connection { begun: at as u32, phase: Phase::SynSent, ..Connection::default() };
         self.table[slot].sent_first((self.now / 1000) as u16);
+        self.partial.remove(&slot);
         if !self.send_syn(&id, tx) {
             self.table[slot] = before;
             return false;

@@ -1,12 +1,15 @@
 //! What a segment of the server does to a connection.
 
+use std::collections::HashMap;
+
 use lethe::port::TxQueue;
 
-use super::{Generator, Identity, Mismatch, Trouble};
-use crate::connection::Phase;
+use super::{Generator, Identity, Mismatch, Part, Partial, Trouble};
+use crate::connection::{Connection, Phase};
 use crate::counts::Failure;
+use crate::http::{Chunks, HEAD_MAX, Head};
 use crate::reference::{NoReference, REPLY_MAX, Reference};
-use crate::settings::Slow;
+use crate::settings::{Compare, Slow};
 use crate::sources::Client;
 use crate::wire::{ACK, Ends, FIN, RST, SYN, Segment};
 
@@ -128,10 +131,8 @@ impl Generator {
         if !fresh.is_empty() {
             connection.received += fresh.len() as u32;
             connection.sent_first(millis);
-            if let Err(at) = self.compare(id, offset, fresh) {
-                let client = Client { address: id.ends.source, port: id.ends.source_port };
-                let path = self.requests[id.path].path.clone();
-                self.mismatch.get_or_insert(Mismatch { path, client, at });
+            if let Err(part) = self.compare(id, offset, fresh) {
+                self.note_mismatch(id, part);
                 self.break_off(id, Failure::WrongBytes, ends, segment, tx);
                 return;
             }
@@ -143,33 +144,75 @@ impl Generator {
         }
     }
 
-    /// Compares with the reference, or takes the bytes for a new one. An error is the first byte that is wrong.
-    fn compare(&mut self, id: &Identity, offset: usize, fresh: &[u8]) -> Result<(), usize> {
-        if let Some(reference) = &self.requests[id.path].reference {
-            return reference.difference(offset, fresh).map_or(Ok(()), Err);
+    fn note_mismatch(&mut self, id: &Identity, part: Part) {
+        let client = Client { address: id.ends.source, port: id.ends.source_port };
+        let path = self.requests[id.path].path.clone();
+        self.mismatch.get_or_insert(Mismatch { path, client, part });
+    }
+
+    /// Compares with the reference, or takes the bytes for a new one. An error is the first thing that is wrong.
+    fn compare(&mut self, id: &Identity, offset: usize, fresh: &[u8]) -> Result<(), Part> {
+        let Some(reference) = &self.requests[id.path].reference else {
+            self.learned.extend_from_slice(fresh);
+            if self.learned.len() > REPLY_MAX {
+                let path = self.requests[id.path].path.clone();
+                self.trouble = Some(Trouble::NoReference { path, reason: NoReference::TooLong });
+            }
+            return Ok(());
+        };
+        match reference.compare() {
+            Compare::All => reference.difference(offset, fresh).map_or(Ok(()), |at| Err(Part::Byte(at))),
+            Compare::Body => {
+                let connection = &mut self.table[id.slot];
+                compare_body(reference, connection, &mut self.partial, id.slot, offset, fresh)
+            }
         }
-        self.learned.extend_from_slice(fresh);
-        if self.learned.len() > REPLY_MAX {
-            let path = self.requests[id.path].path.clone();
-            self.trouble = Some(Trouble::NoReference { path, reason: NoReference::TooLong });
+    }
+
+    /// Whether the reply is as long as the reference; where it is not, what is missing.
+    fn check_end(&self, id: &Identity, reference: &Reference) -> Result<(), Part> {
+        let connection = &self.table[id.slot];
+        let received = connection.received as usize;
+        match (reference.compare(), self.partial.get(&id.slot)) {
+            (Compare::All, _) if received == reference.len() => Ok(()),
+            (Compare::All, _) => Err(Part::Byte(received)),
+            (Compare::Body, Some(Partial::Head(_))) => Err(Part::Head),
+            (Compare::Body, Some(Partial::Chunks(chunks, at))) if !chunks.is_done() => Err(Part::OfBody(*at)),
+            (Compare::Body, partial) => {
+                let at = match partial {
+                    Some(Partial::Chunks(_, at)) => *at,
+                    _ => received - usize::from(connection.body_at),
+                };
+                if connection.body_at > 0 && at == reference.len() { Ok(()) } else { Err(Part::OfBody(at)) }
+            }
         }
-        Ok(())
     }
 
     /// The server has said all, up to its FIN.
     fn end(&mut self, id: &Identity, ends: &Ends, segment: &Segment<'_>, tx: &mut impl TxQueue) {
-        let request = &mut self.requests[id.path];
-        match &request.reference {
-            Some(reference) if self.table[id.slot].received as usize != reference.len() => {
-                self.break_off(id, Failure::ClosedEarly, ends, segment, tx);
+        if let Some(reference) = &self.requests[id.path].reference {
+            if let Err(part) = self.check_end(id, reference) {
+                // A server that closes without a word is busy; one that has begun a reply has given a wrong one.
+                let failure = if self.table[id.slot].received > 0 {
+                    self.note_mismatch(id, part);
+                    Failure::WrongBytes
+                } else {
+                    Failure::ClosedEarly
+                };
+                self.break_off(id, failure, ends, segment, tx);
                 return;
             }
-            Some(_) => {}
-            None => match Reference::new(std::mem::take(&mut self.learned), self.settings.expect.as_deref()) {
-                Ok(reference) => request.reference = Some(reference),
-                Err(reason) => self.trouble = Some(Trouble::NoReference { path: request.path.clone(), reason }),
-            },
+        } else {
+            let (learned, expect) = (std::mem::take(&mut self.learned), self.settings.expect.as_deref());
+            match Reference::new(learned, expect, self.settings.compare) {
+                Ok(reference) => self.requests[id.path].reference = Some(reference),
+                Err(reason) => {
+                    let path = self.requests[id.path].path.clone();
+                    self.trouble = Some(Trouble::NoReference { path, reason });
+                }
+            }
         }
+        self.partial.remove(&id.slot);
         self.send_flags(id, ACK | FIN, 1, tx);
         let elapsed = self.micros().wrapping_sub(self.table[id.slot].begun);
         self.table[id.slot].phase = Phase::Done;
@@ -201,6 +244,7 @@ impl Generator {
     /// A connection that was open, or was to be, has failed.
     pub(super) fn fail(&mut self, id: &Identity, failure: Failure) {
         let phase = std::mem::replace(&mut self.table[id.slot].phase, Phase::Failed);
+        self.partial.remove(&id.slot);
         let is_slow = self.is_slow(id.slot);
         if phase == Phase::SynSent || phase == Phase::Asked && !is_slow {
             self.waiting -= 1;
@@ -222,4 +266,77 @@ impl Generator {
             self.trouble = Some(Trouble::FirstFetch { path, server, what });
         }
     }
+}
+
+/// Compares status and body of a reply that comes piece by piece, in order.
+fn compare_body(
+    reference: &Reference,
+    connection: &mut Connection,
+    partial: &mut HashMap<usize, Partial>,
+    slot: usize,
+    offset: usize,
+    fresh: &[u8],
+) -> Result<(), Part> {
+    let differs = |at: usize, bytes: &[u8]| reference.difference(at, bytes).map_or(Ok(()), |at| Err(Part::OfBody(at)));
+    let known = if connection.body_at == 0 { None } else { offset.checked_sub(connection.body_at.into()) };
+    match (known, partial.get_mut(&slot)) {
+        (Some(_), Some(Partial::Chunks(chunks, at))) => take_chunks(chunks, at, fresh, differs),
+        (Some(at), _) => differs(at, fresh),
+        (None, Some(Partial::Head(before))) => {
+            before.extend_from_slice(fresh);
+            let all = std::mem::take(before);
+            partial.remove(&slot);
+            begin_body(reference, connection, partial, slot, &all)
+        }
+        (None, _) => begin_body(reference, connection, partial, slot, fresh),
+    }
+}
+
+/// Takes what has come so far of a reply whose head was not whole before.
+fn begin_body(
+    reference: &Reference,
+    connection: &mut Connection,
+    partial: &mut HashMap<usize, Partial>,
+    slot: usize,
+    bytes: &[u8],
+) -> Result<(), Part> {
+    let differs = |at: usize, bytes: &[u8]| reference.difference(at, bytes).map_or(Ok(()), |at| Err(Part::OfBody(at)));
+    let Some(head) = Head::last_of(bytes) else {
+        const BEGINNING: &[u8] = b"HTTP/1.";
+        let is_http = bytes.iter().zip(BEGINNING).all(|(byte, expected)| byte == expected);
+        if !is_http || bytes.len() > HEAD_MAX {
+            return Err(Part::Head);
+        }
+        partial.insert(slot, Partial::Head(bytes.to_vec()));
+        return Ok(());
+    };
+    let (found, expected) = (head.status(), reference.status());
+    if found != expected {
+        return Err(Part::Status { found, expected });
+    }
+    connection.body_at = u16::try_from(head.end()).map_err(|_| Part::Head)?;
+    let body = &bytes[head.end()..];
+    if !head.is_chunked() {
+        return differs(0, body);
+    }
+    let (mut chunks, mut at) = (Chunks::default(), 0);
+    let taken = take_chunks(&mut chunks, &mut at, body, differs);
+    partial.insert(slot, Partial::Chunks(chunks, at));
+    taken
+}
+
+fn take_chunks(
+    chunks: &mut Chunks,
+    at: &mut usize,
+    bytes: &[u8],
+    differs: impl Fn(usize, &[u8]) -> Result<(), Part>,
+) -> Result<(), Part> {
+    let mut taken = Ok(());
+    chunks.take(bytes, |data| {
+        if taken.is_ok() {
+            taken = differs(*at, data);
+        }
+        *at += data.len();
+    });
+    if chunks.is_bad() { Err(Part::Chunks) } else { taken }
 }

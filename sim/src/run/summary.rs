@@ -1,12 +1,83 @@
 //! What a run came to, for people and for machines.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use lethe::app::App;
 use lethe::verdict::Stats;
 
+use crate::peer::client::Close;
+use crate::scenario::{Kind, Promise, Visitor};
 use crate::world::{Tally, World};
+
+/// Why a client was promised nothing: the known limit of the protocol that it is the case of (`docs/protocol.md`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Excuse {
+    /// What it gets may be other bytes with a right checksum.
+    Changed,
+    /// smoltcp, with timestamps.
+    EchoesNewest,
+    /// smoltcp, without.
+    StackByTimer,
+    /// It writes its request in pieces, and sends one after the other.
+    Nagle,
+    /// It closes its side early, and uses no timestamps.
+    HalfClose,
+    /// It uses no timestamps, and reads many segments.
+    ByTimer,
+    /// All others: a path or a window that is too small, or a request that comes again in pieces.
+    Other,
+}
+
+impl Excuse {
+    /// The limit that a client ran into which got no reply and was promised none.
+    fn of(visitor: &Visitor) -> Self {
+        match (&visitor.kind, visitor.promise) {
+            (_, Promise::Nothing) => Self::Changed,
+            (Kind::Stack(settings), _) if settings.timestamps => Self::EchoesNewest,
+            (Kind::Stack(_), _) => Self::StackByTimer,
+            (Kind::Model(settings), _) if settings.nagle && settings.request.len() > 1 => Self::Nagle,
+            (Kind::Model(settings), _) if !settings.timestamps && settings.close != Close::AfterReply => {
+                Self::HalfClose
+            }
+            (Kind::Model(settings), _) if !settings.timestamps => Self::ByTimer,
+            (Kind::Model(_) | Kind::Attacker(_), _) => Self::Other,
+        }
+    }
+
+    /// As a key.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::EchoesNewest => "echoes_newest",
+            Self::StackByTimer => "smoltcp_by_timer",
+            Self::Nagle => "nagle",
+            Self::HalfClose => "half_close",
+            Self::ByTimer => "by_timer",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// For people: which clients, and what becomes of them.
+impl fmt::Display for Excuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Changed => "on a network that changes bytes and corrects the checksum",
+            Self::EchoesNewest => {
+                "smoltcp with timestamps: it echoes the newest, a segment is passed over, and it waits"
+            }
+            Self::StackByTimer => {
+                "smoltcp without timestamps: a window of segments for each of its timeouts, which double"
+            }
+            Self::Nagle => "a request in several writes, with Nagle's algorithm",
+            Self::HalfClose => "closed before the reply, without timestamps",
+            Self::ByTimer => "without timestamps: a window of segments for each timeout",
+            Self::Other => "a path or a window too small for so many segments, or a request that comes again in pieces",
+        })
+    }
+}
 
 /// What a run came to.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -19,6 +90,8 @@ pub struct Summary {
     pub without_reply: u64,
     /// Clients that were promised nothing and got nothing that counts.
     pub excused: u64,
+    /// Why they were not: how many of each kind.
+    pub excuses: BTreeMap<Excuse, u64>,
     /// Virtual time from the beginning to the end of the last client.
     pub elapsed: Duration,
     /// What the engine's loop counted.
@@ -36,6 +109,11 @@ impl Summary {
     pub(super) fn complete(&mut self, took: Duration, bytes: usize) {
         self.times.push(took);
         self.needed_bytes += bytes as u64;
+    }
+
+    pub(super) fn excuse(&mut self, visitor: &Visitor) {
+        self.excused += 1;
+        *self.excuses.entry(Excuse::of(visitor)).or_default() += 1;
     }
 
     pub(super) fn close<A: App>(&mut self, world: &World<'_, A>) {
@@ -79,6 +157,8 @@ impl Summary {
         put("completed", &self.completed());
         put("without_reply", &self.without_reply);
         put("excused", &self.excused);
+        let excuses: Vec<_> = self.excuses.iter().map(|(why, count)| format!("\"{}\":{count}", why.name())).collect();
+        put("excused_by_limit", &format_args!("{{{}}}", excuses.join(",")));
         put("virtual_seconds", &self.elapsed.as_secs_f64());
         for percent in Self::PERCENTILES {
             if let Some(time) = self.percentile(percent) {
@@ -105,6 +185,12 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "complete     {}, every byte as the application said it", self.completed())?;
         writeln!(f, "other        {} came for no reply, {} were promised none", self.without_reply, self.excused)?;
+        for (why, count) in &self.excuses {
+            writeln!(f, "             {count:>6} {why}")?;
+        }
+        if self.excused > 0 {
+            writeln!(f, "             (docs/protocol.md, \"Known limits\", has the reasons)")?;
+        }
         write!(f, "time        ")?;
         for percent in Self::PERCENTILES {
             if let Some(time) = self.percentile(percent) {

@@ -44,3 +44,23 @@ fn wrong_bytes_are_told_apart_from_right_ones() {
     assert_eq!(wrong_bytes(b"wring", b"wrong"), Fault::WrongBytes { got: 5, wanted: 5, differs: 2 });
     assert_eq!(wrong_bytes(b"wro", b"wrong"), Fault::WrongBytes { got: 3, wanted: 5, differs: 3 });
 }
+
+/// Without loss, too: what becomes of a client that gets no reply is said with the limit of the protocol that is the reason.
+#[test]
+fn a_summary_says_why_clients_were_promised_nothing() {
+    let summary = run_with(Options { requests: 40, size: Some(200_000), ..impaired("delay=5ms") }).unwrap();
+    assert_eq!((summary.completed() + summary.excused, summary.tally.lost), (40, 0));
+    assert_eq!(summary.excuses.values().sum::<u64>(), summary.excused);
+    let [newest, by_timer] = [Excuse::EchoesNewest, Excuse::StackByTimer].map(|why| summary.excuses[&why]);
+    let (text, json) = (summary.to_string(), summary.json());
+    for line in [
+        format!("{newest:>19} smoltcp with timestamps: it echoes the newest, a segment is passed over"),
+        format!(
+            "{by_timer:>19} smoltcp without timestamps: a window of segments for each of its timeouts, which double"
+        ),
+        "(docs/protocol.md, \"Known limits\", has the reasons)\n".to_owned(),
+    ] {
+        assert!(text.contains(&line), "{text}");
+    }
+    assert!(json.contains(&format!("{{\"echoes_newest\":{newest},\"smoltcp_by_timer\":{by_timer}}}")), "{json}");
+}
