@@ -175,7 +175,7 @@ fn a_writer_that_is_dropped_has_written_everything() {
 
 #[test]
 fn other_files_are_told_from_captures() {
-    for file in [&b""[..], b"\xa1\xb2\xc3", b"GET / HTTP/1.1\r\n", b"\x1f\x8b\x08\x00zipped"] {
+    for file in [&b""[..], b"\xa1\xb2\xc3", b"GET / HTTP/1.1\r\n"] {
         let error = read(file).unwrap_err();
         assert_eq!(error.to_string(), "this is neither a pcap nor a pcapng file", "{file:?}");
     }
@@ -184,7 +184,7 @@ fn other_files_are_told_from_captures() {
 #[test]
 fn frames_that_are_not_ethernet_are_refused() {
     let classic = Order::Big.classic(0xa1b2_c3d4, LINUX_SLL, 0);
-    let expected = "packet 1 is no Ethernet frame: its interface has link type 113 (a capture on `any`; \
+    let expected = "packet 1 is no Ethernet frame: its interface has link type 113 (Linux cooked: a capture on `any`; \
                     name one interface instead)";
     assert_eq!(read(&classic).unwrap_err().to_string(), expected);
 
@@ -193,7 +193,7 @@ fn frames_that_are_not_ethernet_are_refused() {
     let first = [interfaces, order.enhanced_packet(0, 0)].concat();
     assert_eq!(read(&first).unwrap().len(), 1, "an interface that is not used is no fault");
     let error = read(&[first, order.enhanced_packet(1, 0)].concat()).unwrap_err();
-    assert_eq!(error.to_string(), "packet 2 is no Ethernet frame: its interface has link type 105");
+    assert_eq!(error.to_string(), "packet 2 is no Ethernet frame: its interface has link type 105 (IEEE 802.11)");
 }
 
 #[test]
