@@ -23,6 +23,7 @@ mod address;
 mod answer;
 mod builder;
 mod database;
+mod fields;
 mod page;
 mod prepare;
 mod question;
@@ -37,7 +38,8 @@ use lethe::{App, Request};
 use answer::Answer;
 pub use builder::{BuildError, Builder};
 pub use database::{Database, OpenError, Place, VERSION};
-pub use prepare::{PrepareError, Prepared, SegmentError, XDB_VERSION, prepare};
+pub use fields::{Fields, FieldsError, NamesError};
+pub use prepare::{PrepareError, Prepared, SegmentError, prepare};
 use question::{Form, Question};
 use texts::Texts;
 
