@@ -279,6 +279,8 @@ fn garbage() -> impl Strategy<Value = Vec<u8>> {
     let begin = prop_oneof![
         Just(vec![]),
         Just(order.classic(0xa1b2_c3d4, ETHERNET, 0)[..24].to_vec()),
+        Just(order.classic(0xa1b2_cd34, ETHERNET, 0)[..24].to_vec()),
+        Just(order.classic(0x1c00_01ac, ETHERNET, 0)[..24].to_vec()),
         Just(order.section()),
         Just([order.section(), order.interface(1, Some(9))].concat()),
     ];
@@ -289,7 +291,8 @@ fn garbage() -> impl Strategy<Value = Vec<u8>> {
 fn damaged() -> impl Strategy<Value = Vec<u8>> {
     let order = Order::Little;
     let ng = [order.section(), order.interface(1, Some(9)), order.enhanced_packet(0, 1), order.simple_packet()];
-    let good = prop_oneof![Just(order.classic(0xa1b2_3c4d, ETHERNET, 0)), Just(ng.concat())];
+    let classic = [0xa1b2_c3d4, 0xa1b2_3c4d, 0xa1b2_cd34, 0x1c00_01ac].map(|magic| order.classic(magic, ETHERNET, 0));
+    let good = prop_oneof![3 => prop::sample::select(classic.to_vec()), 1 => Just(ng.concat())];
     let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6);
     (good, changes).prop_map(|(mut file, changes)| {
         for (index, byte) in changes {
