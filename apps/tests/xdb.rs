@@ -57,7 +57,7 @@ fn places(file: &[u8]) -> Result<Vec<[String; 3]>, String> {
     places_by(None, file)
 }
 
-/// The same, where it is said which fields there are.
+/// The names of the place of each segment, where it is said which fields there are.
 fn places_by(fields: Option<&str>, file: &[u8]) -> Result<Vec<[String; 3]>, String> {
     let fields = fields.map(|names| names.parse::<Fields>().unwrap());
     let prepared = prepare(file, fields, &mut |_, _| ()).map_err(|error| error.to_string())?;

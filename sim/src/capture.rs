@@ -102,13 +102,13 @@ pub enum CaptureError {
         known: &'static str,
     },
     /// The file ends within a packet, a block or its header.
-    #[error("the file is cut short after {packets} whole packets")]
+    #[error("the file is cut short after {packets} whole packet{}", plural(*packets))]
     CutShort {
         /// How many packets came before.
         packets: u64,
     },
     /// A packet or block contradicts the format.
-    #[error("the file is damaged after {packets} packets")]
+    #[error("the file is damaged after {packets} packet{}", plural(*packets))]
     Damaged {
         /// How many packets came before.
         packets: u64,
@@ -195,6 +195,10 @@ impl Damage {
     fn after(self, packets: u64) -> CaptureError {
         CaptureError::Damaged { packets, source: self }
     }
+}
+
+const fn plural(count: u64) -> &'static str {
+    if count == 1 { "" } else { "s" }
 }
 
 fn check_link_type(link_type: u32, packets: u64) -> Result<(), CaptureError> {

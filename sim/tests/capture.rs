@@ -203,7 +203,8 @@ fn a_file_that_is_cut_short_says_after_how_many_packets() {
     let classic = order.classic(0xa1b2_c3d4, ETHERNET, 0);
     for (file, packets) in [(ng.concat(), 1), (classic.clone(), 0), (classic[..20].to_vec(), 0)] {
         let error = read(&file[..file.len() - 3]).unwrap_err();
-        let expected = format!("the file is cut short after {packets} whole packets");
+        let plural = if packets == 1 { "" } else { "s" };
+        let expected = format!("the file is cut short after {packets} whole packet{plural}");
         assert_eq!(error.to_string(), expected);
     }
 }
@@ -221,7 +222,7 @@ fn damage_is_named_and_ends_the_reading() {
     let results: Vec<_> = Reader::new(&file.concat()[..]).unwrap().collect();
     assert_eq!(results.len(), 2);
     let error = results.last().unwrap().as_ref().unwrap_err();
-    assert_eq!(error.to_string(), "the file is damaged after 1 packets");
+    assert_eq!(error.to_string(), "the file is damaged after 1 packet");
     assert!(matches!(error, CaptureError::Damaged { packets: 1, .. }));
 }
 

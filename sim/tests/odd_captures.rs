@@ -464,7 +464,7 @@ fn each_section_has_its_byte_order_and_its_interfaces() {
 
 #[test]
 fn a_frame_is_as_long_as_any_that_tshark_reads_and_no_longer() {
-    let expected = "the file is damaged after 1 packets: a packet of 262145 bytes, where none has more than 262144";
+    let expected = "the file is damaged after 1 packet: a packet of 262145 bytes, where none has more than 262144";
     for len in [262_144, 262_145] {
         let frame = long_frame(1, len);
         let original = len as u32;
@@ -506,7 +506,7 @@ fn damage_is_said_in_words() {
             "a block of 2147483648 bytes, where each has 12 to 16777216",
         ),
     ] {
-        assert_eq!(error_of(&with(bytes)), format!("the file is damaged after 1 packets: {expected}"), "{what}");
+        assert_eq!(error_of(&with(bytes)), format!("the file is damaged after 1 packet: {expected}"), "{what}");
     }
     let no_interface = Ng::new(Little).simple(&frame(1), 60).bytes;
     let expected = "the file is damaged after 0 packets: a packet of interface 0, where its section has described 0";

@@ -18,7 +18,7 @@ use super::tree::FILE_MAX;
 /// The bytes of either file that are looked at together.
 const PIECE: usize = 1 << 16;
 
-/// The most that whoever unpacks has to remember, by RFC 9659. Gzip has 32 KiB, and brotli at most 16 MiB.
+/// The most memory that unpacking zstd may take, by RFC 9659. Gzip has 32 KiB, and brotli at most 16 MiB.
 const ZSTD_WINDOW_MAX: u64 = 8 << 20;
 
 /// Why a compressed file is not sent as what its name says.

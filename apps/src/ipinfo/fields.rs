@@ -8,8 +8,8 @@
 //! since 2025   国家|省份|城市|ISP|代码      中国|广东省|广州市|电信|CN       and the country's two letters
 //! ```
 //!
-//! and whoever makes a file may choose others. What tells them apart are regions in China, whose provinces are known by
-//! name. Where these do not agree with exactly one of the three, the fields have to be named.
+//! and files that are made of other data may have others. What tells them apart are regions in China, whose provinces
+//! are known by name. Where these do not agree with exactly one of the three, the fields have to be named.
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,49 +25,14 @@ const CHINA: &str = "中国";
 const RESERVED: &str = "Reserved";
 
 /// What the names of provinces begin with; some have 省 or more behind it, and some not.
-const PROVINCES: [&str; 34] = [
-    "北京",
-    "天津",
-    "上海",
-    "重庆",
-    "河北",
-    "山西",
-    "辽宁",
-    "吉林",
-    "黑龙江",
-    "江苏",
-    "浙江",
-    "安徽",
-    "福建",
-    "江西",
-    "山东",
-    "河南",
-    "湖北",
-    "湖南",
-    "广东",
-    "海南",
-    "四川",
-    "贵州",
-    "云南",
-    "陕西",
-    "甘肃",
-    "青海",
-    "台湾",
-    "内蒙古",
-    "广西",
-    "西藏",
-    "宁夏",
-    "新疆",
-    "香港",
-    "澳门",
-];
+const PROVINCES: &str = "北京 天津 上海 重庆 河北 山西 辽宁 吉林 黑龙江 江苏 浙江 安徽 福建 江西 山东 河南 湖北 \
+    湖南 广东 海南 四川 贵州 云南 陕西 甘肃 青海 台湾 内蒙古 广西 西藏 宁夏 新疆 香港 澳门";
 
 /// What is in the names of carriers, and in no name of a city.
-const CARRIERS: [&str; 11] =
-    ["电信", "联通", "移动", "铁通", "网通", "教育网", "广电网", "鹏博士", "阿里云", "腾讯云", "华为云"];
+const CARRIERS: &str = "电信 联通 移动 铁通 网通 教育网 广电网 鹏博士 阿里云 腾讯云 华为云";
 
-/// The files that there were: how many fields, and which are country, province and city. The last field is the carrier, or
-/// the code.
+/// The files that there were: how many fields, and which are country, province and city. The last field is the carrier,
+/// or the code.
 const WITH_AREA: Fields = Fields { count: 5, country: 0, province: Some(2), city: Some(3) };
 const WITHOUT_AREA: Fields = Fields { count: 4, country: 0, province: Some(1), city: Some(2) };
 const WITH_CODE: Fields = Fields { count: 5, country: 0, province: Some(1), city: Some(2) };
@@ -179,11 +144,11 @@ fn is_placed(region: &str) -> bool {
 }
 
 fn is_province(field: &str) -> bool {
-    PROVINCES.iter().any(|province| field.starts_with(province))
+    PROVINCES.split(' ').any(|province| field.starts_with(province))
 }
 
 fn is_carrier(field: &str) -> bool {
-    CARRIERS.iter().any(|carrier| field.contains(carrier))
+    CARRIERS.split(' ').any(|carrier| field.contains(carrier))
 }
 
 /// Two letters, as of ISO 3166.

@@ -13,8 +13,8 @@
 //!          an address of IPv4 is a u32, and one of IPv6 16 bytes as they are sent
 //! ```
 //!
-//! The vector index only finds segments faster than the segments themselves can be searched; whoever
-//! reads all of them does without it. Of each region we keep the country, and in China province and
+//! The vector index only finds segments faster than the segments themselves can be searched; a reader
+//! of all of them does without it. Of each region we keep the country, and in China province and
 //! city too: elsewhere these are known for few addresses, and the file would be twice as large. Which fields those
 //! are, `fields.rs` finds out.
 
