@@ -176,8 +176,8 @@ fn fields_that_cannot_be_told_are_refused_with_a_way_out() {
         let placed = regions[0];
         let count = placed.split('|').count();
         let expected = format!(
-            "it cannot be told which of its {count} fields are country, province and city, as in {placed}: name them in \
-             their order, with - for each that is none of these (--fields country,-,province,city,-)"
+            "it cannot be told which of its {count} fields are country, province and city, as in {placed}: name them \
+             in their order, with - for each that is none of these (--fields country,-,province,city,-)"
         );
         assert_eq!(error_of(3, regions), expected);
     }

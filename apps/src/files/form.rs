@@ -1,7 +1,7 @@
 //! Whether a compressed file is what its name says: a form of another file, which may be sent in place of that one.
 //!
-//! It is unpacked, and compared with the file, a piece of both at a time. What a browser would not unpack, or not to the
-//! same bytes, is no form. Of each coding there has to be exactly one stream: browsers read the first.
+//! It is unpacked, and compared with the file, a piece of both at a time. What a browser would not unpack, or not to
+//! the same bytes, is no form. Of each coding there has to be exactly one stream: browsers read the first.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
@@ -66,8 +66,8 @@ pub(super) enum Failure {
     Stopped,
 }
 
-/// Compares what a compressed file unpacks to with a file; without one, only unpacks it. `progress` is told of each piece
-/// that was unpacked, and may break it off.
+/// Compares what a compressed file unpacks to with a file; without one, only unpacks it. `progress` is told of each
+/// piece that was unpacked, and may break it off.
 pub(super) fn check(
     coding: Coding,
     form: impl Read,
