@@ -18,6 +18,7 @@
 mod builder;
 mod damage;
 mod encoding;
+mod form;
 mod format;
 mod image;
 mod pack;
@@ -33,6 +34,7 @@ pub use builder::{About, AddError, Builder, ObjectId};
 pub use damage::OpenError;
 use encoding::Accepted;
 pub use encoding::Coding;
+pub use form::Flaw;
 pub use format::VERSION;
 pub use image::Image;
 use image::{Entry, File, Object};

@@ -23,6 +23,7 @@ mod address;
 mod answer;
 mod builder;
 mod database;
+mod fields;
 mod page;
 mod prepare;
 mod question;
@@ -39,7 +40,8 @@ use answer::Answer;
 pub use builder::{BuildError, Builder};
 use database::Owned;
 pub use database::{Database, OpenError, Place, VERSION};
-pub use prepare::{PrepareError, Prepared, SegmentError, XDB_VERSION, prepare};
+pub use fields::{Fields, FieldsError, NamesError};
+pub use prepare::{PrepareError, Prepared, SegmentError, prepare};
 use question::{Form, Question};
 use texts::Texts;
 

@@ -124,9 +124,9 @@ proptest! {
 
     #[test]
     fn no_bytes_make_prepare_panic(mut bytes: Vec<u8>) {
-        let _ = prepare(&bytes, &mut |_, _| ());
+        let _ = prepare(&bytes, None, &mut |_, _| ());
         bytes.splice(..0, 2_u16.to_le_bytes());
-        prop_assert!(prepare(&bytes, &mut |_, _| ()).is_err());
+        prop_assert!(prepare(&bytes, None, &mut |_, _| ()).is_err());
     }
 
     #[test]
@@ -151,7 +151,7 @@ proptest! {
         file[..2].copy_from_slice(&2_u16.to_le_bytes());
         file[8..12].copy_from_slice(&first.to_le_bytes());
         file[12..16].copy_from_slice(&last.to_le_bytes());
-        if let Ok(prepared) = prepare(&file, &mut |_, _| ()) {
+        if let Ok(prepared) = prepare(&file, None, &mut |_, _| ()) {
             let database = Database::open(&prepared.database).unwrap();
             prop_assert_eq!(prepared.segments, segments.len());
             prop_assert_eq!((prepared.ranges, prepared.places), (database.range_count(), database.place_count()));

@@ -1,15 +1,18 @@
 //! What the application `files` answers, through the door that the engine uses.
 
+mod compress;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Cursor;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use compress::{STYLE, brotli, gzip};
 use lethe::app::{Generations, Position};
 use lethe::http::Headers;
 use lethe::{App, Request};
-use lethe_apps::files::{Files, Image, OpenError, Options, PackError, Packed, Skipped, UNITS, Watch, pack};
+use lethe_apps::files::{Files, Flaw, Image, OpenError, Options, PackError, Packed, Skipped, UNITS, Watch, pack};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -27,6 +30,12 @@ impl Watch for Notes {
     fn skipped(&mut self, path: &Path, why: Skipped) {
         self.skipped.push((path.to_owned(), why));
     }
+
+    fn unused(&mut self, path: &Path, of: Option<&Path>, why: Flaw) {
+        panic!("{} is not used in place of {of:?}: {why}", path.display());
+    }
+
+    fn compared(&mut self, _: u64, _: u64) {}
 
     fn packed(&mut self, done: u64, total: u64) {
         self.packed.push((done, total));
@@ -197,7 +206,7 @@ fn what_is_not_there_is_404_and_what_cannot_be_is_400() {
 
 #[test]
 fn a_page_of_ones_own_is_shown_for_what_is_not_there() {
-    let app = files(&[("404.html", b"<h1>Gone"), ("404.html.gz", b"gzip"), ("a/404.html", b"not this")]);
+    let app = files(&[("404.html", b"<h1>Gone"), ("404.html.gz", &gzip(b"<h1>Gone")), ("a/404.html", b"not this")]);
     let answer = check(&app, "/b", 404, b"<h1>Gone");
     assert_eq!(answer.field("Content-Type"), Some("text/html; charset=utf-8"));
     assert_eq!(answer.field("ETag"), None);
@@ -207,7 +216,7 @@ fn a_page_of_ones_own_is_shown_for_what_is_not_there() {
 
 #[test]
 fn a_client_that_has_the_file_is_told_so() {
-    let app = files(&[("a", b"a"), ("b", b"bb"), ("b.gz", b"b")]);
+    let app = files(&[("a", b"a"), ("b", b"bb"), ("b.gz", &gzip(b"bb"))]);
     let tag = get(&app, "/a").field("ETag").unwrap().to_owned();
     for known in [&tag, "*", &format!("\"x\", W/{tag}")] {
         let answer = ask(&app, "/a", &format!("If-None-Match: {known}\r\n"), 0);
@@ -227,13 +236,13 @@ fn a_client_that_has_the_file_is_told_so() {
 #[test]
 fn a_client_gets_the_form_that_it_likes_best() {
     let app = files(&[
-        ("a.css", b"aaaaaaaaaa"),
-        ("a.css.gz", b"aaaaaa"),
-        ("a.css.br", b"aaa"),
-        ("a.css.zst", b"aaaa"),
+        ("a.css", STYLE),
+        ("a.css.gz", &gzip(STYLE)),
+        ("a.css.br", &brotli(STYLE)),
+        ("a.css.zst", include_bytes!("cases/style.css.zst")),
         ("b.css.gz", b"only compressed"),
         ("c.css", b"c"),
-        ("c.css.gz", b"longer than c"),
+        ("c.css.gz", &gzip(b"c")),
     ]);
     let chosen = |accept: &str| {
         let answer = ask(&app, "/a.css", &format!("Accept-Encoding: {accept}\r\n"), 0);
@@ -252,18 +261,18 @@ fn a_client_gets_the_form_that_it_likes_best() {
     assert_eq!(chosen("*;q=0"), "identity");
     assert_eq!(chosen("*"), "br");
     // Under its own name it is a file like any other.
-    let gzip = check(&app, "/a.css.gz", 200, b"aaaaaa");
-    assert_eq!((gzip.field("Content-Type"), gzip.field("Content-Encoding")), (Some("application/gzip"), None));
+    let archive = check(&app, "/a.css.gz", 200, &gzip(STYLE));
+    assert_eq!((archive.field("Content-Type"), archive.field("Content-Encoding")), (Some("application/gzip"), None));
     check(&app, "/b.css", 404, b"Nothing is here.\n");
     // What is liked as well is chosen by its length, and what is liked better is not.
     assert_eq!(ask(&app, "/c.css", "Accept-Encoding: gzip, identity\r\n", 0).body, b"c");
-    assert_eq!(ask(&app, "/c.css", "Accept-Encoding: gzip\r\n", 0).body, b"longer than c");
+    assert_eq!(ask(&app, "/c.css", "Accept-Encoding: gzip\r\n", 0).body, gzip(b"c"));
 }
 
 #[test]
 fn an_index_has_its_variants() {
-    let app = files(&[("index.html", b"aaaa"), ("index.html.br", b"b")]);
-    assert_eq!(ask(&app, "/", "Accept-Encoding: br\r\n", 0).body, b"b");
+    let app = files(&[("index.html", STYLE), ("index.html.br", &brotli(STYLE))]);
+    assert_eq!(ask(&app, "/", "Accept-Encoding: br\r\n", 0).body, brotli(STYLE));
 }
 
 #[test]
@@ -369,6 +378,8 @@ fn a_file_that_is_written_to_while_it_is_read_is_an_error() {
     impl Watch for Meddler {
         fn listed(&mut self, _: u64) {}
         fn skipped(&mut self, _: &Path, _: Skipped) {}
+        fn unused(&mut self, _: &Path, _: Option<&Path>, _: Flaw) {}
+        fn compared(&mut self, _: u64, _: u64) {}
         fn packed(&mut self, done: u64, _: u64) {
             if done > 0 {
                 let file = fs::OpenOptions::new().write(true).open(&self.0).unwrap();
@@ -385,7 +396,8 @@ fn a_file_that_is_written_to_while_it_is_read_is_an_error() {
 
 #[test]
 fn the_same_directory_makes_the_same_bytes() {
-    let contents: [(&str, &[u8]); 4] = [("a", b"a"), ("b/index.html", b"b"), ("a.gz", b"c"), ("404.html", b"d")];
+    let gzipped = gzip(b"a");
+    let contents: [(&str, &[u8]); 4] = [("a", b"a"), ("b/index.html", b"b"), ("a.gz", &gzipped), ("404.html", b"d")];
     let mut reversed = contents;
     reversed.reverse();
     assert_eq!(image_of(directory(&contents).path()), image_of(directory(&reversed).path()));
@@ -393,11 +405,13 @@ fn the_same_directory_makes_the_same_bytes() {
 
 #[test]
 fn progress_goes_from_nothing_to_all() {
-    let directory = directory(&[("a", &vec![1; (2 << 20) + 1]), ("b", b""), ("b.gz", b"gz")]);
+    let gzipped = gzip(b"");
+    let len = gzipped.len() as u64;
+    let directory = directory(&[("a", &vec![1; (2 << 20) + 1]), ("b", b""), ("b.gz", &gzipped)]);
     let (_, packed, notes) = packed_with(directory.path(), Options::default());
-    let total = (2 << 20) + 1 + 2 * 2;
-    assert_eq!((packed.files, packed.bytes, packed.variants), (3, total - 2, 1));
-    let expect = [0, 1 << 20, 2 << 20, total - 4, total - 2, total].map(|done| (done, total));
+    let total = (2 << 20) + 1 + 2 * len;
+    assert_eq!((packed.files, packed.bytes, packed.variants), (3, total - len, 1));
+    let expect = [0, 1 << 20, 2 << 20, total - 2 * len, total - len, total].map(|done| (done, total));
     assert_eq!(notes.packed, expect);
 }
 
@@ -524,7 +538,8 @@ fn an_image_that_is_cut_off_anywhere_is_refused() {
 
 #[test]
 fn nothing_is_allocated_to_answer() {
-    let app = files(&[("a.css", &[1; 5000]), ("a.css.gz", &[2; 500]), ("b/index.html", b"b"), ("404.html", b"gone")]);
+    let app =
+        files(&[("a.css", &[1; 5000]), ("a.css.gz", &gzip(&[1; 5000])), ("b/index.html", b"b"), ("404.html", b"gone")]);
     let tag = ask(&app, "/a.css", "", 0).field("ETag").unwrap().to_owned();
     let known = format!("If-None-Match: {tag}\r\n");
     let mut scratch = vec![0; lethe::engine::SCRATCH_LEN];

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use indicatif::HumanBytes;
-use lethe_apps::files::{Image, Options, PackError, Packed, Skipped, Watch, pack};
+use lethe_apps::files::{Flaw, Image, Options, PackError, Packed, Skipped, Watch, pack};
 
 use crate::map::{Pages, map};
 use crate::progress::{Meter, Progress, counted};
@@ -112,22 +112,38 @@ impl fmt::Display for Summary<'_> {
     }
 }
 
+/// How often there was each reason, behind what they are reasons for.
+fn counts<R: fmt::Display>(what: &str, reasons: &BTreeMap<R, u64>) -> String {
+    let reasons: Vec<_> = reasons.iter().map(|(why, count)| format!("{count} ({why})")).collect();
+    if reasons.is_empty() { String::new() } else { format!("{what}{}", reasons.join(", ")) }
+}
+
 /// Tells how far packing is, and what was left out.
 struct Watcher {
     meter: Meter,
     skipped: BTreeMap<Skipped, u64>,
+    unused: BTreeMap<Flaw, u64>,
     warnings: usize,
 }
 
 impl Watcher {
     fn new(progress: Progress) -> Self {
-        Self { meter: Meter::new(progress, "packing"), skipped: BTreeMap::new(), warnings: 0 }
+        let (skipped, unused) = (BTreeMap::new(), BTreeMap::new());
+        Self { meter: Meter::new(progress, "packing"), skipped, unused, warnings: 0 }
     }
 
-    /// What was skipped, to be put behind what was not.
+    /// What was skipped or is not used, to be put behind what is.
     fn finish(self) -> String {
-        let reasons: Vec<_> = self.skipped.iter().map(|(why, count)| format!("{count} ({why})")).collect();
-        if reasons.is_empty() { String::new() } else { format!("; skipped {}", reasons.join(", ")) }
+        let skipped = counts("; skipped ", &self.skipped);
+        skipped + &counts("; not sent as compressed: ", &self.unused)
+    }
+
+    /// Names one thing that is not as it was meant, unless many were named.
+    fn warn(&mut self, text: fmt::Arguments<'_>) {
+        self.warnings += 1;
+        if self.warnings <= WARNINGS_MAX {
+            self.meter.suspend(|| warn(text));
+        }
     }
 }
 
@@ -141,13 +157,25 @@ impl Watch for Watcher {
         if !why.is_surprising() {
             return;
         }
-        self.warnings += 1;
-        if self.warnings <= WARNINGS_MAX {
-            self.meter.suspend(|| warn(format_args!("{} is not served: {why}", path.display())));
+        self.warn(format_args!("{} is not served: {why}", path.display()));
+    }
+
+    fn unused(&mut self, path: &Path, of: Option<&Path>, why: Flaw) {
+        *self.unused.entry(why).or_default() += 1;
+        let path = path.display();
+        match of.and_then(Path::file_name) {
+            Some(file) => self.warn(format_args!("{path} is not sent in place of {}: {why}", file.display())),
+            None => self.warn(format_args!("{path} is sent without Content-Encoding: {why}")),
         }
     }
 
+    fn compared(&mut self, done: u64, total: u64) {
+        self.meter.what("comparing compressed forms");
+        self.meter.bytes(done, total);
+    }
+
     fn packed(&mut self, done: u64, total: u64) {
+        self.meter.what("packing");
         self.meter.bytes(done, total);
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use clap::Subcommand;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
-use lethe_apps::ipinfo;
+use lethe_apps::ipinfo::{self, Fields};
 
 use crate::files::{self, Contents};
 use crate::output::Output;
@@ -44,12 +44,16 @@ enum What {
     /// The database of `ipinfo`, from an ip2region file: China to the city, elsewhere the country
     #[command(after_help = EXAMPLE)]
     Ipinfo {
-        /// ip2region database to read: xdb, version 2
+        /// ip2region database of IPv4 addresses to read: xdb, version 2 or 3
         #[arg(value_name = "IN.xdb")]
         input: PathBuf,
         /// Database to write
         #[arg(value_name = "OUT")]
         output: PathBuf,
+        /// What the fields of a region are, in their order, where it cannot be told by what they hold: `country`,
+        /// `province`, `city`, and `-` for any other
+        #[arg(long, value_name = "NAMES")]
+        fields: Option<Fields>,
     },
     /// The file of `scores`, from the board's table: dBASE, CSV, or lines of `seat_id_html`
     #[command(after_help = scores::EXAMPLE)]
@@ -85,11 +89,11 @@ pub(crate) fn prepare(args: &Args) -> anyhow::Result<()> {
         }
         What::Scores(table) => table.prepare(),
         What::ScoresSample(sample) => sample.write(),
-        What::Ipinfo { input, output } => {
+        What::Ipinfo { input, output, fields } => {
             let source = fs::read(input).with_context(|| format!("cannot read {}", input.display()))?;
             let mut file = Output::create(output)?;
             let bar = progress_bar();
-            let prepared = ipinfo::prepare(&source, &mut |done, total| {
+            let prepared = ipinfo::prepare(&source, *fields, &mut |done, total| {
                 bar.set_length(total);
                 bar.set_position(done);
             });
@@ -97,10 +101,13 @@ pub(crate) fn prepare(args: &Args) -> anyhow::Result<()> {
             let prepared = prepared.with_context(|| input.display().to_string())?;
             file.write_all(&prepared.database).with_context(|| format!("cannot write {}", output.display()))?;
             file.finish()?;
-            let ipinfo::Prepared { database, segments, ranges, places } = prepared;
+            let ipinfo::Prepared { database, segments, ranges, places, fields } = prepared;
             let (output, size) = (output.display(), HumanBytes(database.len() as u64));
-            writeln!(io::stdout(), "{output}: {segments} segments made {ranges} ranges of {places} places, {size}")
-                .printed()
+            writeln!(
+                io::stdout(),
+                "{output}: {segments} segments of {fields} made {ranges} ranges of {places} places, {size}"
+            )
+            .printed()
         }
     }
 }

@@ -36,6 +36,11 @@ impl Meter {
         Self { bar, what, next_line }
     }
 
+    /// Goes on with another thing that takes a while.
+    pub(crate) fn what(&mut self, what: &'static str) {
+        self.what = what;
+    }
+
     pub(crate) fn files(&mut self, files: u64) {
         if self.bar.length().is_none() {
             self.bar.set_message(format!("{} files", HumanCount(files)));
@@ -45,7 +50,7 @@ impl Meter {
     }
 
     pub(crate) fn bytes(&mut self, done: u64, total: u64) {
-        if self.bar.length().is_none() {
+        if self.bar.length() != Some(total) {
             let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes}, {eta} left");
             self.bar.set_style(style.expect("the template is well-formed"));
             self.bar.set_length(total);

@@ -280,10 +280,22 @@ fn an_image_is_made_of_a_directory_and_checked() {
     let directory = tempfile::tempdir().unwrap();
     let site = directory.path().join("site");
     fs::create_dir(&site).unwrap();
-    let write = |name: &str, contents: &str| fs::write(site.join(name), contents).unwrap();
-    write("index.html", "<p>Hello");
-    write("index.html.gz", "not really");
-    write(".hidden", "hidden");
+    let write = |name: &str, contents: &[u8]| fs::write(site.join(name), contents).unwrap();
+    // `printf '<p>Hello' | gzip -n`
+    let gzipped = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xb3\x29\xb0\xf3\x48\xcd\xc9\xc9\x07\0\x32\x51\xab\x54\x08\0\0\0";
+    write("index.html", b"<p>Hello");
+    write("index.html.gz", gzipped);
+    write("i.svgz", gzipped);
+    write("text.svgz", b"<svg/>");
+    write("empty.js", b"empty");
+    write("empty.js.gz", b"");
+    write("none.css", b"none");
+    write("none.css.gz", b"not really");
+    write("none.css.br", b"not really");
+    write("none.css.zst", b"not really");
+    write("old.css", b"new");
+    write("old.css.gz", gzipped);
+    write(".hidden", b"hidden");
     std::os::unix::fs::symlink("/etc/passwd", site.join("link")).unwrap();
     let mut all = String::new();
     let mut run = |arguments: &str| {

@@ -7,7 +7,7 @@ use lethe::http::Headers;
 use crate::weight::{Weight, elements};
 
 /// How a file is compressed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Coding {
     /// RFC 7932
     Brotli,
@@ -25,6 +25,15 @@ impl Coding {
     pub(super) const fn token(self) -> &'static str {
         match self {
             Self::Brotli => "br",
+            Self::Zstandard => "zstd",
+            Self::Gzip => "gzip",
+        }
+    }
+
+    /// What it is called by people.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Brotli => "brotli",
             Self::Zstandard => "zstd",
             Self::Gzip => "gzip",
         }

@@ -5,13 +5,14 @@ use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use lethe::http::Status;
 use thiserror::Error;
 
 use super::builder::{About, AddError, Builder, ObjectId};
 use super::encoding::Coding;
+use super::form::{self, Failure, Flaw};
 use super::tree::{FILE_MAX, FILES_MAX, Listed, Skipped, Tree, file_name};
 
 /// What stands for a directory.
@@ -22,6 +23,13 @@ const NOT_FOUND: &[u8] = b"/404.html";
 
 /// How often a file is read that changes meanwhile, before that is an error.
 const ATTEMPTS: u32 = 3;
+
+/// How much older than its file a form may be. Of two files that are copied together, one has to be written first; what
+/// is in them is compared anyway.
+const OLDER_MAX: Duration = Duration::from_mins(1);
+
+/// A file with this ending is compressed itself, and is what it is only for a client that is told so.
+const SVGZ: &str = "svgz";
 
 /// What of a directory is packed.
 #[derive(Clone, Copy, Default, Debug)]
@@ -36,6 +44,11 @@ pub trait Watch {
     fn listed(&mut self, files: u64);
     /// Something was found that is not served.
     fn skipped(&mut self, path: &Path, why: Skipped);
+    /// Something is served, but not as what its name says: not in place of the file `of`, or without `Content-Encoding`
+    /// where there is no such file.
+    fn unused(&mut self, path: &Path, of: Option<&Path>, why: Flaw);
+    /// So many bytes of files that have compressed forms were compared with them, of as many.
+    fn compared(&mut self, done: u64, total: u64);
     /// So many bytes were written, of as many.
     fn packed(&mut self, done: u64, total: u64);
     /// Whether to stop.
@@ -68,7 +81,7 @@ pub fn pack<W: Write + Seek>(
     watch: &mut dyn Watch,
 ) -> Result<(W, Packed), PackError> {
     let tree = Tree::list(directory, options, watch)?;
-    let plan = Plan::of(&tree);
+    let plan = Plan::of(&tree, watch)?;
     let total = plan.jobs.iter().map(|job| tree.files[job.file].len).sum();
     let mut packer =
         Packer { tree: &tree, builder: Builder::new(out).map_err(PackError::Write)?, watch, done: 0, total };
@@ -107,6 +120,8 @@ struct Plan {
 /// An object: which file, and what is said of it.
 struct Job {
     file: usize,
+    /// When the file was written to that was compared, where one was.
+    compared: Option<SystemTime>,
     status: Status,
     content_type: String,
     coding: Option<Coding>,
@@ -121,28 +136,147 @@ struct Answer {
 }
 
 impl Plan {
-    fn of(tree: &Tree) -> Self {
+    fn of(tree: &Tree, watch: &mut dyn Watch) -> Result<Self, PackError> {
         let mut plan = Self { jobs: Vec::new(), answers: Vec::new(), not_found: None };
-        for (file, Listed { path, .. }) in tree.files.iter().enumerate() {
-            let siblings = Coding::ALL.map(|coding| tree.position(&[path, coding.suffix().as_bytes()].concat()));
-            let varies = siblings.iter().any(Option::is_some);
+        let forms = Forms::of(tree, watch)?;
+        for (file, (Listed { path, .. }, forms)) in tree.files.iter().zip(forms).enumerate() {
+            let varies = forms.variants.iter().any(Option::is_some);
             let content_type = content_type(file_name(path));
-            let mut push = |file, status, coding, varies| {
-                plan.jobs.push(Job { file, status, content_type: content_type.clone(), coding, varies });
+            let mut push = |(file, compared), status, coding, varies| {
+                plan.jobs.push(Job { file, compared, status, content_type: content_type.clone(), coding, varies });
                 plan.jobs.len() - 1
             };
-            let job = push(file, Status::Ok, None, varies);
+            let job = push((file, forms.compared), Status::Ok, forms.coding, varies);
             let mut variants = [None; Coding::ALL.len()];
-            for ((variant, sibling), coding) in variants.iter_mut().zip(siblings).zip(Coding::ALL) {
-                *variant = sibling.map(|file| push(file, Status::Ok, Some(coding), true));
+            for ((variant, form), coding) in variants.iter_mut().zip(forms.variants).zip(Coding::ALL) {
+                *variant = form.map(|(form, compared)| push((form, Some(compared)), Status::Ok, Some(coding), true));
             }
             if path == NOT_FOUND {
-                plan.not_found = Some(push(file, Status::NotFound, None, false));
+                plan.not_found = Some(push((file, None), Status::NotFound, None, false));
             }
             plan.answers.push(Answer { file, job, variants });
         }
-        plan
+        Ok(plan)
     }
+}
+
+/// In which forms there is a file, after all of them were compared with it.
+#[derive(Clone, Default)]
+struct Forms {
+    /// When the file was written to, where it was compared with anything.
+    compared: Option<SystemTime>,
+    /// How the file itself is compressed.
+    coding: Option<Coding>,
+    /// Which files are forms of it, and when those were written to.
+    variants: [Option<(usize, SystemTime)>; Coding::ALL.len()],
+}
+
+impl Forms {
+    /// Those of each file of a tree.
+    fn of(tree: &Tree, watch: &mut dyn Watch) -> Result<Vec<Self>, PackError> {
+        /// A file that says to be compressed, and the one that it says to be a form of.
+        struct Pair {
+            form: usize,
+            coding: Coding,
+            file: Option<usize>,
+        }
+        let mut pairs = Vec::new();
+        for (file, Listed { path, .. }) in tree.files.iter().enumerate() {
+            if is_svgz(path) {
+                pairs.push(Pair { form: file, coding: Coding::Gzip, file: None });
+                continue;
+            }
+            let siblings = Coding::ALL.map(|coding| tree.position(&[path, coding.suffix().as_bytes()].concat()));
+            let siblings = siblings.into_iter().zip(Coding::ALL);
+            pairs.extend(siblings.filter_map(|(form, coding)| Some(Pair { form: form?, coding, file: Some(file) })));
+        }
+        let mut forms = vec![Self::default(); tree.files.len()];
+        let total = pairs.iter().map(|pair| tree.files[pair.file.unwrap_or(pair.form)].len).sum();
+        let mut comparison = Comparison { tree, watch, done: 0, total };
+        for Pair { form, coding, file } in pairs {
+            let listed = (&tree.files[form], file.map(|file| &tree.files[file]));
+            let compared = comparison.compare(coding, listed.0, listed.1)?;
+            comparison.done += listed.1.unwrap_or(listed.0).len;
+            comparison.watch.compared(comparison.done, total);
+            match (compared, file) {
+                (Ok((modified, of_file)), Some(file)) => {
+                    let forms = &mut forms[file];
+                    forms.compared = of_file;
+                    forms.variants[Coding::ALL.iter().position(|&each| each == coding).expect("it is one of all")] =
+                        Some((form, modified));
+                }
+                (Ok((modified, _)), None) => {
+                    forms[form] = Self { compared: Some(modified), coding: Some(coding), ..Self::default() };
+                }
+                (Err(flaw), _) => {
+                    let file = listed.1.map(|file| tree.name(file));
+                    comparison.watch.unused(&tree.name(listed.0), file.as_deref(), flaw);
+                }
+            }
+        }
+        Ok(forms)
+    }
+}
+
+/// Compares one file after the other with its forms.
+struct Comparison<'c> {
+    tree: &'c Tree,
+    watch: &'c mut dyn Watch,
+    done: u64,
+    total: u64,
+}
+
+/// When a form and its file were written to, or what is wrong with the form.
+type Compared = Result<(SystemTime, Option<SystemTime>), Flaw>;
+
+impl Comparison<'_> {
+    fn compare(&mut self, coding: Coding, form: &Listed, file: Option<&Listed>) -> Result<Compared, PackError> {
+        let mut attempt = 1;
+        loop {
+            match self.try_compare(coding, form, file) {
+                Err(PackError::Changed { .. }) if attempt < ATTEMPTS => attempt += 1,
+                result => return result,
+            }
+        }
+    }
+
+    fn try_compare(&mut self, coding: Coding, form: &Listed, file: Option<&Listed>) -> Result<Compared, PackError> {
+        if self.watch.stop() {
+            return Err(PackError::Stopped);
+        }
+        let (tree, watch, done, total) = (self.tree, &mut *self.watch, self.done, self.total);
+        let (mut form_read, len) = Steady::open(tree, form)?;
+        let mut file_read = file.map(|file| Steady::open(tree, file)).transpose()?.map(|(file, _)| file);
+        if len == 0 {
+            return Ok(Err(Flaw::Empty));
+        }
+        let modified = (form_read.modified, file_read.as_ref().map(|file| file.modified));
+        if modified.1.is_some_and(|file| modified.0 + OLDER_MAX < file) {
+            return Ok(Err(Flaw::Older));
+        }
+        let limit = file.unwrap_or(form).len;
+        let mut unpacked = 0;
+        let checked = form::check(coding, &mut form_read, file_read.as_mut(), &mut |bytes| {
+            unpacked += bytes;
+            watch.compared(done + unpacked.min(limit), total);
+            if watch.stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        match checked {
+            Ok(()) => Ok(Ok(modified)),
+            Err(Failure::Flaw(flaw)) => Ok(Err(flaw)),
+            Err(Failure::Read(cause)) => Err(form_read.error(tree.name(form), cause)),
+            Err(Failure::File(cause)) => {
+                let (file, read) = file.zip(file_read).expect("it was read");
+                Err(read.error(tree.name(file), cause))
+            }
+            Err(Failure::Stopped) => Err(PackError::Stopped),
+        }
+    }
+}
+
+/// Whether a file is an image that is compressed, by its name.
+fn is_svgz(path: &[u8]) -> bool {
+    Path::new(file_name(path)).extension().is_some_and(|ending| ending.eq_ignore_ascii_case(SVGZ))
 }
 
 /// Copies one file after the other.
@@ -171,12 +305,11 @@ impl<W: Write + Seek> Packer<'_, W> {
         }
         let file = &self.tree.files[job.file];
         let path = || self.tree.name(file);
-        let cannot = |cause| PackError::Io { path: path(), cause };
-        let (body, len) = self.tree.open(file).map_err(cannot)?;
-        if len > FILE_MAX {
+        let (mut body, len) = Steady::open(self.tree, file)?;
+        // What was compared is what is sent, or nothing is.
+        if len > FILE_MAX || job.compared.is_some_and(|compared| compared != body.modified) {
             return Err(PackError::Changed { path: path() });
         }
-        let mut body = Steady::new(body).map_err(cannot)?;
         let about =
             About { status: job.status, content_type: &job.content_type, coding: job.coding, varies: job.varies };
         let mut copied = 0;
@@ -188,11 +321,10 @@ impl<W: Write + Seek> Packer<'_, W> {
         });
         let added = added.map_err(|error| match error {
             AddError::Length => PackError::Changed { path: path() },
-            AddError::Read(_) if body.changed => PackError::Changed { path: path() },
-            AddError::Read(cause) => cannot(cause),
+            AddError::Read(cause) => body.error(path(), cause),
             AddError::Stopped => PackError::Stopped,
             AddError::Write(cause) => PackError::Write(cause),
-            error @ (AddError::Head | AddError::TooMany) => cannot(io::Error::other(error)),
+            error @ (AddError::Head | AddError::TooMany) => body.error(path(), io::Error::other(error)),
         })?;
         self.done += copied;
         Ok(added)
@@ -208,9 +340,18 @@ struct Steady {
 }
 
 impl Steady {
-    fn new(file: File) -> io::Result<Self> {
-        let modified = file.metadata()?.modified()?;
-        Ok(Self { file, modified, changed: false })
+    /// Opens a file of a tree, and tells how long it is.
+    fn open(tree: &Tree, listed: &Listed) -> Result<(Self, u64), PackError> {
+        let opened = tree.open(listed).and_then(|(file, len)| {
+            let modified = file.metadata()?.modified()?;
+            Ok((Self { file, modified, changed: false }, len))
+        });
+        opened.map_err(|cause| PackError::Io { path: tree.name(listed), cause })
+    }
+
+    /// What an error is that came of reading it.
+    fn error(&self, path: PathBuf, cause: io::Error) -> PackError {
+        if self.changed { PackError::Changed { path } } else { PackError::Io { path, cause } }
     }
 }
 

@@ -1,33 +1,51 @@
 //! Makes a database from a file of [ip2region](https://github.com/lionsoul2014/ip2region).
 //!
-//! Version 2 of its `xdb` format, numbers little-endian:
+//! Versions 2 and 3 of its `xdb` format, numbers little-endian:
 //!
 //! ```text
 //! 0        header: version u16, index policy u16, built at u32 (Unix time),
-//!                  first segment u32, last segment u32 (both offsets), padding to 256 bytes
+//!                  first segment u32, last segment u32 (both offsets),
+//!                  of version 3 also: 4 for IPv4 or 6 for IPv6, u16, and the bytes of an offset, u16;
+//!                  padding to 256 bytes
 //! 256      vector index: 256 × 256 × (first segment u32, end u32), by the high half of the address
-//! 524,544  regions, as text: 国家|区域|省份|城市|ISP, with 0 for what is not known
-//! …        segments, ascending: first address u32, last address u32, region length u16, region offset u32
+//! 524,544  regions, as text: fields with | between them, and 0 for what is not known
+//! …        segments, ascending: first address, last address, region length u16, region offset u32;
+//!          an address of IPv4 is a u32, and one of IPv6 16 bytes as they are sent
 //! ```
 //!
-//! The vector index only finds segments faster than the segments themselves can be searched; whoever
-//! reads all of them does without it. Of each region we keep the country, and in China province and
-//! city too: elsewhere these are known for few addresses, and the file would be twice as large.
+//! The vector index only finds segments faster than the segments themselves can be searched; a reader
+//! of all of them does without it. Of each region we keep the country, and in China province and
+//! city too: elsewhere these are known for few addresses, and the file would be twice as large. Which fields those
+//! are, `fields.rs` finds out.
 
+use std::collections::HashSet;
 use std::net::Ipv4Addr;
 
 use thiserror::Error;
 
 use super::builder::{BuildError, Builder};
-use super::database::{Database, Place};
+use super::database::Database;
+use super::fields::{Fields, FieldsError};
 
-/// The version of `xdb` that this module reads.
-pub const XDB_VERSION: u16 = 2;
+/// The versions of `xdb` that this module reads.
+const VERSION_2: u16 = 2;
+const VERSION_3: u16 = 3;
+
+/// What version 3 says of its addresses and its offsets.
+const IPV4: u16 = 4;
+const IPV6: u16 = 6;
+const OFFSET_LEN: u16 = 4;
 
 /// Header and vector index.
 const SEGMENTS_FROM: usize = 256 + 256 * 256 * 8;
 
 const SEGMENT_LEN: usize = 14;
+
+/// The length of a segment of IPv6.
+const SEGMENT_LEN_IPV6: usize = 38;
+
+/// How files begin that hold an `xdb` file, and what unpacks them.
+const PACKED: [([u8; 2], &str); 3] = [(*b"\x1f\x8b", "gunzip"), (*b"PK", "unzip"), (*b"\x28\xb5", "unzstd")];
 
 /// Segments read between two calls to `progress`: often enough for a smooth bar of any width.
 const PROGRESS_STEP: usize = 4096;
@@ -43,9 +61,11 @@ pub struct Prepared {
     pub ranges: usize,
     /// Places in the database, the unknown one counted.
     pub places: usize,
+    /// Which fields of the source were used.
+    pub fields: Fields,
 }
 
-/// Makes a database from the contents of an `xdb` file.
+/// Makes a database from the contents of an `xdb` file. Which of its `fields` to use is found out, unless it is said.
 ///
 /// `progress` is told now and then how many segments are read, of how many. The same source always
 /// makes the same database.
@@ -53,21 +73,26 @@ pub struct Prepared {
 /// # Errors
 ///
 /// The first thing in the source that is not as it should be.
-pub fn prepare(source: &[u8], progress: &mut dyn FnMut(u64, u64)) -> Result<Prepared, PrepareError> {
+pub fn prepare(
+    source: &[u8],
+    fields: Option<Fields>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Prepared, PrepareError> {
     let source = Source::open(source)?;
+    let fields = fields.map_or_else(|| source.fields(), Ok)?;
     let segments = source.segments.len();
     let mut builder = Builder::new();
     for (at, segment) in source.segments.iter().enumerate() {
         if at.is_multiple_of(PROGRESS_STEP) {
             progress(at as u64, segments as u64);
         }
-        source.add_to(&mut builder, segment).map_err(|cause| PrepareError::Segment { at, cause })?;
+        source.add_to(&mut builder, segment, fields).map_err(|cause| PrepareError::Segment { at, cause })?;
     }
     progress(segments as u64, segments as u64);
     let database = builder.finish();
     let opened = Database::open(&database).expect("what the builder makes can be opened");
     let (ranges, places) = (opened.range_count(), opened.place_count());
-    Ok(Prepared { database, segments, ranges, places })
+    Ok(Prepared { database, segments, ranges, places, fields })
 }
 
 /// An `xdb` file, as far as it can be checked without reading all of it.
@@ -78,63 +103,115 @@ struct Source<'a> {
 
 impl<'a> Source<'a> {
     fn open(bytes: &'a [u8]) -> Result<Self, PrepareError> {
-        let (head, _) = bytes.split_first_chunk().ok_or(PrepareError::Header)?;
-        let [v0, v1, _, _, _, _, _, _, f0, f1, f2, f3, l0, l1, l2, l3] = *head;
-        let version = u16::from_le_bytes([v0, v1]);
-        if version != XDB_VERSION {
-            return Err(PrepareError::Version { found: version });
+        let word = |at: usize| bytes[at..].first_chunk().map(|&word| u16::from_le_bytes(word));
+        let offset = |at: usize| bytes[at..].first_chunk().map(|&offset| u32::from_le_bytes(offset));
+        let Some(found) = bytes.first_chunk().map(|&word| u16::from_le_bytes(word)) else {
+            return Err(PrepareError::Header);
+        };
+        if let Some(&(_, program)) = PACKED.iter().find(|(magic, _)| bytes.starts_with(magic)) {
+            return Err(PrepareError::Packed { program });
         }
-        let [first, last] = [[f0, f1, f2, f3], [l0, l1, l2, l3]].map(u32::from_le_bytes);
+        if !matches!(found, VERSION_2 | VERSION_3) {
+            return Err(PrepareError::Version { found });
+        }
+        if bytes.len() < SEGMENTS_FROM {
+            return Err(PrepareError::Header);
+        }
+        if found == VERSION_3 {
+            match word(16) {
+                Some(IPV4) => {}
+                Some(IPV6) => return Err(PrepareError::Ipv6),
+                family => return Err(PrepareError::Family { found: family.unwrap_or_default() }),
+            }
+            if let Some(found) = word(18).filter(|&len| len != OFFSET_LEN) {
+                return Err(PrepareError::Offsets { found });
+            }
+        }
+        let [first, last] = [8, 12].map(|at| offset(at).unwrap_or_default());
         let wrong = PrepareError::Segments { first, last, len: bytes.len() };
         // The end of the last segment, since `last` is where it begins.
-        let (first, end) = (first as usize, (last as usize).saturating_add(SEGMENT_LEN));
-        let segments = bytes.get(first..end).filter(|_| first >= SEGMENTS_FROM);
+        let (from, to) = (first as usize, last as usize);
+        let segments = bytes.get(from..to.saturating_add(SEGMENT_LEN)).filter(|_| from >= SEGMENTS_FROM && from <= to);
         match segments.map(<[u8]>::as_chunks) {
             Some((segments, [])) => Ok(Self { bytes, segments }),
+            // Files of IPv6 that say no version 3.
+            Some(_) if (to - from).is_multiple_of(SEGMENT_LEN_IPV6) => Err(PrepareError::Ipv6),
             _ => Err(wrong),
         }
     }
 
-    fn add_to(&self, builder: &mut Builder<'a>, segment: &[u8; SEGMENT_LEN]) -> Result<(), SegmentError> {
-        let [a0, a1, a2, a3, b0, b1, b2, b3, n0, n1, r0, r1, r2, r3] = *segment;
-        let [first, last] =
-            [[a0, a1, a2, a3], [b0, b1, b2, b3]].map(|bits| Ipv4Addr::from_bits(u32::from_le_bytes(bits)));
+    /// Which fields its regions have.
+    fn fields(&self) -> Result<Fields, PrepareError> {
+        let mut seen = HashSet::new();
+        let mut regions = Vec::new();
+        for (at, segment) in self.segments.iter().enumerate() {
+            if seen.insert(&segment[8..]) {
+                regions.push(self.region(segment).map_err(|cause| PrepareError::Segment { at, cause })?);
+            }
+        }
+        Ok(Fields::told(&regions)?)
+    }
+
+    fn region(&self, segment: &[u8; SEGMENT_LEN]) -> Result<&'a str, SegmentError> {
+        let [.., n0, n1, r0, r1, r2, r3] = *segment;
         let from = u32::from_le_bytes([r0, r1, r2, r3]) as usize;
         let len = usize::from(u16::from_le_bytes([n0, n1]));
-        let region =
-            self.bytes.get(from..).and_then(|rest| rest.get(..len)).ok_or(SegmentError::Outside { from, len })?;
-        let region = str::from_utf8(region).map_err(|_| SegmentError::Text { from })?;
-        let place = reduce(region).ok_or(SegmentError::Fields { from })?;
+        let region = self.bytes.get(from..).and_then(|rest| rest.get(..len));
+        let region = region.ok_or(SegmentError::Outside { from, len })?;
+        str::from_utf8(region).map_err(|_| SegmentError::Text { from })
+    }
+
+    fn add_to(
+        &self,
+        builder: &mut Builder<'a>,
+        segment: &[u8; SEGMENT_LEN],
+        fields: Fields,
+    ) -> Result<(), SegmentError> {
+        let [a0, a1, a2, a3, b0, b1, b2, b3, ..] = *segment;
+        let [first, last] =
+            [[a0, a1, a2, a3], [b0, b1, b2, b3]].map(|bits| Ipv4Addr::from_bits(u32::from_le_bytes(bits)));
+        let region = self.region(segment)?;
+        let place = fields.place(region).ok_or_else(|| FieldsError::named(fields, region))?;
         Ok(builder.add(first..=last, place)?)
     }
 }
 
-/// The place of a region, when it has the right fields: China to the city, elsewhere the country.
-fn reduce(region: &str) -> Option<Place<'_>> {
-    let mut fields = region.split('|').map(|field| if field == "0" { "" } else { field });
-    let mut next = || fields.next();
-    let (country, _area, province, city, _isp) = (next()?, next()?, next()?, next()?, next()?);
-    if fields.next().is_some() {
-        return None;
-    }
-    Some(match country {
-        "中国" => Place { country, province, city },
-        _ => Place { country, ..Place::default() },
-    })
-}
-
 /// What is wrong with a source.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum PrepareError {
-    /// It ends within its header.
+    /// It ends within its header or its index.
     #[error("too short for an xdb file")]
     Header,
+    /// It is packed.
+    #[error("this is a packed file: unpack it first ({program})")]
+    Packed {
+        /// What unpacks it.
+        program: &'static str,
+    },
     /// It is in another version of the format, or no `xdb` file at all.
-    #[error("not an xdb file of version {XDB_VERSION}: it says {found}")]
+    #[error("not an xdb file of version {VERSION_2} or {VERSION_3}: it says {found}")]
     Version {
         /// What the file says.
         found: u16,
     },
+    /// It has addresses of IPv6.
+    #[error("its addresses are of IPv6, of which ipinfo knows no places: take the file for IPv4 (ip2region_v4.xdb)")]
+    Ipv6,
+    /// It has addresses of no known kind.
+    #[error("its addresses are of version {found} of IP, where {IPV4} is read")]
+    Family {
+        /// What the file says.
+        found: u16,
+    },
+    /// It is a kind of version 3 that there is not yet.
+    #[error("its offsets have {found} bytes, where {OFFSET_LEN} are read: make it with offsets of {OFFSET_LEN} bytes")]
+    Offsets {
+        /// What the file says.
+        found: u16,
+    },
+    /// Which of its fields are country, province and city is not known.
+    #[error(transparent)]
+    Fields(#[from] FieldsError),
     /// The header has the segments where they cannot be.
     #[error("segments from {first} to {last} in a file of {len} bytes: the file is cut off or damaged")]
     Segments {
@@ -156,7 +233,7 @@ pub enum PrepareError {
 }
 
 /// What is wrong with a segment.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum SegmentError {
     /// Its region lies outside of the file.
     #[error("a region of {len} bytes at {from}, outside of the file")]
@@ -172,12 +249,9 @@ pub enum SegmentError {
         /// The offset of the region.
         from: usize,
     },
-    /// Its region has not the five fields that are expected.
-    #[error("the region at {from} is not of the form 国家|区域|省份|城市|ISP")]
-    Fields {
-        /// The offset of the region.
-        from: usize,
-    },
+    /// Its region has not as many fields as were named.
+    #[error(transparent)]
+    Fields(#[from] FieldsError),
     /// The database cannot have it.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -206,14 +280,14 @@ mod tests {
             file.extend(offset.to_le_bytes());
         }
         let last = first + (SEGMENT_LEN * (segments.len() - 1)) as u32;
-        file[..2].copy_from_slice(&XDB_VERSION.to_le_bytes());
+        file[..2].copy_from_slice(&VERSION_2.to_le_bytes());
         file[8..12].copy_from_slice(&first.to_le_bytes());
         file[12..16].copy_from_slice(&last.to_le_bytes());
         file
     }
 
     fn made(source: &[u8]) -> Result<Prepared, PrepareError> {
-        prepare(source, &mut |_, _| ())
+        prepare(source, None, &mut |_, _| ())
     }
 
     fn error_of(segments: &[(u32, u32, &str)]) -> PrepareError {
@@ -259,7 +333,7 @@ mod tests {
     fn progress_goes_from_nothing_to_all() {
         let segments: Vec<_> = (0..10_000).map(|at| (at, at, GUANGZHOU)).collect();
         let mut calls = Vec::new();
-        prepare(&xdb(&segments), &mut |done, total| calls.push((done, total))).unwrap();
+        prepare(&xdb(&segments), None, &mut |done, total| calls.push((done, total))).unwrap();
         assert_eq!(calls, [(0, 10_000), (4096, 10_000), (8192, 10_000), (10_000, 10_000)]);
     }
 
@@ -268,7 +342,8 @@ mod tests {
         assert_eq!(made(b""), Err(PrepareError::Header));
         assert_eq!(made(b"\x02\x00"), Err(PrepareError::Header));
         assert_eq!(made(b"\x7fELF and so on, and so on"), Err(PrepareError::Version { found: 0x457f }));
-        assert_eq!(made(&[3, 0].repeat(8)), Err(PrepareError::Version { found: 3 }));
+        assert_eq!(made(&[4, 0].repeat(8)), Err(PrepareError::Version { found: 4 }));
+        assert_eq!(made(&[3, 0].repeat(8)), Err(PrepareError::Header));
     }
 
     #[test]
@@ -314,13 +389,5 @@ mod tests {
         source[SEGMENTS_FROM] = 0xff;
         let cause = SegmentError::Text { from: SEGMENTS_FROM };
         assert_eq!(made(&source), Err(PrepareError::Segment { at: 0, cause }));
-    }
-
-    #[test]
-    fn a_region_of_other_fields_is_refused() {
-        for region in ["", "中国", "中国|广东省|广州市|电信", "中国|0|广东省|广州市|电信|0"] {
-            let cause = SegmentError::Fields { from: SEGMENTS_FROM };
-            assert_eq!(error_of(&[(0, 9, region)]), PrepareError::Segment { at: 0, cause });
-        }
     }
 }

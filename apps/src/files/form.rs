@@ -1,0 +1,264 @@
+//! Whether a compressed file is what its name says: a form of another file, which may be sent in place of that one.
+//!
+//! It is unpacked, and compared with the file, a piece of both at a time. What a browser would not unpack, or not to
+//! the same bytes, is no form. Of each coding there has to be exactly one stream: browsers read the first.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read};
+use std::ops::ControlFlow;
+
+use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
+use flate2::bufread::GzDecoder;
+use ruzstd::decoding::errors::FrameDecoderError;
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+
+use super::encoding::Coding;
+use super::tree::FILE_MAX;
+
+/// The bytes of either file that are looked at together.
+const PIECE: usize = 1 << 16;
+
+/// The most memory that unpacking zstd may take, by RFC 9659. Gzip has 32 KiB, and brotli at most 16 MiB.
+const ZSTD_WINDOW_MAX: u64 = 8 << 20;
+
+/// Why a compressed file is not sent as what its name says.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Flaw {
+    /// It has no bytes.
+    Empty,
+    /// It does not unpack.
+    Damaged(Coding),
+    /// Something follows its end.
+    More(Coding),
+    /// It takes more memory to unpack than browsers have for it.
+    Window,
+    /// It has more than [`FILE_MAX`] bytes when it is unpacked.
+    Large,
+    /// It was made before the file that it is a form of was written to.
+    Older,
+    /// It has other contents than the file.
+    Differs,
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("it is empty"),
+            Self::Damaged(coding) => write!(f, "it does not unpack as {}", coding.name()),
+            Self::More(coding) => write!(f, "something follows the end of its {} stream", coding.name()),
+            Self::Window => f.write_str("it takes more than 8 MiB of memory to unpack (RFC 9659)"),
+            Self::Large => f.write_str("it has more than 1 GiB when it is unpacked"),
+            Self::Older => f.write_str("it is older than the file"),
+            Self::Differs => f.write_str("it has other contents than the file"),
+        }
+    }
+}
+
+/// What comes of a check that does not go through.
+pub(super) enum Failure {
+    /// The compressed file has a flaw.
+    Flaw(Flaw),
+    /// The compressed file cannot be read.
+    Read(io::Error),
+    /// The file cannot be read.
+    File(io::Error),
+    /// It was broken off.
+    Stopped,
+}
+
+/// Compares what a compressed file unpacks to with a file; without one, only unpacks it. `progress` is told of each
+/// piece that was unpacked, and may break it off.
+pub(super) fn check(
+    coding: Coding,
+    form: impl Read,
+    mut file: Option<impl Read>,
+    progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+) -> Result<(), Failure> {
+    let mut decoder = Decoder::new(coding, Noting { inner: BufReader::new(form), failure: None })?;
+    let (mut unpacked, mut expected, mut left) = (vec![0; PIECE], vec![0; PIECE], FILE_MAX);
+    loop {
+        let len = decoder.read(&mut unpacked)?;
+        if let Some(file) = &mut file {
+            // At the end of what was unpacked, the file ends as well.
+            let there = read_full(file, &mut expected[..len.max(1)]).map_err(Failure::File)?;
+            if unpacked[..len] != expected[..there] {
+                return Err(Failure::Flaw(Flaw::Differs));
+            }
+        }
+        if len == 0 {
+            return decoder.finish();
+        }
+        left = left.checked_sub(len as u64).ok_or(Failure::Flaw(Flaw::Large))?;
+        if progress(len as u64).is_break() {
+            return Err(Failure::Stopped);
+        }
+    }
+}
+
+/// As many bytes as there are, or as there is room for.
+fn read_full(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buffer.len() {
+        match file.read(&mut buffer[done..]) {
+            Ok(0) => break,
+            Ok(len) => done += len,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
+/// A reader that keeps its error: decoders make another of it, which does not tell a bad disk from a bad stream.
+struct Noting<R> {
+    inner: BufReader<R>,
+    failure: Option<io::Error>,
+}
+
+impl<R: Read> Noting<R> {
+    fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        result.map_err(|error| {
+            let kind = error.kind();
+            if kind != io::ErrorKind::Interrupted {
+                self.failure = Some(error);
+            }
+            kind.into()
+        })
+    }
+
+    /// Why a decoder of this source failed.
+    fn failure(&mut self, coding: Coding) -> Failure {
+        self.failure.take().map_or(Failure::Flaw(Flaw::Damaged(coding)), Failure::Read)
+    }
+}
+
+impl<R: Read> Read for Noting<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer);
+        self.note(read)
+    }
+}
+
+impl<R: Read> BufRead for Noting<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.inner.buffer().is_empty() {
+            let filled = self.inner.fill_buf().map(drop);
+            self.note(filled)?;
+        }
+        Ok(self.inner.buffer())
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.inner.consume(amount);
+    }
+}
+
+/// What unpacks one coding.
+enum Decoder<R: Read> {
+    Gzip(GzDecoder<Noting<R>>),
+    Zstandard(Box<Zstandard<R>>),
+    Brotli(Box<Brotli<R>>),
+}
+
+impl<R: Read> Decoder<R> {
+    fn new(coding: Coding, source: Noting<R>) -> Result<Self, Failure> {
+        Ok(match coding {
+            Coding::Gzip => Self::Gzip(GzDecoder::new(source)),
+            Coding::Brotli => Self::Brotli(Box::new(Brotli::new(source))),
+            Coding::Zstandard => Self::Zstandard(Box::new(Zstandard::new(source)?)),
+        })
+    }
+
+    /// Unpacks some bytes; none at the end of the stream.
+    fn read(&mut self, out: &mut [u8]) -> Result<usize, Failure> {
+        match self {
+            Self::Gzip(decoder) => decoder.read(out).map_err(|_| decoder.get_mut().failure(Coding::Gzip)),
+            Self::Zstandard(decoder) => decoder.read(out),
+            Self::Brotli(decoder) => decoder.read(out),
+        }
+    }
+
+    /// Whether the stream was as it should be, and the file ends with it.
+    fn finish(self) -> Result<(), Failure> {
+        let (coding, mut source) = match self {
+            Self::Gzip(decoder) => (Coding::Gzip, decoder.into_inner()),
+            Self::Zstandard(decoder) => {
+                let Zstandard { source, decoder } = *decoder;
+                let stored = decoder.get_checksum_from_data();
+                if stored.is_some() && stored != decoder.get_calculated_checksum() {
+                    return Err(Failure::Flaw(Flaw::Damaged(Coding::Zstandard)));
+                }
+                (Coding::Zstandard, source)
+            }
+            Self::Brotli(decoder) => (Coding::Brotli, decoder.source),
+        };
+        let ended = source.fill_buf().map(<[u8]>::is_empty);
+        match ended {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Failure::Flaw(Flaw::More(coding))),
+            Err(_) => Err(source.failure(coding)),
+        }
+    }
+}
+
+/// One frame of RFC 8878.
+struct Zstandard<R: Read> {
+    source: Noting<R>,
+    decoder: FrameDecoder,
+}
+
+impl<R: Read> Zstandard<R> {
+    fn new(mut source: Noting<R>) -> Result<Self, Failure> {
+        let mut decoder = FrameDecoder::new();
+        decoder.set_max_window_size(ZSTD_WINDOW_MAX);
+        match decoder.init(&mut source) {
+            Ok(()) => Ok(Self { source, decoder }),
+            Err(FrameDecoderError::WindowSizeTooBig { .. }) => Err(Failure::Flaw(Flaw::Window)),
+            Err(_) => Err(source.failure(Coding::Zstandard)),
+        }
+    }
+
+    fn read(&mut self, out: &mut [u8]) -> Result<usize, Failure> {
+        // One block at a time: no more is kept than the window.
+        while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
+            let decoded = self.decoder.decode_blocks(&mut self.source, BlockDecodingStrategy::UptoBlocks(1));
+            decoded.map_err(|_| self.source.failure(Coding::Zstandard))?;
+        }
+        self.decoder.read(out).map_err(Failure::Read)
+    }
+}
+
+/// A stream of RFC 7932, which has no large windows.
+struct Brotli<R: Read> {
+    source: Noting<R>,
+    state: BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>,
+    ended: bool,
+}
+
+impl<R: Read> Brotli<R> {
+    fn new(source: Noting<R>) -> Self {
+        let [a, b, c] = [(); 3].map(|()| StandardAlloc::default());
+        Self { source, state: BrotliState::new_strict(a, b, c), ended: false }
+    }
+
+    fn read(&mut self, out: &mut [u8]) -> Result<usize, Failure> {
+        let (mut room, mut written, mut total) = (out.len(), 0, 0);
+        while written == 0 && !self.ended {
+            let Ok(input) = self.source.fill_buf() else { return Err(self.source.failure(Coding::Brotli)) };
+            let (is_last, mut left, mut used) = (input.is_empty(), input.len(), 0);
+            let state = &mut self.state;
+            let result =
+                BrotliDecompressStream(&mut left, &mut used, input, &mut room, &mut written, out, &mut total, state);
+            self.source.consume(used);
+            match result {
+                BrotliResult::ResultSuccess => self.ended = true,
+                BrotliResult::NeedsMoreOutput => {}
+                BrotliResult::NeedsMoreInput if !is_last => {}
+                BrotliResult::NeedsMoreInput | BrotliResult::ResultFailure => {
+                    return Err(Failure::Flaw(Flaw::Damaged(Coding::Brotli)));
+                }
+            }
+        }
+        Ok(written)
+    }
+}

@@ -1,0 +1,266 @@
+//! Files of ip2region, of every kind that there was: what is made of them, or why nothing is.
+
+use std::net::Ipv4Addr;
+
+use lethe_apps::ipinfo::{Database, Fields, prepare};
+
+/// Header and vector index.
+const REGIONS_FROM: usize = 256 + 256 * 256 * 8;
+
+/// A file in the making.
+struct Xdb {
+    version: u16,
+    /// Family and bytes of a pointer, which version 3 says.
+    says: (u16, u16),
+    regions: Vec<String>,
+}
+
+fn xdb(version: u16, regions: &[&str]) -> Xdb {
+    let regions = regions.iter().map(|&region| region.to_owned()).collect();
+    Xdb { version, says: if version == 3 { (4, 4) } else { (0, 0) }, regions }
+}
+
+impl Xdb {
+    /// A segment for each region: of IPv4 256 addresses each, from 1.0.0.0 on.
+    fn bytes(&self) -> Vec<u8> {
+        let mut file = vec![0; REGIONS_FROM];
+        let mut segments = Vec::new();
+        for (number, region) in (0x0001_0000_u32..).zip(&self.regions) {
+            let (first, last) = (number << 8, number << 8 | 0xff);
+            if self.says.0 == 6 {
+                let of = |bits: u32| (u128::from(0x2001_0db8_u32) << 96 | u128::from(bits)).to_be_bytes();
+                segments.extend([of(first), of(last)].concat());
+            } else {
+                segments.extend([first.to_le_bytes(), last.to_le_bytes()].concat());
+            }
+            segments.extend((region.len() as u16).to_le_bytes());
+            segments.extend((file.len() as u32).to_le_bytes());
+            file.extend(region.bytes());
+        }
+        let first = file.len();
+        let last = first + segments.len() - if self.says.0 == 6 { 38 } else { 14 };
+        file.extend(segments);
+        let header = [self.version.to_le_bytes(), 1_u16.to_le_bytes()].concat();
+        file[..4].copy_from_slice(&header);
+        file[8..12].copy_from_slice(&(first as u32).to_le_bytes());
+        file[12..16].copy_from_slice(&(last as u32).to_le_bytes());
+        if self.version >= 3 {
+            file[16..18].copy_from_slice(&self.says.0.to_le_bytes());
+            file[18..20].copy_from_slice(&self.says.1.to_le_bytes());
+        }
+        file
+    }
+}
+
+/// The names of the place of each segment.
+fn places(file: &[u8]) -> Result<Vec<[String; 3]>, String> {
+    places_by(None, file)
+}
+
+/// The names of the place of each segment, where it is said which fields there are.
+fn places_by(fields: Option<&str>, file: &[u8]) -> Result<Vec<[String; 3]>, String> {
+    let fields = fields.map(|names| names.parse::<Fields>().unwrap());
+    let prepared = prepare(file, fields, &mut |_, _| ()).map_err(|error| error.to_string())?;
+    let database = Database::open(&prepared.database).unwrap();
+    let of = |number: u32| database.lookup(Ipv4Addr::from_bits(number << 8 | 7)).unwrap_or_default();
+    Ok((0x0001_0000_u32..).take(prepared.segments).map(|number| of(number).names().map(str::to_owned)).collect())
+}
+
+#[track_caller]
+fn check(version: u16, regions: &[(&str, [&str; 3])]) {
+    let (regions, expected): (Vec<_>, Vec<_>) = regions.iter().copied().unzip();
+    assert_eq!(places(&xdb(version, &regions).bytes()).unwrap(), expected, "{version}");
+}
+
+#[test]
+fn the_fields_of_2026_are_country_province_city_carrier_and_code() {
+    for version in [2, 3] {
+        check(
+            version,
+            &[
+                ("Reserved|Reserved|Reserved|0|0", ["", "", ""]),
+                ("Australia|Queensland|0|0|AU", ["Australia", "", ""]),
+                ("中国|广东省|广州市|电信|CN", ["中国", "广东省", "广州市"]),
+                ("中国|上海|上海市|中国联通|CN", ["中国", "上海", "上海市"]),
+                ("中国|香港特别行政区|0|0|CN", ["中国", "香港特别行政区", ""]),
+                ("中国|内蒙古自治区|呼和浩特市|0|CN", ["中国", "内蒙古自治区", "呼和浩特市"]),
+                ("中国|0|0|0|CN", ["中国", "", ""]),
+                ("中国|||移动|CN", ["中国", "", ""]),
+                ("0|0|0|0|0", ["", "", ""]),
+            ],
+        );
+    }
+    let names = places(include_bytes!("cases/2a-v2-header-2026-fields.xdb"));
+    let database =
+        prepare(include_bytes!("cases/2a-v2-header-2026-fields.xdb"), None, &mut |_, _| ()).unwrap().database;
+    let of = |address: [u8; 4]| {
+        Database::open(&database).unwrap().lookup(address.into()).map(|place| place.names().join("|"))
+    };
+    assert!(names.is_ok());
+    assert_eq!(of([202, 96, 128, 86]), Some("中国|广东省|广州市".to_owned()));
+    assert_eq!(of([1, 0, 0, 1]), Some("Australia||".to_owned()));
+}
+
+#[test]
+fn the_fields_of_2025_are_country_province_city_and_carrier() {
+    check(
+        3,
+        &[("美国|加利福尼亚|洛杉矶|谷歌", ["美国", "", ""]), ("中国|江苏省|南京市|电信", ["中国", "江苏省", "南京市"])],
+    );
+}
+
+#[test]
+fn the_fields_of_before_have_an_area() {
+    for version in [2, 3] {
+        check(
+            version,
+            &[
+                ("0|0|0|内网IP|内网IP", ["", "", ""]),
+                ("中国|0|广东省|广州市|电信", ["中国", "广东省", "广州市"]),
+                ("中国|华东|上海|上海市|联通", ["中国", "上海", "上海市"]),
+                ("英国|0|0|0|BT", ["英国", "", ""]),
+            ],
+        );
+    }
+}
+
+fn error_of(version: u16, regions: &[&str]) -> String {
+    places(&xdb(version, regions).bytes()).unwrap_err()
+}
+
+#[test]
+fn where_nothing_more_is_known_of_china_the_country_is_enough() {
+    for regions in [
+        ["美国|0|0|0|谷歌", "中国|0|0|0|电信"],
+        ["美国|0|0|0|US", "中国|0|0|0|CN"],
+        ["Japan|Tokyo|Tokyo|0|JP", "中国|0|0|0|0"],
+        ["Japan|Tokyo|Tokyo|NTT", "中国|0|0|0"],
+    ] {
+        let country = regions[0].split('|').next().unwrap();
+        check(3, &[(regions[0], [country, "", ""]), (regions[1], ["中国", "", ""])]);
+    }
+}
+
+#[test]
+fn one_odd_region_in_a_hundred_is_no_reason_to_refuse_a_file() {
+    let mut regions = vec!["中国|广东省|广州市|电信|CN"; 100];
+    regions.push("中国|somewhere|广州市|电信|CN");
+    assert_eq!(places(&xdb(3, &regions).bytes()).unwrap()[0], ["中国", "广东省", "广州市"]);
+    regions.push("中国|somewhere|广州市|电信|CN");
+    places(&xdb(3, &regions).bytes()).unwrap_err();
+}
+
+#[test]
+fn fields_that_cannot_be_told_are_refused_with_a_way_out() {
+    for regions in [
+        // In another order.
+        &["CN|中国|广东省|广州市|电信"][..],
+        &["中国|广州市|广东省|电信|CN"],
+        &["中国|广东省|电信|广州市|CN"],
+        &["电信|中国|0|广东省|广州市"],
+        &["US|0|0|0|谷歌"],
+        // Of other kinds.
+        &["中国|广东省|深圳市|南山区|电信"],
+        &["中国|广东省|电信|CN"],
+        &["中国|a|b|c|d"],
+        &["中国|a|b|c|CN"],
+        // More, or fewer.
+        &["中国|0|广东省|广州市|电信|CN"],
+        &["亚洲|中国|广东省|广州市|电信|CN"],
+        &["中国|广东省|广州市"],
+        &["中国"],
+        &[""],
+        // Of two kinds, in two halves.
+        &["中国|0|广东省|广州市|电信", "中国|广东省|广州市|电信|CN"],
+    ] {
+        let placed = regions[0];
+        let count = placed.split('|').count();
+        let expected = format!(
+            "it cannot be told which of its {count} fields are country, province and city, as in {placed}: name them \
+             in their order, with - for each that is none of these (--fields country,-,province,city,-)"
+        );
+        assert_eq!(error_of(3, regions), expected);
+    }
+}
+
+#[test]
+fn regions_of_several_lengths_are_refused() {
+    let error = error_of(2, &["中国|0|广东省|广州市|电信", "中国|广东省|广州市|电信"]);
+    let expected =
+        "it has regions of 5 fields and of 4, such as 中国|广东省|广州市|电信: take a file whose regions are all alike";
+    assert_eq!(error, expected);
+}
+
+#[test]
+fn fields_that_are_named_are_taken() {
+    let region = "亚洲|中国|440000|广东省|x|广州市";
+    let file = xdb(3, &[region]).bytes();
+    assert_eq!(places_by(Some("-,country,-,province,-,city"), &file).unwrap(), [["中国", "广东省", "广州市"]]);
+    assert_eq!(places_by(Some("-,country,-,-,-,-"), &file).unwrap(), [["中国", "", ""]]);
+    assert_eq!(places_by(Some("-,-,-,-,-,country"), &file).unwrap(), [["广州市", "", ""]]);
+    let error = places_by(Some("country,province"), &file).unwrap_err();
+    assert_eq!(error, format!("segment 0: there are 2 names of fields, and 6 fields in {region}"));
+    for (names, expected) in [
+        ("province,city", "country has to be one of them"),
+        ("country,country", "country is there twice"),
+        ("country,isp", "\"isp\" is no field: there are country, province and city, and - for any other"),
+        ("", "\"\" is no field: there are country, province and city, and - for any other"),
+        (&["country", &",-".repeat(32)].concat(), "more than 32 fields"),
+    ] {
+        assert_eq!(names.parse::<Fields>().unwrap_err().to_string(), expected);
+    }
+    for names in ["country", "country,-,province,city,-", "-,city,province,country"] {
+        assert_eq!(names.parse::<Fields>().unwrap().to_string(), names);
+    }
+}
+
+#[test]
+fn addresses_of_ipv6_are_refused_with_the_file_to_take() {
+    let expected =
+        "its addresses are of IPv6, of which ipinfo knows no places: take the file for IPv4 (ip2region_v4.xdb)";
+    let regions = ["中国|广东省|广州市|电信|CN", "Australia|Queensland|0|0|AU", "Japan|0|0|0|JP"];
+    let of_ipv6 = |version| Xdb { says: (6, 4), ..xdb(version, &regions) }.bytes();
+    assert_eq!(places(&of_ipv6(3)), Err(expected.to_owned()));
+    // Where the header does not say so, segments have another length.
+    assert_eq!(places(&of_ipv6(2)), Err(expected.to_owned()));
+}
+
+#[test]
+fn a_header_that_says_what_is_not_known_is_no_damage() {
+    let with = |says| places(&Xdb { says, ..xdb(3, &["中国|广东省|广州市|电信|CN"]) }.bytes()).unwrap_err();
+    assert_eq!(with((0, 4)), "its addresses are of version 0 of IP, where 4 is read");
+    assert_eq!(with((4, 5)), "its offsets have 5 bytes, where 4 are read: make it with offsets of 4 bytes");
+    let error = |begin: &[u8]| places(&[begin, &[0; 40]].concat()).unwrap_err();
+    assert_eq!(error(b"\x04\0"), "not an xdb file of version 2 or 3: it says 4");
+    assert_eq!(error(b"\x1f\x8b\x08\0"), "this is a packed file: unpack it first (gunzip)");
+    assert_eq!(error(b"PK\x03\x04"), "this is a packed file: unpack it first (unzip)");
+    assert_eq!(error(b"\x28\xb5\x2f\xfd"), "this is a packed file: unpack it first (unzstd)");
+}
+
+#[test]
+fn damage_of_either_version_is_named() {
+    for version in [2, 3] {
+        let good = xdb(version, &["中国|广东省|广州市|电信|CN", "Australia|Queensland|0|0|AU"]).bytes();
+        let of = |change: &dyn Fn(&mut Vec<u8>)| {
+            let mut file = good.clone();
+            change(&mut file);
+            places(&file).unwrap_err()
+        };
+        assert_eq!(of(&|file| file.truncate(100)), "too short for an xdb file");
+        assert_eq!(of(&|file| file.truncate(500_000)), "too short for an xdb file");
+        for len in [good.len() - 1, good.len() - 14, 524_600] {
+            assert!(of(&|file| file.truncate(len)).ends_with("the file is cut off or damaged"), "{len}");
+        }
+        // The last segment is where none can be.
+        assert!(of(&|file| file[12] += 1).ends_with("the file is cut off or damaged"));
+        assert!(of(&|file| file[8..12].fill(0xff)).ends_with("the file is cut off or damaged"));
+        assert!(of(&|file| file[8..16].rotate_left(4)).ends_with("the file is cut off or damaged"));
+        let segments = good.len() - 28;
+        assert!(of(&|file| file[segments + 10..segments + 14].fill(0xff)).contains("outside of the file"));
+        assert_eq!(
+            of(&|file| file[REGIONS_FROM] = 0xff),
+            format!("segment 0: the region at {REGIONS_FROM} is not UTF-8")
+        );
+        assert!(of(&|file| file[segments + 3] = 0xff).contains("is out of order"));
+    }
+}
