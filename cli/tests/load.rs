@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lethe_apps::sample::expected;
+use lethe_harness::test;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -127,7 +128,7 @@ fn check_all_answered(result: &Value, connections: u64) {
     assert_eq!(result["latency_us"]["count"], connections, "{result:#}");
 }
 
-#[test]
+#[test(root)]
 fn the_server_has_not_a_page_more_with_thirty_thousand_connections_open() {
     let wire = Wire::new();
     let server = wire.lethe();
@@ -143,7 +144,7 @@ fn the_server_has_not_a_page_more_with_thirty_thousand_connections_open() {
     assert!(resident.iter().all(|&kib| kib == resident[0]), "{resident:?}");
 }
 
-#[test]
+#[test(root)]
 fn requests_come_at_their_rate_to_both_families() {
     let wire = Wire::new();
     let _server = wire.lethe();
@@ -156,7 +157,7 @@ fn requests_come_at_their_rate_to_both_families() {
     assert_eq!(sizes, [100, 1000, 20_000], "{result:#}");
 }
 
-#[test]
+#[test(root, "nginx")]
 fn a_server_on_the_kernels_tcp_is_loaded_as_well() {
     let wire = Wire::new();
     let _nginx = Nginx::start(&wire.server, "lethe0");
@@ -172,7 +173,7 @@ fn a_server_on_the_kernels_tcp_is_loaded_as_well() {
     assert_eq!(resets, "0\n0\n");
 }
 
-#[test]
+#[test(root, "nginx")]
 fn clients_reach_a_server_by_every_kind_of_port() {
     let wire = Wire::new();
     {
@@ -189,7 +190,7 @@ fn clients_reach_a_server_by_every_kind_of_port() {
     check_all_answered(&result(&space, &arguments), 500);
 }
 
-#[test]
+#[test(root)]
 fn requests_are_answered_beside_floods_and_slow_clients() {
     let wire = Wire::new();
     let server = wire.lethe();
@@ -211,7 +212,7 @@ fn requests_are_answered_beside_floods_and_slow_clients() {
     assert!(count(" tcp-cookie") > 1_000, "{table}");
 }
 
-#[test]
+#[test(root)]
 fn the_body_that_must_come_can_be_given_as_a_file() {
     let wire = Wire::new();
     let _server = wire.lethe();
@@ -224,7 +225,7 @@ fn the_body_that_must_come_can_be_given_as_a_file() {
     assert!(text.contains("differs from the file given with --expect at byte 0"), "{text}");
 }
 
-#[test]
+#[test(root)]
 fn an_interrupt_prints_the_result_so_far() {
     let wire = Wire::new();
     let _server = wire.lethe();
@@ -239,7 +240,7 @@ fn an_interrupt_prints_the_result_so_far() {
     assert!(output.status.success() && text.contains("answered, all bytes right") && text.contains("p99"), "{text}");
 }
 
-#[test]
+#[test(root)]
 fn every_mistake_comes_with_what_mends_it() {
     let wire = Wire::new();
     let device = "--device packet:client0";
@@ -258,7 +259,7 @@ fn every_mistake_comes_with_what_mends_it() {
 }
 
 /// The one command of the documentation that measures.
-#[test]
+#[test(root, "nginx")]
 fn the_tool_opens_connections_and_tells_of_memory() {
     let tool = concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/load");
     for server in ["lethe", "nginx"] {
@@ -273,3 +274,5 @@ fn the_tool_opens_connections_and_tells_of_memory() {
         assert!(text.contains("server has"), "{text}");
     }
 }
+
+lethe_harness::main!();

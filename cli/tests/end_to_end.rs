@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
+use lethe_harness::test;
 use nix::sys::signal::Signal;
 use space::{Namespace, Server, V4, V6};
 
@@ -18,7 +19,7 @@ fn ipinfo() -> (Namespace, Server) {
     (space, server)
 }
 
-#[test]
+#[test(root, "curl")]
 fn curl_gets_places_over_both_families() {
     let (space, server) = ipinfo();
     for base in [V4, V6] {
@@ -35,7 +36,7 @@ fn curl_gets_places_over_both_families() {
     assert!(table.contains("response") && table.contains("syn-ack"), "{table}");
 }
 
-#[test]
+#[test(root, "arping", "ping")]
 fn ping_and_arping_are_answered() {
     let (space, _server) = ipinfo();
     for ping in ["ping 10.9.0.2", "ping -s 1400 10.9.0.2", "ping -6 fd09::2", "ping -6 -s 1400 fd09::2"] {
@@ -48,7 +49,7 @@ fn ping_and_arping_are_answered() {
     assert!(!space.try_run("arping -D -c 1 -I lethe0 10.9.0.2").0);
 }
 
-#[test]
+#[test(root, "ab")]
 fn ab_finds_no_failure_and_memory_does_not_grow() {
     let (space, server) = ipinfo();
     let ab = |requests: u32| {
@@ -67,7 +68,7 @@ fn ab_finds_no_failure_and_memory_does_not_grow() {
     assert!((after - before).abs() <= 128, "{before} KiB resident before 5,000 requests, {after} after");
 }
 
-#[test]
+#[test(root, "curl")]
 fn odd_requests_get_what_they_should() {
     let (space, _server) = ipinfo();
     let cookie = "x".repeat(900);
@@ -85,7 +86,7 @@ fn odd_requests_get_what_they_should() {
     assert_eq!(text(&format!("curl -sS --http1.0 {V4}/8.8.8.8")), "美国\n");
 }
 
-#[test]
+#[test(root)]
 fn a_request_in_two_segments_is_answered_once_and_right() {
     let (space, server) = ipinfo();
     for server in ["10.9.0.2:80", "[fd09::2]:80"] {
@@ -107,7 +108,7 @@ fn a_request_in_two_segments_is_answered_once_and_right() {
     assert!(table.contains("http-incomplete"), "{table}");
 }
 
-#[test]
+#[test(root, "nc")]
 fn a_half_closed_connection_gets_its_response() {
     let (space, _server) = ipinfo();
     for address in ["10.9.0.2", "fd09::2"] {
@@ -124,7 +125,7 @@ fn a_half_closed_connection_gets_its_response() {
     space.run(closed);
 }
 
-#[test]
+#[test(root)]
 fn a_reply_of_20_kilobytes_arrives_over_both_families() {
     let space = Namespace::new();
     let server = Server::start(&space, "sample");
@@ -143,7 +144,7 @@ fn a_reply_of_20_kilobytes_arrives_over_both_families() {
     drop(server);
 }
 
-#[test]
+#[test(root)]
 fn privileges_are_gone_once_the_device_is_open() {
     let (space, server) = ipinfo();
     assert_eq!(server.status("Uid"), "65534\t65534\t65534\t65534");
@@ -155,7 +156,7 @@ fn privileges_are_gone_once_the_device_is_open() {
 }
 
 /// There is nothing to lose in a crash: another process with the same secret goes on.
-#[test]
+#[test(root)]
 fn a_connection_outlives_the_server() {
     let space = Namespace::new();
     space.run("ip tuntap add lethe0 mode tap");
@@ -180,7 +181,7 @@ fn a_connection_outlives_the_server() {
     assert!(reply.ends_with("美国\n"), "{reply}");
 }
 
-#[test]
+#[test(root, "curl")]
 fn a_closed_port_is_silence_by_default_and_refused_on_request() {
     let space = Namespace::new();
     let refused = |options: &str| {
@@ -192,3 +193,5 @@ fn a_closed_port_is_silence_by_default_and_refused_on_request() {
     assert!(silence.contains("timed out"), "{silence}");
     assert!(reset.contains("Couldn't connect"), "{reset}");
 }
+
+lethe_harness::main!();
