@@ -141,7 +141,7 @@ fn the_server_has_not_a_page_more_with_thirty_thousand_connections_open() {
     let most = memory.iter().max_by_key(|mark| mark["open"].as_u64()).unwrap();
     assert_eq!(most["open"], 30_000, "{result:#}");
     let resident: Vec<_> = memory.iter().map(|mark| mark["resident_kib"].as_u64().unwrap()).collect();
-    assert!(resident.iter().all(|&kib| kib == resident[0]), "{resident:?}");
+    assert!(resident.len() >= 3 && resident.iter().all(|&kib| kib == resident[0]), "{resident:?}");
 }
 
 #[test(root)]
