@@ -65,7 +65,8 @@ fn help_explains_each_command() {
         let output = lethe(Path::new("."), &format!("{command}--help"));
         assert!(output.status.success(), "{command}");
         let help = text(&output.stdout);
-        let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+        let is_heading = |line: &&str| matches!(*line, "Commands:" | "Applications:");
+        let listed = help.lines().skip_while(|line| !is_heading(line)).skip(1).take_while(|line| !line.is_empty());
         let names =
             listed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|name| !name.is_empty()));
         // The applications of `replay` are those of `serve`, and explained there.
