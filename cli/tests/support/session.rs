@@ -95,7 +95,7 @@ impl Session {
         let said = fs::read_to_string(path).unwrap();
         // What tshark says to root, and to nobody else.
         let said = said.lines().filter(|line| !line.starts_with("Running as user \"root\""));
-        (status.success(), said.map(|line| format!("{line}\n")).collect())
+        (status.success(), said.flat_map(|line| [line, "\n"]).collect())
     }
 
     /// The same for a command that reads `input`.

@@ -61,12 +61,12 @@ impl Test {
     }
 
     fn trial(self) -> Trial {
-        let run = move || match self.missing() {
-            Some(missing) => Ok(Completion::ignored_with(missing)),
-            None => {
-                (self.run)();
-                Ok(Completion::Completed)
+        let run = move || {
+            if let Some(missing) = self.missing() {
+                return Ok(Completion::ignored_with(missing));
             }
+            (self.run)();
+            Ok(Completion::Completed)
         };
         let trial = Trial::ignorable_test(self.path(), run);
         trial.with_ignored_flag(self.ignored.is_some())
