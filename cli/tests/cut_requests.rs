@@ -67,7 +67,7 @@ enum Outcome {
 fn fetch(writes: &[String], nagle: bool, pause: Duration) -> Vec<u8> {
     let mut stream = TcpStream::connect("10.9.0.2:80").unwrap();
     stream.set_nodelay(!nagle).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
     for (number, write) in writes.iter().enumerate() {
         if number > 0 {
             thread::sleep(pause);
