@@ -162,7 +162,7 @@ mod tests {
         let left_out = left_out(&tests, |test| test.ignored.is_none());
         assert_eq!(left_out, BTreeMap::from([("without no-such-program".to_owned(), vec!["a".into(), "b".into()])]));
 
-        let arguments = Arguments { test_threads: Some(1), ..Arguments::default() };
+        let arguments = Arguments { logfile: Some("/dev/null".to_owned()), ..Arguments::default() };
         let conclusion = libtest_mimic::run(&arguments, tests[..3].iter().map(|test| test.trial()).collect());
         assert_eq!((conclusion.num_passed, conclusion.num_failed, conclusion.num_ignored), (0, 0, 3));
         let conclusion = libtest_mimic::run(&arguments, vec![tests[3].trial()]);
