@@ -1,8 +1,8 @@
 //! Requests that a client writes in pieces, from a real kernel through a real TAP device and a bad network: no reply is
 //! made of two. Needs root.
 //!
-//! A kernel puts pieces together when it sends them again, so the server sees the request line alone first, and line and
-//! header fields later; `files` has another form of a file for each.
+//! A kernel puts pieces together when it sends them again, so the server sees the request line alone first, and line
+//! and header fields later; `files` has another form of a file for each.
 
 #[path = "support/space.rs"]
 mod space;

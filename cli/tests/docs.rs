@@ -1,16 +1,17 @@
 //! The book is run: every command of README.md and docs/*.md, and what it is quoted to say. Needs root.
 //!
-//! A ```console``` block has commands behind `$ `, and below each, if there is something, what it says. `…` stands there for
-//! what differs from run to run: on a line of its own for any lines, else for anything within the line. HTML comments, which
-//! a reader of the page is not shown, say what else is to be known:
+//! A ```console``` block has commands behind `$ `, and below each, if there is something, what it says. `…` stands
+//! there for what differs from run to run: on a line of its own for any lines, else for anything within the line. HTML
+//! comments, which a reader of the page is not shown, say what else is to be known:
 //!
 //! * `<!-- setup: … -->`: shell lines that run first: files, interfaces; or one `lethe serve`, which then stays.
-//! * `<!-- run: no, REASON -->` before a block: it is not run; such blocks are listed in `snapshots/docs__not-run.snap`.
-//! * `<!-- run: fails -->`: its last command ends with an error. `<!-- run: stays -->`: it goes on in the background, as
-//!   `lethe serve` does anyway. `<!-- run: through COMMAND -->`: the block is what that command reads.
+//! * `<!-- run: no, REASON -->` before a block: it is not run; such blocks are listed in
+//!   `snapshots/docs__not-run.snap`.
+//! * `<!-- run: fails -->`: its last command ends with an error. `<!-- run: stays -->`: it goes on in the background,
+//!   as `lethe serve` does anyway. `<!-- run: through COMMAND -->`: the block is what that command reads.
 //!
-//! A page has a network, processes and a working directory of its own. With `LETHE_DOCS=overwrite` what a command says is
-//! written into the page, so that the book is made from the command: read the difference before you commit it.
+//! A page has a network, processes and a working directory of its own. With `LETHE_DOCS=overwrite` what a command says
+//! is written into the page, so that the book is made from the command: read the difference before you commit it.
 
 #[path = "support/book.rs"]
 mod book;

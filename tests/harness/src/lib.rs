@@ -1,9 +1,10 @@
 //! The harness of tests that need more than a compiler: root, or programs that may not be installed.
 //!
-//! The standard harness decides when it is built which tests are ignored. Whether there is root is known when they run. So
-//! files of such tests have this harness (`libtest-mimic`, which takes the same arguments), and their tests say what
-//! they need. What is not there leaves a test out: it is reported as ignored with the reason, and the last line counts and
-//! names all that were left out. As root, and with everything installed that `tools/install test` installs, nothing is.
+//! The standard harness decides when it is built which tests are ignored. Whether there is root is known when they
+//! run. So files of such tests have this harness (`libtest-mimic`, which takes the same arguments), and their tests
+//! say what they need. What is not there leaves a test out: it is reported as ignored with the reason, and the last
+//! line counts and names all that were left out. As root, and with everything installed that `tools/install test`
+//! installs, nothing is.
 //!
 //! ```text
 //! use lethe_harness::test;

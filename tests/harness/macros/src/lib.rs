@@ -4,8 +4,8 @@ use proc_macro::{Group, TokenStream, TokenTree};
 
 /// Registers a test with the harness of its file, with what it needs: `#[test(root, "nginx")]`.
 ///
-/// `root` is the right to make network namespaces and devices; a string is a program. `#[ignore = "why"]` below it is what
-/// it is with the standard harness. A test that takes something that is not there is ignored, and says so.
+/// `root` is the right to make network namespaces and devices; a string is a program. `#[ignore = "why"]` below it is
+/// what it is with the standard harness. A test that takes something that is not there is ignored, and says so.
 #[proc_macro_attribute]
 pub fn test(needs: TokenStream, item: TokenStream) -> TokenStream {
     let (ignored, function) = take_ignored(item);
