@@ -91,6 +91,7 @@ fn a_first_window_is_ten_segments_and_acknowledges_nothing() {
 fn timestamps_grow_along_a_response() {
     let engine = engine();
     let (_, first) = asked(&engine, Ends::v4(), Offer::LINUX);
+    assert_eq!(first.len(), 10);
     assert!(first.array_windows().all(|[one, next]| next.stamp.wrapping_sub(one.stamp).cast_signed() > 0));
 }
 
@@ -114,6 +115,7 @@ fn the_last_byte_of_the_request_stays_unacknowledged_until_the_end() {
     let engine = engine();
     let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
     let next = send(&ack(&client, &first[0], 2 * 1448), &mut client);
+    assert_eq!(next.len(), 4);
     assert!(next.iter().all(|segment| segment.acknowledged == LEN - 1 && u32::from(segment.window) > LEN));
     // What the timer sends, with what the client has.
     let again = ack(&client, &first[8], 10 * 1448).seq(ISN + LEN).payload("x").with(Flags::PSH);

@@ -13,6 +13,7 @@ use lethe::app::{Generations, Position};
 use lethe::http::Headers;
 use lethe::{App, Request};
 use lethe_apps::files::{Files, Flaw, Image, OpenError, Options, PackError, Packed, Skipped, UNITS, Watch, pack};
+use nix::unistd::{Uid, setfsuid};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -355,12 +356,21 @@ fn what_cannot_be_read_is_named() {
         pack(&file, Options::default(), Cursor::new(Vec::new()), &mut Notes::default()),
         Err(PackError::Io { path, .. }) if path == file
     ));
+    fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
     fs::set_permissions(&file, PermissionsExt::from_mode(0o0)).unwrap();
-    // Root may read it all the same.
-    if fs::read(&file).is_err() {
-        let result = pack(directory.path(), Options::default(), Cursor::new(Vec::new()), &mut Notes::default());
-        assert!(matches!(result, Err(PackError::Io { path, .. }) if path.ends_with("a")));
-    }
+    let directory = directory.path();
+    let result = std::thread::scope(|scope| {
+        let pack = move || {
+            // Root may read it all the same, so this thread looks at files as another user.
+            if Uid::effective().is_root() {
+                setfsuid(Uid::from_raw(65_534));
+            }
+            assert!(fs::read(&file).is_err());
+            pack(directory, Options::default(), Cursor::new(Vec::new()), &mut Notes::default())
+        };
+        scope.spawn(pack).join().unwrap()
+    });
+    assert!(matches!(result, Err(PackError::Io { path, .. }) if path.ends_with("a")));
 }
 
 #[test]

@@ -138,73 +138,36 @@ fn address(offset: u8, network: &IpNet) -> Vec<Field> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+#[path = "../tests/support/near.rs"]
+mod near;
+
+#[cfg(test)]
+mod tests {
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixDatagram;
 
     use libc::sock_fprog;
     use proptest::prelude::*;
 
+    use super::near::nearly_for_us;
     use super::*;
 
-    pub(crate) fn ours() -> Destinations {
-        let mut addresses = Addresses::new();
-        for address in ["10.9.0.2", "10.9.0.7", "fd09::2", "fd09::1:7"] {
-            addresses.add(address.parse().unwrap()).unwrap();
-        }
-        Destinations::from(&addresses)
+    fn ours() -> Destinations {
+        Destinations::new(near::ours())
     }
 
-    /// Networks whose masks end within a byte, at the end of a word, and within another one.
-    pub(crate) fn networks() -> Destinations {
-        let parse = |text: &str| text.parse().unwrap();
-        Destinations::new(["10.9.0.2/31", "44.0.0.0/6", "fd09::/64", "fd08:8000::/17"].map(parse).to_vec())
+    fn networks() -> Destinations {
+        Destinations::new(near::networks())
     }
 
     /// Whether a frame without tag is what one of the rules says.
-    pub(crate) fn matches(destinations: &Destinations, frame: &[u8]) -> bool {
+    fn matches(destinations: &Destinations, frame: &[u8]) -> bool {
         let is = |field: &Field| {
             let bytes = frame.get(field.offset.into()..).and_then(|rest| rest.get(..field.width.bytes().into()));
             let value = bytes.map(|bytes| bytes.iter().fold(0, |value, &byte| value << 8 | u32::from(byte)));
             value.is_some_and(|value| value & field.mask == field.value)
         };
         rules(destinations).iter().any(|rule| rule.iter().all(is))
-    }
-
-    /// Frames that are for us or nearly so: of each kind, to addresses of ours and others, whole and cut short.
-    pub(crate) fn nearly_for_us() -> impl Strategy<Value = Vec<u8>> {
-        let v4 = prop_oneof![
-            Just([10, 9, 0, 2]),
-            Just([10, 9, 0, 7]),
-            Just([10, 9, 0, 3]),
-            any::<[u8; 3]>().prop_map(|[a, b, c]| [0x2c | a & 3, a, b, c]),
-            any::<[u8; 4]>()
-        ];
-        let v6 = prop_oneof![
-            Just(0xfd09 << 112 | 2),
-            Just(0xfd09 << 112 | 0x1_0007),
-            Just(0xfd09 << 112 | 7u128),
-            any::<u64>().prop_map(|low| 0xfd08 << 112 | u128::from(low) << 60)
-        ];
-        let ether_type = prop_oneof![Just(0x0800u16), Just(0x0806), Just(0x86dd), any::<u16>()];
-        let len = prop_oneof![Just(100usize), 14..100usize];
-        (ether_type, v4, v6, any::<bool>(), prop_oneof![Just(135u8), any::<u8>()], len).prop_map(
-            |(ether_type, v4, v6, is_group, message, len)| {
-                let mut frame = [0; 100];
-                frame[12..14].copy_from_slice(&ether_type.to_be_bytes());
-                let address: [u8; 16] = v6.to_be_bytes();
-                match (ether_type, is_group) {
-                    (0x0806, _) => frame[38..42].copy_from_slice(&v4),
-                    (0x86dd, true) => {
-                        (frame[20], frame[38], frame[54]) = (58, 0xff, message);
-                        frame[62..78].copy_from_slice(&address);
-                    }
-                    (0x86dd, false) => frame[38..54].copy_from_slice(&address),
-                    _ => frame[30..34].copy_from_slice(&v4),
-                }
-                frame[..len].to_vec()
-            },
-        )
     }
 
     #[test]
@@ -267,7 +230,9 @@ pub(crate) mod tests {
         #[test]
         fn the_classic_program_takes_what_matches(frame in nearly_for_us()) {
             for destinations in [ours(), networks()] {
-                prop_assert_eq!(socket_takes(&destinations, &frame), matches(&destinations, &frame));
+                let expect = near::is_for(destinations.networks(), &frame);
+                prop_assert_eq!(matches(&destinations, &frame), expect, "the rules");
+                prop_assert_eq!(socket_takes(&destinations, &frame), expect, "the program");
             }
         }
     }

@@ -58,6 +58,40 @@ pub struct XdpConfig {
     pub generic: bool,
 }
 
+/// The program alone, as the kernel has translated it, for its test: there is no socket that takes what is for us.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Sorting {
+    program: OwnedFd,
+    _map: Sockets,
+}
+
+impl Sorting {
+    /// Loads it, for what goes to `destinations`.
+    ///
+    /// # Errors
+    ///
+    /// No permission, or the kernel refuses the program.
+    pub fn load(destinations: &Destinations) -> io::Result<Self> {
+        let map = Sockets::new(1)?;
+        let program = bpf::load(&compile(&rules(destinations), map.as_raw_fd(), Action::Transmit))?;
+        Ok(Self { program, _map: map })
+    }
+
+    /// Whether it takes a frame from the kernel.
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not run it.
+    pub fn takes(&self, frame: &[u8]) -> io::Result<bool> {
+        match bpf::run(self.program.as_fd(), frame)? {
+            action if action == Action::Transmit as u32 => Ok(true),
+            action if action == Action::Pass as u32 => Ok(false),
+            action => Err(io::Error::other(format!("the program returned {action}"))),
+        }
+    }
+}
+
 /// An interface, less what is not for us.
 pub struct XdpPort {
     // Dropped in this order: no frame goes to a socket that is not there any more.

@@ -179,7 +179,7 @@ impl Arp {
 
 /// The Internet checksum of these bytes in a row, as RFC 1071 defines it: no trick, big-endian words. All
 /// parts but the last are of even length.
-pub(crate) fn internet_checksum<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u16 {
+pub fn internet_checksum<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u16 {
     let mut sum = 0;
     for part in parts {
         let (words, rest) = part.as_chunks::<2>();

@@ -1,7 +1,9 @@
-//! What the engine may leave to a network card, done in software.
+//! What the engine may leave to a network card, done in software, and without the engine's own sum: else an error there
+//! would be on both sides.
 
 use lethe::port::TxChecksum;
-use lethe::wire::checksum::Sum;
+
+use crate::frame::internet_checksum;
 
 /// Where an IPv4 header has its checksum.
 const IPV4_CHECKSUM: usize = 10;
@@ -24,6 +26,6 @@ pub(crate) fn complete(frame: &mut [u8], checksum: TxChecksum) {
 
 /// Sums up all there is, with what the field holds already, and puts the result there.
 fn put(bytes: &mut [u8], at: usize) {
-    let checksum = Sum::new().with(bytes).finish();
+    let checksum = internet_checksum([&*bytes]);
     bytes[at..at + 2].copy_from_slice(&checksum.to_be_bytes());
 }

@@ -52,8 +52,9 @@ fn folder() -> PathBuf {
 
 #[test]
 fn every_script_comes_true() {
-    for entry in folder().read_dir().unwrap() {
-        let path = entry.unwrap().path();
+    let scripts: Vec<PathBuf> = folder().read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(scripts.len() >= 2, "only {} scripts were found", scripts.len());
+    for path in scripts {
         let text = fs::read_to_string(&path).unwrap();
         let script = text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         assert_eq!(play(script), Outcome::Done, "{}", path.display());

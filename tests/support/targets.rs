@@ -20,7 +20,7 @@ use lethe_apps::sample::Sample;
 use lethe_apps::scores::{self, Format, Labels, Reject, Scores, write_sample};
 use lethe_sim::check;
 use lethe_sim::dissect::Frame;
-use lethe_sim::frame::{Ends, Packet, Segment};
+use lethe_sim::frame::{Ends, Packet, Segment, internet_checksum};
 use lethe_sim::random::Random;
 use lethe_sim::run::run;
 use lethe_sim::scenario::{Options, Plan, Scenario, Visitor};
@@ -87,7 +87,7 @@ fn mend(ends: &Ends, protocol: u8, payload: &[u8]) -> Vec<u8> {
             }
             _ => Vec::new(),
         };
-        let checksum = lethe::wire::checksum::Sum::new().with(&pseudo_header).with(&payload).finish();
+        let checksum = internet_checksum([pseudo_header.as_slice(), &payload]);
         payload[at..at + 2].copy_from_slice(&checksum.to_be_bytes());
     }
     Packet::new(ends, protocol, payload).frame()

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use lethe_harness::test;
+
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// The names of those that short connections are made to.
@@ -47,7 +49,7 @@ fn rows<'r>(report: &'r str, heading: &str) -> Vec<Vec<&'r str>> {
     lines.skip(2).map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
 }
 
-#[test]
+#[test(root, "nginx", "ab", "wrk", "python3", "ethtool")]
 fn a_quick_comparison_has_a_row_for_everybody() {
     let binaries = Path::new(env!("CARGO_BIN_EXE_lethe-peers")).parent().unwrap();
     for (name, package) in [("lethe", "-p lethe-cli"), ("examples/relay", "-p lethe-sim --example relay")] {
@@ -101,3 +103,5 @@ fn a_quick_comparison_has_a_row_for_everybody() {
         assert!(!svg.contains("nan") && !svg.contains("inf"), "{svg}");
     }
 }
+
+lethe_harness::main!();

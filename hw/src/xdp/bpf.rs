@@ -35,6 +35,7 @@ const PROG_HAS_FRAGS: u32 = 1 << 5;
 const LICENSE: &[u8] = b"MIT\0";
 
 /// Which socket takes the frames of which queue.
+#[derive(Debug)]
 pub(super) struct Sockets(OwnedFd);
 
 impl Sockets {
@@ -160,8 +161,7 @@ unsafe fn bpf<A>(command: c_long, arguments: &mut A) -> io::Result<c_long> {
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(done) }
 }
 
-/// What a program does with frames, without an interface.
-#[cfg(test)]
+/// What a program does with a frame, without an interface.
 #[expect(unsafe_code, reason = "a system call")]
 pub(super) fn run(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<u32> {
     const PROG_TEST_RUN: c_long = 10;

@@ -30,7 +30,7 @@ pub(super) struct Instruction {
 #[repr(i32)]
 pub(super) enum Action {
     Pass = 2,
-    #[cfg(test)]
+    /// What is for us, where there is no socket: [`Sorting`](super::Sorting).
     Transmit = 3,
 }
 
@@ -129,41 +129,4 @@ fn only_if(fields: &[Field], then: &[Instruction]) -> Vec<Instruction> {
 
 const fn instruction(code: u8, destination: u8, source: u8, offset: i16, constant: i32) -> Instruction {
     Instruction { code, registers: source << 4 | destination, offset, constant }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::filter::Destinations;
-    use crate::filter::rules;
-    use crate::filter::tests::{matches, nearly_for_us, networks, ours};
-    use crate::xdp::bpf::{Sockets, load, run};
-
-    /// The program as the kernel has translated it. There is no socket, so what is for us shows by `otherwise`.
-    fn program(destinations: &Destinations) -> (Sockets, OwnedFd) {
-        let map = Sockets::new(1).expect("BPF needs root");
-        let program = load(&compile(&rules(destinations), map.as_raw_fd(), Action::Transmit)).unwrap();
-        (map, program)
-    }
-
-    fn with_tag(frame: &[u8]) -> Vec<u8> {
-        let (addresses, rest) = frame.split_at(12);
-        [addresses, &[0x81, 0x00, 0x20, 0x05], rest].concat()
-    }
-
-    #[test]
-    fn the_program_takes_what_matches_with_and_without_tag_and_passes_the_rest() {
-        for destinations in [ours(), networks()] {
-            let (_map, program) = program(&destinations);
-            proptest!(|(frame in nearly_for_us())| {
-                let expect = if matches(&destinations, &frame) { Action::Transmit } else { Action::Pass };
-                prop_assert_eq!(run(program.as_fd(), &frame).unwrap(), expect as u32);
-                prop_assert_eq!(run(program.as_fd(), &with_tag(&frame)).unwrap(), expect as u32);
-            });
-        }
-    }
 }

@@ -12,10 +12,9 @@
 //! sequence watches over the rest, and an ARP reply that lies is the client's misfortune: it has no
 //! checksum, and a server has no say in how long a client believes it.
 
-use lethe::wire::checksum::Sum;
-
 use super::packet::{Ip, Packet, mend_ipv4};
 use super::{Fate, Frame, Passage, Rule};
+use crate::frame::internet_checksum;
 use crate::random::{Probability, Random};
 
 pub(super) struct Corruption {
@@ -67,7 +66,8 @@ fn mend(frame: &mut [u8]) -> bool {
         58 => (2, true),
         _ => (2, false),
     };
-    let pseudo_header = Sum::new().with(packet.ip.addresses()).with_u16(u16::from(protocol)).with_u16(len as u16);
+    let numbers = [[0, protocol], (len as u16).to_be_bytes()].concat();
+    let pseudo_header = if has_pseudo_header { [packet.ip.addresses(), &numbers].concat() } else { Vec::new() };
     let (header, rest) = frame[start..].split_at_mut(header_len);
     if header[0] >> 4 == 4 {
         mend_ipv4(header);
@@ -77,8 +77,7 @@ fn mend(frame: &mut [u8]) -> bool {
         return true;
     };
     payload[at..at + 2].fill(0);
-    let sum = if has_pseudo_header { pseudo_header } else { Sum::new() };
-    let checksum = sum.with(payload).finish();
+    let checksum = internet_checksum([pseudo_header.as_slice(), payload]);
     payload[at..at + 2].copy_from_slice(&checksum.to_be_bytes());
     true
 }

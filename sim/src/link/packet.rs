@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use lethe::wire::checksum::Sum;
+use crate::frame::internet_checksum;
 
 /// Bytes of an Ethernet header without a tag.
 pub(super) const LINK_HEADER_LEN: usize = 14;
@@ -42,7 +42,7 @@ impl<'a> Packet<'a> {
     /// padding.
     pub(super) fn parse(frame: &'a [u8]) -> Option<Self> {
         Self::parse_unchecked(frame).filter(|packet| match packet.ip {
-            Ip::V4 { header, .. } => Sum::new().with(header).is_valid(),
+            Ip::V4 { header, .. } => internet_checksum([header]) == 0,
             Ip::V6 { .. } => true,
         })
     }
@@ -141,7 +141,7 @@ pub(super) fn finish_ipv4(header: &mut [u8], payload_len: usize, offset: usize, 
 /// Makes the checksum of an IPv4 header right.
 pub(super) fn mend_ipv4(header: &mut [u8]) {
     header[10..12].fill(0);
-    let checksum = Sum::new().with(header).finish();
+    let checksum = internet_checksum([&*header]);
     header[10..12].copy_from_slice(&checksum.to_be_bytes());
 }
 

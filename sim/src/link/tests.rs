@@ -92,6 +92,7 @@ fn reordering_holds_some_back_and_keeps_all() {
 #[test]
 fn jitter_delays_and_keeps_the_order() {
     let Passage { onward, .. } = run("delay=20ms,jitter=5ms", 1000);
+    assert_eq!(onward.len(), 1000);
     for (index, frame) in onward.iter().enumerate() {
         let taken = between(START, frame.at).checked_sub(Duration::from_millis(index as u64)).unwrap();
         assert!((Duration::from_millis(20)..Duration::from_millis(25)).contains(&taken), "{taken:?}");
@@ -104,6 +105,7 @@ fn corruption_turns_one_bit_that_the_receiver_can_find() {
     for ends in [Ends::v4(), Ends::v6()] {
         let original = Segment::ack(&ends).payload([7; 99]).frame();
         let passage = send_all(&mut link("corrupt=100%"), (0..500).map(|_| original.clone()));
+        assert_eq!(passage.onward.len(), 500);
         for Frame { bytes, fates, .. } in &passage.onward {
             let turned: u32 = bytes.iter().zip(&original).map(|(a, b)| (a ^ b).count_ones()).sum();
             assert_eq!((turned, bytes.len()), (1, original.len()));
@@ -133,6 +135,7 @@ fn corruption_that_is_mended_passes_every_check() {
 #[test]
 fn truncation_cuts_behind_the_link_header() {
     let Passage { onward, .. } = run("truncate=100%", 500);
+    assert_eq!(onward.len(), 500);
     assert!(onward.iter().all(|frame| (14..154).contains(&frame.bytes.len())));
     assert!(onward.iter().any(|frame| frame.bytes.len() == 153));
     let short = send_all(&mut link("truncate=100%"), [vec![0; 14], vec![]]);
@@ -153,7 +156,8 @@ fn a_bottleneck_queues_and_drops_what_finds_the_queue_full() {
     assert_eq!(between(START, onward[0].at), Duration::from_micros(12_320));
     assert_eq!(between(onward[0].at, onward[1].at), Duration::from_micros(12_320));
     assert_eq!(numbers(&onward)[..4], [0, 1, 2, 13]);
-    assert!(lost.iter().all(|frame| frame.fates == [Fate::QueueFull]));
+    assert_eq!(onward.len() + lost.len(), 20);
+    assert!(lost.len() > 10 && lost.iter().all(|frame| frame.fates == [Fate::QueueFull]));
 }
 
 /// Sends a packet with 3,000 bytes of payload that routers may cut, and puts together what arrives.

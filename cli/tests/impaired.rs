@@ -13,6 +13,7 @@ use std::fs;
 use std::process::Command;
 
 use lethe_apps::sample::expected;
+use lethe_harness::test;
 use space::{Namespace, Server, V4, V6};
 
 /// The network: one frame of ten is lost, each way.
@@ -58,7 +59,7 @@ fn check_network(space: &Namespace, server: Server) {
     }
 }
 
-#[test]
+#[test(root, "curl")]
 fn curl_gets_everything_through_a_network_that_loses_a_tenth() {
     let (space, server) = behind_loss();
     let folder = tempfile::tempdir().unwrap();
@@ -74,7 +75,7 @@ fn curl_gets_everything_through_a_network_that_loses_a_tenth() {
     check_network(&space, server);
 }
 
-#[test]
+#[test(root, "chromium")]
 fn a_browser_gets_everything_through_a_network_that_loses_a_tenth() {
     let (space, server) = behind_loss();
     let folder = tempfile::tempdir().unwrap();
@@ -124,7 +125,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// What `lethe simulate` writes down, Wireshark can show: which end of the link, and what became of a frame.
-#[test]
+#[test("tshark")]
 fn a_recorded_simulation_says_in_wireshark_what_became_of_each_frame() {
     let folder = tempfile::tempdir().unwrap();
     let pcap = folder.path().join("out.pcapng");
@@ -132,7 +133,7 @@ fn a_recorded_simulation_says_in_wireshark_what_became_of_each_frame() {
     let lethe = Command::new(env!("CARGO_BIN_EXE_lethe")).args(simulate).arg("--pcap").arg(&pcap).output().unwrap();
     assert!(lethe.status.success(), "{}", String::from_utf8_lossy(&lethe.stderr));
     let fields = ["-T", "fields", "-e", "frame.interface_name", "-e", "frame.comment"];
-    let output = Command::new("tshark").arg("-r").arg(&pcap).args(fields).output().unwrap();
+    let output = Command::new("tshark").env("HOME", folder.path()).arg("-r").arg(&pcap).args(fields).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     let frames: Vec<(&str, &str)> = text.lines().map(|line| line.split_once('\t').unwrap()).collect();
@@ -147,3 +148,5 @@ fn a_recorded_simulation_says_in_wireshark_what_became_of_each_frame() {
         assert!(frames.iter().any(|(_, comment)| comment.contains(fate)), "{fate}: {text}");
     }
 }
+
+lethe_harness::main!();

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use lethe_apps::sample::expected;
+use lethe_harness::test;
 
 /// The guest, as tools/guest makes it.
 const V4: &str = "http://10.9.0.2";
@@ -20,27 +21,27 @@ const UIO: &str = "uio_pci_generic";
 /// QEMU translates every instruction of the guest. So many requests, so many at a time, take it some six seconds.
 const AB: &str = "-n 20000 -c 200";
 
-#[test]
+#[test(root, "curl", "ab", "nft", "ping", "qemu-system-x86_64")]
 fn e1000() {
     check("e1000", 1, VFIO);
 }
 
-#[test]
+#[test(root, "curl", "ab", "nft", "ping", "qemu-system-x86_64")]
 fn e1000e() {
     check("e1000e", 1, VFIO);
 }
 
-#[test]
+#[test(root, "curl", "ab", "nft", "ping", "qemu-system-x86_64")]
 fn vmxnet3() {
     check("vmxnet3", 1, VFIO);
 }
 
-#[test]
+#[test(root, "curl", "ab", "nft", "ping", "qemu-system-x86_64")]
 fn virtio() {
     check("virtio-net-pci", 1, VFIO);
 }
 
-#[test]
+#[test(root, "curl", "ab", "nft", "ping", "qemu-system-x86_64")]
 fn virtio_with_two_queues_and_two_workers_and_without_an_iommu() {
     check("virtio-net-pci", 2, UIO);
 }
@@ -191,3 +192,5 @@ impl Drop for Guest {
         let _ = self.child.wait();
     }
 }
+
+lethe_harness::main!();

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lethe_apps::sample::expected;
+use lethe_harness::test;
 use nix::sys::signal::Signal;
 use space::{Namespace, Server, V4, V6};
 use tempfile::TempDir;
@@ -120,7 +121,7 @@ fn check_fewest_segments(base: &str, size: usize, mtu: u16, mss: usize) {
     panic!("{base}/{size}, MTU {mtu}: the client asked again, each of {ATTEMPTS} times");
 }
 
-#[test]
+#[test(root, "curl")]
 fn a_reply_takes_the_fewest_segments_that_hold_it() {
     for size in [100_000, 1_000_000] {
         check_fewest_segments(V4, size, 1500, 1460);
@@ -128,7 +129,7 @@ fn a_reply_takes_the_fewest_segments_that_hold_it() {
     }
 }
 
-#[test]
+#[test(root, "curl")]
 fn a_reply_fits_the_link_of_a_client_that_has_a_small_one() {
     check_fewest_segments(V4, 100_000, 576, 536);
     // Of 1240 bytes the cookie remembers 1220.
@@ -158,49 +159,49 @@ fn check_through_loss(setting: &str, sizes: &[usize]) {
     assert!(row(&table, "first-window") >= sizes.len(), "{table}");
 }
 
-#[test]
+#[test(root, "curl")]
 fn replies_of_100_kilobytes_arrive_through_loss() {
     check_through_loss("true", &[100_000; 20]);
 }
 
-#[test]
+#[test(root, "curl")]
 fn replies_of_200_kilobytes_arrive_through_loss() {
     check_through_loss("true", &[200_000; 5]);
 }
 
-#[test]
+#[test(root, "curl")]
 fn replies_that_have_no_position_arrive_through_loss() {
     // The sample application stores none of this size.
     check_through_loss("true", &[14_001; 10]);
 }
 
-#[test]
+#[test(root, "curl")]
 fn a_client_without_selective_acknowledgments_gets_everything() {
     check_through_loss("echo 0 >/proc/sys/net/ipv4/tcp_sack", &[100_000; 10]);
 }
 
-#[test]
+#[test(root, "curl")]
 fn a_client_without_timestamps_gets_everything() {
     check_through_loss("echo 0 >/proc/sys/net/ipv4/tcp_timestamps", &[14_000; 10]);
 }
 
-#[test]
+#[test(root, "curl")]
 fn a_client_without_both_gets_everything() {
     check_through_loss("echo 0 | tee /proc/sys/net/ipv4/tcp_timestamps >/proc/sys/net/ipv4/tcp_sack", &[14_000; 6]);
 }
 
-#[test]
+#[test(root, "curl")]
 fn a_client_without_window_scaling_gets_everything() {
     check_through_loss("echo 0 >/proc/sys/net/ipv4/tcp_window_scaling", &[100_000; 10]);
 }
 
-#[test]
+#[test(root, "curl")]
 fn a_client_with_a_small_link_gets_everything_through_loss() {
     check_through_loss("ip link set lethe0 mtu 1280", &[100_000; 6]);
 }
 
 /// Nothing about a reply that is under way is in the server.
-#[test]
+#[test(root, "curl")]
 fn replies_go_on_from_another_server() {
     const SIZE: usize = 5_000_000;
     let space = Namespace::new();
@@ -242,18 +243,18 @@ fn check_slow_reader(timestamps: u8) {
     assert!(closed.iter().sum::<usize>() > 0, "the window was never closed");
 }
 
-#[test]
+#[test(root, "curl")]
 fn a_slow_reader_gets_everything() {
     check_slow_reader(1);
 }
 
-#[test]
+#[test(root, "curl")]
 #[ignore = "most of a minute: the client's timer is all that goes on when its window opens again"]
 fn a_slow_reader_without_timestamps_gets_everything() {
     check_slow_reader(0);
 }
 
-#[test]
+#[test(root, "curl")]
 fn a_reply_goes_in_segments_or_in_fragments_as_is_asked_for() {
     for (mode, verdict, reassembled) in [("segments", "first-window", 0), ("fragments", "response", 2)] {
         let space = Namespace::new();
@@ -265,3 +266,5 @@ fn a_reply_goes_in_segments_or_in_fragments_as_is_asked_for() {
         assert!(row(&table, verdict) >= 2, "{mode}: {table}");
     }
 }
+
+lethe_harness::main!();

@@ -19,10 +19,11 @@ use std::time::{Duration, Instant};
 
 use cluster::{Cluster, FIRST, Finally, PATIENCE, SECOND, Watch, check_ab, report, row, rows};
 use lethe_apps::sample::expected;
+use lethe_harness::test;
 use nix::sys::signal::Signal;
 use space::{V4, V6};
 
-#[test]
+#[test(root, "bird", "nft", "curl")]
 fn one_response_comes_from_all_servers_packet_by_packet() {
     for base in [V4, V6] {
         let mut cluster = Cluster::new("sample", "", &Watch::PATIENT);
@@ -34,7 +35,7 @@ fn one_response_comes_from_all_servers_packet_by_packet() {
     }
 }
 
-#[test]
+#[test(root, "bird", "nft", "curl")]
 #[ignore = "half a minute, for the figures in docs/cluster.md"]
 fn long_responses_by_flow_and_packet_by_packet() {
     for by_packet in [false, true] {
@@ -57,7 +58,7 @@ fn long_responses_by_flow_and_packet_by_packet() {
     }
 }
 
-#[test]
+#[test(root, "bird", "curl", "ab")]
 fn by_flow_each_connection_stays_with_one_server() {
     let mut cluster = Cluster::new("sample", "", &Watch::PATIENT);
     check_ab(cluster.client.name(), 1000);
@@ -72,7 +73,7 @@ fn by_flow_each_connection_stays_with_one_server() {
     assert_eq!(windows.iter().filter(|&&windows| windows > 0).count(), 1, "{windows:?}");
 }
 
-#[test]
+#[test(root, "bird", "nft")]
 fn no_request_fails_while_a_server_is_killed_and_another_comes() {
     let mut cluster = Cluster::new("sample", "", &Watch::QUICK);
     cluster.spread_packets();
@@ -90,12 +91,12 @@ fn no_request_fails_while_a_server_is_killed_and_another_comes() {
     let again = cluster.client_count("TcpRetransSegs");
     println!("withdrawn after {:?}, announced after {:?}", times[0], times[1]);
     let tables = cluster.stop();
-    assert!(rows(&tables, "response").iter().all(|&responses| responses > 0), "{tables:?}");
+    assert!(tables.len() == 4 && rows(&tables, "response").iter().all(|&responses| responses > 0), "{tables:?}");
     report("one killed and another started", requests, runs, again, &tables);
 }
 
 /// Whoever is silent cannot withdraw anything: BFD (RFC 5880) does.
-#[test]
+#[test(root, "bird", "nft", "ab")]
 fn a_machine_that_falls_silent_is_withdrawn() {
     let mut cluster = Cluster::new("sample", "", &Watch::QUICK);
     // Sessions of BFD begin after those of BGP.
@@ -127,7 +128,7 @@ fn fetch_in_two(address: &str, begun: &Sender<()>, may_go_on: &Receiver<()>) -> 
     body
 }
 
-#[test]
+#[test(root, "bird", "nft")]
 fn no_request_fails_while_the_secret_is_rotated() {
     let mut cluster = Cluster::new("sample", "", &Watch::PATIENT);
     cluster.spread_packets();
@@ -167,7 +168,7 @@ fn no_request_fails_while_the_secret_is_rotated() {
 }
 
 /// Machines load a new version one after the other; a client gets the one that it began with, from all of them.
-#[test]
+#[test(root, "bird", "nft")]
 fn no_response_is_of_two_versions_while_servers_reload_one_after_the_other() {
     const LEN: usize = 200_000;
     let site = tempfile::tempdir().unwrap();
@@ -225,3 +226,5 @@ fn no_response_is_of_two_versions_while_servers_reload_one_after_the_other() {
     }
     cluster.stop();
 }
+
+lethe_harness::main!();

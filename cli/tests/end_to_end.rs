@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
+use lethe_harness::test;
 use nix::sys::signal::Signal;
 use space::{Namespace, Server, V4, V6};
 
@@ -18,7 +19,7 @@ fn ipinfo() -> (Namespace, Server) {
     (space, server)
 }
 
-#[test]
+#[test(root, "curl")]
 fn curl_gets_places_over_both_families() {
     let (space, server) = ipinfo();
     for base in [V4, V6] {
@@ -35,7 +36,7 @@ fn curl_gets_places_over_both_families() {
     assert!(table.contains("response") && table.contains("syn-ack"), "{table}");
 }
 
-#[test]
+#[test(root, "arping", "ping")]
 fn ping_and_arping_are_answered() {
     let (space, _server) = ipinfo();
     for ping in ["ping 10.9.0.2", "ping -s 1400 10.9.0.2", "ping -6 fd09::2", "ping -6 -s 1400 fd09::2"] {
@@ -46,7 +47,7 @@ fn ping_and_arping_are_answered() {
     assert!(space.is_taken("lethe0", "10.9.0.2") && !space.is_taken("lethe0", "10.9.0.9"));
 }
 
-#[test]
+#[test(root, "ab")]
 fn ab_finds_no_failure_and_memory_does_not_grow() {
     let (space, server) = ipinfo();
     let ab = |requests: u32| {
@@ -65,7 +66,7 @@ fn ab_finds_no_failure_and_memory_does_not_grow() {
     assert!((after - before).abs() <= 128, "{before} KiB resident before 5,000 requests, {after} after");
 }
 
-#[test]
+#[test(root, "curl")]
 fn odd_requests_get_what_they_should() {
     let (space, _server) = ipinfo();
     let cookie = "x".repeat(900);
@@ -83,7 +84,7 @@ fn odd_requests_get_what_they_should() {
     assert_eq!(text(&format!("curl -sS --http1.0 {V4}/8.8.8.8")), "美国\n");
 }
 
-#[test]
+#[test(root)]
 fn a_request_in_two_segments_is_answered_once_and_right() {
     let (space, server) = ipinfo();
     for server in ["10.9.0.2:80", "[fd09::2]:80"] {
@@ -105,7 +106,7 @@ fn a_request_in_two_segments_is_answered_once_and_right() {
     assert!(table.contains("http-incomplete"), "{table}");
 }
 
-#[test]
+#[test(root, "nc")]
 fn a_half_closed_connection_gets_its_response() {
     let (space, _server) = ipinfo();
     for address in ["10.9.0.2", "fd09::2"] {
@@ -122,7 +123,7 @@ fn a_half_closed_connection_gets_its_response() {
     space.run(closed);
 }
 
-#[test]
+#[test(root)]
 fn a_reply_of_20_kilobytes_arrives_over_both_families() {
     let space = Namespace::new();
     let server = Server::start(&space, "sample");
@@ -141,7 +142,7 @@ fn a_reply_of_20_kilobytes_arrives_over_both_families() {
     drop(server);
 }
 
-#[test]
+#[test(root)]
 fn privileges_are_gone_once_the_device_is_open() {
     let (space, server) = ipinfo();
     assert_eq!(server.status("Uid"), "65534\t65534\t65534\t65534");
@@ -153,7 +154,7 @@ fn privileges_are_gone_once_the_device_is_open() {
 }
 
 /// There is nothing to lose in a crash: another process with the same secret goes on.
-#[test]
+#[test(root)]
 fn a_connection_outlives_the_server() {
     let space = Namespace::new();
     space.run("ip tuntap add lethe0 mode tap");
@@ -178,7 +179,7 @@ fn a_connection_outlives_the_server() {
     assert!(reply.ends_with("美国\n"), "{reply}");
 }
 
-#[test]
+#[test(root, "curl")]
 fn a_closed_port_is_silence_by_default_and_refused_on_request() {
     let space = Namespace::new();
     let refused = |options: &str| {
@@ -192,7 +193,7 @@ fn a_closed_port_is_silence_by_default_and_refused_on_request() {
 }
 
 /// The documented systemd unit sends SIGHUP whatever is served.
-#[test]
+#[test(root)]
 fn a_hangup_ends_no_application() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
@@ -226,7 +227,7 @@ fn write_places(folder: &std::path::Path, name: &str, country: &str) -> String {
     path.display().to_string()
 }
 
-#[test]
+#[test(root)]
 fn a_hangup_brings_the_new_database_of_ipinfo_and_a_damaged_one_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
@@ -248,7 +249,7 @@ fn a_hangup_brings_the_new_database_of_ipinfo_and_a_damaged_one_changes_nothing(
     server.stop();
 }
 
-#[test]
+#[test(root)]
 fn every_signal_to_end_prints_the_counters_and_takes_the_device_away() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let (space, server) = ipinfo();
@@ -261,7 +262,7 @@ fn every_signal_to_end_prints_the_counters_and_takes_the_device_away() {
 }
 
 /// `lethe serve … | head`: standard output has no reader any more, and clients are answered all the same.
-#[test]
+#[test(root)]
 fn a_reader_that_leaves_ends_no_server() {
     let (space, folder) = (Namespace::new(), tempfile::tempdir().unwrap());
     let (success, text) = space.try_run(&format!(
@@ -274,7 +275,7 @@ fn a_reader_that_leaves_ends_no_server() {
 }
 
 /// A route is taken back once, however the end comes.
-#[test]
+#[test(root)]
 fn down_is_done_once_when_the_server_goes_and_not_again_at_the_end() {
     for signal in ["INT", "TERM", "HUP"] {
         let (space, server) = ipinfo();
@@ -293,3 +294,5 @@ fn down_is_done_once_when_the_server_goes_and_not_again_at_the_end() {
         assert_eq!(std::fs::read_to_string(&log).unwrap(), "up\ndown\ndown\n", "{signal}: {text}");
     }
 }
+
+lethe_harness::main!();

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use browser::Browser;
 use dbase::FieldValue;
+use lethe_harness::test;
 use nix::sys::signal::Signal;
 use space::{Namespace, Server, V4, V6};
 use tempfile::TempDir;
@@ -124,7 +125,7 @@ const WORDS: [Words; 2] = [
     },
 ];
 
-#[test]
+#[test(root, "chromium")]
 fn a_browser_opens_the_form_types_submits_and_reads_the_score() {
     let (folder, candidates) = sample(1000);
     let (space, server) = serve(&folder);
@@ -176,7 +177,7 @@ fn a_browser_opens_the_form_types_submits_and_reads_the_score() {
     server.stop();
 }
 
-#[test]
+#[test(root, "curl")]
 fn curl_gets_the_form_in_one_packet_and_is_told_that_nobody_may_keep_it() {
     let (folder, candidates) = sample(100);
     let (space, server) = serve(&folder);
@@ -192,7 +193,7 @@ fn curl_gets_the_form_in_one_packet_and_is_told_that_nobody_may_keep_it() {
     server.stop();
 }
 
-#[test]
+#[test(root, "curl")]
 fn a_damaged_file_is_not_served_and_a_damaged_page_is_nobodys() {
     let (folder, candidates) = sample(100);
     let path = folder.path().join("scores.lethe");
@@ -226,7 +227,7 @@ fn a_damaged_file_is_not_served_and_a_damaged_page_is_nobodys() {
     server.stop();
 }
 
-#[test]
+#[test(root, "curl")]
 fn a_signal_brings_the_new_file_while_the_old_one_is_served() {
     let (folder, candidates) = sample(50);
     let (space, mut server) = serve(&folder);
@@ -272,7 +273,7 @@ fn look_up_all(space: &Namespace, candidates: Arc<Vec<Candidate>>, at_a_time: us
     })
 }
 
-#[test]
+#[test(root)]
 fn everybody_of_a_small_school_gets_the_own_page() {
     let (folder, candidates) = sample(2000);
     let (space, server) = serve(&folder);
@@ -281,9 +282,9 @@ fn everybody_of_a_small_school_gets_the_own_page() {
 }
 
 /// What the book says to put in front of the server, as it stands there.
-#[test]
+#[test(root, "curl", "nft")]
 fn the_rule_of_the_book_slows_down_who_guesses_and_nobody_else() {
-    let book = include_str!("../docs/scores.md");
+    let book = include_str!("../../docs/scores.md");
     let (_, rules) = book.split_once("```nft\n").unwrap();
     let (rules, _) = rules.split_once("```").unwrap();
     let (folder, candidates) = sample(50);
@@ -309,7 +310,7 @@ fn the_rule_of_the_book_slows_down_who_guesses_and_nobody_else() {
 }
 
 /// The figures of the talk: run by `tools/scores`, since it takes a minute and a release build.
-#[test]
+#[test(root)]
 #[ignore = "400,000 candidates: tools/scores"]
 fn publication_day() {
     let folder: PathBuf = std::env::var_os("LETHE_SCORES").expect("tools/scores sets it").into();
@@ -339,3 +340,5 @@ fn publication_day() {
     assert_eq!(wrong, 0);
     println!("{}", server.stop());
 }
+
+lethe_harness::main!();

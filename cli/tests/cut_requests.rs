@@ -1,8 +1,8 @@
 //! Requests that a client writes in pieces, from a real kernel through a real TAP device and a bad network: no reply is
 //! made of two. Needs root.
 //!
-//! A kernel puts pieces together when it sends them again, so the server sees the request line alone first, and line and
-//! header fields later; `files` has another form of a file for each.
+//! A kernel puts pieces together when it sends them again, so the server sees the request line alone first, and line
+//! and header fields later; `files` has another form of a file for each.
 
 #[path = "support/space.rs"]
 mod space;
@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use lethe_harness::test;
 use space::{Namespace, Server};
 use tempfile::TempDir;
 
@@ -136,7 +137,7 @@ fn fetches() -> usize {
     std::env::var("LETHE_CUT_REQUESTS").map_or(FETCHES, |text| text.parse().expect("LETHE_CUT_REQUESTS is a number"))
 }
 
-#[test]
+#[test(root)]
 fn no_reply_to_a_request_in_pieces_is_made_of_two() {
     let site = Arc::new(site());
     let (space, _server) = serve(site.folder.path(), "loss=5%,delay=10ms");
@@ -146,7 +147,7 @@ fn no_reply_to_a_request_in_pieces_is_made_of_two() {
     }
 }
 
-#[test]
+#[test(root, "nc")]
 fn a_request_typed_line_by_line_is_answered_at_once() {
     let site = site();
     let (space, _server) = serve(site.folder.path(), "delay=1ms");
@@ -160,3 +161,5 @@ fn a_request_typed_line_by_line_is_answered_at_once() {
         assert!(start.elapsed() < Duration::from_secs(10));
     }
 }
+
+lethe_harness::main!();

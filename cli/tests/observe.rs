@@ -13,6 +13,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use lethe_harness::test;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use space::{Namespace, Server, V4};
@@ -90,7 +91,7 @@ fn verdict(action: &str, name: &str) -> String {
     }
 }
 
-#[test]
+#[test(root, "curl")]
 fn counters_grow_by_what_was_done_and_end_as_the_table_has_them() {
     let (space, (_folder, socket)) = (Namespace::new(), socket());
     let server = start(&space, &socket, "sample");
@@ -147,7 +148,7 @@ fn counters_grow_by_what_was_done_and_end_as_the_table_has_them() {
     assert!(frames.iter().all(|line| table.contains(line)), "{frames:?}\n{table}");
 }
 
-#[test]
+#[test(root)]
 fn the_socket_is_for_its_owner_and_group_and_gone_with_the_server() {
     let (space, (_folder, socket)) = (Namespace::new(), socket());
     let server = start(&space, &socket, "ipinfo");
@@ -177,7 +178,7 @@ fn the_socket_is_for_its_owner_and_group_and_gone_with_the_server() {
     assert!(!socket.exists());
 }
 
-#[test]
+#[test(root, "curl")]
 fn who_connects_and_says_nothing_keeps_nobody_waiting() {
     let (space, (_folder, socket)) = (Namespace::new(), socket());
     let server = start(&space, &socket, "ipinfo");
@@ -202,7 +203,7 @@ fn who_connects_and_says_nothing_keeps_nobody_waiting() {
     assert!(!socket.exists());
 }
 
-#[test]
+#[test(root, "curl")]
 fn a_port_of_this_machine_is_asked_as_well_and_one_for_others_only_if_it_is_said() {
     let space = Namespace::new();
     space.run("ip addr add 192.0.2.1/32 dev lo");
@@ -224,7 +225,7 @@ fn a_port_of_this_machine_is_asked_as_well_and_one_for_others_only_if_it_is_said
     server.stop();
 }
 
-#[test]
+#[test(root)]
 fn a_reload_is_another_generation_and_one_that_fails_is_counted() {
     let (space, (folder, socket)) = (Namespace::new(), socket());
     let site = folder.path().join("site");
@@ -256,7 +257,7 @@ fn a_reload_is_another_generation_and_one_that_fails_is_counted() {
 }
 
 /// People copy the number from one of the three to another (docs/cluster.md).
-#[test]
+#[test(root)]
 fn the_generation_is_one_number_for_the_option_the_messages_and_the_metrics() {
     let (space, (folder, socket)) = (Namespace::new(), socket());
     let site = folder.path().join("site");
@@ -294,7 +295,7 @@ fn on_terminal(socket: &Path, beside: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-#[test]
+#[test(root, "curl", "script")]
 fn top_draws_a_terminal_and_gives_it_back() {
     const ENTER: &str = "\x1b[?1049h\x1b[?25l";
     const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
@@ -339,7 +340,7 @@ fn top_draws_a_terminal_and_gives_it_back() {
     assert!(text.contains("nobody answers at unix:") && text.contains(LEAVE) && text.contains("code=0"), "{text:?}");
 }
 
-#[test]
+#[test(root)]
 fn top_says_what_is_missing() {
     let lethe = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_lethe")).arg("top").args(arguments).output().unwrap();
@@ -372,3 +373,5 @@ fn top_says_what_is_missing() {
     assert_eq!((code, &passed_on["total"]), (Some(0), &json(&socket)["total"]));
     server.stop();
 }
+
+lethe_harness::main!();

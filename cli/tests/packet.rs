@@ -13,6 +13,7 @@ use std::time::Duration;
 use lethe::config::Addresses;
 use lethe::port::{RxQueue, Transmit, TxChecksum, TxFrame, TxQueue};
 use lethe_apps::sample::expected;
+use lethe_harness::test;
 use lethe_hw::packet::{PacketConfig, PacketPort};
 use nix::sys::signal::Signal;
 use space::{Namespace, Server, V4, V6};
@@ -117,7 +118,7 @@ fn dropped(table: &str) -> Vec<&str> {
     table.lines().filter_map(|line| line.split_once(" dropped ")?.1.split_whitespace().next()).collect()
 }
 
-#[test]
+#[test(root, "curl", "ab", "arping", "ethtool", "ping")]
 fn clients_of_all_kinds_are_served() {
     for device in KINDS {
         let wire = Wire::new(1500, 1);
@@ -135,7 +136,7 @@ fn clients_of_all_kinds_are_served() {
     }
 }
 
-#[test]
+#[test(root, "curl", "ethtool", "ping")]
 fn frames_of_9000_bytes_go_both_ways() {
     for device in KINDS {
         let wire = Wire::new(9000, 1);
@@ -150,7 +151,7 @@ fn frames_of_9000_bytes_go_both_ways() {
 }
 
 /// What the kernel has put together may be longer than what the rings are made for.
-#[test]
+#[test(root, "ethtool", "ping")]
 fn a_frame_of_any_length_is_received_whole() {
     for device in KINDS {
         let wire = Wire::new(1500, 1);
@@ -164,7 +165,7 @@ fn a_frame_of_any_length_is_received_whole() {
 }
 
 /// A request of several segments comes in one frame or in several, and the clients' ACKs as they are.
-#[test]
+#[test(root, "curl", "ethtool")]
 fn what_the_kernel_has_put_together_is_taken_as_it_is() {
     // Curl sends no cookie of this length.
     let header = format!("X-Long: {}", "x".repeat(6000));
@@ -191,7 +192,7 @@ fn what_the_kernel_has_put_together_is_taken_as_it_is() {
     }
 }
 
-#[test]
+#[test(root, "curl", "ethtool", "ping")]
 fn the_interface_stays_the_kernels_for_everything_else() {
     for device in KINDS {
         let wire = Wire::new(1500, 1);
@@ -219,7 +220,7 @@ fn the_interface_stays_the_kernels_for_everything_else() {
     }
 }
 
-#[test]
+#[test(root, "curl", "ethtool")]
 fn an_address_of_its_own_can_be_given_to_the_server() {
     for device in KINDS {
         let wire = Wire::new(1500, 1);
@@ -242,7 +243,7 @@ const TAGGED_QUESTION: [u8; 46] = *b"\
     \x00\x01\x08\x00\x06\x04\x00\x01\x02\x00\x00\x00\x00\x09\x0a\x09\x00\x09\x00\x00\x00\x00\x00\x00\x0a\x09\x00\x02";
 
 /// A kernel that forwards takes a packet that came to its hardware address for one to send on.
-#[test]
+#[test(root, "curl", "ethtool")]
 fn a_kernel_that_forwards_is_warned_of_and_leaves_alone_what_is_not_its_own() {
     let wire = Wire::new(1500, 1);
     wire.server.run("echo 1 >/proc/sys/net/ipv4/ip_forward");
@@ -258,7 +259,7 @@ fn a_kernel_that_forwards_is_warned_of_and_leaves_alone_what_is_not_its_own() {
     assert_eq!(forwarded, "0\n");
 }
 
-#[test]
+#[test(root, "ethtool")]
 fn tagged_frames_are_answered_with_their_tag() {
     for device in KINDS {
         let wire = Wire::new(1500, 1);
@@ -286,7 +287,7 @@ fn tagged_frames_are_answered_with_their_tag() {
     }
 }
 
-#[test]
+#[test(root, "curl", "ethtool")]
 fn a_link_that_goes_down_and_comes_back_is_served_on_and_one_that_is_deleted_ends_it() {
     for device in KINDS {
         let wire = Wire::new(1500, 1);
@@ -303,7 +304,7 @@ fn a_link_that_goes_down_and_comes_back_is_served_on_and_one_that_is_deleted_end
     }
 }
 
-#[test]
+#[test(root, "ethtool")]
 fn privileges_are_gone_once_the_interface_is_open() {
     for device in KINDS {
         let wire = Wire::new(1500, 1);
@@ -313,7 +314,7 @@ fn privileges_are_gone_once_the_interface_is_open() {
     }
 }
 
-#[test]
+#[test(root, "ethtool")]
 fn every_mistake_comes_with_what_mends_it() {
     let wire = Wire::new(1500, 2);
     for kind in ["packet", "xdp"] {
@@ -352,7 +353,7 @@ fn every_mistake_comes_with_what_mends_it() {
     assert!(wire.mistake("xdp:lethe0").contains("interface lethe0 has an XDP program already"));
 }
 
-#[test]
+#[test(root, "ethtool")]
 fn the_program_leaves_the_interface_with_the_server_however_that_ends() {
     let wire = Wire::new(1500, 1);
     let has_program = || wire.server.run("ip link show lethe0").contains(" xdp ");
@@ -366,7 +367,7 @@ fn the_program_leaves_the_interface_with_the_server_however_that_ends() {
     }
 }
 
-#[test]
+#[test(root, "curl", "ab", "ethtool")]
 fn frames_are_taken_from_every_queue_or_from_one() {
     let wire = Wire::new(1500, 2);
     let mut server = wire.serve("xdp:lethe0", "sample");
@@ -378,7 +379,7 @@ fn frames_are_taken_from_every_queue_or_from_one() {
     assert!(server.start_line.contains("(xdp lethe0, 1 of 2 queues, copied, "), "{}", server.start_line);
 }
 
-#[test]
+#[test(root, "curl", "ab", "ethtool")]
 fn a_driver_without_a_place_for_programs_is_served_by_the_kernels() {
     let wire = Wire::new(1500, 1);
     wire.server.run(
@@ -401,7 +402,7 @@ fn a_driver_without_a_place_for_programs_is_served_by_the_kernels() {
 }
 
 /// Two who answer for one address: clients see resets, or everything twice.
-#[test]
+#[test(root)]
 fn an_address_that_others_have_too_is_warned_of() {
     let wire = Wire::new(1500, 1);
     // It ends for want of the user, which comes after.
@@ -430,7 +431,7 @@ fn an_address_that_others_have_too_is_warned_of() {
 }
 
 /// No flow belongs to a process: those that share a secret share the clients.
-#[test]
+#[test(root, "curl", "ab", "ethtool")]
 fn processes_share_the_frames_of_an_interface() {
     let wire = Wire::new(1500, 1);
     let folder = tempfile::tempdir().unwrap();
@@ -445,3 +446,5 @@ fn processes_share_the_frames_of_an_interface() {
     // Each request is answered once; a few may be asked again.
     assert!(replied.iter().all(|&count| count > 1000) && replied.iter().sum::<usize>() < 7500, "{replied:?}");
 }
+
+lethe_harness::main!();

@@ -15,6 +15,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use lethe_apps::sample::expected;
+use lethe_harness::test;
 use lethe_sim::capture::{Packet, Reader};
 use nix::sys::signal::Signal;
 use nix::unistd::User;
@@ -106,23 +107,23 @@ fn count(table: &str, what: &str) -> u64 {
         .unwrap_or_else(|| panic!("{table}"))
 }
 
-#[test]
+#[test(root, "curl", "ab", "ping")]
 fn clients_are_served_through_af_packet() {
     check("net_af_packet0,iface=lethe0,framesz=2048", VETH, CLIENT);
 }
 
-#[test]
+#[test(root, "curl", "ab", "ping")]
 fn clients_are_served_through_af_xdp() {
     check("net_af_xdp0,iface=lethe0,force_copy=1", VETH, CLIENT);
 }
 
-#[test]
+#[test(root, "curl", "ab", "ping")]
 fn clients_are_served_through_a_tap_of_dpdk() {
     check("net_tap0,iface=client0", "", CLIENT);
 }
 
 /// The kernel spreads clients over both queues of the socket.
-#[test]
+#[test(root, "ab")]
 fn two_workers_serve_what_comes_on_two_queues() {
     let (space, prefix) = (Namespace::new(), Prefix::new());
     space.run(VETH);
@@ -183,7 +184,7 @@ fn watched(socket: &str) -> String {
 }
 
 /// SIGHUP while they work: each lets go of the old files between two bursts.
-#[test]
+#[test(root, "curl")]
 fn files_are_reloaded_under_two_workers() {
     let (space, prefix) = (Namespace::new(), Prefix::new());
     space.run(VETH);
@@ -206,7 +207,7 @@ fn files_are_reloaded_under_two_workers() {
 }
 
 /// The same with a secret: who has done its handshake under the old one has its answer under it.
-#[test]
+#[test(root)]
 fn secrets_are_reloaded_under_two_workers() {
     let (space, prefix) = (Namespace::new(), Prefix::new());
     space.run(VETH);
@@ -250,7 +251,7 @@ fn secrets_are_reloaded_under_two_workers() {
     server.stop();
 }
 
-#[test]
+#[test(root)]
 fn what_cannot_be_had_is_said_with_what_can_be_done() {
     let prefix = Prefix::new();
     let said = |device: &str, eal: &str| {
@@ -275,7 +276,7 @@ fn what_cannot_be_had_is_said_with_what_can_be_done() {
 }
 
 /// The engine is the same: what DPDK answers to a capture is what `lethe replay` answers, frame for frame, in order.
-#[test]
+#[test(root)]
 fn every_capture_is_answered_as_by_replay() {
     let mut compared = 0;
     for capture in captures() {
@@ -333,7 +334,7 @@ fn answered(input: &Path, output: &Path, app: &str, expected: usize) -> Vec<Vec<
 }
 
 /// Two processes, each with a card: both cards are memory that the two share. `lethe load` is the clients.
-#[test]
+#[test(root)]
 fn clients_of_our_own_are_behind_a_card_too() {
     let (space, prefixes) = (Namespace::new(), [Prefix::new(), Prefix::new()]);
     let folder = tempfile::tempdir().unwrap();
@@ -354,3 +355,5 @@ fn clients_of_our_own_are_behind_a_card_too() {
     assert!(text.contains("20000  answered, status and body right (all)"), "{text}");
     assert_eq!(count(&server.stop(), " syn-ack") / 20_000, 1);
 }
+
+lethe_harness::main!();

@@ -8,6 +8,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
+use lethe_harness::test;
 use nix::sys::signal::Signal;
 use space::{Namespace, Server, V4, V6};
 use tempfile::TempDir;
@@ -35,7 +36,7 @@ fn gzip(path: &Path) {
     assert!(Command::new("gzip").args(["-k", "-9"]).arg(path).status().unwrap().success());
 }
 
-#[test]
+#[test(root, "curl")]
 fn curl_gets_files_indexes_and_errors_over_both_families() {
     let image: Vec<u8> = (0..20_000_u32).flat_map(u32::to_be_bytes).take(20_000).collect();
     let site = site(&[
@@ -63,7 +64,7 @@ fn curl_gets_files_indexes_and_errors_over_both_families() {
     }
 }
 
-#[test]
+#[test(root, "curl")]
 fn curl_gets_the_head_alone_and_nothing_that_it_has() {
     let site = site(&[("a.txt", b"hello\n")]);
     let (space, _server) = serve(site.path());
@@ -78,7 +79,7 @@ fn curl_gets_the_head_alone_and_nothing_that_it_has() {
     assert_eq!(fetch(), "304");
 }
 
-#[test]
+#[test(root, "curl")]
 fn curl_gets_what_was_compressed_beforehand_and_unpacks_it() {
     let text = "All that is solid melts into air.\n".repeat(100);
     let site = site(&[("a.txt", text.as_bytes())]);
@@ -98,7 +99,7 @@ fn curl_gets_what_was_compressed_beforehand_and_unpacks_it() {
     assert_eq!(fetched(""), 3400);
 }
 
-#[test]
+#[test(root, "curl")]
 fn a_signal_brings_the_new_files() {
     let site = site(&[("a.txt", b"version 0\n")]);
     let (space, mut server) = serve(site.path());
@@ -115,7 +116,7 @@ fn a_signal_brings_the_new_files() {
     server.stop();
 }
 
-#[test]
+#[test(root, "curl")]
 fn a_prepared_image_is_served_and_replaced_by_another() {
     let site = site(&[("a.txt", b"old\n")]);
     let directory = self::site(&[]);
@@ -146,3 +147,5 @@ fn a_prepared_image_is_served_and_replaced_by_another() {
     assert_eq!(get(), "new\n");
     server.stop();
 }
+
+lethe_harness::main!();
