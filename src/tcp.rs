@@ -162,7 +162,7 @@ struct Segment<'a, P> {
 enum Seen {
     /// The SYN+ACK and nothing since.
     Handshake,
-    /// The response, in one segment.
+    /// All of the response.
     Response,
     /// A segment of the response.
     Part,
@@ -384,16 +384,15 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// Acknowledges all that the segment holds.
     #[inline]
     fn acknowledge(self, kind: ReplyKind, flags: Flags) -> Reply<'a> {
-        let options = Options {
-            // Never less than what the client has seen: it would take the segment for an old one (RFC
-            // 7323, section 5).
-            timestamps: self
-                .header
-                .options
-                .timestamps
-                .map(|theirs| Timestamps { value: theirs.echo, echo: theirs.value }),
-            ..Options::default()
-        };
+        // Never less than what the client has seen: it would take the segment for an old one (RFC 7323, section 5).
+        let timestamps = self.header.options.timestamps;
+        let timestamps = timestamps.map(|theirs| Timestamps { value: theirs.echo, echo: theirs.value });
+        self.acknowledge_with(kind, flags, timestamps)
+    }
+
+    #[inline]
+    fn acknowledge_with(self, kind: ReplyKind, flags: Flags, timestamps: Option<Timestamps>) -> Reply<'a> {
+        let options = Options { timestamps, ..Options::default() };
         self.reply(kind, self.header_back(flags, self.header.ack(), options))
     }
 
@@ -472,7 +471,7 @@ impl<'a, P: Pair> Segment<'a, P> {
         }
         match self.stamp() {
             Some(Stamp::Handshake { .. }) => Seen::Handshake,
-            Some(Stamp::Whole) => Seen::Response,
+            Some(Stamp::Whole | Stamp::Done) => Seen::Response,
             Some(Stamp::Part) => Seen::Part,
             Some(Stamp::Placed(_)) | None => Seen::Forged,
         }

@@ -13,7 +13,7 @@ use book::{ROOT, page, pages};
 use pulldown_cmark::{Event, Parser};
 
 /// Options in the book that are those of other programs: DPDK's EAL, container engines, the tools and their tests.
-const OPTIONS_OF_OTHERS: [&str; 17] = [
+const OPTIONS_OF_OTHERS: [&str; 18] = [
     "--bind",
     "--file-prefix",
     "--help",
@@ -22,6 +22,7 @@ const OPTIONS_OF_OTHERS: [&str; 17] = [
     "--log-level",
     "--no-huge",
     "--no-pci",
+    "--ultra",
     "--quick",
     "--server",
     "--vdev",
@@ -124,7 +125,7 @@ fn every_tool_is_in_the_readme() {
     let text = page("README.md").text;
     let tools = text.lines().find(|line| line.contains("[`tools`](tools)")).unwrap();
     // What other tools use, and no reader runs.
-    let used = set(["comparison", "guest-init"]);
+    let used = set(["comparison", "guest-init", "lib"]);
     for tool in names("tools", "").difference(&used) {
         assert!(tools.contains(&format!("`{tool}`")), "README.md does not have tools/{tool}");
     }

@@ -6,6 +6,7 @@
 
 use super::Segment;
 use super::probe::{PROBED_MAX, ProbeKind};
+use super::stamp::Stamp;
 use super::transfer::{Clock, Sacked, cut, missing};
 use crate::app::App;
 use crate::cookie::{Claims, EPOCHS};
@@ -77,7 +78,9 @@ impl<'a, P: Pair> Segment<'a, P> {
         let (offset, claims) = self.find_request(line, app, scratch)?;
         let response = self.long_response(line, claims.generation, app, scratch)?;
         if offset > response.len() as u32 {
-            return Some(Ok(self.acknowledge(ReplyKind::Settled, Flags::ACK)));
+            // So that what else there is of a long request is acknowledged as well.
+            let timestamps = self.timestamps(Stamp::Done);
+            return Some(Ok(self.acknowledge_with(ReplyKind::Settled, Flags::ACK, timestamps)));
         }
         self.resume_part(claims, response, offset)
     }

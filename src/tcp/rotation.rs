@@ -48,7 +48,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     fn is_proof<A: App>(self, app: &'a A) -> bool {
         match self.stamp() {
             Some(Stamp::Handshake { .. }) => self.identity.offset(self.header.ack(), 0) == 0,
-            Some(Stamp::Whole | Stamp::Part) => true,
+            Some(Stamp::Whole | Stamp::Part | Stamp::Done) => true,
             Some(Stamp::Placed(_)) => false,
             None => self.header.options.timestamps.is_none() && self.verify_start(app).is_some(),
         }

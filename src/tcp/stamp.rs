@@ -8,6 +8,7 @@
 //!                  says that it does not take SACK
 //!   2^17           a response in one segment
 //!   2^17 + 1       a segment of a response that is not stored
+//!   2^17 + 2       the acknowledgement of a client that has all of such a response
 //!   2^18 + place   a segment of a stored response:
 //!
 //!    29                           6 5    3 2   1 0
@@ -25,6 +26,7 @@ use crate::app::Position;
 const PROOF_SHIFT: u32 = 1;
 const WHOLE: u32 = 1 << 17;
 const PART: u32 = WHOLE + 1;
+const DONE: u32 = WHOLE + 2;
 const PLACED: u32 = 1 << 18;
 const POSITION_SHIFT: u32 = 6;
 const PACE_SHIFT: u32 = 3;
@@ -44,6 +46,8 @@ pub(super) enum Stamp {
     Whole,
     /// A segment of a response that is not stored.
     Part,
+    /// All of a response that is not stored, and that we know.
+    Done,
     /// A segment of a stored one.
     Placed(Place),
 }
@@ -139,6 +143,7 @@ impl Stamp {
             Self::Handshake { proof, sack } => u32::from(proof) << PROOF_SHIFT | u32::from(!sack),
             Self::Whole => WHOLE,
             Self::Part => PART,
+            Self::Done => DONE,
             Self::Placed(place) => {
                 PLACED
                     + (place.position.value() << POSITION_SHIFT
@@ -155,6 +160,7 @@ impl Stamp {
             0..WHOLE => Self::Handshake { proof: (value >> PROOF_SHIFT) as u16, sack: value & 1 == 0 },
             WHOLE => Self::Whole,
             PART => Self::Part,
+            DONE => Self::Done,
             _ => {
                 let place = value.checked_sub(PLACED)?;
                 Self::Placed(Place {

@@ -14,6 +14,9 @@ use super::{HEALS_AFTER, Options, PATIENCE, Plan, Scenario};
 use crate::peer::client::{Close, Settings};
 use crate::random::{Probability, Random};
 
+/// What a client that announces no MSS sends at a time (RFC 9293, section 3.7.1).
+const SEGMENT_MIN: usize = 536;
+
 /// Bytes of the headers of IPv4 and TCP.
 const HEADERS_MIN: usize = 40;
 
@@ -70,7 +73,8 @@ impl<A: App + ?Sized> Plan for Cut<'_, A> {
         let mut promise = crowd::promise(&settings);
         let is_answered_at_once = crowd::is_answered_at_once(&settings);
         // A kernel does not put a small piece and a full one together, so the line would never be complete.
-        let has_rest = request.len() > usize::from(scenario.config.mtu.bytes()) - HEADERS_MIN;
+        let segment = settings.mss.map_or(SEGMENT_MIN, usize::from);
+        let has_rest = request.len() > segment.min(usize::from(scenario.config.mtu.bytes()) - HEADERS_MIN);
         if has_rest && !is_answered_at_once {
             promise = Promise::PerhapsReply;
         }
