@@ -41,6 +41,8 @@ struct Connection {
     is_clocked: bool,
     /// Where the reply ends, FIN included, once that has been sent.
     end: Option<SeqNumber>,
+    /// Where another reply ends, which came in one segment because not all of the request was there.
+    whole_end: Option<SeqNumber>,
     /// There was another handshake between the same ports: nobody knows any more which of the two a segment belongs to,
     /// and nothing is said.
     is_reused: bool,
@@ -71,6 +73,7 @@ impl Hold {
                 stamp: None,
                 is_clocked: false,
                 end: None,
+                whole_end: None,
                 is_reused: false,
             },
         );
@@ -89,13 +92,16 @@ impl Hold {
             connection.is_long = true;
         }
         // A FIN alone may be for an older connection between the same ports.
-        if is_fin && (!sent.payload.is_empty() || connection.end.is_none()) {
+        if is_whole {
+            connection.whole_end = Some(sent.end());
+        } else if is_fin && (!sent.payload.is_empty() || connection.end.is_none()) {
             connection.end = Some(sent.end());
         }
-        if let Some((value, _)) = sent.timestamps.filter(|_| !sent.payload.is_empty()) {
+        if let Some((value, _)) = sent.timestamps.filter(|_| !sent.payload.is_empty() && !is_whole) {
             connection.is_clocked |= *connection.stamp.get_or_insert(value) != value;
         }
-        let is_received = connection.end.is_some_and(|end| !connection.acknowledged.before(end.rewind(1)));
+        let is_received = connection.end.is_some_and(|end| !connection.acknowledged.before(end.rewind(1)))
+            || connection.whole_end.is_some_and(|end| [end, end.rewind(1)].contains(&connection.acknowledged));
         let closes_unseen = received.flags.has(Flags::FIN) && !connection.is_clocked;
         if connection.is_long
             && !connection.is_reused
