@@ -384,15 +384,16 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// Acknowledges all that the segment holds.
     #[inline]
     fn acknowledge(self, kind: ReplyKind, flags: Flags) -> Reply<'a> {
-        // Never less than what the client has seen: it would take the segment for an old one (RFC 7323, section 5).
-        let timestamps = self.header.options.timestamps;
-        let timestamps = timestamps.map(|theirs| Timestamps { value: theirs.echo, echo: theirs.value });
-        self.acknowledge_with(kind, flags, timestamps)
-    }
-
-    #[inline]
-    fn acknowledge_with(self, kind: ReplyKind, flags: Flags, timestamps: Option<Timestamps>) -> Reply<'a> {
-        let options = Options { timestamps, ..Options::default() };
+        let options = Options {
+            // Never less than what the client has seen: it would take the segment for an old one (RFC
+            // 7323, section 5).
+            timestamps: self
+                .header
+                .options
+                .timestamps
+                .map(|theirs| Timestamps { value: theirs.echo, echo: theirs.value }),
+            ..Options::default()
+        };
         self.reply(kind, self.header_back(flags, self.header.ack(), options))
     }
 

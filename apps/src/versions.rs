@@ -11,7 +11,8 @@ const COUNT: usize = Generations::COUNT as usize;
 #[derive(Debug)]
 pub(crate) struct Versions<T> {
     slots: [Option<T>; COUNT],
-    current: u8,
+    /// What each request asks for.
+    generations: Generations,
 }
 
 impl<T> Versions<T> {
@@ -20,7 +21,7 @@ impl<T> Versions<T> {
         let mut slots = [const { None }; COUNT];
         let current = generation % Generations::COUNT;
         slots[usize::from(current)] = Some(first);
-        Self { slots, current }
+        Self { slots, generations: Generations { current, live: 1 << current } }
     }
 
     /// Puts `next` in place for new connections; returns what nothing is answered from any more.
@@ -32,6 +33,7 @@ impl<T> Versions<T> {
 
     /// Answers those from `next` that have begun with it elsewhere; returns what nothing is answered from any more.
     pub(crate) fn add(&mut self, next: T) -> Option<T> {
+        self.generations.live |= 1 << self.next();
         self.slots[usize::from(self.next())].replace(next)
     }
 
@@ -39,24 +41,24 @@ impl<T> Versions<T> {
     pub(crate) fn advance(&mut self) {
         let next = self.next();
         if self.slots[usize::from(next)].is_some() {
-            self.current = next;
+            self.generations.current = next;
         }
     }
 
     const fn next(&self) -> u8 {
-        (self.current + 1) % Generations::COUNT
+        (self.generations.current + 1) % Generations::COUNT
     }
 
     /// What new connections are answered from.
     pub(crate) fn current(&self) -> &T {
-        self.slots[usize::from(self.current)].as_ref().expect("the current one is always there")
+        self.slots[usize::from(self.generations.current)].as_ref().expect("the current one is always there")
     }
 
     /// The version of a generation; of one that is not live, the current one.
     pub(crate) fn of(&self, generation: u8) -> (&T, u8) {
         match self.slots.get(usize::from(generation)) {
             Some(Some(version)) => (version, generation),
-            _ => (self.current(), self.current),
+            _ => (self.current(), self.generations.current),
         }
     }
 
@@ -68,9 +70,9 @@ impl<T> Versions<T> {
         Some((version, generation as u8, unit))
     }
 
-    pub(crate) fn generations(&self) -> Generations {
-        let live = self.slots.iter().zip(0..).filter(|(version, _)| version.is_some());
-        Generations { current: self.current, live: live.fold(0, |live, (_, generation)| live | 1 << generation) }
+    #[inline]
+    pub(crate) const fn generations(&self) -> Generations {
+        self.generations
     }
 }
 

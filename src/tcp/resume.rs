@@ -79,8 +79,8 @@ impl<'a, P: Pair> Segment<'a, P> {
         let response = self.long_response(line, claims.generation, app, scratch)?;
         if offset > response.len() as u32 {
             // So that what else there is of a long request is acknowledged as well.
-            let timestamps = self.timestamps(Stamp::Done);
-            return Some(Ok(self.acknowledge_with(ReplyKind::Settled, Flags::ACK, timestamps)));
+            let header = self.header_back(Flags::ACK, self.header.ack(), self.plain_options(Stamp::Done));
+            return Some(Ok(self.reply(ReplyKind::Settled, header)));
         }
         self.resume_part(claims, response, offset)
     }
