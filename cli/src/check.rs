@@ -3,6 +3,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use humantime::parse_duration;
-use lethe_load::Head;
+use lethe_load::{Chunks, Head};
 
 use crate::run::stop_on_signal_or_hangup;
 use crate::{note, warn};
@@ -119,6 +120,11 @@ fn check_answer(answer: &[u8]) -> anyhow::Result<()> {
     let status = head.status();
     ensure!((200..400).contains(&status), "the status is {}", head.status_text());
     let came = answer.len() - head.end();
+    if head.is_chunked() && !head.has_no_body() {
+        let is_long = answer.len() as u64 >= ANSWER_MAX;
+        ensure!(is_long || has_last_chunk(&answer[head.end()..]), "the answer is cut off: its last chunk has not come");
+        return Ok(());
+    }
     if let Some(announced) = head.content_length().filter(|_| !head.has_no_body()) {
         let is_cut = came < announced && (answer.len() as u64) < ANSWER_MAX;
         ensure!(!is_cut, "the answer is cut off: its body has {announced} bytes, and {came} came");
@@ -126,9 +132,19 @@ fn check_answer(answer: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether a body in chunks has come to its end.
+fn has_last_chunk(body: &[u8]) -> bool {
+    let mut chunks = Chunks::default();
+    chunks.take(body, |_| ());
+    chunks.is_done()
+}
+
 /// Whether all has come, so that the end of the connection need not be waited for.
 fn is_whole(answer: &[u8]) -> bool {
     Head::last_of(answer).is_some_and(|head| {
+        if head.is_chunked() && !head.has_no_body() {
+            return has_last_chunk(&answer[head.end()..]);
+        }
         let announced = if head.has_no_body() { Some(0) } else { head.content_length() };
         announced.is_some_and(|announced| answer.len() - head.end() >= announced)
     })
@@ -166,7 +182,10 @@ pub(crate) fn check(args: &Args) -> anyhow::Result<()> {
 }
 
 fn execute(command: &str) -> anyhow::Result<()> {
-    let status = Command::new("sh").args(["-c", command]).status().with_context(|| format!("`{command}`"))?;
+    // In a process group of its own: Ctrl-C in a terminal ends this program, and not what takes its route back.
+    let mut shell = Command::new("sh");
+    let shell = shell.args(["-c", command]).process_group(0);
+    let status = shell.status().with_context(|| format!("`{command}`"))?;
     ensure!(status.success(), "`{command}` failed: {status}");
     Ok(())
 }
@@ -276,6 +295,9 @@ mod tests {
             fetch("HTTP/1.1 200 OK\r\nServer: x"),
             Err("the answer ends within its header fields, after 26 bytes".into())
         );
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+        assert_eq!(fetch(chunked), Err("the answer is cut off: its last chunk has not come".into()));
+        assert_eq!(fetch("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), Ok(()));
     }
 
     /// The end of the connection need not be waited for.

@@ -26,6 +26,9 @@ pub enum NoReference {
     /// It is not HTTP.
     #[error("the reply does not begin as one of HTTP/1 does: {0:?}")]
     NotHttp(String),
+    /// Replies of 1xx came, and no final one.
+    #[error("the final reply has not come, only one of 1xx: {0:?}")]
+    Interim(String),
     /// There is no end of it.
     #[error("the reply is longer than {REPLY_MAX} bytes")]
     TooLong,
@@ -57,7 +60,12 @@ pub enum NoReference {
 impl Reference {
     /// Takes a whole reply for the reference, if it is one of HTTP, is whole, and its body is as expected.
     pub(crate) fn new(bytes: Vec<u8>, expect: Option<&[u8]>, compare: Compare) -> Result<Self, NoReference> {
-        let not_http = || NoReference::NotHttp(latin1(&bytes[..bytes.len().min(40)]).trim_end().to_owned());
+        let not_http = || {
+            let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+            let begins = latin1(&line[..line.len().min(40)]).trim_end().to_owned();
+            let is_interim = bytes.starts_with(b"HTTP/1.") && begins.get(8..10) == Some(" 1");
+            if is_interim { NoReference::Interim(begins) } else { NoReference::NotHttp(begins) }
+        };
         let head = Head::last_of(&bytes).ok_or_else(not_http)?;
         let mut body = bytes[head.end()..].to_vec();
         if head.is_chunked() {
