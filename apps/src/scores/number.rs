@@ -57,7 +57,7 @@ fn is_blank(character: char) -> bool {
 }
 
 /// Fullwidth forms (Unicode, U+FF01 to U+FF5E) stand for the ASCII characters in the same order.
-fn narrow(character: char) -> char {
+pub(super) fn narrow(character: char) -> char {
     let narrow = match character {
         '\u{ff01}'..='\u{ff5e}' => char::from((u32::from(character) - 0xff01 + 0x21) as u8),
         _ => character,

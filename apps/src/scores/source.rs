@@ -265,6 +265,17 @@ pub enum SourceError {
         /// What is wrong.
         fault: QuoteFault,
     },
+    /// A row of another candidate may be in a cell.
+    #[error(
+        "line {line}: behind the U+{end:04X} inside a cell, which many programs take for the end of a line, there may \
+        be another row: end each row with LF or CR LF, and put a blank in place of the U+{end:04X} elsewhere"
+    )]
+    LineEnd {
+        /// Where.
+        line: u64,
+        /// What stands there.
+        end: u32,
+    },
     /// There is no saying what stands between two columns.
     #[error(
         "the names in the first line may be separated by a {} or by a {}: put a line that says which ahead of it, \

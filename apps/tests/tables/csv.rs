@@ -22,7 +22,7 @@ fn stray_quotes_never_put_a_row_into_another() {
     assert_eq!(
         error_of(FORMAT, include_bytes!("../cases/two-stray-quotes.csv")),
         "line 3: a quote opens a cell and the line ends inside it: close the quote, or remove it (a cell can be of \
-        several lines only where it has no separator)"
+        several lines only where no further line has a digit or one of the separators , ; tab |)"
     );
     // A quote on one line and one on another that would fit together.
     for table in [
@@ -40,15 +40,75 @@ fn stray_quotes_never_put_a_row_into_another() {
 #[test]
 fn a_row_that_begins_in_a_cell_of_another_is_in_no_page() {
     // Two complete rows with a quote over the end of the line: seven cells.
-    let table = "KSH,SFZH,XM,ZF\n1,11,甲,\"501\n2\",12,乙,502\n3,13,丙,503\n";
-    let table = read_with(FORMAT, table.as_bytes(), &options()).unwrap();
-    assert_eq!(table.rejects, ["row 2: 7 values, where the first line has 4 names"]);
-    assert_eq!([table.row("1", "11"), table.row("3", "13")], ["", " XM=丙 ZF=503"]);
+    let spans = "line 2: a quote opens a cell and the line ends inside it: ";
+    for table in [
+        "KSH,SFZH,XM,ZF\n1,11,甲,\"501\n2\",12,乙,502\n3,13,丙,503\n",
+        // The quote closes ahead of all that could tell.
+        "KSH,SFZH,XM,ZF\n1,11,甲,\"501\n\",12,乙,502\n3,13,丙,503\n",
+        "KSH,SFZH,XM,ZF,,,,\n1,11,甲,\"501\n\",12,乙,502,\n",
+        "KSH,SFZH,XM,ZF\n1,\"11\n12\",甲,501\n",
+    ] {
+        let error = error_of(FORMAT, table.as_bytes());
+        assert!(error.starts_with(spans), "{table:?}: {error}");
+    }
     // No seat number and no identity number goes over several lines.
-    let table = "KSH,SFZH,XM,ZF\n1,\"11\n12\",甲,501\n\"2\n3\",12,乙,502\n4,14,丁,504";
+    let table = "KSH,SFZH,XM,ZF\n1,\"11\nX\",甲,501\n\"2\nX\",12,乙,502\n4,14,丁,504";
     let table = read_with(FORMAT, table.as_bytes(), &options()).unwrap();
     let rejects = ["row 2, seat 1: a line break in SFZH", "row 4: a line break in KSH"];
     assert_eq!(table.rejects, rejects);
+}
+
+#[test]
+fn a_further_line_of_a_cell_has_no_digit_and_no_separator() {
+    let cells =
+        ["甲\n2;12;乙\n3;13;丙", "甲\n2 12 乙", "甲\n乙 ２", "甲\n\n乙|丙", "甲\r\n乙;丙", "甲\r乙\t丙", "甲\n乙,丙"];
+    for separator in [",", ";", "\t", "|", "^"] {
+        for cell in cells {
+            let line = ["1", "11", &format!("\"{cell}\""), "501"].join(separator);
+            let names = ["KSH", "SFZH", "XM", "ZF"].join(separator);
+            let table = format!("sep={separator}\n{names}\n{line}\n");
+            assert_eq!(
+                error_of(FORMAT, table.as_bytes()),
+                "line 3: a quote opens a cell and the line ends inside it: close the quote, or remove it (a cell can \
+                be of several lines only where no further line has a digit or one of the separators , ; tab |)",
+                "{table:?}"
+            );
+        }
+    }
+    // A character of four bytes has those of digits in it.
+    let (text, ..) = encoding_rs::GB18030.encode("KSH,SFZH,XM,ZF\n1,11,\"甲\n㐀乙\",501\n");
+    let options = Options { encoding: Some(encoding_rs::GB18030), ..options() };
+    assert_eq!(read_with(FORMAT, &text, &options).unwrap().row("1", "11"), " XM=甲\n㐀乙 ZF=501");
+}
+
+#[test]
+fn what_other_programs_take_for_the_end_of_a_line_hides_no_row() {
+    for (end, name) in [
+        ('\u{2028}', "U+2028"),
+        ('\u{2029}', "U+2029"),
+        ('\u{85}', "U+0085"),
+        ('\u{b}', "U+000B"),
+        ('\u{c}', "U+000C"),
+        ('\u{1e}', "U+001E"),
+    ] {
+        let expect = |line| {
+            format!(
+                "line {line}: behind the {name} inside a cell, which many programs take for the end of a line, there \
+                may be another row: end each row with LF or CR LF, and put a blank in place of the {name} elsewhere"
+            )
+        };
+        for cell in ["甲E2 12 乙", "\"甲E2;12;乙\"", "甲E2", "甲E乙,2", "甲E乙\t丙", "甲E２"] {
+            assert_eq!(error_of_cell(&cell.replace('E', &end.to_string())), expect(2), "{cell}");
+        }
+        let table = "KSH,SFZH,XM,ZFE1,11,甲,501E2,12,乙,502E".replace('E', &end.to_string());
+        assert_eq!(error_of(FORMAT, table.as_bytes()), expect(1));
+        assert_eq!(read_cell(&format!("甲{end}乙")).row("1", "11"), format!(" XM=甲{end}乙 ZF=501"));
+        let options = Options { template: None, ..options() };
+        let table = format!("1_11_<p>a{end}2_12_<p>b\n3_13_<p>c\n");
+        let table = read_with(Format::Lines, table.as_bytes(), &options).unwrap();
+        let reject = format!("row 1: a {name} inside the line, which many programs take for its end");
+        assert_eq!((table.rejects, table.candidates), (vec![reject], 1));
+    }
 }
 
 #[test]
@@ -296,7 +356,10 @@ proptest! {
             writer.write_record([&seat.to_string(), "1", a, b]).unwrap();
         }
         let text = writer.into_inner().unwrap();
-        let is_told = |cell: &String| !(cell.contains('\n') && cell.contains(','));
+        let is_told = |cell: &String| {
+            let (first, further) = cell.split_once('\n').unwrap_or((cell, ""));
+            (!cell.contains('\n') || !first.contains(',')) && !further.contains([',', ';', '0'])
+        };
         let table = read_with(FORMAT, &text, &options());
         prop_assert_eq!(table.is_ok(), cells.iter().flatten().all(is_told));
         for ([a, b], seat) in cells.iter().zip(1..) {

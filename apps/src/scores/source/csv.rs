@@ -9,7 +9,7 @@ use encoding_rs::{Encoding, UTF_8};
 
 use self::rows::Rows;
 use self::separator::COMMON;
-use super::text::Decoder;
+use super::text::{Decoder, hides_row, is_other_end};
 use super::{LeftOut, Read, Row, SourceError, Unshown};
 use crate::scores::template::{NoField, position};
 
@@ -84,6 +84,7 @@ impl<R: BufRead> Table<R> {
         row.number = line;
         let (found, wanted) = (self.rows.len(), self.columns.len());
         if found != wanted {
+            self.check_whole(line)?;
             let values = if found == 1 { "value" } else { "values" };
             return Ok(Read::Unusable(format!("{found} {values}, where the first line has {wanted} names")));
         }
@@ -93,6 +94,7 @@ impl<R: BufRead> Table<R> {
             if name.is_empty() {
                 // As when a cell has a separator, and no quotes.
                 if let Some(last) = last.filter(|_| values.len() == 0 && !bytes.is_empty()) {
+                    self.check_whole(line)?;
                     let why = format!("a value behind that of {last}, the last name in the first line");
                     return Ok(Read::Unusable(why));
                 }
@@ -106,9 +108,37 @@ impl<R: BufRead> Table<R> {
             if let Err(error) = self.decoder.decode(bytes, value) {
                 return error.unusable(name);
             }
+            check(value, line, &self.rows)?;
             last = Some(name);
         }
         Ok(Read::Row)
+    }
+
+    /// Refuses a row without as many values as there are names if it goes over the end of a line: more than one row.
+    fn check_whole(&self, line: u64) -> Result<(), SourceError> {
+        if let Some(line) = self.rows.broken() {
+            return Err(SourceError::Quote { line, fault: QuoteFault::Spans });
+        }
+        let mut text = String::new();
+        for cell in self.rows.cells() {
+            text.clear();
+            // What cannot be decoded is in no page.
+            if self.decoder.decode(cell, &mut text).is_ok()
+                && let Some(end) = text.chars().find(|&character| is_other_end(character))
+            {
+                return Err(SourceError::LineEnd { line, end: end.into() });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a cell in which there may be a row of another candidate.
+fn check<R: BufRead>(cell: &str, line: u64, rows: &Rows<R>) -> Result<(), SourceError> {
+    match hides_row(cell) {
+        None => Ok(()),
+        Some('\r' | '\n') => Err(SourceError::Quote { line: rows.broken().unwrap_or(line), fault: QuoteFault::Spans }),
+        Some(end) => Err(SourceError::LineEnd { line, end: end.into() }),
     }
 }
 
@@ -128,10 +158,11 @@ impl Opening<'_> {
 
     /// The names in the first row.
     fn names<R: BufRead>(&self, rows: &mut Rows<R>) -> Result<Vec<String>, SourceError> {
-        rows.read()?.ok_or(SourceError::Empty)?;
+        let line = rows.read()?.ok_or(SourceError::Empty)?;
         let name = |bytes| {
             let mut name = String::new();
             self.decoder.decode(bytes, &mut name).map_err(|_| SourceError::Names(self.encoding.name()))?;
+            check(&name, line, rows)?;
             Ok(name)
         };
         rows.cells().map(name).collect()

@@ -4,7 +4,7 @@ use std::io::{BufRead, Read as _};
 
 use encoding_rs::{Encoding, UTF_8};
 
-use super::text::Decoder;
+use super::text::{Decoder, is_other_end};
 use super::{Read, Row, SourceError};
 use crate::scores::format::PAGE_MAX;
 
@@ -64,6 +64,10 @@ impl<R: BufRead> Lines<R> {
             value.clear();
             if let Err(error) = self.decoder.decode(bytes, value) {
                 return error.unusable(field);
+            }
+            if let Some(end) = value.chars().find(|&character| is_other_end(character)) {
+                let why = format!("a U+{:04X} inside the line, which many programs take for its end", u32::from(end));
+                return Ok(Read::Unusable(why));
             }
         }
         Ok(Read::Row)

@@ -3,6 +3,7 @@
 use encoding_rs::{DecoderResult, Encoding};
 
 use super::{Read, SourceError};
+use crate::scores::number::narrow;
 
 /// How much of a file is looked at to tell whether it is text.
 const BEGINNING: usize = 256;
@@ -85,4 +86,27 @@ fn is_utf_16(beginning: &[u8]) -> bool {
     let zeros = count(true).max(count(false));
     let separators = beginning.iter().filter(|byte| b",;\t\r\n".contains(byte)).count();
     zeros > 0 && zeros >= separators
+}
+
+/// Whether the row of a candidate has such characters, and what else is in a cell mostly has none.
+pub(super) fn is_of_row(character: char) -> bool {
+    narrow(character).is_ascii_digit() || matches!(character, ',' | ';' | '\t' | '|')
+}
+
+/// Whether many programs take this for the end of a line, though no row of a table ends in it here.
+pub(super) fn is_other_end(character: char) -> bool {
+    matches!(character, '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+/// The end of a line inside this cell behind which there may be a row of another candidate.
+pub(super) fn hides_row(cell: &str) -> Option<char> {
+    let mut end = None;
+    for character in cell.chars() {
+        if matches!(character, '\r' | '\n') || is_other_end(character) {
+            end = Some(character);
+        } else if end.is_some() && is_of_row(character) {
+            return end;
+        }
+    }
+    None
 }

@@ -3,13 +3,15 @@
 //! A quote too many is an ordinary mistake, and most readers take all that follows it for text of that cell, up to the
 //! next quote: rows of other candidates, with their identity numbers. So a quote that opens a cell has to close it
 //! ahead of a separator or a blank or the end of the line. A cell may go over several lines, as Excel writes line
-//! breaks inside one; but then no separator may be in it, since a row of a table with two columns has one.
+//! breaks inside one; but then its further lines have no digit and none of the common separators, as the row of a
+//! candidate has.
 
 use std::io::BufRead;
 
 use thiserror::Error;
 
 use super::super::SourceError;
+use super::super::text::is_of_row;
 use super::separator::Separator;
 
 /// The most bytes of a row: many times those of a page. What is longer is not a table.
@@ -21,10 +23,10 @@ pub enum QuoteFault {
     /// A quote opens a cell, and the table ends.
     #[error("a quote opens a cell and is never closed: close it, or remove it")]
     Open,
-    /// A quote opens a cell, which has separators and goes over the end of a line.
+    /// A quote opens a cell, which goes over the end of a line and may have another row in it.
     #[error(
         "a quote opens a cell and the line ends inside it: close the quote, or remove it (a cell can be of several \
-        lines only where it has no separator)"
+        lines only where no further line has a digit or one of the separators , ; tab |)"
     )]
     Spans,
     /// A quote closes a cell, which goes on.
@@ -48,6 +50,8 @@ pub(super) struct Rows<R> {
     bytes: Vec<u8>,
     /// Where each cell ends in them.
     ends: Vec<usize>,
+    /// The line of the first quote that opens a cell of several lines in the row.
+    broken: Option<u64>,
 }
 
 /// Where in a cell the last byte was.
@@ -83,7 +87,7 @@ impl<R: BufRead> Rows<R> {
     /// `line` lines and `position` bytes were read before.
     pub(super) fn new(reader: R, separator: Separator, wide: bool, line: u64, position: u64) -> Self {
         let (text, bytes, ends) = (Vec::new(), Vec::new(), Vec::new());
-        Self { reader, separator: separator.byte(), wide, line, position, text, bytes, ends }
+        Self { reader, separator: separator.byte(), wide, line, position, text, bytes, ends, broken: None }
     }
 
     pub(super) fn position(&self) -> u64 {
@@ -99,6 +103,11 @@ impl<R: BufRead> Rows<R> {
     pub(super) fn cells(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(&0).chain(&self.ends);
         starts.zip(&self.ends).map(|(&start, &end)| self.bytes[start..end].trim_ascii())
+    }
+
+    /// Where a cell begins that goes over the end of a line, if the row has one.
+    pub(super) fn broken(&self) -> Option<u64> {
+        self.broken
     }
 
     /// Reads the next row that is not blank. Returns the line in which it begins; none when there is none.
@@ -118,6 +127,7 @@ impl<R: BufRead> Rows<R> {
         let first = self.line;
         self.bytes.clear();
         self.ends.clear();
+        self.broken = None;
         let mut cell = Cell::NEW;
         loop {
             let text = std::mem::take(&mut self.text);
@@ -129,6 +139,7 @@ impl<R: BufRead> Rows<R> {
                 return Ok(());
             }
             cell.broken = true;
+            self.broken.get_or_insert(cell.opened);
             if !self.read_line()? {
                 return Err(SourceError::Quote { line: cell.opened, fault: QuoteFault::Open });
             }
@@ -165,7 +176,7 @@ impl<R: BufRead> Rows<R> {
                 State::Closed if !is_blank(byte) => return fault(self.line, QuoteFault::Behind),
                 State::Closed => {}
                 State::Ahead | State::Plain | State::Quoted => {
-                    if is_separator && cell.broken {
+                    if cell.broken && (is_separator || is_of_row(byte.into())) {
                         return fault(cell.opened, QuoteFault::Spans);
                     }
                     cell.separated |= is_separator;
@@ -173,10 +184,11 @@ impl<R: BufRead> Rows<R> {
                         cell.state = State::Plain;
                     }
                     self.bytes.push(byte);
-                    // Lead bytes are above ASCII, and no second byte is a quote, a comma or the end of a line.
+                    // Lead bytes are above ASCII, and no second byte is a quote, a comma or the end of a line. In GB 18030
+                    // it may be that of a digit.
                     if self.wide
                         && byte > 0x80
-                        && let Some((&second @ 0x40.., behind)) = rest.split_first()
+                        && let Some((&second @ (b'0'..=b'9' | 0x40..), behind)) = rest.split_first()
                     {
                         self.bytes.push(second);
                         rest = behind;
