@@ -12,7 +12,7 @@ use encoding_rs::Encoding;
 use thiserror::Error;
 
 pub use self::csv::{QuoteFault, Separator};
-pub use self::dbf::NotDbf;
+pub use self::dbf::{NotDbf, Unplaced};
 
 /// The form of a table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -215,6 +215,20 @@ pub enum SourceError {
         record: u64,
         /// By the fields.
         fields: u64,
+    },
+    /// There is no saying where each field is.
+    #[error(
+        "its columns cannot be told: a record is {record} bytes by the header, and there is {ways} to share them among \
+        the fields; the decimals of each of these text fields may mean that it is longer than 255 bytes (Clipper), or \
+        nothing: {names}; save the table as CSV, or without decimals in them"
+    )]
+    Columns {
+        /// By the header.
+        record: u64,
+        /// How many ways there are.
+        ways: Unplaced,
+        /// The fields of which it is not known.
+        names: String,
     },
     /// A record does not begin as records do.
     #[error(

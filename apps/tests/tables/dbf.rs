@@ -310,9 +310,68 @@ fn character_fields_may_be_longer_than_255_bytes() {
     // 300 is 44 and 256.
     let making = Making::new(&[("X", b'C', 44, 1), ("Y", b'C', 1, 0)]).row(&[text.as_bytes(), b"y"]);
     assert_eq!(making.read().row("01", "11"), format!(" X={text} Y=y"));
+    // 300 bytes, and decimals that mean nothing beside it.
+    let fields = [("A", b'C', 44, 1), ("B", b'C', 5, 2), ("C", b'C', 4, 3), ("ZF", b'N', 6, 2)];
+    let mixed = Making::new(&fields).row(&[text.as_bytes(), b"bbbbb", b"cccc", b"501.50"]);
+    assert_eq!(mixed.read().row("01", "11"), format!(" A={text} B=bbbbb C=cccc ZF=501.50"));
+    // A field of 256 bytes says 0 and 1.
+    let longer = "y".repeat(256);
+    let making = Making::new(&[("X", b'C', 0, 1), ("Y", b'C', 1, 0)]).row(&[longer.as_bytes(), b"y"]);
+    assert_eq!(making.read().row("01", "11"), format!(" X={longer} Y=y"));
     // Decimals that mean nothing: the record says so.
     let making = Making::new(&[("X", b'C', 4, 1), ("Y", b'C', 1, 0)]).row(&[b"abcd", b"y"]);
     assert_eq!(making.read().row("01", "11"), " X=abcd Y=y");
+}
+
+#[test]
+fn columns_that_can_be_told_in_two_ways_are_an_error() {
+    let text = "x".repeat(300);
+    let fields = [("A", b'C', 44, 1), ("B", b'C', 44, 1), ("ZF", b'N', 6, 2)];
+    let either = [
+        &Making::new(&fields).row(&[text.as_bytes(), &[b'b'; 44], b"501.50"]),
+        &Making::new(&fields).row(&[&[b'a'; 44], text.as_bytes(), b"501.50"]),
+    ];
+    for making in either {
+        assert_eq!(
+            making.error(),
+            "its columns cannot be told: a record is 355 bytes by the header, and there is more than one way to share \
+            them among the fields; the decimals of each of these text fields may mean that it is longer than 255 bytes \
+            (Clipper), or nothing: A, B; save the table as CSV, or without decimals in them"
+        );
+    }
+    // Where the list says where each field begins, there is one way.
+    for (making, starts, row) in [
+        (either[0], [1, 3, 5, 305, 349], format!(" A={text} B={} ZF=501.50", "b".repeat(44))),
+        (either[1], [1, 3, 5, 49, 349], format!(" A={} B={text} ZF=501.50", "a".repeat(44))),
+    ] {
+        let placed = |starts: [u32; 5]| {
+            let mut table = making.bytes();
+            for (at, start) in starts.into_iter().enumerate() {
+                table[32 + 32 * at + 12..][..4].copy_from_slice(&start.to_le_bytes());
+            }
+            table
+        };
+        assert_eq!(read(FORMAT, &placed(starts)).row("01", "11"), row);
+        // Addresses in memory, as dBASE III leaves them, or what fits no field.
+        for wrong in [[0x8000_0001; 5], [1, 3, 5, 49, 93], [0; 5], [2, 4, 6, 306, 350]] {
+            assert!(error_of(FORMAT, &placed(wrong)).contains("more than one way"));
+        }
+    }
+    // Programs that do not know of longer fields count the others as if there were none.
+    let fields = [("A", b'C', 44, 1), ("B", b'C', 5, 1)];
+    let mut table = Making::new(&fields).row(&[text.as_bytes(), b"bbbbb"]).bytes();
+    for (at, start) in [1, 3, 5, 49].into_iter().enumerate() {
+        table[32 + 32 * at + 12] = start;
+    }
+    assert!(error_of(FORMAT, &table).contains("more than one way"));
+    // No way fits, and columns are never shifted.
+    let making = Making::new(&[("A", b'C', 4, 1), ("B", b'C', 5, 0)]).row(&[b"aaaabbbbb", &[b' '; 300]]);
+    assert_eq!(
+        making.error(),
+        "its columns cannot be told: a record is 314 bytes by the header, and there is no way to share them among the \
+        fields; the decimals of each of these text fields may mean that it is longer than 255 bytes (Clipper), or \
+        nothing: A; save the table as CSV, or without decimals in them"
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@ use self::value::{Unfit, push};
 use super::text::{DecodeError, Decoder};
 use super::{LeftOut, Read, Row, SourceError, Unshown};
 
-pub use self::header::NotDbf;
+pub use self::header::{NotDbf, Unplaced};
 
 /// In the first byte of a record.
 const DELETED: u8 = b'*';

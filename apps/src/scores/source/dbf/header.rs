@@ -4,7 +4,8 @@
 //!   0  version        1  day of the last change (3)    4  records (4)     8  bytes of all this (2)
 //!  10  bytes of a record (2)                          29  code page
 //!
-//!   0  name (11, ends at the first NUL)    11  type    16  length    17  decimals    18  flags
+//!   0  name (11, ends at the first NUL)    11  type    12  where it begins (4, or anything)
+//!  16  length                              17  decimals                                      18  flags
 //! ```
 //!
 //! The list ends at a byte 0x0D, mostly. What is behind it belongs to the program that wrote it.
@@ -184,7 +185,7 @@ fn fields(list: &[u8]) -> Result<Vec<Field>, SourceError> {
         fields.push(Field {
             name: name.to_vec(),
             kind,
-            start: 0,
+            start: u32::from_le_bytes([field[12], field[13], field[14], field[15]]) as usize,
             len: len.into(),
             decimals: field[17],
             is_nullable: field[18] & 2 != 0,
@@ -201,26 +202,102 @@ fn shown(name: &[u8]) -> Option<String> {
 
 /// Says where each field is in a record.
 ///
-/// Text has no decimals: Clipper and `FoxPro` make them 256 bytes each, and other programs leave anything there. What
-/// fits the record is right.
+/// Text has no decimals: Clipper and `FoxPro` make them 256 bytes each, and other programs leave anything there, in the
+/// same table as well. What the list says of where fields begin is right if it fits, and else the only way that fills
+/// the record; without one the columns cannot be told.
 fn place(fields: &mut [Field], record_len: usize) -> Result<(), SourceError> {
-    let long = |field: &Field| match field.kind {
-        Kind::Text => field.len + 256 * usize::from(field.decimals),
-        _ => field.len,
-    };
-    let with_long = 1 + fields.iter().map(long).sum::<usize>();
     let without = 1 + fields.iter().map(|field| field.len).sum::<usize>();
-    if without > record_len {
+    let Some(more) = record_len.checked_sub(without) else {
         return Err(SourceError::Record { record: record_len as u64, fields: without as u64 });
+    };
+    let open: Vec<usize> = (0..fields.len()).filter(|&at| more_of(&fields[at]) > 0).collect();
+    let long = if open.is_empty() {
+        Vec::new()
+    } else if let Some(long) = long_by_starts(fields, record_len) {
+        long
+    } else {
+        let decimals: Vec<usize> = open.iter().map(|&at| fields[at].decimals.into()).collect();
+        let chosen = match more % 256 {
+            0 => choose(&decimals, more / 256),
+            _ => Err(Unplaced::Nowhere),
+        };
+        let chosen = chosen.map_err(|ways| {
+            let name = |&at: &usize| shown(&fields[at].name).unwrap_or_else(|| format!("field {}", at + 1));
+            let names = open.iter().map(name).collect::<Vec<_>>().join(", ");
+            SourceError::Columns { record: record_len as u64, ways, names }
+        })?;
+        chosen.into_iter().map(|at| open[at]).collect()
+    };
+    for at in long {
+        fields[at].len += more_of(&fields[at]);
     }
-    let is_long = with_long <= record_len;
     let mut start = 1;
     for field in fields {
-        field.len = if is_long { long(field) } else { field.len };
         field.start = start;
         start += field.len;
     }
     Ok(())
+}
+
+/// The bytes that the decimals of a field add to it, if they do.
+fn more_of(field: &Field) -> usize {
+    if field.kind == Kind::Text { 256 * usize::from(field.decimals) } else { 0 }
+}
+
+/// Which fields have the bytes of their decimals, by where the list says that each begins. `None` where that does not fit
+/// the record to the byte, or is a sum of their lengths alone: programs write it that know of no longer fields.
+fn long_by_starts(fields: &[Field], record_len: usize) -> Option<Vec<usize>> {
+    let ends = fields.iter().skip(1).map(|field| field.start).chain([record_len]);
+    let (mut long, mut expected) = (Vec::new(), 1);
+    for ((at, field), end) in fields.iter().enumerate().zip(ends) {
+        if field.start != expected {
+            return None;
+        }
+        match end.checked_sub(field.start)? {
+            len if len == field.len => {}
+            len if len == field.len + more_of(field) => long.push(at),
+            _ => return None,
+        }
+        expected = end;
+    }
+    long.first().is_some_and(|&at| at + 1 < fields.len()).then_some(long)
+}
+
+/// The one choice of `numbers` that are `sum` together.
+fn choose(numbers: &[usize], sum: usize) -> Result<Vec<usize>, Unplaced> {
+    // How many ways the numbers from each on have to each sum: none, one, or more.
+    let mut ways = vec![vec![0_u8; sum + 1]; numbers.len() + 1];
+    ways[numbers.len()][0] = 1;
+    for (at, &number) in numbers.iter().enumerate().rev() {
+        for rest in 0..=sum {
+            let with = rest.checked_sub(number).map_or(0, |rest| ways[at + 1][rest]);
+            ways[at][rest] = (ways[at + 1][rest] + with).min(2);
+        }
+    }
+    match ways[0][sum] {
+        0 => return Err(Unplaced::Nowhere),
+        1 => {}
+        _ => return Err(Unplaced::Anywhere),
+    }
+    let (mut chosen, mut rest) = (Vec::new(), sum);
+    for (at, &number) in numbers.iter().enumerate() {
+        if ways[at + 1][rest] == 0 {
+            chosen.push(at);
+            rest -= number;
+        }
+    }
+    Ok(chosen)
+}
+
+/// How many ways there are to share a record among its fields, where there is not one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum Unplaced {
+    /// None.
+    #[error("no way")]
+    Nowhere,
+    /// Several.
+    #[error("more than one way")]
+    Anywhere,
 }
 
 /// Whether this is a header of dBASE 7: 68 bytes, and 48 for each field, of which together a record is as long.
