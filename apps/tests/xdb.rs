@@ -264,3 +264,150 @@ fn damage_of_either_version_is_named() {
         assert!(of(&|file| file[segments + 3] = 0xff).contains("is out of order"));
     }
 }
+
+/// Regions of five cities, with the fields in another order.
+fn of_cities(region: impl Fn(&str, &str, &str) -> String) -> Vec<String> {
+    let cities = [
+        ("广东省", "广州市", "电信"),
+        ("广东省", "深圳市", "联通"),
+        ("北京", "北京市", "移动"),
+        ("四川省", "凉山彝族自治州", "电信"),
+        ("上海", "上海市", "教育网"),
+    ];
+    cities.into_iter().map(|(province, city, carrier)| region(province, city, carrier)).collect()
+}
+
+fn refused(regions: &[String]) -> String {
+    let regions: Vec<_> = regions.iter().map(String::as_str).collect();
+    error_of(3, &regions)
+}
+
+#[test]
+fn a_carrier_or_a_district_where_the_city_would_be_is_refused_with_the_way_out() {
+    for other in ["长城宽带", "China Telecom", "xTom", "天河区", "BGP", "中国广电", "IDC机房", "510000"] {
+        for regions in [
+            of_cities(|province, city, _| format!("中国|{province}|{other}|{city}|CN")),
+            of_cities(|province, city, _| format!("中国|{province}|{other}|{city}")),
+            of_cities(|province, city, _| format!("中国|0|{province}|{other}|{city}")),
+            of_cities(|province, _, _| format!("中国|{province}|{other}|0|CN")),
+            vec![format!("中国|广东省|{other}|广州市|CN")],
+        ] {
+            let error = refused(&regions);
+            assert!(error.starts_with("it cannot be told which of its") && error.contains("--fields"), "{error}");
+        }
+    }
+    // A county is listed as a city at times; not where another field has cities.
+    for county in ["怀集县", "四会市"] {
+        let error = refused(&of_cities(|province, city, _| format!("中国|{province}|{county}|{city}|CN")));
+        assert!(error.starts_with("it cannot be told which"), "{error}");
+    }
+    let error = refused(&of_cities(|province, city, _| format!("中国|{city}|{province}|0|电信")));
+    assert!(error.starts_with("it cannot be told which"), "{error}");
+}
+
+#[test]
+fn a_city_is_one_by_any_of_its_names() {
+    for (province, city) in [
+        ("广东省", "广州市"),
+        ("广东", "广州"),
+        ("新疆维吾尔自治区", "喀什地区"),
+        ("新疆", "喀什"),
+        ("内蒙古", "锡林郭勒盟"),
+        ("贵州省", "黔东南苗族侗族自治州"),
+        ("海南省", "陵水黎族自治县"),
+        ("北京", "北京"),
+        ("北京", "朝阳区"),
+        ("上海市", "浦东新区"),
+        ("香港", "沙田"),
+        ("澳门", "澳门"),
+        ("台湾省", "高雄"),
+        ("湖北省", "神农架林区"),
+    ] {
+        for (carrier, code) in [("长城宽带", "CN"), ("China Telecom", "CN"), ("广州广电", "CN"), ("0", "0")] {
+            let region = format!("中国|{province}|{city}|{carrier}|{code}");
+            let regions = [&region[..], "中国|广东省|深圳市|电信|CN", "中国|广东省|汕头市|电信|CN"];
+            let expected = ["中国", province, city];
+            assert_eq!(places(&xdb(3, &regions).bytes()).unwrap()[0], expected, "{region}");
+        }
+    }
+}
+
+#[test]
+fn china_has_other_names() {
+    let taken = Ok(vec![["中国".to_owned(), "广东省".to_owned(), "广州市".to_owned()]]);
+    assert_eq!(places(&xdb(3, &["中国 | 广东省 |\t广州市\u{3000}| 电信 | CN"]).bytes()), taken);
+    let expected = [["美国", "", ""], ["", "", ""]].map(|names| names.map(str::to_owned));
+    let foreign = xdb(3, &[" 美国 | 0 | 0 | xTom | US ", " Reserved | 0 | 0 | 0 | 0", "中国 | 0 | 0 | 0 | CN"]).bytes();
+    assert_eq!(places(&foreign).unwrap()[..2], expected);
+    for country in ["中國", "中华人民共和国", "中華人民共和國", "China", "CHINA", "People's Republic of China"]
+    {
+        let [old, new] = [format!("{country}|0|广东省|广州市|电信"), format!("{country}|广东省|广州市|电信|CN")];
+        for region in [old, new] {
+            let file = xdb(3, &[&region, "美国|0|0|0|0"]).bytes();
+            assert_eq!(places(&file).unwrap()[0], [country, "广东省", "广州市"], "{region}");
+        }
+    }
+    let traditional = xdb(3, &["中國|廣東省|廣州市|電信|CN", "中國|臺灣省|臺北市|中華電信|CN"]).bytes();
+    let expected = [["中國", "廣東省", "廣州市"], ["中國", "臺灣省", "臺北市"]].map(|names| names.map(str::to_owned));
+    assert_eq!(places(&traditional).unwrap(), expected);
+    // Provinces in letters are not known; they can be named.
+    let letters = xdb(3, &["China|Guangdong|Guangzhou|China Telecom|CN", "Japan|Tokyo|Tokyo|NTT|JP"]).bytes();
+    assert!(places(&letters).unwrap_err().contains("(--fields country,-,province,city,-)"));
+    let expected = [["China", "Guangdong", "Guangzhou"], ["Japan", "", ""]].map(|names| names.map(str::to_owned));
+    assert_eq!(places_by(Some("country,province,city,-,-"), &letters).unwrap(), expected);
+}
+
+#[test]
+fn a_file_without_china_is_refused_unless_countries_are_asked_for() {
+    let few = ["Chine|广东省|广州市|电信|CN".to_owned()];
+    let foreign = ["美国|加利福尼亚|圣何塞|xTom|US".to_owned(), "日本|东京|东京|NTT|JP".to_owned()];
+    let many: Vec<_> = (0..20).map(|number| format!("A{number}|0|0|0|0")).collect();
+    for regions in [&few[..], &foreign, &many] {
+        let error = refused(regions);
+        assert!(
+            error.starts_with("no region is of China (中国), whose provinces tell which of its 5 fields"),
+            "{error}"
+        );
+        assert!(error.ends_with("where only countries are to be kept: --fields country,-,-,-,-"), "{error}");
+        let regions: Vec<_> = regions.iter().map(String::as_str).collect();
+        places_by(Some("country,-,-,-,-"), &xdb(3, &regions).bytes()).unwrap();
+    }
+    // Nothing is lost of a few that have only countries.
+    check(3, &[("英国|0|0|0|BT", ["英国", "", ""]), ("美国|0|0|0|xTom", ["美国", "", ""])]);
+}
+
+#[test]
+fn fields_that_were_not_kept_are_not_said_to_be() {
+    let said = |fields: Option<&str>, regions: &[&str]| {
+        let fields = fields.map(|names| names.parse::<Fields>().unwrap());
+        prepare(&xdb(3, regions).bytes(), fields, &mut |_, _| ()).unwrap().fields.to_string()
+    };
+    assert_eq!(said(None, &["中国|广东省|广州市|电信|CN"]), "country,province,city,-,-");
+    assert_eq!(said(None, &["美国|0|0|0|谷歌", "中国|0|0|0|电信"]), "country,-,-,-,-");
+    assert_eq!(said(Some("country,province,city,-,-"), &["Chine|广东省|广州市|电信|CN"]), "country,-,-,-,-");
+    assert_eq!(said(Some("country,province,city,-,-"), &["中国|x|0|电信|CN"]), "country,province,city,-,-");
+}
+
+#[test]
+fn segments_of_ipv6_are_known_by_what_they_hold() {
+    let expected =
+        "its addresses are of IPv6, of which ipinfo knows no places: take the file for IPv4 (ip2region_v4.xdb)";
+    for count in (1..=30).chain([7 * 40 + 1]) {
+        let regions = vec!["中国|广东省|广州市|电信|CN"; count];
+        let file = Xdb { says: (6, 4), ..xdb(2, &regions) }.bytes();
+        assert_eq!(places(&file), Err(expected.to_owned()), "{count}");
+        // One that is cut off is no better a file.
+        let cut = places(&file[..file.len() - 1]).unwrap_err();
+        assert!(count == 1 || cut == expected, "{count}: {cut}");
+        // Files of IPv4 are what they are with any number of them, and so is what follows them.
+        let mut file = xdb(2, &regions).bytes();
+        places(&file).unwrap();
+        file.extend([0; 100]);
+        places(&file).unwrap();
+    }
+    // A damaged header of IPv4 is no sign of IPv6: here the last segment is 2 × 38 bytes behind the first.
+    let mut file = xdb(2, &["中国|广东省|广州市|电信|CN"; 30]).bytes();
+    let first = u32::from_le_bytes(*file[8..].first_chunk().unwrap());
+    file[12..16].copy_from_slice(&(first + 76).to_le_bytes());
+    assert!(places(&file).unwrap_err().ends_with("the file is cut off or damaged"));
+}

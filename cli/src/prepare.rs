@@ -14,6 +14,7 @@ use crate::output::Output;
 use crate::print::Printed as _;
 use crate::progress::Progress;
 use crate::scores::{self, SampleArgs, TableArgs};
+use crate::warn;
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLE)]
@@ -101,7 +102,12 @@ pub(crate) fn prepare(args: &Args) -> anyhow::Result<()> {
             let prepared = prepared.with_context(|| input.display().to_string())?;
             file.write_all(&prepared.database).with_context(|| format!("cannot write {}", output.display()))?;
             file.finish()?;
+            let named = fields;
             let ipinfo::Prepared { database, segments, ranges, places, fields } = prepared;
+            if named.is_some_and(|named| named != fields) {
+                let why = "no region of China (中国, 中國, China, CN) has a province or a city in the fields named";
+                warn(format_args!("{}: only countries are kept: {why}", input.display()));
+            }
             let (output, size) = (output.display(), HumanBytes(database.len() as u64));
             writeln!(
                 io::stdout(),

@@ -61,7 +61,7 @@ pub struct Prepared {
     pub ranges: usize,
     /// Places in the database, the unknown one counted.
     pub places: usize,
-    /// Which fields of the source were used.
+    /// Which fields of the source are in the database: the country alone where nothing more is known of any region.
     pub fields: Fields,
 }
 
@@ -92,6 +92,8 @@ pub fn prepare(
     let database = builder.finish();
     let opened = Database::open(&database).expect("what the builder makes can be opened");
     let (ranges, places) = (opened.range_count(), opened.place_count());
+    let is_more_kept = opened.places().any(|place| !(place.province.is_empty() && place.city.is_empty()));
+    let fields = if is_more_kept { fields } else { fields.only_country() };
     Ok(Prepared { database, segments, ranges, places, fields })
 }
 
@@ -131,11 +133,23 @@ impl<'a> Source<'a> {
         let wrong = PrepareError::Segments { first, last, len: bytes.len() };
         // The end of the last segment, since `last` is where it begins.
         let (from, to) = (first as usize, last as usize);
-        let segments = bytes.get(from..to.saturating_add(SEGMENT_LEN)).filter(|_| from >= SEGMENTS_FROM && from <= to);
-        match segments.map(<[u8]>::as_chunks) {
-            Some((segments, [])) => Ok(Self { bytes, segments }),
-            // Files of IPv6 that say no version 3.
-            Some(_) if (to - from).is_multiple_of(SEGMENT_LEN_IPV6) => Err(PrepareError::Ipv6),
+        // A part of a segment at the end of a file that is cut off is left out.
+        let until = |len: usize| {
+            let segments = bytes.get(from..to.saturating_add(len).min(bytes.len()));
+            segments.filter(|_| from >= SEGMENTS_FROM && from <= to).unwrap_or_default()
+        };
+        let segments = until(SEGMENT_LEN).as_chunks();
+        // Files of IPv6 that say no version 3: some have as many bytes of segments as a file of IPv4.
+        let segments_ipv6 = until(SEGMENT_LEN_IPV6).as_chunks::<SEGMENT_LEN_IPV6>().0;
+        if (to.wrapping_sub(from)).is_multiple_of(SEGMENT_LEN_IPV6)
+            && are_segments(bytes, segments_ipv6)
+            && !are_segments(bytes, segments.0)
+        {
+            return Err(PrepareError::Ipv6);
+        }
+        let is_whole = to.saturating_add(SEGMENT_LEN) <= bytes.len();
+        match segments {
+            (segments @ [_, ..], []) if is_whole => Ok(Self { bytes, segments }),
             _ => Err(wrong),
         }
     }
@@ -174,6 +188,17 @@ impl<'a> Source<'a> {
         let place = fields.place(region).ok_or_else(|| FieldsError::named(fields, region))?;
         Ok(builder.add(first..=last, place)?)
     }
+}
+
+/// Whether these are segments, by where they have their regions: behind the index, and within the file.
+fn are_segments<const LEN: usize>(bytes: &[u8], segments: &[[u8; LEN]]) -> bool {
+    let has_region = |segment: &[u8; LEN]| {
+        let Some(&[n0, n1, r0, r1, r2, r3]) = segment.last_chunk() else { return false };
+        let from = u32::from_le_bytes([r0, r1, r2, r3]) as usize;
+        let len = usize::from(u16::from_le_bytes([n0, n1]));
+        from >= SEGMENTS_FROM && from + len <= bytes.len()
+    };
+    !segments.is_empty() && segments.iter().all(has_region)
 }
 
 /// What is wrong with a source.
