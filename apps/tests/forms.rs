@@ -125,6 +125,35 @@ fn what_the_usual_programs_make_is_sent() {
     }
 }
 
+/// A frame of RFC 8878, 3.1.2, of which decoders skip the contents.
+fn skippable(kind: u8, contents: &[u8]) -> Vec<u8> {
+    [&[0x50 | kind, 0x2a, 0x4d, 0x18], &(contents.len() as u32).to_le_bytes()[..], contents].concat()
+}
+
+#[test]
+fn a_zstd_form_that_begins_with_frames_to_skip_is_sent() {
+    for begin in [
+        skippable(0, b""),
+        skippable(0, b"made by a build"),
+        skippable(15, &[0xff; 200_000]),
+        [skippable(3, b"one"), skippable(4, b"")].concat(),
+    ] {
+        let compressed = [begin, zstd(STYLE)].concat();
+        let directory = directory(&[("a.css", STYLE), ("a.css.zst", &compressed)]);
+        let (app, _, notes) = packed(directory.path());
+        assert!(sent(&app, "/a.css") == (Some("zstd".to_owned()), compressed), "{:?}", notes.unused);
+    }
+    let damaged = Flaw::Damaged(Coding::Zstandard);
+    let whole = skippable(1, b"skipped");
+    check_not_sent("a.css", STYLE, "zst", &whole, damaged);
+    check_not_sent("a.css", STYLE, "zst", &whole[..6], damaged);
+    check_not_sent("a.css", STYLE, "zst", &whole[..10], damaged);
+    check_not_sent("a.css", STYLE, "zst", &[&whole[..10], &zstd(STYLE)].concat(), damaged);
+    check_not_sent("a.css", STYLE, "zst", &[&whole, &zstd(b"other")[..]].concat(), Flaw::Differs);
+    // Nothing is skipped behind the contents.
+    check_not_sent("a.css", STYLE, "zst", &[zstd(STYLE), whole].concat(), Flaw::More(Coding::Zstandard));
+}
+
 #[test]
 fn an_empty_form_is_not_sent() {
     for (form, ..) in FORMS {

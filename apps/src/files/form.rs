@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 use flate2::bufread::GzDecoder;
-use ruzstd::decoding::errors::FrameDecoderError;
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::encoding::Coding;
@@ -201,7 +201,7 @@ impl<R: Read> Decoder<R> {
     }
 }
 
-/// One frame of RFC 8878.
+/// One frame of RFC 8878, behind any that are to be skipped.
 struct Zstandard<R: Read> {
     source: Noting<R>,
     decoder: FrameDecoder,
@@ -211,10 +211,19 @@ impl<R: Read> Zstandard<R> {
     fn new(mut source: Noting<R>) -> Result<Self, Failure> {
         let mut decoder = FrameDecoder::new();
         decoder.set_max_window_size(ZSTD_WINDOW_MAX);
-        match decoder.init(&mut source) {
-            Ok(()) => Ok(Self { source, decoder }),
-            Err(FrameDecoderError::WindowSizeTooBig { .. }) => Err(Failure::Flaw(Flaw::Window)),
-            Err(_) => Err(source.failure(Coding::Zstandard)),
+        loop {
+            match decoder.init(&mut source) {
+                Ok(()) => return Ok(Self { source, decoder }),
+                // RFC 8878, 3.1.2: a frame without contents, as which other data are put before those that there are.
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
+                    let skipped = io::copy(&mut source.by_ref().take(length.into()), &mut io::sink());
+                    if skipped.ok() != Some(length.into()) {
+                        return Err(source.failure(Coding::Zstandard));
+                    }
+                }
+                Err(FrameDecoderError::WindowSizeTooBig { .. }) => return Err(Failure::Flaw(Flaw::Window)),
+                Err(_) => return Err(source.failure(Coding::Zstandard)),
+            }
         }
     }
 
