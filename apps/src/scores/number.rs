@@ -52,7 +52,7 @@ impl Number {
 
 /// White space of any kind, and what cannot be seen at all.
 #[inline]
-fn is_blank(character: char) -> bool {
+pub(super) fn is_blank(character: char) -> bool {
     character.is_whitespace() || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
 }
 

@@ -10,7 +10,7 @@ use std::fmt;
 
 use siphasher::sip128::SipHasher13;
 
-use super::number::Number;
+use super::number::{Number, is_blank, narrow};
 use super::source::LeftOut;
 use super::template::Keys;
 
@@ -23,8 +23,8 @@ const SHARED_MIN: u64 = 3;
 /// Of this many candidates, one with a secret of another is too many in any case.
 const SHARED_ONE_IN: u64 = 100;
 
-/// Errors of Excel and `LibreOffice`, in place of a value.
-const ERRORS: [&str; 7] = ["#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!"];
+/// Errors of Excel and `LibreOffice`, in place of a value, that do not end as all others do: with `!` or `?`.
+const ERRORS: [&str; 6] = ["#N/A", "#NV", "#N/D", "#Н/Д", "#GETTING_DATA", "#YOK"];
 
 /// What was done to a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,11 +35,11 @@ pub enum Damage {
     Formula,
     /// `'0123`: the mark of text in a spreadsheet.
     Apostrophe,
-    /// `#N/A`, `####`.
+    /// `#N/A`, `####`, `Err:502`.
     Error,
     /// `123.0`, for a key.
     Decimals,
-    /// `1,234,567`, for a key.
+    /// `1,234,567` or `1.234.567`, for a key.
     Thousands,
     /// `990101199001000000`, for a key: more than 15 digits, and zeros behind the fifteenth.
     Rounded,
@@ -53,36 +53,48 @@ impl Damage {
     /// What was done to this value, without blanks around it. What only a number can suffer that is compared is told of
     /// keys alone: points may well be `118.0`.
     fn of(value: &str, is_key: bool) -> Option<Self> {
-        let first = value.bytes().next()?;
+        let first = fold(value.chars().next()?);
+        // As nearly all begin, and are as they should be.
+        if !matches!(first, '0'..='9' | '+' | '-' | '.' | '#' | '\'' | '=' | 'E') {
+            return None;
+        }
+        let folded: String = value.chars().filter(|&character| !is_blank(character)).map(fold).collect();
         match first {
-            b'=' if value.len() > 1 => Some(Self::Formula),
-            b'#' if ERRORS.contains(&value) || value.len() > 2 && value.bytes().all(|byte| byte == b'#') => {
-                Some(Self::Error)
-            }
-            b'\'' if is_number_or_code(&value[1..]) => Some(Self::Apostrophe),
-            b'0'..=b'9' | b'-' | b'+' if has_exponent(value) => Some(Self::Exponent),
-            b'0'..=b'9' if is_key => Self::of_key(value),
+            '=' if folded.len() > 1 => Some(Self::Formula),
+            '#' | 'E' if is_error(&folded) => Some(Self::Error),
+            '\'' if is_number_or_code(&folded[1..]) => Some(Self::Apostrophe),
+            '0'..='9' | '-' | '+' | '.' if has_exponent(&folded) => Some(Self::Exponent),
+            '0'..='9' | '-' | '+' if is_key => Self::of_key(&folded),
             _ => None,
         }
     }
 
     fn of_key(value: &str) -> Option<Self> {
-        let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
-        let mut groups = whole.split(',');
-        let first = groups.next().filter(|first| is_digits(first) && first.len() <= 3);
-        if whole.contains(',') {
-            let is_grouped = first.is_some() && groups.all(|group| is_digits(group) && group.len() == 3);
-            return is_grouped.then_some(Self::Thousands);
-        }
-        if !is_digits(whole) {
+        let marks = [',', '.', '\''];
+        let unsigned = value.trim_start_matches(['+', '-']);
+        let parts: Vec<&str> = unsigned.split(marks).collect();
+        let (&last, ahead) = parts.split_last()?;
+        if !ahead.iter().all(|part| is_digits(part)) || !last.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
         let is_zeros = |text: &str| text.bytes().all(|byte| byte == b'0');
-        if !fraction.is_empty() && is_zeros(fraction) {
-            return Some(Self::Decimals);
+        let marks: Vec<char> = unsigned.chars().filter(|character| marks.contains(character)).collect();
+        let Some((&first, further)) = marks.split_first() else {
+            // One such number may be right. Of many, most are not.
+            return (value.len() > DIGITS && is_zeros(&value[DIGITS..])).then_some(Self::Rounded);
+        };
+        let are_groups = |parts: &[&str]| parts[0].len() <= 3 && parts[1..].iter().all(|part| part.len() == 3);
+        let is_grouped = match further.split_last() {
+            // 990.101 may be no number at all.
+            None => first != '.' && are_groups(&parts),
+            Some((&mark, others)) => {
+                others.iter().all(|&other| other == first) && are_groups(if mark == first { &parts } else { ahead })
+            }
+        };
+        if is_grouped {
+            return Some(Self::Thousands);
         }
-        // One such number may be right. Of many, most are not.
-        (value == whole && whole.len() > DIGITS && is_zeros(&whole[DIGITS..])).then_some(Self::Rounded)
+        (further.is_empty() && first != '\'' && is_zeros(last)).then_some(Self::Decimals)
     }
 
     /// What it is, and what helps.
@@ -100,7 +112,9 @@ impl Damage {
                 "mend the formula or the width, and export it again",
             ],
             Self::Decimals => ["a number with decimals, such as 123.0, which candidates do not type", export],
-            Self::Thousands => ["a number with commas, such as 1,234,567, which candidates do not type", export],
+            Self::Thousands => {
+                ["a number with commas or dots, such as 1,234,567, which candidates do not type", export]
+            }
             Self::Rounded => ["a number of which a spreadsheet kept 15 digits, with zeros behind them", export],
         }
     }
@@ -115,14 +129,50 @@ fn is_number_or_code(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_digit()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
+/// A character in the form in which damage is looked for, which all that look like it have.
+fn fold(character: char) -> char {
+    match narrow(character) {
+        '‘' | '’' | '‛' | 'ʼ' | '′' | '´' | '`' => '\'',
+        '−' | '–' | '‐' => '-',
+        '×' => 'X',
+        other => other,
+    }
+}
+
+/// Whether it is `#N/A`, `#REF!`, `####`, `Err:502`: what Excel and `LibreOffice` write in any language.
+fn is_error(folded: &str) -> bool {
+    if let Some(number) = folded.strip_prefix("ERR:") {
+        return is_digits(number);
+    }
+    let Some(name) = folded.strip_prefix('#') else { return false };
+    let is_named = |name: &str| {
+        let name = name.trim_start_matches(['¡', '¿']);
+        name.starts_with(char::is_alphabetic)
+            && name.chars().all(|character| character.is_alphanumeric() || matches!(character, '/' | '_' | '.'))
+    };
+    ERRORS.contains(&folded)
+        || name.len() > 1 && name.bytes().all(|byte| byte == b'#')
+        || name.strip_suffix(['!', '?']).is_some_and(is_named)
+}
+
 /// Whether it is `9.9E+17` as programs write it: with a sign, a point or a comma. `12E3` may be a seat.
-fn has_exponent(value: &str) -> bool {
-    let Some((mantissa, exponent)) = value.split_once(['e', 'E']) else { return false };
+fn has_exponent(folded: &str) -> bool {
+    let written = folded.replace("*10^", "E+").replace("X10^", "E+");
+    // In Fortran it is a D, which without a sign may be anything.
+    let Some((mantissa, exponent)) = written
+        .split_once('E')
+        .or_else(|| written.split_once('D').filter(|(_, exponent)| exponent.starts_with(['+', '-'])))
+    else {
+        return false;
+    };
     let digits = mantissa.trim_start_matches(['+', '-']);
-    let (whole, fraction) = digits.split_once(['.', ',']).unwrap_or((digits, "0"));
     let unsigned = exponent.trim_start_matches(['+', '-']);
-    let is_number = is_digits(whole) && is_digits(fraction) && is_digits(unsigned);
-    is_number && (digits != whole || unsigned != exponent)
+    let is_mantissa = match digits.split_once(['.', ',']) {
+        // One of the two may be missing.
+        Some((whole, fraction)) => is_digits(&[whole, fraction].concat()),
+        None => is_digits(digits) && unsigned != exponent,
+    };
+    is_mantissa && is_digits(unsigned)
 }
 
 /// What is to be known of a table, and is no reason to refuse it.
@@ -274,22 +324,90 @@ mod tests {
 
     #[test]
     fn numbers_as_spreadsheets_damage_them_are_told_from_those_that_are_right() {
-        for value in ["9.90101E+17", "9,90101E+17", "9.90101e+17", "9.9E17", "1E+05", "-1.5E-3", "9.90101199001E17"] {
+        for value in [
+            "9.90101E+17",
+            "9,90101E+17",
+            "9.90101e+17",
+            "9.9E17",
+            "1E+05",
+            "-1.5E-3",
+            "9.90101199001E17",
+            "9.E+17",
+            ".9E+18",
+            "1.E+5",
+            "-.9E+18",
+            "9.90101E 17",
+            "9.90101E + 17",
+            "９.９Ｅ+17",
+            "９．９０１０１Ｅ＋１７",
+            "9.90101D+17",
+            "9.9*10^17",
+            "9.9×10^17",
+            "9.9×10^+17",
+            "9.9 x 10^17",
+            "9.9e−3",
+        ] {
             check(value, Some(Damage::Exponent), Some(Damage::Exponent));
         }
         for value in ["=\"0123\"", "=0123", "=A1&B1"] {
             check(value, Some(Damage::Formula), Some(Damage::Formula));
         }
-        for value in ["'0123", "'99010119900101001X"] {
+        for value in [
+            "'0123",
+            "'99010119900101001X",
+            "‘0123",
+            "’0123",
+            "ʼ0123",
+            "＇0123",
+            "`0123",
+            "´0123",
+            "′0123",
+            "' 0123",
+            "’０１２３",
+        ] {
             check(value, Some(Damage::Apostrophe), Some(Damage::Apostrophe));
         }
-        for value in ["#N/A", "#REF!", "#DIV/0!", "###", "##########"] {
+        for value in [
+            "#N/A",
+            "#REF!",
+            "#DIV/0!",
+            "###",
+            "##########",
+            "#NV",
+            "#nv",
+            "#N/D",
+            "#ERROR!",
+            "#SPILL!",
+            "Err:502",
+            "Err: 508",
+            "#WERT!",
+            "#BEZUG!",
+            "#ÜBERLAUF!",
+            "#NAME?",
+            "#¿NOMBRE?",
+            "#¡VALOR!",
+            "#ЗНАЧ!",
+            "#Н/Д",
+            "#GETTING_DATA",
+            "＃N/A",
+        ] {
             check(value, Some(Damage::Error), Some(Damage::Error));
         }
-        for value in ["2024000001.0", "2024000001.00"] {
+        for value in ["2024000001.0", "2024000001.00", "2024000001,0", "2024000001,00", "2024000001.", "２０２４．０"]
+        {
             check(value, None, Some(Damage::Decimals));
         }
-        for value in ["2,024,000,001", "990,101", "1,000.00"] {
+        for value in [
+            "2,024,000,001",
+            "990,101",
+            "1,000.00",
+            "2.024.000.001",
+            "2.024.000.001,00",
+            "2'024'000'001",
+            "2’024’000’001",
+            "２，０２４，０００",
+            "-2,024,001",
+        ] {
             check(value, None, Some(Damage::Thousands));
         }
         for value in ["990101199001000000", "2024010101000010", "1000000000000000"] {
@@ -309,7 +427,19 @@ mod tests {
             "12E3",
             "E+17",
             "1E",
-            "1.E+5",
+            "#甲",
+            "#1!",
+            "Err:x",
+            "Error",
+            "2024.001",
+            "2.024.00",
+            "1.E5X",
+            ".E+5",
+            "10^5",
+            "9D17",
+            "12E 3",
+            "12x10",
+            "’t Hooft",
             "12E1",
             "A1E+5",
             "118.5",

@@ -53,9 +53,19 @@ fn each_damage_is_counted_for_its_column() {
         ),
         ("1,11,甲,########\n", "ZF: 1 value is an error of a spreadsheet, "),
         ("1.0,11,甲,5.0\n", "KSH: 1 value is a number with decimals, such as 123.0, "),
-        ("\"2,024,001\",11,甲,5\n", "KSH: 1 value is a number with commas, "),
+        ("\"2,024,001\",11,甲,5\n", "KSH: 1 value is a number with commas or dots, "),
         ("2.02E+09,11,甲,5\n", "KSH: 1 value is a number with an exponent, "),
         ("1,11,甲,6.1E+02\n", "ZF: 1 value is a number with an exponent, "),
+        ("1,9.90101E 17,甲,5\n", "SFZH: 1 value is a number with an exponent, "),
+        ("1,11,甲,.9E+18\n", "ZF: 1 value is a number with an exponent, "),
+        ("2.024.000.001,11,甲,5\n", "KSH: 1 value is a number with commas or dots, "),
+        ("\"2024000001,0\",11,甲,5\n", "KSH: 1 value is a number with decimals, "),
+        ("1,’11,甲,5\n", "SFZH: 1 value is a number behind an apostrophe, "),
+        (
+            "1,11,甲,5\n2,12,乙,#WERT!\n",
+            "ZF: 1 value is an error of a spreadsheet, such as #N/A or ####, the first in row 3: ",
+        ),
+        ("1,11,甲,Err:502\n", "ZF: 1 value is an error of a spreadsheet, "),
     ] {
         let table = read_rows(rows);
         assert!(table.warnings.len() == 1 && table.warnings[0].starts_with(warning), "{rows}: {:?}", table.warnings);

@@ -13,6 +13,9 @@ const DIGITS: usize = 15;
 /// What a double has to be below to keep all of its digits.
 const WHOLE: f64 = 1e15;
 
+/// Points have fewer digits, and the numbers of candidates have more.
+const POINTS: usize = 6;
+
 const DAY: u32 = 86_400;
 
 /// Why a value cannot be shown.
@@ -114,7 +117,8 @@ fn double(value: f64, decimals: u8) -> Option<String> {
 }
 
 /// A number with an exponent, as C writes it, without one. `None` where there is none, or where it stands for digits
-/// that are not there: an identity number of `9.90101E+17` is that of many people.
+/// that are not there: an identity number of `9.90101E+17` is that of many people. Points of `1.0E+002` are 100: a zero
+/// at the end of the digits says that there are no more.
 fn written_out(number: &[u8], decimals: u8) -> Option<String> {
     let number = str::from_utf8(number).ok()?;
     let (mantissa, exponent) = number.split_once(['e', 'E'])?;
@@ -125,7 +129,8 @@ fn written_out(number: &[u8], decimals: u8) -> Option<String> {
     let digits = mantissa.trim_start_matches(['+', '-']);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let is_number = [whole, fraction].iter().all(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
-    if !is_number || whole.is_empty() || fraction.len() < exponent {
+    let is_whole = fraction.len() >= exponent || fraction.ends_with('0') && exponent < POINTS;
+    if !is_number || whole.is_empty() || !is_whole {
         return None;
     }
     double(number.parse().ok()?, decimals)
