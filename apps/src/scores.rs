@@ -49,7 +49,7 @@ pub use page::Labels;
 use page::Message;
 pub use prepare::{Options, PrepareError, Prepared, Reject, Watch, prepare};
 pub use sample::{SampleError, write_sample};
-pub use source::{Format, LeftOut, NotDbf, QuoteFault, Separator, SourceError, Unplaced, Unshown, encoding};
+pub use source::{Format, LeftOut, NotDbf, OneColumn, QuoteFault, Separator, SourceError, Unplaced, Unshown, encoding};
 pub use spreadsheet::{Damage, Warning};
 pub use talk::{Chains, TALK};
 pub use template::TemplateError;

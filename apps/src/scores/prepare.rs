@@ -145,7 +145,7 @@ pub fn prepare<W: Write + Seek>(
         }
     }
     watch.read(len);
-    for warning in findings.damaged() {
+    for warning in findings.damaged().into_iter().chain(findings.no_numbers(source.no_numbers())) {
         if options.strict {
             return Err(PrepareError::Damaged(warning));
         }

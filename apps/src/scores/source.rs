@@ -11,7 +11,9 @@ use std::io::{self, BufRead};
 use encoding_rs::Encoding;
 use thiserror::Error;
 
-pub use self::csv::{QuoteFault, Separator};
+use super::spreadsheet::Tally;
+
+pub use self::csv::{OneColumn, QuoteFault, Separator};
 pub use self::dbf::{NotDbf, Unplaced};
 
 /// The form of a table.
@@ -103,6 +105,14 @@ impl<R: BufRead> Source<R> {
             Self::Dbf(table) => table.read(row),
             Self::Csv(table) => table.read(row),
             Self::Lines(lines) => lines.read(row),
+        }
+    }
+
+    /// For each field whose values are numbers, how many are none.
+    pub(super) fn no_numbers(&self) -> &[Tally] {
+        match self {
+            Self::Dbf(table) => table.no_numbers(),
+            Self::Csv(_) | Self::Lines(_) => &[],
         }
     }
 
@@ -297,6 +307,14 @@ pub enum SourceError {
         .0[0].name(), .0[1].name(), .0[0], .0[1]
     )]
     Separators([Separator; 2]),
+    /// There is no separator.
+    #[error("the first line has one column only, {name}: {advice}")]
+    OneColumn {
+        /// All of it.
+        name: String,
+        /// What helps.
+        advice: OneColumn,
+    },
     /// What the table says of it is none.
     #[error("line 1: sep= is to be followed by one separator: a comma, a semicolon, a tab, a bar or another sign")]
     SeparatorLine,

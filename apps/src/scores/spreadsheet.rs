@@ -191,6 +191,15 @@ pub enum Warning {
         /// The row of the first one.
         first: u64,
     },
+    /// Values of a double that are no number, and left empty.
+    NoNumber {
+        /// The field.
+        field: String,
+        /// How many.
+        count: u64,
+        /// The row of the first one.
+        first: u64,
+    },
     /// Secrets that several candidates have.
     Shared {
         /// The field.
@@ -218,6 +227,14 @@ impl fmt::Display for Warning {
                 let values = if *count == 1 { "value is" } else { "values are each" };
                 write!(f, "{field}: {count} {values} {what}, the first in row {first}: {help}")
             }
+            Self::NoNumber { field, count, first } => {
+                let [values, left] = if *count == 1 { ["value is", "it is"] } else { ["values are each", "they are"] };
+                write!(
+                    f,
+                    "{field}: {count} {values} no number (NaN or an infinity), the first in row {first}: {left} left \
+                    empty; where there should be a number, mend it in the table"
+                )
+            }
             Self::Shared { field, candidates, of, most, first } => write!(
                 f,
                 "{field}: {candidates} of {of} candidates have one that another has too; {most} have that of row \
@@ -241,13 +258,13 @@ pub(super) struct Findings {
 
 /// How many, and in which row the first one is.
 #[derive(Clone, Copy, Default)]
-struct Tally {
+pub(super) struct Tally {
     count: u64,
     first: u64,
 }
 
 impl Tally {
-    fn add(&mut self, row: u64) {
+    pub(super) fn add(&mut self, row: u64) {
         if self.count == 0 {
             self.first = row;
         }
@@ -299,6 +316,12 @@ impl Findings {
             )
         };
         (0..self.names.len()).flat_map(of_field).collect()
+    }
+
+    /// What is to be told of values that are no numbers, of which the table has counted those of each field.
+    pub(super) fn no_numbers(&self, tallies: &[Tally]) -> impl Iterator<Item = Warning> {
+        let counted = self.names.iter().zip(tallies).filter(|(_, tally)| tally.count > 0);
+        counted.map(|(field, &Tally { count, first })| Warning::NoNumber { field: field.clone(), count, first })
     }
 
     /// What is to be told of secrets that several candidates have.

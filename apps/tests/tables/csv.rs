@@ -186,6 +186,67 @@ fn separators_that_can_be_told_in_two_ways_are_an_error() {
 }
 
 #[test]
+fn a_first_line_of_one_column_is_an_error_of_separators() {
+    let table = "KSH,SFZH,XM\n1,11,甲\n";
+    for sign in [":", "^", "~", "#", "/", "!"] {
+        assert_eq!(
+            error_of(FORMAT, table.replace(',', sign).as_bytes()),
+            format!(
+                "the first line has one column only, KSH{sign}SFZH{sign}XM: where columns are not separated by a comma, \
+                a semicolon, a tab or a bar, put a line that says by what ahead of it: sep={sign}"
+            )
+        );
+        assert_eq!(
+            read(FORMAT, format!("sep={sign}\n{}", table.replace(',', sign)).as_bytes()).row("1", "11"),
+            " XM=甲"
+        );
+    }
+    for (sign, name) in [("，", "，"), ("、", "、"), ("；", "；"), ("｜", "｜"), (" ", "a blank"), ("  ", "a blank")]
+    {
+        assert_eq!(
+            error_of(FORMAT, table.replace(',', sign).as_bytes()),
+            format!(
+                "the first line has one column only, KSH{sign}SFZH{sign}XM: {name} is no separator; put a comma, a \
+                semicolon, a tab or a bar between the columns, or another sign of ASCII that a line ahead of it says, \
+                such as sep=^"
+            )
+        );
+    }
+    for separator in [",", ";", "\t", "|"] {
+        let quoted = "\"KSH,SFZH,XM\"\n\"1,11,甲\"\n".replace(',', separator);
+        let name = "KSH,SFZH,XM".replace(',', separator);
+        assert_eq!(
+            error_of(FORMAT, quoted.as_bytes()),
+            format!(
+                "the first line has one column only, {name}: the line is in quotes as a whole; remove those around each \
+                line, or export the table again"
+            )
+        );
+    }
+    assert_eq!(
+        error_of(FORMAT, format!("sep=;\n{table}").as_bytes()),
+        "the first line has one column only, KSH,SFZH,XM: the line ahead of it says sep=;, and what separates the \
+        columns seems to be a comma: put sep=, there, or leave the line out"
+    );
+    assert_eq!(
+        error_of(FORMAT, format!("sep=,\n{}", table.replace(',', ":")).as_bytes()),
+        "the first line has one column only, KSH:SFZH:XM: where columns are not separated by a comma, put a line that \
+        says by what ahead of it: sep=:"
+    );
+    for name in ["KSH", "准考证号", "KSH_2024"] {
+        assert_eq!(
+            error_of(FORMAT, format!("{name}\n1\n").as_bytes()),
+            format!(
+                "the first line has one column only, {name}: where columns are not separated by a comma, a semicolon, a \
+                tab or a bar, put a line that says by what ahead of it, such as sep=^"
+            )
+        );
+    }
+    // With more columns it is the name that is wrong.
+    assert_eq!(error_of(FORMAT, b"A:B,C\n1,2\n"), "the table has no field KSH; it has A:B, C");
+}
+
+#[test]
 fn a_line_that_says_the_separator_is_followed() {
     for (head, separator) in [
         ("sep=;", ";"),

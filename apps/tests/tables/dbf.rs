@@ -223,6 +223,10 @@ fn what_is_blank_is_empty() {
         (b'D', b"00000000"),
         (b'D', b"\0\0\0\0\0\0\0\0"),
         (b'D', b"0000  00"),
+        (b'D', b"  /  /  "),
+        (b'D', b"  -  -  "),
+        (b'D', b"  .  .  "),
+        (b'D', b"    -  -"),
         (b'N', b"     "),
         (b'N', b"*****"),
         (b'N', b"  ***"),
@@ -252,16 +256,45 @@ fn what_is_blank_is_empty() {
 #[test]
 fn what_is_no_value_of_its_type_leaves_the_row_out() {
     let long = |day: u32, milliseconds: u32| [day.to_le_bytes(), milliseconds.to_le_bytes()].concat();
-    for (kind, value, why) in [
-        (b'T', long(9, 0), "X is no date"),
-        (b'T', long(2_454_497, 90_000_000), "X is no date"),
-        (b'B', f64::NAN.to_le_bytes().to_vec(), "X is no number"),
-        (b'B', f64::INFINITY.to_le_bytes().to_vec(), "X is no number"),
-    ] {
+    for (kind, value, why) in [(b'T', long(9, 0), "X is no date"), (b'T', long(2_454_497, 90_000_000), "X is no date")]
+    {
         let making = Making::new(&[("X", kind, 8, 0)]).row(&[&value]).row(&[&[0; 8]]);
         let table = read_with(FORMAT, &making.bytes(), &options()).unwrap();
         assert_eq!(table.rejects, [format!("row 1: {why}")]);
     }
+}
+
+#[test]
+fn doubles_that_are_no_number_are_empty_and_counted() {
+    let values = [f64::NAN, 1.5, f64::INFINITY, f64::NEG_INFINITY];
+    for kind in [b'B', b'O'] {
+        let fields = [("X", kind, 8, 1), ("Y", kind, 8, 0), ("Z", b'C', 1, 0)];
+        let row = |making: Making, value: f64| making.row(&[&value.to_le_bytes(), &[0; 8], b"z"]);
+        let making = values.into_iter().fold(Making::new(&fields), row);
+        let table = making.read();
+        assert_eq!(
+            ["01", "02", "03", "04"].map(|seat| table.row(seat, &format!("1{}", &seat[1..]))),
+            [" X= Y=0 Z=z", " X=1.5 Y=0 Z=z", " X= Y=0 Z=z", " X= Y=0 Z=z"]
+        );
+        let expect = "X: 3 values are each no number (NaN or an infinity), the first in row 1: they are left empty; \
+        where there should be a number, mend it in the table";
+        assert_eq!(table.warnings, [expect]);
+        let strict = Options { strict: true, ..options() };
+        assert_eq!(read_with(FORMAT, &making.bytes(), &strict).map(drop).unwrap_err(), expect);
+        let making = row(Making::new(&fields), f64::NAN);
+        assert!(
+            making.read().warnings[0].starts_with("X: 1 value is no number (NaN or an infinity), the first in row 1: ")
+        );
+    }
+    // A key that is none is missing.
+    let fields = [("X", b'C', 1, 0)];
+    let mut making = Making::new(&fields).row(&[b"a"]).row(&[b"b"]);
+    (making.fields[1].1, making.fields[1].2) = (b'B', 8);
+    for (record, value) in making.records.iter_mut().zip([f64::NAN, 12.0]) {
+        record.splice(3..5, value.to_le_bytes());
+    }
+    let table = read_with(FORMAT, &making.bytes(), &options()).unwrap();
+    assert_eq!((table.rejects, table.candidates), (vec!["row 1, seat 01: no SFZH".to_owned()], 1));
 }
 
 #[test]
@@ -301,7 +334,22 @@ fn headers_end_as_their_programs_write_them() {
     let padded = [&b"\r"[..], &[0; 263]].concat();
     let blank = [&b"\r"[..], &[b' '; 95]].concat();
     let fields = [&b"\r"[..], b"OLD\0\0\0\0\0\0\0\0C\0\0\0\0\x09\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"].concat();
-    for end in [&b""[..], b"\r", b"\r\0", b"\0", b"\n", &padded, &blank, &fields, &[0; 64]] {
+    let blanks = [b' '; 96];
+    for end in [
+        &b""[..],
+        b" ",
+        &blanks[..31],
+        &blanks[..32],
+        &blanks,
+        b"\r",
+        b"\r\0",
+        b"\0",
+        b"\n",
+        &padded,
+        &blank,
+        &fields,
+        &[0; 64],
+    ] {
         let mut making = Making::new(&[("X", b'C', 1, 0)]).row(&[b"a"]).row(&[b"b"]);
         making.end = end.to_vec();
         let table = making.read();
@@ -397,6 +445,17 @@ fn records_that_the_header_counts_wrong_are_as_long_as_the_file_says() {
             let table = Making { tail: tail.to_vec(), ..making.clone() }.read();
             assert_eq!([table.row("01", "11"), table.row("03", "13")], [" X=a", " X=c"]);
         }
+    }
+    // With something behind the mark of the end, that mark says it.
+    let making = Making { record_len: Some(5), ..Making::new(&[("X", b'C', 1, 0)]) };
+    let making = making.row(&[b"a"]).row(&[b"b"]).row(&[b"c"]);
+    for behind in [&[0; 50][..], &[b' '; 7], b"\x1a", b" 0414d"] {
+        let table = Making { tail: [b"\x1a", behind].concat(), ..making.clone() }.read();
+        assert_eq!([table.row("01", "11"), table.row("03", "13")], [" X=a", " X=c"], "{}", behind.escape_ascii());
+    }
+    for tail in [&[0; 50][..], b" 0414d 0515e"] {
+        let error = Making { tail: tail.to_vec(), ..making.clone() }.error();
+        assert_eq!(error, "damaged: a record is 5 bytes by the header, and its fields are 6: get the table again");
     }
 }
 

@@ -14,10 +14,13 @@ use super::{LeftOut, Read, Row, SourceError, Unshown};
 use crate::scores::template::{NoField, position};
 
 pub use self::rows::QuoteFault;
-pub use self::separator::Separator;
+pub use self::separator::{OneColumn, Separator};
 
 /// The most bytes in which the names are looked for: hundreds of columns, each name four times as long as any.
 const NAMES_MAX: u64 = 1 << 16;
+
+/// The most characters of a name that a message shows.
+const NAME_SHOWN: usize = 100;
 
 /// A table. In no encoding that is read is a byte of a character a comma, a quote or the end of a line, so that it can
 /// be taken apart before it is decoded.
@@ -58,6 +61,12 @@ impl<R: BufRead> Table<R> {
         head.set_position(start as u64);
         let mut rows = opening.rows(head.chain(reader), separator, line, start as u64);
         let columns = opening.names(&mut rows)?;
+        if let [name] = &columns[..]
+            && !opening.has_keys(&columns)
+        {
+            let said = (line > 0).then_some(separator);
+            return Err(SourceError::OneColumn { name: cut(name), advice: OneColumn::of(name, said) });
+        }
         let named = |&(_, name): &(usize, &String)| !name.is_empty();
         let fields = columns.iter().enumerate().filter(named).map(|(_, name)| name.clone()).collect();
         // What is behind the last name is no column: many programs end each row with a separator.
@@ -142,6 +151,14 @@ fn check<R: BufRead>(cell: &str, line: u64, rows: &Rows<R>) -> Result<(), Source
     }
 }
 
+/// As much of a name as a message has room for.
+fn cut(name: &str) -> String {
+    match name.char_indices().nth(NAME_SHOWN) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
+    }
+}
+
 /// What is known of a table before its names are.
 struct Opening<'a> {
     encoding: &'static Encoding,
@@ -168,11 +185,14 @@ impl Opening<'_> {
         rows.cells().map(name).collect()
     }
 
+    fn has_keys(&self, names: &[String]) -> bool {
+        self.keys.iter().all(|key| position(names, key) != Err(NoField::Unknown))
+    }
+
     /// What separates the names of the keys; where those are not there, what makes most names, so that they are listed.
     fn separator(&self, head: &[u8]) -> Result<Separator, SourceError> {
         let names = COMMON.map(|separator| (separator, self.names(&mut self.rows(head, separator, 0, 0))));
-        let has_keys = |names: &[String]| self.keys.iter().all(|key| position(names, key) != Err(NoField::Unknown));
-        let has_keys = |names: &Result<Vec<String>, _>| names.as_ref().is_ok_and(|names| has_keys(names));
+        let has_keys = |names: &Result<Vec<String>, _>| names.as_ref().is_ok_and(|names| self.has_keys(names));
         let mut fitting = names.iter().filter(|(_, names)| has_keys(names)).map(|&(separator, _)| separator);
         match (fitting.next(), fitting.next()) {
             (Some(one), None) => return Ok(one),

@@ -11,6 +11,7 @@ use self::header::{CodePage, Field, Header};
 use self::value::{Unfit, push};
 use super::text::{DecodeError, Decoder};
 use super::{LeftOut, Read, Row, SourceError, Unshown};
+use crate::scores::spreadsheet::Tally;
 
 pub use self::header::{NotDbf, Unplaced};
 
@@ -36,6 +37,10 @@ pub(in crate::scores) struct Table<R> {
     len: u64,
     records: u32,
     read: u32,
+    /// What the header says of a record that is longer, which is right if the mark of the end is behind the last one.
+    claimed: Option<usize>,
+    /// For each field that is shown, the values that are to be numbers and are none.
+    no_numbers: Vec<Tally>,
 }
 
 /// A field that is shown.
@@ -50,7 +55,7 @@ struct Place {
 impl<R: BufRead> Table<R> {
     pub(super) fn open(mut reader: R, len: u64, encoding: Option<&'static Encoding>) -> Result<Self, SourceError> {
         let header = Header::read(&mut reader, len)?;
-        let Header { records, len: header_len, record_len, code_page, fields } = header;
+        let Header { records, len: header_len, record_len, claimed, code_page, fields } = header;
         let expected = header_len + u64::from(records) * record_len as u64;
         if len < expected {
             let record = record_len as u64;
@@ -73,6 +78,8 @@ impl<R: BufRead> Table<R> {
             len,
             records,
             read: 0,
+            claimed,
+            no_numbers: Vec::new(),
         };
         let mut marks = 0..;
         for field in fields {
@@ -90,6 +97,7 @@ impl<R: BufRead> Table<R> {
             }
             table.left_out.push(LeftOut { field: name, what });
         }
+        table.no_numbers.resize_with(table.places.len(), Tally::default);
         Ok(table)
     }
 
@@ -123,6 +131,10 @@ impl<R: BufRead> Table<R> {
         &self.left_out
     }
 
+    pub(super) fn no_numbers(&self) -> &[Tally] {
+        &self.no_numbers
+    }
+
     pub(super) fn position(&self) -> u64 {
         self.header_len + u64::from(self.read) * self.record.len() as u64
     }
@@ -144,14 +156,16 @@ impl<R: BufRead> Table<R> {
             byte => return Err(SourceError::Mark { record: row.number, byte }),
         }
         row.values.resize_with(self.places.len(), String::new);
-        for ((place, value), name) in self.places.iter().zip(&mut row.values).zip(&self.names) {
+        for (at, (place, value)) in self.places.iter().zip(&mut row.values).enumerate() {
+            let name = &self.names[at];
             value.clear();
             let Field { kind, decimals, .. } = place.field;
             match push(kind, decimals, self.value(place), self.decoder, value) {
                 Ok(()) => {}
                 Err(Unfit::Text(DecodeError::Unknown)) => return Err(self.unknown_text()),
                 Err(Unfit::Text(error)) => return error.unusable(name),
-                Err(Unfit::Number) => return Ok(Read::Unusable(format!("{name} is no number"))),
+                // The value is left empty.
+                Err(Unfit::Number) => self.no_numbers[at].add(row.number),
                 Err(Unfit::Date) => return Ok(Read::Unusable(format!("{name} is no date"))),
             }
         }
@@ -178,6 +192,12 @@ impl<R: BufRead> Table<R> {
     /// Behind the records stands a mark, and then anything. Without a mark it is nothing, or less than a record, or as
     /// programs fill up what they have no use for.
     fn check_end(&mut self) -> Result<(), SourceError> {
+        if let Some(claimed) = self.claimed {
+            let mut byte = [0];
+            self.reader.read_exact(&mut byte)?;
+            let [record, fields] = [claimed, self.record.len()].map(|len| len as u64);
+            return if byte == [END] { Ok(()) } else { Err(SourceError::Record { record, fields }) };
+        }
         let more = (self.len - self.position()) / self.record.len() as u64;
         if more == 0 {
             return Ok(());

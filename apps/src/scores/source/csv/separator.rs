@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use thiserror::Error;
+
 use super::super::SourceError;
 use super::rows::without_end;
 
@@ -51,5 +53,78 @@ fn is_separator(byte: u8) -> bool {
 impl fmt::Display for Separator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", char::from(self.0))
+    }
+}
+
+/// What helps where the first line has one column, and so no separator.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum OneColumn {
+    /// There is one, inside quotes.
+    #[error("the line is in quotes as a whole; remove those around each line, or export the table again")]
+    Quoted,
+    /// There is one, and the table says that it is another.
+    #[error(
+        "the line ahead of it says sep={said}, and what separates the columns seems to be a {}: put sep={found} there, \
+        or leave the line out", found.name()
+    )]
+    Other {
+        /// What the table says.
+        said: Separator,
+        /// What is there.
+        found: Separator,
+    },
+    /// There is a sign that can be one.
+    #[error("where columns are not separated by {}, put a line that says by what ahead of it: sep={found}", tried(*said))]
+    Unsaid {
+        /// What the table says.
+        said: Option<Separator>,
+        /// What is there.
+        found: Separator,
+    },
+    /// There is what looks like one, and cannot be.
+    #[error(
+        "{} is no separator; put a comma, a semicolon, a tab or a bar between the columns, or another sign of ASCII that \
+        a line ahead of it says, such as sep=^", shown(*.0)
+    )]
+    Unfit(char),
+    /// There is nothing of the kind.
+    #[error(
+        "where columns are not separated by {}, put a line that says by what ahead of it, such as sep=^", tried(*.0)
+    )]
+    Unknown(Option<Separator>),
+}
+
+impl OneColumn {
+    /// What helps for a line of this one name, under a line that says a separator, or under none.
+    pub(super) fn of(name: &str, said: Option<Separator>) -> Self {
+        let is_in = |separator: &Separator| name.contains(char::from(separator.0));
+        match (said, COMMON.into_iter().find(is_in)) {
+            (None, Some(_)) => return Self::Quoted,
+            (Some(said), _) if is_in(&said) => return Self::Quoted,
+            (Some(said), Some(found)) => return Self::Other { said, found },
+            (_, None) => {}
+        }
+        // Signs that are in names.
+        let is_of_name = |byte: &u8| b"\"'_-.()[]{}%&".contains(byte);
+        if let Some(found) = name.bytes().find(|byte| is_separator(*byte) && !is_of_name(byte)) {
+            return Self::Unsaid { said, found: Separator(found) };
+        }
+        let looks_so = |character: &char| matches!(character, '，' | '、' | '；' | '：' | '｜' | '\0'..='\x1f');
+        let unfit = name.chars().find(looks_so).or_else(|| name.chars().find(|character| character.is_whitespace()));
+        unfit.map_or(Self::Unknown(said), Self::Unfit)
+    }
+}
+
+/// What was taken for a separator.
+fn tried(said: Option<Separator>) -> String {
+    said.map_or("a comma, a semicolon, a tab or a bar".to_owned(), |said| format!("a {}", said.name()))
+}
+
+/// A character that may be no sign.
+fn shown(character: char) -> String {
+    match character {
+        _ if character.is_whitespace() => "a blank".to_owned(),
+        _ if character.is_control() => format!("U+{:04X}", u32::from(character)),
+        _ => character.to_string(),
     }
 }

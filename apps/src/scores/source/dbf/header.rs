@@ -38,6 +38,8 @@ pub(super) struct Header {
     /// Bytes ahead of the first record.
     pub(super) len: u64,
     pub(super) record_len: usize,
+    /// What the table says of that, if it is less and the fields seem to be right.
+    pub(super) claimed: Option<usize>,
     pub(super) code_page: CodePage,
     pub(super) fields: Vec<Field>,
 }
@@ -149,6 +151,7 @@ impl Header {
             records: u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]),
             len: len.into(),
             record_len: record_len.into(),
+            claimed: None,
             code_page: CodePage::of(bytes[29]),
             fields: fields(&bytes[FIELDS_FROM..])?,
         };
@@ -156,6 +159,11 @@ impl Header {
         let by_fields = 1 + header.fields.iter().map(|field| field.len).sum::<usize>();
         if !header.fills(header.record_len, file_len) && header.fills(by_fields, file_len) {
             header.record_len = by_fields;
+        } else if !header.fills(header.record_len, file_len)
+            && header.record_len < by_fields
+            && header.len + u64::from(header.records) * (by_fields as u64) < file_len
+        {
+            header.claimed = Some(std::mem::replace(&mut header.record_len, by_fields));
         }
         place(&mut header.fields, header.record_len)?;
         Ok(header)
@@ -172,7 +180,9 @@ impl Header {
 fn fields(list: &[u8]) -> Result<Vec<Field>, SourceError> {
     let mut fields = Vec::new();
     // Some programs leave the 0x0D out; then the list goes as far as the header, or is filled up.
-    let is_field = |field: &&[u8; FIELD_LEN]| !matches!(field[0], b'\r' | b'\n') && field[..12] != [0; 12];
+    let is_field = |field: &&[u8; FIELD_LEN]| {
+        !matches!(field[0], b'\r' | b'\n') && field[..12] != [0; 12] && field[..12] != [b' '; 12]
+    };
     for (field, number) in list.as_chunks().0.iter().take_while(is_field).zip(1_u32..) {
         let name = field[..11].split(|&byte| byte == 0).next().unwrap_or_default();
         let (letter, len) = (field[11], field[16]);

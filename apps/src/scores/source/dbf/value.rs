@@ -60,7 +60,7 @@ pub(super) fn push(kind: Kind, decimals: u8, bytes: &[u8], decoder: Decoder, tex
             other => decoder.decode(other, text)?,
         },
         Kind::Date => match until_nul(bytes).trim_ascii() {
-            date if date.iter().all(|byte| b"0 ".contains(byte)) => {}
+            date if date.iter().all(|byte| b"0 /-.".contains(byte)) => {}
             date if date.len() == 8 && date.iter().all(u8::is_ascii_digit) => {
                 let (year, day) = date.split_at(4);
                 let (month, day) = day.split_at(2);
