@@ -308,7 +308,7 @@ pub enum SourceError {
     )]
     Separators([Separator; 2]),
     /// There is no separator.
-    #[error("the first line has one column only, {name}: {advice}")]
+    #[error("the first line has one column only, \"{name}\": {advice}")]
     OneColumn {
         /// All of it.
         name: String,

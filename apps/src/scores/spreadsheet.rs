@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_as_spreadsheets_damage_them_are_told_from_those_that_are_right() {
+    fn numbers_as_spreadsheets_damage_them_are_told() {
         for value in [
             "9.90101E+17",
             "9,90101E+17",
@@ -436,6 +436,10 @@ mod tests {
         for value in ["990101199001000000", "2024010101000010", "1000000000000000"] {
             check(value, None, Some(Damage::Rounded));
         }
+    }
+
+    #[test]
+    fn numbers_that_are_right_are_not_told() {
         for value in [
             "",
             "0",

@@ -192,7 +192,7 @@ fn a_first_line_of_one_column_is_an_error_of_separators() {
         assert_eq!(
             error_of(FORMAT, table.replace(',', sign).as_bytes()),
             format!(
-                "the first line has one column only, KSH{sign}SFZH{sign}XM: where columns are not separated by a comma, \
+                "the first line has one column only, \"KSH{sign}SFZH{sign}XM\": where columns are not separated by a comma, \
                 a semicolon, a tab or a bar, put a line that says by what ahead of it: sep={sign}"
             )
         );
@@ -206,7 +206,7 @@ fn a_first_line_of_one_column_is_an_error_of_separators() {
         assert_eq!(
             error_of(FORMAT, table.replace(',', sign).as_bytes()),
             format!(
-                "the first line has one column only, KSH{sign}SFZH{sign}XM: {name} is no separator; put a comma, a \
+                "the first line has one column only, \"KSH{sign}SFZH{sign}XM\": {name} is no separator; put a comma, a \
                 semicolon, a tab or a bar between the columns, or another sign of ASCII that a line ahead of it says, \
                 such as sep=^"
             )
@@ -218,26 +218,26 @@ fn a_first_line_of_one_column_is_an_error_of_separators() {
         assert_eq!(
             error_of(FORMAT, quoted.as_bytes()),
             format!(
-                "the first line has one column only, {name}: the line is in quotes as a whole; remove those around each \
+                "the first line has one column only, \"{name}\": the line is in quotes as a whole; remove those around each \
                 line, or export the table again"
             )
         );
     }
     assert_eq!(
         error_of(FORMAT, format!("sep=;\n{table}").as_bytes()),
-        "the first line has one column only, KSH,SFZH,XM: the line ahead of it says sep=;, and what separates the \
+        "the first line has one column only, \"KSH,SFZH,XM\": the line ahead of it says sep=;, and what separates the \
         columns seems to be a comma: put sep=, there, or leave the line out"
     );
     assert_eq!(
         error_of(FORMAT, format!("sep=,\n{}", table.replace(',', ":")).as_bytes()),
-        "the first line has one column only, KSH:SFZH:XM: where columns are not separated by a comma, put a line that \
+        "the first line has one column only, \"KSH:SFZH:XM\": where columns are not separated by a comma, put a line that \
         says by what ahead of it: sep=:"
     );
     for name in ["KSH", "准考证号", "KSH_2024"] {
         assert_eq!(
             error_of(FORMAT, format!("{name}\n1\n").as_bytes()),
             format!(
-                "the first line has one column only, {name}: where columns are not separated by a comma, a semicolon, a \
+                "the first line has one column only, \"{name}\": where columns are not separated by a comma, a semicolon, a \
                 tab or a bar, put a line that says by what ahead of it, such as sep=^"
             )
         );
