@@ -313,6 +313,20 @@ fn utf_16_is_an_error_that_says_so() {
 }
 
 #[test]
+fn the_byte_0x85_of_latin_1_hides_no_row() {
+    let latin = Options { encoding: encoding("latin1"), ..options() };
+    for cell in [&b"a\x852 12 b"[..], b"\"a\x852;12;b\"", b"a\x852,12"] {
+        let table = [b"KSH,SFZH,XM\n1,11,", cell, b"\n"].concat();
+        let error = read_with(FORMAT, &table, &latin).map(drop).unwrap_err();
+        assert!(error.starts_with("line 2: behind the U+0085 inside a cell"), "{error}");
+    }
+    // In Windows it is an ellipsis, and in text of more bytes a character that is one means nothing else.
+    let table = read_with(FORMAT, b"KSH,SFZH,XM\n1,11,a\x85b\n", &latin).unwrap();
+    assert_eq!(table.row("1", "11"), " XM=a…b");
+    assert_eq!(read_cell("甲…2").row("1", "11"), " XM=甲…2 ZF=501");
+}
+
+#[test]
 fn a_byte_0_in_a_row_leaves_it_out() {
     let table = read_with(FORMAT, b"KSH,SFZH,XM\n1,11,a\0b\n2,12,c\n", &options()).unwrap();
     assert_eq!(table.rejects, ["row 2: a byte 0 in XM"]);

@@ -9,7 +9,7 @@ use encoding_rs::{Encoding, UTF_8};
 
 use self::rows::Rows;
 use self::separator::COMMON;
-use super::text::{Decoder, hides_row, is_other_end};
+use super::text::Decoder;
 use super::{LeftOut, Read, Row, SourceError, Unshown};
 use crate::scores::template::{NoField, position};
 
@@ -117,7 +117,7 @@ impl<R: BufRead> Table<R> {
             if let Err(error) = self.decoder.decode(bytes, value) {
                 return error.unusable(name);
             }
-            check(value, line, &self.rows)?;
+            check(self.decoder, value, line, &self.rows)?;
             last = Some(name);
         }
         Ok(Read::Row)
@@ -133,7 +133,7 @@ impl<R: BufRead> Table<R> {
             text.clear();
             // What cannot be decoded is in no page.
             if self.decoder.decode(cell, &mut text).is_ok()
-                && let Some(end) = text.chars().find(|&character| is_other_end(character))
+                && let Some(end) = self.decoder.other_end(&text)
             {
                 return Err(SourceError::LineEnd { line, end: end.into() });
             }
@@ -143,8 +143,8 @@ impl<R: BufRead> Table<R> {
 }
 
 /// Refuses a cell in which there may be a row of another candidate.
-fn check<R: BufRead>(cell: &str, line: u64, rows: &Rows<R>) -> Result<(), SourceError> {
-    match hides_row(cell) {
+fn check<R: BufRead>(decoder: Decoder, cell: &str, line: u64, rows: &Rows<R>) -> Result<(), SourceError> {
+    match decoder.hides_row(cell) {
         None => Ok(()),
         Some('\r' | '\n') => Err(SourceError::Quote { line: rows.broken().unwrap_or(line), fault: QuoteFault::Spans }),
         Some(end) => Err(SourceError::LineEnd { line, end: end.into() }),
@@ -179,7 +179,7 @@ impl Opening<'_> {
         let name = |bytes| {
             let mut name = String::new();
             self.decoder.decode(bytes, &mut name).map_err(|_| SourceError::Names(self.encoding.name()))?;
-            check(&name, line, rows)?;
+            check(self.decoder, &name, line, rows)?;
             Ok(name)
         };
         rows.cells().map(name).collect()

@@ -4,7 +4,7 @@ use std::io::{BufRead, Read as _};
 
 use encoding_rs::{Encoding, UTF_8};
 
-use super::text::{Decoder, is_other_end};
+use super::text::Decoder;
 use super::{Read, Row, SourceError};
 use crate::scores::format::PAGE_MAX;
 
@@ -65,7 +65,7 @@ impl<R: BufRead> Lines<R> {
             if let Err(error) = self.decoder.decode(bytes, value) {
                 return error.unusable(field);
             }
-            if let Some(end) = value.chars().find(|&character| is_other_end(character)) {
+            if let Some(end) = self.decoder.other_end(value) {
                 let why = format!("a U+{:04X} inside the line, which many programs take for its end", u32::from(end));
                 return Ok(Read::Unusable(why));
             }

@@ -37,6 +37,34 @@ impl Decoder {
             (DecoderResult::Malformed(..) | DecoderResult::OutputFull, _) => Err(DecodeError::Wrong(encoding)),
         }
     }
+
+    /// What is in this text that many programs take for the end of a line, though no row of a table ends in it here.
+    pub(super) fn other_end(self, text: &str) -> Option<char> {
+        text.chars().find_map(|character| self.as_other_end(character))
+    }
+
+    fn as_other_end(self, character: char) -> Option<char> {
+        match character {
+            '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}' => Some(character),
+            // The byte 0x85, which in Latin-1 is U+0085.
+            '…' if self.0.is_some_and(Encoding::is_single_byte) => Some('\u{85}'),
+            _ => None,
+        }
+    }
+
+    /// The end of a line inside this cell behind which there may be a row of another candidate.
+    pub(super) fn hides_row(self, cell: &str) -> Option<char> {
+        let mut end = None;
+        for character in cell.chars() {
+            let ends = self.as_other_end(character).or(matches!(character, '\r' | '\n').then_some(character));
+            if ends.is_some() {
+                end = ends;
+            } else if end.is_some() && is_of_row(character) {
+                return end;
+            }
+        }
+        None
+    }
 }
 
 pub(super) enum DecodeError {
@@ -91,22 +119,4 @@ fn is_utf_16(beginning: &[u8]) -> bool {
 /// Whether the row of a candidate has such characters, and what else is in a cell mostly has none.
 pub(super) fn is_of_row(character: char) -> bool {
     narrow(character).is_ascii_digit() || matches!(character, ',' | ';' | '\t' | '|')
-}
-
-/// Whether many programs take this for the end of a line, though no row of a table ends in it here.
-pub(super) fn is_other_end(character: char) -> bool {
-    matches!(character, '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
-}
-
-/// The end of a line inside this cell behind which there may be a row of another candidate.
-pub(super) fn hides_row(cell: &str) -> Option<char> {
-    let mut end = None;
-    for character in cell.chars() {
-        if matches!(character, '\r' | '\n') || is_other_end(character) {
-            end = Some(character);
-        } else if end.is_some() && is_of_row(character) {
-            return end;
-        }
-    }
-    None
 }
