@@ -135,7 +135,7 @@ fn a_zstd_form_that_begins_with_frames_to_skip_is_sent() {
     for begin in [
         skippable(0, b""),
         skippable(0, b"made by a build"),
-        skippable(15, &[0xff; 200_000]),
+        skippable(15, &vec![0xff; 200_000]),
         [skippable(3, b"one"), skippable(4, b"")].concat(),
     ] {
         let compressed = [begin, zstd(STYLE)].concat();

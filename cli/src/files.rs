@@ -14,8 +14,9 @@ use crate::map::{Pages, map};
 use crate::progress::{Meter, Progress, counted};
 use crate::{note, warn};
 
-/// The most of what is skipped that is named one by one.
-const WARNINGS_MAX: usize = 10;
+/// The most files that are named one by one, for each of which there is something to mend. More have one cause, as when
+/// all forms of a large site are old, and would push everything else out of a terminal or a log.
+const WARNINGS_MAX: u64 = 1000;
 
 /// Where the files come from.
 #[derive(Clone, clap::Args)]
@@ -123,7 +124,7 @@ struct Watcher {
     meter: Meter,
     skipped: BTreeMap<Skipped, u64>,
     unused: BTreeMap<Flaw, u64>,
-    warnings: usize,
+    warnings: u64,
 }
 
 impl Watcher {
@@ -134,6 +135,10 @@ impl Watcher {
 
     /// What was skipped or is not used, to be put behind what is.
     fn finish(self) -> String {
+        if let Some(more @ 1..) = self.warnings.checked_sub(WARNINGS_MAX) {
+            let files = if more == 1 { "file is" } else { "files are" };
+            self.meter.suspend(|| warn(format_args!("{more} more {files} not named")));
+        }
         let skipped = counts("; skipped ", &self.skipped);
         skipped + &counts("; not sent as compressed: ", &self.unused)
     }

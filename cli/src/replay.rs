@@ -48,7 +48,7 @@ Every packet is answered at the time at which it was captured. The secret is 32 
 no --secret-file: a recorded request is answered only under the secret it was recorded with.
 
 Example:
-  lethe replay pcaps/curl.pcap --out answered.pcapng --addr 10.9.0.2 ipinfo
+  lethe replay pcaps/curl-v4.pcapng --out answered.pcapng --addr 10.9.0.2 ipinfo
   tshark -r answered.pcapng";
 
 /// Replays one file and prints what became of its packets.

@@ -140,6 +140,13 @@ fn the_engine_has_no_dependency_as_the_book_says() {
     assert!(page("docs/dependencies.md").text.contains("## The engine has no dependency"));
 }
 
+/// Whether a word names a file or a folder of the repository.
+fn is_path(word: &str) -> bool {
+    let folders =
+        ["apps/", "benches/", "cli/", "docs/", "fuzz/", "hw/", "load/", "pcaps/", "sim/", "src/", "tests/", "tools/"];
+    folders.iter().any(|folder| word.starts_with(folder)) && !word.contains(['*', '…', '{'])
+}
+
 #[test]
 fn every_path_that_is_named_is_there() {
     let mut problems = Vec::new();
@@ -147,11 +154,7 @@ fn every_path_that_is_named_is_there() {
     for page in pages() {
         for (line, span) in spans(&page.text) {
             let path = span.split([' ', '#']).next().unwrap();
-            let folders = [
-                "apps/", "benches/", "cli/", "docs/", "fuzz/", "hw/", "load/", "pcaps/", "sim/", "src/", "tests/",
-                "tools/",
-            ];
-            if !folders.iter().any(|folder| path.starts_with(folder)) || path.contains(['*', '…', '{']) {
+            if !is_path(path) {
                 continue;
             }
             checked += 1;
@@ -191,10 +194,26 @@ fn options(text: &str) -> impl Iterator<Item = &str> {
     words.filter(|word| word.starts_with("--") && word.len() > 3)
 }
 
+const COMMANDS: [&str; 8] = ["serve", "top", "replay", "load", "simulate", "prepare", "bench", "check"];
+
+#[test]
+fn every_path_in_a_help_is_there() {
+    let mut checked = 0;
+    for command in COMMANDS.into_iter().chain([""]) {
+        for path in help(command).split_whitespace().map(|word| word.trim_end_matches(['.', ',', ':', ')'])) {
+            if !is_path(path) {
+                continue;
+            }
+            checked += 1;
+            assert!(Path::new(ROOT).join(path).exists(), "lethe {command} --help: there is no {path}");
+        }
+    }
+    assert!(checked > 0, "the example of lethe replay has a capture");
+}
+
 #[test]
 fn every_option_that_is_named_is_one() {
-    let commands = ["serve", "top", "replay", "load", "simulate", "prepare", "bench", "check"];
-    let helps: BTreeMap<&str, String> = commands.into_iter().map(|command| (command, help(command))).collect();
+    let helps: BTreeMap<&str, String> = COMMANDS.into_iter().map(|command| (command, help(command))).collect();
     let known: BTreeMap<&str, BTreeSet<&str>> =
         helps.iter().map(|(name, help)| (*name, options(help).collect())).collect();
     let mut problems = Vec::new();

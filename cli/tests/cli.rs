@@ -224,6 +224,42 @@ fn mistakes_are_explained() {
     assert!(!directory.path().join("out").exists(), "a mistake leaves no file behind");
 }
 
+#[test]
+fn every_compressed_form_that_is_not_sent_is_named_up_to_a_thousand() {
+    for (count, more) in [(25, None), (1003, Some("3 more files are not named"))] {
+        let directory = tempfile::tempdir().unwrap();
+        let site = directory.path().join("site");
+        fs::create_dir(&site).unwrap();
+        for number in 0..count {
+            fs::write(site.join(format!("{number:04}.css")), b"new").unwrap();
+            fs::write(site.join(format!("{number:04}.css.gz")), b"not really").unwrap();
+        }
+        let output = lethe(directory.path(), "prepare files site out");
+        let (out, errors) = (text(&output.stdout), text(&output.stderr));
+        let named = (0..count).filter(|number| errors.contains(&format!("{number:04}.css.gz is not sent"))).count();
+        assert_eq!(named, count.min(1000));
+        assert!(out.contains(&format!("{count} (it does not unpack as gzip)")), "{out}");
+        assert_eq!(errors.lines().count(), named + usize::from(more.is_some()));
+        assert!(more.is_none_or(|more| errors.contains(more)), "{errors}");
+    }
+}
+
+#[test]
+fn places_that_are_not_kept_are_not_said_to_be() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut file = xdb();
+    let (old, new) = ("中国".as_bytes(), "越南".as_bytes());
+    let at = file.windows(old.len()).position(|window| window == old).unwrap();
+    file[at..at + old.len()].copy_from_slice(new);
+    fs::write(directory.path().join("in.xdb"), file).unwrap();
+    let mut all = String::new();
+    for fields in ["", " --fields country,-,province,city,-", " --fields country,-,-,-,-"] {
+        let arguments = format!("prepare ipinfo in.xdb out.db{fields}");
+        writeln!(all, "$ lethe {arguments}\n{}", said(&lethe(directory.path(), &arguments))).unwrap();
+    }
+    insta::assert_snapshot!("prepare-without-china", all);
+}
+
 /// An ip2region file of one segment.
 fn xdb() -> Vec<u8> {
     const SEGMENTS: u32 = 256 + 256 * 256 * 8;

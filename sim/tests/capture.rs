@@ -249,6 +249,17 @@ fn a_replay_hands_out_each_packet_once_and_writes_replies_at_its_time() {
     assert_eq!(written, [packet(at(NANOS), 0, FRAME.len()), answer]);
 }
 
+#[test]
+fn a_frame_that_its_capture_cut_keeps_its_length_in_a_replay() {
+    let mut file = Order::Little.classic(0xa1b2_3c4d, ETHERNET, NANOS);
+    // The length on the wire, behind the length captured.
+    file[36..40].copy_from_slice(&1514_u32.to_le_bytes());
+    let mut replay = Replay::new(Reader::new(&file[..]).unwrap(), Vec::new()).unwrap();
+    while replay.advance().unwrap().is_some() {}
+    let written = read(&replay.finish().unwrap()).unwrap();
+    assert_eq!(written, [Packet { original_len: 1514, ..packet(at(NANOS), 0, FRAME.len()) }]);
+}
+
 /// A disk that is full.
 struct Full;
 

@@ -58,8 +58,7 @@ impl<R: Read, W: Write> Replay<R, W> {
         let Some(packet) = &self.current else {
             return Ok(None);
         };
-        let written = self.writer.write(IN, packet.at, &packet.bytes, None);
-        written.map_err(CaptureError::Write)?;
+        self.writer.copy(IN, packet).map_err(CaptureError::Write)?;
         Ok(Some(packet.at))
     }
 

@@ -13,6 +13,8 @@ use pcap_file::pcapng::blocks::opt_common::CommonOption;
 use pcap_file::pcapng::{PcapNgWriteError, PcapNgWriter};
 use pcap_file::{DataLink, Endianness};
 
+use super::Packet;
+
 /// A pcapng file in the making: named Ethernet interfaces, nanoseconds, and a comment on any packet.
 ///
 /// What is still buffered is written when it is dropped; [`Writer::finish`] also says whether that went
@@ -44,11 +46,24 @@ impl<W: Write> Writer<W> {
     ///
     /// When writing fails, `interface` is not in the list, or the comment is longer than 65,535 bytes.
     pub fn write(&mut self, interface: u32, at: Instant, frame: &[u8], comment: Option<&str>) -> io::Result<()> {
+        self.add(interface, at, frame, u32::try_from(frame.len()).map_err(io::Error::other)?, comment)
+    }
+
+    /// Adds a packet of another capture, which may have kept only its beginning, at its time.
+    ///
+    /// # Errors
+    ///
+    /// When writing fails, or `interface` is not in the list.
+    pub fn copy(&mut self, interface: u32, packet: &Packet) -> io::Result<()> {
+        self.add(interface, packet.at, &packet.bytes, packet.original_len, None)
+    }
+
+    fn add(&mut self, interface: u32, at: Instant, frame: &[u8], len: u32, comment: Option<&str>) -> io::Result<()> {
         let comment = comment.map(|text| EnhancedPacketOption::Common(CommonOption::Comment(Cow::Borrowed(text))));
         let packet = EnhancedPacketBlock {
             interface_id: interface,
             timestamp: Duration::from_nanos(at.as_unix_nanos()),
-            original_len: u32::try_from(frame.len()).map_err(io::Error::other)?,
+            original_len: len,
             data: Cow::Borrowed(frame),
             options: comment.into_iter().collect(),
         };
