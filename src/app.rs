@@ -357,6 +357,67 @@ mod tests {
     }
 
     #[test]
+    fn an_application_that_says_nothing_of_storing_stores_nothing() {
+        let position = Position::new(0).unwrap();
+        assert!(Looks.stored(position).is_none() && !Looks.stores());
+        assert_eq!(Looks.generations(), Generations::ONE);
+    }
+
+    /// Stores one response, and has two generations.
+    struct Keeps;
+
+    impl App for Keeps {
+        fn respond<'a>(&'a self, _: &Request<'_>, _: &'a mut [u8]) -> Response<'a> {
+            Response::OVERFLOW
+        }
+
+        fn stored(&self, position: Position) -> Option<Response<'_>> {
+            Some(Response::prepared(b"kept", b"").stored_at(position))
+        }
+
+        fn stores(&self) -> bool {
+            true
+        }
+
+        fn generations(&self) -> Generations {
+            Generations { current: 1, live: 3 }
+        }
+    }
+
+    #[test]
+    fn a_reference_to_an_application_is_that_application() {
+        let position = Position::new(7).unwrap();
+        let by_reference: &dyn App = &&Keeps;
+        assert_eq!(by_reference.stored(position), Keeps.stored(position));
+        assert!(by_reference.stores() && !(&Looks as &dyn App).stores() && !App::stores(&&Looks));
+        assert_eq!(by_reference.generations(), Keeps.generations());
+    }
+
+    #[test]
+    fn a_stored_response_takes_the_positions_of_its_bytes_and_of_its_end() {
+        let units = [0, 511, 512, 513, 1023, 1024, 5000].map(Position::units);
+        assert_eq!(units, [1, 1, 2, 2, 2, 3, 10]);
+    }
+
+    #[test]
+    fn a_request_tells_what_it_was_made_with() {
+        let request = Request::get(b"/a")
+            .with_method(Method::Head)
+            .with_query(Some(b"b"))
+            .with_generation(3)
+            .with_one_packet(77)
+            .with_client(IpAddr::V4(Ipv4Addr::LOCALHOST))
+            .with_headers(Headers::new(b"Host: h\r\n\r\n"));
+        assert_eq!((request.method, request.path, request.query), (Method::Head, &b"/a"[..], Some(&b"b"[..])));
+        assert_eq!((request.generation, request.one_packet()), (3, 77));
+        assert_eq!(request.client, IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let host = |headers: Headers<'_>| headers.values("host").next().map(<[u8]>::to_vec);
+        assert_eq!(host(request.headers()), Some(b"h".to_vec()));
+        assert_eq!(request.complete_headers().map(host), Some(Some(b"h".to_vec())));
+        assert!(request.with_headers(Headers::new(b"Host: h\r\n")).complete_headers().is_none());
+    }
+
+    #[test]
     fn the_authority_of_the_target_wins_over_host_and_two_hosts_are_none() {
         let authority = |text: &'static str| {
             let line = RequestLine::parse(text.as_bytes()).ok()?;

@@ -357,6 +357,49 @@ impl Stats {
 mod tests {
     use super::*;
 
+    /// Counters of which each has another value: a power of two for each.
+    fn distinct() -> Stats {
+        Stats::from_counters(core::array::from_fn(|place| 1 << place % 60))
+    }
+
+    #[test]
+    fn each_thing_is_counted_in_its_place() {
+        let mut stats = Stats::default();
+        for (times, verdict) in Verdict::all().enumerate() {
+            for _ in 0..=times {
+                stats.count_received(10, verdict);
+            }
+        }
+        for (times, verdict) in Verdict::all().enumerate() {
+            assert_eq!(stats.count(verdict), times as u64 + 1, "{verdict}");
+        }
+        let frames: u64 = (1..=Verdict::COUNT as u64).sum();
+        assert_eq!((stats.received_frames(), stats.received_bytes()), (frames, 10 * frames));
+        stats.count_sent(7);
+        stats.count_sent(8);
+        stats.count_queue_full();
+        stats.count_queue_full();
+        stats.count_queue_full();
+        assert_eq!((stats.sent_frames(), stats.sent_bytes(), stats.queue_full()), (2, 15, 3));
+    }
+
+    #[test]
+    fn counters_of_two_loops_are_added_each_to_its_own() {
+        let mut sum = distinct();
+        sum.add(&distinct());
+        assert_eq!(sum.counters(), distinct().counters().map(|counter| 2 * counter));
+        assert_eq!(sum.received_frames(), 2 * distinct().received_frames());
+    }
+
+    #[test]
+    fn every_verdict_has_a_name_and_a_summary_of_its_own() {
+        for verdict in Verdict::all() {
+            assert!(verdict.summary().len() > 10 && verdict.name().len() > 2, "{verdict}");
+            let alike = Verdict::all().filter(|other| other.summary() == verdict.summary());
+            assert_eq!(alike.count(), 1, "{verdict}");
+        }
+    }
+
     #[test]
     fn counters_that_are_taken_apart_come_together_again() {
         let counters = core::array::from_fn(|place| 1 << place);

@@ -19,6 +19,7 @@ use lethe_sim::tap::Tap;
 use nix::sys::prctl;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
+use signal_hook::iterator::Signals;
 
 use crate::metrics::snapshot::Watched;
 
@@ -204,7 +205,7 @@ fn is_apart(before: Instant, now: Instant, time: Duration) -> bool {
     u128::from(now.as_unix_nanos().abs_diff(before.as_unix_nanos())) >= time.as_nanos()
 }
 
-/// A flag that SIGINT and SIGTERM set. The second one ends the process whatever it is doing.
+/// A flag that SIGINT and SIGTERM set. One that comes [`AGAIN`] later ends the process whatever it is doing.
 pub(crate) fn stop_on_signal() -> io::Result<Arc<AtomicBool>> {
     stop_on(&[SIGINT, SIGTERM])
 }
@@ -217,12 +218,24 @@ pub(crate) fn stop_on_signal_or_hangup() -> io::Result<Arc<AtomicBool>> {
 fn stop_on(signals: &[i32]) -> io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for &signal in signals {
-        // In this order: the first signal finds the flag unset.
-        flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
         flag::register(signal, Arc::clone(&stop))?;
     }
+    let mut again = Signals::new(signals)?;
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let mut first = None;
+        for _ in again.forever() {
+            let first = *first.get_or_insert_with(std::time::Instant::now);
+            if first.elapsed() >= AGAIN {
+                std::process::exit(1);
+            }
+        }
+    })?;
     Ok(stop)
 }
+
+/// How long after the first a signal counts as another one: `timeout`, and whatever signals a process and then its
+/// group, sends one twice.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// What time it is. Saturating in the year 2554; a clock before 1970 is 1970.
 pub(crate) fn now() -> Instant {

@@ -497,6 +497,12 @@ mod tests {
     }
 
     #[test]
+    fn header_fields_are_shown_as_a_map_for_debugging() {
+        let headers = Headers::new(b"A: b\r\nC: \xff\r\n\r\n");
+        assert_eq!(std::format!("{headers:?}"), r#"{"A": "b", "C": "\xff"}"#);
+    }
+
+    #[test]
     fn a_header_that_the_segment_cuts_off_is_not_there() {
         assert_eq!(Headers::new(b"Host: exam").values("host").next(), None);
     }

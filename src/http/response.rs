@@ -425,6 +425,15 @@ mod tests {
     }
 
     #[test]
+    fn a_response_tells_its_parts_and_the_sum_that_it_came_with() {
+        let response = Response::prepared(b"head", b"body!");
+        assert_eq!((response.len(), response.is_empty(), response.known_sum()), (9, false, None));
+        assert_eq!(response.with_sum(0x1234).known_sum(), Some(0x1234));
+        assert!(Response::prepared(b"", b"").is_empty());
+        assert_eq!(std::format!("{response:?}"), "headbody!");
+    }
+
+    #[test]
     fn a_304_has_neither_content_nor_its_length() {
         let mut scratch = [0; 1024];
         let response = Response::build(&mut scratch, Status::NotModified).header("ETag", "\"a\"").body(b"hello");
