@@ -359,7 +359,7 @@ mod tests {
 
     /// Counters of which each has another value: a power of two for each.
     fn distinct() -> Stats {
-        Stats::from_counters(core::array::from_fn(|place| 1 << place % 60))
+        Stats::from_counters(core::array::from_fn(|place| 1 << (place % 60)))
     }
 
     #[test]
