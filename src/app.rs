@@ -310,8 +310,8 @@ mod tests {
     use super::*;
     use crate::http::Status;
 
-    /// Answers with 100 bytes for a path without a digit, and looks at header fields where the path begins with `/f`; at
-    /// those that are complete where it begins with `/c`.
+    /// Answers with 100 bytes. It looks at header fields where the path begins with `/f`, at complete ones where it
+    /// begins with `/c`, and for the authority where it begins with `/a`.
     struct Looks;
 
     impl App for Looks {

@@ -17,7 +17,7 @@ pub(crate) struct Page {
 
 /// What there is to do on a page, in its order.
 pub(crate) enum Item {
-    /// `<!-- setup: … -->`: shell lines that nobody is shown.
+    /// `<!-- setup: … -->`: shell lines that a reader does not see.
     Setup { line: usize, script: String },
     /// A code block.
     Block(Block),

@@ -93,12 +93,12 @@ impl Session {
         let mut command = self.shell(script);
         let status = command.stdout(file.try_clone().unwrap()).stderr(file).status().unwrap();
         let said = fs::read_to_string(path).unwrap();
-        // What tshark says to root, and to nobody else.
+        // What tshark says to root only.
         let said = said.lines().filter(|line| !line.starts_with("Running as user \"root\""));
         (status.success(), said.flat_map(|line| [line, "\n"]).collect())
     }
 
-    /// The same for a command that reads `input`.
+    /// Runs a command whose standard input is `input`.
     pub(crate) fn run_with(&mut self, script: &str, input: &str) -> (bool, String) {
         let path = self.folder.path().join("input");
         fs::write(&path, input).unwrap();
