@@ -7,9 +7,9 @@ use lethe::cookie::Secret;
 use lethe::engine::Engine;
 use lethe::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
 use lethe::wire::tcp::Flags;
-use lethe_apps::sample::Sample;
 use lethe_sim::dissect::Frame;
 use lethe_sim::frame::{Ends, Icmp, Segment};
+use lethe_sim::sample::Sample;
 use support::{Client, ISN, Offer, both, config, engine, payload};
 
 const GET: &str = "GET /11 HTTP/1.1\r\n\r\n";
@@ -144,7 +144,7 @@ fn a_request_split_over_two_segments_is_never_answered_for_its_first_half() {
                 let rest = client.at(cut as u32, 0).payload(second);
                 assert!(client.send(&rest).is_empty(), "{second}");
                 // Linux joins them when it sends them again.
-                assert!(payload(&client.request(request)[0]).ends_with(&lethe_apps::sample::expected(11)));
+                assert!(payload(&client.request(request)[0]).ends_with(&lethe_sim::sample::expected(11)));
             }
         }
     }

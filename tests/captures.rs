@@ -7,6 +7,7 @@ use std::fmt::Write;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use lethe::App;
 use lethe::config::{Config, Refuse};
 use lethe::cookie::Secret;
 use lethe::engine::{Engine, SCRATCH_LEN};
@@ -14,11 +15,10 @@ use lethe::port::RxFrame;
 use lethe::time::Instant;
 use lethe::verdict::Stats;
 use lethe::wire::ethernet::{Header, MacAddress};
-use lethe_apps::Application;
 use lethe_apps::ipinfo::IpInfo;
-use lethe_apps::sample::Sample;
 use lethe_sim::capture::Reader;
 use lethe_sim::notation;
+use lethe_sim::sample::Sample;
 use support::config;
 
 /// The longest body that `lethe serve ... sample` gave when the captures were made.
@@ -26,6 +26,7 @@ const SAMPLE_MAX: usize = 65_000;
 
 #[test]
 fn every_capture_is_answered_as_it_was_when_it_was_recorded() {
+    let (sample, places) = (Sample::new(SAMPLE_MAX), IpInfo::embedded());
     let captures = captures();
     assert!(captures.len() >= 10, "only {} captures were found", captures.len());
     for path in captures {
@@ -33,11 +34,7 @@ fn every_capture_is_answered_as_it_was_when_it_was_recorded() {
         let Recorded { client, server } = read(&path);
         let engine = Engine::new(
             Config { secret: Secret::new([0; 16]), ..config(Refuse::Drop) },
-            if name.starts_with("sample") {
-                Application::Sample(Sample::new(SAMPLE_MAX))
-            } else {
-                Application::IpInfo(IpInfo::embedded())
-            },
+            if name.starts_with("sample") { &sample as &dyn App } else { &places },
         );
         let mut stats = Stats::default();
         let mut answers = Vec::new();

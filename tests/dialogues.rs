@@ -9,9 +9,9 @@ use std::net::Ipv4Addr;
 use lethe::Engine;
 use lethe::config::{LargeReplies, Refuse};
 use lethe::wire::tcp::Flags;
-use lethe_apps::sample::Sample;
 use lethe_sim::dissect::Frame;
 use lethe_sim::frame::{Arp, Ends, Icmp, Segment};
+use lethe_sim::sample::Sample;
 use support::{Client, ISN, Offer, both, engine, engine_changed, engine_with, payload};
 
 /// Runs a conversation over each of `ends` and compares the whole log with the snapshot of that name.

@@ -10,10 +10,10 @@ use lethe::port::{Checked, Offload, RxChecksum, RxFrame, TxChecksum};
 use lethe::time::Instant;
 use lethe::verdict::Verdict;
 use lethe::wire::tcp::Flags;
-use lethe_apps::sample::Sample;
 use lethe_sim::check;
 use lethe_sim::dissect::Frame;
 use lethe_sim::frame::{Ends, Icmp, Segment, internet_checksum};
+use lethe_sim::sample::Sample;
 use proptest::prelude::*;
 use support::{Client, Offer, config};
 
@@ -140,11 +140,11 @@ proptest! {
                     stream.extend(tcp.payload);
                 }
             }
-            if stream.len() >= size && stream.ends_with(&lethe_apps::sample::expected(size)) {
+            if stream.len() >= size && stream.ends_with(&lethe_sim::sample::expected(size)) {
                 break;
             }
         }
-        let body = lethe_apps::sample::expected(size);
+        let body = lethe_sim::sample::expected(size);
         prop_assert!(stream.ends_with(&body));
         let wanted = format!("Content-Length: {size}\r\n");
         let head = String::from_utf8_lossy(&stream[..stream.len() - size]).into_owned();

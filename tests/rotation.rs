@@ -9,10 +9,10 @@ use lethe::config::Config;
 use lethe::cookie::Secret;
 use lethe::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
 use lethe::wire::tcp::Flags;
-use lethe_apps::sample::{Sample, expected};
 use lethe_sim::dialogue::Dialogue;
 use lethe_sim::dissect::Frame;
 use lethe_sim::frame::{Ends, Icmp, IcmpError, Segment};
+use lethe_sim::sample::{Sample, expected};
 use proptest::prelude::*;
 use support::{Client, ISN, Offer, TIME, both, engine_changed};
 

@@ -7,9 +7,9 @@ use lethe::Engine;
 use lethe::config::LargeReplies;
 use lethe::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
 use lethe::wire::tcp::Flags;
-use lethe_apps::sample::Sample;
 use lethe_sim::dissect::{Frame, Transport};
 use lethe_sim::frame::{Ends, Icmp, IcmpError, Segment};
+use lethe_sim::sample::Sample;
 use support::{Client, ISN, Offer, TIME, both, engine, engine_changed};
 
 const REQUEST: &str = "GET /70000 HTTP/1.1\r\nHost: lethe.example\r\n\r\n";
@@ -171,7 +171,7 @@ fn the_last_segment_has_the_fin_and_then_everything_is_acknowledged() {
         let last = all.last().unwrap();
         assert!(last.flags.has(Flags::FIN) && all.iter().rev().skip(1).all(|segment| !segment.flags.has(Flags::FIN)));
         let whole: Vec<u8> = all.iter().flat_map(|segment| segment.payload.clone()).collect();
-        assert!(whole.ends_with(&lethe_apps::sample::expected(5000)));
+        assert!(whole.ends_with(&lethe_sim::sample::expected(5000)));
         assert_eq!(whole.len(), len);
         let done = client.at(request.len() as u32, len as u32 + 1).timestamps(TIME, last.stamp);
         client.send(&done.clone());

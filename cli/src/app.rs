@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use lethe_apps::Application;
+use lethe::app::{App, Generations, Position, Request};
+use lethe::http::Response;
 use lethe_apps::files::Files;
 use lethe_apps::ipinfo::{Data, Database, IpInfo};
-use lethe_apps::sample::Sample;
 use lethe_apps::scores::Scores;
+use lethe_sim::sample::Sample;
 
 use crate::files::FilesArgs;
 use crate::progress::Progress;
@@ -26,7 +27,7 @@ pub(crate) enum AppArgs {
     /// As many bytes as are asked for, known beforehand: GET /1000
     Sample {
         /// The most that one request may ask for
-        #[arg(long, value_name = "BYTES", default_value_t = lethe_apps::sample::MAX_SIZE)]
+        #[arg(long, value_name = "BYTES", default_value_t = lethe_sim::sample::MAX_SIZE)]
         max: usize,
     },
     /// Exam results: GET / is the form
@@ -68,6 +69,69 @@ impl AppArgs {
                 Application::Scores(Scores::of_generation(scores.load(Progress::Shown)?, generation))
             }
         })
+    }
+}
+
+/// One of the applications, chosen when the server starts.
+#[derive(Debug)]
+pub(crate) enum Application {
+    /// The files of a directory.
+    Files(Files),
+    /// The places of IPv4 addresses.
+    IpInfo(IpInfo<'static>),
+    /// Bytes known beforehand.
+    Sample(Sample),
+    /// Exam results.
+    Scores(Scores),
+}
+
+impl Application {
+    /// Answers new connections from the version of its data that was added last, if it has versions.
+    pub(crate) fn advance(&mut self) {
+        match self {
+            Self::Files(app) => app.advance(),
+            Self::IpInfo(app) => app.advance(),
+            Self::Scores(app) => app.advance(),
+            Self::Sample(_) => {}
+        }
+    }
+}
+
+impl App for Application {
+    fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+        match self {
+            Self::Files(app) => app.respond(request, scratch),
+            Self::IpInfo(app) => app.respond(request, scratch),
+            Self::Sample(app) => app.respond(request, scratch),
+            Self::Scores(app) => app.respond(request, scratch),
+        }
+    }
+
+    fn stored(&self, position: Position) -> Option<Response<'_>> {
+        match self {
+            Self::Files(app) => app.stored(position),
+            Self::IpInfo(app) => app.stored(position),
+            Self::Sample(app) => app.stored(position),
+            Self::Scores(app) => app.stored(position),
+        }
+    }
+
+    fn stores(&self) -> bool {
+        match self {
+            Self::Files(app) => app.stores(),
+            Self::IpInfo(app) => app.stores(),
+            Self::Sample(app) => app.stores(),
+            Self::Scores(app) => app.stores(),
+        }
+    }
+
+    fn generations(&self) -> Generations {
+        match self {
+            Self::Files(app) => app.generations(),
+            Self::IpInfo(app) => app.generations(),
+            Self::Sample(app) => app.generations(),
+            Self::Scores(app) => app.generations(),
+        }
     }
 }
 

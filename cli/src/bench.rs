@@ -12,7 +12,6 @@ use lethe::config::{Addresses, Config};
 use lethe::cookie::Secret;
 use lethe::port::Offload;
 use lethe::{Engine, time::Instant};
-use lethe_apps::Application;
 use lethe_sim::fetch::Fetch;
 use lethe_sim::frame::{Arp, Ends};
 
@@ -20,6 +19,7 @@ use data::Data;
 use measure::{Bench, Cost};
 use serde::Serialize;
 
+use crate::app::Application;
 use crate::note;
 use crate::print::Printed as _;
 

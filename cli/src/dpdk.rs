@@ -9,12 +9,12 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use lethe::engine::Engine;
 use lethe::verdict::Stats;
-use lethe_apps::Application;
 use lethe_hw::dpdk::{BURST, Card, CardStats, Clock, Crew, Eal, Link, Polling, Port, PortConfig};
 use lethe_load::Settings;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
+use crate::app::Application;
 use crate::device::DpdkPort;
 use crate::dpdk_args::{Poll, Time};
 use crate::load;

@@ -1,9 +1,9 @@
 //! `--device dpdk:PORT` in a binary that was built without DPDK.
 
 use anyhow::bail;
-use lethe_apps::Application;
 use lethe_load::Settings;
 
+use crate::app::Application;
 use crate::device::DpdkPort;
 use crate::load;
 use crate::reload::Reload;

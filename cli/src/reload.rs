@@ -12,14 +12,13 @@ use humantime::format_duration;
 use lethe::app::App;
 use lethe::config::Config;
 use lethe::engine::Engine;
-use lethe_apps::Application;
 use lethe_apps::files::{Image, PackError};
 use lethe_apps::{ipinfo, scores};
 use nix::unistd::{User, geteuid};
 use signal_hook::consts::SIGHUP;
 use signal_hook::flag;
 
-use crate::app::{AppArgs, IpinfoArgs, open_database};
+use crate::app::{AppArgs, Application, IpinfoArgs, open_database};
 use crate::files::{Contents, FilesArgs};
 use crate::progress::{Progress, counted};
 use crate::scores::{Candidates, ScoresArgs};
@@ -358,7 +357,7 @@ mod tests {
 
     use lethe::cookie::Secret;
     use lethe_apps::files::Files;
-    use lethe_apps::sample::Sample;
+    use lethe_sim::sample::Sample;
     use nix::errno::Errno;
 
     use super::*;

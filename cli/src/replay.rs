@@ -10,10 +10,9 @@ use lethe::cookie::Secret;
 use lethe::engine::SCRATCH_LEN;
 use lethe::port::turn;
 use lethe::verdict::Stats;
-use lethe_apps::Application;
 use lethe_sim::capture::{CaptureError, Packet, Reader, Replay};
 
-use crate::app::AppArgs;
+use crate::app::{AppArgs, Application};
 use crate::device::parse_mtu;
 use crate::engine::EngineArgs;
 use crate::output::Output;

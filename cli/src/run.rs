@@ -250,7 +250,7 @@ mod tests {
     use lethe::config::Config;
     use lethe::cookie::Secret;
     use lethe::port::{RxFrame, Transmit, TxFrame};
-    use lethe_apps::sample::{MAX_SIZE, Sample};
+    use lethe_sim::sample::{MAX_SIZE, Sample};
 
     use super::*;
 

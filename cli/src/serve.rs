@@ -10,14 +10,13 @@ use anyhow::{Context, ensure};
 use lethe::Engine;
 use lethe::verdict::Stats;
 use lethe::wire::ethernet::MacAddress;
-use lethe_apps::Application;
 use lethe_hw::Published;
 use lethe_hw::packet::PacketPort;
 use lethe_hw::xdp::XdpPort;
 use lethe_sim::link::Impairment;
 use lethe_sim::tap::{Tap, TapConfig};
 
-use crate::app::AppArgs;
+use crate::app::{AppArgs, Application};
 use crate::device::Device;
 use crate::dpdk;
 use crate::dpdk_args::DpdkArgs;

@@ -9,13 +9,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use lethe_apps::sample::MAX_SIZE;
 use lethe_sim::chart;
 use lethe_sim::compare::{self, Contender};
 use lethe_sim::exhaustive::{self, Exhaustive};
 use lethe_sim::link::Impairment;
 use lethe_sim::random::Probability;
 use lethe_sim::run::{Failure, Summary, simulate as run};
+use lethe_sim::sample::MAX_SIZE;
 use lethe_sim::scenario::sites::Site;
 use lethe_sim::scenario::{Options, Plan, Scenario};
 use lethe_sim::world::Recorder;

@@ -18,8 +18,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use cluster::{Cluster, FIRST, Finally, PATIENCE, SECOND, Watch, check_ab, report, row, rows};
-use lethe_apps::sample::expected;
 use lethe_harness::test;
+use lethe_sim::sample::expected;
 use nix::sys::signal::Signal;
 use space::{V4, V6};
 

@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use lethe_apps::sample::expected;
 use lethe_harness::test;
 use lethe_sim::capture::{Packet, Reader};
+use lethe_sim::sample::expected;
 use nix::sys::signal::Signal;
 use nix::unistd::User;
 use space::{Namespace, Server, V4, V6};

@@ -137,7 +137,7 @@ fn a_reply_of_20_kilobytes_arrives_over_both_families() {
             stream.read_to_end(&mut reply).unwrap();
             reply
         });
-        assert!(reply.ends_with(&lethe_apps::sample::expected(20_000)), "{} bytes", reply.len());
+        assert!(reply.ends_with(&lethe_sim::sample::expected(20_000)), "{} bytes", reply.len());
     }
     drop(server);
 }

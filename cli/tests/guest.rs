@@ -7,8 +7,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use lethe_apps::sample::expected;
 use lethe_harness::test;
+use lethe_sim::sample::expected;
 
 /// The guest, as tools/guest makes it.
 const V4: &str = "http://10.9.0.2";

@@ -12,8 +12,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::process::Command;
 
-use lethe_apps::sample::expected;
 use lethe_harness::test;
+use lethe_sim::sample::expected;
 use space::{Namespace, Server, V4, V6};
 
 /// The network: one frame of ten is lost, each way.

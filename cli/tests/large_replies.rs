@@ -12,8 +12,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use lethe_apps::sample::expected;
 use lethe_harness::test;
+use lethe_sim::sample::expected;
 use nix::sys::signal::Signal;
 use space::{Namespace, Server, V4, V6};
 use tempfile::TempDir;

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use lethe::config::Addresses;
 use lethe::port::{RxQueue, Transmit, TxChecksum, TxFrame, TxQueue};
-use lethe_apps::sample::expected;
 use lethe_harness::test;
 use lethe_hw::packet::{PacketConfig, PacketPort};
+use lethe_sim::sample::expected;
 use nix::sys::signal::Signal;
 use space::{Namespace, Server, V4, V6};
 

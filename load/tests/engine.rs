@@ -14,11 +14,11 @@ use lethe::port::{RxFrame, RxQueue, Transmit, TxFrame, TxQueue, turn};
 use lethe::time::Instant;
 use lethe::verdict::Stats;
 use lethe::wire::ethernet::MacAddress;
-use lethe_apps::sample::{Sample, expected};
 use lethe_load::{
     Compare, Failure, Flood, FloodKind, Generator, Part, Plan, Settings, SettingsError, Slow, SlowCounts, Stage,
     Trouble,
 };
+use lethe_sim::sample::{Sample, expected};
 
 /// When the simulated time begins.
 const START: u64 = 1_700_000_000_000_000_000;

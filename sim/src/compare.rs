@@ -5,13 +5,13 @@ use std::fmt::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use crate::sample::Sample;
 use lethe::app::{App, Request};
 use lethe::cookie::Secret;
 use lethe::engine::SCRATCH_LEN;
 use lethe::time::Instant;
 use lethe::wire::ethernet::MacAddress;
 use lethe::{Config, Engine};
-use lethe_apps::sample::Sample;
 
 use crate::clock::after;
 use crate::frame::Ends;

@@ -301,9 +301,9 @@ fn check_cuts<A: App + ?Sized>(app: &A, request: &[u8], generation: u8, one_pack
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sample::Sample;
     use crate::scenario::sites::{self, Site};
     use lethe::http::Status;
-    use lethe_apps::sample::Sample;
 
     /// An application of a function each; what is not given is as it should be.
     struct Made {

@@ -109,11 +109,11 @@ impl<'e, A: App> Dialogue<'e, A> {
 mod tests {
     use super::*;
     use crate::frame::{Ends, Segment};
-    use crate::sample;
+    use crate::testing;
 
     #[test]
     fn a_dialogue_is_written_line_by_line() {
-        let engine = sample::engine();
+        let engine = testing::engine();
         let mut dialogue = Dialogue::new(&engine);
         let ends = Ends::v4();
         dialogue.send(&Segment::syn(&ends).seq(1000).mss(1460).frame());

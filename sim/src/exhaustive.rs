@@ -8,10 +8,10 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use crate::sample::Sample;
 use lethe::time::Instant;
 use lethe::wire::ethernet::MacAddress;
 use lethe::{Config, Engine};
-use lethe_apps::sample::Sample;
 
 use crate::check;
 use crate::frame::Ends;

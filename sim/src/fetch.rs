@@ -98,7 +98,7 @@ impl<A: App> Talk<'_, A> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::engine;
+    use crate::testing::engine;
 
     const NOW: Instant = Instant::from_unix_seconds(1_700_000_000);
 

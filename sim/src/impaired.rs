@@ -191,7 +191,7 @@ mod tests {
     use crate::clock::after;
     use crate::dissect;
     use crate::frame::{Ends, Icmp};
-    use crate::sample::engine;
+    use crate::testing::engine;
 
     const START: Instant = Instant::from_unix_seconds(1_780_000_000);
 

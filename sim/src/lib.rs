@@ -24,12 +24,13 @@ mod offload;
 pub mod peer;
 pub mod random;
 pub mod run;
-#[cfg(test)]
-mod sample;
+pub mod sample;
 pub mod scenario;
 pub mod server;
 mod stream;
 pub mod tap;
+#[cfg(test)]
+mod testing;
 pub mod workspace;
 pub mod world;
 

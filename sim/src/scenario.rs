@@ -13,12 +13,12 @@ mod visitor;
 use std::fmt;
 use std::time::Duration;
 
+use crate::sample::Sample;
 use lethe::config::{Mtu, Refuse};
 use lethe::cookie::Secret;
 use lethe::port::Offload;
 use lethe::time::Instant;
 use lethe::{Config, Engine};
-use lethe_apps::sample::Sample;
 
 pub use cut::Cut;
 pub use options::{Options, OptionsError};

@@ -229,7 +229,7 @@ fn respond(app: &impl App, client: IpAddr, request: &[u8]) -> Vec<u8> {
 mod tests {
     use std::time::Duration;
 
-    use lethe_apps::sample::Sample;
+    use crate::sample::Sample;
 
     use super::*;
     use crate::link::Impairment;

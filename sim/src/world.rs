@@ -24,12 +24,12 @@ use std::hash::Hasher;
 use std::mem;
 use std::time::Duration;
 
+use crate::sample::Sample;
 use lethe::app::App;
 use lethe::engine::{Engine, SCRATCH_LEN};
 use lethe::port::turn;
 use lethe::time::Instant;
 use lethe::verdict::{Stats, Verdict};
-use lethe_apps::sample::Sample;
 use siphasher::sip::SipHasher13;
 
 pub use record::Recorder;

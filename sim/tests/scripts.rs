@@ -8,13 +8,13 @@ use lethe::config::Config;
 use lethe::cookie::Secret;
 use lethe::engine::Engine;
 use lethe::time::Instant;
-use lethe_apps::sample::Sample;
 use lethe_sim::check;
 use lethe_sim::frame::Ends;
 use lethe_sim::link::Impairment;
 use lethe_sim::peer::Outcome;
 use lethe_sim::peer::script::{Player, Script};
 use lethe_sim::random::Random;
+use lethe_sim::sample::Sample;
 use lethe_sim::world::{Client, World};
 
 /// Longer than any script takes.

@@ -8,10 +8,10 @@ use lethe::config::{Addresses, Config, Refuse};
 use lethe::cookie::Secret;
 use lethe::engine::Engine;
 use lethe::verdict::Verdict;
-use lethe_apps::sample::Sample;
 use lethe_sim::dialogue::Dialogue;
 use lethe_sim::dissect::Frame;
 use lethe_sim::frame::{Ends, Segment};
+use lethe_sim::sample::Sample;
 
 /// The initial sequence number of the client.
 pub(crate) const ISN: u32 = 1000;

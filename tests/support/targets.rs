@@ -13,16 +13,15 @@ use lethe::engine::{Engine, SCRATCH_LEN};
 use lethe::http::{Headers, Method, Problem, RequestLine, Status};
 use lethe::time::Instant;
 use lethe::wire::tcp::Flags;
-use lethe_apps::Application;
 use lethe_apps::files::{About, Builder, Coding, Files, Image};
 use lethe_apps::ipinfo::IpInfo;
-use lethe_apps::sample::Sample;
 use lethe_apps::scores::{self, Format, Labels, Reject, Scores, write_sample};
 use lethe_sim::check;
 use lethe_sim::dissect::Frame;
 use lethe_sim::frame::{Ends, Packet, Segment, internet_checksum};
 use lethe_sim::random::Random;
 use lethe_sim::run::run;
+use lethe_sim::sample::Sample;
 use lethe_sim::scenario::{Options, Plan, Scenario, Visitor};
 use lethe_sim::world::Recorder;
 
@@ -50,8 +49,14 @@ pub(crate) fn frame(bytes: &[u8]) {
     check::observe(engine, &mut check::all(engine), frames).unwrap();
 }
 
+/// An application of either kind.
+type Answers = dyn App + Send + Sync;
+
+static PLACES: LazyLock<IpInfo<'static>> = LazyLock::new(IpInfo::embedded);
+static BYTES: LazyLock<Sample> = LazyLock::new(|| Sample::new(3000));
+
 /// The engines there are: made once, since nothing in them can change.
-static ENGINES: LazyLock<[Engine<Application>; 4]> = LazyLock::new(|| {
+static ENGINES: LazyLock<[Engine<&'static Answers>; 4]> = LazyLock::new(|| {
     [0, 1, 2, 3].map(|choice| {
         let mut addresses = Addresses::new();
         for address in ["10.9.0.2", "fd09::2"] {
@@ -59,9 +64,9 @@ static ENGINES: LazyLock<[Engine<Application>; 4]> = LazyLock::new(|| {
         }
         let refuse = if choice & 1 == 0 { Refuse::Drop } else { Refuse::Reset };
         let config = Config { addresses, refuse, ..Config::new(Secret::new([7; 16])) };
-        let app = match choice & 2 {
-            0 => Application::IpInfo(IpInfo::embedded()),
-            _ => Application::Sample(Sample::new(3000)),
+        let app: &Answers = match choice & 2 {
+            0 => &*PLACES,
+            _ => &*BYTES,
         };
         Engine::new(config, app)
     })
@@ -95,7 +100,7 @@ fn mend(ends: &Ends, protocol: u8, payload: &[u8]) -> Vec<u8> {
 
 /// A handshake, and then one segment: flags, window and what it echoes from the first bytes, and the rest
 /// as its payload.
-fn talk(engine: &Engine<Application>, ends: &Ends, bytes: &[u8]) -> Vec<Vec<u8>> {
+fn talk(engine: &Engine<&'static Answers>, ends: &Ends, bytes: &[u8]) -> Vec<Vec<u8>> {
     let &[flags, window, offset, ref payload @ ..] = bytes else { return Vec::new() };
     let timestamps = flags & 0x80 != 0;
     let mut syn = Segment::syn(ends).seq(ISN).mss(u16::from(window) * 8);

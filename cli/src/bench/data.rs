@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use lethe::http::Status;
-use lethe_apps::Application;
 use lethe_apps::files::{self, About, Files};
 use lethe_apps::ipinfo::IpInfo;
 use lethe_apps::scores::{self, Labels, Scores};
 
+use crate::app::Application;
 use crate::map::{Pages, map};
 
 /// The data set of an application, made on the spot.

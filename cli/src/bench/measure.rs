@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use lethe::Engine;
 use lethe::engine::SCRATCH_LEN;
 use lethe::port::{Checked, RxChecksum, RxFrame};
-use lethe_apps::Application;
 use lethe_sim::fetch::Fetch;
 use perf_event::events::Hardware;
 use perf_event::{Builder, Counter};
 use serde::Serialize;
 
 use super::{Family, NOW};
+use crate::app::Application;
 
 /// Packets, or fetches, that are measured together: long enough for the clock to be of no account.
 const BATCH: usize = 64;

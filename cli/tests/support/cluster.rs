@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use lethe_apps::sample::expected;
+use lethe_sim::sample::expected;
 use nix::sys::signal::Signal;
 use nix::unistd::User;
 use tempfile::TempDir;

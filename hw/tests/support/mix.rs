@@ -9,7 +9,6 @@ use lethe::config::{Addresses, Config};
 use lethe::cookie::Secret;
 use lethe::port::Offload;
 use lethe::time::Instant;
-use lethe_apps::Application;
 use lethe_apps::ipinfo::IpInfo;
 use lethe_sim::fetch::Fetch;
 use lethe_sim::frame::Ends;
@@ -18,13 +17,13 @@ use lethe_sim::frame::Ends;
 pub(crate) const FRAMES_PER_REQUEST: usize = 4;
 
 /// An engine for 10.9.0.2 and `fd09::2` that tells places, with a key that everybody knows.
-pub(crate) fn engine(offload: Offload) -> Engine<Application> {
+pub(crate) fn engine(offload: Offload) -> Engine<IpInfo<'static>> {
     let mut addresses = Addresses::new();
     for address in ["10.9.0.2", "fd09::2"] {
         addresses.add(address.parse().unwrap()).unwrap();
     }
     let config = Config { addresses, offload, ..Config::new(Secret::new([0; 16])) };
-    Engine::new(config, Application::IpInfo(IpInfo::embedded()))
+    Engine::new(config, IpInfo::embedded())
 }
 
 /// What so many clients send who come at this time. Their cookies are good for a minute, at least.

@@ -44,11 +44,11 @@ mod tests {
     use super::*;
     use crate::check::stand::{self, NOW, Recorded};
     use crate::frame::{Ends, Segment};
-    use crate::sample;
+    use crate::testing;
 
     #[test]
     fn it_sees_one_byte_too_many() {
-        let engine = sample::engine();
+        let engine = testing::engine();
         let [opened, asked] = stand::fetch(&engine, &Ends::v4(), "/10");
         for recorded in [opened, asked] {
             assert_eq!(recorded.check(&mut Acknowledgement), Ok(()));
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn it_sees_data_on_a_syn_acknowledged_that_nobody_keeps() {
-        let engine = sample::engine();
+        let engine = testing::engine();
         let syn = Segment::syn(&Ends::v4()).seq(7).payload(b"GET / HTTP/1.1\r\n\r\n");
         let mut recorded = Recorded::at(NOW, &engine, syn.frame());
         recorded.sent = vec![Segment::syn(&Ends::v4().reversed()).with(Flags::ACK).ack_number(8).mss(1460).frame()];

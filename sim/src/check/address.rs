@@ -121,11 +121,11 @@ mod tests {
     use super::*;
     use crate::check::stand::{self, NOW, Recorded};
     use crate::frame::{Arp, Ends, Icmp};
-    use crate::sample;
+    use crate::testing;
 
     #[test]
     fn it_lets_every_right_answer_pass() {
-        let engine = sample::engine();
+        let engine = testing::engine();
         let mut checker = Address::new(engine.config().mac);
         let (v4, v6) = (Ends::v4().vlan(3), Ends::v6());
         for frame in [
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn it_sees_an_answer_that_goes_astray() {
-        let engine = sample::engine();
+        let engine = testing::engine();
         let mut checker = Address::new(engine.config().mac);
         let [opened, _] = stand::fetch(&engine, &Ends::v4().vlan(3), "/");
         let ends = Ends::v4().vlan(3).reversed();

@@ -68,11 +68,11 @@ mod tests {
     use super::*;
     use crate::check::stand;
     use crate::frame::{Ends, Segment};
-    use crate::sample;
+    use crate::testing;
 
     #[test]
     fn it_sees_one_segment_too_many() {
-        let engine = sample::engine();
+        let engine = testing::engine();
         let [_, mut asked] = stand::fetch(&engine, &Ends::v4(), "/10");
         asked.sent = vec![asked.sent[0].clone(); SEGMENTS_MAX];
         assert_eq!(asked.check(&mut Burst), Ok(()));
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn it_sees_data_for_what_came_twice() {
-        let engine = sample::engine();
+        let engine = testing::engine();
         let ends = Ends::v4();
         let [_, asked] = stand::fetch(&engine, &ends, "/10");
         let says = |blocks: &[(u32, u32)], payload: &[u8]| {

@@ -31,11 +31,11 @@ mod tests {
     use super::*;
     use crate::check::stand;
     use crate::frame::Ends;
-    use crate::sample;
+    use crate::testing;
 
     #[test]
     fn it_sees_a_bit_that_is_not_what_the_checksum_is_of() {
-        let engine = sample::engine();
+        let engine = testing::engine();
         for ends in [Ends::v4(), Ends::v6()] {
             for path in ["/10", "/11", "/5000"] {
                 let [_, asked] = stand::fetch(&engine, &ends, path);

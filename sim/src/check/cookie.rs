@@ -227,11 +227,11 @@ mod tests {
     use super::*;
     use crate::check::stand::{self, NOW, Recorded};
     use crate::frame::{Ends, Segment};
-    use crate::sample;
+    use crate::testing;
 
     #[test]
     fn it_sees_data_for_no_cookie_another_or_an_old_one() {
-        let engine = sample::engine();
+        let engine = testing::engine();
         let ends = Ends::v4();
         let [opened, asked] = stand::fetch(&engine, &ends, "/10");
         let later = |seconds| Instant::from_unix_seconds(NOW.as_unix_seconds() + seconds);
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_few_may_pass_for_the_first_segment_by_coincidence() {
-        let engine = sample::engine();
+        let engine = testing::engine();
         let ends = Ends::v4();
         let [opened, asked] = stand::fetch(&engine, &ends, "/10");
         let mut checker = Cookie::default();
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn who_shows_that_data_has_come_may_have_more_at_any_time() {
-        let engine = sample::engine();
+        let engine = testing::engine();
         let ends = Ends::v4();
         let [opened, asked] = stand::fetch(&engine, &ends, "/10");
         let mut checker = Cookie::default();

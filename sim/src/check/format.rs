@@ -57,12 +57,12 @@ mod tests {
     use super::*;
     use crate::check::stand;
     use crate::frame::Ends;
-    use crate::sample;
+    use crate::testing;
     use lethe::config::LargeReplies;
 
     #[test]
     fn it_sees_what_is_cut_short_or_left_over() {
-        let engine = sample::engine_with(|config| config.large_replies = LargeReplies::Fragments);
+        let engine = testing::engine_with(|config| config.large_replies = LargeReplies::Fragments);
         for path in ["/10", "/5000"] {
             let [_, mut asked] = stand::fetch(&engine, &Ends::v4(), path);
             assert_eq!(asked.check(&mut Format), Ok(()));

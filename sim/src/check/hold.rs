@@ -162,11 +162,11 @@ mod tests {
     use crate::check::stand::{self, Recorded};
     use crate::dissect::Frame;
     use crate::frame::{Ends, Segment};
-    use crate::sample;
+    use crate::testing;
 
     #[test]
     fn it_sees_a_request_acknowledged_before_its_reply_is() {
-        let engine = sample::engine();
+        let engine = testing::engine();
         let ends = Ends::v4();
         let [opened, asked] = stand::fetch(&engine, &ends, "/1000");
         let frame = Frame::dissect(&asked.sent[0]).unwrap();
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn what_it_remembers_is_bounded() {
-        let engine = sample::engine();
+        let engine = testing::engine();
         let mut checker = Hold::default();
         let [opened, _] = stand::fetch(&engine, &Ends::v4(), "/");
         let (received, sent) = (Frame::dissect(&opened.received).unwrap(), Frame::dissect(&opened.sent[0]).unwrap());

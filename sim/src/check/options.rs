@@ -45,11 +45,11 @@ mod tests {
     use super::*;
     use crate::check::stand;
     use crate::frame::{Ends, Segment};
-    use crate::sample;
+    use crate::testing;
 
     #[test]
     fn it_sees_options_that_do_not_answer() {
-        let engine = sample::engine();
+        let engine = testing::engine();
         let [opened, asked] = stand::fetch(&engine, &Ends::v4(), "/10");
         assert_eq!(opened.check(&mut Options), Ok(()));
         assert_eq!(asked.check(&mut Options), Ok(()));

@@ -81,13 +81,13 @@ mod tests {
     use super::*;
     use crate::check::stand;
     use crate::frame::Ends;
-    use crate::sample;
+    use crate::testing;
     use lethe::http::Response;
     use lethe::{Config, Request};
 
     #[test]
     fn it_sees_a_byte_that_was_not_there_before() {
-        let engine = sample::engine();
+        let engine = testing::engine();
         let mut checker = Purity::new(&engine);
         for recorded in stand::fetch(&engine, &Ends::v6(), "/3000") {
             assert_eq!(recorded.check(&mut checker), Ok(()));
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn it_sees_an_application_that_leaks_its_scratch_space() {
-        let config: Config = sample::engine().config().clone();
+        let config: Config = testing::engine().config().clone();
         let engine = Engine::new(config, Leaky);
         let [_, asked] = stand::fetch(&engine, &Ends::v4(), "/");
         assert!(asked.check(&mut Purity::new(&engine)).unwrap_err().starts_with("at first"));

@@ -67,11 +67,11 @@ mod tests {
     use super::*;
     use crate::check::stand::{self, NOW, Recorded};
     use crate::frame::{Ends, Segment};
-    use crate::sample;
+    use crate::testing;
 
     /// A request that comes again when all but the end of its response has arrived.
     fn resumed(ends: &Ends) -> Recorded {
-        let engine = sample::engine();
+        let engine = testing::engine();
         let [_, asked] = stand::fetch(&engine, ends, "/5000");
         let last = Frame::dissect(asked.sent.last().unwrap()).unwrap();
         let (_, last) = last.tcp().unwrap();

@@ -58,11 +58,11 @@ mod tests {
     use super::*;
     use crate::check::stand::{NOW, Recorded};
     use crate::frame::{Arp, Ends, Icmp, Segment};
-    use crate::sample;
+    use crate::testing;
 
     #[test]
     fn it_sees_one_byte_more_than_may_be() {
-        let engine = sample::engine();
+        let engine = testing::engine();
         let (v4, v6) = (Ends::v4(), Ends::v6());
         for (frame, surplus) in [
             (Segment::syn(&v4).frame(), SYN_ACK_SURPLUS),

@@ -53,11 +53,11 @@ mod tests {
     use super::*;
     use crate::check::stand::{NOW, Recorded};
     use crate::frame::{Ends, Segment};
-    use crate::sample;
+    use crate::testing;
 
     #[test]
     fn it_sees_every_kind_of_wrong_rst() {
-        let engine = sample::resetting_engine();
+        let engine = testing::resetting_engine();
         let closed = Ends::v4().server_port(81);
         let syn = Recorded::at(NOW, &engine, Segment::syn(&closed).seq(7).frame());
         let ack = Recorded::at(NOW, &engine, Segment::ack(&closed).seq(7).ack_number(99).frame());

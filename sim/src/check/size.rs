@@ -89,11 +89,11 @@ mod tests {
     use super::*;
     use crate::check::stand;
     use crate::frame::{Ends, Segment};
-    use crate::sample;
+    use crate::testing;
 
     #[test]
     fn it_sees_a_byte_too_many() {
-        let engine = sample::engine();
+        let engine = testing::engine();
         for (ends, headers) in [(Ends::v4(), 40), (Ends::v6(), 60)] {
             let mut checker = Size::new(1500);
             let [opened, asked] = stand::fetch(&engine, &ends, "/5000");
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn it_sees_a_segment_that_the_client_does_not_take() {
-        let engine = sample::engine();
+        let engine = testing::engine();
         let mut checker = Size::new(1500);
         let ends = Ends::v4();
         let syn = Segment::syn(&ends).mss(100).frame();

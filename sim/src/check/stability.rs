@@ -221,11 +221,11 @@ mod tests {
     use super::*;
     use crate::check::stand;
     use crate::frame::{Ends, Segment};
-    use crate::sample;
+    use crate::testing;
 
     #[test]
     fn it_sees_a_byte_that_changes_and_an_end_that_moves() {
-        let engine = sample::engine();
+        let engine = testing::engine();
         for path in ["/10", "/5000"] {
             let mut checker = Stability::default();
             let [opened, asked] = stand::fetch(&engine, &Ends::v4(), path);
@@ -240,14 +240,14 @@ mod tests {
         let [opened, asked] = stand::fetch(&engine, &Ends::v4(), "/10");
         assert_eq!(opened.check(&mut checker), Ok(()));
         assert_eq!(asked.check(&mut checker), Ok(()));
-        let body = sample::response(10);
+        let body = testing::response(10);
         let shorter = asked.change(|segment| segment.payload(&body[..body.len() - 1]));
         assert!(shorter.check(&mut checker).unwrap_err().starts_with("the stream ended at"));
     }
 
     #[test]
     fn it_sees_a_response_of_one_packet_that_reaches_into_another_response() {
-        let engine = sample::engine();
+        let engine = testing::engine();
         let ends = Ends::v4();
         let [opened, asked] = stand::fetch(&engine, &ends, "/10");
         let start = crate::dissect::Frame::dissect(&opened.sent[0]).unwrap().tcp().unwrap().1.seq.advance(1);
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn it_sees_a_byte_that_changes_anywhere_in_a_long_stream_whatever_is_answered() {
-        let engine = sample::engine();
+        let engine = testing::engine();
         let ends = Ends::v4();
         let [opened, asked] = stand::fetch(&engine, &ends, "/10");
         let mut checker = Stability::default();

@@ -74,12 +74,12 @@ mod tests {
     use super::*;
     use crate::check::stand;
     use crate::frame::Ends;
-    use crate::sample;
+    use crate::testing;
     use lethe::verdict::DropReason;
 
     #[test]
     fn it_sees_a_verdict_that_is_not_true() {
-        let engine = sample::engine();
+        let engine = testing::engine();
         let [opened, asked] = stand::fetch(&engine, &Ends::v4(), "/5000");
         for mut recorded in [opened, asked] {
             assert_eq!(recorded.check(&mut Truthful), Ok(()));

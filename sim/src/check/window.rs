@@ -35,11 +35,11 @@ mod tests {
     use super::*;
     use crate::check::stand;
     use crate::frame::Ends;
-    use crate::sample;
+    use crate::testing;
 
     #[test]
     fn it_sees_one_byte_too_many_and_counts_the_fin() {
-        let engine = sample::engine();
+        let engine = testing::engine();
         let [_, asked] = stand::fetch(&engine, &Ends::v6(), "/10");
         assert_eq!(asked.check(&mut Window), Ok(()));
         let room = |bytes: usize| asked.clone().change(|segment| segment.payload(vec![b'x'; bytes]));

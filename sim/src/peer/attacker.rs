@@ -347,7 +347,7 @@ fn remember<T>(list: &mut VecDeque<T>, item: T) {
 mod tests {
     use super::*;
     use crate::peer::bench::Bench;
-    use crate::sample;
+    use crate::testing;
 
     fn settings(ends: Ends) -> Settings {
         Settings { ends, frames: 3000, pause: Duration::from_millis(200), attacks: Vec::new() }
@@ -355,7 +355,7 @@ mod tests {
 
     #[test]
     fn he_does_no_harm() {
-        for engine in [sample::engine(), sample::resetting_engine()] {
+        for engine in [testing::engine(), testing::resetting_engine()] {
             for (seed, ends) in [(1, Ends::v4()), (2, Ends::v6()), (3, Ends::v4().vlan(3))] {
                 let attacker = Attacker::new(settings(ends), Random::from_seed(seed));
                 assert_eq!(Bench::new(&engine, attacker).run(), Outcome::Done);

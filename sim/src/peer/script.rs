@@ -300,10 +300,10 @@ impl Peer for Player {
 mod tests {
     use super::*;
     use crate::peer::bench::Bench;
-    use crate::sample;
+    use crate::testing;
 
     fn play(text: &str) -> Outcome {
-        let engine = sample::engine();
+        let engine = testing::engine();
         Bench::new(&engine, Player::new(text.parse().unwrap())).run()
     }
 

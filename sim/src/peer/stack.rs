@@ -312,14 +312,14 @@ mod tests {
     use super::*;
     use crate::peer::bench::Bench;
     use crate::random::Random;
-    use crate::sample;
+    use crate::testing;
 
     fn settings(ends: &Ends) -> Settings {
         Settings::new(ends, "/1000")
     }
 
     fn fetch(settings: Settings) -> Outcome {
-        let engine = sample::engine();
+        let engine = testing::engine();
         Bench::new(&engine, Stack::new(settings)).run()
     }
 
@@ -333,7 +333,7 @@ mod tests {
                 Settings { mtu: 1280, window: 2000, seed: 9, delayed_ack: None, ..settings(&ends) },
                 Settings { keep_alive: Some(Duration::from_secs(1)), ..settings(&ends) },
             ] {
-                assert_eq!(fetch(settings.clone()), Outcome::Complete(sample::response(1000)), "{settings:#?}");
+                assert_eq!(fetch(settings.clone()), Outcome::Complete(testing::response(1000)), "{settings:#?}");
             }
         }
     }
@@ -341,27 +341,27 @@ mod tests {
     #[test]
     fn smoltcp_puts_ipv4_fragments_together() {
         let settings = Settings::new(&Ends::v4(), "/9000");
-        let engine = sample::engine();
+        let engine = testing::engine();
         let bench = Bench::new(&engine, Stack::new(settings)).without_reassembly();
-        assert_eq!(bench.run(), Outcome::Complete(sample::response(9000)));
+        assert_eq!(bench.run(), Outcome::Complete(testing::response(9000)));
     }
 
     #[test]
     fn smoltcp_makes_every_lost_frame_good() {
         for ends in [Ends::v4(), Ends::v6()] {
-            let engine = sample::engine();
+            let engine = testing::engine();
             let frames = Bench::new(&engine, Stack::new(settings(&ends))).count();
             for lost in 0..frames {
                 let mut bench = Bench::new(&engine, Stack::new(settings(&ends)));
                 bench.lose(lost);
-                assert_eq!(bench.run(), Outcome::Complete(sample::response(1000)), "frame {lost} of {frames}");
+                assert_eq!(bench.run(), Outcome::Complete(testing::response(1000)), "frame {lost} of {frames}");
             }
         }
     }
 
     #[test]
     fn smoltcp_gets_its_bytes_over_a_bad_cable() {
-        let engine = sample::engine();
+        let engine = testing::engine();
         for seed in 0..200 {
             let mut random = Random::from_seed(seed);
             let len = random.below(4000) as usize;
@@ -378,7 +378,7 @@ mod tests {
             let mut bench = Bench::new(&engine, Stack::new(settings.clone()));
             bench.bad_cable(random);
             let outcome = bench.run();
-            assert!(outcome == Outcome::Complete(sample::response(len)), "seed {seed}: {settings:?}");
+            assert!(outcome == Outcome::Complete(testing::response(len)), "seed {seed}: {settings:?}");
         }
     }
 

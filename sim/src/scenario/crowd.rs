@@ -7,10 +7,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use crate::sample::is_stored;
 use lethe::cookie::Mss;
 use lethe::http::{Problem, RequestLine};
 use lethe::wire::ethernet::MacAddress;
-use lethe_apps::sample::is_stored;
 
 use super::visitor::{Kind, Promise, Visitor};
 use super::{HEALS_AFTER, LARGE_SIZE_MAX, PATIENCE, SIZE_MAX, Scenario};

@@ -19,7 +19,7 @@ pub struct Options {
     pub impairment: Option<Impairment>,
     /// Some replies are long: many segments, up to 1 MB, for clients of which some read slowly.
     pub large: bool,
-    /// Requests to this site are cut anywhere, instead of requests to [`Sample`](lethe_apps::sample::Sample).
+    /// Requests to this site are cut anywhere, instead of requests to [`Sample`](crate::sample::Sample).
     pub cut: Option<Site>,
 }
 

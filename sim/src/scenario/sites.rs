@@ -13,7 +13,9 @@ use std::sync::Arc;
 use lethe::app::{App, Request};
 use lethe::http::{Response, Status};
 use lethe_apps::files::{About, Builder, Coding, Files, Image};
-use lethe_apps::{sample, scores};
+use lethe_apps::scores;
+
+use crate::sample;
 
 /// Names a site.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::frame::{Ends, Icmp};
-use crate::sample::{Sized, engine};
+use crate::testing::{Sized, engine};
 
 const START: Instant = Instant::from_unix_seconds(1_780_000_000);
 const PATIENCE: Duration = Duration::from_secs(10);

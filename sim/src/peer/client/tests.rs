@@ -1,7 +1,7 @@
 use super::*;
 use crate::peer::bench::Bench;
 use crate::random::Random;
-use crate::sample;
+use crate::testing;
 use std::time::Duration;
 
 fn settings() -> Settings {
@@ -10,12 +10,12 @@ fn settings() -> Settings {
 
 /// Lets a client with these settings fetch 1,000 bytes over a perfect network.
 fn fetch(settings: Settings) -> Outcome {
-    let engine = sample::engine();
+    let engine = testing::engine();
     Bench::new(&engine, Client::new(settings)).run()
 }
 
 fn complete() -> Outcome {
-    Outcome::Complete(sample::response(1000))
+    Outcome::Complete(testing::response(1000))
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn other_errands_end_without_bytes() {
 
 #[test]
 fn every_lost_frame_is_made_good() {
-    let engine = sample::engine();
+    let engine = testing::engine();
     let frames = Bench::new(&engine, Client::new(settings())).count();
     for lost in 0..frames {
         let mut bench = Bench::new(&engine, Client::new(settings()));
@@ -66,7 +66,7 @@ fn every_lost_frame_is_made_good() {
 fn any_settings(random: &mut Random) -> (Settings, usize) {
     let mss = *random.pick(&[None, Some(88), Some(536), Some(1220), Some(1460), Some(8960)]);
     // Where a reply just fits a segment, or just does not: around the MSS less timestamps and HTTP header.
-    let head = sample::response(1000).len() - 1000;
+    let head = testing::response(1000).len() - 1000;
     let edge = usize::from(mss.unwrap_or(536)).min(1460).saturating_sub(head + *random.pick(&[0, 12]));
     let len = *random.pick(&[1000, 1000, 0, 6000, edge, edge + 1, edge + 2, edge + 3]);
     let ends = *random.pick(&[Ends::v4(), Ends::v6(), Ends::v4().vlan(3)]);
@@ -88,7 +88,7 @@ fn any_settings(random: &mut Random) -> (Settings, usize) {
         close: *random.pick(&[Close::AfterReply, Close::AfterReply, Close::WithRequest, Close::AfterRequest]),
         mss,
         // The smallest holds the reply and its FIN, and nothing else.
-        window: *random.pick(&[64_240, 65_535, sample::response(len).len() as u32 + 1]),
+        window: *random.pick(&[64_240, 65_535, testing::response(len).len() as u32 + 1]),
         delayed_ack: *random.pick(&[Duration::ZERO, Duration::from_millis(40)]),
         think: *random.pick(&[Duration::ZERO, Duration::from_millis(1500)]),
         isn: random.next_u64() as u32,
@@ -108,7 +108,7 @@ fn any_settings(random: &mut Random) -> (Settings, usize) {
 
 #[test]
 fn any_client_gets_its_bytes_over_a_bad_cable() {
-    let engine = sample::engine();
+    let engine = testing::engine();
     for seed in 0..400 {
         let mut random = Random::from_seed(seed);
         let (settings, len) = any_settings(&mut random);
@@ -116,7 +116,7 @@ fn any_client_gets_its_bytes_over_a_bad_cable() {
         bench.bad_cable(random);
         let outcome = bench.run();
         // Not `assert_eq!`: the bytes would hide the rest.
-        assert!(outcome == Outcome::Complete(sample::response(len)), "seed {seed}: {settings:?}");
+        assert!(outcome == Outcome::Complete(testing::response(len)), "seed {seed}: {settings:?}");
     }
 }
 
@@ -135,7 +135,7 @@ fn a_client_whose_small_writes_are_held_back_never_gets_through() {
 
 /// What a strict client says to a server whose frames `change` has changed.
 fn verdict(change: impl Fn(Segment, &Tcp<'_>) -> Segment + 'static) -> Outcome {
-    let engine = sample::engine();
+    let engine = testing::engine();
     let mut bench = Bench::new(&engine, Client::new(settings()));
     bench.change(move |frame| {
         let dissected = Frame::dissect(frame).unwrap();
