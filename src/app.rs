@@ -97,6 +97,17 @@ impl Position {
         self.0
     }
 
+    /// The generation that it belongs to, and the position within that.
+    pub(crate) const fn split(self) -> (u8, Self) {
+        ((self.0 / Self::PER_GENERATION) as u8, Self(self.0 % Self::PER_GENERATION))
+    }
+
+    /// This position of the first generation, in another one. `None` where that has no such position.
+    #[inline]
+    pub(crate) const fn of_generation(self, generation: u8) -> Option<Self> {
+        if self.0 < Self::PER_GENERATION { Self::new(self.0 + generation as u32 * Self::PER_GENERATION) } else { None }
+    }
+
     /// How many units a stored response of `len` bytes, head and body, takes. Its end has a position too.
     pub const fn units(len: usize) -> usize {
         len / Self::UNIT + 1

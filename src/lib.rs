@@ -110,6 +110,7 @@ mod siphash;
 mod tcp;
 pub mod time;
 pub mod verdict;
+pub mod versions;
 pub mod wire;
 
 pub use app::{App, Request};

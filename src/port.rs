@@ -1,14 +1,19 @@
 //! The boundary between the engine and whatever moves frames: a TAP device, a capture file, the
 //! simulator, a network card.
 //!
-//! A port implements [`RxQueue`] and [`TxQueue`] and calls [`turn`], the one loop that every port runs.
+//! A port hands out an [`RxQueue`] and a [`TxQueue`] for [`turn`], the one loop that every port runs. One that can be
+//! waited for is a [`Port`]: a server takes any of them.
 //! What the hardware can do is data here ([`Offload`], [`RxChecksum`], [`TxChecksum`]), so that protocol
 //! code has no branch for it.
+
+use core::fmt;
+use core::time::Duration;
 
 use crate::app::App;
 use crate::engine::Engine;
 use crate::time::Instant;
 use crate::verdict::Stats;
+use crate::wire::ethernet::MacAddress;
 
 /// What the port already knows about one checksum of a received frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -90,6 +95,13 @@ pub trait RxQueue {
     fn receive(&mut self) -> Option<RxFrame<'_>>;
 }
 
+impl<Q: RxQueue> RxQueue for &mut Q {
+    #[inline]
+    fn receive(&mut self) -> Option<RxFrame<'_>> {
+        (**self).receive()
+    }
+}
+
 /// What became of one call of [`TxQueue::transmit`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
@@ -110,6 +122,51 @@ pub trait TxQueue {
 
     /// Sends what is queued. Called once a turn, so that a port may batch.
     fn flush(&mut self);
+}
+
+impl<Q: TxQueue> TxQueue for &mut Q {
+    #[inline]
+    fn transmit(&mut self, write: impl FnOnce(&mut [u8]) -> Option<TxFrame>) -> Transmit {
+        (**self).transmit(write)
+    }
+
+    #[inline]
+    fn flush(&mut self) {
+        (**self).flush();
+    }
+}
+
+/// A device that frames come from and go to: a receive queue, a transmit queue, and what a server needs to know of them.
+pub trait Port {
+    /// Why the device can no longer be used.
+    type Error: core::error::Error + Send + Sync + 'static;
+
+    /// Kind and name of the device, for people: `packet eth0`.
+    fn name(&self) -> impl fmt::Display;
+
+    /// The largest IP packet that it carries, in bytes.
+    fn mtu(&self) -> u16;
+
+    /// Its hardware address, if it has one.
+    fn mac(&self) -> Option<MacAddress> {
+        None
+    }
+
+    /// Both queues, for one turn of the loop.
+    fn queues(&mut self) -> (impl RxQueue, impl TxQueue);
+
+    /// Frames for us that were lost before they could be received, since the device was opened. `None` where they are not
+    /// counted.
+    fn missed(&mut self) -> Option<u64> {
+        None
+    }
+
+    /// Sleeps until there is a frame to receive, a signal has come, or `timeout` has passed.
+    ///
+    /// # Errors
+    ///
+    /// The device can no longer be used: it was removed, for example.
+    fn wait(&mut self, timeout: Duration) -> Result<(), Self::Error>;
 }
 
 /// Takes up to `burst` frames from `rx`, answers each on `tx`, and returns how many it took.

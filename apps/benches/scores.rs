@@ -10,7 +10,6 @@
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::io::Cursor;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lethe::{App, Request};
@@ -361,7 +360,7 @@ fn image(people: &[Person]) -> Scores {
     for person in people {
         builder.add(&text(&person.seat), &text(&person.secret), &PAGE).expect("a candidate");
     }
-    Scores::new(Arc::new(Image::open(builder.finish().expect("memory").into_inner()).expect("what was built")))
+    Scores::new(Image::open(builder.finish().expect("memory").into_inner()).expect("what was built"))
 }
 
 fn main() {

@@ -12,8 +12,8 @@
 //! All of it is in one [`Image`], made from the directory beforehand: each response lies there from its
 //! status line to its last byte, and is sent from there. Queries are ignored.
 //!
-//! **Invariant:** an image never changes. [`Files::replace`] puts a new one beside it, and connections that
-//! began with the old one are answered from the old one.
+//! **Invariant:** an image never changes. A server that is given a new one keeps the old one for the connections that
+//! began with it ([`Versions`](lethe::versions::Versions)).
 
 mod builder;
 mod damage;
@@ -26,7 +26,7 @@ mod path;
 mod tag;
 mod tree;
 
-use lethe::app::{Generations, Position};
+use lethe::app::Position;
 use lethe::http::{Headers, Response, Status};
 use lethe::{App, Request};
 
@@ -43,70 +43,38 @@ use path::Unfit;
 pub use tree::{FILE_MAX, FILES_MAX, Skipped};
 
 pub use crate::positions::UNITS;
-use crate::versions::{self, Versions};
 use crate::{query, redirect};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const NOT_FOUND: &[u8] = b"Nothing is here.\n";
 const BAD_PATH: &[u8] = b"No file can have this path.\n";
 
-/// The application: the current image, and those that it replaced.
-///
-/// There is one image for each of [`Generations::COUNT`] generations. So a reply is never of two images as long
-/// as at most three replacements come while it is under way; after a fourth, what is left of it is no longer
-/// there.
+/// The application: answers from one image.
 #[derive(Debug)]
 pub struct Files {
-    images: Versions<Image>,
+    image: Image,
 }
 
 impl Files {
     /// Answers from `image`.
-    pub fn new(image: Image) -> Self {
-        Self::of_generation(image, 0)
+    pub const fn new(image: Image) -> Self {
+        Self { image }
     }
 
-    /// The same, with a number other than 0 for that image: what another server has come to by replacing its own.
-    pub fn of_generation(image: Image, generation: u8) -> Self {
-        Self { images: Versions::new(image, generation) }
-    }
-
-    /// Answers new connections from `image`, and those that there are from what they began with.
-    ///
-    /// Returns the image that nothing is answered from any more, if there is one. To drop it takes the time
-    /// of unmapping it.
-    #[must_use = "to drop an image takes time that whoever answers packets has not"]
-    pub fn replace(&mut self, image: Image) -> Option<Image> {
-        self.images.replace(image)
-    }
-
-    /// Answers those from `image` that have begun with it elsewhere; [`advance`](Self::advance) has new connections
-    /// begin with it here.
-    #[must_use = "to drop an image takes time that whoever answers packets has not"]
-    pub fn add(&mut self, image: Image) -> Option<Image> {
-        self.images.add(image)
-    }
-
-    /// Answers new connections from what was added.
-    pub fn advance(&mut self) {
-        self.images.advance();
-    }
-
-    /// What new connections are answered from.
-    pub fn image(&self) -> &Image {
-        self.images.current()
+    /// What it answers from.
+    pub const fn image(&self) -> &Image {
+        &self.image
     }
 }
 
 impl App for Files {
     fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
-        let (image, generation) = self.images.of(request.generation);
-        let found = path::decode(request.path, scratch).map(|path| image.find(path));
+        let found = path::decode(request.path, scratch).map(|path| self.image.find(path));
         match found {
-            Ok(Some(Entry::File(file))) => respond_with(&file, generation, request, scratch),
+            Ok(Some(Entry::File(file))) => respond_with(&file, request, scratch),
             Ok(Some(Entry::Redirect)) => redirect::to_directory(scratch, request),
-            Ok(None) | Err(Unfit::Long) => match image.not_found() {
-                Some(object) => response(&object, generation),
+            Ok(None) | Err(Unfit::Long) => match self.image.not_found() {
+                Some(object) => response(&object),
                 None => Response::build(scratch, Status::NotFound).header("Content-Type", TEXT).body(NOT_FOUND),
             },
             Err(Unfit::Escape | Unfit::Character | Unfit::Dots) => {
@@ -116,23 +84,18 @@ impl App for Files {
     }
 
     fn stored(&self, position: Position) -> Option<Response<'_>> {
-        let (image, generation, unit) = self.images.at(position)?;
-        image.stored(unit).map(|object| response(&object, generation))
+        self.image.stored(position.value()).map(|object| response(&object))
     }
 
     fn stores(&self) -> bool {
         true
     }
-
-    fn generations(&self) -> Generations {
-        self.images.generations()
-    }
 }
 
-/// An object as it is sent, of the image of this generation.
-fn response<'a>(object: &Object<'a>, generation: u8) -> Response<'a> {
+/// An object as it is sent.
+fn response<'a>(object: &Object<'a>) -> Response<'a> {
     let response = Response::prepared(object.head, object.body);
-    let position = object.unit.and_then(|unit| versions::position(generation, unit));
+    let position = object.unit.and_then(Position::new);
     position.map_or(response, |position| response.stored_at(position))
 }
 
@@ -141,7 +104,7 @@ fn response<'a>(object: &Object<'a>, generation: u8) -> Response<'a> {
 /// Where there are several forms and not all header fields have come, a form that is longer than a packet might get
 /// mixed with another one, which the same request draws once all its fields are there ([`Request::headers`]). So the
 /// client is sent to the name of that form, whose response is the same for every header field.
-fn respond_with<'a>(file: &File<'a>, generation: u8, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+fn respond_with<'a>(file: &File<'a>, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
     let named = query::field(request.query, FORM).and_then(|name| named(file, name));
     let object = match named {
         Some(object) => object,
@@ -149,7 +112,7 @@ fn respond_with<'a>(file: &File<'a>, generation: u8, request: &Request<'_>, scra
         None => {
             let headers = request.headers();
             let (object, coding) = choose(file, &headers);
-            if !headers.is_complete() && response(&object, generation).len() > request.one_packet() {
+            if !headers.is_complete() && response(&object).len() > request.one_packet() {
                 return redirect::with_field(scratch, request, [FORM, coding.map_or(IDENTITY, Coding::token)], "");
             }
             object
@@ -159,7 +122,7 @@ fn respond_with<'a>(file: &File<'a>, generation: u8, request: &Request<'_>, scra
     let conditions = request.complete_headers().filter(|_| request.one_packet() >= NOT_MODIFIED_MAX);
     match conditions {
         Some(headers) if object.tag.is_known(&headers) => not_modified(scratch, &object, file.varies()),
-        _ => response(&object, generation),
+        _ => response(&object),
     }
 }
 

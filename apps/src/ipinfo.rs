@@ -32,7 +32,6 @@ mod texts;
 use core::fmt;
 use core::net::IpAddr;
 
-use lethe::app::Generations;
 use lethe::http::{Response, Status};
 use lethe::{App, Request};
 
@@ -44,8 +43,6 @@ pub use fields::{Fields, FieldsError, NamesError};
 pub use prepare::{PrepareError, Prepared, SegmentError, prepare};
 use question::{Form, Question};
 use texts::Texts;
-
-use crate::versions::Versions;
 
 impl Form {
     /// The header fields of an answer in this form.
@@ -140,13 +137,10 @@ impl fmt::Debug for Data<'_> {
     }
 }
 
-/// The application: the current data, and those that they replaced.
-///
-/// **Invariant:** a connection is answered from the data that it began with, as with
-/// [`Files`](crate::files::Files): a page in two segments is never of two versions.
+/// The application: answers from one database.
 #[derive(Debug)]
 pub struct IpInfo<'d> {
-    versions: Versions<Data<'d>>,
+    data: Data<'d>,
 }
 
 impl IpInfo<'static> {
@@ -157,49 +151,27 @@ impl IpInfo<'static> {
 }
 
 impl<'d> IpInfo<'d> {
-    /// Answers from `database`.
-    pub fn new(database: Database<'d>) -> Self {
-        Self::of_generation(database.into(), 0)
+    /// Answers from a [`Database`] or from [`Data`].
+    pub fn new(data: impl Into<Data<'d>>) -> Self {
+        Self { data: data.into() }
     }
 
-    /// Answers from `data`, whose number is not 0: what another server has come to by replacing its own.
-    pub fn of_generation(data: Data<'d>, generation: u8) -> Self {
-        Self { versions: Versions::new(data, generation) }
-    }
-
-    /// Answers those from `data` that have begun with them elsewhere; [`advance`](Self::advance) has new connections
-    /// begin with them here. Returns the data that nothing is answered from any more.
-    #[must_use = "to free a database takes time that a worker has not"]
-    pub fn add(&mut self, data: Data<'d>) -> Option<Data<'d>> {
-        self.versions.add(data)
-    }
-
-    /// Answers new connections from what was added.
-    pub fn advance(&mut self) {
-        self.versions.advance();
-    }
-
-    /// What new connections are answered from.
-    pub fn data(&self) -> &Data<'d> {
-        self.versions.current()
+    /// What it answers from.
+    pub const fn data(&self) -> &Data<'d> {
+        &self.data
     }
 }
 
 impl App for IpInfo<'_> {
     #[inline]
     fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
-        let (data, _) = self.versions.of(request.generation);
         // What nearly everybody asks for is ready to be sent.
         if let Some(address) = Question::plain(request.path)
-            && let Some(place) = data.database().find(address)
+            && let Some(place) = self.data.database().find(address)
         {
-            return data.texts.get(place);
+            return self.data.texts.get(place);
         }
-        respond_to_any(data, request, scratch)
-    }
-
-    fn generations(&self) -> Generations {
-        self.versions.generations()
+        respond_to_any(&self.data, request, scratch)
     }
 }
 

@@ -20,5 +20,4 @@ mod positions;
 mod query;
 mod redirect;
 pub mod scores;
-mod versions;
 mod weight;

@@ -34,7 +34,7 @@ mod template;
 
 use std::sync::Arc;
 
-use lethe::app::{Generations, Position};
+use lethe::app::Position;
 use lethe::http::{Response, Status};
 use lethe::{App, Request};
 
@@ -56,7 +56,6 @@ pub use template::TemplateError;
 
 use crate::query::{self, Plus, decode};
 use crate::redirect;
-use crate::versions::{self, Versions};
 
 /// The field of a query that names a language.
 const LANGUAGE: &str = "lang";
@@ -67,49 +66,22 @@ const FORM_MAX: usize = 1208;
 /// The bytes that decoding can make: a number of wide characters, three bytes each, and white space.
 const DECODED_LEN: usize = 4 * NUMBER_MAX;
 
-/// The application: the current file, and those that it replaced.
-///
-/// As with [`Files`](crate::files::Files), a reply is never of two files as long as at most three replacements
-/// come while it is under way.
+/// The application: answers from one file.
 #[derive(Debug)]
 pub struct Scores {
-    images: Versions<Arc<Image>>,
+    /// Also that of a thread that checks it.
+    image: Arc<Image>,
 }
 
 impl Scores {
     /// Answers from `image`.
-    pub fn new(image: Arc<Image>) -> Self {
-        Self::of_generation(image, 0)
+    pub fn new(image: impl Into<Arc<Image>>) -> Self {
+        Self { image: image.into() }
     }
 
-    /// The same, with a number other than 0 for that image: what another server has come to by replacing its own.
-    pub fn of_generation(image: Arc<Image>, generation: u8) -> Self {
-        Self { images: Versions::new(image, generation) }
-    }
-
-    /// Answers new connections from `image`, and those that there are from what they began with.
-    ///
-    /// Returns the image that nothing is answered from any more, if there is one.
-    #[must_use = "to drop an image takes time that whoever answers packets has not"]
-    pub fn replace(&mut self, image: Arc<Image>) -> Option<Arc<Image>> {
-        self.images.replace(image)
-    }
-
-    /// Answers those from `image` that have begun with it elsewhere; [`advance`](Self::advance) has new connections
-    /// begin with it here.
-    #[must_use = "to drop an image takes time that whoever answers packets has not"]
-    pub fn add(&mut self, image: Arc<Image>) -> Option<Arc<Image>> {
-        self.images.add(image)
-    }
-
-    /// Answers new connections from what was added.
-    pub fn advance(&mut self) {
-        self.images.advance();
-    }
-
-    /// What new connections are answered from.
+    /// What it answers from.
     pub fn image(&self) -> &Image {
-        self.images.current()
+        &self.image
     }
 }
 
@@ -120,9 +92,8 @@ impl App for Scores {
                 .header("Content-Type", "text/plain; charset=utf-8")
                 .body(b"Nothing is here. Ask for /\n");
         }
-        let (image, generation) = self.images.of(request.generation);
-        let (status, message) = match ask(image, request.query) {
-            Answer::Page(page) => return response(&page, generation),
+        let (status, message) = match ask(&self.image, request.query) {
+            Answer::Page(page) => return response(&page),
             Answer::Form => (Status::Ok, Message::None),
             Answer::Empty => (Status::BadRequest, Message::Empty),
             Answer::Wrong => (Status::NotFound, Message::Wrong),
@@ -137,20 +108,15 @@ impl App for Scores {
         }
         Response::build(scratch, status)
             .fields(page::FIELDS)
-            .body_with(|body| page::write(body, image.labels(), language, message))
+            .body_with(|body| page::write(body, self.image.labels(), language, message))
     }
 
     fn stored(&self, position: Position) -> Option<Response<'_>> {
-        let (image, generation, unit) = self.images.at(position)?;
-        image.stored(unit).map(|page| response(&page, generation))
+        self.image.stored(position.value()).map(|page| response(&page))
     }
 
     fn stores(&self) -> bool {
         true
-    }
-
-    fn generations(&self) -> Generations {
-        self.images.generations()
     }
 }
 
@@ -188,9 +154,9 @@ fn ask<'a>(image: &'a Image, query: Option<&[u8]>) -> Answer<'a> {
     }
 }
 
-/// A page as it is sent, of the image of this generation.
-fn response<'a>(page: &Page<'a>, generation: u8) -> Response<'a> {
+/// A page as it is sent.
+fn response<'a>(page: &Page<'a>) -> Response<'a> {
     let response = Response::prepared(page.head, page.body).with_sum(page.sum);
-    let position = page.unit.and_then(|unit| versions::position(generation, unit));
+    let position = page.unit.and_then(Position::new);
     position.map_or(response, |position| response.stored_at(position))
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use compress::{STYLE, brotli, gzip};
 use lethe::app::{Generations, Position};
 use lethe::http::Headers;
+use lethe::versions::Versions;
 use lethe::{App, Request};
 use lethe_apps::files::{Files, Flaw, Image, OpenError, Options, PackError, Packed, Skipped, UNITS, Watch, pack};
 use nix::unistd::{Uid, setfsuid};
@@ -90,7 +91,7 @@ impl Answer {
     }
 }
 
-fn ask(app: &Files, target: &str, fields: &str, generation: u8) -> Answer {
+fn ask(app: &impl App, target: &str, fields: &str, generation: u8) -> Answer {
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
     let section = format!("{fields}\r\n");
     let headers = Headers::new(section.as_bytes());
@@ -346,10 +347,16 @@ fn what_is_no_file_or_cannot_be_asked_for_is_skipped() {
     assert_eq!(skipped, [Skipped::Special, Skipped::Backslash, Skipped::Long, Skipped::Large]);
 }
 
+/// An error and what it comes from.
+fn said(error: &PackError) -> String {
+    use std::error::Error as _;
+    error.source().map_or(error.to_string(), |source| format!("{error}: {source}"))
+}
+
 #[test]
 fn what_cannot_be_read_is_named() {
     let missing = pack(Path::new("/missing"), Options::default(), Cursor::new(Vec::new()), &mut Notes::default());
-    assert_eq!(missing.unwrap_err().to_string(), "cannot read /missing: No such file or directory (os error 2)");
+    assert_eq!(said(&missing.unwrap_err()), "cannot read /missing: No such file or directory (os error 2)");
     let directory = directory(&[("a", b"a")]);
     let file = directory.path().join("a");
     assert!(matches!(
@@ -465,8 +472,8 @@ fn every_position_of_a_stored_response_leads_to_it() {
 
 #[test]
 fn a_new_image_answers_new_connections_and_the_old_one_those_that_there_are() {
-    let version = |number: u8| open(&image_of(directory(&[("a", &[number; 1000])]).path())).unwrap();
-    let mut app = Files::new(version(0));
+    let version = |number: u8| Files::new(open(&image_of(directory(&[("a", &[number; 1000])]).path())).unwrap());
+    let mut app = Versions::new(version(0));
     assert_eq!(app.generations(), Generations { current: 0, live: 0b0001 });
     for (number, live) in [(1, 0b0011), (2, 0b0111), (3, 0b1111)] {
         assert!(app.replace(version(number)).is_none());

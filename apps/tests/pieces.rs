@@ -2,7 +2,6 @@
 
 use std::io::Cursor;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use lethe::Request;
 use lethe::app::App;
@@ -34,7 +33,7 @@ fn results() -> Scores {
     let labels = Labels::new("", "", "").unwrap();
     let mut builder = scores::Builder::new(Cursor::new(Vec::new()), [7; 32], labels).unwrap();
     builder.add("1", "2", &[b'r'; 5000]).unwrap();
-    Scores::new(Arc::new(scores::Image::open(builder.finish().unwrap().into_inner()).unwrap()))
+    Scores::new(scores::Image::open(builder.finish().unwrap().into_inner()).unwrap())
 }
 
 /// Head and body of the answer to a target, with these header fields, by the engine's rule.

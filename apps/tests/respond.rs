@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use lethe::app::Generations;
 use lethe::http::{HEAD_ROOM, Status};
+use lethe::versions::Versions;
 use lethe::{App, Request};
 use lethe_apps::ipinfo::{Builder, Data, Database, IpInfo, Place};
 use proptest::prelude::*;
@@ -288,14 +289,14 @@ fn a_connection_is_answered_from_the_database_that_it_began_with() {
         builder.add(Ipv4Addr::UNSPECIFIED..=Ipv4Addr::BROADCAST, place).unwrap();
         Data::read(&builder.finish()).unwrap()
     };
-    let mut app = IpInfo::of_generation(database("first"), 3);
-    let answer = |app: &IpInfo<'_>, generation, path: &str| {
+    let mut app = Versions::of_generation(IpInfo::new(database("first")), 3);
+    let answer = |app: &Versions<IpInfo<'_>>, generation, path: &str| {
         let request = request(GUANGZHOU, path).with_generation(generation);
         let mut scratch = [0; 4096];
         String::from_utf8(app.respond(&request, &mut scratch).body().to_vec()).unwrap()
     };
     assert_eq!(app.generations(), Generations { current: 3, live: 0b1000 });
-    assert!(app.add(database("second")).is_none());
+    assert!(app.add(IpInfo::new(database("second"))).is_none());
     assert_eq!(app.generations(), Generations { current: 3, live: 0b1001 });
     for path in ["/8.8.8.8", "/8.8.8.8.json"] {
         assert!(answer(&app, 3, path).contains("first") && answer(&app, 0, path).contains("second"), "{path}");
@@ -307,9 +308,9 @@ fn a_connection_is_answered_from_the_database_that_it_began_with() {
     }
     // A fourth one takes the place of the oldest, which is given back.
     for country in ["third", "fourth"] {
-        assert!(app.add(database(country)).is_none());
+        assert!(app.add(IpInfo::new(database(country))).is_none());
         app.advance();
     }
-    assert!(app.add(database("fifth")).is_some());
+    assert!(app.add(IpInfo::new(database("fifth"))).is_some());
     assert!(answer(&app, 3, "/8.8.8.8").contains("fifth") && answer(&app, 2, "/8.8.8.8").contains("fourth"));
 }

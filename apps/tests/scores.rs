@@ -1,7 +1,6 @@
 //! From a table to a page, and everything that can go wrong on the way.
 
 use std::io::{BufReader, Cursor};
-use std::sync::Arc;
 
 use dbase::encoding::EncodingRs;
 use dbase::{FieldName, FieldValue, Record, TableWriterBuilder};
@@ -9,6 +8,7 @@ use encoding_rs::{Encoding, GBK, UTF_8, WINDOWS_1252};
 use lethe::app::Position;
 use lethe::engine::SCRATCH_LEN;
 use lethe::http::Headers;
+use lethe::versions::Versions;
 use lethe::{App, Request};
 use lethe_apps::scores::{
     Builder, Format, Image, Labels, OpenError, Options, PAGE_MAX, PrepareError, Prepared, Reject, Scores, Warning,
@@ -61,7 +61,7 @@ fn error_of(format: Format, table: &[u8], options: &Options) -> String {
 }
 
 fn app(file: Vec<u8>) -> Scores {
-    Scores::new(Arc::new(Image::open(file).unwrap()))
+    Scores::new(Image::open(file).unwrap())
 }
 
 /// Status, and everything behind the status line.
@@ -417,8 +417,8 @@ fn a_new_file_is_for_new_connections() {
         builder.add("1", "1", points.repeat(600).as_bytes()).unwrap();
         builder.finish().unwrap().into_inner()
     };
-    let mut app = app(file("a"));
-    let ask = |app: &Scores, generation| {
+    let mut app = Versions::new(app(file("a")));
+    let ask = |app: &Versions<Scores>, generation| {
         let mut scratch = vec![0; SCRATCH_LEN];
         let request = Request::get(b"/").with_query(Some(b"seat=1&id=1")).with_generation(generation);
         let response = app.respond(&request, &mut scratch);
@@ -426,7 +426,7 @@ fn a_new_file_is_for_new_connections() {
         response.body()[0]
     };
     for (number, text) in (1..=4).zip(["b", "c", "d", "e"]) {
-        let gone = app.replace(Arc::new(Image::open(file(text)).unwrap()));
+        let gone = app.replace(Scores::new(Image::open(file(text)).unwrap()));
         assert_eq!(gone.is_some(), number == 4);
     }
     assert_eq!(app.generations().current, 0);
@@ -474,7 +474,7 @@ fn a_flipped_bit_anywhere_is_found_and_nothing_damaged_is_served() {
             continue;
         };
         let found = image.check_records(&mut |_, _| ());
-        let app = Scores::new(Arc::new(image));
+        let app = Scores::new(image);
         let answers = queries.map(|query| ask(&app, query));
         let all_right = answers == right;
         for (answer, right) in answers.iter().zip(&right) {

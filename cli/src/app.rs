@@ -3,21 +3,21 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Subcommand;
-use lethe::app::{App, Generations, Position, Request};
+use lethe::app::{App, Position, Request};
 use lethe::http::Response;
 use lethe_apps::files::Files;
 use lethe_apps::ipinfo::{Data, Database, IpInfo};
 use lethe_apps::scores::Scores;
 use lethe_sim::sample::Sample;
 
-use crate::files::FilesArgs;
-use crate::progress::Progress;
-use crate::scores::ScoresArgs;
+use crate::files::{Contents, FilesArgs};
+use crate::progress::{Progress, counted};
+use crate::scores::{Candidates, ScoresArgs};
 
 /// The application and its data, as every command that runs an engine takes them.
-#[derive(Subcommand)]
+#[derive(Clone, Subcommand)]
 #[command(subcommand_value_name = "APP", subcommand_help_heading = "Applications", disable_help_subcommand = true)]
 pub(crate) enum AppArgs {
     /// The files of a directory: GET /index.html
@@ -45,30 +45,34 @@ impl AppArgs {
         }
     }
 
-    /// Reads and checks the application's data.
+    /// Reads and checks the application's data, and tells how far that is.
     pub(crate) fn load(&self) -> anyhow::Result<Application> {
-        self.load_as(0)
+        self.load_with(Progress::Shown)
     }
 
-    /// Reads and checks it, and gives it this number among the versions of the data.
-    pub(crate) fn load_as(&self, generation: u8) -> anyhow::Result<Application> {
+    /// Reads and checks it while a server is running.
+    pub(crate) fn load_again(&self) -> anyhow::Result<Application> {
+        self.load_with(Progress::Silent)
+    }
+
+    fn load_with(&self, progress: Progress) -> anyhow::Result<Application> {
         Ok(match self {
-            Self::Ipinfo(IpinfoArgs { db: None }) | Self::Sample { .. } if generation != 0 => {
-                bail!(
-                    "--generation is for data that can be loaded again: that of `files`, of `scores`, and of `ipinfo \
-                     --db FILE`"
-                )
-            }
-            Self::Files(files) => Application::Files(Files::of_generation(files.load(Progress::Shown)?, generation)),
+            Self::Files(files) => Application::Files(Files::new(files.load(progress)?)),
             Self::Ipinfo(IpinfoArgs { db: None }) => Application::IpInfo(IpInfo::new(Database::embedded())),
-            Self::Ipinfo(IpinfoArgs { db: Some(file) }) => {
-                Application::IpInfo(IpInfo::of_generation(open_database(file)?, generation))
-            }
+            Self::Ipinfo(IpinfoArgs { db: Some(file) }) => Application::IpInfo(IpInfo::new(open_database(file)?)),
             Self::Sample { max } => Application::Sample(Sample::new(*max)),
-            Self::Scores(scores) => {
-                Application::Scores(Scores::of_generation(scores.load(Progress::Shown)?, generation))
-            }
+            Self::Scores(scores) => Application::Scores(Scores::new(scores.load(progress)?)),
         })
+    }
+
+    /// The file or directory that it is loaded from, if it comes from one.
+    pub(crate) fn source(&self) -> Option<&Path> {
+        match self {
+            Self::Files(files) => Some(files.path()),
+            Self::Ipinfo(IpinfoArgs { db }) => db.as_deref(),
+            Self::Sample { .. } => None,
+            Self::Scores(scores) => Some(scores.path()),
+        }
     }
 }
 
@@ -86,13 +90,17 @@ pub(crate) enum Application {
 }
 
 impl Application {
-    /// Answers new connections from the version of its data that was added last, if it has versions.
-    pub(crate) fn advance(&mut self) {
+    /// What it has, for people.
+    pub(crate) fn summary(&self) -> String {
         match self {
-            Self::Files(app) => app.advance(),
-            Self::IpInfo(app) => app.advance(),
-            Self::Scores(app) => app.advance(),
-            Self::Sample(_) => {}
+            Self::Files(files) => Contents(files.image()).to_string(),
+            Self::IpInfo(ipinfo) => {
+                let database = ipinfo.data().database();
+                let (ranges, places) = (database.range_count() as u64, database.place_count() as u64);
+                format!("{}, {}", counted(ranges, "range"), counted(places, "place"))
+            }
+            Self::Sample(sample) => format!("{} bytes", sample.max_size()),
+            Self::Scores(scores) => Candidates(scores.image()).to_string(),
         }
     }
 }
@@ -122,15 +130,6 @@ impl App for Application {
             Self::IpInfo(app) => app.stores(),
             Self::Sample(app) => app.stores(),
             Self::Scores(app) => app.stores(),
-        }
-    }
-
-    fn generations(&self) -> Generations {
-        match self {
-            Self::Files(app) => app.generations(),
-            Self::IpInfo(app) => app.generations(),
-            Self::Sample(app) => app.generations(),
-            Self::Scores(app) => app.generations(),
         }
     }
 }

@@ -12,7 +12,7 @@ use lethe_apps::files::{Flaw, Image, Options, PackError, Packed, Skipped, Watch,
 
 use crate::map::{Pages, map};
 use crate::progress::{Meter, Progress, counted};
-use crate::{note, warn};
+use lethe_server::{note, warn};
 
 /// The most files that are named one by one, for each of which there is something to mend. More have one cause, as when
 /// all forms of a large site are old, and would push everything else out of a terminal or a log.
@@ -30,11 +30,6 @@ pub(crate) struct FilesArgs {
 }
 
 impl FilesArgs {
-    #[cfg(test)]
-    pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), hidden: false }
-    }
-
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

@@ -1,78 +1,39 @@
-//! The `lethe` command.
-//!
-//! Each command is a module with its arguments and one function. Errors are joined into one line here
-//! and nowhere else.
+//! The `lethe` command: the built-in applications, and a server around them.
 
 mod app;
-mod args;
 mod bench;
-mod check;
-mod device;
-#[cfg_attr(not(feature = "dpdk"), path = "no_dpdk.rs")]
-mod dpdk;
-mod dpdk_args;
-mod engine;
+mod bench_data;
 mod files;
-mod impaired;
-mod load;
 mod map;
-mod metrics;
-mod monitor;
-mod output;
-mod owners;
 mod prepare;
-mod print;
-mod privileges;
 mod progress;
-mod reload;
-mod replay;
-mod run;
 mod scores;
-mod secret;
-mod serve;
 mod simulate;
-mod table;
-mod top;
 
-use std::fmt::Display;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::args::Command;
-use crate::print::ReaderLeft;
+use lethe_server::Server;
+
+use crate::app::{AppArgs, Application};
+
+/// The application and its data, as every command that runs an engine takes them.
+#[derive(Clone, clap::Args)]
+struct Args {
+    #[command(subcommand)]
+    app: AppArgs,
+}
 
 fn main() -> ExitCode {
-    let done = match args::parse().command {
-        Command::Serve(args) => serve::serve(&args),
-        Command::Top(args) => top::top(&args),
-        Command::Replay(args) => replay::replay(&args),
-        Command::Load(args) => load::load(&args),
-        Command::Simulate(args) => simulate::simulate(&args),
-        Command::Prepare(args) => prepare::prepare(&args),
-        Command::Bench(args) => bench::bench(&args),
-        Command::Check(args) => check::check(&args),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is::<ReaderLeft>() => ExitCode::SUCCESS,
-        Err(error) => {
-            tell("lethe", format_args!("{error:#}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Says something that is no reason to stop.
-fn warn(message: impl Display) {
-    tell("warning", message);
-}
-
-/// Says what is being done, or was.
-fn note(message: impl Display) {
-    tell("lethe", message);
-}
-
-fn tell(who: &str, message: impl Display) {
-    // When standard error is closed there is nobody left to tell.
-    let _ = writeln!(io::stderr(), "{who}: {message}");
+    Server::new("lethe", |args: &Args| args.app.load())
+        .about("A web server that forgets every connection: each packet is answered from that packet alone")
+        .version(env!("CARGO_PKG_VERSION"))
+        .reload_with(|args: &Args| args.app.load_again())
+        .reloads(|args| args.app.source().map(|path| path.display().to_string()))
+        .summary(Application::summary)
+        .app_name(|args| args.app.name().to_owned())
+        .example("ipinfo", "/202.96.128.86")
+        .command("simulate", "Run the engine and its clients in a simulated network", simulate::simulate)
+        .command("bench", "Measure what a packet costs the engine", bench::bench)
+        .command("prepare", "Make the data file of an application", prepare::prepare)
+        .main()
 }

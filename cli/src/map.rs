@@ -18,7 +18,7 @@ pub(crate) enum Pages {
 ///
 /// Whoever may write to the file must not do so as long as it is mapped: a page that is cut off ends the
 /// process, and one that is written to changes under the server. A file is put in place of another by
-/// renaming it, as [`crate::output::Output`] does, which leaves what is mapped alone. A file without a name
+/// renaming it, as [`Output`](lethe_server::output::Output) does, which leaves what is mapped alone. A file without a name
 /// cannot be reached by anybody.
 #[expect(unsafe_code, reason = "there is no safe way to map a file")]
 pub(crate) fn map(file: &File, pages: Pages) -> io::Result<Mmap> {

@@ -10,11 +10,11 @@ use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use lethe_apps::ipinfo::{self, Fields};
 
 use crate::files::{self, Contents};
-use crate::output::Output;
-use crate::print::Printed as _;
 use crate::progress::Progress;
 use crate::scores::{self, SampleArgs, TableArgs};
-use crate::warn;
+use lethe_server::output::Output;
+use lethe_server::print::Printed as _;
+use lethe_server::warn;
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLE)]

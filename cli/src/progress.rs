@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
-use crate::note;
+use lethe_server::note;
 
 /// How long nothing is said of how far it is, where that is said in lines.
 const LINE_EVERY: Duration = Duration::from_secs(3);

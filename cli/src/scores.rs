@@ -15,10 +15,10 @@ use lethe_apps::scores::{
 };
 
 use crate::map::{Pages, map};
-use crate::output::Output;
-use crate::print::Printed as _;
 use crate::progress::{Meter, Progress, counted};
-use crate::{note, warn};
+use lethe_server::output::Output;
+use lethe_server::print::Printed as _;
+use lethe_server::{note, warn};
 
 /// The most rejected rows that are named one by one on standard error. The report names all.
 const WARNINGS_MAX: u64 = 10;

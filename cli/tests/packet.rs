@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use lethe::config::Addresses;
-use lethe::port::{RxQueue, Transmit, TxChecksum, TxFrame, TxQueue};
+use lethe::port::{Port as _, RxQueue, Transmit, TxChecksum, TxFrame, TxQueue};
 use lethe_harness::test;
 use lethe_hw::packet::{PacketConfig, PacketPort};
 use lethe_sim::sample::expected;
@@ -270,16 +270,19 @@ fn tagged_frames_are_answered_with_their_tag() {
             addresses.add("10.9.0.9".parse().unwrap()).unwrap();
             let config = PacketConfig { interface: "client0".to_owned(), fanout: None };
             let mut port = PacketPort::open(&config, None, &addresses).unwrap();
-            let (_, mut tx) = port.queues();
-            let queued = tx.transmit(|buffer| {
-                buffer[..TAGGED_QUESTION.len()].copy_from_slice(&TAGGED_QUESTION);
-                Some(TxFrame { len: TAGGED_QUESTION.len(), checksum: TxChecksum::Complete })
-            });
-            assert_eq!(queued, Transmit::Queued(TAGGED_QUESTION.len()));
-            tx.flush();
+            {
+                let (_, mut tx) = port.queues();
+                let queued = tx.transmit(|buffer| {
+                    buffer[..TAGGED_QUESTION.len()].copy_from_slice(&TAGGED_QUESTION);
+                    Some(TxFrame { len: TAGGED_QUESTION.len(), checksum: TxChecksum::Complete })
+                });
+                assert_eq!(queued, Transmit::Queued(TAGGED_QUESTION.len()));
+                tx.flush();
+            }
             port.wait(Duration::from_secs(2)).unwrap();
             let (mut rx, _) = port.queues();
-            rx.receive().expect("an answer").bytes.to_vec()
+            let answer = rx.receive().expect("an answer");
+            answer.bytes.to_vec()
         });
         assert_eq!(answer[..6], TAGGED_QUESTION[6..12], "{device}");
         assert_eq!(answer[12..25], TAGGED_QUESTION[12..25], "{device}: tag and type, and what is asked for");

@@ -7,11 +7,12 @@
 mod batch;
 mod ring;
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use lethe::port::{Checked, RxChecksum, RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
+use lethe::port::{Checked, Port, RxChecksum, RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
 use lethe::wire::ethernet::MacAddress;
 use libc::{SOL_PACKET, c_ushort, sock_fprog, tpacket_stats};
 use rustix::event::{PollFd, PollFlags};
@@ -70,57 +71,51 @@ impl PacketPort {
         Ok(Self { interface, socket, ring, long: room_for_any(), batch, missed: 0 })
     }
 
-    /// The name of the interface.
-    pub fn name(&self) -> &str {
-        self.interface.name()
-    }
-
-    /// The MTU that the interface had when it was opened.
-    pub const fn mtu(&self) -> u16 {
-        self.interface.mtu()
-    }
-
-    /// The hardware address to answer for.
-    pub const fn mac(&self) -> MacAddress {
-        self.interface.mac()
-    }
-
     /// Whether the kernel would send on what is for us: it forwards, and takes it for its own.
     pub fn is_forwarded(&self) -> bool {
         self.interface.is_forwarding()
     }
+}
 
-    /// Frames that found the ring full.
-    ///
-    /// # Errors
-    ///
-    /// What the kernel says.
-    pub fn missed(&mut self) -> io::Result<u64> {
-        // The kernel begins anew whenever it is asked.
-        let none = tpacket_stats { tp_packets: 0, tp_drops: 0 };
-        let counted = sys::option(self.socket.as_fd(), SOL_PACKET, libc::PACKET_STATISTICS, none)?;
-        self.missed += u64::from(counted.tp_drops);
-        Ok(self.missed)
+impl Port for PacketPort {
+    type Error = io::Error;
+
+    fn name(&self) -> impl fmt::Display {
+        format!("packet {}", self.interface.name())
     }
 
-    /// Both queues, for one turn of the loop.
-    pub fn queues(&mut self) -> (Rx<'_>, Tx<'_>) {
+    /// The MTU that the interface had when it was opened.
+    fn mtu(&self) -> u16 {
+        self.interface.mtu()
+    }
+
+    /// The hardware address to answer for.
+    fn mac(&self) -> Option<MacAddress> {
+        Some(self.interface.mac())
+    }
+
+    fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {
         let socket = self.socket.as_fd();
         (Rx { socket, ring: &mut self.ring, long: &mut self.long }, Tx { socket, batch: &mut self.batch })
     }
 
-    /// Sleeps until a frame is there, a signal comes, or `timeout` has passed.
-    ///
-    /// # Errors
-    ///
-    /// When the interface is gone. One that is down is waited for.
-    pub fn wait(&mut self, timeout: Duration) -> io::Result<()> {
+    /// Frames that found the ring full.
+    fn missed(&mut self) -> Option<u64> {
+        // The kernel begins anew whenever it is asked.
+        let none = tpacket_stats { tp_packets: 0, tp_drops: 0 };
+        let counted = sys::option(self.socket.as_fd(), SOL_PACKET, libc::PACKET_STATISTICS, none).ok()?;
+        self.missed += u64::from(counted.tp_drops);
+        Some(self.missed)
+    }
+
+    /// An error when the interface is gone. One that is down is waited for.
+    fn wait(&mut self, timeout: Duration) -> io::Result<()> {
         self.interface.wait(&mut [PollFd::new(&self.socket, PollFlags::IN)], timeout)
     }
 }
 
 /// The receive queue of a [`PacketPort`].
-pub struct Rx<'a> {
+struct Rx<'a> {
     socket: BorrowedFd<'a>,
     ring: &'a mut Ring,
     long: &'a mut [u8],
@@ -147,7 +142,7 @@ impl RxQueue for Rx<'_> {
 }
 
 /// The transmit queue of a [`PacketPort`].
-pub struct Tx<'a> {
+struct Tx<'a> {
     socket: BorrowedFd<'a>,
     batch: &'a mut Batch,
 }

@@ -18,7 +18,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
-use lethe::port::{RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
+use lethe::port::{Port, RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
 use lethe::wire::ethernet::MacAddress;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
@@ -143,66 +143,63 @@ impl XdpPort {
         let sender = senders.swap_remove(0);
         Ok(Self { _link: link, receivers, sender, turn: 0, interface, hook, queues })
     }
+}
 
-    /// The name of the interface.
-    pub fn name(&self) -> &str {
-        self.interface.name()
+impl Port for XdpPort {
+    type Error = io::Error;
+
+    fn name(&self) -> impl fmt::Display {
+        Name(self)
     }
 
     /// The MTU that the interface had when it was opened.
-    pub const fn mtu(&self) -> u16 {
+    fn mtu(&self) -> u16 {
         self.interface.mtu()
     }
 
     /// The hardware address to answer for.
-    pub const fn mac(&self) -> MacAddress {
-        self.interface.mac()
+    fn mac(&self) -> Option<MacAddress> {
+        Some(self.interface.mac())
     }
 
-    /// Frames that found a ring full, or no buffer.
-    ///
-    /// # Errors
-    ///
-    /// What the kernel says.
-    pub fn missed(&self) -> io::Result<u64> {
-        self.receivers.iter().map(Receiver::missed).sum()
-    }
-
-    /// Both queues, for one turn of the loop.
-    pub fn queues(&mut self) -> (Rx<'_>, Tx<'_>) {
+    fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {
         (Rx { receivers: &mut self.receivers, turn: &mut self.turn }, Tx { sender: &mut self.sender })
     }
 
-    /// Sleeps until a frame is there, a signal comes, or `timeout` has passed.
-    ///
-    /// # Errors
-    ///
-    /// When the interface is gone. One that is down is waited for.
-    pub fn wait(&mut self, timeout: Duration) -> io::Result<()> {
+    /// Frames that found a ring full, or no buffer.
+    fn missed(&mut self) -> Option<u64> {
+        self.receivers.iter().map(Receiver::missed).sum::<io::Result<_>>().ok()
+    }
+
+    /// An error when the interface is gone. One that is down is waited for.
+    fn wait(&mut self, timeout: Duration) -> io::Result<()> {
         let mut sockets: Vec<_> = self.receivers.iter().map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
         self.interface.wait(&mut sockets, timeout)
     }
 }
 
 /// Name, and how frames come: whether all of them, by whose program, and whether they are copied.
-impl fmt::Display for XdpPort {
+struct Name<'a>(&'a XdpPort);
+
+impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, ", self.interface.name())?;
-        match (self.receivers.len(), self.queues) {
+        let Self(port) = self;
+        write!(f, "xdp {}, ", port.interface.name())?;
+        match (port.receivers.len(), port.queues) {
             (served, queues) if served < queues as usize => write!(f, "{served} of {queues} queues")?,
             (1, _) => write!(f, "1 queue")?,
             (served, _) => write!(f, "{served} queues")?,
         }
-        if self.hook == Hook::Generic {
+        if port.hook == Hook::Generic {
             write!(f, ", generic XDP")?;
         }
-        let is_zero_copy = self.receivers.iter().all(Receiver::is_zero_copy);
+        let is_zero_copy = port.receivers.iter().all(Receiver::is_zero_copy);
         write!(f, ", {}", if is_zero_copy { "zero-copy" } else { "copied" })
     }
 }
 
 /// The receive queue of an [`XdpPort`].
-pub struct Rx<'a> {
+struct Rx<'a> {
     receivers: &'a mut [Receiver],
     turn: &'a mut usize,
 }
@@ -220,7 +217,7 @@ impl RxQueue for Rx<'_> {
 }
 
 /// The transmit queue of an [`XdpPort`].
-pub struct Tx<'a> {
+struct Tx<'a> {
     sender: &'a mut Sender,
 }
 

@@ -13,7 +13,7 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use lethe::port::{RxQueue, Transmit, TxChecksum, TxFrame, TxQueue};
+use lethe::port::{Port as _, RxQueue, Transmit, TxChecksum, TxFrame, TxQueue};
 use lethe::time::Instant;
 use lethe_sim::clock::between;
 use lethe_sim::impaired::Impaired;

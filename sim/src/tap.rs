@@ -8,6 +8,7 @@
 //! may have left on a persistent device. `tun-tap`, the better known one, is no longer kept up, and only
 //! opens the device: it sets neither address nor MTU, and does not bring the interface up.
 
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -15,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use lethe::port::{RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
+use lethe::port::{Port, RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
@@ -85,7 +86,7 @@ pub struct Tap {
     mtu: u16,
     rx_buffer: Box<[u8]>,
     tx_buffer: Box<[u8]>,
-    /// Why nothing can be received any more: a queue has no way to say so, [`Tap::wait`] has.
+    /// Why nothing can be received any more: a queue has no way to say so, [`Port::wait`] has.
     failure: Option<io::Error>,
 }
 
@@ -108,30 +109,28 @@ impl Tap {
             failure: None,
         })
     }
+}
 
-    /// The name of the interface.
-    pub fn name(&self) -> &str {
-        &self.name
+impl Port for Tap {
+    type Error = io::Error;
+
+    fn name(&self) -> impl fmt::Display {
+        format!("tap {}", self.name)
     }
 
     /// The MTU that the interface had when it was opened.
-    pub const fn mtu(&self) -> u16 {
+    fn mtu(&self) -> u16 {
         self.mtu
     }
 
-    /// Both queues, for one turn of the loop.
-    pub fn queues(&mut self) -> (Rx<'_>, Tx<'_>) {
+    fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {
         let rx = Rx { device: &self.device, buffer: &mut self.rx_buffer, failure: &mut self.failure };
         let tx = Tx { device: &self.device, buffer: &mut self.tx_buffer };
         (rx, tx)
     }
 
-    /// Sleeps until a frame is there, a signal comes, or `timeout` has passed.
-    ///
-    /// # Errors
-    ///
-    /// When there will be no frame any more, because somebody has deleted the interface.
-    pub fn wait(&mut self, timeout: Duration) -> io::Result<()> {
+    /// An error when the interface was deleted: no frame will come any more.
+    fn wait(&mut self, timeout: Duration) -> io::Result<()> {
         if let Some(error) = self.failure.take() {
             return Err(error);
         }
@@ -144,7 +143,7 @@ impl Tap {
     }
 }
 
-/// For whoever waits for several devices at a time.
+/// For programs that wait for several devices at a time.
 impl AsFd for Tap {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.device.as_fd()
@@ -152,7 +151,7 @@ impl AsFd for Tap {
 }
 
 /// The receive queue of a [`Tap`].
-pub struct Rx<'a> {
+struct Rx<'a> {
     device: &'a SyncDevice,
     buffer: &'a mut [u8],
     failure: &'a mut Option<io::Error>,
@@ -173,7 +172,7 @@ impl RxQueue for Rx<'_> {
 }
 
 /// The transmit queue of a [`Tap`].
-pub struct Tx<'a> {
+struct Tx<'a> {
     device: &'a SyncDevice,
     buffer: &'a mut [u8],
 }

@@ -114,6 +114,14 @@ impl<'a> Response<'a> {
         Self { position: Some(position), ..self }
     }
 
+    /// A response of an application that knows nothing of generations, as one of this generation. It is no longer a
+    /// stored one where the generation has no such position.
+    #[inline]
+    #[must_use]
+    pub(crate) fn of_generation(self, generation: u8) -> Self {
+        Self { position: self.position.and_then(|position| position.of_generation(generation)), ..self }
+    }
+
     /// Where it is stored, if it is.
     pub const fn position(&self) -> Option<Position> {
         self.position

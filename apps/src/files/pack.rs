@@ -377,11 +377,12 @@ fn content_type(name: &OsStr) -> String {
 #[derive(Debug, Error)]
 pub enum PackError {
     /// Something in the directory cannot be read.
-    #[error("cannot read {}: {cause}", path.display())]
+    #[error("cannot read {}", path.display())]
     Io {
         /// What.
         path: PathBuf,
         /// Why.
+        #[source]
         cause: io::Error,
     },
     /// A file was written to while it was read, each time that was tried.

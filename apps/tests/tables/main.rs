@@ -5,7 +5,6 @@ mod dbf;
 mod spreadsheet;
 
 use std::io::Cursor;
-use std::sync::Arc;
 
 use lethe::engine::SCRATCH_LEN;
 use lethe::{App, Request};
@@ -68,7 +67,7 @@ fn read_with(format: Format, table: &[u8], options: &Options) -> Result<Table, S
     let mut listener = Listener::default();
     let made = prepare(format, table, table.len() as u64, options, Cursor::new(Vec::new()), &mut listener);
     let (file, prepared) = made.map_err(|error| error.to_string())?;
-    let app = Scores::new(Arc::new(Image::open(file.into_inner()).unwrap()));
+    let app = Scores::new(Image::open(file.into_inner()).unwrap());
     let Listener { rejects, warnings } = listener;
     Ok(Table { app, candidates: prepared.candidates, deleted: prepared.deleted, rejects, warnings })
 }

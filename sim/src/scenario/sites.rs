@@ -8,7 +8,6 @@ use std::fmt;
 use std::io::Cursor;
 use std::ops::ControlFlow;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use lethe::app::{App, Request};
 use lethe::http::{Response, Status};
@@ -151,7 +150,7 @@ fn exam_results() -> scores::Scores {
         builder.add(seat, seat, &sample::expected(len)).expect("each seat is there once");
     }
     let image = builder.finish().expect("there are candidates").into_inner();
-    scores::Scores::new(Arc::new(scores::Image::open(image).expect("it has just been written")))
+    scores::Scores::new(scores::Image::open(image).expect("it has just been written"))
 }
 
 /// Answers by `Host`: with redirects, and with responses of several packets, made on the spot, of which each host has

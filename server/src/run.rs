@@ -8,14 +8,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lethe::app::App;
 use lethe::engine::{Engine, SCRATCH_LEN};
-use lethe::port::{RxQueue, TxQueue, turn};
+use lethe::port::{Port, turn};
 use lethe::time::Instant;
 use lethe::verdict::Stats;
-use lethe::wire::ethernet::MacAddress;
 use lethe_hw::Published;
-use lethe_hw::packet::PacketPort;
-use lethe_hw::xdp::XdpPort;
-use lethe_sim::tap::Tap;
 use nix::sys::prctl;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -49,114 +45,18 @@ const SOON: Duration = Duration::from_millis(10);
 /// How often the kernel is asked for what it has lost.
 const SURVEY: Duration = Duration::from_secs(1);
 
-/// What the loop needs of a port.
-pub(crate) trait Port {
-    /// For people: what it is called.
-    fn name(&self) -> String;
-    /// The largest IP packet that it carries.
-    fn mtu(&self) -> u16;
-    /// The hardware address of the card, if there is one.
-    fn mac(&self) -> Option<MacAddress>;
-    /// Both its queues, for one turn.
-    fn queues(&mut self) -> (impl RxQueue, impl TxQueue);
-    /// Frames for us that were lost on the way here, as far as anybody has counted them.
-    fn missed(&mut self) -> Option<u64>;
-    /// Sleeps until there is something to receive, or `timeout` has passed. An error is the end.
-    fn wait(&mut self, timeout: Duration) -> io::Result<()>;
-}
-
-impl Port for Tap {
-    fn name(&self) -> String {
-        format!("tap {}", self.name())
-    }
-
-    fn mtu(&self) -> u16 {
-        self.mtu()
-    }
-
-    fn mac(&self) -> Option<MacAddress> {
-        None
-    }
-
-    fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {
-        self.queues()
-    }
-
-    fn missed(&mut self) -> Option<u64> {
-        None
-    }
-
-    fn wait(&mut self, timeout: Duration) -> io::Result<()> {
-        self.wait(timeout)
-    }
-}
-
-impl Port for PacketPort {
-    fn name(&self) -> String {
-        format!("packet {}", self.name())
-    }
-
-    fn mtu(&self) -> u16 {
-        self.mtu()
-    }
-
-    fn mac(&self) -> Option<MacAddress> {
-        Some(self.mac())
-    }
-
-    fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {
-        self.queues()
-    }
-
-    fn missed(&mut self) -> Option<u64> {
-        // Its own, not this one.
-        Self::missed(self).ok()
-    }
-
-    fn wait(&mut self, timeout: Duration) -> io::Result<()> {
-        self.wait(timeout)
-    }
-}
-
-impl Port for XdpPort {
-    fn name(&self) -> String {
-        format!("xdp {self}")
-    }
-
-    fn mtu(&self) -> u16 {
-        self.mtu()
-    }
-
-    fn mac(&self) -> Option<MacAddress> {
-        Some(self.mac())
-    }
-
-    fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {
-        self.queues()
-    }
-
-    fn missed(&mut self) -> Option<u64> {
-        // Its own, not this one.
-        Self::missed(self).ok()
-    }
-
-    fn wait(&mut self, timeout: Duration) -> io::Result<()> {
-        self.wait(timeout)
-    }
-}
-
 /// Answers what `port` receives, at this pace, until `stop` is set or the port fails; returns what was counted, whatever the
 /// end.
 /// `between` may do something to the engine between two turns. Counters are published as they come.
-pub(crate) fn run<A: App>(
+pub(crate) fn run<A: App, P: Port>(
     engine: &mut Engine<A>,
-    port: &mut impl Port,
+    port: &mut P,
     Pace { burst, gather }: Pace,
     stop: &AtomicBool,
     published: &Published,
     watched: &Watched,
     mut between: impl FnMut(&mut Engine<A>),
-) -> (Stats, io::Result<()>) {
+) -> (Stats, Result<(), P::Error>) {
     let mut scratch = vec![0; SCRATCH_LEN];
     let (mut stats, mut writer) = (Stats::default(), published.writer());
     let (mut published_at, mut surveyed_at) = (Instant::default(), Instant::default());
@@ -249,7 +149,7 @@ mod tests {
 
     use lethe::config::Config;
     use lethe::cookie::Secret;
-    use lethe::port::{RxFrame, Transmit, TxFrame};
+    use lethe::port::{RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
     use lethe_sim::sample::{MAX_SIZE, Sample};
 
     use super::*;
@@ -279,25 +179,19 @@ mod tests {
     }
 
     impl Port for Frames<'_> {
-        fn name(&self) -> String {
-            "frames".to_owned()
+        type Error = io::Error;
+
+        fn name(&self) -> impl std::fmt::Display {
+            "frames"
         }
 
         fn mtu(&self) -> u16 {
             1500
         }
 
-        fn mac(&self) -> Option<MacAddress> {
-            None
-        }
-
         fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {
             let this = &*self;
             (this, this)
-        }
-
-        fn missed(&mut self) -> Option<u64> {
-            None
         }
 
         fn wait(&mut self, _: Duration) -> io::Result<()> {
@@ -312,7 +206,8 @@ mod tests {
         let mut port = Frames { left: Cell::new(7), turns: RefCell::default(), stop: &stop };
         let mut engine = Engine::new(Config::new(Secret::new([0; 16])), Sample::new(MAX_SIZE));
         let published = Published::for_workers(1);
-        let watched = Watched::new("frames".to_owned(), "sample", vec![], Arc::clone(&published), Arc::default());
+        let watched =
+            Watched::new("frames".to_owned(), "sample".to_owned(), vec![], Arc::clone(&published), Arc::default());
         let (stats, ended) = run(&mut engine, &mut port, pace, &stop, &published[0], &watched, |_| {});
         assert!(ended.is_ok() && stats.received_frames() == 7);
         port.turns.into_inner()

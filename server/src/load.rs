@@ -12,19 +12,19 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::ValueEnum;
 use ipnet::IpNet;
-use lethe::port::{RxQueue, TxQueue};
+use lethe::port::{Port, RxQueue, TxQueue};
 use lethe::wire::ethernet::MacAddress;
 use lethe_hw::Destinations;
-use lethe_hw::packet::PacketPort;
-use lethe_hw::xdp::XdpPort;
 use lethe_load::{Compare, Flood, FloodKind, Generator, Plan, Settings, Slow};
-use lethe_sim::tap::Tap;
 
-use crate::device::Device;
+use crate::device::{Device, OnDevice, Opening};
+#[cfg(feature = "dpdk")]
+use crate::dpdk;
 use crate::dpdk_args::DpdkArgs;
 use crate::print::Printed as _;
-use crate::run::{Port, stop_on_signal_or_hangup};
-use crate::{dpdk, note, privileges};
+use crate::run::stop_on_signal_or_hangup;
+use crate::server::Server;
+use crate::{note, privileges};
 use console::Console;
 
 /// Where floods come from, if nothing is said: networks for measurements (RFC 2544, RFC 5180).
@@ -36,7 +36,7 @@ pub(crate) const MAC: MacAddress = MacAddress::new([0x02, b'L', b'o', b'a', b'd'
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Args {
-    /// Device that the clients are behind, as `lethe serve` has it: packet:IFACE, xdp:IFACE, tap:NAME or dpdk:PORT
+    /// Device that the clients are behind, as `{name} serve` has it: packet:IFACE, xdp:IFACE, tap:NAME or dpdk:PORT
     #[arg(long, value_name = "DEVICE")]
     device: Device,
     /// Network whose addresses are the clients'; repeat it for more. The server's own addresses in it are left out
@@ -133,43 +133,57 @@ Ctrl-C ends it and prints the result so far. \
 The exit code is 1 when a reply was wrong; a request without a reply is a figure of the result.
 
 Example:
-  lethe load --device packet:eth1 --from 10.0.0.0/8 --to 10.9.0.2 --path /8.8.8.8 --rate 20k --for 30s
-  lethe load --device packet:eth1 --from 10.0.0.0/8 --from fd00::/64 --to 10.9.0.2 --to '[fd09::2]:80' --open 1M
-  lethe load --device packet:eth1 --from 10.0.0.0/8 --to 10.9.0.2 --rate 1k --flood syn --slow drip=1000 --json";
+  {name} load --device packet:eth1 --from 10.0.0.0/8 --to 10.9.0.2 --path /8.8.8.8 --rate 20k --for 30s
+  {name} load --device packet:eth1 --from 10.0.0.0/8 --from fd00::/64 --to 10.9.0.2 --to '[fd09::2]:80' --open 1M
+  {name} load --device packet:eth1 --from 10.0.0.0/8 --to 10.9.0.2 --rate 1k --flood syn --slow drip=1000 --json";
 
 /// Loads a server until all is done, or a signal comes.
-pub(crate) fn load(args: &Args) -> anyhow::Result<()> {
+pub(crate) fn load<X, A, P: Port>(server: &Server<X, A, P>, args: &Args) -> anyhow::Result<()> {
     let networks: Vec<IpNet> = args.from.iter().map(IpNet::trunc).collect();
     let destinations = Destinations::new(networks);
     // The mistakes come first, then what root is needed for.
     Generator::new(args.settings(1500, MAC)?)?;
-    match &args.device {
-        Device::Tap(config) => load_on(Tap::open(config)?, args),
-        Device::Packet(config) => load_on(PacketPort::open(config, args.mac, destinations)?, args),
-        Device::Xdp(config) => load_on(XdpPort::open(config, args.mac, destinations)?, args),
-        Device::Dpdk(port) => dpdk::load(*port, args, |mtu| args.settings(mtu, args.mac.unwrap_or(MAC))),
-    }
+    let opening = Opening { mac: args.mac, destinations, dpdk: &args.dpdk };
+    args.device.open(opening, server.own_port.as_ref(), Loading(args))
 }
 
-fn load_on(mut port: impl Port, args: &Args) -> anyhow::Result<()> {
-    let mac = args.mac.or(port.mac()).unwrap_or(MAC);
-    let settings = args.settings(port.mtu(), mac)?;
-    let name = format!("{}, MTU {}, mac {mac}", port.name(), port.mtu());
-    let stop = stop_on_signal_or_hangup().context("cannot catch signals")?;
-    privileges::drop_to(&args.user)?;
-    let mut session = Session::begin(settings, args, &name)?;
-    let ended = loop {
-        let (mut rx, mut tx) = port.queues();
-        let turned = session.turn(&mut rx, &mut tx, &stop);
-        drop((rx, tx));
-        match turned {
-            Ok(Some(pause)) if pause.is_zero() => {}
-            Ok(Some(pause)) => port.wait(pause).with_context(|| format!("{} can no longer be used", port.name()))?,
-            Ok(None) => break Ok(()),
-            Err(error) => break Err(error),
-        }
-    };
-    session.end(ended, port.missed())
+/// Clients whose device is about to be opened.
+struct Loading<'a>(&'a Args);
+
+impl OnDevice for Loading<'_> {
+    fn on_port(self, mut port: impl Port) -> anyhow::Result<()> {
+        let Self(args) = self;
+        let mac = args.mac.or(port.mac()).unwrap_or(MAC);
+        let settings = args.settings(port.mtu(), mac)?;
+        let device = port.name().to_string();
+        let name = format!("{device}, MTU {}, mac {mac}", port.mtu());
+        let stop = stop_on_signal_or_hangup().context("cannot catch signals")?;
+        privileges::drop_to(&args.user)?;
+        let mut session = Session::begin(settings, args, &name)?;
+        let ended = loop {
+            let turned = {
+                let (mut rx, mut tx) = port.queues();
+                session.turn(&mut rx, &mut tx, &stop)
+            };
+            match turned {
+                Ok(Some(pause)) if pause.is_zero() => {}
+                Ok(Some(pause)) => port.wait(pause).with_context(|| format!("{device} can no longer be used"))?,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        session.end(ended, port.missed())
+    }
+
+    #[cfg(feature = "dpdk")]
+    fn queues(&self, _: usize) -> usize {
+        1
+    }
+
+    #[cfg(feature = "dpdk")]
+    fn on_card(self, mut card: dpdk::OpenCard<'_>) -> anyhow::Result<()> {
+        self.on_port(dpdk::FirstQueue::of(&mut card)?)
+    }
 }
 
 /// Clients at work, and who tells of them.

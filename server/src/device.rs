@@ -1,13 +1,23 @@
 //! `--device`: which network device is served through.
 
+use std::convert::Infallible;
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use lethe::config::Mtu;
-use lethe_hw::packet::PacketConfig;
-use lethe_hw::xdp::{Buffers, XdpConfig};
-use lethe_sim::tap::TapConfig;
+use lethe::port::{Port, RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
+use lethe::wire::ethernet::MacAddress;
+use lethe_hw::Destinations;
+use lethe_hw::packet::{PacketConfig, PacketPort};
+use lethe_hw::xdp::{Buffers, XdpConfig, XdpPort};
+use lethe_sim::tap::{Tap, TapConfig};
+
+use crate::dpdk_args::DpdkArgs;
+use crate::owners::Share;
+use crate::{dpdk, warn};
 
 /// From what the engine takes to what the kernel gives a TAP device: 65,535 less the Ethernet header.
 pub(crate) const MTU_RANGE: RangeInclusive<u16> = Mtu::MIN..=65_521;
@@ -26,6 +36,13 @@ pub(crate) enum Device {
     Xdp(XdpConfig),
     /// `dpdk:PORT[,mtu=N]`
     Dpdk(DpdkPort),
+    /// `KIND:DETAILS`, of a kind that the server may have of its own
+    Own {
+        /// What stands before the colon.
+        kind: String,
+        /// What stands behind it.
+        details: String,
+    },
 }
 
 /// A port of DPDK.
@@ -46,7 +63,7 @@ impl FromStr for Device {
             Some(("packet", details)) => parse_packet(details).map(Self::Packet),
             Some(("xdp", details)) => parse_xdp(details).map(Self::Xdp),
             Some(("dpdk", details)) => parse_dpdk(details).map(Self::Dpdk),
-            Some((kind, _)) => bail!("there is no kind of device called `{kind}`; known: {KINDS}"),
+            Some((kind, details)) => Ok(Self::Own { kind: kind.to_owned(), details: details.to_owned() }),
             None if text.is_empty() => bail!("a device is written KIND:NAME, as in tap:lethe0; known kinds: {KINDS}"),
             None => bail!(
                 "a device is written KIND:NAME: packet:{text} is an interface that there is, shared with the kernel, and \
@@ -54,6 +71,123 @@ impl FromStr for Device {
             ),
         }
     }
+}
+
+/// Opens a device by its details.
+pub(crate) type OpenOwn<P> = Box<dyn Fn(&str) -> anyhow::Result<P>>;
+
+/// A kind of device that comes with a server.
+pub(crate) struct OwnPort<P> {
+    /// What it is called before the colon.
+    pub(crate) kind: &'static str,
+    /// Opens the one that the details behind the colon name.
+    pub(crate) open: OpenOwn<P>,
+}
+
+/// What a device is opened with.
+pub(crate) struct Opening<'a> {
+    /// The hardware address to answer for, in place of the interface's own.
+    pub(crate) mac: Option<MacAddress>,
+    /// What to receive.
+    pub(crate) destinations: Destinations,
+    pub(crate) dpdk: &'a DpdkArgs,
+}
+
+/// What is done with a device once it is open.
+pub(crate) trait OnDevice: Sized {
+    /// With a port of one pair of queues.
+    fn on_port(self, port: impl Port) -> anyhow::Result<()>;
+
+    /// The most pairs of queues of a card that are used, where that many lcores are there.
+    #[cfg(feature = "dpdk")]
+    fn queues(&self, lcores: usize) -> usize;
+
+    /// With a card that DPDK drives.
+    #[cfg(feature = "dpdk")]
+    fn on_card(self, card: dpdk::OpenCard<'_>) -> anyhow::Result<()>;
+}
+
+impl Device {
+    /// Opens the device and goes on with it.
+    pub(crate) fn open<P: Port>(
+        &self,
+        opening: Opening<'_>,
+        own: Option<&OwnPort<P>>,
+        then: impl OnDevice,
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Tap(config) => then.on_port(Tap::open(config)?),
+            Self::Packet(config) => {
+                let port = PacketPort::open(config, opening.mac, opening.destinations)?;
+                if port.is_forwarded() {
+                    let name = &config.interface;
+                    warn(format_args!(
+                        "the kernel forwards what comes in by {name}, and would send our packets on: use xdp:{name}, or a \
+                         hardware address of our own (--mac 02:4c:65:74:68:65)"
+                    ));
+                }
+                then.on_port(port)
+            }
+            Self::Xdp(config) => then.on_port(XdpPort::open(config, opening.mac, opening.destinations)?),
+            Self::Dpdk(port) => dpdk::open(*port, opening.dpdk, then),
+            Self::Own { kind, details } => {
+                let Some(own) = own.filter(|own| own.kind == kind) else {
+                    let own = own.map_or(String::new(), |own| format!(", {}", own.kind));
+                    bail!("there is no kind of device called `{kind}`; known: {KINDS}{own}")
+                };
+                then.on_port((own.open)(details).with_context(|| format!("--device {kind}:{details}"))?)
+            }
+        }
+    }
+
+    /// The interface of the kernel that is served, and whether it is shared with other servers.
+    pub(crate) fn claimed(&self) -> Option<(&str, Share)> {
+        match self {
+            Self::Packet(config) => Some((&config.interface, config.fanout.map_or(Share::All, Share::Fanout))),
+            Self::Xdp(config) => Some((&config.interface, Share::All)),
+            Self::Tap(_) | Self::Dpdk(_) | Self::Own { .. } => None,
+        }
+    }
+}
+
+/// The port of a server that has none of its own.
+pub enum NoPort {}
+
+impl Port for NoPort {
+    type Error = Infallible;
+
+    fn name(&self) -> impl fmt::Display {
+        ""
+    }
+
+    fn mtu(&self) -> u16 {
+        match *self {}
+    }
+
+    fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {
+        (NoQueue, NoQueue)
+    }
+
+    fn wait(&mut self, _: Duration) -> Result<(), Infallible> {
+        match *self {}
+    }
+}
+
+/// The queue of a port that there is not.
+struct NoQueue;
+
+impl RxQueue for NoQueue {
+    fn receive(&mut self) -> Option<RxFrame<'_>> {
+        None
+    }
+}
+
+impl TxQueue for NoQueue {
+    fn transmit(&mut self, _: impl FnOnce(&mut [u8]) -> Option<TxFrame>) -> Transmit {
+        Transmit::Full
+    }
+
+    fn flush(&mut self) {}
 }
 
 fn parse_tap(details: &str) -> anyhow::Result<TapConfig> {
@@ -195,7 +329,6 @@ mod tests {
             "a device is written KIND:NAME: packet:eth0 is an interface that there is, shared with the kernel, and \
              tap:eth0 a TAP device; known kinds: tap, packet, xdp, dpdk",
         );
-        check("tun:lethe0", "there is no kind of device called `tun`; known: tap, packet, xdp, dpdk");
         check("tap:", "a TAP device needs a name, as in tap:lethe0");
         check("tap:,mtu=1500", "a TAP device needs a name, as in tap:lethe0");
         check("tap:t,host=10.9.0.1", "`host=10.9.0.1`: want IP/LEN, as in host=10.9.0.1/24");

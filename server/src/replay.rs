@@ -5,19 +5,20 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Context;
-use lethe::Engine;
 use lethe::cookie::Secret;
 use lethe::engine::SCRATCH_LEN;
 use lethe::port::turn;
 use lethe::verdict::Stats;
+use lethe::versions::Versions;
+use lethe::{App, Engine};
 use lethe_sim::capture::{CaptureError, Packet, Reader, Replay};
 
-use crate::app::{AppArgs, Application};
 use crate::device::parse_mtu;
 use crate::engine::EngineArgs;
 use crate::output::Output;
 use crate::print::Printed as _;
 use crate::secret;
+use crate::server::Server;
 use crate::table::Table;
 use crate::warn;
 
@@ -25,8 +26,9 @@ use crate::warn;
 const SECRET: [u8; 16] = [0; 16];
 
 #[derive(clap::Args)]
+#[group(skip)]
 #[command(after_help = EXAMPLE)]
-pub(crate) struct Args {
+pub(crate) struct Args<X: clap::Args> {
     /// Capture to read: pcap or pcapng, of Ethernet
     #[arg(value_name = "IN")]
     input: PathBuf,
@@ -38,8 +40,8 @@ pub(crate) struct Args {
     mtu: u16,
     #[command(flatten)]
     engine: EngineArgs,
-    #[command(subcommand)]
-    app: AppArgs,
+    #[command(flatten)]
+    app: X,
 }
 
 const EXAMPLE: &str = "\
@@ -47,12 +49,16 @@ Every packet is answered at the time at which it was captured. The secret is 32 
 no --secret-file: a recorded request is answered only under the secret it was recorded with.
 
 Example:
-  lethe replay pcaps/curl-v4.pcapng --out answered.pcapng --addr 10.9.0.2 ipinfo
+  {name} replay pcaps/curl-v4.pcapng --out answered.pcapng --addr 10.9.0.2{app}
   tshark -r answered.pcapng";
 
 /// Replays one file and prints what became of its packets.
-pub(crate) fn replay(args: &Args) -> anyhow::Result<()> {
-    let app = args.app.load()?;
+pub(crate) fn replay<X, A, P>(server: &Server<X, A, P>, args: &Args<X>) -> anyhow::Result<()>
+where
+    X: clap::Args,
+    A: App,
+{
+    let app = Versions::new((server.load)(&args.app)?);
     let secrets = args.engine.secret_file.as_deref().map_or_else(|| Ok(Secret::new(SECRET).into()), secret::read)?;
     let engine = Engine::new(args.engine.config(args.mtu, None, &secrets)?, app);
 
@@ -80,7 +86,7 @@ struct Played {
 }
 
 /// Answers a file that ends badly as far as it goes; only failing to write is an error.
-fn play(engine: &Engine<Application>, replay: &mut Replay<File, Output>) -> Result<Played, CaptureError> {
+fn play(engine: &Engine<impl App>, replay: &mut Replay<File, Output>) -> Result<Played, CaptureError> {
     let mut scratch = vec![0; SCRATCH_LEN];
     let mut played = Played { stats: Stats::default(), cut: 0, ended: Ok(()) };
     loop {

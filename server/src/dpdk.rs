@@ -1,5 +1,7 @@
 //! `--device dpdk:PORT`: a card driven by DPDK, a worker on each lcore.
 
+use std::convert::Infallible;
+use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,25 +9,23 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use lethe::engine::Engine;
+use lethe::App;
+use lethe::port::{RxQueue, TxQueue};
 use lethe::verdict::Stats;
-use lethe_hw::dpdk::{BURST, Card, CardStats, Clock, Crew, Eal, Link, Polling, Port, PortConfig};
-use lethe_load::Settings;
+use lethe::versions::Versions;
+use lethe_hw::dpdk::{BURST, Card, CardStats, Clock, Crew, Eal, Link, Polling, Port, PortConfig, Rx, Tx};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
-use crate::app::Application;
-use crate::device::DpdkPort;
-use crate::dpdk_args::{Poll, Time};
-use crate::load;
+use crate::device::{DpdkPort, OnDevice};
+use crate::dpdk_args::{DpdkArgs, Poll, Time};
 use crate::metrics::Metrics;
 use crate::metrics::snapshot::{self, Watched};
 use crate::print::{Printed as _, print_line};
 use crate::reload::Reload;
-use crate::run::{stop_on_signal, stop_on_signal_or_hangup};
-use crate::serve::{Args, print_ready};
+use crate::serve::{Opened, Ready, Serving};
 use crate::table::Table;
-use crate::{note, privileges, warn};
+use crate::{note, warn};
 
 /// How often the one who looks after the workers does: at the link, at signals, at what the card has counted.
 const ROUND: Duration = Duration::from_millis(100);
@@ -54,36 +54,53 @@ impl From<Time> for Clock {
     }
 }
 
-/// Serves until SIGINT or SIGTERM.
-pub(crate) fn serve(device: DpdkPort, args: &Args, app: Application, reload: Reload) -> anyhow::Result<()> {
-    let secrets = args.secrets()?;
+/// Starts DPDK, opens a port and goes on with it.
+pub(crate) fn open(device: DpdkPort, args: &DpdkArgs, then: impl OnDevice) -> anyhow::Result<()> {
+    // EAL binds this thread to one CPU; the thread that looks after the workers must not be bound with it.
+    let cpus = sched_getaffinity(SELF).context("cannot find out which CPUs may be used")?;
+    let eal = Eal::start(args.eal.iter().flat_map(|arguments| arguments.split_whitespace()))?;
+    let queues = u16::try_from(then.queues(eal.lcores().len())).unwrap_or(u16::MAX);
+    let port = Port::open(&eal, PortConfig { number: device.number, queues, mtu: device.mtu })?;
+    if !port.is_promiscuous() {
+        warn("the card takes no frames but those to its own address: give that with --mac");
+    }
+    let name = format!("dpdk {} {}", device.number, port.name());
+    then.on_card(OpenCard { eal: &eal, cpus, name, port })
+}
+
+/// A card that DPDK drives, open.
+pub(crate) struct OpenCard<'a> {
+    eal: &'a Eal,
+    /// Where threads may run that are no workers.
+    cpus: CpuSet,
+    name: String,
+    port: Port<'a>,
+}
+
+/// Serves with a worker on each lcore until SIGINT or SIGTERM.
+pub(crate) fn serve<X, A>(serving: Serving<'_, X, A>, card: OpenCard<'_>) -> anyhow::Result<()>
+where
+    X: clap::Args,
+    A: App + Send + Sync + 'static,
+{
+    let OpenCard { eal, cpus, name, mut port } = card;
+    let args = serving.args;
+    ensure!(args.impair.is_none(), "--impair is for the other devices: a card has a network of its own");
     let burst = args.burst(BURST);
     ensure!(burst <= BURST, "a worker of DPDK takes at most {BURST} frames at a time: --burst {BURST}, or less");
     ensure!(args.gather.is_zero(), "DPDK's workers do not sleep while frames come: --gather is for the other devices");
-    // EAL binds this thread to one CPU; whoever looks after the workers must not be bound with it.
-    let cpus = sched_getaffinity(SELF).context("cannot find out which CPUs may be used")?;
-    let eal = Eal::start(args.dpdk.eal.iter().flat_map(|arguments| arguments.split_whitespace()))?;
-    let queues = u16::try_from(eal.lcores().len()).unwrap_or(u16::MAX);
-    let mut port = Port::open(&eal, PortConfig { number: device.number, queues, mtu: device.mtu })?;
-    let mut config = args.engine.config(port.mtu(), None, &secrets)?;
-    config.offload = port.offload();
-    let mac = config.mac;
-    let stop = stop_on_signal().context("cannot catch signals")?;
-    let metrics = args.metrics.open(&args.user)?;
-    privileges::drop_to(&args.user)?;
-    describe(&eal, &port);
-    let name = format!("dpdk {} {}", device.number, port.name());
-    print_ready(&name, port.mtu(), mac, &args.engine)?;
+    describe(eal, &port);
+    let opened = Opened { name: &name, mtu: port.mtu(), mac: None, offload: port.offload() };
+    let Ready { engine, stop, metrics, app_name, reload } = serving.begin(&opened)?;
 
     let workers = port.queue_count();
-    let crew = Crew::new(Engine::new(config, app), workers, &stop, args.dpdk.poll.into(), args.dpdk.clock().into())
-        .with_burst(burst);
+    let crew = Crew::new(engine, workers, &stop, args.dpdk.poll.into(), args.dpdk.clock().into()).with_burst(burst);
     let (queues, card) = port.queues();
     let lcores = eal.lcores().iter().take(workers).map(u32::to_string).collect();
-    let watched = Arc::new(Watched::new(name, args.app.name(), lcores, crew.published(), reload.counted()));
-    let watch = Watch { crew: &crew, card, stop: &stop, reload, watched };
+    let watched = Arc::new(Watched::new(name, app_name, lcores, crew.published(), reload.counted()));
+    let watch = Watch { crew: &crew, card, cpus: &cpus, stop: &stop, reload, watched };
     thread::scope(|scope| {
-        scope.spawn(|| watch.run(&cpus, metrics));
+        scope.spawn(|| watch.run(metrics));
         let mut posts: Vec<_> = queues.into_iter().enumerate().collect();
         eal.run(&mut posts, |(number, (rx, tx))| crew.work(*number, rx, tx));
     });
@@ -96,51 +113,64 @@ pub(crate) fn serve(device: DpdkPort, args: &Args, app: Application, reload: Rel
     print_line(format_args!("{kept:>12}  of {buffers} buffers not given back by the driver"))
 }
 
-/// Loads a server through one queue of a card, until all is done or a signal comes.
-pub(crate) fn load(
-    device: DpdkPort,
-    args: &load::Args,
-    settings: impl FnOnce(u16) -> anyhow::Result<Settings>,
-) -> anyhow::Result<()> {
-    let eal = Eal::start(args.dpdk.eal.iter().flat_map(|arguments| arguments.split_whitespace()))?;
-    let mut port = Port::open(&eal, PortConfig { number: device.number, queues: 1, mtu: device.mtu })?;
-    let settings = settings(port.mtu())?;
-    let stop = stop_on_signal_or_hangup().context("cannot catch signals")?;
-    privileges::drop_to(&args.user)?;
-    if !port.is_promiscuous() {
-        warn("the card takes no frames but those to its own address: give that with --mac");
-    }
-    let name = format!("dpdk {} {}, MTU {}", device.number, port.name(), port.mtu());
-    let mut session = load::Session::begin(settings, args, &name)?;
-    let (queues, card) = port.queues();
-    let mut ended = Ok(());
-    for (mut rx, mut tx) in queues {
-        ended = loop {
-            // A turn takes them all.
-            rx.poll(POLLED);
-            match session.turn(&mut rx, &mut tx, &stop) {
-                Ok(Some(_)) => {}
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
-            }
-        };
-    }
-    let missed = card.stats().missed;
-    session.end(ended, Some(missed))
+/// The first pair of queues of a card, polled by the thread that asks.
+pub(crate) struct FirstQueue<'a> {
+    name: String,
+    mtu: u16,
+    rx: Rx<'a>,
+    tx: Tx<'a>,
+    card: Card<'a>,
 }
 
-/// Whoever looks after the workers, on a thread that is bound to no lcore.
-struct Watch<'a> {
-    crew: &'a Crew<'a, Application>,
+impl<'a> FirstQueue<'a> {
+    pub(crate) fn of(card: &'a mut OpenCard<'_>) -> anyhow::Result<Self> {
+        let (name, mtu) = (card.name.clone(), card.port.mtu());
+        let (queues, card) = card.port.queues();
+        let (rx, tx) = queues.into_iter().next().context("the card has no queue")?;
+        Ok(Self { name, mtu, rx, tx, card })
+    }
+}
+
+impl lethe::port::Port for FirstQueue<'_> {
+    type Error = Infallible;
+
+    fn name(&self) -> impl fmt::Display {
+        &self.name
+    }
+
+    fn mtu(&self) -> u16 {
+        self.mtu
+    }
+
+    fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {
+        // A turn takes them all.
+        self.rx.poll(POLLED);
+        (&mut self.rx, &mut self.tx)
+    }
+
+    fn missed(&mut self) -> Option<u64> {
+        Some(self.card.stats().missed)
+    }
+
+    /// A card that is polled is not waited for.
+    fn wait(&mut self, _: Duration) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+/// What looks after the workers, on a thread that is bound to no lcore.
+struct Watch<'a, A> {
+    crew: &'a Crew<'a, Versions<A>>,
     card: Card<'a>,
+    cpus: &'a CpuSet,
     stop: &'a AtomicBool,
-    reload: Reload,
+    reload: Reload<A>,
     watched: Arc<Watched>,
 }
 
-impl Watch<'_> {
-    fn run(mut self, cpus: &CpuSet, metrics: Metrics) {
-        if let Err(error) = sched_setaffinity(SELF, cpus) {
+impl<A: App + Send + Sync + 'static> Watch<'_, A> {
+    fn run(mut self, metrics: Metrics) {
+        if let Err(error) = sched_setaffinity(SELF, self.cpus) {
             warn(format_args!("the first worker shares its CPU: {error}"));
         }
         // Their threads are bound to no lcore either.
@@ -193,9 +223,6 @@ fn describe(eal: &Eal, port: &Port<'_>) {
             "{idle} of {lcores} lcores have nothing to do: the card has no more queues, or the driver \
                            was given no more in --eal"
         ));
-    }
-    if !port.is_promiscuous() {
-        warn("the card takes no frames but those to its own address: give that with --mac");
     }
 }
 

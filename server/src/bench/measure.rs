@@ -5,16 +5,15 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use lethe::Engine;
 use lethe::engine::SCRATCH_LEN;
 use lethe::port::{Checked, RxChecksum, RxFrame};
+use lethe::{App, Engine};
 use lethe_sim::fetch::Fetch;
 use perf_event::events::Hardware;
 use perf_event::{Builder, Counter};
 use serde::Serialize;
 
 use super::{Family, NOW};
-use crate::app::Application;
 
 /// Packets, or fetches, that are measured together: long enough for the clock to be of no account.
 const BATCH: usize = 64;
@@ -34,8 +33,8 @@ pub(super) struct Cost {
 }
 
 /// An engine with the buffers of a loop.
-pub(super) struct Bench {
-    engine: Engine<Application>,
+pub(super) struct Bench<A> {
+    engine: Engine<A>,
     checksum: RxChecksum,
     each: Duration,
     scratch: Vec<u8>,
@@ -43,8 +42,8 @@ pub(super) struct Bench {
     next: usize,
 }
 
-impl Bench {
-    pub(super) fn new(engine: Engine<Application>, by_card: bool, each: Duration) -> Self {
+impl<A: App> Bench<A> {
+    pub(super) fn new(engine: Engine<A>, by_card: bool, each: Duration) -> Self {
         let checked = if by_card { Checked::Good } else { Checked::Unknown };
         Self {
             engine,
@@ -132,10 +131,10 @@ impl Bench {
 }
 
 /// What the application says, without packets.
-fn ask(engine: &Engine<Application>, target: &str, scratch: &mut [u8]) -> usize {
+fn ask(engine: &Engine<impl App>, target: &str, scratch: &mut [u8]) -> usize {
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
     let request = lethe::Request::get(path.as_bytes()).with_query(query.map(str::as_bytes));
-    let response = lethe::App::respond(engine.app(), &request, scratch);
+    let response = App::respond(engine.app(), &request, scratch);
     response.body().iter().step_by(64).map(|&byte| usize::from(byte)).sum()
 }
 

@@ -3,38 +3,41 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use lethe::Engine;
+use lethe::port::{Offload, Port};
 use lethe::verdict::Stats;
+use lethe::versions::Versions;
 use lethe::wire::ethernet::MacAddress;
+use lethe::{App, Config, Engine};
 use lethe_hw::Published;
-use lethe_hw::packet::PacketPort;
-use lethe_hw::xdp::XdpPort;
 use lethe_sim::link::Impairment;
-use lethe_sim::tap::{Tap, TapConfig};
+use lethe_sim::tap::TapConfig;
 
-use crate::app::{AppArgs, Application};
-use crate::device::Device;
+use crate::device::{Device, OnDevice, Opening};
+#[cfg(feature = "dpdk")]
 use crate::dpdk;
 use crate::dpdk_args::DpdkArgs;
 use crate::engine::EngineArgs;
 use crate::impaired::ImpairedPort;
-use crate::metrics::MetricsArgs;
 use crate::metrics::snapshot::Watched;
-use crate::owners::{self, Claim, Share};
+use crate::metrics::{Metrics, MetricsArgs};
+use crate::owners::{self, Claim};
 use crate::print::{Printed as _, ReaderLeft, print_line};
-use crate::reload::Reload;
-use crate::run::{BURST, GATHER_MAX, Pace, Port, run, stop_on_signal};
+use crate::reload::{Data, Reload};
+use crate::run::{BURST, GATHER_MAX, Pace, run, stop_on_signal};
 use crate::secret::Secrets;
+use crate::server::Server;
 use crate::table::Table;
 use crate::{privileges, secret, warn};
 
 #[derive(clap::Args)]
+#[group(skip)]
 #[command(after_help = EXAMPLE)]
-pub(crate) struct Args {
+pub(crate) struct Args<X: clap::Args> {
     /// Device to serve through: tap:NAME[,host=IP/LEN]...[,mtu=N], a TAP device, made if there is none, where
     /// each `host` is an address for the kernel's end; packet:IFACE[,fanout=N], an interface shared with the
     /// kernel; xdp:IFACE[,queue=N][,copy|,zerocopy][,generic], the same ahead of the kernel; or dpdk:PORT[,mtu=N],
@@ -47,7 +50,7 @@ pub(crate) struct Args {
     /// What is wrong with the network between the kernel and the server, in both directions:
     /// loss=5%,reorder=10%,delay=20ms,seed=7 and more
     #[arg(long, value_name = "LIST")]
-    impair: Option<Impairment>,
+    pub(crate) impair: Option<Impairment>,
     /// Most frames that are taken, answered and sent at a time, from 1 to 256: many cost less each, few are answered
     /// sooner. 64, if nothing is said; with dpdk 32, which is also the most there
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -56,8 +59,8 @@ pub(crate) struct Args {
     /// each of them; every answer comes later by as much. Try 50us. Not for dpdk, whose workers do not sleep
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_gather)]
     pub(crate) gather: Duration,
-    /// Number of the version of the data that is begun with (`files`, `scores`, `ipinfo --db`): what the other
-    /// servers of a cluster have come to, that count one on with each reload, from 3 to 0
+    /// Number of the version of the data that is begun with: what the other servers of a cluster have come to, that count
+    /// one on with each reload, from 3 to 0
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=3))]
     generation: u8,
     /// How long after a reload new connections still begin with the version before: until every server
@@ -70,11 +73,11 @@ pub(crate) struct Args {
     pub(crate) dpdk: DpdkArgs,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
-    #[command(subcommand)]
-    pub(crate) app: AppArgs,
+    #[command(flatten)]
+    pub(crate) app: X,
 }
 
-impl Args {
+impl<X: clap::Args> Args<X> {
     /// Frames at a time: what was said, else `usual`.
     pub(crate) fn burst(&self, usual: usize) -> usize {
         self.burst.map_or(usual, usize::from)
@@ -94,80 +97,126 @@ fn parse_gather(text: &str) -> Result<Duration, String> {
 
 const EXAMPLE: &str = "\
 Ctrl-C ends it and prints every counter.
-On SIGHUP `files`, `scores` and `ipinfo --db FILE` load their data again, and the secret file is
-read again; where there is neither, nothing happens.
+On SIGHUP the data is loaded again, and the secret file is read again; where neither comes from a
+file, nothing happens.
 
 Example:
-  lethe serve --device tap:lethe0,host=10.9.0.1/24,host=fd09::1/64 \\
-      --addr 10.9.0.2 --addr fd09::2 ipinfo
-  curl http://10.9.0.2/202.96.128.86
+  {name} serve --device tap:lethe0,host=10.9.0.1/24,host=fd09::1/64 \\
+      --addr 10.9.0.2 --addr fd09::2{app}
+  curl http://10.9.0.2{path}
   curl 'http://[fd09::2]/'
-  lethe serve --device packet:eth0 --addr 192.0.2.7 ipinfo
-  lethe serve --device dpdk:0 --eal '-l 0-3 -a 0000:01:00.0' --addr 10.9.0.2 ipinfo";
+  {name} serve --device packet:eth0 --addr 192.0.2.7{app}
+  {name} serve --device dpdk:0 --eal '-l 0-3 -a 0000:01:00.0' --addr 10.9.0.2{app}";
 
 /// Serves until SIGINT or SIGTERM.
-pub(crate) fn serve(args: &Args) -> anyhow::Result<()> {
-    // A signal that comes while the files are loaded has them loaded once more, and does not end anything.
-    let secrets = args.engine.secret_file.as_deref();
-    let reload = Reload::on_signal(&args.app, args.generation, secrets, args.settle)?;
+pub(crate) fn serve<X, A, P>(server: &Server<X, A, P>, args: &Args<X>) -> anyhow::Result<()>
+where
+    X: clap::Args + Clone + Send + 'static,
+    A: App + Send + Sync + 'static,
+    P: Port,
+{
+    // A signal that comes while the data is loaded has it loaded once more, and does not end anything.
+    let data = (server.source)(&args.app).map(|name| Data {
+        name,
+        load: {
+            let (load, app) = (Arc::clone(&server.reload), Mutex::new(args.app.clone()));
+            Arc::new(move || load(&app.lock().unwrap_or_else(PoisonError::into_inner)))
+        },
+        summary: server.summary,
+    });
+    let reload = Reload::on_signal(data, args.generation, args.engine.secret_file.as_deref(), args.settle)?;
     // The mistakes come first, then what root is needed for.
-    let app = args.app.load_as(args.generation)?;
-    owners::warn_of_kernel(&args.engine.addresses);
-    let claim = |interface: &str, share| Claim::new(interface, &args.engine.addresses, share);
-    match &args.device {
-        Device::Tap(config) => {
-            check_hosts(config, &args.engine.addresses)?;
-            serve_on(Tap::open(config)?, args, app, reload)
-        }
-        Device::Packet(config) => {
-            let port = PacketPort::open(config, args.engine.mac, &args.engine.addresses()?)?;
-            if port.is_forwarded() {
-                let name = port.name();
-                warn(format_args!(
-                    "the kernel forwards what comes in by {name}, and would send our packets on: use xdp:{name}, or a \
-                     hardware address of our own (--mac 02:4c:65:74:68:65)"
-                ));
+    let app = Versions::of_generation((server.load)(&args.app)?, args.generation);
+    let addresses = &args.engine.addresses;
+    owners::warn_of_kernel(addresses);
+    if let Device::Tap(config) = &args.device {
+        check_hosts(config, addresses)?;
+    }
+    let _claim = args.device.claimed().map(|(interface, share)| Claim::new(interface, addresses, share));
+    let destinations = (&args.engine.addresses()?).into();
+    let opening = Opening { mac: args.engine.mac, destinations, dpdk: &args.dpdk };
+    let serving = Serving { args, app, app_name: (server.app_name)(&args.app), reload };
+    args.device.open(opening, server.own_port.as_ref(), serving)
+}
+
+/// A server whose device is about to be opened.
+pub(crate) struct Serving<'a, X: clap::Args, A> {
+    pub(crate) args: &'a Args<X>,
+    pub(crate) app: Versions<A>,
+    pub(crate) app_name: String,
+    pub(crate) reload: Reload<A>,
+}
+
+/// A server whose device is open, and that is about to answer.
+pub(crate) struct Ready<A> {
+    pub(crate) engine: Engine<Versions<A>>,
+    pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) metrics: Metrics,
+    pub(crate) app_name: String,
+    pub(crate) reload: Reload<A>,
+}
+
+/// What the engine is set up with on a device.
+pub(crate) struct Opened<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) mtu: u16,
+    pub(crate) mac: Option<MacAddress>,
+    pub(crate) offload: Offload,
+}
+
+impl<X: clap::Args, A: App> Serving<'_, X, A> {
+    /// What is done once a device is open: privileges are dropped, and the addresses are printed.
+    pub(crate) fn begin(self, device: &Opened<'_>) -> anyhow::Result<Ready<A>> {
+        let Self { args, app, app_name, reload } = self;
+        let config = args.engine.config(device.mtu, device.mac, &args.secrets()?)?;
+        let config = Config { offload: device.offload, ..config };
+        let stop = stop_on_signal().context("cannot catch signals")?;
+        let metrics = args.metrics.open(&args.user)?;
+        privileges::drop_to(&args.user)?;
+        print_ready(device.name, device.mtu, config.mac, &args.engine)?;
+        Ok(Ready { engine: Engine::new(config, app), stop, metrics, app_name, reload })
+    }
+}
+
+impl<X: clap::Args, A: App + Send + Sync + 'static> OnDevice for Serving<'_, X, A> {
+    fn on_port(self, port: impl Port) -> anyhow::Result<()> {
+        match &self.args.impair {
+            Some(impairment) => {
+                let port = ImpairedPort::new(port, impairment.clone());
+                serve_on(port, self)
             }
-            let share = config.fanout.map_or(Share::All, Share::Fanout);
-            let _claim = claim(&config.interface, share);
-            serve_on(port, args, app, reload)
+            None => serve_on(port, self),
         }
-        Device::Xdp(config) => {
-            let _claim = claim(&config.interface, Share::All);
-            serve_on(XdpPort::open(config, args.engine.mac, &args.engine.addresses()?)?, args, app, reload)
-        }
-        Device::Dpdk(port) => {
-            ensure!(args.impair.is_none(), "--impair is for a TAP device: a card has a network of its own");
-            dpdk::serve(*port, args, app, reload)
-        }
+    }
+
+    #[cfg(feature = "dpdk")]
+    fn queues(&self, lcores: usize) -> usize {
+        lcores
+    }
+
+    #[cfg(feature = "dpdk")]
+    fn on_card(self, card: dpdk::OpenCard<'_>) -> anyhow::Result<()> {
+        dpdk::serve(self, card)
     }
 }
 
-fn serve_on(port: impl Port, args: &Args, app: Application, reload: Reload) -> anyhow::Result<()> {
-    match &args.impair {
-        Some(impairment) => serve_behind(ImpairedPort::new(port, impairment.clone()), args, app, reload),
-        None => serve_behind(port, args, app, reload),
-    }
-}
-
-fn serve_behind(mut port: impl Port, args: &Args, app: Application, mut reload: Reload) -> anyhow::Result<()> {
-    let mut engine = Engine::new(args.engine.config(port.mtu(), port.mac(), &args.secrets()?)?, app);
-    let stop = stop_on_signal().context("cannot catch signals")?;
-    let metrics = args.metrics.open(&args.user)?;
-    privileges::drop_to(&args.user)?;
-    print_ready(&port.name(), port.mtu(), engine.config().mac, &args.engine)?;
-
+fn serve_on<X: clap::Args, A>(mut port: impl Port, serving: Serving<'_, X, A>) -> anyhow::Result<()>
+where
+    A: App + Send + Sync + 'static,
+{
+    let pace = Pace { burst: serving.args.burst(BURST), gather: serving.args.gather };
+    let name = port.name().to_string();
+    let opened = Opened { name: &name, mtu: port.mtu(), mac: port.mac(), offload: Offload::default() };
+    let Ready { mut engine, stop, metrics, app_name, mut reload } = serving.begin(&opened)?;
     let published = Published::for_workers(1);
-    let watched =
-        Watched::new(port.name(), args.app.name(), vec!["0".to_owned()], Arc::clone(&published), reload.counted());
+    let watched = Watched::new(name.clone(), app_name, vec!["0".to_owned()], Arc::clone(&published), reload.counted());
     let watched = Arc::new(watched);
     let shown = metrics.show(&watched)?;
-    let pace = Pace { burst: args.burst(BURST), gather: args.gather };
     let (stats, ended) =
         run(&mut engine, &mut port, pace, &stop, &published[0], &watched, |engine| reload.observe(engine));
     drop(shown);
     let printed = print_end(&stats, port.missed());
-    ended.with_context(|| format!("{} can no longer be used", port.name()))?;
+    ended.with_context(|| format!("{name} can no longer be used"))?;
     printed
 }
 

@@ -259,7 +259,7 @@ mod tests {
 
     fn watched() -> Watched {
         let workers = vec!["0".to_owned()];
-        Watched::new("tap t".to_owned(), "files", workers, Published::for_workers(1), Arc::default())
+        Watched::new("tap t".to_owned(), "files".to_owned(), workers, Published::for_workers(1), Arc::default())
     }
 
     /// Head and body of the response.

@@ -16,6 +16,7 @@ use crate::secret::Secrets;
 const IPV6_MTU_MIN: u16 = 1280;
 
 #[derive(clap::Args)]
+#[group(skip)]
 #[command(next_help_heading = "Engine")]
 pub(crate) struct EngineArgs {
     /// Address to answer for, IPv4 or IPv6; repeat it for more. A prefix length changes nothing:

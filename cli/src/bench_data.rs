@@ -2,7 +2,6 @@
 
 use std::io::Cursor;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use anyhow::Context;
 use lethe::http::Status;
@@ -15,7 +14,7 @@ use crate::map::{Pages, map};
 
 /// The data set of an application, made on the spot.
 #[derive(Clone, Copy)]
-pub(super) enum Data {
+pub(crate) enum Data {
     /// The database of places that comes with Lethe.
     Places,
     /// A thousand files of 1,000 bytes.
@@ -31,7 +30,7 @@ const FILES: u32 = 1000;
 const BODY: [u8; 1000] = [b'x'; 1000];
 
 impl Data {
-    pub(super) fn load(self) -> anyhow::Result<Application> {
+    pub(crate) fn load(self) -> anyhow::Result<Application> {
         Ok(match self {
             Self::Places => Application::IpInfo(IpInfo::embedded()),
             Self::Files => Application::Files(files().context("files in memory")?),
@@ -43,7 +42,7 @@ impl Data {
     }
 
     /// What client `number` asks for; no two that follow one another are neighbours in the data.
-    pub(super) fn target(self, number: u32) -> String {
+    pub(crate) fn target(self, number: u32) -> String {
         let spread = number.wrapping_mul(0x9e37_79b9);
         match self {
             Self::Places => format!("/{}", std::net::Ipv4Addr::from_bits(0xca60_8056 ^ (spread >> 28 << 8))),
@@ -85,5 +84,5 @@ fn results(candidates: u32) -> anyhow::Result<Scores> {
         let (seat, secret) = candidate(number);
         builder.add(&seat, &secret, &BODY)?;
     }
-    Ok(Scores::new(Arc::new(scores::Image::open(map(&builder.finish()?, Pages::Now)?)?)))
+    Ok(Scores::new(scores::Image::open(map(&builder.finish()?, Pages::Now)?)?))
 }

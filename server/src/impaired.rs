@@ -1,15 +1,15 @@
 //! A port behind a bad network: `--impair`.
 
-use std::io;
+use std::fmt;
 use std::time::Duration;
 
-use lethe::port::{RxQueue, TxQueue};
+use lethe::port::{Port, RxQueue, TxQueue};
 use lethe::wire::ethernet::MacAddress;
 use lethe_sim::clock::between;
 use lethe_sim::impaired::Impaired;
 use lethe_sim::link::Impairment;
 
-use crate::run::{Port, now};
+use crate::run::now;
 
 /// A port, and what is wrong with the network before it.
 pub(crate) struct ImpairedPort<P> {
@@ -25,7 +25,9 @@ impl<P: Port> ImpairedPort<P> {
 }
 
 impl<P: Port> Port for ImpairedPort<P> {
-    fn name(&self) -> String {
+    type Error = P::Error;
+
+    fn name(&self) -> impl fmt::Display {
         format!("{}, impaired: {}", self.port.name(), self.impairment)
     }
 
@@ -47,7 +49,7 @@ impl<P: Port> Port for ImpairedPort<P> {
     }
 
     /// Wakes for what arrives on the network as well.
-    fn wait(&mut self, timeout: Duration) -> io::Result<()> {
+    fn wait(&mut self, timeout: Duration) -> Result<(), P::Error> {
         let until_arrival = self.network.next_arrival().map(|at| between(now(), at));
         self.port.wait(until_arrival.map_or(timeout, |wait| wait.min(timeout)))
     }

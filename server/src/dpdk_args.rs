@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 
 #[derive(clap::Args)]
+#[group(skip)]
 #[command(next_help_heading = "DPDK")]
 pub(crate) struct DpdkArgs {
     /// Arguments of DPDK's EAL, separated by spaces. Its lcores are the workers, as far as the card has queues

@@ -22,11 +22,12 @@ use self::snapshot::Watched;
 use crate::monitor::Monitor;
 
 #[derive(clap::Args)]
+#[group(skip)]
 pub(crate) struct MetricsArgs {
     /// Print a line of counters every second
     #[arg(long)]
     stats: bool,
-    /// Answer GET /metrics (for Prometheus) and /stats.json (for `lethe top`) on a socket of the kernel:
+    /// Answer GET /metrics (for Prometheus) and /stats.json (for `{name} top`) on a socket of the kernel:
     /// unix:PATH, or IP:PORT of this machine; IP:PORT,public where others may ask
     #[arg(long, value_name = "WHERE")]
     metrics: Option<Endpoint>,

@@ -7,7 +7,7 @@ use anyhow::Context;
 
 /// The reader of standard output has left, which is no failure: the command ends, and says nothing of it.
 #[derive(Debug)]
-pub(crate) struct ReaderLeft;
+pub struct ReaderLeft;
 
 impl Display for ReaderLeft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -18,7 +18,7 @@ impl Display for ReaderLeft {
 impl std::error::Error for ReaderLeft {}
 
 /// What came of writing to standard output.
-pub(crate) trait Printed<T> {
+pub trait Printed<T> {
     /// An error that names standard output, or [`ReaderLeft`].
     fn printed(self) -> anyhow::Result<T>;
 }
@@ -33,7 +33,7 @@ impl<T> Printed<T> for io::Result<T> {
 }
 
 /// Writes a line to standard output.
-pub(crate) fn print_line(line: impl Display) -> anyhow::Result<()> {
+pub fn print_line(line: impl Display) -> anyhow::Result<()> {
     writeln!(io::stdout(), "{line}").printed()
 }
 

@@ -20,7 +20,7 @@ const NOT_COUNTED: u64 = u64::MAX;
 /// A server as those see it who watch it. Each number in it is written by the one whose it is; nobody waits for anybody.
 pub(crate) struct Watched {
     device: String,
-    application: &'static str,
+    application: String,
     /// What each worker is called: the number of its lcore, or 0.
     workers: Vec<String>,
     published: Arc<[Published]>,
@@ -35,7 +35,7 @@ impl Watched {
     /// A server that begins now.
     pub(crate) fn new(
         device: String,
-        application: &'static str,
+        application: String,
         workers: Vec<String>,
         published: Arc<[Published]>,
         reloads: Arc<Reloads>,
@@ -80,7 +80,7 @@ impl Watched {
         Snapshot {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             device: self.device.clone(),
-            application: self.application.to_owned(),
+            application: self.application.clone(),
             start_time_seconds,
             uptime_seconds: self.started.elapsed().as_secs_f64(),
             process: Process {
@@ -108,7 +108,7 @@ pub(crate) struct Snapshot {
     pub(crate) version: String,
     /// What is served through, as it is called in the lines printed at start.
     pub(crate) device: String,
-    /// `files`, `ipinfo`, `sample` or `scores`.
+    /// The application, by its name.
     pub(crate) application: String,
     /// When it started, in seconds since 1970.
     pub(crate) start_time_seconds: f64,
@@ -282,7 +282,7 @@ pub(crate) mod tests {
         }
         writer.publish(&stats);
         let workers = ["2", "3"].map(str::to_owned).to_vec();
-        let watched = Watched::new("dpdk 0 \"a\\b\"".to_owned(), "files", workers, published, Arc::default());
+        let watched = Watched::new("dpdk 0 \"a\\b\"".to_owned(), "files".to_owned(), workers, published, Arc::default());
         watched.set_missed(Some(7));
         let card = Card {
             link_up: true,
@@ -311,7 +311,7 @@ pub(crate) mod tests {
 
     #[test]
     fn what_nobody_counts_is_not_there() {
-        let watched = Watched::new(String::new(), "files", vec![], Published::for_workers(0), Arc::default());
+        let watched = Watched::new(String::new(), "files".to_owned(), vec![], Published::for_workers(0), Arc::default());
         let snapshot = watched.snapshot();
         assert_eq!((snapshot.frames_missed, snapshot.card), (None, None));
         assert_eq!((snapshot.data.generation, snapshot.data.reloads), (0, 0));

@@ -55,8 +55,8 @@ It fetches once, and the exit code says how that went. With --every it goes on, 
 to be there as long as a server answers: see docs/cluster.md.
 
 Example:
-  lethe check http://10.7.1.2/
-  lethe check http://10.7.1.2/ --every 200ms --timeout 200ms \\
+  {name} check http://10.7.1.2/
+  {name} check http://10.7.1.2/ --every 200ms --timeout 200ms \\
       --up 'birdc enable \"service*\"' --down 'birdc disable \"service*\"'";
 
 /// What is fetched.

@@ -66,7 +66,7 @@ fn remove_on_signal() -> io::Result<()> {
 
 /// A file in the making. What had its name before stays until [`Output::finish`], and for good if that is
 /// never called.
-pub(crate) struct Output {
+pub struct Output {
     path: PathBuf,
     sink: Sink,
 }
@@ -80,13 +80,13 @@ enum Sink {
 
 impl Output {
     /// Begins a file that is to have this path.
-    pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
+    pub fn create(path: &Path) -> anyhow::Result<Self> {
         let sink = Sink::create(path).with_context(|| format!("cannot create {}", path.display()))?;
         Ok(Self { path: path.to_owned(), sink })
     }
 
     /// Whether the file is going to be somewhere beneath `directory`, which has no links in its path.
-    pub(crate) fn is_within(&self, directory: &Path) -> bool {
+    pub fn is_within(&self, directory: &Path) -> bool {
         match &self.sink {
             Sink::Beside(Beside { file: Some(file) }) => {
                 fs::canonicalize(file.path()).is_ok_and(|path| path.starts_with(directory))
@@ -96,7 +96,7 @@ impl Output {
     }
 
     /// Gives the file its name.
-    pub(crate) fn finish(self) -> anyhow::Result<()> {
+    pub fn finish(self) -> anyhow::Result<()> {
         let kept = match self.sink {
             Sink::Beside(file) => file.persist(&self.path),
             Sink::Direct(_) => Ok(()),

@@ -40,11 +40,11 @@ const EXAMPLE: &str = "\
 Rates are of the last second. q or Ctrl-C ends it.
 
 Example:
-  lethe serve --device tap:lethe0,host=10.9.0.1/24 --addr 10.9.0.2 \\
-      --metrics unix:/run/lethe/metrics.sock ipinfo
-  lethe top
-  lethe top --once 127.0.0.1:9690
-  lethe top --json | jq .total.dropped";
+  {name} serve --device tap:lethe0,host=10.9.0.1/24 --addr 10.9.0.2 \\
+      --metrics unix:/run/lethe/metrics.sock{app}
+  {name} top
+  {name} top --once 127.0.0.1:9690
+  {name} top --json | jq .total.dropped";
 
 /// Watches until it is told to stop.
 pub(crate) fn top(args: &Args) -> anyhow::Result<()> {

@@ -1,0 +1,210 @@
+//! The command line as a whole.
+
+use std::ffi::OsString;
+
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
+use clap::{ArgMatches, Subcommand};
+
+use crate::server::Server;
+use crate::{bench, check, load, replay, serve, simulate, top};
+
+/// What every server can be told to do.
+#[derive(Subcommand)]
+pub(crate) enum Command<X: clap::Args> {
+    /// Serve through a network device
+    Serve(Box<serve::Args<X>>),
+    /// Watch a server that was started with --metrics
+    Top(top::Args),
+    /// Run the engine over a capture file, offline
+    Replay(Box<replay::Args<X>>),
+    /// Be many clients of a server, Lethe or any other: at a rate, or with millions of connections open
+    Load(Box<load::Args>),
+    /// Run the engine and its clients in a simulated network
+    Simulate(Box<simulate::Args<X>>),
+    /// Measure what a packet costs the engine
+    Bench(bench::Args<X>),
+    /// See whether a server answers; once, or as long as its route depends on it
+    Check(check::Args),
+}
+
+const EXAMPLE: &str = "\
+Example:
+  {name} serve --device tap:lethe0,host=10.9.0.1/24 --addr 10.9.0.2{app}
+  curl http://10.9.0.2{path}";
+
+/// What every server can do, in the order in which it is listed.
+const COMMANDS: [&str; 7] = ["serve", "top", "replay", "simulate", "bench", "load", "check"];
+
+/// The width at which help is wrapped, where the terminal is wider.
+const WIDTH: usize = 100;
+
+/// The whole command, with the commands of the author.
+pub(crate) fn command<X: clap::Args, A, P>(server: &Server<X, A, P>) -> clap::Command {
+    let command = clap::Command::new(server.name)
+        .version(server.version)
+        .max_term_width(WIDTH)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .after_help(EXAMPLE);
+    let mut command = Command::<X>::augment_subcommands(command).about(server.about);
+    for (place, extra) in (COMMANDS.len()..).zip(&server.extras) {
+        let name = extra.command.get_name();
+        let own = extra.command.clone();
+        command = match command.find_subcommand(name) {
+            Some(_) => command.mut_subcommand(name, |_| own),
+            None => command.subcommand(own.display_order(place)),
+        };
+    }
+    for (place, name) in COMMANDS.into_iter().enumerate() {
+        command = command.mut_subcommand(name, |command| command.display_order(place));
+    }
+    let app = if server.example.0.is_empty() { String::new() } else { format!(" {}", server.example.0) };
+    fill_in(command, &[("{name}", server.name), ("{app}", &app), ("{path}", server.example.1)])
+}
+
+/// Puts the names of the server into all texts.
+fn fill_in(command: clap::Command, names: &[(&str, &str)]) -> clap::Command {
+    let filled = |text: Option<&StyledStr>| {
+        text.map(|text| names.iter().fold(text.to_string(), |text, (hole, name)| text.replace(hole, name)))
+    };
+    let after = filled(command.get_after_help());
+    let command = match after {
+        Some(text) => command.after_help(text),
+        None => command,
+    };
+    let command = command.mut_args(|arg| match filled(arg.get_help()) {
+        Some(text) => arg.help(text),
+        None => arg,
+    });
+    command.mut_subcommands(|command| fill_in(command, names))
+}
+
+/// What a command line says. What is wrong with it is said, and ends the process.
+pub(crate) fn parse<X: clap::Args, A, P>(server: &Server<X, A, P>, line: Vec<OsString>) -> (clap::Command, ArgMatches) {
+    let mut command = command(server);
+    let words: Vec<String> = line.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    match command.try_get_matches_from_mut(line) {
+        Ok(matches) => (command, matches),
+        Err(error) => with_hint(error, &command, &words).exit(),
+    }
+}
+
+/// Adds to an error what is meant by an option that stands on the wrong side of the application.
+fn with_hint(mut error: Error, command: &clap::Command, words: &[String]) -> Error {
+    if let Some(hint) = hint(&error, command, words) {
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(hint)]));
+    }
+    error
+}
+
+fn hint(error: &Error, all: &clap::Command, words: &[String]) -> Option<String> {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidArg) else { return None };
+    let option = wrong.strip_prefix("--")?.split('=').next()?;
+    let command = all.find_subcommand(words.get(1)?)?;
+    let has = |command: &clap::Command| command.get_arguments().any(|argument| argument.get_long() == Some(option));
+    let program = all.get_name();
+    let name = command.get_name();
+    let app = command.get_subcommands().find(|app| words.iter().any(|word| word == app.get_name()));
+    if has(command) {
+        let app = app?.get_name();
+        return Some(format!(
+            "--{option} is an option of `{program} {name}` and stands before the application: {program} {name} --{option} \
+             … {app}"
+        ));
+    }
+    let app = app.filter(|app| has(app)).or_else(|| command.get_subcommands().find(|app| has(app)))?.get_name();
+    Some(format!(
+        "--{option} is an option of the application and stands behind it: {program} {name} … {app} --{option} …"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::path::PathBuf;
+
+    use lethe_sim::sample::Sample;
+
+    use super::*;
+
+    /// An application that is chosen by its name, as those of `lethe` are.
+    #[derive(Clone, Subcommand)]
+    enum Choice {
+        Files { path: PathBuf },
+        Ipinfo(Db),
+    }
+
+    #[derive(Clone, clap::Args)]
+    struct Db {
+        #[arg(long)]
+        db: Option<PathBuf>,
+    }
+
+    #[derive(Clone, clap::Args)]
+    struct Chosen {
+        #[command(subcommand)]
+        app: Choice,
+    }
+
+    fn server() -> Server<Chosen, Sample> {
+        Server::new("lethe", |_: &Chosen| Ok::<_, Infallible>(Sample::new(1000))).example("ipinfo", "/8.8.8.8")
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command(&server()).debug_assert();
+        let own = Server::of("hello", || Sample::new(10)).command("top", "Another one", |_: &Db| Ok(()));
+        command(&own).debug_assert();
+    }
+
+    #[test]
+    fn every_text_has_the_name_of_the_server_in_it() {
+        let hello = Server::of("hello", || Sample::new(10));
+        let mut all = command(&hello);
+        let mut texts = all.render_long_help().to_string();
+        for command in all.get_subcommands_mut() {
+            texts += &command.render_long_help().to_string();
+        }
+        assert!(texts.contains("hello serve --device tap:lethe0,host=10.9.0.1/24 --addr 10.9.0.2\n"), "{texts}");
+        for hole in ["{name}", "{app}", "{path}", "lethe serve", "`lethe "] {
+            assert!(!texts.contains(hole), "{hole}: {texts}");
+        }
+    }
+
+    #[test]
+    fn an_option_on_the_wrong_side_of_the_application_is_told_where_it_belongs() {
+        let said = |line: &str| {
+            let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
+            let mut command = command(&server());
+            let error = command.try_get_matches_from_mut(&words).err().unwrap();
+            with_hint(error, &command, &words).to_string()
+        };
+        for (line, hint) in [
+            (
+                "lethe serve --device tap:t ipinfo --addr 10.9.0.2",
+                "--addr is an option of `lethe serve` and stands before the application: lethe serve --addr … ipinfo",
+            ),
+            (
+                "lethe serve --device tap:t --addr 10.9.0.2 files public --metrics=unix:/m",
+                "--metrics is an option of `lethe serve` and stands before the application",
+            ),
+            (
+                "lethe replay in --out out files in --mtu 1500",
+                "--mtu is an option of `lethe replay` and stands before the application",
+            ),
+            (
+                "lethe serve --db places.db --device tap:t --addr 10.9.0.2 ipinfo",
+                "--db is an option of the application and stands behind it: lethe serve … ipinfo --db …",
+            ),
+        ] {
+            assert!(said(line).contains(hint), "{line}: {}", said(line));
+        }
+        // What is an option of neither is said as before.
+        let unknown = said("lethe serve --device tap:t --addr 10.9.0.2 ipinfo --colour");
+        assert!(!unknown.contains("an option of"), "{unknown}");
+    }
+}

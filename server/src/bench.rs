@@ -1,0 +1,259 @@
+//! `bench`: what a packet costs the engine, without any port.
+
+mod measure;
+
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::anyhow;
+use lethe::config::{Addresses, Config};
+use lethe::cookie::Secret;
+use lethe::port::Offload;
+use lethe::time::Instant;
+use lethe::versions::Versions;
+use lethe::{App, Engine};
+use lethe_sim::fetch::Fetch;
+use lethe_sim::frame::{Arp, Ends};
+use serde::Serialize;
+
+use self::measure::{Bench, Cost};
+use crate::print::Printed as _;
+use crate::server::Server;
+
+/// What every command has that measures.
+#[derive(clap::Args)]
+#[group(skip)]
+pub struct BenchArgs {
+    /// How long each row is measured
+    #[arg(long, value_name = "TIME", default_value = "300ms", value_parser = parse_duration)]
+    each: Duration,
+    /// Only rows that have this in their name
+    #[arg(long, value_name = "WORD", default_value = "")]
+    only: String,
+    /// Print JSON: an array of rows
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+#[group(skip)]
+#[command(after_help = format!("{ABOUT}\n\nExample:\n  {{name}} bench{{app}}\n  {{name}} bench --only fetch --each 2s{{app}}"))]
+pub(crate) struct Args<X: clap::Args> {
+    #[command(flatten)]
+    bench: BenchArgs,
+    /// What clients ask for, each for one of them; the response has to fit one segment
+    #[arg(long, value_name = "PATH")]
+    path: Vec<String>,
+    #[command(flatten)]
+    app: X,
+}
+
+/// What the figures are.
+pub const ABOUT: &str = "\
+Each packet is one of 256 clients, and its reply is written into a buffer as a card has them. Times are
+of one packet, in the mean over 64 that are measured together: the best of these, the middle, and the
+one that 1 % are above. Where the machine counts cycles and instructions, they are shown. A fetch is all
+five packets of a client: SYN, ACK, request, ACK, FIN. \"card\" says that a network card does the checksums.";
+
+/// When all clients come.
+const NOW: Instant = Instant::from_unix_seconds(1_700_000_000);
+
+/// Clients whose packets are made beforehand.
+const CLIENTS: u32 = 256;
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if (Duration::from_millis(1)..=Duration::from_mins(10)).contains(&time) {
+        Ok(time)
+    } else {
+        Err("a row takes from 1ms to 10min".to_owned())
+    }
+}
+
+/// Measures everything that is asked for, and prints each row when it is known.
+pub(crate) fn bench<X, A, P>(server: &Server<X, A, P>, args: &Args<X>) -> anyhow::Result<()>
+where
+    X: clap::Args,
+    A: App,
+{
+    let paths = if args.path.is_empty() { &server.paths } else { &args.path };
+    let mut report = Report::begin(&args.bench)?;
+    report.packets(
+        server.name,
+        &PACKETS,
+        || (server.load)(&args.app),
+        |number| paths[number as usize % paths.len()].clone(),
+    )?;
+    report.end()
+}
+
+#[derive(Clone, Copy)]
+enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    /// The ends of client `number`, each of whom has an address of its own.
+    fn ends(self, number: u32) -> Ends {
+        let spread = number.wrapping_mul(0x9e37_79b9);
+        let [_, a, b, c] = spread.to_be_bytes();
+        let port = 32_768 + (number % 28_000) as u16;
+        let (client, server): (SocketAddr, SocketAddr) = match self {
+            Self::V4 => {
+                let client = Ipv4Addr::new(10, a, b, c.clamp(1, 254));
+                ((client, port).into(), (Ipv4Addr::new(192, 0, 2, 1), 80).into())
+            }
+            Self::V6 => {
+                let client = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, (spread >> 16) as u16, spread as u16 | 1);
+                ((client, port).into(), (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 80).into())
+            }
+        };
+        Ends::between(client, server)
+    }
+}
+
+fn engine<A: App>(family: Family, offload: Offload, app: A) -> anyhow::Result<Engine<Versions<A>>> {
+    let mut addresses = Addresses::new();
+    addresses.add(family.ends(0).server.ip())?;
+    Ok(Engine::new(Config { addresses, offload, ..Config::new(Secret::new([7; 16])) }, Versions::new(app)))
+}
+
+/// What the packets of clients cost who ask for `target`.
+fn clients<A: App>(engine: &Engine<A>, family: Family, target: impl Fn(u32) -> String) -> anyhow::Result<Vec<Fetch>> {
+    let fetch = |number| {
+        let target = target(number);
+        Fetch::new(engine, NOW, &family.ends(number), &target)
+            .map_err(|verdict| anyhow!("{target} was answered with: {verdict}"))
+    };
+    (0..CLIENTS).map(fetch).collect()
+}
+
+/// Rows of an application: single packets, and all of a fetch.
+pub const PACKETS: [&str; 7] = ["SYN", "ACK", "GET", "FIN", "garbage", "fetch", "ARP"];
+
+#[derive(Serialize)]
+struct Row<'a> {
+    name: &'a str,
+    #[serde(flatten)]
+    cost: Cost,
+}
+
+/// Where rows are printed.
+pub struct Report<'a> {
+    args: &'a BenchArgs,
+    rows: usize,
+}
+
+impl<'a> Report<'a> {
+    /// Prints the heading.
+    pub fn begin(args: &'a BenchArgs) -> anyhow::Result<Self> {
+        let mut out = io::stdout();
+        if args.json {
+            write!(out, "[").printed()?;
+        } else {
+            let heading = ["best ns", "median", "p99", "cycles", "instructions"];
+            let [best, median, p99, cycles, instructions] = heading;
+            writeln!(out, "{:<28} {best:>9} {median:>9} {p99:>9} {cycles:>9} {instructions:>12}", "").printed()?;
+        }
+        Ok(Self { args, rows: 0 })
+    }
+
+    /// Whether a row of this name is asked for.
+    pub fn wants(&self, name: &str) -> bool {
+        name.to_lowercase().contains(&self.args.only.to_lowercase())
+    }
+
+    /// Measures packets (those of [`PACKETS`] that `rows` names) over IPv4 and IPv6, with checksums by the processor and by
+    /// a card. Client `number` asks for `target(number)`; requests and fetches are called by the name of the application, which is loaded where a row is asked for.
+    pub fn packets<A: App>(
+        &mut self,
+        app_name: &str,
+        rows: &[&str],
+        load: impl FnOnce() -> anyhow::Result<A>,
+        target: impl Fn(u32) -> String,
+    ) -> anyhow::Result<()> {
+        let (mut load, mut loaded) = (Some(load), None);
+        for (family, by_card) in
+            [Family::V4, Family::V6].into_iter().flat_map(|family| [(family, false), (family, true)])
+        {
+            let prefix = match (family, by_card) {
+                (Family::V4, false) => "IPv4",
+                (Family::V4, true) => "IPv4 card",
+                (Family::V6, false) => "IPv6",
+                (Family::V6, true) => "IPv6 card",
+            };
+            let name = |what: &str| match what {
+                "GET" | "fetch" => format!("{prefix} {what} {app_name}"),
+                _ => format!("{prefix} {what}"),
+            };
+            let is_row = |what: &str| self.wants(&name(what)) && (what != "ARP" || matches!(family, Family::V4));
+            let wanted: Vec<&str> = rows.iter().copied().filter(|what| is_row(what)).collect();
+            if wanted.is_empty() {
+                continue;
+            }
+            if let Some(load) = load.take() {
+                loaded = Some(load()?);
+            }
+            let Some(app) = &loaded else { continue };
+            let engine = engine(family, Offload { ipv4: by_card, tcp: by_card }, app)?;
+            let fetches = clients(&engine, family, &target)?;
+            let mut bench = Bench::new(engine, by_card, self.args.each);
+            for what in wanted {
+                let asked: Vec<Vec<Vec<u8>>> = fetches.iter().map(|fetch| frames(what, fetch)).collect();
+                self.row(&name(what), || bench.measure(&asked))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Measures one request of IPv4, each for something else, so that nothing asked for is in a cache.
+    pub fn lookups(&mut self, name: &str, app: &impl App, target: impl Fn(u32) -> String) -> anyhow::Result<()> {
+        let engine = engine(Family::V4, Offload::default(), app)?;
+        let fetches = clients(&engine, Family::V4, &target)?;
+        let mut bench = Bench::new(engine, false, self.args.each);
+        self.row(name, || bench.measure_at_random(&fetches, &target))
+    }
+
+    fn row(&mut self, name: &str, measure: impl FnOnce() -> Cost) -> anyhow::Result<()> {
+        if !self.wants(name) {
+            return Ok(());
+        }
+        let cost = measure();
+        let mut out = io::stdout();
+        let Cost { best_ns, median_ns, p99_ns, cycles, instructions } = cost;
+        if self.args.json {
+            let row = serde_json::to_string(&Row { name, cost })?;
+            write!(out, "{}\n  {row}", if self.rows == 0 { "" } else { "," })
+        } else {
+            let count = |count: Option<f64>| count.map_or("-".to_owned(), |count| format!("{count:.0}"));
+            let (cycles, instructions) = (count(cycles), count(instructions));
+            writeln!(out, "{name:<28} {best_ns:>9.1} {median_ns:>9.1} {p99_ns:>9.1} {cycles:>9} {instructions:>12}")
+        }
+        .printed()?;
+        self.rows += 1;
+        out.flush().printed()
+    }
+
+    /// Prints the end. An error where no row was asked for.
+    pub fn end(&self) -> anyhow::Result<()> {
+        if self.args.json {
+            writeln!(io::stdout(), "\n]").printed()?;
+        }
+        if self.rows == 0 { Err(anyhow!("no row has {:?} in its name", self.args.only)) } else { Ok(()) }
+    }
+}
+
+/// What a client sends in a row of this name.
+fn frames(what: &str, fetch: &Fetch) -> Vec<Vec<u8>> {
+    match what {
+        "SYN" => vec![fetch.syn.clone()],
+        "ACK" => vec![fetch.ack.clone()],
+        "GET" => vec![fetch.get.clone()],
+        "FIN" => vec![fetch.fin.clone()],
+        "ARP" => vec![Arp::request(&Family::V4.ends(1)).frame()],
+        "garbage" => vec![[&fetch.syn[..14], &[0xa5; 60]].concat()],
+        _ => fetch.frames().map(<[u8]>::to_vec).to_vec(),
+    }
+}

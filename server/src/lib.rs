@@ -1,0 +1,132 @@
+//! A stateless web server around an application.
+//!
+//! An author writes an [`App`]: a function from a request to a response. [`Server`] makes a program of it, with a command
+//! line: `serve` on every device (TAP, `AF_PACKET`, `AF_XDP`, DPDK), with reload on SIGHUP, metrics, counters and dropped
+//! privileges; `replay` over capture files; `simulate` under loss; `bench`; `top`, `load` and `check`.
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! use lethe_server::{App, Request, Response, Server, Status};
+//!
+//! struct Hello;
+//!
+//! impl App for Hello {
+//!     fn respond<'a>(&'a self, _: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+//!         Response::build(scratch, Status::Ok).header("Content-Type", "text/plain").body(b"hello\n")
+//!     }
+//! }
+//!
+//! fn main() -> ExitCode {
+//!     Server::of("hello", || Hello).main()
+//! }
+//! ```
+//!
+//! An application that reads data takes its arguments from the command line, and is loaded again on SIGHUP:
+//!
+//! ```no_run
+//! use std::fs;
+//! use std::path::PathBuf;
+//! use std::process::ExitCode;
+//!
+//! use lethe_server::{App, Position, Request, Response, Server, Status, Store, Stored, clap};
+//!
+//! #[derive(Clone, clap::Args)]
+//! struct PageArgs {
+//!     /// Page to serve
+//!     file: PathBuf,
+//! }
+//!
+//! struct Page {
+//!     store: Store,
+//!     page: Stored,
+//! }
+//!
+//! impl Page {
+//!     fn load(args: &PageArgs) -> std::io::Result<Self> {
+//!         let mut store = Store::new();
+//!         let page = store.add(Status::Ok, &[("Content-Type", "text/html")], fs::read(&args.file)?).unwrap();
+//!         Ok(Self { store, page })
+//!     }
+//! }
+//!
+//! impl App for Page {
+//!     fn respond<'a>(&'a self, _: &Request<'_>, _: &'a mut [u8]) -> Response<'a> {
+//!         self.store.get(self.page)
+//!     }
+//!
+//!     fn stored(&self, position: Position) -> Option<Response<'_>> {
+//!         self.store.at(position)
+//!     }
+//!
+//!     fn stores(&self) -> bool {
+//!         true
+//!     }
+//! }
+//!
+//! fn main() -> ExitCode {
+//!     Server::new("page", |args: &PageArgs| Page::load(args)).main()
+//! }
+//! ```
+
+mod args;
+pub mod bench;
+mod check;
+mod device;
+#[cfg_attr(not(feature = "dpdk"), path = "no_dpdk.rs")]
+mod dpdk;
+mod dpdk_args;
+mod engine;
+mod impaired;
+mod load;
+mod metrics;
+mod monitor;
+pub mod output;
+mod owners;
+pub mod print;
+mod privileges;
+mod reload;
+mod replay;
+mod run;
+mod secret;
+mod serve;
+mod server;
+pub mod simulate;
+mod store;
+mod table;
+mod top;
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::sync::OnceLock;
+
+pub use anyhow;
+pub use clap;
+pub use lethe::app::{App, Position, Request};
+pub use lethe::http::{Headers, Method, Response, Status};
+pub use lethe::port::Port;
+pub use server::Server;
+pub use store::{Store, StoreError, Stored};
+
+/// The name of the command: what messages begin with.
+static NAME: OnceLock<&'static str> = OnceLock::new();
+
+/// The name of the command.
+fn name() -> &'static str {
+    NAME.get().copied().unwrap_or("lethe")
+}
+
+/// Writes a warning to standard error: something is wrong, and the command goes on.
+pub fn warn(message: impl Display) {
+    tell("warning", message);
+}
+
+/// Writes to standard error what is being done, or was.
+pub fn note(message: impl Display) {
+    tell(name(), message);
+}
+
+fn tell(prefix: &str, message: impl Display) {
+    // A standard error that is closed is no reason to stop.
+    let _ = writeln!(io::stderr(), "{prefix}: {message}");
+}

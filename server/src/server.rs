@@ -1,0 +1,222 @@
+//! A server and the command line that goes with it.
+
+use std::ffi::OsString;
+use std::marker::PhantomData;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{ArgMatches, FromArgMatches};
+use lethe::App;
+use lethe::port::Port;
+
+use crate::args::{self, Command};
+use crate::device::{NoPort, OwnPort};
+use crate::print::ReaderLeft;
+use crate::{NAME, bench, check, load, replay, serve, simulate, tell, top};
+
+/// Arguments of an application that has none.
+#[derive(Clone, Debug, clap::Args)]
+pub struct NoArgs {}
+
+/// How an application is made of its arguments.
+pub(crate) type Load<X, A> = Arc<dyn Fn(&X) -> anyhow::Result<A> + Send + Sync>;
+
+/// Does what the arguments of a command say.
+type Run = Box<dyn Fn(&ArgMatches) -> anyhow::Result<()>>;
+
+/// A command beside those that every server has.
+pub(crate) struct Extra {
+    pub(crate) command: clap::Command,
+    run: Run,
+}
+
+/// A server of an application `A`, whose arguments on the command line are `X`.
+///
+/// A server is described by the methods below and then becomes the program with [`main`](Self::main).
+pub struct Server<X, A, P = NoPort> {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) load: Load<X, A>,
+    pub(crate) reload: Load<X, A>,
+    pub(crate) app_name: fn(&X) -> String,
+    pub(crate) source: fn(&X) -> Option<String>,
+    pub(crate) summary: fn(&A) -> String,
+    pub(crate) example: (&'static str, &'static str),
+    pub(crate) paths: Vec<String>,
+    pub(crate) extras: Vec<Extra>,
+    pub(crate) own_port: Option<OwnPort<P>>,
+    marker: PhantomData<fn() -> P>,
+}
+
+impl<A: App + Send + Sync + 'static> Server<NoArgs, A> {
+    /// A server of an application without arguments. It is made again for each command, and there is nothing to load
+    /// again while it is served.
+    pub fn of(name: &'static str, make: impl Fn() -> A + Send + Sync + 'static) -> Self {
+        Self::new(name, move |_: &NoArgs| Ok::<_, std::convert::Infallible>(make())).reloads(|_| None)
+    }
+}
+
+impl<X, A> Server<X, A>
+where
+    X: clap::Args + Clone + Send + 'static,
+    A: App + Send + Sync + 'static,
+{
+    /// A server whose application `load` makes of its arguments. On SIGHUP it is loaded again: new connections are answered
+    /// from the new one, and those that began with another one from that one. An error is told, and the old one stays.
+    ///
+    /// An application stores its responses at positions from 0 to [`Position::PER_GENERATION`](lethe::app::Position), as a
+    /// [`Store`](crate::Store) does, and never needs to know of its predecessors ([`lethe::versions::Versions`]).
+    pub fn new<E: Into<anyhow::Error>>(
+        name: &'static str,
+        load: impl Fn(&X) -> Result<A, E> + Send + Sync + 'static,
+    ) -> Self {
+        let load: Load<X, A> = Arc::new(move |args| load(args).map_err(Into::into));
+        Self {
+            name,
+            about: "A web server that keeps no state: each packet is answered from that packet alone",
+            version: env!("CARGO_PKG_VERSION"),
+            reload: Arc::clone(&load),
+            load,
+            app_name: |_| crate::name().to_owned(),
+            source: |_| Some("the data".to_owned()),
+            summary: |_| "the data".to_owned(),
+            example: ("", "/"),
+            paths: vec!["/".to_owned()],
+            extras: Vec::new(),
+            own_port: None,
+            marker: PhantomData,
+        }
+    }
+
+    /// Adds a kind of device of the author's own: `--device KIND:DETAILS` calls `open` with the details.
+    pub fn with_port<P: Port>(
+        self,
+        kind: &'static str,
+        open: impl Fn(&str) -> anyhow::Result<P> + 'static,
+    ) -> Server<X, A, P> {
+        let Self { name, about, version, load, reload, app_name, source, summary, example, paths, extras, .. } = self;
+        let own_port = Some(OwnPort { kind, open: Box::new(open) });
+        let marker = PhantomData;
+        Server {
+            name,
+            about,
+            version,
+            load,
+            reload,
+            app_name,
+            source,
+            summary,
+            example,
+            paths,
+            extras,
+            own_port,
+            marker,
+        }
+    }
+}
+
+impl<X, A, P> Server<X, A, P>
+where
+    X: clap::Args + Clone + Send + 'static,
+    A: App + Send + Sync + 'static,
+    P: Port,
+{
+    /// What `--help` says of the program, in one line.
+    #[must_use]
+    pub fn about(self, about: &'static str) -> Self {
+        Self { about, ..self }
+    }
+
+    /// What `--version` says; that of this library, if nothing is said. Usually `env!("CARGO_PKG_VERSION")`.
+    #[must_use]
+    pub fn version(self, version: &'static str) -> Self {
+        Self { version, ..self }
+    }
+
+    /// Loads the application in another way while it is served: without a progress bar, for example.
+    #[must_use]
+    pub fn reload_with<E: Into<anyhow::Error>>(
+        self,
+        load: impl Fn(&X) -> Result<A, E> + Send + Sync + 'static,
+    ) -> Self {
+        Self { reload: Arc::new(move |args| load(args).map_err(Into::into)), ..self }
+    }
+
+    /// What is loaded again on SIGHUP, as messages call it: a path. `None` where there is nothing to load again.
+    #[must_use]
+    pub fn reloads(self, source: fn(&X) -> Option<String>) -> Self {
+        Self { source, ..self }
+    }
+
+    /// What was loaded, as the message of a reload has it: `12 files, 3 MB`.
+    #[must_use]
+    pub fn summary(self, summary: fn(&A) -> String) -> Self {
+        Self { summary, ..self }
+    }
+
+    /// What the application is called in metrics; the name of the command, if nothing is said.
+    #[must_use]
+    pub fn app_name(self, app_name: fn(&X) -> String) -> Self {
+        Self { app_name, ..self }
+    }
+
+    /// The arguments of the application and a path in the examples of `--help`.
+    #[must_use]
+    pub fn example(self, args: &'static str, path: &'static str) -> Self {
+        Self { example: (args, path), ..self }
+    }
+
+    /// Paths that `simulate` and `bench` ask for where none is given: `/`, if nothing is said.
+    #[must_use]
+    pub fn paths<S: Into<String>>(self, paths: impl IntoIterator<Item = S>) -> Self {
+        Self { paths: paths.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// Adds a command of the author's own, or puts it in the place of one that every server has.
+    #[must_use]
+    pub fn command<C: clap::Args>(
+        mut self,
+        name: &'static str,
+        about: &'static str,
+        run: impl Fn(&C) -> anyhow::Result<()> + 'static,
+    ) -> Self {
+        let command = C::augment_args(clap::Command::new(name)).about(about);
+        let run = move |matches: &ArgMatches| run(&C::from_arg_matches(matches)?);
+        self.extras.push(Extra { command, run: Box::new(run) });
+        self
+    }
+
+    /// Does what the command line of this process says. An error is one line on standard error.
+    pub fn main(self) -> ExitCode {
+        let _ = NAME.set(self.name);
+        match self.run(std::env::args_os()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) if error.is::<ReaderLeft>() => ExitCode::SUCCESS,
+            Err(error) => {
+                tell(self.name, format_args!("{error:#}"));
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    /// Does what a command line says, of which the first word is the name of the program. Where the line itself is wrong, or
+    /// asks for help, that is printed, and ends the process.
+    fn run(&self, line: impl IntoIterator<Item = OsString>) -> anyhow::Result<()> {
+        let (mut command, matches) = args::parse(self, line.into_iter().collect());
+        if let Some((name, matches)) = matches.subcommand()
+            && let Some(extra) = self.extras.iter().find(|extra| extra.command.get_name() == name)
+        {
+            return (extra.run)(matches);
+        }
+        match Command::<X>::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit()) {
+            Command::Serve(args) => serve::serve(self, &args),
+            Command::Top(args) => top::top(&args),
+            Command::Replay(args) => replay::replay(self, &args),
+            Command::Load(args) => load::load(self, &args),
+            Command::Simulate(args) => simulate::simulate(self, &args),
+            Command::Bench(args) => bench::bench(self, &args),
+            Command::Check(args) => check::check(&args),
+        }
+    }
+}
