@@ -131,12 +131,17 @@ impl Device {
             Self::Xdp(config) => then.on_port(XdpPort::open(config, opening.mac, opening.destinations)?),
             Self::Dpdk(port) => dpdk::open(*port, opening.dpdk, then),
             Self::Own { kind, details } => {
-                let Some(own) = own.filter(|own| own.kind == kind) else {
-                    let own = own.map_or(String::new(), |own| format!(", {}", own.kind));
-                    bail!("there is no kind of device called `{kind}`; known: {KINDS}{own}")
-                };
-                then.on_port((own.open)(details).with_context(|| format!("--device {kind}:{details}"))?)
+                let open = own_kind(kind, own)?;
+                then.on_port(open(details).with_context(|| format!("--device {kind}:{details}"))?)
             }
+        }
+    }
+
+    /// An error where there is no such kind of device: said before anything else is done.
+    pub(crate) fn check_kind<P>(&self, own: Option<&OwnPort<P>>) -> anyhow::Result<()> {
+        match self {
+            Self::Own { kind, .. } => own_kind(kind, own).map(drop),
+            Self::Tap(_) | Self::Packet(_) | Self::Xdp(_) | Self::Dpdk(_) => Ok(()),
         }
     }
 
@@ -147,6 +152,15 @@ impl Device {
             Self::Xdp(config) => Some((&config.interface, Share::All)),
             Self::Tap(_) | Self::Dpdk(_) | Self::Own { .. } => None,
         }
+    }
+}
+
+/// How a device of this kind is opened.
+fn own_kind<'p, P>(kind: &str, own: Option<&'p OwnPort<P>>) -> anyhow::Result<&'p OpenOwn<P>> {
+    match own {
+        Some(own) if own.kind == kind => Ok(&own.open),
+        Some(own) => bail!("there is no kind of device called `{kind}`; known: {KINDS}, {}", own.kind),
+        None => bail!("there is no kind of device called `{kind}`; known: {KINDS}"),
     }
 }
 

@@ -139,6 +139,7 @@ Example:
 
 /// Loads a server until all is done, or a signal comes.
 pub(crate) fn load<X, A, P: Port>(server: &Server<X, A, P>, args: &Args) -> anyhow::Result<()> {
+    args.device.check_kind(server.own_port.as_ref())?;
     let networks: Vec<IpNet> = args.from.iter().map(IpNet::trunc).collect();
     let destinations = Destinations::new(networks);
     // The mistakes come first, then what root is needed for.

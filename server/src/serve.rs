@@ -115,6 +115,7 @@ where
     A: App + Send + Sync + 'static,
     P: Port,
 {
+    args.device.check_kind(server.own_port.as_ref())?;
     // A signal that comes while the data is loaded has it loaded once more, and does not end anything.
     let data = (server.source)(&args.app).map(|name| Data {
         name,
