@@ -14,10 +14,10 @@ use lethe_sim::compare::{self, Contender};
 use lethe_sim::exhaustive::{self, Exhaustive};
 use lethe_sim::link::Impairment;
 use lethe_sim::random::Probability;
-use lethe_sim::run::{Failure, Summary, simulate as run};
+use lethe_sim::run::{self, Failure, Summary};
 use lethe_sim::sample::MAX_SIZE;
-use lethe_sim::scenario::sites::Site;
 use lethe_sim::scenario::{Options, Plan, Scenario};
+use lethe_sim::sites::{self, Site};
 use lethe_sim::world::Recorder;
 
 use crate::print::{Printed as _, print_line};
@@ -165,7 +165,15 @@ impl Args {
         let seed = self.seed.map_or_else(getrandom::u64, Ok).context("no randomness")?;
         let size = self.size.map(|size| size as usize);
         let impairment = self.network.impairment()?;
-        Ok(Options { seed, requests: self.requests, size, impairment, large: self.large, cut: self.cut })
+        Ok(Options { seed, requests: self.requests, size, impairment, large: self.large })
+    }
+
+    /// Runs the clients of a seed.
+    fn run(&self, options: &Options, recorder: Option<&mut Recorder>) -> Result<Summary, Failure> {
+        match self.cut {
+            Some(site) => sites::simulate(site, options.clone(), recorder),
+            None => run::simulate(options.clone(), recorder),
+        }
     }
 
     fn recorder(&self) -> anyhow::Result<Option<Recorder>> {
@@ -207,18 +215,18 @@ impl Network {
 }
 
 fn run_once(args: &Args, options: &Options) -> anyhow::Result<()> {
-    let command_line = options.to_string();
+    let command_line = args.cut.map_or_else(|| options.to_string(), |site| sites::command_line(site, options));
     tell(args, &Scenario::draw(options.clone()))?;
     let mut recorder = args.recorder()?;
     let begun = Instant::now();
-    let result = run(options.clone(), recorder.as_mut());
+    let result = args.run(options, recorder.as_mut());
     let wall = begun.elapsed();
     if let Some(recorder) = recorder {
         recorder.finish().context("the recording is not complete")?;
     }
     match result {
         Ok(summary) => args.print(&summary, wall, &command_line).printed(),
-        Err(failure) => fail(args, &failure, |recorder| run(options.clone(), Some(recorder))),
+        Err(failure) => fail(args, &failure, |recorder| args.run(options, Some(recorder))),
     }
 }
 
@@ -228,6 +236,9 @@ fn tell(args: &Args, scenario: &Scenario) -> anyhow::Result<()> {
         // Standard output is for the machine. A closed standard error is no reason not to run.
         let _ = write!(io::stderr(), "{scenario}");
         return Ok(());
+    }
+    if let Some(site) = args.cut {
+        print_line(format_args!("requests of  the site `{site}`, cut anywhere"))?;
     }
     print_line(scenario)
 }
@@ -308,7 +319,7 @@ fn soak(args: &Args, options: &Options, time: Duration) -> anyhow::Result<()> {
                 while begun.elapsed() < time && lock(&failed).is_none() {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     let options = Options { seed, ..options.clone() };
-                    match run(options.clone(), None) {
+                    match args.run(&options, None) {
                         Ok(_) => {
                             seeds.fetch_add(1, Ordering::Relaxed);
                             clients.fetch_add(options.requests.into(), Ordering::Relaxed);
@@ -321,7 +332,7 @@ fn soak(args: &Args, options: &Options, time: Duration) -> anyhow::Result<()> {
     });
     let (seeds, clients, seconds) = (seeds.into_inner(), clients.into_inner(), begun.elapsed().as_secs().max(1));
     if let Some((options, failure)) = lock(&failed).take() {
-        return fail(args, &failure, |recorder| run(options, Some(recorder)));
+        return fail(args, &failure, |recorder| args.run(&options, Some(recorder)));
     }
     print_line(format_args!("{seeds} seeds, {clients} clients: {} seeds a minute", seeds * 60 / seconds))
 }
