@@ -10,10 +10,11 @@ use lethe_server::simulate::{RunArgs, requests, simulate_app};
 use lethe_sim::chart;
 use lethe_sim::compare::{self, Contender};
 use lethe_sim::exhaustive::{self, Exhaustive};
-use lethe_sim::run::simulate as run;
+use lethe_sim::run::{self, Failure, Summary};
 use lethe_sim::sample::MAX_SIZE;
-use lethe_sim::scenario::sites::Site;
 use lethe_sim::scenario::{Options, Plan as _};
+use lethe_sim::sites::{self, Site};
+use lethe_sim::world::Recorder;
 
 use crate::app::AppArgs;
 
@@ -106,7 +107,13 @@ pub(crate) fn simulate(args: &Args) -> anyhow::Result<()> {
         return simulate_app(&app.load()?, &requests(&args.path, "lethe.example", &[]), &args.run);
     }
     let size = args.size.map(|size| size as usize);
-    let options = Options { size, large: args.large, cut: args.cut, ..args.run.options()? };
+    let options = Options { size, large: args.large, ..args.run.options()? };
+    let run = |options: Options, recorder: Option<&mut Recorder>| -> Result<Summary, Failure> {
+        match args.cut {
+            Some(site) => sites::simulate(site, options, recorder),
+            None => run::simulate(options, recorder),
+        }
+    };
     if args.comparison.compare {
         run_comparison(args, options.seed)
     } else if args.exhaustive {
@@ -116,7 +123,11 @@ pub(crate) fn simulate(args: &Args) -> anyhow::Result<()> {
     } else if let Some(file) = &args.chart {
         draw(&options, file)
     } else {
-        args.run.run_once(&options, run)
+        let command_line = args.cut.map_or_else(|| options.to_string(), |site| sites::command_line(site, &options));
+        if let Some(site) = args.cut.filter(|_| !args.run.json) {
+            print_line(format_args!("requests of  the site `{site}`, cut anywhere"))?;
+        }
+        args.run.run_once(&options, &command_line, run)
     }
 }
 

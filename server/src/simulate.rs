@@ -1,5 +1,6 @@
 //! `simulate`: the engine and its clients in a simulated network, from one seed.
 
+use std::env;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -127,11 +128,30 @@ pub fn requests(paths: &[String], host: &str, headers: &[String]) -> Vec<Vec<u8>
 pub fn simulate_app(app: &(impl App + Sync), requests: &[Vec<u8>], args: &RunArgs) -> anyhow::Result<()> {
     ensure!(!requests.is_empty(), "there is nothing to ask for: --path");
     let options = args.options()?;
-    let run = |options: Options, recorder: Option<&mut Recorder>| simulate_cut(app, requests, options, recorder);
+    let words: Vec<String> = env::args().collect();
+    let run = |options: Options, recorder: Option<&mut Recorder>| {
+        let again = again(&words, options.seed);
+        simulate_cut(app, requests, options, again, recorder)
+    };
     match args.soak {
         Some(time) => args.soak(&options, time, run),
-        None => args.run_once(&options, run),
+        None => args.run_once(&options, &again(&words, options.seed), run),
     }
+}
+
+/// The command line that runs a seed again.
+fn again(words: &[String], seed: u64) -> String {
+    let (mut line, mut words) = (Vec::new(), words.iter());
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--seed" | "--soak" => _ = words.next(),
+            word if word.starts_with("--seed=") || word.starts_with("--soak=") => {}
+            "simulate" => line.push(format!("simulate --seed {seed}")),
+            word if word.contains([' ', '"', '\'', '&', '?']) => line.push(format!("'{word}'")),
+            word => line.push(word.to_owned()),
+        }
+    }
+    line.join(" ")
 }
 
 fn parse_path(text: &str) -> Result<String, String> {
@@ -171,7 +191,7 @@ impl RunArgs {
         write!(out, "{summary}").and_then(|()| writeln!(out, "wall time    {:.2} s", wall.as_secs_f64())).printed()
     }
 
-    /// Prints every option before anything happens: should the run never end, it is known which it was.
+    /// Prints what is about to happen, so that it is known of a run that never ends.
     fn tell(&self, scenario: impl Display) -> anyhow::Result<()> {
         if self.json {
             // Standard output is for the machine. A closed standard error is no reason not to run.
@@ -185,6 +205,7 @@ impl RunArgs {
     pub fn run_once(
         &self,
         options: &Options,
+        command_line: &str,
         run: impl Fn(Options, Option<&mut Recorder>) -> Result<Summary, Failure>,
     ) -> anyhow::Result<()> {
         self.tell(Scenario::draw(options.clone()))?;
@@ -196,7 +217,7 @@ impl RunArgs {
             recorder.finish().context("the recording is not complete")?;
         }
         match result {
-            Ok(summary) => self.print(&summary, wall, &options.to_string()),
+            Ok(summary) => self.print(&summary, wall, command_line),
             Err(failure) => self.fail(&failure, |recorder| run(options.clone(), Some(recorder))),
         }
     }
@@ -295,6 +316,14 @@ mod tests {
         assert_eq!(both.impairment().unwrap().unwrap().to_string(), "loss=5%,reorder=1%,delay=20ms");
         let twice = Network { loss: "5%".parse().ok(), ..network("loss=1%") };
         assert_eq!(twice.impairment().unwrap_err().to_string(), "`loss` is given twice");
+    }
+
+    #[test]
+    fn a_failing_seed_can_be_run_again() {
+        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let soak = words("redirect simulate --soak 10m --loss 5% --path /a?b");
+        assert_eq!(again(&soak, 7), "redirect simulate --seed 7 --loss 5% --path '/a?b'");
+        assert_eq!(again(&words("redirect simulate --seed=3"), 3), "redirect simulate --seed 3");
     }
 
     #[test]
