@@ -13,12 +13,13 @@
 //! **Invariant:** everything that is needed to answer a packet is in the packet, the configuration and
 //! the data set. `handle` takes `&self`, so there is nowhere to remember anything.
 
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::Ipv6Addr;
 
 use crate::app::App;
-use crate::config::{Config, is_host};
-use crate::port::{Checked, RxChecksum, RxFrame};
-use crate::reply::{Datagram, Reply, Route, TransportHeader};
+use crate::config::Config;
+use crate::packet::{Packet, ReplyPath};
+use crate::port::{RxChecksum, RxFrame};
+use crate::reply::{Datagram, Reply, TransportHeader};
 use crate::tcp;
 use crate::time::Instant;
 use crate::verdict::{DropReason, ReplyKind, Verdict};
@@ -44,18 +45,6 @@ const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 pub struct Engine<A> {
     config: Config,
     app: A,
-}
-
-/// A packet, taken down to its transport layer.
-#[derive(Clone, Copy)]
-pub(crate) struct Packet<'a, P> {
-    /// All of it, from its IP header on.
-    pub(crate) datagram: &'a [u8],
-    /// The way back: where an answer goes, and from which of our addresses.
-    pub(crate) back: Route<P>,
-    /// What the port says of the transport checksum.
-    pub(crate) checksum: Checked,
-    pub(crate) payload: &'a [u8],
 }
 
 impl<A: App> Engine<A> {
@@ -122,7 +111,7 @@ impl<A: App> Engine<A> {
         });
         let v6 = self.config.addresses.v6().iter().map(move |&address| {
             let addresses = AddressPair::V6 { source: address, destination: ALL_NODES };
-            self.advertisement(Route { station: ALL_NODES_MAC, tag: None, addresses }, address, false)
+            self.advertisement(ReplyPath { next_hop_mac: ALL_NODES_MAC, tag: None, addresses }, address, false)
         });
         v4.chain(v6)
     }
@@ -184,15 +173,15 @@ impl<A: App> Engine<A> {
         if !self.config.addresses.has_v4(destination) {
             return DropReason::Ipv4NotForUs.into();
         }
-        if !is_host(IpAddr::V4(source)) || self.config.addresses.has_v4(source) {
+        if !self.config.addresses.may_answer_v4(source) {
             return DropReason::IpSource.into();
         }
         let addresses = V4Pair { source: destination, destination: source };
-        let back = Route { station: link.source, tag: link.tag, addresses };
+        let reply_path = ReplyPath { next_hop_mac: link.source, tag: link.tag, addresses };
         // One for each: a packet that only some take by reference would be in memory for all.
-        let packet = || Packet { datagram, back, checksum: checksum.transport, payload };
+        let packet = || Packet { datagram, reply_path, checksum: checksum.transport, payload };
         match protocol {
-            Protocol::TCP => tcp::answer(self, now, packet(), scratch),
+            Protocol::TCP => tcp::answer(&self.config, &self.app, now, packet(), scratch),
             Protocol::ICMP => self.answer_icmpv4(now, packet()).into(),
             _ => DropReason::IpProtocol.into(),
         }
@@ -208,7 +197,14 @@ impl<A: App> Engine<A> {
             icmpv4::Message::TooBig { mtu, quoted } => {
                 let (source, destination, segment) = ipv4::quoted_tcp(quoted).ok_or(DropReason::IcmpQuote)?;
                 let addresses = V4Pair { source, destination };
-                tcp::answer_too_big(self, now, Route { addresses, ..packet.back }, segment, mtu.into())
+                tcp::answer_too_big(
+                    &self.config,
+                    &self.app,
+                    now,
+                    ReplyPath { addresses, ..packet.reply_path },
+                    segment,
+                    mtu.into(),
+                )
             }
         }
     }
@@ -229,8 +225,8 @@ impl<A: App> Engine<A> {
         };
         let ipv6::Header { source, destination, protocol, .. } = header;
         let addresses = V6Pair { source: destination, destination: source };
-        let back = Route { station: link.source, tag: link.tag, addresses };
-        let packet = || Packet { datagram, back, checksum: checksum.transport, payload };
+        let reply_path = ReplyPath { next_hop_mac: link.source, tag: link.tag, addresses };
+        let packet = || Packet { datagram, reply_path, checksum: checksum.transport, payload };
         if destination.is_multicast() {
             return self.answer_group(header, packet()).into();
         }
@@ -238,11 +234,11 @@ impl<A: App> Engine<A> {
         if link.destination.is_group() || !self.config.addresses.has_v6(destination) {
             return DropReason::Ipv6NotForUs.into();
         }
-        if !self.may_answer_v6(source) {
+        if !self.config.addresses.may_answer_v6(source) {
             return DropReason::IpSource.into();
         }
         match protocol {
-            Protocol::TCP => tcp::answer(self, now, packet(), scratch),
+            Protocol::TCP => tcp::answer(&self.config, &self.app, now, packet(), scratch),
             Protocol::ICMPV6 => self.answer_icmpv6(now, header, packet()).into(),
             _ => DropReason::IpProtocol.into(),
         }
@@ -267,7 +263,7 @@ impl<A: App> Engine<A> {
         let mut asked =
             ours.filter(|&address| address == destination || icmpv6::solicited_node(address) == destination);
         let source_of_error = asked.next().filter(|_| !is_group || option.even_for_groups).ok_or(SILENCE)?;
-        if !self.may_answer_v6(source) {
+        if !self.config.addresses.may_answer_v6(source) {
             return Err(DropReason::IpSource);
         }
         let added = ipv6::HEADER_LEN + icmpv6::ECHO_HEADER_LEN;
@@ -275,7 +271,7 @@ impl<A: App> Engine<A> {
         let quoted = packet.len().saturating_sub(added).max(QUOTED_MIN).min(packet.len()).min(most);
         let addresses = V6Pair { source: source_of_error, destination: source };
         let header = TransportHeader::icmp(Protocol::ICMPV6, icmpv6::unknown_option_header(option.pointer));
-        let route = Route { station: link.source, tag: link.tag, addresses };
+        let route = ReplyPath { next_hop_mac: link.source, tag: link.tag, addresses };
         let quoted = packet.get(..quoted).unwrap_or_default();
         let datagram = Datagram::new(&self.config, route.either(), header, [quoted, &[]]);
         Ok(Reply::datagram(ReplyKind::ParameterProblem, datagram))
@@ -297,7 +293,14 @@ impl<A: App> Engine<A> {
             icmpv6::Message::TooBig { mtu, quoted } => {
                 let (source, destination, segment) = ipv6::quoted_tcp(quoted).ok_or(DropReason::IcmpQuote)?;
                 let addresses = V6Pair { source, destination };
-                tcp::answer_too_big(self, now, Route { addresses, ..packet.back }, segment, mtu)
+                tcp::answer_too_big(
+                    &self.config,
+                    &self.app,
+                    now,
+                    ReplyPath { addresses, ..packet.reply_path },
+                    segment,
+                    mtu,
+                )
             }
         }
     }
@@ -328,17 +331,18 @@ impl<A: App> Engine<A> {
         solicitation: icmpv6::Solicitation,
     ) -> Result<Reply<'a>, DropReason> {
         let icmpv6::Solicitation { target, probe } = solicitation;
-        let asker = packet.back.addresses.destination;
+        let asker = packet.reply_path.addresses.destination;
         if !self.config.addresses.has_v6(target) {
             return Err(DropReason::NeighborNotForUs);
         }
         // Nobody can be answered who has no address yet: all nodes are told (RFC 4861, section 7.2.4).
-        let (station, destination) = if probe { (ALL_NODES_MAC, ALL_NODES) } else { (packet.back.station, asker) };
+        let (next_hop_mac, destination) =
+            if probe { (ALL_NODES_MAC, ALL_NODES) } else { (packet.reply_path.next_hop_mac, asker) };
         let addresses = AddressPair::V6 { source: target, destination };
-        Ok(self.advertisement(Route { station, tag: packet.back.tag, addresses }, target, !probe))
+        Ok(self.advertisement(ReplyPath { next_hop_mac, tag: packet.reply_path.tag, addresses }, target, !probe))
     }
 
-    fn advertisement(&self, route: Route, target: Ipv6Addr, solicited: bool) -> Reply<'_> {
+    fn advertisement(&self, route: ReplyPath, target: Ipv6Addr, solicited: bool) -> Reply<'_> {
         let message = icmpv6::advertisement(target, self.config.mac, solicited);
         let header = TransportHeader::icmp(Protocol::ICMPV6, message);
         let datagram = Datagram::new(&self.config, route, header, [&[]; 2]).with_hop_limit(icmpv6::HOP_LIMIT);
@@ -352,49 +356,7 @@ impl<A: App> Engine<A> {
         header: TransportHeader,
         data: &'a [u8],
     ) -> Result<Reply<'a>, DropReason> {
-        let datagram = Datagram::new(&self.config, packet.back.either(), header, [data, &[]]);
+        let datagram = Datagram::new(&self.config, packet.reply_path.either(), header, [data, &[]]);
         if datagram.is_whole() { Ok(Reply::datagram(kind, datagram)) } else { Err(DropReason::IcmpMalformed) }
-    }
-}
-
-impl<A> Engine<A> {
-    /// Whether a packet from this address is answered: a host can have it, and it is not ours.
-    #[inline]
-    fn may_answer_v6(&self, source: Ipv6Addr) -> bool {
-        is_host(IpAddr::V6(source)) && !self.config.addresses.has_v6(source)
-    }
-
-    /// Whether a packet between these two can have been ours, to somebody whom we answer.
-    pub(crate) fn is_from_us(&self, addresses: AddressPair) -> bool {
-        let ours = &self.config.addresses;
-        match addresses {
-            AddressPair::V4 { source, destination } => {
-                ours.has_v4(source) && is_host(IpAddr::V4(destination)) && !ours.has_v4(destination)
-            }
-            AddressPair::V6 { source, destination } => ours.has_v6(source) && self.may_answer_v6(destination),
-        }
-    }
-}
-
-impl<'a, P: Pair> Packet<'a, P> {
-    /// Whether the checksum of a transport that has a pseudo-header is right. The pseudo-header is the
-    /// same in both directions.
-    #[inline]
-    pub(crate) fn checksum_is_valid(self, protocol: Protocol) -> bool {
-        match self.checksum {
-            Checked::Good => true,
-            Checked::Bad => false,
-            Checked::Unknown => {
-                let pseudo_header = self.back.addresses.into().pseudo_header(protocol, self.payload.len());
-                pseudo_header.with(self.payload).is_valid()
-            }
-        }
-    }
-
-    fn parse_icmpv6(self, header: &ipv6::Header) -> Result<icmpv6::Message<'a>, DropReason> {
-        if !self.checksum_is_valid(Protocol::ICMPV6) {
-            return Err(DropReason::IcmpChecksum);
-        }
-        icmpv6::Message::parse(header, self.payload)
     }
 }

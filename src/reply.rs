@@ -1,16 +1,16 @@
 //! A reply: the verdict on a packet, and the frames that answer it, written one at a time.
 
-mod outgoing;
+mod segment;
 mod train;
 
-pub(crate) use outgoing::{Framed, Outgoing};
+pub(crate) use segment::{BuiltSegment, TxSegment};
 pub(crate) use train::{Probe, RANGES_MAX, Train, Turn};
 
 use crate::config::Config;
+use crate::packet::ReplyPath;
 use crate::port::{TxChecksum, TxFrame};
 use crate::verdict::{ReplyKind, Verdict};
 use crate::wire::checksum::Sum;
-use crate::wire::ethernet::MacAddress;
 use crate::wire::ip::{AddressPair, Pair, Protocol};
 use crate::wire::{arp, ethernet, icmpv4, icmpv6, ipv4, ipv6, put, put_words, tcp};
 
@@ -32,7 +32,7 @@ pub struct Reply<'a> {
 enum Output<'a> {
     Nothing,
     Arp { link: ethernet::Header, packet: arp::Packet },
-    Segment(Framed<'a>),
+    Segment(BuiltSegment<'a>),
     Datagram(Datagram<'a>),
     Train(Train<'a>),
 }
@@ -48,7 +48,7 @@ impl<'a> Reply<'a> {
     }
 
     #[inline]
-    pub(crate) const fn segment(kind: ReplyKind, segment: Framed<'a>) -> Self {
+    pub(crate) const fn segment(kind: ReplyKind, segment: BuiltSegment<'a>) -> Self {
         Self { verdict: Verdict::Replied(kind), output: Output::Segment(segment) }
     }
 
@@ -118,41 +118,22 @@ fn emit_arp(link: &ethernet::Header, packet: &arp::Packet, buffer: &mut [u8]) ->
     Some(TxFrame { len: link.header_len() + arp::LEN, checksum: TxChecksum::Complete })
 }
 
-/// Where a packet goes: the headers below the transport layer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Route<P = AddressPair> {
-    /// The station that the frame goes to.
-    pub(crate) station: MacAddress,
-    /// The tag of its VLAN, if it is in one.
-    pub(crate) tag: Option<u16>,
-    pub(crate) addresses: P,
-}
-
-impl<P: Pair> Route<P> {
-    /// The same, of a family that is not known any more.
-    #[inline]
-    pub(crate) fn either(self) -> Route {
-        Route { station: self.station, tag: self.tag, addresses: self.addresses.into() }
-    }
-}
-
-impl<P: Pair> Route<P> {
-    #[inline]
-    fn link(&self, config: &Config) -> ethernet::Header {
-        let ether_type = self.addresses.into().ether_type();
-        ethernet::Header { destination: self.station, source: config.mac, tag: self.tag, ether_type }
-    }
+/// The Ethernet header of a frame that goes this way.
+#[inline]
+fn link_header<P: Pair>(config: &Config, path: &ReplyPath<P>) -> ethernet::Header {
+    let ether_type = path.addresses.into().ether_type();
+    ethernet::Header { destination: path.next_hop_mac, source: config.mac, tag: path.tag, ether_type }
 }
 
 /// What is left to the port of the checksums of a packet that goes this way.
 #[inline]
-fn tx_checksum<P: Pair>(config: &Config, route: &Route<P>, transport: bool) -> TxChecksum {
-    let addresses = route.addresses.into();
+fn tx_checksum<P: Pair>(config: &Config, path: &ReplyPath<P>, transport: bool) -> TxChecksum {
+    let addresses = path.addresses.into();
     let network = config.offload.ipv4 && matches!(addresses, AddressPair::V4 { .. });
     if !network && !transport {
         return TxChecksum::Complete;
     }
-    let network_offset = if route.tag.is_some() { ethernet::LINK_HEADER_MAX } else { ethernet::LINK_HEADER_MAX - 4 };
+    let network_offset = if path.tag.is_some() { ethernet::LINK_HEADER_MAX } else { ethernet::LINK_HEADER_MAX - 4 };
     TxChecksum::Partial { network_offset, network_len: addresses.header_len(), network, transport }
 }
 
@@ -220,7 +201,7 @@ impl TransportHeader {
 #[derive(Clone, Debug)]
 pub(crate) struct Datagram<'a> {
     config: &'a Config,
-    route: Route,
+    path: ReplyPath,
     header: TransportHeader,
     /// What follows the transport header: two pieces, so that neither has to be copied to the other.
     payload: [&'a [u8]; 2],
@@ -236,10 +217,10 @@ pub(crate) struct Datagram<'a> {
 
 impl<'a> Datagram<'a> {
     /// A message to be sent as it is, if it [fits](Self::is_whole).
-    pub(crate) fn new(config: &'a Config, route: Route, header: TransportHeader, payload: [&'a [u8]; 2]) -> Self {
+    pub(crate) fn new(config: &'a Config, path: ReplyPath, header: TransportHeader, payload: [&'a [u8]; 2]) -> Self {
         let mut datagram = Self {
             config,
-            route,
+            path,
             header,
             payload,
             hop_limit: HOP_LIMIT,
@@ -279,7 +260,7 @@ impl<'a> Datagram<'a> {
 
     /// Whether it fits the largest packet.
     pub(crate) fn is_whole(&self) -> bool {
-        self.route.addresses.header_len() + self.len() <= self.limit
+        self.path.addresses.header_len() + self.len() <= self.limit
     }
 
     fn is_done(&self) -> bool {
@@ -296,20 +277,20 @@ impl<'a> Datagram<'a> {
         match self.header.protocol() {
             // The one protocol here whose checksum covers nothing but itself.
             Protocol::ICMP => Sum::new(),
-            protocol => self.route.addresses.pseudo_header(protocol, self.len()),
+            protocol => self.path.addresses.pseudo_header(protocol, self.len()),
         }
     }
 
     fn next_frame(&mut self, buffer: &mut [u8]) -> Option<TxFrame> {
         let whole = self.is_whole();
-        let link = self.route.link(self.config);
+        let link = link_header(self.config, &self.path);
         let len = if whole { self.len() } else { (self.len() - self.sent).min(self.fragment_room()) };
         let room = link.emit(buffer)?;
         let room = self.emit_ip_header(room, len, whole)?;
         self.copy_to(room.get_mut(..len)?)?;
         self.sent += len;
         let len = link.header_len() + self.ip_header_len(whole) + len;
-        Some(TxFrame { len, checksum: tx_checksum(self.config, &self.route, false) })
+        Some(TxFrame { len, checksum: tx_checksum(self.config, &self.path, false) })
     }
 
     /// The most payload that one fragment may have.
@@ -318,7 +299,7 @@ impl<'a> Datagram<'a> {
     }
 
     fn ip_header_len(&self, whole: bool) -> usize {
-        match self.route.addresses {
+        match self.path.addresses {
             AddressPair::V4 { .. } => ipv4::HEADER_LEN,
             AddressPair::V6 { .. } if whole => ipv6::HEADER_LEN,
             AddressPair::V6 { .. } => ipv6::HEADER_LEN + ipv6::FRAGMENT_HEADER_LEN,
@@ -327,8 +308,8 @@ impl<'a> Datagram<'a> {
 
     fn emit_ip_header<'b>(&self, room: &'b mut [u8], len: usize, whole: bool) -> Option<&'b mut [u8]> {
         let more = self.sent + len < self.len();
-        match self.route.addresses {
-            AddressPair::V4 { source, destination } => ipv4::Emit {
+        match self.path.addresses {
+            AddressPair::V4 { source, destination } => ipv4::Repr {
                 source,
                 destination,
                 protocol: self.header.protocol(),
@@ -340,7 +321,7 @@ impl<'a> Datagram<'a> {
                 partial_checksum: self.config.offload.ipv4,
             }
             .emit(room),
-            AddressPair::V6 { source, destination } => ipv6::Emit {
+            AddressPair::V6 { source, destination } => ipv6::Repr {
                 source,
                 destination,
                 protocol: self.header.protocol(),

@@ -15,27 +15,23 @@
 //! | anything else                        | nothing                                                     |
 //!
 //! Which of the clients it is, is told by what it gives back of ours: the cookie in its acknowledgement,
-//! and the timestamp it echoes ([`stamp`]). Responses that do not fit one segment are in [`transfer`].
+//! and the timestamp it echoes ([`Stamp`]). Responses that do not fit one segment are in [`transfer`].
 
 mod probe;
 mod resume;
 mod rotation;
-mod stamp;
 mod transfer;
-
-pub(crate) use transfer::Clock;
 
 use core::cell::Cell;
 
-use stamp::{Place, Stamp};
-
 use crate::app::{App, Request};
 use crate::config::{Config, LargeReplies, Refuse};
-use crate::cookie::{Claims, EPOCHS, Flow, Identity, Mss};
-use crate::engine::{Engine, Packet};
+use crate::cookie::{CookieFields, EPOCHS, Flow, FlowKeys, Mss};
 use crate::http::{Problem, RequestLine, Response, Status};
+use crate::packet::{Packet, ReplyPath};
 use crate::port::Checked;
-use crate::reply::{Datagram, Outgoing, Reply, Route, TransportHeader};
+use crate::reply::{Datagram, Reply, TransportHeader, TxSegment};
+use crate::stamp::{Place, Stamp};
 use crate::time::Instant;
 use crate::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
 use crate::wire::ip::{AddressPair, Pair, Protocol};
@@ -70,7 +66,8 @@ const KIND: Flags = Flags::SYN.with(Flags::ACK).with(Flags::FIN).with(Flags::RST
 /// Answers a TCP segment.
 #[inline]
 pub(crate) fn answer<'a, A: App, P: Pair>(
-    engine: &'a Engine<A>,
+    config: &'a Config,
+    app: &'a A,
     now: Instant,
     packet: Packet<'a, P>,
     scratch: &'a mut [u8],
@@ -87,29 +84,29 @@ pub(crate) fn answer<'a, A: App, P: Pair>(
         return DropReason::TcpSourcePort.into();
     }
     let kind = header.flags().masked(KIND);
-    let for_us = header.destination_port() == engine.config().tcp_port;
+    let for_us = header.destination_port() == config.tcp_port;
     // By far the most common, and nothing more has to be known about it.
     let is_plain = kind == ACK && payload.is_empty();
     let has_options = packet.payload.len() - payload.len() > HEADER_LEN;
-    if for_us && is_plain && (!has_options || !engine.app().stores()) {
+    if for_us && is_plain && (!has_options || !app.stores()) {
         return Absorbed::Ack.into();
     }
-    let mut segment = Segment::new(engine.config(), now, packet, header, payload);
+    let mut segment = Segment::new(config, now, packet, header, payload);
     if !for_us {
         return segment.refuse(DropReason::TcpClosedPort);
     }
-    if kind != SYN && engine.config().is_rotating() {
-        segment = match segment.under_its_secret(engine.app(), scratch) {
+    if kind != SYN && config.is_rotating() {
+        segment = match segment.under_its_secret(app, scratch) {
             Ok(segment) => segment,
             Err(reason) => return reason.into(),
         };
     }
     match kind {
-        ACK | FIN_ACK if let Some(place) = segment.place() => segment.answer_placed(place, engine.app()).into(),
-        ACK if is_plain => segment.answer_ack(engine.app()).into(),
-        ACK | FIN_ACK if !payload.is_empty() => segment.answer_payload(engine.app(), scratch),
-        FIN_ACK => segment.answer_fin(engine.app()),
-        SYN => segment.syn_ack(engine.app()),
+        ACK | FIN_ACK if let Some(place) = segment.place() => segment.answer_placed(place, app).into(),
+        ACK if is_plain => segment.answer_ack(app).into(),
+        ACK | FIN_ACK if !payload.is_empty() => segment.answer_payload(app, scratch),
+        FIN_ACK => segment.answer_fin(app),
+        SYN => segment.syn_ack(app),
         RST | RST_ACK => Absorbed::Reset.into(),
         _ => DropReason::TcpFlags.into(),
     }
@@ -119,14 +116,15 @@ pub(crate) fn answer<'a, A: App, P: Pair>(
 ///
 /// A segment of a stored response tells by its timestamp which one it is, as an ACK would that echoes it.
 pub(crate) fn answer_too_big<'a, A: App, P: Pair>(
-    engine: &'a Engine<A>,
+    config: &'a Config,
+    app: &'a A,
     now: Instant,
-    back: Route<P>,
+    reply_path: ReplyPath<P>,
     quoted: &'a [u8],
     mtu: u32,
 ) -> Result<Reply<'a>, Verdict> {
     let (sent, _) = Header::parse(quoted).map_err(|_| DropReason::IcmpQuote)?;
-    if !engine.is_from_us(back.addresses.into()) || sent.source_port() != engine.config().tcp_port {
+    if !config.addresses.may_have_sent(reply_path.addresses.into()) || sent.source_port() != config.tcp_port {
         return Err(DropReason::IcmpQuote.into());
     }
     // What the client would say that has got everything up to this segment, and its timestamp. The window is ours.
@@ -136,12 +134,12 @@ pub(crate) fn answer_too_big<'a, A: App, P: Pair>(
     };
     let ports = [sent.destination_port(), sent.source_port()];
     let header = Header::new(ports, sent.ack(), sent.seq(), ACK, sent.window(), options);
-    let packet = Packet { datagram: &[], back, checksum: Checked::Good, payload: &[] };
-    let mut segment = Segment::new(engine.config(), now, packet, header, &[]);
-    if engine.config().is_rotating() {
-        segment = segment.under_its_secret(engine.app(), &mut []).map_err(|_| DropReason::IcmpQuote)?;
+    let packet = Packet { datagram: &[], reply_path, checksum: Checked::Good, payload: &[] };
+    let mut segment = Segment::new(config, now, packet, header, &[]);
+    if config.is_rotating() {
+        segment = segment.under_its_secret(app, &mut []).map_err(|_| DropReason::IcmpQuote)?;
     }
-    segment.place().and_then(|place| segment.narrow(place, engine.app(), mtu)).ok_or(DropReason::IcmpQuote.into())
+    segment.place().and_then(|place| segment.narrow(place, app, mtu)).ok_or(DropReason::IcmpQuote.into())
 }
 
 /// A segment that arrived, and all that is known about it. It is handed on by value: what is asked for nearly always
@@ -150,7 +148,7 @@ pub(crate) fn answer_too_big<'a, A: App, P: Pair>(
 struct Segment<'a, P> {
     config: &'a Config,
     /// What the secret makes of the connection that it began under.
-    identity: Identity,
+    keys: FlowKeys,
     now: Instant,
     packet: Packet<'a, P>,
     header: Header,
@@ -173,11 +171,11 @@ enum Seen {
 }
 
 impl<P: Pair> Flow<P> {
-    /// The connection of a segment with this header, whose answer goes `back`.
+    /// The connection of a segment with this header, whose answer takes this path.
     #[inline]
-    fn of(back: Route<P>, header: Header) -> Self {
+    fn of(reply_path: ReplyPath<P>, header: Header) -> Self {
         Self {
-            addresses: back.addresses.reversed(),
+            addresses: reply_path.addresses.reversed(),
             client_port: header.source_port(),
             server_port: header.destination_port(),
         }
@@ -188,15 +186,15 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// A segment of a connection that began under the current secret, as far as is known yet.
     #[inline]
     fn new(config: &'a Config, now: Instant, packet: Packet<'a, P>, header: Header, payload: &'a [u8]) -> Self {
-        let identity = config.secret.identify(&Flow::of(packet.back, header));
-        Self { config, identity, now, packet, header, payload }
+        let keys = config.secret.flow_keys(&Flow::of(packet.reply_path, header));
+        Self { config, keys, now, packet, header, payload }
     }
 
     #[inline]
     fn syn_ack<A: App>(self, app: &A) -> Reply<'a> {
         let announced = self.header.options.mss.unwrap_or(self.default_mss());
-        let claims = Claims { mss: Mss::at_most(announced), generation: app.generations().current };
-        let (cookie, proof) = self.identity.cookie(self.now, self.header.seq(), claims);
+        let fields = CookieFields { mss: Mss::at_most(announced), generation: app.generations().current };
+        let (cookie, proof) = self.keys.cookie(self.now, self.header.seq(), fields);
         let sack = self.header.options.sack_permitted;
         let options = Options {
             mss: Some(self.own_mss() as u16),
@@ -219,25 +217,25 @@ impl<'a, P: Pair> Segment<'a, P> {
             };
         }
         match self.verify_start(app) {
-            Some(claims) => self.answer_request(claims, app, scratch),
+            Some(fields) => self.answer_request(fields, app, scratch),
             None => self.answer_request_again(app, scratch),
         }
     }
 
     #[inline]
-    fn answer_request<A: App>(self, claims: Claims, app: &'a A, scratch: &'a mut [u8]) -> Reply<'a> {
+    fn answer_request<A: App>(self, fields: CookieFields, app: &'a A, scratch: &'a mut [u8]) -> Reply<'a> {
         let (kind, response) = match RequestLine::parse(self.payload) {
             Ok(line) => {
                 // Shorter than a segment of a long response: to a client that has one of those, nothing of it is new,
                 // not even its FIN.
-                let one_packet = self.segment_len(claims.mss).saturating_sub(1) as usize;
-                let Some(response) = self.response(&line, claims.generation, one_packet, app, scratch) else {
+                let one_packet = self.segment_len(fields.mss).saturating_sub(1) as usize;
+                let Some(response) = self.response(&line, fields.generation, one_packet, app, scratch) else {
                     return DropReason::HttpIncomplete.into();
                 };
                 (ReplyKind::Response, response)
             }
             // The rest of the line is on its way, or will be sent together with the start.
-            Err(Problem::Incomplete) if !self.is_fin() && !self.is_full(claims.mss) => {
+            Err(Problem::Incomplete) if !self.is_fin() && !self.is_full(fields.mss) => {
                 return DropReason::HttpIncomplete.into();
             }
             // Without timestamps, one later segment in a thousand passes for the start of a request.
@@ -248,7 +246,7 @@ impl<'a, P: Pair> Segment<'a, P> {
                 (ReplyKind::Refusal, if is_head { response.without_body() } else { response })
             }
         };
-        self.respond(kind, claims, response)
+        self.respond(kind, fields, response)
     }
 
     /// The response to the request of this line, which may have `one_packet` bytes where it goes in one packet.
@@ -286,41 +284,47 @@ impl<'a, P: Pair> Segment<'a, P> {
 
     /// Sends a response: in one segment where that fits a packet.
     #[inline]
-    fn respond(self, kind: ReplyKind, claims: Claims, response: Response<'a>) -> Reply<'a> {
+    fn respond(self, kind: ReplyKind, fields: CookieFields, response: Response<'a>) -> Reply<'a> {
         let header = self.header_back(LAST, self.header.ack(), self.plain_options(Stamp::Whole));
-        let limit = self.packet_limit(claims.mss).min(self.config.mtu.bytes().into());
+        let limit = self.packet_limit(fields.mss).min(self.config.mtu.bytes().into());
         let packet_len = self.addresses().header_len() + header.header_len() + response.len();
         // The FIN takes a byte of the window as well.
         if packet_len > limit || response.len() >= usize::from(self.header.window()) {
-            return self.respond_at_length(kind, claims, response, limit);
+            return self.respond_at_length(kind, fields, response, limit);
         }
         let payload = [response.head(), response.body()];
         let identification = self.identification();
         let identification = (identification >> 16 ^ identification) as u16;
         let sum = response.sum();
-        let segment = Outgoing { payload, sum, identification, ..Outgoing::new(self.packet.back, header) };
-        Reply::segment(kind, segment.framed(self.config))
+        let segment = TxSegment { payload, sum, identification, ..TxSegment::new(self.packet.reply_path, header) };
+        Reply::segment(kind, segment.build(self.config))
     }
 
     /// Sends a response that does not fit a packet, or not the client's window.
     #[cold]
-    fn respond_at_length(self, kind: ReplyKind, claims: Claims, response: Response<'a>, limit: usize) -> Reply<'a> {
+    fn respond_at_length(
+        self,
+        kind: ReplyKind,
+        fields: CookieFields,
+        response: Response<'a>,
+        limit: usize,
+    ) -> Reply<'a> {
         let header = self.header_back(LAST, self.header.ack(), self.plain_options(Stamp::Whole));
         let is_whole = self.addresses().header_len() + header.header_len() + response.len() <= limit;
         if !is_whole
             && self.config.large_replies != LargeReplies::Fragments
-            && let Some(reply) = self.begin(claims, response)
+            && let Some(reply) = self.begin(fields, response)
         {
             return reply.into();
         }
         if response.len() > RESPONSE_MAX {
-            return self.respond(ReplyKind::Refusal, claims, Response::OVERFLOW);
+            return self.respond(ReplyKind::Refusal, fields, Response::OVERFLOW);
         }
         if response.len() >= usize::from(self.header.window()) {
             return DropReason::TcpWindow.into();
         }
         let (transport, payload) = (TransportHeader::Tcp(header), [response.head(), response.body()]);
-        let datagram = Datagram::new(self.config, self.packet.back.either(), transport, payload);
+        let datagram = Datagram::new(self.config, self.packet.reply_path.either(), transport, payload);
         Reply::datagram(kind, datagram.fragmented(limit, self.identification()))
     }
 
@@ -399,7 +403,7 @@ impl<'a, P: Pair> Segment<'a, P> {
 
     #[inline]
     fn reply(self, kind: ReplyKind, header: Header) -> Reply<'a> {
-        Reply::segment(kind, Outgoing::new(self.packet.back, header).framed(self.config))
+        Reply::segment(kind, TxSegment::new(self.packet.reply_path, header).build(self.config))
     }
 
     /// The header of a segment that goes back and acknowledges this one.
@@ -412,7 +416,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// Ours and the client's, as they stand in an answer.
     #[inline]
     fn addresses(self) -> AddressPair {
-        self.packet.back.addresses.into()
+        self.packet.reply_path.addresses.into()
     }
 
     fn is_fin(self) -> bool {
@@ -429,13 +433,13 @@ impl<'a, P: Pair> Segment<'a, P> {
 
     /// What `cookie` says, if it is one of ours to the SYN before this segment.
     #[inline]
-    fn verify(self, cookie: SeqNumber, proof: Option<u16>, live: u8, epochs: u32) -> Option<Claims> {
-        self.identity.verify(self.now, self.header.seq(), cookie, proof, live, epochs)
+    fn verify(self, cookie: SeqNumber, proof: Option<u16>, live: u8, epochs: u32) -> Option<CookieFields> {
+        self.keys.verify(self.now, self.header.seq(), cookie, proof, live, epochs)
     }
 
     /// The same of the cookie that a client acknowledges who has had nothing but our SYN+ACK.
     #[inline]
-    fn verify_start<A: App>(self, app: &A) -> Option<Claims> {
+    fn verify_start<A: App>(self, app: &A) -> Option<CookieFields> {
         let proof = match self.stamp() {
             Some(Stamp::Handshake { proof, .. }) => Some(proof),
             _ => None,
@@ -453,7 +457,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     #[inline]
     fn stamp(self) -> Option<Stamp> {
         let echo = self.header.options.timestamps?.echo;
-        Stamp::parse(echo.wrapping_sub(self.identity.timestamp_base))
+        Stamp::parse(echo.wrapping_sub(self.keys.timestamp_base))
     }
 
     /// The segment of a stored response that the client has seen last.
@@ -492,7 +496,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     #[inline]
     fn timestamps(self, stamp: Stamp) -> Option<Timestamps> {
         self.header.options.timestamps.map(|theirs| Timestamps {
-            value: self.identity.timestamp_base.wrapping_add(stamp.value()),
+            value: self.keys.timestamp_base.wrapping_add(stamp.value()),
             echo: theirs.value,
         })
     }

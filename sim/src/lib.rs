@@ -3,7 +3,7 @@
 //! * [`capture`] runs the engine over a capture file, offline, at the time that the file says it is.
 //! * [`tap`] runs it behind a TAP device, where the kernel of the same machine is the client.
 //!
-//! Both hand out a receive and a transmit queue for [`lethe::port::turn`], the loop that every port runs.
+//! Both hand out a receive and a transmit queue for [`lethe::turn`], the loop that every port runs.
 
 pub mod capture;
 pub mod chart;

@@ -1,9 +1,10 @@
 //! A response in many segments: the frames of those that are to be sent now.
 
-use super::{Datagram, Outgoing, Route, TransportHeader};
+use super::{Datagram, TransportHeader, TxSegment};
 use crate::config::Config;
+use crate::packet::ReplyPath;
 use crate::port::TxFrame;
-use crate::tcp::Clock;
+use crate::stamp::Clock;
 use crate::wire::ip::{AddressPair, Protocol};
 use crate::wire::seq::SeqNumber;
 use crate::wire::tcp::{Flags, Header};
@@ -20,7 +21,7 @@ pub(crate) const RANGES_MAX: usize = 5;
 #[derive(Clone, Debug)]
 pub(crate) struct Train<'a> {
     pub(crate) config: &'a Config,
-    pub(crate) route: Route,
+    pub(crate) path: ReplyPath,
     /// The header of each: its sequence number that of the response's first byte.
     pub(crate) header: Header,
     /// Head and body of the response.
@@ -76,10 +77,16 @@ impl Probe {
 
 impl<'a> Train<'a> {
     #[inline]
-    pub(crate) fn new(config: &'a Config, route: Route, header: Header, payload: [&'a [u8]; 2], segment: u32) -> Self {
+    pub(crate) fn new(
+        config: &'a Config,
+        path: ReplyPath,
+        header: Header,
+        payload: [&'a [u8]; 2],
+        segment: u32,
+    ) -> Self {
         Self {
             config,
-            route,
+            path,
             header,
             payload,
             segment,
@@ -143,11 +150,11 @@ impl<'a> Train<'a> {
     /// Writes the next segment into `buffer`.
     pub(crate) fn next_frame(&mut self, buffer: &mut [u8]) -> Option<TxFrame> {
         if let Some(quote) = self.next_quote() {
-            let header = match self.route.addresses {
+            let header = match self.path.addresses {
                 AddressPair::V4 { .. } => TransportHeader::icmp(Protocol::ICMP, icmpv4::UNREACHABLE_HEADER),
                 AddressPair::V6 { .. } => TransportHeader::icmp(Protocol::ICMPV6, icmpv6::UNREACHABLE_HEADER),
             };
-            return Datagram::new(self.config, self.route, header, [quote, &[]]).uncut().next_frame(buffer);
+            return Datagram::new(self.config, self.path, header, [quote, &[]]).uncut().next_frame(buffer);
         }
         if let Some(probe) = self.next_probe() {
             let header = self.header.with_seq(probe.seq);
@@ -193,6 +200,6 @@ impl<'a> Train<'a> {
     fn emit(&self, header: Header, payload: [&[u8]; 2], buffer: &mut [u8]) -> Option<TxFrame> {
         // Where a router cuts the packet, its pieces must not be taken for those of a neighbour.
         let identification = header.seq().value() as u16;
-        Outgoing { payload, identification, ..Outgoing::new(self.route, header) }.framed(self.config).emit(buffer)
+        TxSegment { payload, identification, ..TxSegment::new(self.path, header) }.build(self.config).emit(buffer)
     }
 }

@@ -22,7 +22,7 @@
 use super::Segment;
 use super::transfer::{Sacked, cut, is_end, missing};
 use crate::app::{App, Generations, Position};
-use crate::cookie::Claims;
+use crate::cookie::CookieFields;
 use crate::http::Response;
 use crate::reply::{Probe, Reply, Turn};
 use crate::verdict::{Absorbed, ReplyKind, Verdict};
@@ -119,7 +119,7 @@ impl<'a, P: Pair> Segment<'a, P> {
             return None;
         }
         let position = Position::new(first.value().checked_add(now / Position::UNIT as u32)?)?;
-        let place = u64::from(self.identity.timestamp_base) + (u64::from(block_of(position)?) << BLOCK_SHIFT);
+        let place = u64::from(self.keys.timestamp_base) + (u64::from(block_of(position)?) << BLOCK_SHIFT);
         let back = MARGIN + (place % u64::from(CIRCLE)) as u32;
         let back = back - kind as u32;
         let seq = start.advance(end).rewind(1).rewind(back);
@@ -156,7 +156,7 @@ impl<'a, P: Pair> Segment<'a, P> {
             return None;
         }
         let back = self.header.ack().rewind(1).distance_from(place);
-        let base = self.identity.timestamp_base % CIRCLE;
+        let base = self.keys.timestamp_base % CIRCLE;
         let told = back.checked_add(CIRCLE)?.checked_sub(MARGIN)?.checked_sub(base)? % CIRCLE;
         let block = told.div_ceil(1 << BLOCK_SHIFT);
         let behind = (block << BLOCK_SHIFT) - told;
@@ -166,12 +166,12 @@ impl<'a, P: Pair> Segment<'a, P> {
         let response = app.stored(position)?;
         let first = response.position()?;
         let floor = position.value().checked_sub(first.value())?.checked_mul(Position::UNIT as u32)?;
-        let now = self.identity.offset(self.header.ack(), floor);
+        let now = self.keys.offset(self.header.ack(), floor);
         let start = self.header.ack().rewind(now);
-        let claims = Claims::of(start.rewind(1));
-        let (segment, len) = (self.segment_len(claims.mss), u32::try_from(response.len()).ok()?);
+        let fields = CookieFields::of(start.rewind(1));
+        let (segment, len) = (self.segment_len(fields.mss), u32::try_from(response.len()).ok()?);
         let sent = now.checked_add(behind)?;
-        let live = app.generations().live >> claims.generation & 1 == 1;
+        let live = app.generations().live >> fields.generation & 1 == 1;
         let is_boundary = is_end(now, len) || now.is_multiple_of(segment);
         let possible = sent <= (len + 1).next_multiple_of(segment) && sent.is_multiple_of(segment);
         if !live || !is_boundary || !possible {

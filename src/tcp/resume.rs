@@ -6,12 +6,12 @@
 
 use super::Segment;
 use super::probe::{PROBED_MAX, ProbeKind};
-use super::stamp::Stamp;
-use super::transfer::{Clock, Sacked, cut, missing};
+use super::transfer::{Sacked, cut, missing};
 use crate::app::App;
-use crate::cookie::{Claims, EPOCHS};
+use crate::cookie::{CookieFields, EPOCHS};
 use crate::http::{RequestLine, Response};
 use crate::reply::Reply;
+use crate::stamp::{Clock, Stamp};
 use crate::verdict::{ReplyKind, Verdict};
 use crate::wire::ip::Pair;
 use crate::wire::seq::SeqNumber;
@@ -34,14 +34,14 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// A response that is not stored, or whose client has no timestamps, from `offset` on.
     pub(super) fn resume_part(
         self,
-        claims: Claims,
+        fields: CookieFields,
         response: Response<'a>,
         offset: u32,
     ) -> Option<Result<Reply<'a>, Verdict>> {
         if response.len() > LEN_MAX {
             return None;
         }
-        let (segment, len) = (self.segment_len(claims.mss), response.len() as u32);
+        let (segment, len) = (self.segment_len(fields.mss), response.len() as u32);
         let start = self.header.ack().rewind(offset);
         let window = offset.saturating_add(self.header.window().into());
         let most = match self.header.options.timestamps {
@@ -75,14 +75,14 @@ impl<'a, P: Pair> Segment<'a, P> {
         app: &'a A,
         scratch: &'a mut [u8],
     ) -> Option<Result<Reply<'a>, Verdict>> {
-        let (offset, claims) = self.find_request(line, app, scratch)?;
-        let response = self.long_response(line, claims.generation, app, scratch)?;
+        let (offset, fields) = self.find_request(line, app, scratch)?;
+        let response = self.long_response(line, fields.generation, app, scratch)?;
         if offset > response.len() as u32 {
             // So that what else there is of a long request is acknowledged as well.
             let header = self.header_back(Flags::ACK, self.header.ack(), self.plain_options(Stamp::Done));
             return Some(Ok(self.reply(ReplyKind::Settled, header)));
         }
-        self.resume_part(claims, response, offset)
+        self.resume_part(fields, response, offset)
     }
 
     /// How far its client has got, with the response of one version.
@@ -91,7 +91,7 @@ impl<'a, P: Pair> Segment<'a, P> {
         line: &RequestLine<'_>,
         app: &'a A,
         scratch: &mut [u8],
-    ) -> Option<(u32, Claims)> {
+    ) -> Option<(u32, CookieFields)> {
         let generations = app.generations().live;
         let mut found = (0..8).filter(|generation| generations >> generation & 1 == 1).filter_map(|generation| {
             let len = self.long_response(line, generation, app, scratch)?.len();
@@ -118,10 +118,10 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// only those are looked at that fit the low half of the acknowledgement and are a multiple of the segments.
     /// Where two are right, nobody can say which, and neither is: the wrong one would be another part of the
     /// response.
-    fn find_offset(self, len: usize, generation: u8) -> Option<(u32, Claims)> {
+    fn find_offset(self, len: usize, generation: u8) -> Option<(u32, CookieFields)> {
         let len = u32::try_from(len).ok().filter(|&len| len as usize <= LEN_MAX)?;
         let epochs = (RESUME_EPOCH_BYTES / len.max(1)).clamp(EPOCHS, RESUME_EPOCHS);
-        let nearest = self.identity.offset(self.header.ack(), 0);
+        let nearest = self.keys.offset(self.header.ack(), 0);
         let newest = self.header.ack().rewind(1);
         let mut found = None;
         for class in (0..8).map(|mss| mss << 29 | u32::from(generation) << 27) {
@@ -133,7 +133,7 @@ impl<'a, P: Pair> Segment<'a, P> {
             if from > to {
                 continue;
             }
-            let segment = self.segment_len(Claims::of(SeqNumber::new(class)).mss);
+            let segment = self.segment_len(CookieFields::of(SeqNumber::new(class)).mss);
             let is_right = |end: &u32| *end as u16 == nearest as u16 && !end.is_multiple_of(segment);
             let ends = [len, len + 1].into_iter().filter(|end| (from..=to).contains(end)).filter(is_right);
             let (first, step) = multiples(segment, nearest).unwrap_or((u32::MAX, 1));
@@ -145,8 +145,8 @@ impl<'a, P: Pair> Segment<'a, P> {
                 (offset <= to).then_some(offset)
             });
             for offset in offsets.chain(ends).filter(|&offset| offset != 0) {
-                if let Some(claims) = self.verify(newest.rewind(offset), None, 1 << generation, epochs)
-                    && found.replace((offset, claims)).is_some()
+                if let Some(fields) = self.verify(newest.rewind(offset), None, 1 << generation, epochs)
+                    && found.replace((offset, fields)).is_some()
                 {
                     return None;
                 }

@@ -15,11 +15,11 @@
 //! of the data set. What fits two draws nothing. Each chance is that of a forged packet (docs/forgery.md).
 
 use super::Segment;
-use super::stamp::Stamp;
 use crate::app::App;
 use crate::config::LargeReplies;
 use crate::cookie::{Flow, Secret};
 use crate::http::RequestLine;
+use crate::stamp::Stamp;
 use crate::verdict::DropReason;
 use crate::wire::ip::Pair;
 
@@ -41,13 +41,13 @@ impl<'a, P: Pair> Segment<'a, P> {
     }
 
     fn under(self, secret: &Secret) -> Self {
-        Self { identity: secret.identify(&Flow::of(self.packet.back, self.header)), ..self }
+        Self { keys: secret.flow_keys(&Flow::of(self.packet.reply_path, self.header)), ..self }
     }
 
     /// Whether what it gives back can hardly be of another secret.
     fn is_proof<A: App>(self, app: &'a A) -> bool {
         match self.stamp() {
-            Some(Stamp::Handshake { .. }) => self.identity.offset(self.header.ack(), 0) == 0,
+            Some(Stamp::Handshake { .. }) => self.keys.offset(self.header.ack(), 0) == 0,
             Some(Stamp::Whole | Stamp::Part | Stamp::Done) => true,
             Some(Stamp::Placed(_)) => false,
             None => self.header.options.timestamps.is_none() && self.verify_start(app).is_some(),

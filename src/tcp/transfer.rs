@@ -12,21 +12,17 @@
 
 use super::Segment;
 use super::probe::PROBED_MAX;
-use super::stamp::{Pace, Place, Role, Stamp};
 use crate::app::{App, Position};
-use crate::cookie::{Claims, Mss};
-use crate::engine::Packet;
+use crate::cookie::{CookieFields, Mss};
 use crate::http::Response;
+use crate::packet::Packet;
 use crate::reply::{RANGES_MAX, Reply, Train};
+use crate::stamp::{Clock, Line, Pace, Place, Role, Stamp};
 use crate::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
 use crate::wire::ip::{AddressPair, Pair};
 use crate::wire::ipv6;
 use crate::wire::seq::SeqNumber;
 use crate::wire::tcp::{Flags, HEADER_LEN, Options, SackBlocks, TIMESTAMPS_LEN, Timestamps};
-
-/// Bytes for which the pace goes up by a step of four segments, as a power of two: 32 kB. It comes to what
-/// congestion avoidance (RFC 5681, section 3.1) adds between four and twelve segments.
-const STEP_SHIFT: u32 = 15;
 
 /// Segments of the client's window that are left free where its reader keeps up.
 const SLACK: u32 = 2;
@@ -34,77 +30,6 @@ const SLACK: u32 = 2;
 /// Segments that a client must have received behind a hole until it is a loss, and not just late (RFC
 /// 5681, section 3.2).
 const DUPLICATES: u32 = 3;
-
-/// What the timestamps of a train say.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Clock {
-    /// Always the same: the response is not stored.
-    Part,
-    /// Where each segment stands, and why it was sent.
-    Placed {
-        /// Where the response begins.
-        first: Position,
-        line: Line,
-        role: Role,
-        /// Segments that begin from here on leave no room for two more.
-        stalled_from: u32,
-        /// They go in pieces.
-        narrow: bool,
-    },
-    /// The same to a client without SACK: all but the last two segments are silent.
-    Paired {
-        /// Where the response begins.
-        first: Position,
-        /// Where the last pair begins.
-        pair: u32,
-        /// The second of the pair has been sent before.
-        again: bool,
-        segment: u32,
-        narrow: bool,
-    },
-}
-
-/// The pace along a response: a step more for each 32 kB.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Line {
-    origin: u32,
-    pace: Pace,
-    /// The client's window has no room for more.
-    most: Pace,
-}
-
-impl Line {
-    fn pace_at(self, offset: u32) -> Pace {
-        let steps = (offset >> STEP_SHIFT).saturating_sub(self.origin >> STEP_SHIFT);
-        self.pace.stepped(steps, self.most)
-    }
-}
-
-impl Clock {
-    /// What is added to the timestamp of the segment at `offset`.
-    pub(crate) fn stamp(self, offset: u32) -> u32 {
-        let (first, pace, role, narrow) = match self {
-            Self::Part => return Stamp::Part.value(),
-            Self::Placed { first, line, role, stalled_from, narrow } => {
-                let stalled = role == Role::Fresh && offset >= stalled_from;
-                (first, line.pace_at(offset), if stalled { Role::Stalled } else { role }, narrow)
-            }
-            Self::Paired { first, pair, again, segment, narrow } => {
-                let pace = match offset.checked_sub(pair) {
-                    None => Pace::SILENT,
-                    Some(_) if again => Pace::SECOND_AGAIN,
-                    Some(within) if within < segment => Pace::FIRST,
-                    Some(_) => Pace::SECOND,
-                };
-                (first, pace, Role::Paired, narrow)
-            }
-        };
-        let position = first.value().saturating_add(offset / Position::UNIT as u32);
-        // Every stored response lies within the positions, its end as well.
-        let position = Position::new(position).unwrap_or(first);
-        Stamp::Placed(Place { position, pace, role, narrow }).value()
-    }
-}
 
 /// A stored response on its way, as one packet of its client tells of it. Offsets count from its start.
 pub(super) struct Transfer<'a> {
@@ -168,14 +93,14 @@ impl Sacked {
 impl<'a, P: Pair> Segment<'a, P> {
     /// The first window of a response that does not fit one segment, or `None` where it is to be sent
     /// another way.
-    pub(super) fn begin(self, claims: Claims, response: Response<'a>) -> Option<Result<Reply<'a>, Verdict>> {
+    pub(super) fn begin(self, fields: CookieFields, response: Response<'a>) -> Option<Result<Reply<'a>, Verdict>> {
         if self.header.options.timestamps.is_some()
             && let Some(first) = response.position().filter(|_| self.clocks())
-            && let Some(segment) = self.placed_segment(claims.mss)
+            && let Some(segment) = self.placed_segment(fields.mss)
         {
             return Some(self.begin_placed(first, segment, response));
         }
-        self.resume_part(claims, response, 0)
+        self.resume_part(fields, response, 0)
     }
 
     /// A stored response: from here on its client's ACKs tell the rest.
@@ -241,15 +166,15 @@ impl<'a, P: Pair> Segment<'a, P> {
         let first = response.position()?;
         let unit = Position::UNIT as u32;
         let echoed = place.position.value().checked_sub(first.value())?.checked_mul(unit)?;
-        let now = self.identity.offset(self.header.ack(), echoed);
+        let now = self.keys.offset(self.header.ack(), echoed);
         let start = self.header.ack().rewind(now);
-        let claims = Claims::of(start.rewind(1));
-        let segment = self.placed_segment(claims.mss)?;
+        let fields = CookieFields::of(start.rewind(1));
+        let segment = self.placed_segment(fields.mss)?;
         let len = u32::try_from(response.len()).ok()?;
         let before = echoed.checked_next_multiple_of(segment)?;
         let within = now % segment;
         let is_boundary = is_end(now, len) || within == 0 || place.narrow && within.is_multiple_of(self.narrow_piece());
-        let live = app.generations().live >> claims.generation & 1 == 1;
+        let live = app.generations().live >> fields.generation & 1 == 1;
         // A segment has one position.
         let possible = before - echoed < unit && before < len && before <= now && now <= len + 1;
         (live && possible && is_boundary).then_some(Transfer {
@@ -427,11 +352,11 @@ impl<'a, P: Pair> Segment<'a, P> {
     ) -> Train<'a> {
         let timestamps = self.header.options.timestamps;
         let options = Options {
-            timestamps: timestamps.map(|theirs| Timestamps { value: self.identity.timestamp_base, echo: theirs.value }),
+            timestamps: timestamps.map(|theirs| Timestamps { value: self.keys.timestamp_base, echo: theirs.value }),
             ..Options::default()
         };
         let header = self.header_back(Flags::ACK, start, options).with_ack(ack).with_window(window);
-        Train::new(self.config, self.packet.back.either(), header, [response.head(), response.body()], segment)
+        Train::new(self.config, self.packet.reply_path.either(), header, [response.head(), response.body()], segment)
     }
 
     /// A reply with what there is to send, and with word to a client that what it sent again need not have waited longer.

@@ -20,7 +20,7 @@
 //! Along a response the position grows, and with it the timestamp, as a client demands (RFC 7323, section
 //! 5: an older one is a duplicate). A stamp is below 2^31, so the first is never newer than the last.
 
-use crate::app::Position;
+use crate::position::Position;
 
 /// Bits of proof that a client gives back of its initial sequence number.
 const PROOF_SHIFT: u32 = 1;
@@ -32,9 +32,13 @@ const POSITION_SHIFT: u32 = 6;
 const PACE_SHIFT: u32 = 3;
 const ROLE_SHIFT: u32 = 1;
 
+/// Bytes for which the pace goes up by a step of four segments, as a power of two: 32 kB. It comes to what
+/// congestion avoidance (RFC 5681, section 3.1) adds between four and twelve segments.
+const STEP_SHIFT: u32 = 15;
+
 /// What a client has seen last, by the timestamp that it echoes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Stamp {
+pub(crate) enum Stamp {
     /// Our SYN+ACK, and nothing since.
     Handshake {
         /// What only the segment that follows its SYN can belong to.
@@ -54,14 +58,14 @@ pub(super) enum Stamp {
 
 /// A segment of a stored response, and how it was sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// Where it begins, rounded down to a position.
-    pub(super) position: Position,
+    pub(crate) position: Position,
     /// How much is under way at a time.
-    pub(super) pace: Pace,
-    pub(super) role: Role,
+    pub(crate) pace: Pace,
+    pub(crate) role: Role,
     /// The way to the client does not carry full segments: each is sent in pieces.
-    pub(super) narrow: bool,
+    pub(crate) narrow: bool,
 }
 
 /// Why a segment of a stored response was sent.
@@ -88,22 +92,22 @@ pub(crate) struct Pace(u8);
 
 impl Pace {
     /// As many more as have been acknowledged since the start (RFC 5681, section 3.1).
-    pub(super) const SLOW_START: Self = Self(7);
+    pub(crate) const SLOW_START: Self = Self(7);
     /// After a timeout, and after a window that was closed.
-    pub(super) const CAREFUL: Self = Self(0);
+    pub(crate) const CAREFUL: Self = Self(0);
 
     /// To a client without SACK there are two segments under way, and these are their parts: the ACK
     /// of a silent one is not answered.
-    pub(super) const SILENT: Self = Self(0);
-    pub(super) const FIRST: Self = Self(1);
-    pub(super) const SECOND: Self = Self(2);
-    pub(super) const SECOND_AGAIN: Self = Self(3);
+    pub(crate) const SILENT: Self = Self(0);
+    pub(crate) const FIRST: Self = Self(1);
+    pub(crate) const SECOND: Self = Self(2);
+    pub(crate) const SECOND_AGAIN: Self = Self(3);
 
     const LEVELS: u8 = 7;
     const LEVEL: u32 = 4;
 
     /// Segments under way when `done` have been acknowledged.
-    pub(super) fn segments(self, done: u32, first_window: u8, ceiling: u8) -> u32 {
+    pub(crate) fn segments(self, done: u32, first_window: u8, ceiling: u8) -> u32 {
         let wanted = match self {
             Self::SLOW_START => u32::from(first_window).saturating_add(done),
             Self(pace) => Self::LEVEL * (u32::from(pace) + 1),
@@ -112,18 +116,18 @@ impl Pace {
     }
 
     /// The fastest that has at most so many under way.
-    pub(super) fn at_most(segments: u32) -> Self {
+    pub(crate) fn at_most(segments: u32) -> Self {
         Self((segments / Self::LEVEL).clamp(1, Self::LEVELS.into()) as u8 - 1)
     }
 
     /// After a loss with so many under way (RFC 5681, section 3.1): half, and never below four. With two,
     /// one lost ACK ends the clock, and the client's timer is a worse one.
-    pub(super) fn halved(segments: u32) -> Self {
+    pub(crate) fn halved(segments: u32) -> Self {
         Self::at_most(segments / 2)
     }
 
     /// The pace `steps` steps on, if that is not above `most`.
-    pub(super) fn stepped(self, steps: u32, most: Self) -> Self {
+    pub(crate) fn stepped(self, steps: u32, most: Self) -> Self {
         if self == Self::SLOW_START {
             return self;
         }
@@ -138,7 +142,7 @@ impl Role {
 
 impl Stamp {
     /// What is added to the base.
-    pub(super) fn value(self) -> u32 {
+    pub(crate) fn value(self) -> u32 {
         match self {
             Self::Handshake { proof, sack } => u32::from(proof) << PROOF_SHIFT | u32::from(!sack),
             Self::Whole => WHOLE,
@@ -155,7 +159,7 @@ impl Stamp {
     }
 
     /// The stamp with this value, if we ever sent one.
-    pub(super) fn parse(value: u32) -> Option<Self> {
+    pub(crate) fn parse(value: u32) -> Option<Self> {
         Some(match value {
             0..WHOLE => Self::Handshake { proof: (value >> PROOF_SHIFT) as u16, sack: value & 1 == 0 },
             WHOLE => Self::Whole,
@@ -171,6 +175,77 @@ impl Stamp {
                 })
             }
         })
+    }
+}
+
+/// What the timestamps of a train say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Clock {
+    /// Always the same: the response is not stored.
+    Part,
+    /// Where each segment stands, and why it was sent.
+    Placed {
+        /// Where the response begins.
+        first: Position,
+        line: Line,
+        role: Role,
+        /// Segments that begin from here on leave no room for two more.
+        stalled_from: u32,
+        /// They go in pieces.
+        narrow: bool,
+    },
+    /// The same to a client without SACK: all but the last two segments are silent.
+    Paired {
+        /// Where the response begins.
+        first: Position,
+        /// Where the last pair begins.
+        pair: u32,
+        /// The second of the pair has been sent before.
+        again: bool,
+        segment: u32,
+        narrow: bool,
+    },
+}
+
+/// The pace along a response: a step more for each 32 kB.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line {
+    pub(crate) origin: u32,
+    pub(crate) pace: Pace,
+    /// The client's window has no room for more.
+    pub(crate) most: Pace,
+}
+
+impl Line {
+    pub(crate) fn pace_at(self, offset: u32) -> Pace {
+        let steps = (offset >> STEP_SHIFT).saturating_sub(self.origin >> STEP_SHIFT);
+        self.pace.stepped(steps, self.most)
+    }
+}
+
+impl Clock {
+    /// What is added to the timestamp of the segment at `offset`.
+    pub(crate) fn stamp(self, offset: u32) -> u32 {
+        let (first, pace, role, narrow) = match self {
+            Self::Part => return Stamp::Part.value(),
+            Self::Placed { first, line, role, stalled_from, narrow } => {
+                let stalled = role == Role::Fresh && offset >= stalled_from;
+                (first, line.pace_at(offset), if stalled { Role::Stalled } else { role }, narrow)
+            }
+            Self::Paired { first, pair, again, segment, narrow } => {
+                let pace = match offset.checked_sub(pair) {
+                    None => Pace::SILENT,
+                    Some(_) if again => Pace::SECOND_AGAIN,
+                    Some(within) if within < segment => Pace::FIRST,
+                    Some(_) => Pace::SECOND,
+                };
+                (first, pace, Role::Paired, narrow)
+            }
+        };
+        let position = first.value().saturating_add(offset / Position::UNIT as u32);
+        // Every stored response lies within the positions, its end as well.
+        let position = Position::new(position).unwrap_or(first);
+        Stamp::Placed(Place { position, pace, role, narrow }).value()
     }
 }
 
