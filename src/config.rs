@@ -179,7 +179,7 @@ impl Addresses {
 
     /// Whether `address` is one of ours.
     #[inline]
-    #[expect(clippy::needless_bitwise_bool, reason = "without a branch they are compared all at once")]
+    #[expect(clippy::needless_bitwise_bool, reason = "fast: all at once")]
     pub fn has_v4(&self, address: Ipv4Addr) -> bool {
         // The free places say that nobody has that address.
         self.v4.iter().fold(false, |found, &ours| found | (ours == address)) && !address.is_unspecified()

@@ -9,7 +9,7 @@ use crate::wire::{icmpv6, ipv6};
 /// Where a packet goes: the headers below the transport layer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReplyPath<P = AddressPair> {
-    /// The next_hop_mac that the frame goes to.
+    /// The hardware address that the frame is sent to: that of the router or host the packet came from.
     pub(crate) next_hop_mac: MacAddress,
     /// The tag of its VLAN, if it is in one.
     pub(crate) tag: Option<u16>,

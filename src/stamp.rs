@@ -9,12 +9,12 @@
 //!   2^17           a response in one segment
 //!   2^17 + 1       a segment of a response that is not stored
 //!   2^17 + 2       the acknowledgement of a client that has all of such a response
-//!   2^18 + place   a segment of a stored response:
+//!   2^18 + segment a segment of a stored response:
 //!
-//!    29                           6 5    3 2   1 0
-//!   +------------------------------+------+-----+-+
-//!   | position of the segment      | pace |role |n|        n: narrow
-//!   +------------------------------+------+-----+-+
+//!    29                           6 5     3 2      1 0
+//!   +------------------------------+-------+--------+-+
+//!   | position of the segment      | level | reason |n|     n: narrow
+//!   +------------------------------+-------+--------+-+
 //! ```
 //!
 //! Along a response the position grows, and with it the timestamp, as a client demands (RFC 7323, section
@@ -27,13 +27,13 @@ const PROOF_SHIFT: u32 = 1;
 const WHOLE: u32 = 1 << 17;
 const PART: u32 = WHOLE + 1;
 const DONE: u32 = WHOLE + 2;
-const PLACED: u32 = 1 << 18;
+const STORED: u32 = 1 << 18;
 const POSITION_SHIFT: u32 = 6;
-const PACE_SHIFT: u32 = 3;
-const ROLE_SHIFT: u32 = 1;
+const LEVEL_SHIFT: u32 = 3;
+const REASON_SHIFT: u32 = 1;
 
-/// Bytes for which the pace goes up by a step of four segments, as a power of two: 32 kB. It comes to what
-/// congestion avoidance (RFC 5681, section 3.1) adds between four and twelve segments.
+/// Bytes for which the window grows by one level, four segments, as a power of two: 32 kB. Between windows of four and
+/// twelve segments that is the growth of congestion avoidance (RFC 5681, section 3.1).
 const STEP_SHIFT: u32 = 15;
 
 /// What a client has seen last, by the timestamp that it echoes.
@@ -53,91 +53,94 @@ pub(crate) enum Stamp {
     /// All of a response that is not stored, and that we know.
     Done,
     /// A segment of a stored one.
-    Placed(Place),
+    Stored(SentSegment),
 }
 
 /// A segment of a stored response, and how it was sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Place {
+pub(crate) struct SentSegment {
     /// Where it begins, rounded down to a position.
     pub(crate) position: Position,
-    /// How much is under way at a time.
-    pub(crate) pace: Pace,
-    pub(crate) role: Role,
-    /// The way to the client does not carry full segments: each is sent in pieces.
+    /// The congestion window it was sent under.
+    pub(crate) level: WindowLevel,
+    pub(crate) reason: SendReason,
+    /// The path to the client does not carry full segments: each is sent in pieces.
     pub(crate) narrow: bool,
 }
 
 /// Why a segment of a stored response was sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Role {
-    /// In its turn.
-    Fresh,
-    /// In its turn, and with it the client's window was full: nothing follows until that opens.
-    Stalled,
-    /// Once more, because it was missing.
-    Resent,
-    /// To a client without SACK; the pace tells which of its pair it is.
-    Paired,
+pub(crate) enum SendReason {
+    /// New data, as the congestion window allows.
+    NewData,
+    /// New data that filled the client's receive window: nothing follows until that opens.
+    WindowLimited,
+    /// A retransmission of what the client's SACK blocks show to be missing.
+    Retransmission,
+    /// New data to a client without SACK, two segments at a time; the level tells which of the pair it is.
+    Pair,
 }
 
-/// How many segments are under way at a time.
+/// The congestion window, in eight levels.
 ///
-/// | pace | segments                                        |
-/// |------|-------------------------------------------------|
-/// | 0–6  | 4, 8, 12 … 28: something has been lost          |
-/// | 7    | slow start: nothing has been lost               |
+/// | level | segments in flight                              |
+/// |-------|-------------------------------------------------|
+/// | 0–6   | 4, 8, 12 … 28: there has been a loss            |
+/// | 7     | slow start: there has been no loss              |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Pace(u8);
+pub(crate) struct WindowLevel(u8);
 
-impl Pace {
-    /// As many more as have been acknowledged since the start (RFC 5681, section 3.1).
+impl WindowLevel {
+    /// The first window, and one segment more for each that has been acknowledged (RFC 5681, section 3.1).
     pub(crate) const SLOW_START: Self = Self(7);
-    /// After a timeout, and after a window that was closed.
-    pub(crate) const CAREFUL: Self = Self(0);
+    /// After a retransmission timeout, and after the client's window was closed.
+    pub(crate) const LOWEST: Self = Self(0);
 
-    /// To a client without SACK there are two segments under way, and these are their parts: the ACK
-    /// of a silent one is not answered.
+    /// To a client without SACK two segments are in flight, and the level tells them apart. This one is neither of the
+    /// two: its ACK is not answered.
     pub(crate) const SILENT: Self = Self(0);
+    /// The first of a pair.
     pub(crate) const FIRST: Self = Self(1);
+    /// The second of a pair.
     pub(crate) const SECOND: Self = Self(2);
+    /// The second of a pair, retransmitted.
     pub(crate) const SECOND_AGAIN: Self = Self(3);
 
     const LEVELS: u8 = 7;
     const LEVEL: u32 = 4;
 
-    /// Segments under way when `done` have been acknowledged.
+    /// Segments in flight when `done` have been acknowledged.
     pub(crate) fn segments(self, done: u32, first_window: u8, ceiling: u8) -> u32 {
         let wanted = match self {
             Self::SLOW_START => u32::from(first_window).saturating_add(done),
-            Self(pace) => Self::LEVEL * (u32::from(pace) + 1),
+            Self(level) => Self::LEVEL * (u32::from(level) + 1),
         };
         wanted.min(u32::from(ceiling)).max(1)
     }
 
-    /// The fastest that has at most so many under way.
+    /// The highest level with at most so many segments in flight.
     pub(crate) fn at_most(segments: u32) -> Self {
         Self((segments / Self::LEVEL).clamp(1, Self::LEVELS.into()) as u8 - 1)
     }
 
-    /// After a loss with so many under way (RFC 5681, section 3.1): half, and never below four. With two,
-    /// one lost ACK ends the clock, and the client's timer is a worse one.
+    /// The level after a loss with so many segments in flight (RFC 5681, section 3.1): half of them, but at least four.
+    /// With two, one lost ACK would stop the ACK clock, and the client's RTO would have to start it again.
     pub(crate) fn halved(segments: u32) -> Self {
         Self::at_most(segments / 2)
     }
 
-    /// The pace `steps` steps on, if that is not above `most`.
-    pub(crate) fn stepped(self, steps: u32, most: Self) -> Self {
+    /// The level `steps` steps up, limited to `cap`. Slow start is not limited.
+    pub(crate) fn stepped(self, steps: u32, cap: Self) -> Self {
         if self == Self::SLOW_START {
             return self;
         }
-        let level = u32::from(self.0).saturating_add(steps).min(most.0.into()) as u8;
+        let level = u32::from(self.0).saturating_add(steps).min(cap.0.into()) as u8;
         Self(level.max(self.0))
     }
 }
 
-impl Role {
-    const ALL: [Self; 4] = [Self::Fresh, Self::Stalled, Self::Resent, Self::Paired];
+impl SendReason {
+    const ALL: [Self; 4] = [Self::NewData, Self::WindowLimited, Self::Retransmission, Self::Pair];
 }
 
 impl Stamp {
@@ -148,12 +151,12 @@ impl Stamp {
             Self::Whole => WHOLE,
             Self::Part => PART,
             Self::Done => DONE,
-            Self::Placed(place) => {
-                PLACED
-                    + (place.position.value() << POSITION_SHIFT
-                        | u32::from(place.pace.0) << PACE_SHIFT
-                        | (place.role as u32) << ROLE_SHIFT
-                        | u32::from(place.narrow))
+            Self::Stored(segment) => {
+                STORED
+                    + (segment.position.value() << POSITION_SHIFT
+                        | u32::from(segment.level.0) << LEVEL_SHIFT
+                        | (segment.reason as u32) << REASON_SHIFT
+                        | u32::from(segment.narrow))
             }
         }
     }
@@ -166,86 +169,87 @@ impl Stamp {
             PART => Self::Part,
             DONE => Self::Done,
             _ => {
-                let place = value.checked_sub(PLACED)?;
-                Self::Placed(Place {
-                    position: Position::new(place >> POSITION_SHIFT)?,
-                    pace: Pace((place >> PACE_SHIFT & 7) as u8),
-                    role: Role::ALL.get((place >> ROLE_SHIFT & 3) as usize).copied()?,
-                    narrow: place & 1 == 1,
+                let segment = value.checked_sub(STORED)?;
+                Self::Stored(SentSegment {
+                    position: Position::new(segment >> POSITION_SHIFT)?,
+                    level: WindowLevel((segment >> LEVEL_SHIFT & 7) as u8),
+                    reason: SendReason::ALL.get((segment >> REASON_SHIFT & 3) as usize).copied()?,
+                    narrow: segment & 1 == 1,
                 })
             }
         })
     }
 }
 
-/// What the timestamps of a train say.
+/// The stamps of a train of segments, by their offset in the response.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Clock {
-    /// Always the same: the response is not stored.
-    Part,
-    /// Where each segment stands, and why it was sent.
-    Placed {
+pub(crate) enum StampSequence {
+    /// [`Stamp::Part`] for each: the response is not stored.
+    Constant,
+    /// Position, window level and reason of each.
+    Stored {
         /// Where the response begins.
         first: Position,
-        line: Line,
-        role: Role,
-        /// Segments that begin from here on leave no room for two more.
-        stalled_from: u32,
+        schedule: WindowSchedule,
+        reason: SendReason,
+        /// Segments from this offset on fill the client's window: it has no room for two more behind them.
+        limited_from: u32,
         /// They go in pieces.
         narrow: bool,
     },
-    /// The same to a client without SACK: all but the last two segments are silent.
-    Paired {
+    /// For a client without SACK: all but the last two segments are silent.
+    Pairs {
         /// Where the response begins.
         first: Position,
         /// Where the last pair begins.
         pair: u32,
-        /// The second of the pair has been sent before.
+        /// Whether this is a retransmission of the second of the pair.
         again: bool,
-        segment: u32,
+        seg_size: u32,
         narrow: bool,
     },
 }
 
-/// The pace along a response: a step more for each 32 kB.
+/// How the congestion window grows along a response: by a level for each 32 kB.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Line {
+pub(crate) struct WindowSchedule {
+    /// The offset at which the window has this level.
     pub(crate) origin: u32,
-    pub(crate) pace: Pace,
-    /// The client's window has no room for more.
-    pub(crate) most: Pace,
+    pub(crate) level: WindowLevel,
+    /// The highest level that the client's receive window has room for.
+    pub(crate) cap: WindowLevel,
 }
 
-impl Line {
-    pub(crate) fn pace_at(self, offset: u32) -> Pace {
+impl WindowSchedule {
+    pub(crate) fn level_at(self, offset: u32) -> WindowLevel {
         let steps = (offset >> STEP_SHIFT).saturating_sub(self.origin >> STEP_SHIFT);
-        self.pace.stepped(steps, self.most)
+        self.level.stepped(steps, self.cap)
     }
 }
 
-impl Clock {
-    /// What is added to the timestamp of the segment at `offset`.
-    pub(crate) fn stamp(self, offset: u32) -> u32 {
-        let (first, pace, role, narrow) = match self {
-            Self::Part => return Stamp::Part.value(),
-            Self::Placed { first, line, role, stalled_from, narrow } => {
-                let stalled = role == Role::Fresh && offset >= stalled_from;
-                (first, line.pace_at(offset), if stalled { Role::Stalled } else { role }, narrow)
+impl StampSequence {
+    /// The stamp of the segment at `offset`, to be added to the timestamp base.
+    pub(crate) fn stamp_at(self, offset: u32) -> u32 {
+        let (first, level, reason, narrow) = match self {
+            Self::Constant => return Stamp::Part.value(),
+            Self::Stored { first, schedule, reason, limited_from, narrow } => {
+                let limited = reason == SendReason::NewData && offset >= limited_from;
+                (first, schedule.level_at(offset), if limited { SendReason::WindowLimited } else { reason }, narrow)
             }
-            Self::Paired { first, pair, again, segment, narrow } => {
-                let pace = match offset.checked_sub(pair) {
-                    None => Pace::SILENT,
-                    Some(_) if again => Pace::SECOND_AGAIN,
-                    Some(within) if within < segment => Pace::FIRST,
-                    Some(_) => Pace::SECOND,
+            Self::Pairs { first, pair, again, seg_size, narrow } => {
+                let level = match offset.checked_sub(pair) {
+                    None => WindowLevel::SILENT,
+                    Some(_) if again => WindowLevel::SECOND_AGAIN,
+                    Some(within) if within < seg_size => WindowLevel::FIRST,
+                    Some(_) => WindowLevel::SECOND,
                 };
-                (first, pace, Role::Paired, narrow)
+                (first, level, SendReason::Pair, narrow)
             }
         };
         let position = first.value().saturating_add(offset / Position::UNIT as u32);
         // Every stored response lies within the positions, its end as well.
         let position = Position::new(position).unwrap_or(first);
-        Stamp::Placed(Place { position, pace, role, narrow }).value()
+        Stamp::Stored(SentSegment { position, level, reason, narrow }).value()
     }
 }
 
@@ -260,33 +264,33 @@ mod tests {
 
     #[test]
     fn every_stamp_is_below_half_the_circle() {
-        let newest = Place {
+        let newest = SentSegment {
             position: Position::new(Position::COUNT - 1).unwrap(),
-            pace: Pace::SLOW_START,
-            role: Role::Paired,
+            level: WindowLevel::SLOW_START,
+            reason: SendReason::Pair,
             narrow: true,
         };
-        assert!(Stamp::Placed(newest).value() < 1 << 31);
-        assert_eq!(Stamp::parse(Stamp::Placed(newest).value()), Some(Stamp::Placed(newest)));
-        assert_eq!(Stamp::parse(Stamp::Placed(newest).value() + 1), None);
+        assert!(Stamp::Stored(newest).value() < 1 << 31);
+        assert_eq!(Stamp::parse(Stamp::Stored(newest).value()), Some(Stamp::Stored(newest)));
+        assert_eq!(Stamp::parse(Stamp::Stored(newest).value() + 1), None);
     }
 
     #[test]
     fn a_loss_halves_what_is_under_way() {
-        let after = |segments| Pace::halved(segments).segments(0, 10, 32);
+        let after = |segments| WindowLevel::halved(segments).segments(0, 10, 32);
         assert_eq!([32, 24, 16, 12, 10, 8, 4, 2, 1].map(after), [16, 12, 8, 4, 4, 4, 4, 4, 4]);
     }
 
     #[test]
-    fn the_pace_grows_step_by_step_to_what_the_window_takes() {
-        let after = |steps, most| Pace::CAREFUL.stepped(steps, Pace::at_most(most)).segments(0, 10, 32);
+    fn the_window_grows_step_by_step_to_what_the_client_takes() {
+        let after = |steps, cap| WindowLevel::LOWEST.stepped(steps, WindowLevel::at_most(cap)).segments(0, 10, 32);
         assert_eq!([0, 1, 5, 6, 9].map(|steps| after(steps, 100)), [4, 8, 24, 28, 28]);
         assert_eq!([0, 1, 9].map(|steps| after(steps, 15)), [4, 8, 12]);
     }
 
     #[test]
     fn slow_start_grows_by_what_has_been_acknowledged_up_to_the_ceiling() {
-        let segments = |done| Pace::SLOW_START.segments(done, 10, 32);
+        let segments = |done| WindowLevel::SLOW_START.segments(done, 10, 32);
         assert_eq!([0, 1, 10, 22, 23, u32::MAX].map(segments), [10, 11, 20, 32, 32, 32]);
     }
 }

@@ -76,6 +76,22 @@ fn top_level() -> Imports {
     .collect()
 }
 
+/// What a module and those within it import of each other.
+fn within(module: &str) -> Imports {
+    let root = Path::new(SRC).join(module).with_extension("rs");
+    let children: Vec<PathBuf> = files(&Path::new(SRC).join(module));
+    let names: BTreeSet<String> = children.iter().map(|path| name(path)).collect();
+    let of_root = code(&root);
+    let used = names.iter().filter(|child| of_root.contains(&format!("{child}::")));
+    let mut imports = Imports::from([(module.to_owned(), used.cloned().collect())]);
+    for path in &children {
+        let up = names_behind(&code(path), "super::");
+        let targets = up.iter().map(|up| if names.contains(up) { up } else { module }.to_owned());
+        imports.insert(name(path), targets.collect());
+    }
+    imports
+}
+
 /// The modules that can be reached from one by imports.
 fn reachable(imports: &Imports, from: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
@@ -108,6 +124,16 @@ fn no_module_at_the_top_imports_one_that_imports_it() {
     }
     assert!(imports["tcp"].contains("wire") && imports["engine"].contains("tcp"), "{imports:?}");
     assert_eq!(circles(&imports), []);
+}
+
+#[test]
+fn nor_does_one_within_a_module() {
+    let folders = fs::read_dir(SRC).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    for folder in folders {
+        let imports = within(&name(&folder));
+        assert!(imports.len() > 2, "{imports:?}");
+        assert_eq!(circles(&imports), [], "in {}", folder.display());
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A TCP segment that goes out in one packet: nearly every frame that there is.
 
-use super::{HOP_LIMIT, link_header, tx_checksum};
+use super::frame::{HOP_LIMIT, link_header, tx_checksum};
 use crate::config::Config;
 use crate::packet::ReplyPath;
 use crate::port::{TxChecksum, TxFrame};
@@ -49,7 +49,7 @@ impl<'a, P: Pair> TxSegment<'a, P> {
 
     /// Puts the headers together.
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "else all that is at hand is written to memory to be handed over")]
+    #[expect(clippy::inline_always, reason = "fast: inline")]
     pub(crate) fn build(self, config: &Config) -> BuiltSegment<'a> {
         let transport = self.header.words();
         let [head, body] = self.payload;

@@ -15,7 +15,7 @@ use super::{Word, put_words};
 use crate::verdict::DropReason;
 
 /// Bytes of a header without options.
-pub const HEADER_LEN: usize = 20;
+pub const HEADER_LEN: usize = super::ip::V4_HEADER_LEN;
 
 /// The unit of fragment offsets, in bytes.
 pub const FRAGMENT_UNIT: usize = 8;

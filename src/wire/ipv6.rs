@@ -16,7 +16,7 @@ use super::{Word, put_words};
 use crate::verdict::DropReason;
 
 /// Bytes of the fixed header.
-pub const HEADER_LEN: usize = 40;
+pub const HEADER_LEN: usize = super::ip::V6_HEADER_LEN;
 
 /// Bytes of the fragment header.
 pub const FRAGMENT_HEADER_LEN: usize = 8;
