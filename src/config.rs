@@ -5,6 +5,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::cookie::Secret;
 use crate::port::Offload;
 use crate::wire::ethernet::MacAddress;
+use crate::wire::ip::AddressPair;
 
 /// Everything an engine needs to know besides its application.
 #[derive(Clone, Debug)]
@@ -178,7 +179,7 @@ impl Addresses {
 
     /// Whether `address` is one of ours.
     #[inline]
-    #[expect(clippy::needless_bitwise_bool, reason = "without a branch they are compared all at once")]
+    #[expect(clippy::needless_bitwise_bool, reason = "fast: all at once")]
     pub fn has_v4(&self, address: Ipv4Addr) -> bool {
         // The free places say that nobody has that address.
         self.v4.iter().fold(false, |found, &ours| found | (ours == address)) && !address.is_unspecified()
@@ -188,6 +189,26 @@ impl Addresses {
     #[inline]
     pub fn has_v6(&self, address: Ipv6Addr) -> bool {
         self.v6().contains(&address)
+    }
+
+    /// Whether a packet from this address is answered: a host can have it, and it is not ours.
+    #[inline]
+    pub(crate) fn may_answer_v4(&self, source: Ipv4Addr) -> bool {
+        is_host(IpAddr::V4(source)) && !self.has_v4(source)
+    }
+
+    /// Whether a packet from this address is answered: a host can have it, and it is not ours.
+    #[inline]
+    pub(crate) fn may_answer_v6(&self, source: Ipv6Addr) -> bool {
+        is_host(IpAddr::V6(source)) && !self.has_v6(source)
+    }
+
+    /// Whether we can have sent a packet with these addresses: from one of ours, to a peer that we answer.
+    pub(crate) fn may_have_sent(&self, addresses: AddressPair) -> bool {
+        match addresses {
+            AddressPair::V4 { source, destination } => self.has_v4(source) && self.may_answer_v4(destination),
+            AddressPair::V6 { source, destination } => self.has_v6(source) && self.may_answer_v6(destination),
+        }
     }
 
     /// The IPv4 addresses, in the order they were added.
@@ -215,7 +236,7 @@ impl Default for Addresses {
 
 /// Whether a host on the network can have `address`, as its own or as a peer's.
 #[inline]
-pub(crate) fn is_host(address: IpAddr) -> bool {
+fn is_host(address: IpAddr) -> bool {
     match address {
         // "This host on this network" (RFC 1122) is all of 0/8; 240/4 is reserved and ends in the
         // limited broadcast address.

@@ -56,7 +56,7 @@ impl Secret {
 
     /// What belongs to a connection for as long as the secret lasts.
     #[inline]
-    pub fn identify(&self, flow: &Flow<impl Copy + Into<AddressPair>>) -> Identity {
+    pub fn flow_keys(&self, flow: &Flow<impl Copy + Into<AddressPair>>) -> FlowKeys {
         let addresses = match flow.addresses.into() {
             AddressPair::V4 { source, destination } => {
                 let [source, destination] = [source, destination].map(|ip| u64::from(u32::from_le_bytes(ip.octets())));
@@ -69,7 +69,7 @@ impl Secret {
         };
         let ports = u32::from(flow.client_port) | u32::from(flow.server_port) << 16;
         let hash = addresses.finish(ports);
-        Identity { timestamp_base: hash as u32, mark: (hash >> 32) as u16, addresses, ports }
+        FlowKeys { timestamp_base: hash as u32, mark: (hash >> 32) as u16, addresses, ports }
     }
 }
 
@@ -92,7 +92,7 @@ pub struct Flow<P = AddressPair> {
 
 /// What belongs to a connection for as long as the secret lasts.
 #[derive(Clone, Copy)]
-pub struct Identity {
+pub struct FlowKeys {
     /// What our timestamps count from on this connection.
     pub timestamp_base: u32,
     /// The low bits of its cookie.
@@ -105,14 +105,14 @@ pub struct Identity {
 
 /// What a cookie says of its connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Claims {
+pub struct CookieFields {
     /// The MSS that the client announced, rounded down.
     pub mss: Mss,
     /// The version of the data set that was current.
     pub generation: u8,
 }
 
-impl Claims {
+impl CookieFields {
     /// What this sequence number says, if it is a cookie.
     pub(crate) const fn of(cookie: SeqNumber) -> Self {
         let value = cookie.value();
@@ -123,7 +123,7 @@ impl Claims {
     }
 }
 
-impl Identity {
+impl FlowKeys {
     /// How far behind the cookie of this connection `ack` is, if that is `start` or at most 2^16 - 1 more.
     pub(crate) const fn offset(self, ack: SeqNumber, start: u32) -> u32 {
         let low = ack.rewind(1).value().wrapping_sub(self.mark as u32);
@@ -157,12 +157,12 @@ impl Mss {
     }
 }
 
-impl Identity {
+impl FlowKeys {
     /// The sequence number for the SYN+ACK; and what a client, if it echoes timestamps, gives back besides.
     #[inline]
-    pub fn cookie(self, now: Instant, client_isn: SeqNumber, claims: Claims) -> (SeqNumber, u16) {
-        let claimed = u32::from(claims.mss.index) << MSS_SHIFT
-            | (u32::from(claims.generation) & GENERATION_MASK) << GENERATION_SHIFT;
+    pub fn cookie(self, now: Instant, client_isn: SeqNumber, fields: CookieFields) -> (SeqNumber, u16) {
+        let claimed = u32::from(fields.mss.index) << MSS_SHIFT
+            | (u32::from(fields.generation) & GENERATION_MASK) << GENERATION_SHIFT;
         let (tag, proof) = self.tag(client_isn, claimed, epoch(now));
         (SeqNumber::new(claimed | tag << TAG_SHIFT | u32::from(self.mark)), proof)
     }
@@ -179,10 +179,10 @@ impl Identity {
         proof: Option<u16>,
         live: u8,
         epochs: u32,
-    ) -> Option<Claims> {
+    ) -> Option<CookieFields> {
         let value = cookie.value();
-        let claims = Claims::of(cookie);
-        if value as u16 != self.mark || live >> claims.generation & 1 == 0 {
+        let fields = CookieFields::of(cookie);
+        if value as u16 != self.mark || live >> fields.generation & 1 == 0 {
             return None;
         }
         let (claimed, found) = (value & !((1 << GENERATION_SHIFT) - 1), value >> TAG_SHIFT & TAG_MASK);
@@ -192,7 +192,7 @@ impl Identity {
             let (tag, its_proof) = self.tag(client_isn, claimed, newest.wrapping_sub(age));
             tag == found && proof.is_none_or(|proof| proof == its_proof)
         };
-        (0..epochs).any(known).then_some(claims)
+        (0..epochs).any(known).then_some(fields)
     }
 
     /// Nobody may change what a cookie claims, so it is hashed with the rest. It stands above the epoch,
@@ -231,42 +231,41 @@ mod tests {
 
     const LIVE: u8 = 0b1111;
 
-    fn claims(mss: u16) -> Claims {
-        Claims { mss: Mss::at_most(mss), generation: 2 }
+    fn fields(mss: u16) -> CookieFields {
+        CookieFields { mss: Mss::at_most(mss), generation: 2 }
     }
 
-    fn cookie(secret: &Secret, now: Instant, flow: &Flow, isn: SeqNumber, claims: Claims) -> SeqNumber {
-        secret.identify(flow).cookie(now, isn, claims).0
+    fn cookie(secret: &Secret, now: Instant, flow: &Flow, isn: SeqNumber, fields: CookieFields) -> SeqNumber {
+        secret.flow_keys(flow).cookie(now, isn, fields).0
     }
 
-    fn verify(secret: &Secret, now: Instant, flow: &Flow, isn: SeqNumber, cookie: SeqNumber) -> Option<Claims> {
-        secret.identify(flow).verify(now, isn.advance(1), cookie, None, LIVE, EPOCHS)
+    fn verify(secret: &Secret, now: Instant, flow: &Flow, isn: SeqNumber, cookie: SeqNumber) -> Option<CookieFields> {
+        secret.flow_keys(flow).verify(now, isn.advance(1), cookie, None, LIVE, EPOCHS)
     }
 
     #[test]
     fn a_cookie_is_good_for_its_epoch_and_the_next() {
         let secret = Secret::new([7; 16]);
-        let cookie = cookie(&secret, at(100), &flow(), ISN, claims(1460));
+        let cookie = cookie(&secret, at(100), &flow(), ISN, fields(1460));
         let good = |epoch| verify(&secret, at(epoch), &flow(), ISN, cookie);
-        let known = Some(claims(1460));
+        let known = Some(fields(1460));
         assert_eq!([99, 100, 101, 102].map(good), [None, known, known, None]);
     }
 
     #[test]
     fn a_cookie_of_a_version_that_is_gone_is_not_good() {
         let secret = Secret::new([7; 16]);
-        let cookie = cookie(&secret, at(100), &flow(), ISN, claims(1460));
-        let with = |live| secret.identify(&flow()).verify(at(100), ISN.advance(1), cookie, None, live, EPOCHS);
-        assert_eq!([0b0100, 0b1100, 0b1011].map(with).map(|claims| claims.is_some()), [true, true, false]);
+        let cookie = cookie(&secret, at(100), &flow(), ISN, fields(1460));
+        let with = |live| secret.flow_keys(&flow()).verify(at(100), ISN.advance(1), cookie, None, live, EPOCHS);
+        assert_eq!([0b0100, 0b1100, 0b1011].map(with).map(|fields| fields.is_some()), [true, true, false]);
     }
 
     #[test]
     fn a_proof_belongs_to_one_initial_sequence_number() {
         let secret = Secret::new([7; 16]);
-        let identity = secret.identify(&flow());
-        let (cookie, proof) = identity.cookie(at(100), ISN, claims(1460));
-        let verify =
-            |isn: SeqNumber, proof| identity.verify(at(100), isn.advance(1), cookie, Some(proof), LIVE, EPOCHS);
+        let keys = secret.flow_keys(&flow());
+        let (cookie, proof) = keys.cookie(at(100), ISN, fields(1460));
+        let verify = |isn: SeqNumber, proof| keys.verify(at(100), isn.advance(1), cookie, Some(proof), LIVE, EPOCHS);
         assert!(verify(ISN, proof).is_some() && verify(ISN, proof ^ 1).is_none());
         assert_eq!((1..50_000).filter(|&after| verify(ISN.advance(after), proof).is_some()).count(), 0);
     }
@@ -274,12 +273,12 @@ mod tests {
     #[test]
     fn any_acknowledgement_tells_its_offset_within_64_kb() {
         let secret = Secret::new([7; 16]);
-        let identity = secret.identify(&flow());
-        let cookie = cookie(&secret, at(100), &flow(), ISN, claims(1460));
+        let keys = secret.flow_keys(&flow());
+        let cookie = cookie(&secret, at(100), &flow(), ISN, fields(1460));
         for offset in [0, 1, 65_535, 65_536, 1 << 30] {
             let ack = cookie.advance(1).advance(offset);
             for start in [offset, offset.saturating_sub(1), offset.saturating_sub(65_535)] {
-                assert_eq!(identity.offset(ack, start), offset, "{start}");
+                assert_eq!(keys.offset(ack, start), offset, "{start}");
             }
         }
     }
@@ -287,7 +286,7 @@ mod tests {
     #[test]
     fn a_cookie_is_bound_to_all_that_names_the_connection() {
         let secret = Secret::new([7; 16]);
-        let cookie = cookie(&secret, at(100), &flow(), ISN, claims(1460));
+        let cookie = cookie(&secret, at(100), &flow(), ISN, fields(1460));
         let v4 = |source, destination| AddressPair::V4 { source, destination };
         let (client, server) = (Ipv4Addr::new(10, 9, 0, 1), Ipv4Addr::new(10, 9, 0, 2));
         let others = [
@@ -304,7 +303,7 @@ mod tests {
                 ..flow()
             },
         ];
-        assert_eq!(verify(&secret, at(100), &flow(), ISN, cookie), Some(claims(1460)));
+        assert_eq!(verify(&secret, at(100), &flow(), ISN, cookie), Some(fields(1460)));
         for other in others {
             assert_eq!(verify(&secret, at(100), &other, ISN, cookie), None, "{other:?}");
         }
@@ -315,7 +314,7 @@ mod tests {
     #[test]
     fn nobody_can_change_what_a_cookie_claims() {
         let secret = Secret::new([7; 16]);
-        let cookie = cookie(&secret, at(100), &flow(), ISN, claims(536));
+        let cookie = cookie(&secret, at(100), &flow(), ISN, fields(536));
         for other in 1..32 {
             let forged = SeqNumber::new(cookie.value() ^ (other << GENERATION_SHIFT));
             assert_eq!(verify(&secret, at(100), &flow(), ISN, forged), None, "{other}");
@@ -329,8 +328,8 @@ mod tests {
         let differences = |other: Flow, isn: SeqNumber| {
             (0..64).map(move |key| {
                 let secret = Secret::new([key; 16]);
-                let one = cookie(&secret, at(100), &flow(), ISN, claims(1460)).value();
-                cookie(&secret, at(100), &other, isn, claims(1460)).value() ^ one
+                let one = cookie(&secret, at(100), &flow(), ISN, fields(1460)).value();
+                cookie(&secret, at(100), &other, isn, fields(1460)).value() ^ one
             })
         };
         let next_port = Flow { client_port: 40_001, ..flow() };
@@ -362,9 +361,9 @@ mod tests {
         }
         let secret = Secret::new([7; 16]);
         for value in MSS_VALUES {
-            let cookie = cookie(&secret, at(1), &flow(), ISN, claims(value));
+            let cookie = cookie(&secret, at(1), &flow(), ISN, fields(value));
             let found = verify(&secret, at(1), &flow(), ISN, cookie);
-            assert_eq!(found.map(|claims| claims.mss.bytes()), Some(value));
+            assert_eq!(found.map(|fields| fields.mss.bytes()), Some(value));
         }
     }
 

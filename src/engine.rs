@@ -13,15 +13,16 @@
 //! **Invariant:** everything that is needed to answer a packet is in the packet, the configuration and
 //! the data set. `handle` takes `&self`, so there is nowhere to remember anything.
 
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::Ipv6Addr;
 
 use crate::app::App;
-use crate::config::{Config, is_host};
-use crate::port::{Checked, RxChecksum, RxFrame};
-use crate::reply::{Datagram, Reply, Route, TransportHeader};
+use crate::config::Config;
+use crate::packet::{Packet, ReplyPath};
+use crate::port::{RxChecksum, RxFrame};
+use crate::reply::{Datagram, Reply, TransportHeader};
 use crate::tcp;
 use crate::time::Instant;
-use crate::verdict::{DropReason, ReplyKind, Verdict};
+use crate::verdict::{DropReason, ReplyKind};
 use crate::wire::ethernet::{EtherType, MacAddress};
 use crate::wire::ip::{AddressPair, Pair, Protocol, V4Pair, V6Pair};
 use crate::wire::{arp, ethernet, icmpv4, icmpv6, ipv4, ipv6};
@@ -44,18 +45,6 @@ const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 pub struct Engine<A> {
     config: Config,
     app: A,
-}
-
-/// A packet, taken down to its transport layer.
-#[derive(Clone, Copy)]
-pub(crate) struct Packet<'a, P> {
-    /// All of it, from its IP header on.
-    pub(crate) datagram: &'a [u8],
-    /// The way back: where an answer goes, and from which of our addresses.
-    pub(crate) back: Route<P>,
-    /// What the port says of the transport checksum.
-    pub(crate) checksum: Checked,
-    pub(crate) payload: &'a [u8],
 }
 
 impl<A: App> Engine<A> {
@@ -100,7 +89,7 @@ impl<A: App> Engine<A> {
         match link.ether_type {
             EtherType::IPV4 => self.answer_ipv4(now, &link, payload, frame.checksum, scratch),
             EtherType::IPV6 => self.answer_ipv6(now, &link, payload, frame.checksum, scratch),
-            EtherType::ARP => self.answer_arp(frame.bytes).into(),
+            EtherType::ARP => self.answer_arp(frame.bytes),
             _ => DropReason::EtherType.into(),
         }
     }
@@ -122,7 +111,7 @@ impl<A: App> Engine<A> {
         });
         let v6 = self.config.addresses.v6().iter().map(move |&address| {
             let addresses = AddressPair::V6 { source: address, destination: ALL_NODES };
-            self.advertisement(Route { station: ALL_NODES_MAC, tag: None, addresses }, address, false)
+            self.advertisement(ReplyPath { next_hop_mac: ALL_NODES_MAC, tag: None, addresses }, address, false)
         });
         v4.chain(v6)
     }
@@ -145,9 +134,26 @@ impl<A: App> Engine<A> {
         }
     }
 
-    /// Takes the frame, and not what was read of it: that would have to be in memory for every other frame as well.
+    /// Re-parses the frame instead of borrowing the parsed header, so the hot path can keep that header in registers
+    /// (fast: parsed again).
     #[cold]
-    fn answer_arp(&self, frame: &[u8]) -> Result<Reply<'_>, DropReason> {
+    fn answer_arp(&self, frame: &[u8]) -> Reply<'_> {
+        let (link, request) = match self.parse_arp(frame) {
+            Ok(parts) => parts,
+            Err(reason) => return reason.into(),
+        };
+        let reply = arp::Packet {
+            operation: arp::Operation::Reply,
+            sender_mac: self.config.mac,
+            sender_ip: request.target_ip,
+            target_mac: request.sender_mac,
+            target_ip: request.sender_ip,
+        };
+        Reply::arp(ethernet::Header { destination: link.source, source: self.config.mac, ..link }, reply)
+    }
+
+    /// An ARP request for an address of ours.
+    fn parse_arp(&self, frame: &[u8]) -> Result<(ethernet::Header, arp::Packet), DropReason> {
         let (link, payload) = ethernet::Header::parse(frame)?;
         let request = arp::Packet::parse(payload)?;
         if request.sender_mac.is_group() {
@@ -156,15 +162,7 @@ impl<A: App> Engine<A> {
         if request.operation != arp::Operation::Request || !self.config.addresses.has_v4(request.target_ip) {
             return Err(DropReason::ArpNotForUs);
         }
-        let reply = arp::Packet {
-            operation: arp::Operation::Reply,
-            sender_mac: self.config.mac,
-            sender_ip: request.target_ip,
-            target_mac: request.sender_mac,
-            target_ip: request.sender_ip,
-        };
-        let link = ethernet::Header { destination: link.source, source: self.config.mac, ..link };
-        Ok(Reply::arp(link, reply))
+        Ok((link, request))
     }
 
     #[inline]
@@ -184,32 +182,35 @@ impl<A: App> Engine<A> {
         if !self.config.addresses.has_v4(destination) {
             return DropReason::Ipv4NotForUs.into();
         }
-        if !is_host(IpAddr::V4(source)) || self.config.addresses.has_v4(source) {
+        if !self.config.addresses.may_answer_v4(source) {
             return DropReason::IpSource.into();
         }
         let addresses = V4Pair { source: destination, destination: source };
-        let back = Route { station: link.source, tag: link.tag, addresses };
-        // One for each: a packet that only some take by reference would be in memory for all.
-        let packet = || Packet { datagram, back, checksum: checksum.transport, payload };
+        let reply_path = ReplyPath { next_hop_mac: link.source, tag: link.tag, addresses };
+        // One for each branch (fast: by value).
+        let packet = || Packet { datagram, reply_path, checksum: checksum.transport, payload };
         match protocol {
-            Protocol::TCP => tcp::answer(self, now, packet(), scratch),
-            Protocol::ICMP => self.answer_icmpv4(now, packet()).into(),
+            Protocol::TCP => tcp::answer(&self.config, &self.app, now, packet(), scratch),
+            Protocol::ICMP => self.answer_icmpv4(now, packet()),
             _ => DropReason::IpProtocol.into(),
         }
     }
 
     #[cold]
-    fn answer_icmpv4<'a>(&'a self, now: Instant, packet: Packet<'a, V4Pair>) -> Result<Reply<'a>, Verdict> {
-        match icmpv4::Message::parse(packet.payload, packet.checksum)? {
-            icmpv4::Message::Echo(echo) => {
+    fn answer_icmpv4<'a>(&'a self, now: Instant, packet: Packet<'a, V4Pair>) -> Reply<'a> {
+        match icmpv4::Message::parse(packet.payload, packet.checksum) {
+            Ok(icmpv4::Message::Echo(echo)) => {
                 let header = TransportHeader::icmp(Protocol::ICMP, echo.reply_header());
-                Ok(self.echo(ReplyKind::Echo, &packet, header, echo.data)?)
+                self.echo(ReplyKind::Echo, &packet, header, echo.data)
             }
-            icmpv4::Message::TooBig { mtu, quoted } => {
-                let (source, destination, segment) = ipv4::quoted_tcp(quoted).ok_or(DropReason::IcmpQuote)?;
-                let addresses = V4Pair { source, destination };
-                tcp::answer_too_big(self, now, Route { addresses, ..packet.back }, segment, mtu.into())
-            }
+            Ok(icmpv4::Message::TooBig { mtu, quoted }) => match ipv4::quoted_tcp(quoted) {
+                Some((source, destination, segment)) => {
+                    let path = ReplyPath { addresses: V4Pair { source, destination }, ..packet.reply_path };
+                    tcp::answer_too_big(&self.config, &self.app, now, path, segment, mtu.into())
+                }
+                None => DropReason::IcmpQuote.into(),
+            },
+            Err(reason) => reason.into(),
         }
     }
 
@@ -229,21 +230,21 @@ impl<A: App> Engine<A> {
         };
         let ipv6::Header { source, destination, protocol, .. } = header;
         let addresses = V6Pair { source: destination, destination: source };
-        let back = Route { station: link.source, tag: link.tag, addresses };
-        let packet = || Packet { datagram, back, checksum: checksum.transport, payload };
+        let reply_path = ReplyPath { next_hop_mac: link.source, tag: link.tag, addresses };
+        let packet = || Packet { datagram, reply_path, checksum: checksum.transport, payload };
         if destination.is_multicast() {
-            return self.answer_group(header, packet()).into();
+            return self.answer_group(header, packet());
         }
         // A packet for one must not come in a frame for many: everybody would answer it.
         if link.destination.is_group() || !self.config.addresses.has_v6(destination) {
             return DropReason::Ipv6NotForUs.into();
         }
-        if !self.may_answer_v6(source) {
+        if !self.config.addresses.may_answer_v6(source) {
             return DropReason::IpSource.into();
         }
         match protocol {
-            Protocol::TCP => tcp::answer(self, now, packet(), scratch),
-            Protocol::ICMPV6 => self.answer_icmpv6(now, header, packet()).into(),
+            Protocol::TCP => tcp::answer(&self.config, &self.app, now, packet(), scratch),
+            Protocol::ICMPV6 => self.answer_icmpv6(now, header, packet()),
             _ => DropReason::IpProtocol.into(),
         }
     }
@@ -255,10 +256,13 @@ impl<A: App> Engine<A> {
     #[cold]
     #[inline(never)]
     fn refuse_option<'a>(&'a self, link: &ethernet::Header, packet: &'a [u8]) -> Reply<'a> {
-        self.report_option(link, packet).into()
+        match self.parameter_problem(link, packet) {
+            Ok(message) => Reply::datagram(ReplyKind::ParameterProblem, message),
+            Err(reason) => reason.into(),
+        }
     }
 
-    fn report_option<'a>(&'a self, link: &ethernet::Header, packet: &'a [u8]) -> Result<Reply<'a>, DropReason> {
+    fn parameter_problem<'a>(&'a self, link: &ethernet::Header, packet: &'a [u8]) -> Result<Datagram<'a>, DropReason> {
         const SILENCE: DropReason = DropReason::Ipv6Option;
         let (source, destination) = ipv6::addresses(packet).ok_or(SILENCE)?;
         let option = ipv6::unknown_option_to_report(packet).ok_or(SILENCE)?;
@@ -267,7 +271,7 @@ impl<A: App> Engine<A> {
         let mut asked =
             ours.filter(|&address| address == destination || icmpv6::solicited_node(address) == destination);
         let source_of_error = asked.next().filter(|_| !is_group || option.even_for_groups).ok_or(SILENCE)?;
-        if !self.may_answer_v6(source) {
+        if !self.config.addresses.may_answer_v6(source) {
             return Err(DropReason::IpSource);
         }
         let added = ipv6::HEADER_LEN + icmpv6::ECHO_HEADER_LEN;
@@ -275,73 +279,68 @@ impl<A: App> Engine<A> {
         let quoted = packet.len().saturating_sub(added).max(QUOTED_MIN).min(packet.len()).min(most);
         let addresses = V6Pair { source: source_of_error, destination: source };
         let header = TransportHeader::icmp(Protocol::ICMPV6, icmpv6::unknown_option_header(option.pointer));
-        let route = Route { station: link.source, tag: link.tag, addresses };
+        let path = ReplyPath { next_hop_mac: link.source, tag: link.tag, addresses };
         let quoted = packet.get(..quoted).unwrap_or_default();
-        let datagram = Datagram::new(&self.config, route.either(), header, [quoted, &[]]);
-        Ok(Reply::datagram(ReplyKind::ParameterProblem, datagram))
+        Ok(Datagram::new(&self.config, path.either(), header, [quoted, &[]]))
     }
 
     #[cold]
-    fn answer_icmpv6<'a>(
-        &'a self,
-        now: Instant,
-        header: ipv6::Header,
-        packet: Packet<'a, V6Pair>,
-    ) -> Result<Reply<'a>, Verdict> {
-        match packet.parse_icmpv6(&header)? {
-            icmpv6::Message::Echo { id, data } => {
+    fn answer_icmpv6<'a>(&'a self, now: Instant, header: ipv6::Header, packet: Packet<'a, V6Pair>) -> Reply<'a> {
+        match packet.parse_icmpv6(&header) {
+            Ok(icmpv6::Message::Echo { id, data }) => {
                 let header = TransportHeader::icmp(Protocol::ICMPV6, icmpv6::echo_reply_header(id));
-                Ok(self.echo(ReplyKind::EchoV6, &packet, header, data)?)
+                self.echo(ReplyKind::EchoV6, &packet, header, data)
             }
-            icmpv6::Message::Solicitation(solicitation) => Ok(self.advertise(&packet, solicitation)?),
-            icmpv6::Message::TooBig { mtu, quoted } => {
-                let (source, destination, segment) = ipv6::quoted_tcp(quoted).ok_or(DropReason::IcmpQuote)?;
-                let addresses = V6Pair { source, destination };
-                tcp::answer_too_big(self, now, Route { addresses, ..packet.back }, segment, mtu)
-            }
+            Ok(icmpv6::Message::Solicitation(solicitation)) => self.advertise(&packet, solicitation),
+            Ok(icmpv6::Message::TooBig { mtu, quoted }) => match ipv6::quoted_tcp(quoted) {
+                Some((source, destination, segment)) => {
+                    let path = ReplyPath { addresses: V6Pair { source, destination }, ..packet.reply_path };
+                    tcp::answer_too_big(&self.config, &self.app, now, path, segment, mtu)
+                }
+                None => DropReason::IcmpQuote.into(),
+            },
+            Err(reason) => reason.into(),
         }
     }
 
     /// Answers a packet for a group: only a solicitation for an address of ours is for us.
     #[cold]
-    fn answer_group<'a>(&'a self, header: ipv6::Header, packet: Packet<'a, V6Pair>) -> Result<Reply<'a>, DropReason> {
+    fn answer_group<'a>(&'a self, header: ipv6::Header, packet: Packet<'a, V6Pair>) -> Reply<'a> {
         let ours = self.config.addresses.v6().iter();
         if !ours.copied().any(|address| icmpv6::solicited_node(address) == header.destination) {
-            return Err(DropReason::Ipv6NotForUs);
+            return DropReason::Ipv6NotForUs.into();
         }
         let source_is_ours = self.config.addresses.has_v6(header.source);
         if header.source.is_multicast() || header.source.is_loopback() || source_is_ours {
-            return Err(DropReason::IpSource);
+            return DropReason::IpSource.into();
         }
         if header.protocol != Protocol::ICMPV6 {
-            return Err(DropReason::IpProtocol);
+            return DropReason::IpProtocol.into();
         }
-        match packet.parse_icmpv6(&header)? {
-            icmpv6::Message::Echo { .. } | icmpv6::Message::TooBig { .. } => Err(DropReason::Ipv6NotForUs),
-            icmpv6::Message::Solicitation(solicitation) => self.advertise(&packet, solicitation),
+        match packet.parse_icmpv6(&header) {
+            Ok(icmpv6::Message::Solicitation(solicitation)) => self.advertise(&packet, solicitation),
+            Ok(icmpv6::Message::Echo { .. } | icmpv6::Message::TooBig { .. }) => DropReason::Ipv6NotForUs.into(),
+            Err(reason) => reason.into(),
         }
     }
 
-    fn advertise<'a>(
-        &'a self,
-        packet: &Packet<'a, V6Pair>,
-        solicitation: icmpv6::Solicitation,
-    ) -> Result<Reply<'a>, DropReason> {
+    fn advertise<'a>(&'a self, packet: &Packet<'a, V6Pair>, solicitation: icmpv6::Solicitation) -> Reply<'a> {
         let icmpv6::Solicitation { target, probe } = solicitation;
-        let asker = packet.back.addresses.destination;
+        let path = packet.reply_path;
         if !self.config.addresses.has_v6(target) {
-            return Err(DropReason::NeighborNotForUs);
+            return DropReason::NeighborNotForUs.into();
         }
-        // Nobody can be answered who has no address yet: all nodes are told (RFC 4861, section 7.2.4).
-        let (station, destination) = if probe { (ALL_NODES_MAC, ALL_NODES) } else { (packet.back.station, asker) };
+        // A sender without an address cannot be answered directly: all nodes are told (RFC 4861, section 7.2.4).
+        let (next_hop_mac, destination) =
+            if probe { (ALL_NODES_MAC, ALL_NODES) } else { (path.next_hop_mac, path.addresses.destination) };
         let addresses = AddressPair::V6 { source: target, destination };
-        Ok(self.advertisement(Route { station, tag: packet.back.tag, addresses }, target, !probe))
+        self.advertisement(ReplyPath { next_hop_mac, tag: path.tag, addresses }, target, !probe)
     }
 
-    fn advertisement(&self, route: Route, target: Ipv6Addr, solicited: bool) -> Reply<'_> {
+    fn advertisement(&self, path: ReplyPath, target: Ipv6Addr, solicited: bool) -> Reply<'_> {
         let message = icmpv6::advertisement(target, self.config.mac, solicited);
         let header = TransportHeader::icmp(Protocol::ICMPV6, message);
-        let datagram = Datagram::new(&self.config, route, header, [&[]; 2]).with_hop_limit(icmpv6::HOP_LIMIT);
+        let datagram = Datagram::new(&self.config, path, header, [&[]; 2]).with_hop_limit(icmpv6::HOP_LIMIT);
         Reply::datagram(ReplyKind::Neighbor, datagram)
     }
 
@@ -351,50 +350,8 @@ impl<A: App> Engine<A> {
         packet: &Packet<'a, impl Pair>,
         header: TransportHeader,
         data: &'a [u8],
-    ) -> Result<Reply<'a>, DropReason> {
-        let datagram = Datagram::new(&self.config, packet.back.either(), header, [data, &[]]);
-        if datagram.is_whole() { Ok(Reply::datagram(kind, datagram)) } else { Err(DropReason::IcmpMalformed) }
-    }
-}
-
-impl<A> Engine<A> {
-    /// Whether a packet from this address is answered: a host can have it, and it is not ours.
-    #[inline]
-    fn may_answer_v6(&self, source: Ipv6Addr) -> bool {
-        is_host(IpAddr::V6(source)) && !self.config.addresses.has_v6(source)
-    }
-
-    /// Whether a packet between these two can have been ours, to somebody whom we answer.
-    pub(crate) fn is_from_us(&self, addresses: AddressPair) -> bool {
-        let ours = &self.config.addresses;
-        match addresses {
-            AddressPair::V4 { source, destination } => {
-                ours.has_v4(source) && is_host(IpAddr::V4(destination)) && !ours.has_v4(destination)
-            }
-            AddressPair::V6 { source, destination } => ours.has_v6(source) && self.may_answer_v6(destination),
-        }
-    }
-}
-
-impl<'a, P: Pair> Packet<'a, P> {
-    /// Whether the checksum of a transport that has a pseudo-header is right. The pseudo-header is the
-    /// same in both directions.
-    #[inline]
-    pub(crate) fn checksum_is_valid(self, protocol: Protocol) -> bool {
-        match self.checksum {
-            Checked::Good => true,
-            Checked::Bad => false,
-            Checked::Unknown => {
-                let pseudo_header = self.back.addresses.into().pseudo_header(protocol, self.payload.len());
-                pseudo_header.with(self.payload).is_valid()
-            }
-        }
-    }
-
-    fn parse_icmpv6(self, header: &ipv6::Header) -> Result<icmpv6::Message<'a>, DropReason> {
-        if !self.checksum_is_valid(Protocol::ICMPV6) {
-            return Err(DropReason::IcmpChecksum);
-        }
-        icmpv6::Message::parse(header, self.payload)
+    ) -> Reply<'a> {
+        let datagram = Datagram::new(&self.config, packet.reply_path.either(), header, [data, &[]]);
+        if datagram.is_whole() { Reply::datagram(kind, datagram) } else { DropReason::IcmpMalformed.into() }
     }
 }

@@ -5,7 +5,7 @@
 //! put where the client gives it back ([`cookie`]).
 //!
 //! * [`Engine::handle`] takes a frame and gives a [`Reply`]; [`Reply::next_frame`] writes what goes out.
-//! * [`port::turn`] is the loop that every port runs: TAP, captures, the simulator, DPDK.
+//! * [`turn`] is one turn of the event loop that every port runs: TAP, captures, the simulator, DPDK.
 //! * [`App`] is what a server answers with.
 //!
 //! **Invariants.** No `unsafe`, no allocation, no clock, no randomness, no I/O, no globals. No input makes
@@ -15,7 +15,7 @@
 //!
 //! ```
 //! use lethe::http::{Response, Status};
-//! use lethe::port::{self, RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
+//! use lethe::port::{RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
 //! use lethe::verdict::{ReplyKind, Stats, Verdict};
 //! use lethe::{App, Config, Engine, Request};
 //! # use lethe::cookie::Secret;
@@ -80,7 +80,7 @@
 //! let now = Instant::from_unix_seconds(1_700_000_000);
 //!
 //! // ... and one turn of the loop answers.
-//! port::turn(&engine, now, &mut received, &mut sent, &mut scratch, &mut stats, 32);
+//! lethe::turn(&engine, now, &mut received, &mut sent, &mut scratch, &mut stats, 32);
 //! assert_eq!(stats.count(Verdict::Replied(ReplyKind::Arp)), 1);
 //! assert_eq!(sent.0[0].len(), 42);
 //! ```
@@ -103,10 +103,14 @@ pub mod app;
 pub mod config;
 pub mod cookie;
 pub mod engine;
+pub mod event_loop;
 pub mod http;
+mod packet;
 pub mod port;
+mod position;
 mod reply;
 mod siphash;
+mod stamp;
 mod tcp;
 pub mod time;
 pub mod verdict;
@@ -116,4 +120,6 @@ pub mod wire;
 pub use app::{App, Request};
 pub use config::Config;
 pub use engine::Engine;
+pub use event_loop::turn;
+pub use position::Position;
 pub use reply::Reply;

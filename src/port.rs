@@ -1,31 +1,16 @@
 //! The boundary between the engine and whatever moves frames: a TAP device, a capture file, the
 //! simulator, a network card.
 //!
-//! A port hands out an [`RxQueue`] and a [`TxQueue`] for [`turn`], the one loop that every port runs. One that can be
-//! waited for is a [`Port`]: a server takes any of them.
+//! A port hands out an [`RxQueue`] and a [`TxQueue`] for [`turn`](crate::turn), the one loop that every port
+//! runs. One that can be waited for is a [`Port`]: a server takes any of them.
 //! What the hardware can do is data here ([`Offload`], [`RxChecksum`], [`TxChecksum`]), so that protocol
 //! code has no branch for it.
 
 use core::fmt;
 use core::time::Duration;
 
-use crate::app::App;
-use crate::engine::Engine;
-use crate::time::Instant;
-use crate::verdict::Stats;
+pub use crate::wire::checksum::Checked;
 use crate::wire::ethernet::MacAddress;
-
-/// What the port already knows about one checksum of a received frame.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Checked {
-    /// Nobody has looked: the engine verifies it.
-    #[default]
-    Unknown,
-    /// The port vouches for it (verified by the card, or never on a wire at all).
-    Good,
-    /// The port found it wrong: the engine drops the frame.
-    Bad,
-}
 
 /// What the port already knows about the checksums of a received frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -167,38 +152,4 @@ pub trait Port {
     ///
     /// The device can no longer be used: it was removed, for example.
     fn wait(&mut self, timeout: Duration) -> Result<(), Self::Error>;
-}
-
-/// Takes up to `burst` frames from `rx`, answers each on `tx`, and returns how many it took.
-///
-/// `scratch` is where applications build what they answer; [`SCRATCH_LEN`](crate::engine::SCRATCH_LEN)
-/// bytes are enough for any response that is made on the spot.
-pub fn turn<A: App>(
-    engine: &Engine<A>,
-    now: Instant,
-    rx: &mut impl RxQueue,
-    tx: &mut impl TxQueue,
-    scratch: &mut [u8],
-    stats: &mut Stats,
-    burst: usize,
-) -> usize {
-    let mut taken = 0;
-    while taken < burst {
-        let Some(frame) = rx.receive() else { break };
-        taken += 1;
-        let mut reply = engine.handle(now, frame, scratch);
-        stats.count_received(frame.bytes.len(), reply.verdict());
-        while reply.is_pending() {
-            match tx.transmit(|buffer| reply.next_frame(buffer)) {
-                Transmit::Queued(len) => stats.count_sent(len),
-                Transmit::Nothing => break,
-                Transmit::Full => {
-                    stats.count_queue_full();
-                    break;
-                }
-            }
-        }
-    }
-    tx.flush();
-    taken
 }

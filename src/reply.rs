@@ -1,21 +1,17 @@
 //! A reply: the verdict on a packet, and the frames that answer it, written one at a time.
 
-mod outgoing;
+mod datagram;
+mod frame;
+mod segment;
 mod train;
 
-pub(crate) use outgoing::{Framed, Outgoing};
-pub(crate) use train::{Probe, RANGES_MAX, Train, Turn};
+pub(crate) use datagram::{Datagram, TransportHeader};
+pub(crate) use segment::{BuiltSegment, TxSegment};
+pub(crate) use train::{Probe, ProbeOrder, RANGES_MAX, Train};
 
-use crate::config::Config;
 use crate::port::{TxChecksum, TxFrame};
 use crate::verdict::{ReplyKind, Verdict};
-use crate::wire::checksum::Sum;
-use crate::wire::ethernet::MacAddress;
-use crate::wire::ip::{AddressPair, Pair, Protocol};
-use crate::wire::{arp, ethernet, icmpv4, icmpv6, ipv4, ipv6, put, put_words, tcp};
-
-/// The hop limit, or time to live, of everything but neighbor discovery (RFC 1700).
-const HOP_LIMIT: u8 = 64;
+use crate::wire::{arp, ethernet};
 
 /// What became of a packet, and what goes out for it.
 ///
@@ -32,7 +28,7 @@ pub struct Reply<'a> {
 enum Output<'a> {
     Nothing,
     Arp { link: ethernet::Header, packet: arp::Packet },
-    Segment(Framed<'a>),
+    Segment(BuiltSegment<'a>),
     Datagram(Datagram<'a>),
     Train(Train<'a>),
 }
@@ -48,7 +44,7 @@ impl<'a> Reply<'a> {
     }
 
     #[inline]
-    pub(crate) const fn segment(kind: ReplyKind, segment: Framed<'a>) -> Self {
+    pub(crate) const fn segment(kind: ReplyKind, segment: BuiltSegment<'a>) -> Self {
         Self { verdict: Verdict::Replied(kind), output: Output::Segment(segment) }
     }
 
@@ -105,270 +101,8 @@ impl<V: Into<Verdict>> From<V> for Reply<'_> {
     }
 }
 
-impl<V: Into<Verdict>> From<Result<Self, V>> for Reply<'_> {
-    #[inline]
-    fn from(result: Result<Self, V>) -> Self {
-        result.unwrap_or_else(|verdict| Self::silent(verdict.into()))
-    }
-}
-
 fn emit_arp(link: &ethernet::Header, packet: &arp::Packet, buffer: &mut [u8]) -> Option<TxFrame> {
     let room = link.emit(buffer)?;
     packet.emit(room)?;
     Some(TxFrame { len: link.header_len() + arp::LEN, checksum: TxChecksum::Complete })
-}
-
-/// Where a packet goes: the headers below the transport layer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Route<P = AddressPair> {
-    /// The station that the frame goes to.
-    pub(crate) station: MacAddress,
-    /// The tag of its VLAN, if it is in one.
-    pub(crate) tag: Option<u16>,
-    pub(crate) addresses: P,
-}
-
-impl<P: Pair> Route<P> {
-    /// The same, of a family that is not known any more.
-    #[inline]
-    pub(crate) fn either(self) -> Route {
-        Route { station: self.station, tag: self.tag, addresses: self.addresses.into() }
-    }
-}
-
-impl<P: Pair> Route<P> {
-    #[inline]
-    fn link(&self, config: &Config) -> ethernet::Header {
-        let ether_type = self.addresses.into().ether_type();
-        ethernet::Header { destination: self.station, source: config.mac, tag: self.tag, ether_type }
-    }
-}
-
-/// What is left to the port of the checksums of a packet that goes this way.
-#[inline]
-fn tx_checksum<P: Pair>(config: &Config, route: &Route<P>, transport: bool) -> TxChecksum {
-    let addresses = route.addresses.into();
-    let network = config.offload.ipv4 && matches!(addresses, AddressPair::V4 { .. });
-    if !network && !transport {
-        return TxChecksum::Complete;
-    }
-    let network_offset = if route.tag.is_some() { ethernet::LINK_HEADER_MAX } else { ethernet::LINK_HEADER_MAX - 4 };
-    TxChecksum::Partial { network_offset, network_len: addresses.header_len(), network, transport }
-}
-
-/// The start of a datagram: the transport header, without its checksum.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum TransportHeader {
-    Tcp(tcp::Header),
-    Icmp(IcmpHeader),
-}
-
-/// The header of an ICMP message of either family.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct IcmpHeader {
-    /// Its checksum is zero.
-    bytes: [u8; icmpv6::ADVERTISEMENT_LEN],
-    len: usize,
-    protocol: Protocol,
-}
-
-impl TransportHeader {
-    pub(crate) fn icmp<const N: usize>(protocol: Protocol, header: [u8; N]) -> Self {
-        let mut bytes = [0; icmpv6::ADVERTISEMENT_LEN];
-        for (to, byte) in bytes.iter_mut().zip(header) {
-            *to = byte;
-        }
-        Self::Icmp(IcmpHeader { bytes, len: N, protocol })
-    }
-
-    const fn protocol(&self) -> Protocol {
-        match self {
-            Self::Tcp(_) => Protocol::TCP,
-            Self::Icmp(header) => header.protocol,
-        }
-    }
-
-    const fn len(&self) -> usize {
-        match self {
-            Self::Tcp(header) => header.header_len(),
-            Self::Icmp(header) => header.len,
-        }
-    }
-
-    fn sum(&self) -> Sum {
-        match self {
-            Self::Tcp(header) => header.words().sum(),
-            Self::Icmp(header) => Sum::new().with(&header.bytes),
-        }
-    }
-
-    /// Writes the header at the start of `room`, which has space for the longest.
-    fn emit(&self, checksum: u16, room: &mut [u8]) -> Option<()> {
-        match self {
-            Self::Tcp(header) => put_words(room, header.words().with_checksum(checksum))?,
-            Self::Icmp(header) => {
-                let mut bytes = header.bytes;
-                *bytes.get_mut(icmpv4::CHECKSUM_OFFSET..)?.first_chunk_mut()? = checksum.to_be_bytes();
-                put(room, bytes.get(..header.len)?)?
-            }
-        };
-        Some(())
-    }
-}
-
-/// An ICMP message, or a segment in fragments: an IP packet that is whole where it fits `limit`.
-#[derive(Clone, Debug)]
-pub(crate) struct Datagram<'a> {
-    config: &'a Config,
-    route: Route,
-    header: TransportHeader,
-    /// What follows the transport header: two pieces, so that neither has to be copied to the other.
-    payload: [&'a [u8]; 2],
-    hop_limit: u8,
-    /// The same for every fragment of this datagram.
-    identification: u32,
-    /// The largest IP packet to be sent, header included.
-    limit: usize,
-    /// Bytes of transport header and payload that are sent already.
-    sent: usize,
-    checksum: u16,
-}
-
-impl<'a> Datagram<'a> {
-    /// A message to be sent as it is, if it [fits](Self::is_whole).
-    pub(crate) fn new(config: &'a Config, route: Route, header: TransportHeader, payload: [&'a [u8]; 2]) -> Self {
-        let mut datagram = Self {
-            config,
-            route,
-            header,
-            payload,
-            hop_limit: HOP_LIMIT,
-            identification: 0,
-            limit: usize::from(config.mtu.bytes()),
-            sent: 0,
-            checksum: 0,
-        };
-        // Nobody can complete it further down: that of a fragment is that of the whole.
-        let [head, body] = payload;
-        let sum = datagram.pseudo_header().followed_by(header.sum()).with(head).with(body);
-        datagram.checksum = sum.finish();
-        datagram
-    }
-
-    pub(crate) fn with_hop_limit(mut self, hop_limit: u8) -> Self {
-        self.hop_limit = hop_limit;
-        self
-    }
-
-    /// Whatever its length, it is not cut here.
-    fn uncut(mut self) -> Self {
-        self.limit = usize::from(u16::MAX);
-        self
-    }
-
-    /// Cuts the datagram into packets of at most `limit` bytes.
-    ///
-    /// Its fragments are told from those of others by `identification` and its checksum: another copy of
-    /// the same datagram gets the same number, and their fragments may be mixed; another answer to the
-    /// same request gets another.
-    pub(crate) fn fragmented(mut self, limit: usize, identification: u32) -> Self {
-        self.limit = self.limit.min(limit);
-        self.identification = identification ^ u32::from(self.checksum);
-        self
-    }
-
-    /// Whether it fits the largest packet.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.route.addresses.header_len() + self.len() <= self.limit
-    }
-
-    fn is_done(&self) -> bool {
-        self.sent >= self.len()
-    }
-
-    /// Bytes of transport header and payload.
-    fn len(&self) -> usize {
-        let [head, body] = self.payload;
-        self.header.len() + head.len() + body.len()
-    }
-
-    fn pseudo_header(&self) -> Sum {
-        match self.header.protocol() {
-            // The one protocol here whose checksum covers nothing but itself.
-            Protocol::ICMP => Sum::new(),
-            protocol => self.route.addresses.pseudo_header(protocol, self.len()),
-        }
-    }
-
-    fn next_frame(&mut self, buffer: &mut [u8]) -> Option<TxFrame> {
-        let whole = self.is_whole();
-        let link = self.route.link(self.config);
-        let len = if whole { self.len() } else { (self.len() - self.sent).min(self.fragment_room()) };
-        let room = link.emit(buffer)?;
-        let room = self.emit_ip_header(room, len, whole)?;
-        self.copy_to(room.get_mut(..len)?)?;
-        self.sent += len;
-        let len = link.header_len() + self.ip_header_len(whole) + len;
-        Some(TxFrame { len, checksum: tx_checksum(self.config, &self.route, false) })
-    }
-
-    /// The most payload that one fragment may have.
-    fn fragment_room(&self) -> usize {
-        (self.limit - self.ip_header_len(false)) / ipv4::FRAGMENT_UNIT * ipv4::FRAGMENT_UNIT
-    }
-
-    fn ip_header_len(&self, whole: bool) -> usize {
-        match self.route.addresses {
-            AddressPair::V4 { .. } => ipv4::HEADER_LEN,
-            AddressPair::V6 { .. } if whole => ipv6::HEADER_LEN,
-            AddressPair::V6 { .. } => ipv6::HEADER_LEN + ipv6::FRAGMENT_HEADER_LEN,
-        }
-    }
-
-    fn emit_ip_header<'b>(&self, room: &'b mut [u8], len: usize, whole: bool) -> Option<&'b mut [u8]> {
-        let more = self.sent + len < self.len();
-        match self.route.addresses {
-            AddressPair::V4 { source, destination } => ipv4::Emit {
-                source,
-                destination,
-                protocol: self.header.protocol(),
-                ttl: self.hop_limit,
-                identification: (self.identification >> 16 ^ self.identification) as u16,
-                fragment_offset: self.sent,
-                more_fragments: more,
-                payload_len: len,
-                partial_checksum: self.config.offload.ipv4,
-            }
-            .emit(room),
-            AddressPair::V6 { source, destination } => ipv6::Emit {
-                source,
-                destination,
-                protocol: self.header.protocol(),
-                hop_limit: self.hop_limit,
-                payload_len: len,
-                fragment: (!whole).then_some(ipv6::Fragment {
-                    identification: self.identification,
-                    offset: self.sent,
-                    more,
-                }),
-            }
-            .emit(room),
-        }
-    }
-
-    /// Fills `room` with transport header and payload from where the last fragment ended.
-    fn copy_to(&self, room: &mut [u8]) -> Option<()> {
-        let mut header = [0; tcp::HEADER_LEN_MAX];
-        self.header.emit(self.checksum, &mut header)?;
-        let header = header.get(..self.header.len())?;
-        let [head, body] = self.payload;
-        let (mut skip, mut room) = (self.sent, room);
-        for part in [header, head, body] {
-            let piece = part.get(skip..).unwrap_or_default();
-            skip = skip.saturating_sub(part.len());
-            let len = piece.len().min(room.len());
-            room = put(room, piece.get(..len)?)?;
-        }
-        Some(())
-    }
 }

@@ -22,7 +22,7 @@ use std::time::Instant as Stopwatch;
 
 use lethe::app::{Generations, Position};
 use lethe::config::{Config, Mtu, Refuse};
-use lethe::cookie::{Claims, Flow, Mss};
+use lethe::cookie::{CookieFields, Flow, Mss};
 use lethe::engine::SCRATCH_LEN;
 use lethe::http::Response;
 use lethe::port::{Checked, RxChecksum, RxFrame};
@@ -253,9 +253,9 @@ impl Target {
     /// What only the server knows of a connection: timestamp base and mark.
     fn secrets(&self, port: u16) -> (u32, u32) {
         let (secret, flow) = (&self.engine.config().secret, self.flow(port));
-        let claims = Claims { mss: Mss::at_most(0), generation: 0 };
-        let cookie = secret.identify(&flow).cookie(NOW, SeqNumber::new(0), claims).0.value();
-        (secret.identify(&flow).timestamp_base, cookie & 0xffff)
+        let claims = CookieFields { mss: Mss::at_most(0), generation: 0 };
+        let cookie = secret.flow_keys(&flow).cookie(NOW, SeqNumber::new(0), claims).0.value();
+        (secret.flow_keys(&flow).timestamp_base, cookie & 0xffff)
     }
 
     /// Bytes of payload in a full segment.
@@ -433,9 +433,9 @@ fn learned(target: &Target, mode: Mode, mss_index: usize, mut random: Random) ->
         let (a, b) = (random.next_u64(), random.next_u64());
         let (port, isn) = (a as u16 | 1, (a >> 16) as u32);
         // His own connection, and how it stands at some moment of it.
-        let claims = Claims { mss: Mss::at_most(MSS[mss_index]), generation: 0 };
-        let cookie = secret.identify(&own.flow(port)).cookie(NOW, SeqNumber::new(isn), claims).0.value();
-        let base = secret.identify(&own.flow(port)).timestamp_base;
+        let claims = CookieFields { mss: Mss::at_most(MSS[mss_index]), generation: 0 };
+        let cookie = secret.flow_keys(&own.flow(port)).cookie(NOW, SeqNumber::new(isn), claims).0.value();
+        let base = secret.flow_keys(&own.flow(port)).timestamp_base;
         let first = b as u32 % stored / stride * stride;
         let before = (b >> 32) as u32 % (len / segment).max(1) * segment;
         let now = before + 2 * segment;

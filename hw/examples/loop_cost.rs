@@ -12,8 +12,8 @@ use std::fs::File;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lethe::engine::SCRATCH_LEN;
-use lethe::port::turn;
 use lethe::time::Instant;
+use lethe::turn;
 use lethe::verdict::{ReplyKind, Stats, Verdict};
 use lethe_hw::dpdk::{BURST, Eal, Feeder, Port, PortConfig};
 use lethe_sim::capture::Writer;

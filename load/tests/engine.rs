@@ -10,8 +10,9 @@ use lethe::config::{Config, LargeReplies, Refuse};
 use lethe::cookie::Secret;
 use lethe::engine::SCRATCH_LEN;
 use lethe::http::{Response, Status};
-use lethe::port::{RxFrame, RxQueue, Transmit, TxFrame, TxQueue, turn};
+use lethe::port::{RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
 use lethe::time::Instant;
+use lethe::turn;
 use lethe::verdict::Stats;
 use lethe::wire::ethernet::MacAddress;
 use lethe_load::{

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use lethe::cookie::Secret;
 use lethe::engine::SCRATCH_LEN;
-use lethe::port::turn;
+use lethe::turn;
 use lethe::verdict::Stats;
 use lethe::versions::Versions;
 use lethe::{App, Engine};

@@ -1,4 +1,4 @@
-//! The loop around [`lethe::port::turn`] for ports that can wait.
+//! The loop around [`lethe::turn`] for ports that can wait.
 
 use std::io;
 use std::sync::Arc;
@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lethe::app::App;
 use lethe::engine::{Engine, SCRATCH_LEN};
-use lethe::port::{Port, turn};
+use lethe::port::Port;
 use lethe::time::Instant;
+use lethe::turn;
 use lethe::verdict::Stats;
 use lethe_hw::Published;
 use nix::sys::prctl;

@@ -184,7 +184,7 @@ mod tests {
     use std::time::Duration;
 
     use lethe::engine::SCRATCH_LEN;
-    use lethe::port::turn;
+    use lethe::turn;
     use lethe::verdict::Stats;
 
     use super::*;

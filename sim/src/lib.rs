@@ -4,7 +4,7 @@
 //! * [`tap`] runs it behind a TAP device, where the kernel of the same machine is the client.
 //! * [`impaired`] puts the links of [`link`] in front of any port.
 //!
-//! All hand out a receive and a transmit queue for [`lethe::port::turn`], the loop that every port runs.
+//! All hand out a receive and a transmit queue for [`lethe::turn`], the loop that every port runs.
 //!
 //! | feature     | what it adds                                                                                |
 //! |-------------|---------------------------------------------------------------------------------------------|

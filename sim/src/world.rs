@@ -27,8 +27,8 @@ use std::time::Duration;
 use crate::sample::Sample;
 use lethe::app::App;
 use lethe::engine::{Engine, SCRATCH_LEN};
-use lethe::port::turn;
 use lethe::time::Instant;
+use lethe::turn;
 use lethe::verdict::{Stats, Verdict};
 use siphasher::sip::SipHasher13;
 

@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-use crate::app::Position;
+use crate::position::Position;
 use crate::wire::checksum::Sum;
 
 /// Bytes for status line and header fields beside the largest body, in a scratch buffer of

@@ -1,9 +1,11 @@
 //! A response in many segments: the frames of those that are to be sent now.
 
-use super::{Datagram, Outgoing, Route, TransportHeader};
+use super::datagram::{Datagram, TransportHeader};
+use super::segment::TxSegment;
 use crate::config::Config;
+use crate::packet::ReplyPath;
 use crate::port::TxFrame;
-use crate::tcp::Clock;
+use crate::stamp::StampSequence;
 use crate::wire::ip::{AddressPair, Protocol};
 use crate::wire::seq::SeqNumber;
 use crate::wire::tcp::{Flags, Header};
@@ -20,19 +22,19 @@ pub(crate) const RANGES_MAX: usize = 5;
 #[derive(Clone, Debug)]
 pub(crate) struct Train<'a> {
     pub(crate) config: &'a Config,
-    pub(crate) route: Route,
+    pub(crate) path: ReplyPath,
     /// The header of each: its sequence number that of the response's first byte.
     pub(crate) header: Header,
     /// Head and body of the response.
     pub(crate) payload: [&'a [u8]; 2],
     /// Bytes of payload in a full segment.
-    pub(crate) segment: u32,
+    pub(crate) seg_size: u32,
     /// The most bytes of payload in one packet.
     pub(crate) piece: u32,
     /// Stretches of the response, in bytes from its start. The FIN stands behind its last byte.
     pub(crate) ranges: [(u32, u32); RANGES_MAX],
-    /// What the timestamps say, which count from the one in `header`.
-    pub(crate) clock: Clock,
+    /// What is added to the timestamp in `header`.
+    pub(crate) stamps: StampSequence,
     /// Probes to go ahead of them and behind.
     pub(crate) probes: [Option<Probe>; 2],
     /// The packet that the client's timer had it send again, up to eight bytes of its segment: quoted ahead of
@@ -50,18 +52,18 @@ pub(crate) struct Probe {
     pub(crate) seq: SeqNumber,
     /// At most [`Probe::LEN_MAX`].
     pub(crate) len: u16,
-    pub(crate) turn: Turn,
+    pub(crate) order: ProbeOrder,
 }
 
-/// When a probe goes out.
+/// Where a probe goes out among the segments.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Turn {
+pub(crate) enum ProbeOrder {
     /// Ahead of the segments.
-    First,
+    BeforeAll,
     /// Ahead of the last of them.
     BeforeLast,
     /// Behind them.
-    Last,
+    AfterAll,
 }
 
 impl Probe {
@@ -76,16 +78,22 @@ impl Probe {
 
 impl<'a> Train<'a> {
     #[inline]
-    pub(crate) fn new(config: &'a Config, route: Route, header: Header, payload: [&'a [u8]; 2], segment: u32) -> Self {
+    pub(crate) fn new(
+        config: &'a Config,
+        path: ReplyPath,
+        header: Header,
+        payload: [&'a [u8]; 2],
+        seg_size: u32,
+    ) -> Self {
         Self {
             config,
-            route,
+            path,
             header,
             payload,
-            segment,
-            piece: segment,
+            seg_size,
+            piece: seg_size,
             ranges: [(0, 0); RANGES_MAX],
-            clock: Clock::Part,
+            stamps: StampSequence::Constant,
             probes: [None; 2],
             quotes: [&[]; 2],
             budget: u16::from(config.first_window),
@@ -122,9 +130,9 @@ impl<'a> Train<'a> {
 
     /// Where the segment ends that begins at `from`, its FIN aside.
     fn end_of(&self, from: u32) -> u32 {
-        let (segment, piece) = (self.segment.max(1), self.piece.max(1));
-        let start = from / segment * segment;
-        let within = ((from - start) / piece + 1).saturating_mul(piece).min(segment);
+        let (seg_size, piece) = (self.seg_size.max(1), self.piece.max(1));
+        let start = from / seg_size * seg_size;
+        let within = ((from - start) / piece + 1).saturating_mul(piece).min(seg_size);
         start.saturating_add(within).min(self.len()).max(from)
     }
 
@@ -143,11 +151,11 @@ impl<'a> Train<'a> {
     /// Writes the next segment into `buffer`.
     pub(crate) fn next_frame(&mut self, buffer: &mut [u8]) -> Option<TxFrame> {
         if let Some(quote) = self.next_quote() {
-            let header = match self.route.addresses {
+            let header = match self.path.addresses {
                 AddressPair::V4 { .. } => TransportHeader::icmp(Protocol::ICMP, icmpv4::UNREACHABLE_HEADER),
                 AddressPair::V6 { .. } => TransportHeader::icmp(Protocol::ICMPV6, icmpv6::UNREACHABLE_HEADER),
             };
-            return Datagram::new(self.config, self.route, header, [quote, &[]]).uncut().next_frame(buffer);
+            return Datagram::new(self.config, self.path, header, [quote, &[]]).uncut().next_frame(buffer);
         }
         if let Some(probe) = self.next_probe() {
             let header = self.header.with_seq(probe.seq);
@@ -156,7 +164,7 @@ impl<'a> Train<'a> {
         let (from, end) = self.next()?;
         let mut header = self.header.with_seq(self.header.seq().advance(from));
         if let Some(timestamps) = &mut header.options.timestamps {
-            timestamps.value = timestamps.value.wrapping_add(self.clock.stamp(from));
+            timestamps.value = timestamps.value.wrapping_add(self.stamps.stamp_at(from));
         }
         if end == self.len() {
             header = header.with_flags(Flags::FIN.with(Flags::PSH));
@@ -182,10 +190,10 @@ impl<'a> Train<'a> {
             return None;
         }
         let (is_sent, is_at_last) = (self.is_sent(), self.is_at_last());
-        let is_due = |probe: &Probe| match probe.turn {
-            Turn::First => true,
-            Turn::BeforeLast => is_at_last,
-            Turn::Last => is_sent,
+        let is_due = |probe: &Probe| match probe.order {
+            ProbeOrder::BeforeAll => true,
+            ProbeOrder::BeforeLast => is_at_last,
+            ProbeOrder::AfterAll => is_sent,
         };
         self.probes.iter_mut().find_map(|probe| probe.take_if(|probe| is_due(probe)))
     }
@@ -193,6 +201,6 @@ impl<'a> Train<'a> {
     fn emit(&self, header: Header, payload: [&[u8]; 2], buffer: &mut [u8]) -> Option<TxFrame> {
         // Where a router cuts the packet, its pieces must not be taken for those of a neighbour.
         let identification = header.seq().value() as u16;
-        Outgoing { payload, identification, ..Outgoing::new(self.route, header) }.framed(self.config).emit(buffer)
+        TxSegment { payload, identification, ..TxSegment::new(self.path, header) }.build(self.config).emit(buffer)
     }
 }

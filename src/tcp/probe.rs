@@ -19,13 +19,14 @@
 //! still where it was. Only then the clock has stopped, and is started again. A client whose timer expired
 //! gets segments, and a check as well: were it on its way already, there would be two clocks.
 
-use super::Segment;
-use super::transfer::{Sacked, cut, is_end, missing};
-use crate::app::{App, Generations, Position};
-use crate::cookie::Claims;
+use super::ranges::{SackRanges, is_end, last_boundary};
+use super::segment::{PROBED_MAX, Segment};
+use crate::app::{App, Generations};
+use crate::cookie::CookieFields;
 use crate::http::Response;
-use crate::reply::{Probe, Reply, Turn};
-use crate::verdict::{Absorbed, ReplyKind, Verdict};
+use crate::position::Position;
+use crate::reply::{Probe, ProbeOrder, Reply};
+use crate::verdict::{Absorbed, ReplyKind};
 use crate::wire::ip::Pair;
 use crate::wire::seq::SeqNumber;
 use crate::wire::tcp::{Flags, SackBlocks};
@@ -33,8 +34,7 @@ use crate::wire::tcp::{Flags, SackBlocks};
 /// Bytes of a block: more than are under way.
 const BLOCK_SHIFT: u32 = 14;
 
-/// The most bytes that one probe can tell of.
-pub(super) const PROBED_MAX: u32 = (1 << BLOCK_SHIFT) - 1;
+const _: () = assert!(PROBED_MAX == (1 << BLOCK_SHIFT) - 1);
 
 /// Positions of a block.
 const BLOCK_POSITIONS: u32 = Position::BLOCK as u32;
@@ -68,8 +68,8 @@ const CIRCLE: u32 = (1 << 31) - 2 * MARGIN;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum ProbeKind {
     /// When it is answered, what went ahead of it has arrived or is lost.
-    Clock,
-    /// The same, in case the clock is lost.
+    AckClock,
+    /// A second one, in case the first is lost.
     Spare,
     /// Whether the client is still where it was.
     Check,
@@ -77,12 +77,63 @@ pub(super) enum ProbeKind {
 
 impl ProbeKind {
     /// Segments are a multiple of four, and so is how much of them is missing.
-    const ALL: [Self; 3] = [Self::Clock, Self::Spare, Self::Check];
+    const ALL: [Self; 3] = [Self::AckClock, Self::Spare, Self::Check];
     const MASK: u32 = 0b11;
 }
 
-/// All that an answered probe has told. Offsets count from the start of the response.
-struct Told<'a> {
+/// Where the probes of one reply stand: the response, its client, and the length of the request, which is theirs.
+#[derive(Clone, Copy)]
+pub(super) struct Probes {
+    /// The position of the response,
+    pub(super) first: Position,
+    /// and the sequence number of its first byte.
+    pub(super) start: SeqNumber,
+    /// What the client has acknowledged.
+    pub(super) acked: u32,
+    pub(super) seg_size: u32,
+    pub(super) request_len: u32,
+}
+
+impl Probes {
+    /// An ACK clock and its spare, behind segments up to `end`.
+    pub(super) fn clock<P: Pair>(&self, segment: Segment<'_, P>, end: u32) -> [Option<Probe>; 2] {
+        [self.probe(segment, ProbeKind::AckClock, end), self.probe(segment, ProbeKind::Spare, end)]
+    }
+
+    /// A check.
+    pub(super) fn check<P: Pair>(&self, segment: Segment<'_, P>) -> [Option<Probe>; 2] {
+        [self.probe(segment, ProbeKind::Check, self.acked), None]
+    }
+
+    /// A probe, when all segments up to `sent` have been sent.
+    fn probe<P: Pair>(&self, segment: Segment<'_, P>, kind: ProbeKind, sent: u32) -> Option<Probe> {
+        let Self { first, start, acked, seg_size, request_len } = *self;
+        let end = sent.next_multiple_of(seg_size);
+        let len = u16::try_from(request_len).ok().filter(|&len| len <= Probe::LEN_MAX)?;
+        if segment.has_timestamps() {
+            return None;
+        }
+        if !first.value().is_multiple_of(BLOCK_POSITIONS) || end - acked > PROBED_MAX {
+            return None;
+        }
+        let position = Position::new(first.value().checked_add(acked / Position::UNIT as u32)?)?;
+        let number = u64::from(segment.keys.timestamp_base) + (u64::from(block_of(position)?) << BLOCK_SHIFT);
+        let back = MARGIN + (number % u64::from(CIRCLE)) as u32;
+        let back = back - kind as u32;
+        let seq = start.advance(end).rewind(1).rewind(back);
+        let order = match kind {
+            ProbeKind::AckClock => ProbeOrder::BeforeLast,
+            ProbeKind::Spare => ProbeOrder::AfterAll,
+            ProbeKind::Check => ProbeOrder::BeforeAll,
+        };
+        Some(Probe { seq, len, order })
+    }
+}
+
+/// A probe that came back as a D-SACK block, and all that it tells. Offsets count from the start of the response.
+pub(super) struct ProbeEcho<'a, P> {
+    /// The ACK that it came in.
+    segment: Segment<'a, P>,
     kind: ProbeKind,
     request_len: u32,
     response: Response<'a>,
@@ -90,146 +141,116 @@ struct Told<'a> {
     first: Position,
     /// and the sequence number of its first byte.
     start: SeqNumber,
-    /// Where the client is,
-    now: u32,
+    /// What the client has acknowledged,
+    acked: u32,
     /// and up to where segments had been sent.
     sent: u32,
-    sacked: Sacked,
-    /// Bytes in a full segment.
-    segment: u32,
+    sacked: SackRanges,
+    /// Bytes of payload in a full segment.
+    seg_size: u32,
 }
 
-impl<'a, P: Pair> Segment<'a, P> {
-    /// The probe for a client at `now`, to whom all segments up to `end` have been sent of the response that
-    /// is stored at `first` and begins at `start`.
-    pub(super) fn probe(
-        self,
-        kind: ProbeKind,
-        first: Position,
-        start: SeqNumber,
-        now: u32,
-        end: u32,
-        request_len: usize,
-    ) -> Option<Probe> {
-        let len = u16::try_from(request_len).ok().filter(|&len| len <= Probe::LEN_MAX)?;
-        if self.header.options.timestamps.is_some() {
-            return None;
-        }
-        if !first.value().is_multiple_of(BLOCK_POSITIONS) || end - now > PROBED_MAX {
-            return None;
-        }
-        let position = Position::new(first.value().checked_add(now / Position::UNIT as u32)?)?;
-        let place = u64::from(self.identity.timestamp_base) + (u64::from(block_of(position)?) << BLOCK_SHIFT);
-        let back = MARGIN + (place % u64::from(CIRCLE)) as u32;
-        let back = back - kind as u32;
-        let seq = start.advance(end).rewind(1).rewind(back);
-        let turn = match kind {
-            ProbeKind::Clock => Turn::BeforeLast,
-            ProbeKind::Spare => Turn::Last,
-            ProbeKind::Check => Turn::First,
-        };
-        Some(Probe { seq, len, turn })
+/// Answers an ACK without timestamps: if it brings a probe back, with the next window.
+pub(super) fn answer<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A) -> Reply<'a> {
+    if !segment.is_ack_clocked() {
+        return Absorbed::Ack.into();
     }
-
-    /// An ACK whose first block is a probe of ours.
-    pub(super) fn answer_probe<A: App>(self, app: &'a A) -> Result<Reply<'a>, Verdict> {
-        if !self.clocks() {
-            return Err(Absorbed::Ack.into());
-        }
-        let blocks = SackBlocks::parse(self.options());
-        if blocks.as_slice().is_empty() {
-            return Err(Absorbed::Ack.into());
-        }
-        self.told(blocks.as_slice(), app).map_or(Err(Absorbed::Progress.into()), |told| self.go_on_probed(&told))
+    let blocks = SackBlocks::parse(segment.options());
+    if blocks.as_slice().is_empty() {
+        return Absorbed::Ack.into();
     }
-
-    /// Whether its client gives a probe of ours back.
-    pub(super) fn is_probed<A: App>(self, app: &'a A) -> bool {
-        self.clocks() && self.told(SackBlocks::parse(self.options()).as_slice(), app).is_some()
+    match ProbeEcho::read(segment, blocks.as_slice(), app) {
+        Some(echo) => echo.answer(),
+        None => Absorbed::Progress.into(),
     }
+}
 
-    /// What a client tells whose first block is a probe. `None` if it cannot be ours.
-    fn told<A: App>(self, blocks: &[(SeqNumber, SeqNumber)], app: &'a A) -> Option<Told<'a>> {
-        let (&(place, to), blocks) = blocks.split_first()?;
-        let request_len = to.distance_from(place);
+/// Whether the segment brings a probe back that is ours.
+pub(super) fn is_echoed<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A) -> bool {
+    let blocks = SackBlocks::parse(segment.options());
+    segment.is_ack_clocked() && ProbeEcho::read(segment, blocks.as_slice(), app).is_some()
+}
+
+impl<'a, P: Pair> ProbeEcho<'a, P> {
+    /// What an ACK tells whose first block is a probe. `None` if that cannot be ours.
+    fn read<A: App>(segment: Segment<'a, P>, blocks: &[(SeqNumber, SeqNumber)], app: &'a A) -> Option<Self> {
+        let (&(probe, to), blocks) = blocks.split_first()?;
+        let request_len = to.distance_from(probe);
         if request_len > Probe::LEN_MAX.into() {
             return None;
         }
-        let back = self.header.ack().rewind(1).distance_from(place);
-        let base = self.identity.timestamp_base % CIRCLE;
-        let told = back.checked_add(CIRCLE)?.checked_sub(MARGIN)?.checked_sub(base)? % CIRCLE;
-        let block = told.div_ceil(1 << BLOCK_SHIFT);
-        let behind = (block << BLOCK_SHIFT) - told;
+        let (keys, ack) = (segment.keys, segment.header.ack());
+        let back = ack.rewind(1).distance_from(probe);
+        let base = keys.timestamp_base % CIRCLE;
+        let number = back.checked_add(CIRCLE)?.checked_sub(MARGIN)?.checked_sub(base)? % CIRCLE;
+        let block = number.div_ceil(1 << BLOCK_SHIFT);
+        let behind = (block << BLOCK_SHIFT) - number;
         let kind = *ProbeKind::ALL.get((behind & ProbeKind::MASK) as usize)?;
         let behind = behind & !ProbeKind::MASK;
         let position = position_of(block % (CIRCLE >> BLOCK_SHIFT))?;
         let response = app.stored(position)?;
         let first = response.position()?;
         let floor = position.value().checked_sub(first.value())?.checked_mul(Position::UNIT as u32)?;
-        let now = self.identity.offset(self.header.ack(), floor);
-        let start = self.header.ack().rewind(now);
-        let claims = Claims::of(start.rewind(1));
-        let (segment, len) = (self.segment_len(claims.mss), u32::try_from(response.len()).ok()?);
-        let sent = now.checked_add(behind)?;
-        let live = app.generations().live >> claims.generation & 1 == 1;
-        let is_boundary = is_end(now, len) || now.is_multiple_of(segment);
-        let possible = sent <= (len + 1).next_multiple_of(segment) && sent.is_multiple_of(segment);
+        let acked = keys.offset(ack, floor);
+        let start = ack.rewind(acked);
+        let fields = CookieFields::of(start.rewind(1));
+        let (seg_size, len) = (segment.seg_size(fields.mss), u32::try_from(response.len()).ok()?);
+        let sent = acked.checked_add(behind)?;
+        let live = app.generations().live >> fields.generation & 1 == 1;
+        let is_boundary = is_end(acked, len) || acked.is_multiple_of(seg_size);
+        let possible = sent <= (len + 1).next_multiple_of(seg_size) && sent.is_multiple_of(seg_size);
         if !live || !is_boundary || !possible {
             return None;
         }
-        let mut sacked = Sacked::NONE;
-        if !sacked.fill(blocks, start, now, len) {
-            return None;
-        }
-        Some(Told { kind, request_len, response, first, start, now, sent, sacked, segment })
+        let sacked = SackRanges::read(blocks, start, acked, len)?;
+        Some(Self { segment, kind, request_len, response, first, start, acked, sent, sacked, seg_size })
     }
 
-    fn go_on_probed(self, told: &Told<'a>) -> Result<Reply<'a>, Verdict> {
-        let Told { kind, request_len, response, first, start, now, sent, ref sacked, segment } = *told;
+    fn answer(&self) -> Reply<'a> {
+        let Self { segment, kind, request_len, response, first, start, acked, sent, ref sacked, seg_size } = *self;
         let len = response.len() as u32;
-        if now > len {
-            return Ok(self.acknowledge(ReplyKind::Settled, Flags::ACK));
+        if acked > len {
+            return segment.acknowledge(ReplyKind::Settled, Flags::ACK);
         }
-        let edge = now.saturating_add(self.header.window().into());
+        let window_end = acked.saturating_add(segment.header.window().into());
         // The clock went ahead of the last segment, which is taken to arrive.
         let (base, from) = match kind {
-            ProbeKind::Clock => (sent.min(now + segment), sent),
-            ProbeKind::Spare | ProbeKind::Check => (now, now),
+            ProbeKind::AckClock => (sent.min(acked + seg_size), sent),
+            ProbeKind::Spare | ProbeKind::Check => (acked, acked),
         };
-        let end = cut(base.saturating_add(self.first_window(segment)), edge, segment, len);
-        // The request stays whole.
-        let ack = self.header.seq().rewind(request_len);
-        let mut train = self.train(response, start, segment, ack, self.window());
-        let probe =
-            |kind, sent: u32| self.probe(kind, first, start, now, sent.next_multiple_of(segment), request_len as usize);
+        let wanted = base.saturating_add(segment.first_window(seg_size));
+        let end = last_boundary(wanted, window_end, seg_size, len);
         let is_late = match kind {
             // Behind the last segment: it was doubled, or overtaken. The spare will tell.
-            ProbeKind::Clock => sent == now,
-            ProbeKind::Check => sent != now,
+            ProbeKind::AckClock => sent == acked,
+            ProbeKind::Check => sent != acked,
             ProbeKind::Spare => false,
         };
-        if end <= now || is_late {
-            return Err(Absorbed::Progress.into());
+        if end <= acked || is_late {
+            return Absorbed::Progress.into();
         }
+        // The request stays whole.
+        let ack = segment.header.seq().rewind(request_len);
+        let mut train = segment.train(response, start, seg_size, ack, segment.window());
+        let probes = Probes { first, start, acked, seg_size, request_len };
         if kind == ProbeKind::Spare {
-            train.probes = [probe(ProbeKind::Check, now), None];
-            return self.depart(ReplyKind::Probe, train);
+            train.probes = probes.check(segment);
+            return segment.send(ReplyKind::Probe, train);
         }
-        if kind == ProbeKind::Clock {
-            train.ranges = missing(now, sent - segment, sacked);
+        if kind == ProbeKind::AckClock {
+            train.ranges = sacked.gaps(acked, sent - seg_size);
             // A block told of the probe, so there is room.
             if let Some(last) = train.ranges.last_mut() {
                 *last = (from, end);
             }
         } else {
-            train.ranges = missing(now, end, sacked);
+            train.ranges = sacked.gaps(acked, end);
         }
         if train.is_empty() {
-            return Err(Absorbed::Progress.into());
+            return Absorbed::Progress.into();
         }
-        let end = end.max(sent);
-        train.probes = [probe(ProbeKind::Clock, end), probe(ProbeKind::Spare, end)];
-        self.depart(ReplyKind::NextWindow, train)
+        train.probes = probes.clock(segment, end.max(sent));
+        segment.send(ReplyKind::NextWindow, train)
     }
 }
 

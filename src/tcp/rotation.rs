@@ -14,55 +14,61 @@
 //! The first two decide. Of the others only one secret may fit: with the wrong one the client would get another part
 //! of the data set. What fits two draws nothing. Each chance is that of a forged packet (docs/forgery.md).
 
-use super::Segment;
-use super::stamp::Stamp;
+use super::probe;
+use super::resume::find_request;
+use super::segment::Segment;
+use super::transfer::Transfer;
 use crate::app::App;
 use crate::config::LargeReplies;
 use crate::cookie::{Flow, Secret};
 use crate::http::RequestLine;
+use crate::stamp::Stamp;
 use crate::verdict::DropReason;
 use crate::wire::ip::Pair;
 
-impl<'a, P: Pair> Segment<'a, P> {
-    /// The same segment under the secret that it fits. Where it fits none, it is for the current one to refuse it.
-    #[cold]
-    pub(super) fn under_its_secret<A: App>(self, app: &'a A, scratch: &mut [u8]) -> Result<Self, DropReason> {
-        let secrets = || core::iter::once(&self.config.secret).chain(self.config.former.iter().flatten());
-        if let Some(proven) = secrets().map(|secret| self.under(secret)).find(|segment| segment.is_proof(app)) {
-            return Ok(proven);
-        }
-        let mut fitting =
-            secrets().map(|secret| self.under(secret)).filter(|segment| segment.is_progress(app, scratch));
-        match (fitting.next(), fitting.next()) {
-            (None, _) => Ok(self),
-            (Some(only), None) => Ok(only),
-            (Some(_), Some(_)) => Err(DropReason::TcpEcho),
-        }
+/// The same segment under the secret that it fits. Where it fits none, it is for the current one to refuse it.
+#[cold]
+pub(super) fn under_its_secret<'a, A: App, P: Pair>(
+    segment: Segment<'a, P>,
+    app: &'a A,
+    scratch: &mut [u8],
+) -> Result<Segment<'a, P>, DropReason> {
+    let secrets = || core::iter::once(&segment.config.secret).chain(segment.config.former.iter().flatten());
+    if let Some(proven) = secrets().map(|secret| under(segment, secret)).find(|segment| is_proof(*segment, app)) {
+        return Ok(proven);
     }
+    let mut fitting =
+        secrets().map(|secret| under(segment, secret)).filter(|segment| is_progress(*segment, app, scratch));
+    match (fitting.next(), fitting.next()) {
+        (None, _) => Ok(segment),
+        (Some(only), None) => Ok(only),
+        (Some(_), Some(_)) => Err(DropReason::TcpEcho),
+    }
+}
 
-    fn under(self, secret: &Secret) -> Self {
-        Self { identity: secret.identify(&Flow::of(self.packet.back, self.header)), ..self }
-    }
+/// The segment as one of a connection that began under this secret.
+fn under<'a, P: Pair>(segment: Segment<'a, P>, secret: &Secret) -> Segment<'a, P> {
+    Segment { keys: secret.flow_keys(&Flow::of(segment.packet.reply_path, segment.header)), ..segment }
+}
 
-    /// Whether what it gives back can hardly be of another secret.
-    fn is_proof<A: App>(self, app: &'a A) -> bool {
-        match self.stamp() {
-            Some(Stamp::Handshake { .. }) => self.identity.offset(self.header.ack(), 0) == 0,
-            Some(Stamp::Whole | Stamp::Part | Stamp::Done) => true,
-            Some(Stamp::Placed(_)) => false,
-            None => self.header.options.timestamps.is_none() && self.verify_start(app).is_some(),
-        }
+/// Whether what it gives back can hardly be of another secret.
+fn is_proof<A: App, P: Pair>(segment: Segment<'_, P>, app: &A) -> bool {
+    match segment.stamp() {
+        Some(Stamp::Handshake { .. }) => segment.keys.offset(segment.header.ack(), 0) == 0,
+        Some(Stamp::Whole | Stamp::Part | Stamp::Done) => true,
+        Some(Stamp::Stored(_)) => false,
+        None => !segment.has_timestamps() && segment.verify_start(app).is_some(),
     }
+}
 
-    /// Whether it can be of a client in the middle of a response.
-    fn is_progress<A: App>(self, app: &'a A, scratch: &mut [u8]) -> bool {
-        if self.header.options.timestamps.is_some() {
-            return self.place().is_some_and(|place| self.transfer(place, app).is_some());
-        }
-        if self.payload.is_empty() {
-            return self.is_probed(app);
-        }
-        self.config.large_replies != LargeReplies::Fragments
-            && RequestLine::parse(self.payload).is_ok_and(|line| self.find_request(&line, app, scratch).is_some())
+/// Whether it can be of a client in the middle of a response.
+fn is_progress<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A, scratch: &mut [u8]) -> bool {
+    if segment.has_timestamps() {
+        return segment.echoed_segment().is_some_and(|echoed| Transfer::find(segment, echoed, app).is_some());
     }
+    if segment.payload.is_empty() {
+        return probe::is_echoed(segment, app);
+    }
+    segment.config.large_replies != LargeReplies::Fragments
+        && RequestLine::parse(segment.payload).is_ok_and(|line| find_request(segment, &line, app, scratch).is_some())
 }

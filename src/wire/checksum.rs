@@ -2,6 +2,18 @@
 
 use super::Word;
 
+/// What the port already knows about one checksum of a received frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Checked {
+    /// Nobody has looked: the engine verifies it.
+    #[default]
+    Unknown,
+    /// The port vouches for it (verified by the card, or never on a wire at all).
+    Good,
+    /// The port found it wrong: the engine drops the frame.
+    Bad,
+}
+
 /// A one's complement sum in the making.
 ///
 /// Words are added as little-endian numbers, eight bytes at a time, and what overflows comes back in at the other end:

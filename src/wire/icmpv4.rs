@@ -10,8 +10,7 @@
 //! +------+------+-------------+-------------+-------------+---------
 //! ```
 
-use super::checksum::Sum;
-use crate::port::Checked;
+use super::checksum::{Checked, Sum};
 use crate::verdict::DropReason;
 
 /// Bytes in front of the data.

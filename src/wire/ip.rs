@@ -6,6 +6,12 @@ use super::Word;
 use super::checksum::Sum;
 use super::ethernet::EtherType;
 
+/// Bytes of an IPv4 header without options.
+pub(super) const V4_HEADER_LEN: usize = 20;
+
+/// Bytes of the fixed IPv6 header.
+pub(super) const V6_HEADER_LEN: usize = 40;
+
 /// What an IP packet carries (IANA protocol numbers).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Protocol(u8);
@@ -138,8 +144,8 @@ impl AddressPair {
     /// Bytes of the IP header that we send for these addresses, which has neither options nor extensions.
     pub const fn header_len(&self) -> usize {
         match self {
-            Self::V4 { .. } => super::ipv4::HEADER_LEN,
-            Self::V6 { .. } => super::ipv6::HEADER_LEN,
+            Self::V4 { .. } => V4_HEADER_LEN,
+            Self::V6 { .. } => V6_HEADER_LEN,
         }
     }
 

@@ -9,14 +9,13 @@
 
 use core::net::Ipv4Addr;
 
-use super::checksum::Sum;
+use super::checksum::{Checked, Sum};
 use super::ip::Protocol;
 use super::{Word, put_words};
-use crate::port::Checked;
 use crate::verdict::DropReason;
 
 /// Bytes of a header without options.
-pub const HEADER_LEN: usize = 20;
+pub const HEADER_LEN: usize = super::ip::V4_HEADER_LEN;
 
 /// The unit of fragment offsets, in bytes.
 pub const FRAGMENT_UNIT: usize = 8;
@@ -81,7 +80,7 @@ impl Header {
 
 /// The header of a packet to be sent, which may be a fragment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Emit {
+pub struct Repr {
     /// From whom.
     pub source: Ipv4Addr,
     /// To whom.
@@ -102,7 +101,7 @@ pub struct Emit {
     pub partial_checksum: bool,
 }
 
-impl Emit {
+impl Repr {
     /// Writes the header at the start of `buffer` and returns the room behind it.
     #[inline]
     pub fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
@@ -148,7 +147,7 @@ mod tests {
 
     fn packet() -> Vec<u8> {
         let mut bytes = std::vec![0; HEADER_LEN + 4];
-        let emit = Emit {
+        let emit = Repr {
             source: Ipv4Addr::new(10, 9, 0, 1),
             destination: Ipv4Addr::new(10, 9, 0, 2),
             protocol: Protocol::TCP,

@@ -16,7 +16,7 @@ use super::{Word, put_words};
 use crate::verdict::DropReason;
 
 /// Bytes of the fixed header.
-pub const HEADER_LEN: usize = 40;
+pub const HEADER_LEN: usize = super::ip::V6_HEADER_LEN;
 
 /// Bytes of the fragment header.
 pub const FRAGMENT_HEADER_LEN: usize = 8;
@@ -207,7 +207,7 @@ pub struct Fragment {
 
 /// The header of a packet to be sent, which may be a fragment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Emit {
+pub struct Repr {
     /// From whom.
     pub source: Ipv6Addr,
     /// To whom.
@@ -222,7 +222,7 @@ pub struct Emit {
     pub fragment: Option<Fragment>,
 }
 
-impl Emit {
+impl Repr {
     /// Writes the header, or both headers, at the start of `buffer` and returns the room behind.
     #[inline]
     pub fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
@@ -282,7 +282,7 @@ mod tests {
     fn packet(next: u8, extensions: &[&[u8]]) -> Vec<u8> {
         let payload: Vec<u8> = extensions.concat().into_iter().chain([0xaa; 4]).collect();
         let mut bytes = std::vec![0; HEADER_LEN];
-        let emit = Emit {
+        let emit = Repr {
             source: SOURCE,
             destination: DESTINATION,
             protocol: Protocol::new(next),

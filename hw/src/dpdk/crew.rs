@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lethe::app::App;
 use lethe::engine::{Engine, SCRATCH_LEN};
-use lethe::port::{Transmit, TxQueue, turn};
+use lethe::port::{Transmit, TxQueue};
 use lethe::time::Instant;
+use lethe::turn;
 use lethe::verdict::Stats;
 
 use super::{BURST, Rx, Tx};

@@ -17,7 +17,7 @@ const OUT: u32 = 1;
 /// goes out is written to another file, on the interfaces `in` and `out`.
 ///
 /// ```
-/// # use lethe::{app::App, engine::{Engine, SCRATCH_LEN}, port::turn, verdict::Stats};
+/// # use lethe::{app::App, engine::{Engine, SCRATCH_LEN}, turn, verdict::Stats};
 /// # use lethe_sim::capture::{CaptureError, Reader, Replay};
 /// # fn run(engine: &Engine<impl App>, file: &[u8]) -> Result<(Stats, Vec<u8>), CaptureError> {
 /// let mut replay = Replay::new(Reader::new(file)?, Vec::new())?;

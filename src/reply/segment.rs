@@ -1,7 +1,8 @@
 //! A TCP segment that goes out in one packet: nearly every frame that there is.
 
-use super::{HOP_LIMIT, Route, tx_checksum};
+use super::frame::{HOP_LIMIT, link_header, tx_checksum};
 use crate::config::Config;
+use crate::packet::ReplyPath;
 use crate::port::{TxChecksum, TxFrame};
 use crate::wire::checksum::Sum;
 use crate::wire::ip::{AddressPair, Pair, Protocol};
@@ -15,8 +16,8 @@ const ROOM: usize = HEADERS_MAX + ethernet::START_MAX;
 
 /// A segment and the way that it goes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Outgoing<'a, P> {
-    pub(crate) route: Route<P>,
+pub(crate) struct TxSegment<'a, P> {
+    pub(crate) path: ReplyPath<P>,
     pub(crate) header: tcp::Header,
     /// Two pieces, so that neither has to be copied to the other.
     pub(crate) payload: [&'a [u8]; 2],
@@ -29,7 +30,7 @@ pub(crate) struct Outgoing<'a, P> {
 /// The same as it will stand in a buffer: headers that are put together where all that is in them is at hand, and the
 /// payload, which stays where it is until there is a buffer.
 #[derive(Clone, Debug)]
-pub(crate) struct Framed<'a> {
+pub(crate) struct BuiltSegment<'a> {
     /// The headers from `start` on, and zeros behind them.
     bytes: [u8; ROOM],
     start: u8,
@@ -39,22 +40,22 @@ pub(crate) struct Framed<'a> {
     checksum: TxChecksum,
 }
 
-impl<'a, P: Pair> Outgoing<'a, P> {
+impl<'a, P: Pair> TxSegment<'a, P> {
     /// A segment without payload.
     #[inline]
-    pub(crate) const fn new(route: Route<P>, header: tcp::Header) -> Self {
-        Self { route, header, payload: [&[], &[]], sum: None, identification: 0 }
+    pub(crate) const fn new(path: ReplyPath<P>, header: tcp::Header) -> Self {
+        Self { path, header, payload: [&[], &[]], sum: None, identification: 0 }
     }
 
     /// Puts the headers together.
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "else all that is at hand is written to memory to be handed over")]
-    pub(crate) fn framed(self, config: &Config) -> Framed<'a> {
+    #[expect(clippy::inline_always, reason = "fast: inline")]
+    pub(crate) fn build(self, config: &Config) -> BuiltSegment<'a> {
         let transport = self.header.words();
         let [head, body] = self.payload;
         let payload_len = head.len() + body.len();
         let len = transport.len() + payload_len;
-        let addresses = self.route.addresses.into();
+        let addresses = self.path.addresses.into();
         let pseudo_header = addresses.pseudo_header(Protocol::TCP, len);
         let checksum = if config.offload.tcp {
             pseudo_header.folded()
@@ -66,13 +67,13 @@ impl<'a, P: Pair> Outgoing<'a, P> {
             };
             pseudo_header.followed_by(transport.sum()).followed_by(payload_sum).finish()
         };
-        let link = self.route.link(config);
+        let link = link_header(config, &self.path);
         let mut bytes = [0; ROOM];
         let (start, words) = link.words();
         let rest = set(&mut bytes, words);
         let rest = match addresses {
             AddressPair::V4 { source, destination } => {
-                let header = ipv4::Emit {
+                let header = ipv4::Repr {
                     source,
                     destination,
                     protocol: Protocol::TCP,
@@ -87,21 +88,21 @@ impl<'a, P: Pair> Outgoing<'a, P> {
             }
             AddressPair::V6 { source, destination } => {
                 let (protocol, hop_limit, fragment) = (Protocol::TCP, HOP_LIMIT, None);
-                set(rest, ipv6::Emit { source, destination, protocol, hop_limit, payload_len: len, fragment }.words())
+                set(rest, ipv6::Repr { source, destination, protocol, hop_limit, payload_len: len, fragment }.words())
             }
         };
         set(rest, transport.with_checksum(checksum));
-        Framed {
+        BuiltSegment {
             bytes,
             start: start as u8,
             payload: self.payload,
             headers_len: (link.header_len() + addresses.header_len() + transport.len()) as u8,
-            checksum: tx_checksum(config, &self.route, config.offload.tcp),
+            checksum: tx_checksum(config, &self.path, config.offload.tcp),
         }
     }
 }
 
-impl Framed<'_> {
+impl BuiltSegment<'_> {
     /// Writes the frame at the start of `buffer`. There must be room for the longest headers, whatever these are:
     /// then all of them are copied in one go.
     #[inline]

@@ -1,0 +1,29 @@
+//! What all IP packets that are sent have in common below the transport layer.
+
+use crate::config::Config;
+use crate::packet::ReplyPath;
+use crate::port::TxChecksum;
+use crate::wire::ethernet;
+use crate::wire::ip::{AddressPair, Pair};
+
+/// The hop limit, or time to live, of everything but neighbor discovery (RFC 1700).
+pub(super) const HOP_LIMIT: u8 = 64;
+
+/// The Ethernet header of a frame that goes this way.
+#[inline]
+pub(super) fn link_header<P: Pair>(config: &Config, path: &ReplyPath<P>) -> ethernet::Header {
+    let ether_type = path.addresses.into().ether_type();
+    ethernet::Header { destination: path.next_hop_mac, source: config.mac, tag: path.tag, ether_type }
+}
+
+/// What is left to the port of the checksums of a packet that goes this way.
+#[inline]
+pub(super) fn tx_checksum<P: Pair>(config: &Config, path: &ReplyPath<P>, transport: bool) -> TxChecksum {
+    let addresses = path.addresses.into();
+    let network = config.offload.ipv4 && matches!(addresses, AddressPair::V4 { .. });
+    if !network && !transport {
+        return TxChecksum::Complete;
+    }
+    let network_offset = if path.tag.is_some() { ethernet::LINK_HEADER_MAX } else { ethernet::LINK_HEADER_MAX - 4 };
+    TxChecksum::Partial { network_offset, network_len: addresses.header_len(), network, transport }
+}

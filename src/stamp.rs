@@ -1,0 +1,296 @@
+//! What our timestamps say. They do not tell the time: a client only compares and echoes them, so they
+//! carry what it is to remember for us.
+//!
+//! A timestamp is the connection's keyed base plus a stamp, and a stamp is one of
+//!
+//! ```text
+//!   0 .. 2^17      SYN+ACK: 16 bits that depend on the client's initial sequence number, and a bit that
+//!                  says that it does not take SACK
+//!   2^17           a response in one segment
+//!   2^17 + 1       a segment of a response that is not stored
+//!   2^17 + 2       the acknowledgement of a client that has all of such a response
+//!   2^18 + segment a segment of a stored response:
+//!
+//!    29                           6 5     3 2      1 0
+//!   +------------------------------+-------+--------+-+
+//!   | position of the segment      | level | reason |n|     n: narrow
+//!   +------------------------------+-------+--------+-+
+//! ```
+//!
+//! Along a response the position grows, and with it the timestamp, as a client demands (RFC 7323, section
+//! 5: an older one is a duplicate). A stamp is below 2^31, so the first is never newer than the last.
+
+use crate::position::Position;
+
+/// Bits of proof that a client gives back of its initial sequence number.
+const PROOF_SHIFT: u32 = 1;
+const WHOLE: u32 = 1 << 17;
+const PART: u32 = WHOLE + 1;
+const DONE: u32 = WHOLE + 2;
+const STORED: u32 = 1 << 18;
+const POSITION_SHIFT: u32 = 6;
+const LEVEL_SHIFT: u32 = 3;
+const REASON_SHIFT: u32 = 1;
+
+/// Bytes for which the window grows by one level, four segments, as a power of two: 32 kB. Between windows of four and
+/// twelve segments that is the growth of congestion avoidance (RFC 5681, section 3.1).
+const STEP_SHIFT: u32 = 15;
+
+/// What a client has seen last, by the timestamp that it echoes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stamp {
+    /// Our SYN+ACK, and nothing since.
+    Handshake {
+        /// What only the segment that follows its SYN can belong to.
+        proof: u16,
+        /// Whether it takes SACK.
+        sack: bool,
+    },
+    /// A response in one segment.
+    Whole,
+    /// A segment of a response that is not stored.
+    Part,
+    /// All of a response that is not stored, and that we know.
+    Done,
+    /// A segment of a stored one.
+    Stored(SentSegment),
+}
+
+/// A segment of a stored response, and how it was sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct SentSegment {
+    /// Where it begins, rounded down to a position.
+    pub(crate) position: Position,
+    /// The congestion window it was sent under.
+    pub(crate) level: WindowLevel,
+    pub(crate) reason: SendReason,
+    /// The path to the client does not carry full segments: each is sent in pieces.
+    pub(crate) narrow: bool,
+}
+
+/// Why a segment of a stored response was sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SendReason {
+    /// New data, as the congestion window allows.
+    NewData,
+    /// New data that filled the client's receive window: nothing follows until that opens.
+    WindowLimited,
+    /// A retransmission of what the client's SACK blocks show to be missing.
+    Retransmission,
+    /// New data to a client without SACK, two segments at a time; the level tells which of the pair it is.
+    Pair,
+}
+
+/// The congestion window, in eight levels.
+///
+/// | level | segments in flight                              |
+/// |-------|-------------------------------------------------|
+/// | 0–6   | 4, 8, 12 … 28: there has been a loss            |
+/// | 7     | slow start: there has been no loss              |
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct WindowLevel(u8);
+
+impl WindowLevel {
+    /// The first window, and one segment more for each that has been acknowledged (RFC 5681, section 3.1).
+    pub(crate) const SLOW_START: Self = Self(7);
+    /// After a retransmission timeout, and after the client's window was closed.
+    pub(crate) const LOWEST: Self = Self(0);
+
+    /// To a client without SACK two segments are in flight, and the level tells them apart. This one is neither of the
+    /// two: its ACK is not answered.
+    pub(crate) const SILENT: Self = Self(0);
+    /// The first of a pair.
+    pub(crate) const FIRST: Self = Self(1);
+    /// The second of a pair.
+    pub(crate) const SECOND: Self = Self(2);
+    /// The second of a pair, retransmitted.
+    pub(crate) const SECOND_AGAIN: Self = Self(3);
+
+    const LEVELS: u8 = 7;
+    const LEVEL: u32 = 4;
+
+    /// Segments in flight when `done` have been acknowledged.
+    pub(crate) fn segments(self, done: u32, first_window: u8, ceiling: u8) -> u32 {
+        let wanted = match self {
+            Self::SLOW_START => u32::from(first_window).saturating_add(done),
+            Self(level) => Self::LEVEL * (u32::from(level) + 1),
+        };
+        wanted.min(u32::from(ceiling)).max(1)
+    }
+
+    /// The highest level with at most so many segments in flight.
+    pub(crate) fn at_most(segments: u32) -> Self {
+        Self((segments / Self::LEVEL).clamp(1, Self::LEVELS.into()) as u8 - 1)
+    }
+
+    /// The level after a loss with so many segments in flight (RFC 5681, section 3.1): half of them, but at least four.
+    /// With two, one lost ACK would stop the ACK clock, and the client's RTO would have to start it again.
+    pub(crate) fn halved(segments: u32) -> Self {
+        Self::at_most(segments / 2)
+    }
+
+    /// The level `steps` steps up, limited to `cap`. Slow start is not limited.
+    pub(crate) fn stepped(self, steps: u32, cap: Self) -> Self {
+        if self == Self::SLOW_START {
+            return self;
+        }
+        let level = u32::from(self.0).saturating_add(steps).min(cap.0.into()) as u8;
+        Self(level.max(self.0))
+    }
+}
+
+impl SendReason {
+    const ALL: [Self; 4] = [Self::NewData, Self::WindowLimited, Self::Retransmission, Self::Pair];
+}
+
+impl Stamp {
+    /// What is added to the base.
+    pub(crate) fn value(self) -> u32 {
+        match self {
+            Self::Handshake { proof, sack } => u32::from(proof) << PROOF_SHIFT | u32::from(!sack),
+            Self::Whole => WHOLE,
+            Self::Part => PART,
+            Self::Done => DONE,
+            Self::Stored(segment) => {
+                STORED
+                    + (segment.position.value() << POSITION_SHIFT
+                        | u32::from(segment.level.0) << LEVEL_SHIFT
+                        | (segment.reason as u32) << REASON_SHIFT
+                        | u32::from(segment.narrow))
+            }
+        }
+    }
+
+    /// The stamp with this value, if we ever sent one.
+    pub(crate) fn parse(value: u32) -> Option<Self> {
+        Some(match value {
+            0..WHOLE => Self::Handshake { proof: (value >> PROOF_SHIFT) as u16, sack: value & 1 == 0 },
+            WHOLE => Self::Whole,
+            PART => Self::Part,
+            DONE => Self::Done,
+            _ => {
+                let segment = value.checked_sub(STORED)?;
+                Self::Stored(SentSegment {
+                    position: Position::new(segment >> POSITION_SHIFT)?,
+                    level: WindowLevel((segment >> LEVEL_SHIFT & 7) as u8),
+                    reason: SendReason::ALL.get((segment >> REASON_SHIFT & 3) as usize).copied()?,
+                    narrow: segment & 1 == 1,
+                })
+            }
+        })
+    }
+}
+
+/// The stamps of a train of segments, by their offset in the response.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum StampSequence {
+    /// [`Stamp::Part`] for each: the response is not stored.
+    Constant,
+    /// Position, window level and reason of each.
+    Stored {
+        /// Where the response begins.
+        first: Position,
+        schedule: WindowSchedule,
+        reason: SendReason,
+        /// Segments from this offset on fill the client's window: it has no room for two more behind them.
+        limited_from: u32,
+        /// They go in pieces.
+        narrow: bool,
+    },
+    /// For a client without SACK: all but the last two segments are silent.
+    Pairs {
+        /// Where the response begins.
+        first: Position,
+        /// Where the last pair begins.
+        pair: u32,
+        /// Whether this is a retransmission of the second of the pair.
+        again: bool,
+        seg_size: u32,
+        narrow: bool,
+    },
+}
+
+/// How the congestion window grows along a response: by a level for each 32 kB.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WindowSchedule {
+    /// The offset at which the window has this level.
+    pub(crate) origin: u32,
+    pub(crate) level: WindowLevel,
+    /// The highest level that the client's receive window has room for.
+    pub(crate) cap: WindowLevel,
+}
+
+impl WindowSchedule {
+    pub(crate) fn level_at(self, offset: u32) -> WindowLevel {
+        let steps = (offset >> STEP_SHIFT).saturating_sub(self.origin >> STEP_SHIFT);
+        self.level.stepped(steps, self.cap)
+    }
+}
+
+impl StampSequence {
+    /// The stamp of the segment at `offset`, to be added to the timestamp base.
+    pub(crate) fn stamp_at(self, offset: u32) -> u32 {
+        let (first, level, reason, narrow) = match self {
+            Self::Constant => return Stamp::Part.value(),
+            Self::Stored { first, schedule, reason, limited_from, narrow } => {
+                let limited = reason == SendReason::NewData && offset >= limited_from;
+                (first, schedule.level_at(offset), if limited { SendReason::WindowLimited } else { reason }, narrow)
+            }
+            Self::Pairs { first, pair, again, seg_size, narrow } => {
+                let level = match offset.checked_sub(pair) {
+                    None => WindowLevel::SILENT,
+                    Some(_) if again => WindowLevel::SECOND_AGAIN,
+                    Some(within) if within < seg_size => WindowLevel::FIRST,
+                    Some(_) => WindowLevel::SECOND,
+                };
+                (first, level, SendReason::Pair, narrow)
+            }
+        };
+        let position = first.value().saturating_add(offset / Position::UNIT as u32);
+        // Every stored response lies within the positions, its end as well.
+        let position = Position::new(position).unwrap_or(first);
+        Stamp::Stored(SentSegment { position, level, reason, narrow }).value()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[quickcheck_macros::quickcheck]
+    fn a_stamp_survives_value_and_parse(value: u32) -> bool {
+        Stamp::parse(value).is_none_or(|stamp| stamp.value() == value)
+    }
+
+    #[test]
+    fn every_stamp_is_below_half_the_circle() {
+        let newest = SentSegment {
+            position: Position::new(Position::COUNT - 1).unwrap(),
+            level: WindowLevel::SLOW_START,
+            reason: SendReason::Pair,
+            narrow: true,
+        };
+        assert!(Stamp::Stored(newest).value() < 1 << 31);
+        assert_eq!(Stamp::parse(Stamp::Stored(newest).value()), Some(Stamp::Stored(newest)));
+        assert_eq!(Stamp::parse(Stamp::Stored(newest).value() + 1), None);
+    }
+
+    #[test]
+    fn a_loss_halves_what_is_under_way() {
+        let after = |segments| WindowLevel::halved(segments).segments(0, 10, 32);
+        assert_eq!([32, 24, 16, 12, 10, 8, 4, 2, 1].map(after), [16, 12, 8, 4, 4, 4, 4, 4, 4]);
+    }
+
+    #[test]
+    fn the_window_grows_step_by_step_to_what_the_client_takes() {
+        let after = |steps, cap| WindowLevel::LOWEST.stepped(steps, WindowLevel::at_most(cap)).segments(0, 10, 32);
+        assert_eq!([0, 1, 5, 6, 9].map(|steps| after(steps, 100)), [4, 8, 24, 28, 28]);
+        assert_eq!([0, 1, 9].map(|steps| after(steps, 15)), [4, 8, 12]);
+    }
+
+    #[test]
+    fn slow_start_grows_by_what_has_been_acknowledged_up_to_the_ceiling() {
+        let segments = |done| WindowLevel::SLOW_START.segments(done, 10, 32);
+        assert_eq!([0, 1, 10, 22, 23, u32::MAX].map(segments), [10, 11, 20, 32, 32, 32]);
+    }
+}

@@ -1,0 +1,222 @@
+//! A segment with payload: a request, and how its response goes out.
+//!
+//! A response that fits a packet and the client's window is one segment. A longer one is a train of segments: stored, by
+//! the client's ACK clock ([`transfer`]); else its first window, and more whenever the request comes again ([`resume`]).
+
+use super::resume::{self, Resumption};
+use super::segment::{Seen, Segment};
+use super::transfer;
+use crate::app::App;
+use crate::config::LargeReplies;
+use crate::cookie::CookieFields;
+use crate::http::{Problem, RequestLine, Response, Status};
+use crate::reply::{Datagram, Reply, TransportHeader, TxSegment};
+use crate::stamp::Stamp;
+use crate::verdict::{DropReason, ReplyKind};
+use crate::wire::ip::Pair;
+use crate::wire::ipv6;
+use crate::wire::tcp::{Flags, HEADER_LEN, Header, TIMESTAMPS_LEN};
+
+/// Payload below this is never a request; nothing that short can be one.
+const REQUEST_MIN: usize = 5;
+
+/// The longest response in one segment: with the longest headers it still fits the length field of an IP packet.
+const RESPONSE_MAX: usize = u16::MAX as usize - ipv6::HEADER_LEN - HEADER_LEN - TIMESTAMPS_LEN;
+
+/// How requests begin (RFC 9110, section 9; RFC 5789).
+const METHODS: [&[u8]; 9] =
+    [b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"CONNECT ", b"OPTIONS ", b"TRACE ", b"PATCH "];
+
+/// The flags of a segment with the end of a response.
+const LAST: Flags = Flags::ACK.with(Flags::PSH).with(Flags::FIN);
+
+/// Answers a segment with payload: a request if the cookie is right.
+#[inline]
+pub(super) fn answer<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A, scratch: &'a mut [u8]) -> Reply<'a> {
+    if segment.payload.len() < REQUEST_MIN && !segment.is_fin() {
+        // The last bytes of a long request may be as few.
+        return match segment.seen() {
+            Seen::Response => answer_later_payload(segment),
+            _ => DropReason::TcpShortPayload.into(),
+        };
+    }
+    match segment.verify_start(app) {
+        Some(fields) => answer_request(segment, fields, app, scratch),
+        None => answer_request_again(segment, app, scratch),
+    }
+}
+
+#[inline]
+fn answer_request<'a, A: App, P: Pair>(
+    segment: Segment<'a, P>,
+    fields: CookieFields,
+    app: &'a A,
+    scratch: &'a mut [u8],
+) -> Reply<'a> {
+    let (kind, response) = match RequestLine::parse(segment.payload) {
+        Ok(line) => {
+            // Shorter than a segment of a long response: to a client that has one of those, nothing of it is new,
+            // not even its FIN.
+            let one_packet = segment.seg_size(fields.mss).saturating_sub(1) as usize;
+            let Some(response) = segment.ask(&line, fields.generation, one_packet, app, scratch) else {
+                return DropReason::HttpIncomplete.into();
+            };
+            (ReplyKind::Response, response)
+        }
+        // The rest of the line is on its way, or will be sent together with the start.
+        Err(Problem::Incomplete) if !segment.is_fin() && !segment.is_full(fields.mss) => {
+            return DropReason::HttpIncomplete.into();
+        }
+        // Without timestamps, one later segment in a thousand passes for the start of a request.
+        Err(_) if !is_proven(segment) => return DropReason::HttpMalformed.into(),
+        Err(problem) => {
+            let response = refusal(problem, segment.is_fin(), scratch);
+            let is_head = segment.payload.trim_ascii_start().starts_with(b"HEAD ");
+            (ReplyKind::Refusal, if is_head { response.without_body() } else { response })
+        }
+    };
+    respond(segment, kind, fields, response)
+}
+
+/// A segment with payload whose acknowledgement is not the cookie: a request of a client that has
+/// part of its response, or something else.
+#[cold]
+fn answer_request_again<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A, scratch: &'a mut [u8]) -> Reply<'a> {
+    if matches!(segment.seen(), Seen::Part | Seen::Unknown)
+        && segment.config.large_replies != LargeReplies::Fragments
+        && let Ok(line) = RequestLine::parse(segment.payload)
+        && let Some(resumption) = Resumption::find(segment, &line, app, scratch)
+    {
+        return resumption.answer();
+    }
+    answer_later_payload(segment)
+}
+
+/// A segment with payload that is not the first one of a request, or is not of our making.
+fn answer_later_payload<P: Pair>(segment: Segment<'_, P>) -> Reply<'_> {
+    match (segment.seen(), segment.is_fin()) {
+        // The rest of a request whose response was on its way before it was complete.
+        (Seen::Response, false) => segment.acknowledge(ReplyKind::LateAck, Flags::ACK),
+        // A request that nothing of its response is known of: as if it had no FIN.
+        (Seen::Unknown, true) if RequestLine::parse(segment.payload).is_ok() => segment.refuse(DropReason::TcpCookie),
+        (Seen::Response | Seen::Part | Seen::Unknown, true) => segment.acknowledge(ReplyKind::FinAck, Flags::ACK),
+        (Seen::Handshake | Seen::Part, false) => DropReason::TcpCookie.into(),
+        (Seen::Handshake, true) => DropReason::TcpFinEarly.into(),
+        (Seen::Forged, true) => segment.refuse(DropReason::TcpFinForged),
+        // What looks like a request comes from before our time, and had better be told. Anything
+        // else may be a later part of a request, and a RST would kill its response.
+        (Seen::Unknown | Seen::Forged, false) => match RequestLine::parse(segment.payload) {
+            Ok(_) => segment.refuse(DropReason::TcpCookie),
+            Err(_) => DropReason::TcpCookie.into(),
+        },
+    }
+}
+
+/// Sends a response: in one segment where it fits a packet and the client's window.
+#[inline]
+fn respond<'a, P: Pair>(
+    segment: Segment<'a, P>,
+    kind: ReplyKind,
+    fields: CookieFields,
+    response: Response<'a>,
+) -> Reply<'a> {
+    let header = last_header(segment);
+    let limit = packet_limit(segment, fields);
+    // The FIN takes a byte of the window as well.
+    if packet_len(segment, header, response) > limit || response.len() >= usize::from(segment.header.window()) {
+        return respond_at_length(segment, kind, fields, response);
+    }
+    one_segment(segment, kind, header, response)
+}
+
+/// Sends a response that does not fit a packet, or not the client's window.
+#[cold]
+fn respond_at_length<'a, P: Pair>(
+    segment: Segment<'a, P>,
+    kind: ReplyKind,
+    fields: CookieFields,
+    response: Response<'a>,
+) -> Reply<'a> {
+    let header = last_header(segment);
+    let limit = packet_limit(segment, fields);
+    let is_train = segment.config.large_replies != LargeReplies::Fragments;
+    let stored_at = response.position().filter(|_| segment.has_timestamps() && segment.is_ack_clocked());
+    if let Some(first) = stored_at
+        && packet_len(segment, header, response) > limit
+        && let Some(seg_size) = segment.stored_seg_size(fields.mss)
+    {
+        return transfer::begin(segment, first, seg_size, response);
+    }
+    // What is too long for both of the other ways becomes a 500.
+    let len_max = if is_train { resume::LEN_MAX } else { RESPONSE_MAX };
+    let (kind, response) =
+        if response.len() > len_max { (ReplyKind::Refusal, Response::OVERFLOW) } else { (kind, response) };
+    let is_whole = packet_len(segment, header, response) <= limit;
+    let fits_window = response.len() < usize::from(segment.header.window());
+    if is_whole && fits_window {
+        one_segment(segment, kind, header, response)
+    } else if !is_whole && is_train {
+        resume::send_from(segment, fields, response, 0)
+    } else if fits_window {
+        let (transport, payload) = (TransportHeader::Tcp(header), [response.head(), response.body()]);
+        let datagram = Datagram::new(segment.config, segment.packet.reply_path.either(), transport, payload);
+        Reply::datagram(kind, datagram.fragmented(limit, segment.identification()))
+    } else {
+        DropReason::TcpWindow.into()
+    }
+}
+
+/// The header of a segment with all of a response.
+#[inline]
+fn last_header<P: Pair>(segment: Segment<'_, P>) -> Header {
+    segment.header_back(LAST, segment.header.ack(), segment.plain_options(Stamp::Whole))
+}
+
+/// The largest IP packet for the client with this cookie.
+#[inline]
+fn packet_limit<P: Pair>(segment: Segment<'_, P>, fields: CookieFields) -> usize {
+    segment.packet_limit(fields.mss).min(segment.config.mtu.bytes().into())
+}
+
+/// Bytes of an IP packet with this response.
+#[inline]
+fn packet_len<P: Pair>(segment: Segment<'_, P>, header: Header, response: Response<'_>) -> usize {
+    segment.addresses().header_len() + header.header_len() + response.len()
+}
+
+#[inline]
+fn one_segment<'a, P: Pair>(
+    segment: Segment<'a, P>,
+    kind: ReplyKind,
+    header: Header,
+    response: Response<'a>,
+) -> Reply<'a> {
+    let payload = [response.head(), response.body()];
+    let identification = segment.identification();
+    let identification = (identification >> 16 ^ identification) as u16;
+    let sum = response.sum();
+    let answer = TxSegment { payload, sum, identification, ..TxSegment::new(segment.packet.reply_path, header) };
+    Reply::segment(kind, answer.build(segment.config))
+}
+
+/// Whether what looks like the start of a request can be nothing else: proven by a timestamp, or by how it begins.
+fn is_proven<P: Pair>(segment: Segment<'_, P>) -> bool {
+    METHODS.iter().any(|method| segment.payload.starts_with(method))
+        || matches!(segment.stamp(), Some(Stamp::Handshake { .. }))
+}
+
+/// What the engine itself says to a request that no application could answer.
+fn refusal(problem: Problem, is_complete: bool, scratch: &mut [u8]) -> Response<'_> {
+    let (status, text) = match problem {
+        Problem::Incomplete if !is_complete => (Status::UriTooLong, "The request line does not fit one segment.\n"),
+        Problem::Incomplete | Problem::Malformed => (Status::BadRequest, "This is not an HTTP/1 request.\n"),
+        Problem::Method => (Status::MethodNotAllowed, "Only GET and HEAD are answered here.\n"),
+        Problem::Version => (Status::VersionNotSupported, "Only HTTP/1.0 and HTTP/1.1 are spoken here.\n"),
+    };
+    let response = Response::build(scratch, status).header("Content-Type", "text/plain");
+    let response = match problem {
+        Problem::Method => response.header("Allow", "GET, HEAD"),
+        _ => response,
+    };
+    response.body(text.as_bytes())
+}

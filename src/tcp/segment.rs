@@ -1,0 +1,400 @@
+//! A received segment: what it says, and the segments that answer it directly.
+
+use core::cell::Cell;
+
+use super::ranges::SackRanges;
+use crate::app::{App, Request};
+use crate::config::{Config, LargeReplies, Refuse};
+use crate::cookie::{CookieFields, EPOCHS, Flow, FlowKeys, Mss};
+use crate::http::{RequestLine, Response};
+use crate::packet::{Packet, ReplyPath};
+use crate::position::Position;
+use crate::reply::{Reply, Train, TxSegment};
+use crate::stamp::{SentSegment, Stamp};
+use crate::time::Instant;
+use crate::verdict::{Absorbed, DropReason, ReplyKind};
+use crate::wire::ip::{AddressPair, Pair};
+use crate::wire::ipv6;
+use crate::wire::seq::SeqNumber;
+use crate::wire::tcp::{Flags, HEADER_LEN, Header, Options, SackBlocks, TIMESTAMPS_LEN, Timestamps};
+
+/// The smallest packet that every IPv6 link carries whole (RFC 8200, section 5).
+pub(crate) const IPV6_MTU_MIN: usize = 1280;
+
+/// The most bytes that one probe can tell of.
+pub(super) const PROBED_MAX: u32 = (1 << 14) - 1;
+
+/// The longest segment to a client without timestamps: a probe can tell of four.
+const NO_TIMESTAMPS_MAX: usize = PROBED_MAX as usize / 4;
+
+/// The MSS of the smallest packet that every host takes (RFC 1122, section 3.3.2).
+const IPV4_PATH_MSS: usize = 536;
+
+/// The MSS of the smallest packet that every link carries (RFC 8200, section 5).
+const IPV6_PATH_MSS: usize = 1220;
+
+/// Bytes of a segment that tell which one it was (RFC 792).
+const QUOTED: usize = 8;
+
+/// A segment that arrived, and all that is known about it. It is `Copy` and handed on as such (fast: by
+/// value).
+#[derive(Clone, Copy)]
+pub(super) struct Segment<'a, P> {
+    pub(super) config: &'a Config,
+    /// The keys of its connection, by the secret that it began under.
+    pub(super) keys: FlowKeys,
+    pub(super) now: Instant,
+    pub(super) packet: Packet<'a, P>,
+    pub(super) header: Header,
+    pub(super) payload: &'a [u8],
+}
+
+/// What a client has received from us, by the timestamp that it echoes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Seen {
+    /// The SYN+ACK and nothing since.
+    Handshake,
+    /// All of the response.
+    Response,
+    /// A segment of the response.
+    Part,
+    /// Nothing: that timestamp is none of ours.
+    Forged,
+    /// It does not use timestamps, and we cannot know.
+    Unknown,
+}
+
+impl<P: Pair> Flow<P> {
+    /// The connection of a segment with this header, whose answer takes this path.
+    #[inline]
+    pub(super) fn of(path: ReplyPath<P>, header: Header) -> Self {
+        Self {
+            addresses: path.addresses.reversed(),
+            client_port: header.source_port(),
+            server_port: header.destination_port(),
+        }
+    }
+}
+
+impl<'a, P: Pair> Segment<'a, P> {
+    /// A segment of a connection that began under the current secret, as far as is known yet.
+    #[inline]
+    pub(super) fn new(
+        config: &'a Config,
+        now: Instant,
+        packet: Packet<'a, P>,
+        header: Header,
+        payload: &'a [u8],
+    ) -> Self {
+        let keys = config.secret.flow_keys(&Flow::of(packet.reply_path, header));
+        Self { config, keys, now, packet, header, payload }
+    }
+
+    /// The address of the client and ours, as they stand in an answer.
+    #[inline]
+    pub(super) fn addresses(self) -> AddressPair {
+        self.packet.reply_path.addresses.into()
+    }
+
+    #[inline]
+    pub(super) fn is_fin(self) -> bool {
+        self.header.flags().has(Flags::FIN)
+    }
+
+    #[inline]
+    pub(super) fn has_timestamps(self) -> bool {
+        self.header.options.timestamps.is_some()
+    }
+
+    /// The sequence number behind the segment, where SYN and FIN count as a byte each.
+    #[inline]
+    pub(super) fn end(self) -> SeqNumber {
+        let flags = self.header.flags();
+        let flags = u32::from(flags.has(Flags::SYN)) + u32::from(flags.has(Flags::FIN));
+        self.header.seq().advance(self.payload.len() as u32 + flags)
+    }
+
+    /// The fields of `cookie`, if it is the one that we sent in answer to the SYN before this segment.
+    #[inline]
+    pub(super) fn verify(self, cookie: SeqNumber, proof: Option<u16>, live: u8, epochs: u32) -> Option<CookieFields> {
+        self.keys.verify(self.now, self.header.seq(), cookie, proof, live, epochs)
+    }
+
+    /// The fields of the cookie that a client acknowledges which has received nothing but our SYN+ACK.
+    #[inline]
+    pub(super) fn verify_start<A: App>(self, app: &A) -> Option<CookieFields> {
+        let proof = match self.stamp() {
+            Some(Stamp::Handshake { proof, .. }) => Some(proof),
+            _ => None,
+        };
+        self.verify(self.header.ack().rewind(1), proof, app.generations().live, EPOCHS)
+    }
+
+    /// The stamp in the timestamp that the client echoes, if it is one of ours.
+    #[inline]
+    pub(super) fn stamp(self) -> Option<Stamp> {
+        let echo = self.header.options.timestamps?.echo;
+        Stamp::parse(echo.wrapping_sub(self.keys.timestamp_base))
+    }
+
+    /// The segment of a stored response whose timestamp the client echoes.
+    #[inline]
+    pub(super) fn echoed_segment(self) -> Option<SentSegment> {
+        match self.stamp() {
+            Some(Stamp::Stored(sent)) => Some(sent),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn seen(self) -> Seen {
+        if !self.has_timestamps() {
+            return Seen::Unknown;
+        }
+        match self.stamp() {
+            Some(Stamp::Handshake { .. }) => Seen::Handshake,
+            Some(Stamp::Whole | Stamp::Done) => Seen::Response,
+            Some(Stamp::Part) => Seen::Part,
+            Some(Stamp::Stored(_)) | None => Seen::Forged,
+        }
+    }
+
+    /// Whether stored responses go by the ACK clock of their clients.
+    pub(super) fn is_ack_clocked(self) -> bool {
+        self.config.large_replies == LargeReplies::Clocked
+    }
+
+    /// The options, as they stand in the segment.
+    pub(super) fn options(self) -> &'a [u8] {
+        let header_len = self.packet.payload.len().saturating_sub(self.payload.len());
+        self.packet.payload.get(HEADER_LEN..header_len).unwrap_or_default()
+    }
+
+    /// What a client at `acked` has received beyond that. `None` if it reports a duplicate (RFC 2883), or something
+    /// that it cannot have.
+    pub(super) fn sacked(self, start: SeqNumber, acked: u32, len: u32) -> Option<SackRanges> {
+        let options = self.options();
+        if options.len() <= TIMESTAMPS_LEN && self.has_timestamps() {
+            return Some(SackRanges::NONE);
+        }
+        // The first one inside the second: a duplicate as well.
+        let parsed = SackBlocks::parse(options);
+        if let [(from, to), (second_from, second_to), ..] = *parsed.as_slice()
+            && !from.before(second_from)
+            && !to.after(second_to)
+        {
+            return None;
+        }
+        SackRanges::read(parsed.as_slice(), start, acked, len)
+    }
+
+    /// The response of the application to the request of this line, which may have `one_packet` bytes where it goes in
+    /// one packet.
+    #[inline]
+    pub(super) fn ask<'r, A: App>(
+        self,
+        line: &RequestLine<'_>,
+        generation: u8,
+        one_packet: usize,
+        app: &'r A,
+        scratch: &'r mut [u8],
+    ) -> Option<Response<'r>> {
+        let uses_headers = Cell::new(false);
+        let client = self.addresses().destination();
+        Request::in_packet(line, client, generation, one_packet, &uses_headers).answer_noted(
+            &uses_headers,
+            app,
+            scratch,
+        )
+    }
+
+    /// The MSS of a client that announces none (RFC 9293, section 3.7.1).
+    pub(super) fn default_mss(self) -> u16 {
+        match self.addresses() {
+            AddressPair::V4 { .. } => 536,
+            AddressPair::V6 { .. } => 1220,
+        }
+    }
+
+    /// The largest segment that we take, and could send.
+    #[inline]
+    pub(super) fn own_mss(self) -> usize {
+        usize::from(self.config.mtu.bytes()) - self.headers_len()
+    }
+
+    /// Bytes of IP and TCP header without options.
+    #[inline]
+    pub(super) fn headers_len(self) -> usize {
+        self.addresses().header_len() + HEADER_LEN
+    }
+
+    /// Two segments. One request in one segment is all that is read, but Linux halves its segments when
+    /// the window does not hold two (`tcp_bound_to_half_wnd`).
+    #[inline]
+    pub(super) fn window(self) -> u16 {
+        (2 * self.own_mss()).min(usize::from(u16::MAX)) as u16
+    }
+
+    /// Whether the client could not have put another byte into this segment.
+    pub(super) fn is_full(self, mss: Mss) -> bool {
+        let segment = self.packet.payload.len() - HEADER_LEN;
+        segment >= self.own_mss().min(usize::from(mss.bytes()))
+    }
+
+    /// The largest IP packet for a client with this MSS.
+    #[inline]
+    pub(super) fn packet_limit(self, mss: Mss) -> usize {
+        let limit = usize::from(mss.bytes()) + self.headers_len();
+        match self.addresses() {
+            AddressPair::V4 { .. } => limit,
+            AddressPair::V6 { .. } => limit.max(IPV6_MTU_MIN),
+        }
+    }
+
+    /// Bytes of payload in a full segment for a client with this MSS.
+    pub(super) fn seg_size(self, mss: Mss) -> u32 {
+        let options = if self.has_timestamps() { TIMESTAMPS_LEN } else { 0 };
+        // A client that does not tell where it is cannot be asked what its path carries.
+        let most = match (self.addresses(), self.header.options.timestamps) {
+            (AddressPair::V6 { .. }, None) => IPV6_PATH_MSS,
+            (AddressPair::V4 { .. }, None) => NO_TIMESTAMPS_MAX,
+            _ => usize::MAX,
+        };
+        // A multiple of four, so that a probe has two bits to spare.
+        (self.own_mss().min(mss.bytes().into()).min(most) - options) as u32 & !3
+    }
+
+    /// Bytes of payload in a full segment of a stored response, each of which must have a position of its own. `None`
+    /// where the segments of this client are too small for that.
+    pub(super) fn stored_seg_size(self, mss: Mss) -> Option<u32> {
+        Some(self.seg_size(mss)).filter(|&seg_size| seg_size as usize >= Position::UNIT)
+    }
+
+    /// Bytes of payload in a packet that every path carries.
+    pub(super) fn narrow_piece(self) -> u32 {
+        let smallest = match self.addresses() {
+            AddressPair::V4 { .. } => IPV4_PATH_MSS,
+            AddressPair::V6 { .. } => IPV6_PATH_MSS,
+        };
+        (smallest - TIMESTAMPS_LEN) as u32
+    }
+
+    /// Bytes of a first window. Without timestamps it is one that a probe can tell of.
+    pub(super) fn first_window(self, seg_size: u32) -> u32 {
+        let segments = u32::from(self.config.first_window);
+        let segments = if self.has_timestamps() {
+            segments
+        } else {
+            segments.min((PROBED_MAX / seg_size.max(1)).saturating_sub(1)).max(1)
+        };
+        segments.saturating_mul(seg_size)
+    }
+
+    /// Tells the fragments of this connection's responses from those of others. It is as hard to guess
+    /// as the cookie.
+    pub(super) fn identification(self) -> u32 {
+        self.header.ack().value() ^ self.header.seq().value().rotate_left(16)
+    }
+
+    /// The header of a segment that answers and acknowledges this one.
+    #[inline]
+    pub(super) fn header_back(self, flags: Flags, seq: SeqNumber, options: Options) -> Header {
+        let ports = [self.header.destination_port(), self.header.source_port()];
+        Header::new(ports, seq, self.end(), flags, self.window(), options)
+    }
+
+    /// Options of a segment behind the handshake: timestamps, if the client uses them.
+    #[inline]
+    pub(super) fn plain_options(self, stamp: Stamp) -> Options {
+        Options { timestamps: self.timestamps(stamp), ..Options::default() }
+    }
+
+    #[inline]
+    pub(super) fn timestamps(self, stamp: Stamp) -> Option<Timestamps> {
+        self.header.options.timestamps.map(|theirs| Timestamps {
+            value: self.keys.timestamp_base.wrapping_add(stamp.value()),
+            echo: theirs.value,
+        })
+    }
+
+    /// A segment without payload.
+    #[inline]
+    pub(super) fn reply(self, kind: ReplyKind, header: Header) -> Reply<'a> {
+        Reply::segment(kind, TxSegment::new(self.packet.reply_path, header).build(self.config))
+    }
+
+    /// Acknowledges all that the segment holds.
+    #[inline]
+    pub(super) fn acknowledge(self, kind: ReplyKind, flags: Flags) -> Reply<'a> {
+        let options = Options {
+            // Never less than what the client has seen: it would take the segment for an old one (RFC
+            // 7323, section 5).
+            timestamps: self
+                .header
+                .options
+                .timestamps
+                .map(|theirs| Timestamps { value: theirs.echo, echo: theirs.value }),
+            ..Options::default()
+        };
+        self.reply(kind, self.header_back(flags, self.header.ack(), options))
+    }
+
+    /// A segment that is not wanted here: silence, or RST (RFC 9293, section 3.5.2).
+    #[cold]
+    pub(super) fn refuse(self, reason: DropReason) -> Reply<'a> {
+        const RST_ACK: Flags = Flags::RST.with(Flags::ACK);
+        if self.config.refuse == Refuse::Drop || self.header.flags().has(Flags::RST) {
+            return reason.into();
+        }
+        let header = if self.header.flags().has(Flags::ACK) {
+            self.header_back(Flags::RST, self.header.ack(), Options::default()).with_ack(SeqNumber::default())
+        } else {
+            self.header_back(RST_ACK, SeqNumber::default(), Options::default())
+        };
+        self.reply(ReplyKind::Reset, header.with_window(0))
+    }
+
+    /// Segments of a response whose first byte is at `start`: none yet, until its ranges are set.
+    pub(super) fn train(
+        self,
+        response: Response<'a>,
+        start: SeqNumber,
+        seg_size: u32,
+        ack: SeqNumber,
+        window: u16,
+    ) -> Train<'a> {
+        let timestamps = self.header.options.timestamps;
+        let options = Options {
+            timestamps: timestamps.map(|theirs| Timestamps { value: self.keys.timestamp_base, echo: theirs.value }),
+            ..Options::default()
+        };
+        let header = self.header_back(Flags::ACK, start, options).with_ack(ack).with_window(window);
+        let payload = [response.head(), response.body()];
+        Train::new(self.config, self.packet.reply_path.either(), header, payload, seg_size)
+    }
+
+    /// A reply with these segments; and where they answer an RTO, with word to the client that it need not back off.
+    pub(super) fn send(self, kind: ReplyKind, mut train: Train<'a>) -> Reply<'a> {
+        if train.is_empty() {
+            return Absorbed::Progress.into();
+        }
+        if kind == ReplyKind::Resumed {
+            train.quotes = [self.quote(); 2];
+        }
+        Reply::train(kind, train)
+    }
+
+    /// What an ICMP error quotes of this packet: up to the ports and the sequence number (RFC 6069).
+    fn quote(self) -> &'a [u8] {
+        let Packet { datagram, payload, .. } = self.packet;
+        let len = match (self.addresses(), datagram) {
+            (AddressPair::V4 { .. }, &[_, _, len0, len1, ..]) => usize::from(u16::from_be_bytes([len0, len1])),
+            (AddressPair::V6 { .. }, &[_, _, _, _, len0, len1, ..]) => {
+                ipv6::HEADER_LEN + usize::from(u16::from_be_bytes([len0, len1]))
+            }
+            _ => 0,
+        };
+        let quoted = len.saturating_sub(payload.len()) + QUOTED;
+        datagram.get(..quoted).filter(|_| self.config.revert_backoff).unwrap_or_default()
+    }
+}
