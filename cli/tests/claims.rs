@@ -79,7 +79,7 @@ fn number(word: &str) -> usize {
 #[test]
 fn every_fuzz_target_is_in_the_table_and_counted() {
     let targets = names("fuzz/targets", ".rs");
-    assert_eq!(rows("docs/simulator.md", "## Bytes for randomness"), targets);
+    assert_eq!(rows("docs/simulator.md", "## Fuzzing"), targets);
     let text = page("docs/simulator.md").text;
     let (_, rest) = text.split_once("\nruns ").unwrap();
     assert_eq!(number(rest.split(' ').next().unwrap()), targets.len());
@@ -90,13 +90,13 @@ fn every_fuzz_target_is_in_the_table_and_counted() {
 fn every_checker_and_every_rule_of_a_link_is_in_its_table() {
     let mut checkers = names("sim/src/check", ".rs");
     checkers.remove("stand");
-    assert_eq!(rows("docs/simulator.md", "## Who looks on"), checkers);
+    assert_eq!(rows("docs/simulator.md", "## Checkers"), checkers);
     let mut rules: BTreeSet<String> = names("sim/src/link", ".rs").iter().map(|name| format!("{name}.rs")).collect();
     for other in ["fate.rs", "impairment.rs", "packet.rs", "reassembly.rs", "tests.rs"] {
         assert!(rules.remove(other), "{other}");
     }
     let listed: BTreeSet<String> =
-        rows("docs/simulator.md", "## What can be wrong").into_iter().filter(|row| row.contains(".rs")).collect();
+        rows("docs/simulator.md", "## Impairments").into_iter().filter(|row| row.contains(".rs")).collect();
     assert_eq!(listed, rules);
 }
 
