@@ -305,7 +305,7 @@ fn every_message_in_the_tables_of_what_is_wrong_is_one_that_is_printed() {
     let mut checked = 0;
     for name in ["docs/using.md", "docs/deploy-dpdk.md"] {
         let text = page(name).text;
-        let (_, below) = text.split_once("## When something is wrong").unwrap();
+        let (_, below) = text.split_once("## Troubleshooting").unwrap();
         for row in below.lines().filter(|line| line.starts_with("| `")) {
             let quote = row.split('`').nth(1).unwrap();
             if MESSAGES_OF_OTHERS.iter().any(|other| quote.starts_with(other)) || row.starts_with("| curl") {
