@@ -79,7 +79,7 @@ fn number(word: &str) -> usize {
 #[test]
 fn every_fuzz_target_is_in_the_table_and_counted() {
     let targets = names("fuzz/targets", ".rs");
-    assert_eq!(rows("docs/simulator.md", "## Bytes for randomness"), targets);
+    assert_eq!(rows("docs/simulator.md", "## Fuzzing"), targets);
     let text = page("docs/simulator.md").text;
     let (_, rest) = text.split_once("\nruns ").unwrap();
     assert_eq!(number(rest.split(' ').next().unwrap()), targets.len());
@@ -90,13 +90,13 @@ fn every_fuzz_target_is_in_the_table_and_counted() {
 fn every_checker_and_every_rule_of_a_link_is_in_its_table() {
     let mut checkers = names("sim/src/check", ".rs");
     checkers.remove("stand");
-    assert_eq!(rows("docs/simulator.md", "## Who looks on"), checkers);
+    assert_eq!(rows("docs/simulator.md", "## Checkers"), checkers);
     let mut rules: BTreeSet<String> = names("sim/src/link", ".rs").iter().map(|name| format!("{name}.rs")).collect();
     for other in ["fate.rs", "impairment.rs", "packet.rs", "reassembly.rs", "tests.rs"] {
         assert!(rules.remove(other), "{other}");
     }
     let listed: BTreeSet<String> =
-        rows("docs/simulator.md", "## What can be wrong").into_iter().filter(|row| row.contains(".rs")).collect();
+        rows("docs/simulator.md", "## Impairments").into_iter().filter(|row| row.contains(".rs")).collect();
     assert_eq!(listed, rules);
 }
 
@@ -142,8 +142,10 @@ fn the_engine_has_no_dependency_as_the_book_says() {
 
 /// Whether a word names a file or a folder of the repository.
 fn is_path(word: &str) -> bool {
-    let folders =
-        ["apps/", "benches/", "cli/", "docs/", "fuzz/", "hw/", "load/", "pcaps/", "sim/", "src/", "tests/", "tools/"];
+    let folders = [
+        "apps/", "benches/", "cli/", "docs/", "fuzz/", "hw/", "load/", "pcaps/", "server/", "sim/", "src/", "tests/",
+        "tools/",
+    ];
     folders.iter().any(|folder| word.starts_with(folder)) && !word.contains(['*', '…', '{'])
 }
 
@@ -243,7 +245,7 @@ fn every_option_that_is_named_is_one() {
 /// Every string in the source, with `\0` where something is put in.
 fn messages() -> Vec<Vec<char>> {
     let mut folders: Vec<PathBuf> =
-        ["apps/src", "cli/src", "hw/src", "load/src", "sim/src"].map(|f| Path::new(ROOT).join(f)).into();
+        ["apps/src", "cli/src", "hw/src", "load/src", "server/src", "sim/src"].map(|f| Path::new(ROOT).join(f)).into();
     let mut messages = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
@@ -305,7 +307,7 @@ fn every_message_in_the_tables_of_what_is_wrong_is_one_that_is_printed() {
     let mut checked = 0;
     for name in ["docs/using.md", "docs/deploy-dpdk.md"] {
         let text = page(name).text;
-        let (_, below) = text.split_once("## When something is wrong").unwrap();
+        let (_, below) = text.split_once("## Troubleshooting").unwrap();
         for row in below.lines().filter(|line| line.starts_with("| `")) {
             let quote = row.split('`').nth(1).unwrap();
             if MESSAGES_OF_OTHERS.iter().any(|other| quote.starts_with(other)) || row.starts_with("| curl") {

@@ -125,7 +125,7 @@ def short(report, found):
 
 
 def cost_chart(report, client, samples):
-    title = f"CPU time of the server a short connection ({client})"
+    title = f"CPU time of the server per short connection ({client})"
     rows = []
     for name, of in samples.items():
         found = spread([sample.costs["server"] for sample in of[client]])
