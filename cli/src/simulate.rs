@@ -110,7 +110,7 @@ pub(crate) fn simulate(args: &Args) -> anyhow::Result<()> {
     let options = Options { size, large: args.large, ..args.run.options()? };
     let run = |options: Options, recorder: Option<&mut Recorder>| -> Result<Summary, Failure> {
         match args.cut {
-            Some(site) => sites::simulate(site, options, recorder),
+            Some(name) => sites::simulate(name, options, recorder),
             None => run::simulate(options, recorder),
         }
     };
@@ -191,4 +191,3 @@ fn draw(options: &Options, file: &Path) -> anyhow::Result<()> {
     let title = format!("Time to fetch {size}, {} of them at each loss", options.requests);
     fs::write(file, chart::svg(&title, &points)).with_context(|| format!("cannot write {}", file.display()))
 }
-
