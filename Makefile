@@ -19,7 +19,7 @@ run: ## serve IP geolocation on a TAP device, and fetch it once
 test: ## every test: units, properties, dialogues, captures, end to end
 	@tools/install test
 	$(CARGO) test --workspace
-	$(CARGO) test -p lethe-cli -p lethe-hw --features dpdk --lib --test dpdk --test workers
+	$(CARGO) test -p lethe-cli -p lethe-hw -p lethe-server --features dpdk --lib --test dpdk --test workers
 
 test-hw: ## DPDK's drivers of real cards, in a virtual machine
 	@tools/install test
@@ -33,6 +33,7 @@ lint: ## formatting and lints, warnings are errors
 	@tools/install workspace
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
+	$(CARGO) clippy -p lethe-server --no-default-features -- -D warnings
 
 bench: ## what a packet costs
 	@tools/install workspace

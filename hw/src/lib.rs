@@ -7,13 +7,20 @@
 
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
+#[cfg(feature = "interfaces")]
 mod filter;
+#[cfg(feature = "interfaces")]
 mod interface;
+#[cfg(feature = "interfaces")]
 pub mod packet;
 mod published;
+#[cfg(feature = "interfaces")]
 mod sys;
+#[cfg(feature = "interfaces")]
 pub mod xdp;
 
+#[cfg(feature = "interfaces")]
 pub use filter::Destinations;
+#[cfg(feature = "interfaces")]
 pub use interface::InterfaceError;
 pub use published::{Published, Writer};

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 /// The longest head that is looked at, with all heads of 1xx before it.
+#[cfg(feature = "generator")]
 pub(crate) const HEAD_MAX: usize = u16::MAX as usize;
 
 /// The head of a final reply: not of one of 1xx, of which any number may come before it (RFC 9110, section 15.2).
@@ -43,6 +44,7 @@ impl<'a> Head<'a> {
     }
 
     /// Where it begins, in the bytes that it was found in.
+    #[cfg(feature = "generator")]
     pub(crate) const fn start(&self) -> usize {
         self.start
     }

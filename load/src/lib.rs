@@ -21,21 +21,36 @@
 //! [`Generator::turn`] is the loop: whoever runs it hands in a clock and both queues, again and again, until
 //! [`Generator::is_over`].
 
+#[cfg(feature = "generator")]
 mod connection;
+#[cfg(feature = "generator")]
 mod counts;
+#[cfg(feature = "generator")]
 mod flood;
+#[cfg(feature = "generator")]
 mod generator;
 mod http;
+#[cfg(feature = "generator")]
 mod neighbors;
+#[cfg(feature = "generator")]
 mod reference;
+#[cfg(feature = "generator")]
 mod settings;
+#[cfg(feature = "generator")]
 mod sources;
+#[cfg(feature = "generator")]
 mod wire;
 
+#[cfg(feature = "generator")]
 pub use counts::{Counts, Failure, Latency, SlowCounts};
+#[cfg(feature = "generator")]
 pub use flood::{Flood, FloodKind};
+#[cfg(feature = "generator")]
 pub use generator::{Generator, Mismatch, Part, Stage, Trouble};
 pub use http::{Chunks, Head};
+#[cfg(feature = "generator")]
 pub use reference::NoReference;
+#[cfg(feature = "generator")]
 pub use settings::{Compare, Plan, Settings, SettingsError, Slow};
+#[cfg(feature = "generator")]
 pub use sources::{Client, Sources, SourcesError};

@@ -6,8 +6,14 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 use clap::{ArgMatches, Subcommand};
 
+#[cfg(feature = "bench")]
+use crate::bench;
+#[cfg(feature = "load")]
+use crate::load;
 use crate::server::Server;
-use crate::{bench, check, load, replay, serve, simulate, top};
+#[cfg(feature = "simulate")]
+use crate::simulate;
+use crate::{check, replay, serve, top};
 
 /// What every server can be told to do.
 #[derive(Subcommand)]
@@ -19,10 +25,13 @@ pub(crate) enum Command<X: clap::Args> {
     /// Run the engine over a capture file, offline
     Replay(Box<replay::Args<X>>),
     /// Be many clients of a server, Lethe or any other: at a rate, or with millions of connections open
+    #[cfg(feature = "load")]
     Load(Box<load::Args>),
     /// Run the engine and its clients in a simulated network
+    #[cfg(feature = "simulate")]
     Simulate(Box<simulate::Args<X>>),
     /// Measure what a packet costs the engine
+    #[cfg(feature = "bench")]
     Bench(bench::Args<X>),
     /// See whether a server answers; once, or as long as its route depends on it
     Check(check::Args),
@@ -57,7 +66,9 @@ pub(crate) fn command<X: clap::Args, A, P>(server: &Server<X, A, P>) -> clap::Co
         };
     }
     for (place, name) in COMMANDS.into_iter().enumerate() {
-        command = command.mut_subcommand(name, |command| command.display_order(place));
+        if command.find_subcommand(name).is_some() {
+            command = command.mut_subcommand(name, |command| command.display_order(place));
+        }
     }
     let app = if server.example.0.is_empty() { String::new() } else { format!(" {}", server.example.0) };
     fill_in(command, &[("{name}", server.name), ("{app}", &app), ("{path}", server.example.1)])

@@ -9,21 +9,30 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail, ensure};
 use lethe::config::Mtu;
 use lethe::port::{Port, RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
+#[cfg(feature = "interfaces")]
 use lethe::wire::ethernet::MacAddress;
+#[cfg(feature = "interfaces")]
 use lethe_hw::Destinations;
+#[cfg(feature = "interfaces")]
 use lethe_hw::packet::{PacketConfig, PacketPort};
+#[cfg(feature = "interfaces")]
 use lethe_hw::xdp::{Buffers, XdpConfig, XdpPort};
 use lethe_sim::tap::{Tap, TapConfig};
 
+use crate::dpdk;
 use crate::dpdk_args::DpdkArgs;
 use crate::owners::Share;
-use crate::{dpdk, warn};
+#[cfg(feature = "interfaces")]
+use crate::warn;
 
 /// From what the engine takes to what the kernel gives a TAP device: 65,535 less the Ethernet header.
 pub(crate) const MTU_RANGE: RangeInclusive<u16> = Mtu::MIN..=65_521;
 
 /// What can stand before the colon.
+#[cfg(feature = "interfaces")]
 const KINDS: &str = "tap, packet, xdp, dpdk";
+#[cfg(not(feature = "interfaces"))]
+const KINDS: &str = "tap, dpdk (packet and xdp: build with the feature `interfaces`)";
 
 /// A device as the command line names it: `KIND:DETAILS`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,8 +40,10 @@ pub(crate) enum Device {
     /// `tap:NAME[,host=IP/LEN]…[,mtu=N]`
     Tap(TapConfig),
     /// `packet:IFACE[,fanout=N]`
+    #[cfg(feature = "interfaces")]
     Packet(PacketConfig),
     /// `xdp:IFACE[,queue=N][,copy|,zerocopy][,generic]`
+    #[cfg(feature = "interfaces")]
     Xdp(XdpConfig),
     /// `dpdk:PORT[,mtu=N]`
     Dpdk(DpdkPort),
@@ -60,7 +71,9 @@ impl FromStr for Device {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once(':') {
             Some(("tap", details)) => parse_tap(details).map(Self::Tap),
+            #[cfg(feature = "interfaces")]
             Some(("packet", details)) => parse_packet(details).map(Self::Packet),
+            #[cfg(feature = "interfaces")]
             Some(("xdp", details)) => parse_xdp(details).map(Self::Xdp),
             Some(("dpdk", details)) => parse_dpdk(details).map(Self::Dpdk),
             Some((kind, details)) => Ok(Self::Own { kind: kind.to_owned(), details: details.to_owned() }),
@@ -87,8 +100,10 @@ pub(crate) struct OwnPort<P> {
 /// What a device is opened with.
 pub(crate) struct Opening<'a> {
     /// The hardware address to answer for, in place of the interface's own.
+    #[cfg(feature = "interfaces")]
     pub(crate) mac: Option<MacAddress>,
-    /// What to receive.
+    /// What to receive, where the kernel receives the rest.
+    #[cfg(feature = "interfaces")]
     pub(crate) destinations: Destinations,
     pub(crate) dpdk: &'a DpdkArgs,
 }
@@ -109,6 +124,10 @@ pub(crate) trait OnDevice: Sized {
 
 impl Device {
     /// Opens the device and goes on with it.
+    #[cfg_attr(
+        not(feature = "interfaces"),
+        expect(clippy::needless_pass_by_value, reason = "interfaces keep what is in it")
+    )]
     pub(crate) fn open<P: Port>(
         &self,
         opening: Opening<'_>,
@@ -117,6 +136,7 @@ impl Device {
     ) -> anyhow::Result<()> {
         match self {
             Self::Tap(config) => then.on_port(Tap::open(config)?),
+            #[cfg(feature = "interfaces")]
             Self::Packet(config) => {
                 let port = PacketPort::open(config, opening.mac, opening.destinations)?;
                 if port.is_forwarded() {
@@ -128,6 +148,7 @@ impl Device {
                 }
                 then.on_port(port)
             }
+            #[cfg(feature = "interfaces")]
             Self::Xdp(config) => then.on_port(XdpPort::open(config, opening.mac, opening.destinations)?),
             Self::Dpdk(port) => dpdk::open(*port, opening.dpdk, then),
             Self::Own { kind, details } => {
@@ -141,16 +162,18 @@ impl Device {
     pub(crate) fn check_kind<P>(&self, own: Option<&OwnPort<P>>) -> anyhow::Result<()> {
         match self {
             Self::Own { kind, .. } => own_kind(kind, own).map(drop),
-            Self::Tap(_) | Self::Packet(_) | Self::Xdp(_) | Self::Dpdk(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 
     /// The interface of the kernel that is served, and whether it is shared with other servers.
     pub(crate) fn claimed(&self) -> Option<(&str, Share)> {
         match self {
+            #[cfg(feature = "interfaces")]
             Self::Packet(config) => Some((&config.interface, config.fanout.map_or(Share::All, Share::Fanout))),
+            #[cfg(feature = "interfaces")]
             Self::Xdp(config) => Some((&config.interface, Share::All)),
-            Self::Tap(_) | Self::Dpdk(_) | Self::Own { .. } => None,
+            _ => None,
         }
     }
 }
@@ -226,6 +249,7 @@ fn parse_tap(details: &str) -> anyhow::Result<TapConfig> {
     Ok(config)
 }
 
+#[cfg(feature = "interfaces")]
 fn parse_packet(details: &str) -> anyhow::Result<PacketConfig> {
     let (interface, options) = parse_interface("packet", details)?;
     let mut config = PacketConfig { interface, fanout: None };
@@ -241,6 +265,7 @@ fn parse_packet(details: &str) -> anyhow::Result<PacketConfig> {
     Ok(config)
 }
 
+#[cfg(feature = "interfaces")]
 fn parse_xdp(details: &str) -> anyhow::Result<XdpConfig> {
     let (interface, options) = parse_interface("xdp", details)?;
     let mut config = XdpConfig { interface, queue: None, buffers: Buffers::Best, generic: false };
@@ -261,6 +286,7 @@ fn parse_xdp(details: &str) -> anyhow::Result<XdpConfig> {
 }
 
 /// The name of an interface, and the options behind it.
+#[cfg(feature = "interfaces")]
 fn parse_interface<'a>(kind: &str, details: &'a str) -> anyhow::Result<(String, impl Iterator<Item = &'a str>)> {
     let mut parts = details.split(',');
     let name = parts.next().unwrap_or_default();
@@ -305,6 +331,7 @@ mod tests {
         assert_eq!("tap:t".parse::<Device>().unwrap(), Device::Tap(plain));
     }
 
+    #[cfg(feature = "interfaces")]
     #[test]
     fn a_packet_device_has_an_interface_and_may_share_it() {
         let config = |fanout| Device::Packet(PacketConfig { interface: "eth0".to_owned(), fanout });
@@ -312,6 +339,7 @@ mod tests {
         assert_eq!("packet:eth0,fanout=7".parse::<Device>().unwrap(), config(Some(7)));
     }
 
+    #[cfg(feature = "interfaces")]
     #[test]
     fn an_xdp_device_has_an_interface_and_how_it_is_used() {
         let plain = XdpConfig { interface: "eth0".to_owned(), queue: None, buffers: Buffers::Best, generic: false };
@@ -330,11 +358,13 @@ mod tests {
         assert_eq!("dpdk:3,mtu=9000".parse::<Device>().unwrap(), Device::Dpdk(jumbo));
     }
 
+    #[cfg(feature = "interfaces")]
     fn check(text: &str, expect: &str) {
         let error = text.parse::<Device>().unwrap_err();
         assert_eq!(error.to_string(), expect, "{text}");
     }
 
+    #[cfg(feature = "interfaces")]
     #[test]
     fn each_mistake_is_told_from_the_others() {
         check("", "a device is written KIND:NAME, as in tap:lethe0; known kinds: tap, packet, xdp, dpdk");

@@ -69,7 +69,19 @@
 //! }
 //! ```
 
+//!
+//! # Features
+//!
+//! | feature      | what it adds                                                          |
+//! |--------------|-----------------------------------------------------------------------|
+//! | `interfaces` | `--device packet:IFACE` and `--device xdp:IFACE` (default)            |
+//! | `dpdk`       | `--device dpdk:N`; needs DPDK's headers and clang to build            |
+//! | `bench`, `load`, `simulate` | the commands of these names (default)                  |
+//!
+//! Without any of them a server has TAP devices, and `serve`, `top`, `replay` and `check`.
+
 mod args;
+#[cfg(feature = "bench")]
 pub mod bench;
 mod check;
 mod device;
@@ -78,6 +90,7 @@ mod dpdk;
 mod dpdk_args;
 mod engine;
 mod impaired;
+#[cfg(feature = "load")]
 mod load;
 mod metrics;
 mod monitor;
@@ -91,6 +104,7 @@ mod run;
 mod secret;
 mod serve;
 mod server;
+#[cfg(feature = "simulate")]
 pub mod simulate;
 mod store;
 mod table;

@@ -14,7 +14,6 @@ use clap::ValueEnum;
 use ipnet::IpNet;
 use lethe::port::{Port, RxQueue, TxQueue};
 use lethe::wire::ethernet::MacAddress;
-use lethe_hw::Destinations;
 use lethe_load::{Compare, Flood, FloodKind, Generator, Plan, Settings, Slow};
 
 use crate::device::{Device, OnDevice, Opening};
@@ -140,11 +139,15 @@ Example:
 /// Loads a server until all is done, or a signal comes.
 pub(crate) fn load<X, A, P: Port>(server: &Server<X, A, P>, args: &Args) -> anyhow::Result<()> {
     args.device.check_kind(server.own_port.as_ref())?;
-    let networks: Vec<IpNet> = args.from.iter().map(IpNet::trunc).collect();
-    let destinations = Destinations::new(networks);
     // The mistakes come first, then what root is needed for.
     Generator::new(args.settings(1500, MAC)?)?;
-    let opening = Opening { mac: args.mac, destinations, dpdk: &args.dpdk };
+    let opening = Opening {
+        #[cfg(feature = "interfaces")]
+        mac: args.mac,
+        #[cfg(feature = "interfaces")]
+        destinations: lethe_hw::Destinations::new(args.from.iter().map(IpNet::trunc).collect::<Vec<_>>()),
+        dpdk: &args.dpdk,
+    };
     args.device.open(opening, server.own_port.as_ref(), Loading(args))
 }
 

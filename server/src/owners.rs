@@ -27,6 +27,7 @@ pub(crate) enum Share {
     /// All frames for an address.
     All,
     /// Those that the kernel gives to one of a group, by flow.
+    #[cfg_attr(not(any(feature = "interfaces", test)), expect(dead_code, reason = "no device is shared"))]
     Fanout(u16),
 }
 

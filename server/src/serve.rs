@@ -134,8 +134,13 @@ where
         check_hosts(config, addresses)?;
     }
     let _claim = args.device.claimed().map(|(interface, share)| Claim::new(interface, addresses, share));
-    let destinations = (&args.engine.addresses()?).into();
-    let opening = Opening { mac: args.engine.mac, destinations, dpdk: &args.dpdk };
+    let opening = Opening {
+        #[cfg(feature = "interfaces")]
+        mac: args.engine.mac,
+        #[cfg(feature = "interfaces")]
+        destinations: (&args.engine.addresses()?).into(),
+        dpdk: &args.dpdk,
+    };
     let serving = Serving { args, app, app_name: (server.app_name)(&args.app), reload };
     args.device.open(opening, server.own_port.as_ref(), serving)
 }

@@ -10,9 +10,15 @@ use lethe::App;
 use lethe::port::Port;
 
 use crate::args::{self, Command};
+#[cfg(feature = "bench")]
+use crate::bench;
 use crate::device::{NoPort, OwnPort};
+#[cfg(feature = "load")]
+use crate::load;
 use crate::print::ReaderLeft;
-use crate::{NAME, bench, check, load, replay, serve, simulate, tell, top};
+#[cfg(feature = "simulate")]
+use crate::simulate;
+use crate::{NAME, check, replay, serve, tell, top};
 
 /// Arguments of an application that has none.
 #[derive(Clone, Debug, clap::Args)]
@@ -213,8 +219,11 @@ where
             Command::Serve(args) => serve::serve(self, &args),
             Command::Top(args) => top::top(&args),
             Command::Replay(args) => replay::replay(self, &args),
+            #[cfg(feature = "load")]
             Command::Load(args) => load::load(self, &args),
+            #[cfg(feature = "simulate")]
             Command::Simulate(args) => simulate::simulate(self, &args),
+            #[cfg(feature = "bench")]
             Command::Bench(args) => bench::bench(self, &args),
             Command::Check(args) => check::check(&args),
         }
