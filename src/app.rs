@@ -7,7 +7,7 @@
 use core::cell::Cell;
 use core::net::{IpAddr, Ipv4Addr};
 
-use crate::http::{Headers, Method, RequestLine, Response};
+use crate::http::{Headers, Method, Methods, RequestLine, Response};
 
 pub use crate::position::Position;
 
@@ -20,9 +20,24 @@ pub trait App {
     /// ([`Request::headers`]). `scratch` holds whatever of the response is made for this
     /// request; a body that lies in the data set is borrowed from there and never copied here.
     ///
-    /// The engine only asks for `GET` and `HEAD`. A response to `HEAD` may carry the body all the
-    /// same: the engine leaves it out and keeps its `Content-Length`.
+    /// The engine asks for the [`methods`](Self::methods) that the application answers. A response to `HEAD` may carry the
+    /// body all the same: the engine leaves it out and keeps its `Content-Length`.
     fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a>;
+
+    /// The methods that it answers: `GET` and `HEAD`, and what an application adds. A request with another one is
+    /// answered with 405 and this list.
+    ///
+    /// **A request changes nothing, whatever its method.** A network may deliver it twice; a client sends it again when
+    /// the response is lost, possibly to another machine; and each packet with a complete request line is answered. So
+    /// `POST` and the like are for what can be answered without doing anything: a redirect ([`Status::moved`]), a
+    /// refusal, an `OPTIONS` of CORS. The body is never read, for it may come in later packets; those are acknowledged
+    /// once the client has the response, and nothing in them is taken for a request.
+    ///
+    /// [`Status::moved`]: crate::http::Status::moved
+    #[inline]
+    fn methods(&self) -> Methods {
+        Methods::GET_AND_HEAD
+    }
 
     /// The stored response that covers `position`: one that [`respond`](Self::respond) would give with
     /// [`Response::stored_at`], and that begins at or before `position`.
@@ -51,6 +66,10 @@ pub trait App {
 impl<A: App + ?Sized> App for &A {
     fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
         (**self).respond(request, scratch)
+    }
+
+    fn methods(&self) -> Methods {
+        (**self).methods()
     }
 
     fn stored(&self, position: Position) -> Option<Response<'_>> {
@@ -93,19 +112,21 @@ impl Generations {
 /// of several packets must be the same for both, while an answer of *one* packet arrives as a whole or not at all and
 /// cannot be mixed with another.
 ///
-/// Method, path, query, [client](Self::client) and [generation](Self::generation) are in every packet that is
-/// answered. Header fields are not: once [`headers`](Self::headers) was called on a request whose header section is
+/// Method, path, query, [client](Self::client), [port](Self::port) and [generation](Self::generation) are in every packet
+/// that is answered. Header fields are not: once [`headers`](Self::headers) was called on a request whose header section is
 /// not complete, the engine sends a response of one packet or none.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// `GET` or `HEAD`.
+    /// One of the [methods](App::methods) of the application.
     pub method: Method,
-    /// The path of the request target, still percent-encoded; it begins with `/`.
+    /// The path of the request target, still percent-encoded; it begins with `/`, or is `*` for `OPTIONS`.
     pub path: &'a [u8],
     /// What followed the first `?` of the target, if there was one.
     pub query: Option<&'a [u8]>,
     /// The address the request came from.
     pub client: IpAddr,
+    /// The TCP port it came to.
+    pub port: u16,
     /// The version of the data set to answer from: one that the application said is live.
     pub generation: u8,
     authority: Option<&'a [u8]>,
@@ -117,7 +138,7 @@ pub struct Request<'a> {
 
 impl<'a> Request<'a> {
     /// A `GET` for a path, with a complete header section that has no field in it, from an unspecified address, of
-    /// generation 0, whose response may be of any length in one packet. For tests of applications; the methods that
+    /// generation 0, to port 80, whose response may be of any length in one packet. For tests of applications; the methods that
     /// begin with `with` say the rest.
     pub const fn get(path: &'a [u8]) -> Self {
         Self {
@@ -125,6 +146,7 @@ impl<'a> Request<'a> {
             path,
             query: None,
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            port: 80,
             generation: 0,
             authority: None,
             headers: Headers::NONE,
@@ -144,13 +166,14 @@ impl<'a> Request<'a> {
     pub(crate) const fn in_packet(
         line: &RequestLine<'a>,
         client: IpAddr,
+        port: u16,
         generation: u8,
         one_packet: usize,
         uses_headers: &'a Cell<bool>,
     ) -> Self {
         let RequestLine { method, authority, path, query, headers } = *line;
         let uses_headers = Some(uses_headers);
-        Self { method, path, query, client, generation, authority, headers, one_packet, uses_headers }
+        Self { method, path, query, client, port, generation, authority, headers, one_packet, uses_headers }
     }
 
     /// For this path.
@@ -181,6 +204,12 @@ impl<'a> Request<'a> {
     #[must_use]
     pub const fn with_client(self, client: IpAddr) -> Self {
         Self { client, ..self }
+    }
+
+    /// To this TCP port.
+    #[must_use]
+    pub const fn with_port(self, port: u16) -> Self {
+        Self { port, ..self }
     }
 
     /// Of this generation.
@@ -252,10 +281,7 @@ impl<'a> Request<'a> {
         scratch: &'r mut [u8],
     ) -> Option<Response<'r>> {
         let response = app.respond(self, scratch);
-        let response = match self.method {
-            Method::Get => response,
-            Method::Head => response.without_body(),
-        };
+        let response = if self.method == Method::Head { response.without_body() } else { response };
         if uses_headers.get() { self.in_one_packet(response) } else { Some(response) }
     }
 
@@ -369,10 +395,11 @@ mod tests {
             .with_query(Some(b"b"))
             .with_generation(3)
             .with_one_packet(77)
+            .with_port(8080)
             .with_client(IpAddr::V4(Ipv4Addr::LOCALHOST))
             .with_headers(Headers::new(b"Host: h\r\n\r\n"));
         assert_eq!((request.method, request.path, request.query), (Method::Head, &b"/a"[..], Some(&b"b"[..])));
-        assert_eq!((request.generation, request.one_packet()), (3, 77));
+        assert_eq!((request.generation, request.port, request.one_packet()), (3, 8080, 77));
         assert_eq!(request.client, IpAddr::V4(Ipv4Addr::LOCALHOST));
         let host = |headers: Headers<'_>| headers.values("host").next().map(<[u8]>::to_vec);
         assert_eq!(host(request.headers()), Some(b"h".to_vec()));

@@ -8,14 +8,22 @@ use crate::wire::ethernet::MacAddress;
 use crate::wire::ip::AddressPair;
 
 /// Everything an engine needs to know besides its application.
+///
+/// Made from [`Config::new`] and what differs from it, so that a later version may have more fields:
+///
+/// ```
+/// # use lethe::config::{Config, Refuse};
+/// # use lethe::cookie::Secret;
+/// let config = Config { refuse: Refuse::Reset, ..Config::new(Secret::new([7; 16])) };
+/// ```
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Our hardware address.
     pub mac: MacAddress,
     /// Our IP addresses.
     pub addresses: Addresses,
-    /// The TCP port that is served.
-    pub tcp_port: u16,
+    /// The TCP ports that are served.
+    pub tcp_ports: Ports,
     /// The largest IP packet that may be sent, and that the MSS we announce is derived from.
     pub mtu: Mtu,
     /// What the port computes on the way out.
@@ -48,7 +56,7 @@ impl Config {
         Self {
             mac: MacAddress::LETHE,
             addresses: Addresses::new(),
-            tcp_port: 80,
+            tcp_ports: Ports::HTTP,
             mtu: Mtu::ETHERNET,
             offload: Offload { ipv4: false, tcp: false },
             refuse: Refuse::Drop,
@@ -69,6 +77,7 @@ impl Config {
 
 /// How a response is sent that does not fit one segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum LargeReplies {
     /// By the clock of the client's ACKs, where it echoes timestamps and the response is stored; else as
     /// [`LargeReplies::Segments`].
@@ -117,6 +126,82 @@ impl Default for Mtu {
     }
 }
 
+/// The TCP ports that are served: one at least, and at most [`Ports::MAX`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ports {
+    /// Behind the last one, the first one again.
+    ports: [u16; Self::MAX],
+    len: usize,
+}
+
+/// A port that cannot be added.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum PortError {
+    /// There are [`Ports::MAX`] already.
+    TooMany,
+    /// No segment can be sent to port 0 (RFC 6335, section 6).
+    Zero,
+}
+
+impl core::fmt::Display for PortError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::TooMany => write!(f, "more than {} TCP ports", Ports::MAX),
+            Self::Zero => f.write_str("0 is not a port that can be served"),
+        }
+    }
+}
+
+impl core::error::Error for PortError {}
+
+impl Ports {
+    /// The first one is looked for first, and the others only where it is another, so there are few.
+    pub const MAX: usize = 8;
+
+    /// Port 80.
+    pub const HTTP: Self = Self { ports: [80; Self::MAX], len: 1 };
+
+    /// One port, which is not 0.
+    pub const fn new(port: u16) -> Option<Self> {
+        if port == 0 { None } else { Some(Self { ports: [port; Self::MAX], len: 1 }) }
+    }
+
+    /// Adds one. One that is there already is not added again.
+    ///
+    /// # Errors
+    ///
+    /// When the list is full, or the port is 0.
+    pub fn add(&mut self, port: u16) -> Result<(), PortError> {
+        if port == 0 {
+            return Err(PortError::Zero);
+        }
+        if !self.has(port) {
+            *self.ports.get_mut(self.len).ok_or(PortError::TooMany)? = port;
+            self.len += 1;
+        }
+        Ok(())
+    }
+
+    /// Whether `port` is served.
+    #[inline]
+    pub fn has(&self, port: u16) -> bool {
+        let [first, others @ ..] = &self.ports;
+        *first == port || others.contains(&port)
+    }
+
+    /// The ports, in the order they were added.
+    pub fn as_slice(&self) -> &[u16] {
+        self.ports.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self::HTTP
+    }
+}
+
 /// The addresses an engine answers for, at most [`Addresses::MAX`] of each family.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Addresses {
@@ -128,6 +213,7 @@ pub struct Addresses {
 
 /// An address that cannot be added.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum AddressError {
     /// There are [`Addresses::MAX`] of its family already.
     TooMany,
@@ -245,5 +331,24 @@ fn is_host(address: IpAddr) -> bool {
             first != 0 && first != 127 && first < 224
         }
         IpAddr::V6(v6) => !(v6.is_unspecified() || v6.is_loopback() || v6.is_multicast()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_those_that_were_added_and_no_other() {
+        let mut ports = Ports::new(8080).unwrap();
+        assert_eq!((ports.add(0), ports.add(80), ports.add(80)), (Err(PortError::Zero), Ok(()), Ok(())));
+        assert_eq!(ports.as_slice(), [8080, 80]);
+        assert!((0..=u16::MAX).filter(|&port| ports.has(port)).eq([80, 8080]));
+        for port in 1..=6 {
+            assert_eq!(ports.add(port), Ok(()));
+        }
+        assert_eq!((ports.add(7), ports.add(6), ports.as_slice().len()), (Err(PortError::TooMany), Ok(()), 8));
+        assert!((0..=u16::MAX).filter(|&port| ports.has(port)).eq([1, 2, 3, 4, 5, 6, 80, 8080]));
+        assert_eq!((Ports::new(0), Ports::default().as_slice()), (None, &[80][..]));
     }
 }

@@ -75,7 +75,7 @@ pub(crate) fn answer<'a, A: App, P: Pair>(
         return DropReason::TcpSourcePort.into();
     }
     let kind = header.flags().masked(KIND);
-    let for_us = header.destination_port() == config.tcp_port;
+    let for_us = config.tcp_ports.has(header.destination_port());
     // By far the most common, and nothing more has to be known about it.
     let is_plain = kind == ACK && payload.is_empty();
     let has_options = packet.payload.len() - payload.len() > HEADER_LEN;
@@ -129,7 +129,7 @@ fn find_quoted<'a, A: App, P: Pair>(
     quoted: &'a [u8],
 ) -> Option<Transfer<'a, P>> {
     let (sent, _) = Header::parse(quoted).ok()?;
-    if !config.addresses.may_have_sent(path.addresses.into()) || sent.source_port() != config.tcp_port {
+    if !config.addresses.may_have_sent(path.addresses.into()) || !config.tcp_ports.has(sent.source_port()) {
         return None;
     }
     // What the client would say that has got everything up to this segment, and its timestamp. The window is ours.

@@ -8,6 +8,7 @@ macro_rules! outcomes {
     ($(#[$doc:meta])* $name:ident { $($(#[doc = $summary:literal])* $variant:ident = $label:literal,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        #[non_exhaustive]
         pub enum $name {
             $($(#[doc = $summary])* $variant,)*
         }

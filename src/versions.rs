@@ -3,7 +3,7 @@
 use core::mem;
 
 use crate::app::{App, Generations, Position, Request};
-use crate::http::Response;
+use crate::http::{Methods, Response};
 
 /// How many versions there are at a time: one for each generation.
 const COUNT: usize = Generations::COUNT as usize;
@@ -95,6 +95,11 @@ impl<A: App> App for Versions<A> {
     fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
         let (version, generation) = self.of(request.generation);
         version.respond(request, scratch).of_generation(generation)
+    }
+
+    #[inline]
+    fn methods(&self) -> Methods {
+        self.current.methods()
     }
 
     fn stored(&self, position: Position) -> Option<Response<'_>> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow, bail};
 use clap::ValueEnum;
 use ipnet::IpNet;
-use lethe::config::{Addresses, Config, Mtu};
+use lethe::config::{Addresses, Config, Mtu, Ports};
 use lethe::port::Offload;
 use lethe::wire::ethernet::MacAddress;
 
@@ -107,7 +107,7 @@ impl EngineArgs {
         Ok(Config {
             mac: self.mac.or(card).unwrap_or(MacAddress::LETHE),
             addresses,
-            tcp_port: self.tcp_port,
+            tcp_ports: Ports::new(self.tcp_port).context("0 is not a port that can be served")?,
             mtu: enough.with_context(too_small)?,
             offload: Offload::default(),
             refuse: self.refuse.into(),

@@ -11,24 +11,17 @@
 //! alike to a careless one: a line that is wrong, a line that is not complete *yet*, and a line that is
 //! fine but asks for something we do not do.
 
-/// A method that Lethe answers. Anything that changes something has no place here: packets can be
-/// replayed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Method {
-    /// The whole response.
-    Get,
-    /// The response without its body.
-    Head,
-}
+use super::field::is_token;
+use super::method::{Method, Methods};
 
 /// A request line, taken apart, and what came behind it.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestLine<'a> {
-    /// `GET` or `HEAD`.
+    /// The method.
     pub method: Method,
     /// Host and port of a target in absolute form; they count, and not the `Host` field (RFC 9112, section 3.2.2).
     pub authority: Option<&'a [u8]>,
-    /// The path, still percent-encoded; it begins with `/`.
+    /// The path, still percent-encoded; it begins with `/`, or is `*` for `OPTIONS`.
     pub path: &'a [u8],
     /// What followed the first `?`.
     pub query: Option<&'a [u8]>,
@@ -50,15 +43,25 @@ pub enum Problem {
 }
 
 impl<'a> RequestLine<'a> {
-    /// Parses the start of a TCP payload.
+    /// Parses the start of a TCP payload, for an application that answers `GET` and `HEAD`.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse_for`](Self::parse_for).
+    #[inline]
+    pub fn parse(payload: &'a [u8]) -> Result<Self, Problem> {
+        Self::parse_for(Methods::GET_AND_HEAD, payload)
+    }
+
+    /// Parses the start of a TCP payload, for an application that answers these methods.
     ///
     /// A bare LF ends a line as CRLF does, and one empty line ahead of the request is skipped (RFC
     /// 9112, section 2.2).
     ///
     /// # Errors
     ///
-    /// The first [`Problem`] from the left.
-    pub fn parse(payload: &'a [u8]) -> Result<Self, Problem> {
+    /// The first [`Problem`] from the left; and only where there is none, that the method is not one of them.
+    pub fn parse_for(methods: Methods, payload: &'a [u8]) -> Result<Self, Problem> {
         if payload == b"\r" {
             return Err(Problem::Incomplete);
         }
@@ -67,7 +70,10 @@ impl<'a> RequestLine<'a> {
         let (target, rest) = parse_target(asked, rest)?;
         let headers = parse_version(rest)?;
         // Only now is the line known to be well-formed, and the method worth an answer of its own.
-        let Asked::Ours(method) = asked else { return Err(Problem::Method) };
+        let Asked::Known(method) = asked else { return Err(Problem::Method) };
+        if !methods.has(method) {
+            return Err(Problem::Method);
+        }
         let Target { authority, path, query } = target;
         Ok(Self { method, authority, path, query, headers: Headers { bytes: headers } })
     }
@@ -76,10 +82,8 @@ impl<'a> RequestLine<'a> {
 /// What a method asks for, as far as that says which forms its target may have (RFC 9112, section 3.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Asked {
-    /// A method that is answered.
-    Ours(Method),
-    /// `OPTIONS`, whose target may be `*`.
-    Options,
+    /// A method that an application can be asked for. The target of `OPTIONS` may be `*`.
+    Known(Method),
     /// `CONNECT`, whose target is host and port.
     Connect,
     /// Any other.
@@ -95,16 +99,15 @@ struct Target<'a> {
 
 fn parse_method(bytes: &[u8]) -> Result<(Asked, &[u8]), Problem> {
     if let Some(rest) = bytes.strip_prefix(b"GET ") {
-        return Ok((Asked::Ours(Method::Get), rest));
+        return Ok((Asked::Known(Method::Get), rest));
     }
     if let Some(rest) = bytes.strip_prefix(b"HEAD ") {
-        return Ok((Asked::Ours(Method::Head), rest));
+        return Ok((Asked::Known(Method::Head), rest));
     }
     let (token, rest) = split_while(bytes, is_token).ok_or(Problem::Incomplete)?;
     let asked = match token {
-        b"OPTIONS" => Asked::Options,
         b"CONNECT" => Asked::Connect,
-        _ => Asked::Other,
+        token => Method::from_name(token).map_or(Asked::Other, Asked::Known),
     };
     match rest {
         [b' ', rest @ ..] if !token.is_empty() => Ok((asked, rest)),
@@ -138,7 +141,7 @@ fn parse_target(asked: Asked, bytes: &[u8]) -> Result<(Target<'_>, &[u8]), Probl
 fn may_begin(asked: Asked, bytes: &[u8]) -> bool {
     match bytes {
         [] | [b'/' | b'h' | b'H', ..] => true,
-        [b'*'] => asked == Asked::Options,
+        [b'*'] => asked == Asked::Known(Method::Options),
         _ => asked == Asked::Connect,
     }
 }
@@ -151,7 +154,7 @@ fn parse_other_form<'a>(
     query: Option<&[u8]>,
 ) -> Result<(Option<&'a [u8]>, &'a [u8]), Problem> {
     match asked {
-        Asked::Options if target == b"*" && query.is_none() => Ok((None, target)),
+        Asked::Known(Method::Options) if target == b"*" && query.is_none() => Ok((None, target)),
         Asked::Connect if is_authority(target) && query.is_none() => Ok((Some(target), b"")),
         Asked::Connect => Err(Problem::Malformed),
         _ => parse_absolute(target),
@@ -252,11 +255,6 @@ fn first(bytes: &[u8], mark: impl Fn(u64) -> u64, is_it: impl Fn(u8) -> bool) ->
 fn split_while(bytes: &[u8], wanted: impl Fn(u8) -> bool) -> Option<(&[u8], &[u8])> {
     let end = bytes.iter().position(|&byte| !wanted(byte))?;
     bytes.split_at_checked(end)
-}
-
-/// `tchar` of RFC 9110, section 5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// The header fields that came in the first segment of a request.
@@ -471,6 +469,24 @@ mod tests {
         ] {
             assert_eq!(target(malformed), Err(Problem::Malformed), "{malformed:?}");
         }
+    }
+
+    #[test]
+    fn a_method_that_an_application_answers_is_told_with_its_target() {
+        let methods = Methods::GET_AND_HEAD.with(Method::Post).with(Method::Options);
+        let parse = |line: &str| {
+            let line = RequestLine::parse_for(methods, line.as_bytes())?;
+            Ok((line.method, str::from_utf8(line.path).unwrap().len()))
+        };
+        assert_eq!(parse("POST /ab HTTP/1.1\r\nContent-Length: 3\r\n\r\na=b"), Ok((Method::Post, 3)));
+        assert_eq!(parse("OPTIONS * HTTP/1.1\r\n"), Ok((Method::Options, 1)));
+        assert_eq!(parse("POST * HTTP/1.1\r\n"), Err(Problem::Malformed));
+        for other in ["PUT", "DELETE", "PATCH", "TRACE", "post", "BREW"] {
+            assert_eq!(parse(&std::format!("{other} / HTTP/1.1\r\n")), Err(Problem::Method), "{other}");
+        }
+        assert_eq!(parse("CONNECT h:1 HTTP/1.1\r\n"), Err(Problem::Method));
+        assert_eq!(parse("PUT / HTTP/2.0\r\n"), Err(Problem::Version));
+        assert_eq!(parse("POST /"), Err(Problem::Incomplete));
     }
 
     #[test]

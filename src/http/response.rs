@@ -6,74 +6,14 @@
 
 use core::fmt;
 
+use super::field::{FieldName, FieldValue, ends_value};
+use super::status::Status;
 use crate::position::Position;
 use crate::wire::checksum::Sum;
 
 /// Bytes for status line and header fields beside the largest body, in a scratch buffer of
 /// [`SCRATCH_LEN`](crate::engine::SCRATCH_LEN). A head may be longer where the body leaves room.
 pub const HEAD_ROOM: usize = 512;
-
-/// The status codes that Lethe and its applications answer with (RFC 9110, section 15).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Status {
-    /// 200
-    Ok,
-    /// 301
-    MovedPermanently,
-    /// 304
-    NotModified,
-    /// 307
-    TemporaryRedirect,
-    /// 400
-    BadRequest,
-    /// 404
-    NotFound,
-    /// 405
-    MethodNotAllowed,
-    /// 414
-    UriTooLong,
-    /// 431 (RFC 6585, section 5)
-    RequestHeaderFieldsTooLarge,
-    /// 500
-    InternalServerError,
-    /// 505
-    VersionNotSupported,
-}
-
-impl Status {
-    /// The status line, without its CRLF.
-    pub const fn line(self) -> &'static str {
-        let line = self.line_with_end();
-        match line.split_at_checked(line.len() - 2) {
-            Some((line, _)) => line,
-            None => line,
-        }
-    }
-
-    /// Whether a response with this status has content, and so a `Content-Length` (RFC 9110, section 8.6).
-    #[inline]
-    const fn has_content(self) -> bool {
-        !matches!(self, Self::NotModified)
-    }
-
-    /// The status line with its CRLF, as it is sent.
-    #[inline]
-    const fn line_with_end(self) -> &'static str {
-        match self {
-            Self::Ok => "HTTP/1.1 200 OK\r\n",
-            Self::MovedPermanently => "HTTP/1.1 301 Moved Permanently\r\n",
-            Self::NotModified => "HTTP/1.1 304 Not Modified\r\n",
-            Self::TemporaryRedirect => "HTTP/1.1 307 Temporary Redirect\r\n",
-            Self::BadRequest => "HTTP/1.1 400 Bad Request\r\n",
-            Self::NotFound => "HTTP/1.1 404 Not Found\r\n",
-            Self::MethodNotAllowed => "HTTP/1.1 405 Method Not Allowed\r\n",
-            Self::UriTooLong => "HTTP/1.1 414 URI Too Long\r\n",
-            Self::RequestHeaderFieldsTooLarge => "HTTP/1.1 431 Request Header Fields Too Large\r\n",
-            Self::InternalServerError => "HTTP/1.1 500 Internal Server Error\r\n",
-            Self::VersionNotSupported => "HTTP/1.1 505 HTTP Version Not Supported\r\n",
-        }
-    }
-}
 
 /// A complete response: everything that goes into the TCP stream.
 #[derive(Clone, Copy)]
@@ -220,6 +160,15 @@ impl<'a> ResponseBuilder<'a> {
         self.header_with(name, |field| field.push(value))
     }
 
+    /// Adds a header field whose name and value are known to be such: nothing has to be looked for in them.
+    #[inline]
+    pub fn field(mut self, name: FieldName, value: FieldValue<'_>) -> Self {
+        for part in [name.as_str(), ": ", value.as_str(), "\r\n"] {
+            self.head.push(part);
+        }
+        self
+    }
+
     /// Adds a header field whose value `write` makes.
     #[inline]
     pub fn header_with(mut self, name: &'static str, write: impl FnOnce(&mut Writer<'a>)) -> Self {
@@ -228,7 +177,7 @@ impl<'a> ResponseBuilder<'a> {
         let start = self.head.len;
         write(&mut self.head);
         let value = self.head.buffer.get(start..self.head.len).unwrap_or_default();
-        self.head.overflow |= value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
+        self.head.overflow |= value.iter().any(|&byte| ends_value(byte));
         self.head.push("\r\n");
         self
     }
@@ -246,8 +195,8 @@ impl<'a> ResponseBuilder<'a> {
         }
     }
 
-    /// Completes the response with a body that exists already. With a status that has no content (204, 304) it is left
-    /// out.
+    /// Completes the response with a body that exists already. With a status that has no content (204, 205, 304) it is
+    /// left out.
     #[inline]
     pub fn body(self, body: &'a [u8]) -> Response<'a> {
         complete(self.head, self.status, body)
@@ -259,15 +208,14 @@ const HEAD_END_MAX: usize = 64;
 
 #[inline]
 fn complete<'a>(mut head: Writer<'a>, status: Status, body: &'a [u8]) -> Response<'a> {
-    let body = if status.has_content() {
+    let body = if status.has_content() { body } else { b"" };
+    if status.has_length() {
         head.push("Content-Length: ");
         head.push_decimal(body.len() as u64);
         head.push("\r\nConnection: close\r\n\r\n");
-        body
     } else {
         head.push("Connection: close\r\n\r\n");
-        b""
-    };
+    }
     match head.finish() {
         Some(head) => Response { head, body, position: None, sum: None },
         None => Response::OVERFLOW,
@@ -450,6 +398,32 @@ mod tests {
         let mut scratch = [0; 1024];
         let response = Response::build(&mut scratch, Status::NotModified).body_with(|body| body.push("hello"));
         assert_eq!((response.head().len(), response.body()), (48, &b""[..]));
+    }
+
+    #[test]
+    fn a_204_has_no_length_and_a_205_has_length_0() {
+        let head = |status| {
+            let mut scratch = [0; 1024];
+            let response = Response::build(&mut scratch, status).body(b"hello");
+            assert_eq!(response.body(), b"");
+            std::string::String::from_utf8(response.head().to_vec()).unwrap()
+        };
+        assert_eq!(head(Status::NoContent), "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+        assert_eq!(
+            head(Status::ResetContent),
+            "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn checked_fields_are_written_as_unchecked_ones() {
+        let [mut one, mut other] = [[0; 1024]; 2];
+        let value = FieldValue::new("/a b").unwrap();
+        let checked = Response::build(&mut one, Status::Found).field(FieldName::LOCATION, value).body(b"");
+        assert_eq!(checked, Response::build(&mut other, Status::Found).header("Location", "/a b").body(b""));
+        let mut short = [0; 30];
+        let cut = Response::build(&mut short, Status::Found).field(FieldName::LOCATION, value).body(b"");
+        assert_eq!(cut, Response::OVERFLOW);
     }
 
     #[test]

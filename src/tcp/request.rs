@@ -9,7 +9,7 @@ use super::transfer;
 use crate::app::App;
 use crate::config::LargeReplies;
 use crate::cookie::CookieFields;
-use crate::http::{Problem, RequestLine, Response, Status};
+use crate::http::{Methods, Problem, RequestLine, Response, Status, Writer};
 use crate::reply::{Datagram, Reply, TransportHeader, TxSegment};
 use crate::stamp::Stamp;
 use crate::verdict::{DropReason, ReplyKind};
@@ -36,7 +36,7 @@ pub(super) fn answer<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A, s
     if segment.payload.len() < REQUEST_MIN && !segment.is_fin() {
         // The last bytes of a long request may be as few.
         return match segment.seen() {
-            Seen::Response => answer_later_payload(segment),
+            Seen::Response => answer_later_payload(segment, app.methods()),
             _ => DropReason::TcpShortPayload.into(),
         };
     }
@@ -53,7 +53,7 @@ fn answer_request<'a, A: App, P: Pair>(
     app: &'a A,
     scratch: &'a mut [u8],
 ) -> Reply<'a> {
-    let (kind, response) = match RequestLine::parse(segment.payload) {
+    let (kind, response) = match RequestLine::parse_for(app.methods(), segment.payload) {
         Ok(line) => {
             // Shorter than a segment of a long response: to a client that has one of those, nothing of it is new,
             // not even its FIN.
@@ -70,7 +70,7 @@ fn answer_request<'a, A: App, P: Pair>(
         // Without timestamps, one later segment in a thousand passes for the start of a request.
         Err(_) if !is_proven(segment) => return DropReason::HttpMalformed.into(),
         Err(problem) => {
-            let response = refusal(problem, segment.is_fin(), scratch);
+            let response = refusal(problem, app.methods(), segment.is_fin(), scratch);
             let is_head = segment.payload.trim_ascii_start().starts_with(b"HEAD ");
             (ReplyKind::Refusal, if is_head { response.without_body() } else { response })
         }
@@ -84,31 +84,30 @@ fn answer_request<'a, A: App, P: Pair>(
 fn answer_request_again<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A, scratch: &'a mut [u8]) -> Reply<'a> {
     if matches!(segment.seen(), Seen::Part | Seen::Unknown)
         && segment.config.large_replies != LargeReplies::Fragments
-        && let Ok(line) = RequestLine::parse(segment.payload)
+        && let Ok(line) = RequestLine::parse_for(app.methods(), segment.payload)
         && let Some(resumption) = Resumption::find(segment, &line, app, scratch)
     {
         return resumption.answer();
     }
-    answer_later_payload(segment)
+    answer_later_payload(segment, app.methods())
 }
 
 /// A segment with payload that is not the first one of a request, or is not of our making.
-fn answer_later_payload<P: Pair>(segment: Segment<'_, P>) -> Reply<'_> {
+fn answer_later_payload<P: Pair>(segment: Segment<'_, P>, methods: Methods) -> Reply<'_> {
+    let is_request = || RequestLine::parse_for(methods, segment.payload).is_ok();
     match (segment.seen(), segment.is_fin()) {
         // The rest of a request whose response was on its way before it was complete.
         (Seen::Response, false) => segment.acknowledge(ReplyKind::LateAck, Flags::ACK),
         // A request that nothing of its response is known of: as if it had no FIN.
-        (Seen::Unknown, true) if RequestLine::parse(segment.payload).is_ok() => segment.refuse(DropReason::TcpCookie),
+        (Seen::Unknown, true) if is_request() => segment.refuse(DropReason::TcpCookie),
         (Seen::Response | Seen::Part | Seen::Unknown, true) => segment.acknowledge(ReplyKind::FinAck, Flags::ACK),
         (Seen::Handshake | Seen::Part, false) => DropReason::TcpCookie.into(),
         (Seen::Handshake, true) => DropReason::TcpFinEarly.into(),
         (Seen::Forged, true) => segment.refuse(DropReason::TcpFinForged),
         // What looks like a request comes from before our time, and had better be told. Anything
         // else may be a later part of a request, and a RST would kill its response.
-        (Seen::Unknown | Seen::Forged, false) => match RequestLine::parse(segment.payload) {
-            Ok(_) => segment.refuse(DropReason::TcpCookie),
-            Err(_) => DropReason::TcpCookie.into(),
-        },
+        (Seen::Unknown | Seen::Forged, false) if is_request() => segment.refuse(DropReason::TcpCookie),
+        (Seen::Unknown | Seen::Forged, false) => DropReason::TcpCookie.into(),
     }
 }
 
@@ -206,17 +205,34 @@ fn is_proven<P: Pair>(segment: Segment<'_, P>) -> bool {
 }
 
 /// What the engine itself says to a request that no application could answer.
-fn refusal(problem: Problem, is_complete: bool, scratch: &mut [u8]) -> Response<'_> {
+fn refusal(problem: Problem, methods: Methods, is_complete: bool, scratch: &mut [u8]) -> Response<'_> {
     let (status, text) = match problem {
         Problem::Incomplete if !is_complete => (Status::UriTooLong, "The request line does not fit one segment.\n"),
         Problem::Incomplete | Problem::Malformed => (Status::BadRequest, "This is not an HTTP/1 request.\n"),
-        Problem::Method => (Status::MethodNotAllowed, "Only GET and HEAD are answered here.\n"),
+        Problem::Method => return method_not_allowed(methods, scratch),
         Problem::Version => (Status::VersionNotSupported, "Only HTTP/1.0 and HTTP/1.1 are spoken here.\n"),
     };
-    let response = Response::build(scratch, status).header("Content-Type", "text/plain");
-    let response = match problem {
-        Problem::Method => response.header("Allow", "GET, HEAD"),
-        _ => response,
+    Response::build(scratch, status).header("Content-Type", "text/plain").body(text.as_bytes())
+}
+
+fn method_not_allowed(methods: Methods, scratch: &mut [u8]) -> Response<'_> {
+    let count = methods.iter().count();
+    let list = |out: &mut Writer<'_>, last: &'static str| {
+        for (at, method) in methods.iter().enumerate() {
+            out.push(match at {
+                0 => "",
+                at if at + 1 < count => ", ",
+                _ => last,
+            });
+            out.push(method.name());
+        }
     };
-    response.body(text.as_bytes())
+    Response::build(scratch, Status::MethodNotAllowed)
+        .header("Content-Type", "text/plain")
+        .header_with("Allow", |allow| list(allow, ", "))
+        .body_with(|body| {
+            body.push("Only ");
+            list(body, " and ");
+            body.push(" are answered here.\n");
+        })
 }

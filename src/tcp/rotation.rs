@@ -70,5 +70,6 @@ fn is_progress<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A, scratch
         return probe::is_echoed(segment, app);
     }
     segment.config.large_replies != LargeReplies::Fragments
-        && RequestLine::parse(segment.payload).is_ok_and(|line| find_request(segment, &line, app, scratch).is_some())
+        && RequestLine::parse_for(app.methods(), segment.payload)
+            .is_ok_and(|line| find_request(segment, &line, app, scratch).is_some())
 }

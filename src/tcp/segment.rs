@@ -200,8 +200,8 @@ impl<'a, P: Pair> Segment<'a, P> {
         scratch: &'r mut [u8],
     ) -> Option<Response<'r>> {
         let uses_headers = Cell::new(false);
-        let client = self.addresses().destination();
-        Request::in_packet(line, client, generation, one_packet, &uses_headers).answer_noted(
+        let (client, port) = (self.addresses().destination(), self.header.destination_port());
+        Request::in_packet(line, client, port, generation, one_packet, &uses_headers).answer_noted(
             &uses_headers,
             app,
             scratch,

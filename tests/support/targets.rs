@@ -10,7 +10,7 @@ use lethe::app::{App, Position, Request};
 use lethe::config::{Addresses, Config, Refuse};
 use lethe::cookie::Secret;
 use lethe::engine::{Engine, SCRATCH_LEN};
-use lethe::http::{Headers, Method, Problem, RequestLine, Status};
+use lethe::http::{Headers, Problem, RequestLine, Status};
 use lethe::time::Instant;
 use lethe::wire::tcp::Flags;
 use lethe_apps::files::{About, Builder, Coding, Files, Image};
@@ -163,11 +163,7 @@ fn agrees_with_httparse(bytes: &[u8], line: &RequestLine<'_>) {
         return;
     }
     assert!(matches!(parsed, Ok(httparse::Status::Complete(_))), "{parsed:?}");
-    let method = match line.method {
-        Method::Get => "GET",
-        Method::Head => "HEAD",
-    };
-    assert_eq!(request.method, Some(method));
+    assert_eq!(request.method, Some(line.method.name()));
     let target = request.path.unwrap();
     let text = |bytes| str::from_utf8(bytes).expect("visible characters of ASCII");
     let path = text(line.path);
