@@ -10,10 +10,11 @@ use lethe_server::simulate::{RunArgs, requests, simulate_app};
 use lethe_sim::chart;
 use lethe_sim::compare::{self, Contender};
 use lethe_sim::exhaustive::{self, Exhaustive};
-use lethe_sim::run::simulate as run;
+use lethe_sim::run;
 use lethe_sim::sample::MAX_SIZE;
-use lethe_sim::scenario::sites::Site;
 use lethe_sim::scenario::{Options, Plan as _};
+use lethe_sim::sites::{self, Site};
+use lethe_sim::world::Recorder;
 
 use crate::app::AppArgs;
 
@@ -106,7 +107,11 @@ pub(crate) fn simulate(args: &Args) -> anyhow::Result<()> {
         return simulate_app(&app.load()?, &requests(&args.path, "lethe.example", &[]), &args.run);
     }
     let size = args.size.map(|size| size as usize);
-    let options = Options { size, large: args.large, cut: args.cut, ..args.run.options()? };
+    let options = Options { size, large: args.large, ..args.run.options()? };
+    let run = |options: Options, recorder: Option<&mut Recorder>| match args.cut {
+        Some(site) => sites::simulate(site, options, recorder),
+        None => run::simulate(options, recorder),
+    };
     if args.comparison.compare {
         run_comparison(args, options.seed)
     } else if args.exhaustive {
@@ -115,8 +120,13 @@ pub(crate) fn simulate(args: &Args) -> anyhow::Result<()> {
         args.run.soak(&options, time, run)
     } else if let Some(file) = &args.chart {
         draw(&options, file)
+    } else if let Some(site) = args.cut {
+        if !args.run.json {
+            print_line(format_args!("requests of  the site `{site}`, cut anywhere"))?;
+        }
+        args.run.run_once(&options, &sites::command_line(site, &options), run)
     } else {
-        args.run.run_once(&options, run)
+        args.run.run_once(&options, &options.to_string(), run)
     }
 }
 
@@ -180,4 +190,3 @@ fn draw(options: &Options, file: &Path) -> anyhow::Result<()> {
     let title = format!("Time to fetch {size}, {} of them at each loss", options.requests);
     fs::write(file, chart::svg(&title, &points)).with_context(|| format!("cannot write {}", file.display()))
 }
-

@@ -127,10 +127,13 @@ pub fn requests(paths: &[String], host: &str, headers: &[String]) -> Vec<Vec<u8>
 pub fn simulate_app(app: &(impl App + Sync), requests: &[Vec<u8>], args: &RunArgs) -> anyhow::Result<()> {
     ensure!(!requests.is_empty(), "there is nothing to ask for: --path");
     let options = args.options()?;
-    let run = |options: Options, recorder: Option<&mut Recorder>| simulate_cut(app, requests, options, recorder);
+    let run = |options: Options, recorder: Option<&mut Recorder>| {
+        let again = options.to_string();
+        simulate_cut(app, requests, options, again, recorder)
+    };
     match args.soak {
         Some(time) => args.soak(&options, time, run),
-        None => args.run_once(&options, run),
+        None => args.run_once(&options, &options.to_string(), run),
     }
 }
 
@@ -181,10 +184,11 @@ impl RunArgs {
         print_line(scenario)
     }
 
-    /// Runs once and prints the result.
+    /// Runs once and prints the result; `command_line` does the same again.
     pub fn run_once(
         &self,
         options: &Options,
+        command_line: &str,
         run: impl Fn(Options, Option<&mut Recorder>) -> Result<Summary, Failure>,
     ) -> anyhow::Result<()> {
         self.tell(Scenario::draw(options.clone()))?;
@@ -196,7 +200,7 @@ impl RunArgs {
             recorder.finish().context("the recording is not complete")?;
         }
         match result {
-            Ok(summary) => self.print(&summary, wall, &options.to_string()),
+            Ok(summary) => self.print(&summary, wall, command_line),
             Err(failure) => self.fail(&failure, |recorder| run(options.clone(), Some(recorder))),
         }
     }

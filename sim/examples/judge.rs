@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use lethe_sim::run::{Fault, simulate};
 use lethe_sim::scenario::Options;
-use lethe_sim::scenario::sites::Site;
+use lethe_sim::sites::{self, Site};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     let awaited = arguments.next();
     for seed in 1..=seeds {
         let site = Site::ALL[seed as usize % Site::ALL.len()];
-        let cut = || simulate(Options { cut: Some(site), ..Options::new(seed) }, None);
+        let cut = || sites::simulate(site, Options::new(seed), None);
         let Err(failure) = simulate(Options::new(seed), None).and_then(|_| cut()) else { continue };
         let checker = checker(&failure.fault);
         println!("{seed} {checker}");

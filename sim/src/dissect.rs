@@ -14,7 +14,7 @@ use smoltcp::wire::{
     TcpOption, TcpPacket,
 };
 
-use crate::frame::{Ends, internet_checksum, pseudo_header};
+use crate::frame::{Ends, Segment, internet_checksum, pseudo_header};
 
 const ARP: u16 = 0x0806;
 const IPV4: u16 = 0x0800;
@@ -239,6 +239,27 @@ impl Tcp<'_> {
     pub fn end(&self) -> SeqNumber {
         let flags = u32::from(self.flags.has(Flags::SYN)) + u32::from(self.flags.has(Flags::FIN));
         self.seq.advance(self.payload.len() as u32 + flags)
+    }
+}
+
+impl Segment {
+    /// A segment that was dissected, once more between these ends. Options that are not understood are lost.
+    pub fn copy_of(ends: &Ends, tcp: &Tcp<'_>) -> Self {
+        let mut copy = Self::new(ends, tcp.flags).seq(tcp.seq.value()).ack_number(tcp.ack.value());
+        copy = copy.window(tcp.window).urgent(tcp.urgent).payload(tcp.payload);
+        if let Some(mss) = tcp.mss {
+            copy = copy.mss(mss);
+        }
+        if tcp.sack_permitted {
+            copy = copy.sack_permitted();
+        }
+        if let Some((value, echo)) = tcp.timestamps {
+            copy = copy.timestamps(value, echo);
+        }
+        if let Some(shift) = tcp.window_scale {
+            copy = copy.window_scale(shift);
+        }
+        if tcp.sack.is_empty() { copy } else { copy.sack(&tcp.sack) }
     }
 }
 

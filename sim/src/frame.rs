@@ -26,8 +26,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use lethe::wire::ethernet::MacAddress;
 
 pub use icmp::{Icmp, IcmpError};
-pub use packet::Packet;
-pub(crate) use packet::pseudo_header;
+pub use packet::{Packet, pseudo_header};
 pub use segment::Segment;
 
 /// The value of the type field in front of an 802.1Q tag.

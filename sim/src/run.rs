@@ -17,7 +17,7 @@ pub use summary::{Excuse, Summary};
 use crate::check::{self, Checker};
 use crate::clock::between;
 use crate::peer::Outcome;
-use crate::scenario::{Cut, Options, Plan, Promise, Scenario, Visitor, sites};
+use crate::scenario::{Cut, Options, Plan, Promise, Scenario, Visitor};
 use crate::world::{ClientId, Finished, Recorder, Violation, World};
 
 /// The most clients at a time. More would make no difference to an engine that remembers nothing, and to
@@ -85,10 +85,6 @@ impl std::error::Error for Failure {}
 /// When an invariant does not hold, or a client did not get what it was promised. What is recorded is
 /// complete even so.
 pub fn simulate(options: Options, recorder: Option<&mut Recorder>) -> Result<Summary, Failure> {
-    if let Some(site) = options.cut {
-        let site = sites::build(site);
-        return simulate_cut(&*site.app, &site.requests, options, recorder);
-    }
     let scenario = Scenario::draw(options);
     let engine = scenario.engine();
     run(&scenario, &engine, check::all(&engine), recorder)
@@ -96,18 +92,19 @@ pub fn simulate(options: Options, recorder: Option<&mut Recorder>) -> Result<Sum
 
 /// Has clients fetch from any application, under the eyes of all checkers: each sends one of these requests, written in
 /// pieces that are cut anywhere, with and without Nagle's algorithm. Each request is complete, from its first line to
-/// its empty line.
+/// its empty line; `again` is the command line that does the same again.
 ///
 /// # Errors
 ///
-/// Those of [`simulate`]. The command line in a [`Failure`] is one for the built-in sites.
+/// Those of [`simulate`].
 pub fn simulate_cut(
     app: &(impl App + ?Sized),
     requests: &[Vec<u8>],
     options: Options,
+    again: String,
     recorder: Option<&mut Recorder>,
 ) -> Result<Summary, Failure> {
-    let plan = Cut::draw(app, requests, options);
+    let plan = Cut::draw(app, requests, options, again);
     let engine = Engine::new(plan.scenario().config.clone(), app);
     run(&plan, &engine, check::all(&engine), recorder)
 }

@@ -7,7 +7,6 @@ mod crowd;
 mod cut;
 mod faults;
 mod options;
-pub mod sites;
 mod visitor;
 
 use std::fmt;
@@ -157,9 +156,6 @@ impl fmt::Display for Scenario {
         let nanos = start.as_unix_nanos();
         writeln!(f, "seed         {}", options.seed)?;
         writeln!(f, "requests     {}", options.requests)?;
-        if let Some(site) = options.cut {
-            writeln!(f, "requests of  the site `{site}`, cut anywhere")?;
-        }
         match options.size {
             Some(size) => writeln!(f, "size         {size} bytes")?,
             None => writeln!(f, "size         drawn, up to {} bytes", self.size_max())?,

@@ -1,5 +1,6 @@
 //! An engine and an application for the tests of this crate.
 
+#[cfg(feature = "simulator")]
 use lethe::config::Refuse;
 use lethe::cookie::Secret;
 use lethe::http::{Response, Status};
@@ -23,6 +24,7 @@ impl App for Sized {
 }
 
 /// What an engine of [`engine`] says to `GET /N`.
+#[cfg(feature = "simulator")]
 pub(crate) fn response(len: usize) -> Vec<u8> {
     let mut scratch = vec![0; lethe::engine::SCRATCH_LEN];
     let body = body(len);
@@ -35,12 +37,13 @@ pub(crate) fn engine() -> Engine<Sized> {
     engine_with(|_| ())
 }
 
-/// The same, refusing aloud.
+/// An engine that refuses aloud.
+#[cfg(feature = "simulator")]
 pub(crate) fn resetting_engine() -> Engine<Sized> {
     engine_with(|config| config.refuse = Refuse::Reset)
 }
 
-/// The same, changed by `change`.
+/// An engine whose configuration was changed by `change`.
 pub(crate) fn engine_with(change: impl FnOnce(&mut Config)) -> Engine<Sized> {
     let mut config = Config::new(Secret::new([7; 16]));
     for address in [Ends::v4().server.ip(), Ends::v6().server.ip()] {

@@ -282,7 +282,8 @@ pub(crate) mod tests {
         }
         writer.publish(&stats);
         let workers = ["2", "3"].map(str::to_owned).to_vec();
-        let watched = Watched::new("dpdk 0 \"a\\b\"".to_owned(), "files".to_owned(), workers, published, Arc::default());
+        let watched =
+            Watched::new("dpdk 0 \"a\\b\"".to_owned(), "files".to_owned(), workers, published, Arc::default());
         watched.set_missed(Some(7));
         let card = Card {
             link_up: true,
@@ -311,7 +312,8 @@ pub(crate) mod tests {
 
     #[test]
     fn what_nobody_counts_is_not_there() {
-        let watched = Watched::new(String::new(), "files".to_owned(), vec![], Published::for_workers(0), Arc::default());
+        let watched =
+            Watched::new(String::new(), "files".to_owned(), vec![], Published::for_workers(0), Arc::default());
         let snapshot = watched.snapshot();
         assert_eq!((snapshot.frames_missed, snapshot.card), (None, None));
         assert_eq!((snapshot.data.generation, snapshot.data.reloads), (0, 0));

@@ -204,7 +204,7 @@ impl Packet {
 }
 
 /// The pseudo-header of TCP and ICMPv6 (RFC 9293, section 3.1; RFC 8200, section 8.1).
-pub(crate) fn pseudo_header(ends: &Ends, protocol: u8, length: usize) -> Vec<u8> {
+pub fn pseudo_header(ends: &Ends, protocol: u8, length: usize) -> Vec<u8> {
     let length = length as u32;
     match (ends.client.ip(), ends.server.ip()) {
         (IpAddr::V6(source), IpAddr::V6(destination)) => {

@@ -4,7 +4,6 @@ use lethe::wire::tcp::Flags;
 
 use super::packet::pseudo_header;
 use super::{Ends, Packet, internet_checksum};
-use crate::dissect::Tcp;
 
 const TCP: u8 = 6;
 
@@ -58,25 +57,6 @@ impl Segment {
     /// A RST without ACK.
     pub const fn rst(ends: &Ends) -> Self {
         Self::new(ends, Flags::RST)
-    }
-
-    /// A segment that was dissected, once more between these ends. Options that are not understood are lost.
-    pub fn copy_of(ends: &Ends, tcp: &Tcp<'_>) -> Self {
-        let mut copy = Self::new(ends, tcp.flags).seq(tcp.seq.value()).ack_number(tcp.ack.value());
-        copy = copy.window(tcp.window).urgent(tcp.urgent).payload(tcp.payload);
-        if let Some(mss) = tcp.mss {
-            copy = copy.mss(mss);
-        }
-        if tcp.sack_permitted {
-            copy = copy.sack_permitted();
-        }
-        if let Some((value, echo)) = tcp.timestamps {
-            copy = copy.timestamps(value, echo);
-        }
-        if let Some(shift) = tcp.window_scale {
-            copy = copy.window_scale(shift);
-        }
-        if tcp.sack.is_empty() { copy } else { copy.sack(&tcp.sack) }
     }
 
     /// Takes all options out.

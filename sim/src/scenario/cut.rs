@@ -29,13 +29,15 @@ pub struct Cut<'a, A: ?Sized> {
     app: &'a A,
     requests: &'a [Vec<u8>],
     random: Random,
+    /// The command line that does the same again.
+    again: String,
 }
 
 impl<'a, A: App + ?Sized> Cut<'a, A> {
-    /// Draws what is not set. There is at least one request.
-    pub fn draw(app: &'a A, requests: &'a [Vec<u8>], options: Options) -> Self {
+    /// Draws what is not set. There is at least one request; `again` is the command line that does the same again.
+    pub fn draw(app: &'a A, requests: &'a [Vec<u8>], options: Options, again: String) -> Self {
         let random = Random::from_seed(options.seed).fork("cut");
-        Self { scenario: Scenario::draw(options), app, requests, random }
+        Self { scenario: Scenario::draw(options), app, requests, random, again }
     }
 
     /// The network, and what the engine is set up with.
@@ -108,7 +110,7 @@ impl<A: App + ?Sized> Plan for Cut<'_, A> {
     }
 
     fn command_line(&self) -> String {
-        self.scenario.options.to_string()
+        self.again.clone()
     }
 }
 

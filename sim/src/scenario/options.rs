@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::sites::{Site, SiteError};
 use crate::link::{Impairment, ImpairmentError};
 
 /// What is set by hand; the rest is drawn.
@@ -19,8 +18,6 @@ pub struct Options {
     pub impairment: Option<Impairment>,
     /// Some replies are long: many segments, up to 1 MB, for clients of which some read slowly.
     pub large: bool,
-    /// Requests to this site are cut anywhere, instead of requests to [`Sample`](crate::sample::Sample).
-    pub cut: Option<Site>,
 }
 
 impl Options {
@@ -30,7 +27,7 @@ impl Options {
 
     /// Everything drawn from a seed.
     pub const fn new(seed: u64) -> Self {
-        Self { seed, requests: Self::REQUESTS, size: None, impairment: None, large: false, cut: None }
+        Self { seed, requests: Self::REQUESTS, size: None, impairment: None, large: false }
     }
 }
 
@@ -44,9 +41,6 @@ impl fmt::Display for Options {
         if self.large {
             write!(f, " --large")?;
         }
-        if let Some(site) = self.cut {
-            write!(f, " --cut {site}")?;
-        }
         if let Some(impairment) = &self.impairment {
             write!(f, " --impair \"{impairment}\"")?;
         }
@@ -58,7 +52,7 @@ impl fmt::Display for Options {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum OptionsError {
     /// No option has this name.
-    #[error("`{0}` is no option of a run; there are --seed, --requests, --size, --large, --cut and --impair")]
+    #[error("`{0}` is no option of a run; there are --seed, --requests, --size, --large and --impair")]
     Unknown(String),
     /// The option has no value, or one that is no number.
     #[error("{0} needs a number")]
@@ -66,9 +60,6 @@ pub enum OptionsError {
     /// There is no seed.
     #[error("there is no --seed")]
     NoSeed,
-    /// There is no such site.
-    #[error(transparent)]
-    Site(#[from] SiteError),
     /// The impairment cannot be read.
     #[error(transparent)]
     Impairment(#[from] ImpairmentError),
@@ -95,7 +86,6 @@ impl FromStr for Options {
                 "--seed" => seed = Some(number(option, value)?),
                 "--requests" => options.requests = number(option, value)?,
                 "--size" => options.size = Some(number(option, value)?),
-                "--cut" => options.cut = Some(value.unwrap_or_default().parse()?),
                 "--impair" => options.impairment = Some(value.unwrap_or_default().trim_matches('"').parse()?),
                 _ => return Err(OptionsError::Unknown(option.to_owned())),
             }

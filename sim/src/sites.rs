@@ -14,7 +14,10 @@ use lethe::http::{Response, Status};
 use lethe_apps::files::{About, Builder, Coding, Files, Image};
 use lethe_apps::scores;
 
+use crate::run::{Failure, Summary, simulate_cut};
 use crate::sample;
+use crate::scenario::Options;
+use crate::world::Recorder;
 
 /// Names a site.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,6 +60,22 @@ impl FromStr for Site {
     fn from_str(name: &str) -> Result<Self, SiteError> {
         Self::ALL.into_iter().find(|site| site.name() == name).ok_or_else(|| SiteError(name.to_owned()))
     }
+}
+
+/// Has clients send requests to a site, cut anywhere, under the eyes of all checkers.
+///
+/// # Errors
+///
+/// Those of [`simulate`](crate::run::simulate).
+pub fn simulate(site: Site, options: Options, recorder: Option<&mut Recorder>) -> Result<Summary, Failure> {
+    let Built { app, requests } = build(site);
+    let again = command_line(site, &options);
+    simulate_cut(&*app, &requests, options, again, recorder)
+}
+
+/// The command line of [`simulate`].
+pub fn command_line(site: Site, options: &Options) -> String {
+    format!("{options} --cut {site}")
 }
 
 /// A site that can be asked.
