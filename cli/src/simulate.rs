@@ -109,7 +109,7 @@ pub(crate) fn simulate(args: &Args) -> anyhow::Result<()> {
     let size = args.size.map(|size| size as usize);
     let options = Options { size, large: args.large, ..args.run.options()? };
     let run = |options: Options, recorder: Option<&mut Recorder>| match args.cut {
-        Some(site) => sites::simulate(site, options, recorder),
+        Some(cut) => sites::simulate(cut, options, recorder),
         None => run::simulate(options, recorder),
     };
     if args.comparison.compare {

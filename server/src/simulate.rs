@@ -12,7 +12,7 @@ use anyhow::{Context, bail, ensure};
 use lethe::App;
 use lethe_sim::link::Impairment;
 use lethe_sim::random::Probability;
-use lethe_sim::run::{Failure, Summary, simulate_cut};
+use lethe_sim::run::{self, Failure, Summary};
 use lethe_sim::scenario::{Options, Scenario};
 use lethe_sim::world::Recorder;
 
@@ -129,7 +129,7 @@ pub fn simulate_app(app: &(impl App + Sync), requests: &[Vec<u8>], args: &RunArg
     let options = args.options()?;
     let run = |options: Options, recorder: Option<&mut Recorder>| {
         let again = options.to_string();
-        simulate_cut(app, requests, options, again, recorder)
+        run::simulate_app(app, requests, true, options, again, recorder)
     };
     match args.soak {
         Some(time) => args.soak(&options, time, run),
