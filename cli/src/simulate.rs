@@ -10,7 +10,7 @@ use lethe_server::simulate::{RunArgs, requests, simulate_app};
 use lethe_sim::chart;
 use lethe_sim::compare::{self, Contender};
 use lethe_sim::exhaustive::{self, Exhaustive};
-use lethe_sim::run::{self, Failure, Summary};
+use lethe_sim::run;
 use lethe_sim::sample::MAX_SIZE;
 use lethe_sim::scenario::{Options, Plan as _};
 use lethe_sim::sites::{self, Site};
@@ -108,11 +108,9 @@ pub(crate) fn simulate(args: &Args) -> anyhow::Result<()> {
     }
     let size = args.size.map(|size| size as usize);
     let options = Options { size, large: args.large, ..args.run.options()? };
-    let run = |options: Options, recorder: Option<&mut Recorder>| -> Result<Summary, Failure> {
-        match args.cut {
-            Some(name) => sites::simulate(name, options, recorder),
-            None => run::simulate(options, recorder),
-        }
+    let run = |options: Options, recorder: Option<&mut Recorder>| match args.cut {
+        Some(cut) => sites::simulate(cut, options, recorder),
+        None => run::simulate(options, recorder),
     };
     if args.comparison.compare {
         run_comparison(args, options.seed)
@@ -122,12 +120,13 @@ pub(crate) fn simulate(args: &Args) -> anyhow::Result<()> {
         args.run.soak(&options, time, run)
     } else if let Some(file) = &args.chart {
         draw(&options, file)
-    } else {
-        let command_line = args.cut.map_or_else(|| options.to_string(), |site| sites::command_line(site, &options));
-        if let Some(site) = args.cut.filter(|_| !args.run.json) {
+    } else if let Some(site) = args.cut {
+        if !args.run.json {
             print_line(format_args!("requests of  the site `{site}`, cut anywhere"))?;
         }
-        args.run.run_once(&options, &command_line, run)
+        args.run.run_once(&options, &sites::command_line(site, &options), run)
+    } else {
+        args.run.run_once(&options, &options.to_string(), run)
     }
 }
 

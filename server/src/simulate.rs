@@ -13,7 +13,7 @@ use anyhow::{Context, bail, ensure};
 use lethe::App;
 use lethe_sim::link::Impairment;
 use lethe_sim::random::Probability;
-use lethe_sim::run::{Failure, Summary, simulate_cut};
+use lethe_sim::run::{self, Failure, Summary};
 use lethe_sim::scenario::{Options, Scenario};
 use lethe_sim::world::Recorder;
 
@@ -131,7 +131,7 @@ pub fn simulate_app(app: &(impl App + Sync), requests: &[Vec<u8>], args: &RunArg
     let words: Vec<String> = env::args().collect();
     let run = |options: Options, recorder: Option<&mut Recorder>| {
         let again = again(&words, options.seed);
-        simulate_cut(app, requests, options, again, recorder)
+        run::simulate_app(app, requests, true, options, again, recorder)
     };
     match args.soak {
         Some(time) => args.soak(&options, time, run),
@@ -201,7 +201,7 @@ impl RunArgs {
         print_line(scenario)
     }
 
-    /// Runs once and prints the result.
+    /// Runs once and prints the result; `command_line` does the same again.
     pub fn run_once(
         &self,
         options: &Options,

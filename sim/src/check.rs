@@ -115,6 +115,20 @@ pub fn observe<'f, A: App>(
     checkers: &mut [Box<dyn Checker + '_>],
     frames: impl IntoIterator<Item = (Instant, &'f [u8])>,
 ) -> Result<Stats, String> {
+    observe_each(engine, checkers, frames, |_| ())
+}
+
+/// Gives frames to an engine as [`observe`] does, and hands every exchange on when the checkers have seen it.
+///
+/// # Errors
+///
+/// Those of [`observe`].
+pub fn observe_each<'f, A: App>(
+    engine: &Engine<A>,
+    checkers: &mut [Box<dyn Checker + '_>],
+    frames: impl IntoIterator<Item = (Instant, &'f [u8])>,
+    mut look: impl FnMut(&Exchange<'_>),
+) -> Result<Stats, String> {
     let mut stats = Stats::default();
     let mut workspace = Workspace::default();
     for (now, received) in frames {
@@ -129,6 +143,7 @@ pub fn observe<'f, A: App>(
             let violation = |problem| format!("{name}: {problem}, for {}", notation::line(received));
             checker.check(&exchange).map_err(violation)?;
         }
+        look(&exchange);
     }
     Ok(stats)
 }

@@ -20,7 +20,6 @@ pub mod check;
 pub mod clock;
 #[cfg(feature = "simulator")]
 pub mod compare;
-pub mod contract;
 #[cfg(feature = "simulator")]
 pub mod dialogue;
 #[cfg(any(test, feature = "simulator"))]

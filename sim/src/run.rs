@@ -17,7 +17,7 @@ pub use summary::{Excuse, Summary};
 use crate::check::{self, Checker};
 use crate::clock::between;
 use crate::peer::Outcome;
-use crate::scenario::{Cut, Options, Plan, Promise, Scenario, Visitor};
+use crate::scenario::{AppClients, Options, Plan, Promise, Scenario, Visitor};
 use crate::world::{ClientId, Finished, Recorder, Violation, World};
 
 /// The most clients at a time. More would make no difference to an engine that remembers nothing, and to
@@ -90,21 +90,22 @@ pub fn simulate(options: Options, recorder: Option<&mut Recorder>) -> Result<Sum
     run(&scenario, &engine, check::all(&engine), recorder)
 }
 
-/// Has clients fetch from any application, under the eyes of all checkers: each sends one of these requests, written in
-/// pieces that are cut anywhere, with and without Nagle's algorithm. Each request is complete, from its first line to
-/// its empty line; `again` is the command line that does the same again.
+/// Has clients of all kinds fetch from an application, under the eyes of all checkers: each sends one of these requests,
+/// complete from its first line to its empty line. With `is_split` it is written in pieces, split anywhere, with and
+/// without Nagle's algorithm. `again` is what a [`Failure`] says is to be done to see it again.
 ///
 /// # Errors
 ///
 /// Those of [`simulate`].
-pub fn simulate_cut(
+pub fn simulate_app(
     app: &(impl App + ?Sized),
     requests: &[Vec<u8>],
+    is_split: bool,
     options: Options,
     again: String,
     recorder: Option<&mut Recorder>,
 ) -> Result<Summary, Failure> {
-    let plan = Cut::draw(app, requests, options, again);
+    let plan = AppClients::draw(app, requests, options, is_split, again);
     let engine = Engine::new(plan.scenario().config.clone(), app);
     run(&plan, &engine, check::all(&engine), recorder)
 }

@@ -3,8 +3,8 @@
 //! A [`Scenario`] says what the network, the engine and the clients of a run are like. It draws them from
 //! the seed, each from a stream of its own, so that setting one by hand leaves the others as they were.
 
+mod app_clients;
 mod crowd;
-mod cut;
 mod faults;
 mod options;
 mod visitor;
@@ -19,7 +19,7 @@ use lethe::port::Offload;
 use lethe::time::Instant;
 use lethe::{Config, Engine};
 
-pub use cut::Cut;
+pub use app_clients::AppClients;
 pub use options::{Options, OptionsError};
 pub use visitor::{Kind, Promise, Visitor};
 

@@ -14,7 +14,7 @@ use lethe::http::{Response, Status};
 use lethe_apps::files::{About, Builder, Coding, Files, Image};
 use lethe_apps::scores;
 
-use crate::run::{Failure, Summary, simulate_cut};
+use crate::run::{Failure, Summary, simulate_app};
 use crate::sample;
 use crate::scenario::Options;
 use crate::world::Recorder;
@@ -70,7 +70,7 @@ impl FromStr for Site {
 pub fn simulate(site: Site, options: Options, recorder: Option<&mut Recorder>) -> Result<Summary, Failure> {
     let Built { app, requests } = build(site);
     let again = command_line(site, &options);
-    simulate_cut(&*app, &requests, options, again, recorder)
+    simulate_app(&*app, &requests, true, options, again, recorder)
 }
 
 /// The command line of [`simulate`].

@@ -66,6 +66,27 @@ impl FromStr for Probability {
     }
 }
 
+impl TryFrom<&str> for Probability {
+    type Error = ProbabilityError;
+
+    fn try_from(text: &str) -> Result<Self, ProbabilityError> {
+        text.parse()
+    }
+}
+
+/// From 0 to 1, rounded to a millionth.
+impl TryFrom<f64> for Probability {
+    type Error = ProbabilityError;
+
+    fn try_from(number: f64) -> Result<Self, ProbabilityError> {
+        if !(0.0..=1.0).contains(&number) {
+            return Err(ProbabilityError(number.to_string()));
+        }
+        #[expect(clippy::cast_sign_loss, reason = "it is 0 at least")]
+        Ok(Self((number * 1e6).round() as u32))
+    }
+}
+
 impl fmt::Display for Probability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fraction = format!("{:04}", self.0 % 10_000);
@@ -79,6 +100,13 @@ impl fmt::Display for Probability {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_from_0_to_1_is_a_probability() {
+        assert_eq!(Probability::try_from(0.05), Ok(Probability::from_percent(5)));
+        assert_eq!([0.0, 1.0].map(|number| Probability::try_from(number).unwrap().millionths()), [0, 1_000_000]);
+        assert!([-0.1, 1.1, f64::NAN].into_iter().all(|number| Probability::try_from(number).is_err()));
+    }
 
     #[test]
     fn a_probability_is_read_as_people_write_it() {

@@ -31,7 +31,7 @@ const IPV6_MTU_MIN: u16 = 1280;
 const HEAD_MAX: usize = 200;
 
 /// The headers of IPv6 and TCP with timestamps are not longer.
-const HEADERS_MAX: usize = 72;
+pub(super) const HEADERS_MAX: usize = 72;
 
 /// A client that has no clock has the next window of a long reply only from asking again, after a timeout
 /// that doubles each time. Nobody is promised more segments than a few such windows hold.
@@ -55,7 +55,18 @@ const READS: std::ops::RangeInclusive<u64> = 20_000..=500_000;
 const ATTACK_FRAMES: u64 = 40;
 const ATTACK_PAUSE: Duration = Duration::from_secs(5);
 
-/// Draws the client with this number.
+/// What a client asks for, and what an application has for it.
+#[derive(Clone)]
+pub(super) struct Asked {
+    /// As Linux would ask for it,
+    pub(super) model: Settings,
+    /// and as smoltcp would.
+    pub(super) stack: stack::Settings,
+    /// The most bytes of the response, head and body.
+    pub(super) len: usize,
+}
+
+/// Draws the client with this number, which fetches from the sample application.
 pub(super) fn draw(scenario: &Scenario, random: Random, number: u32) -> Visitor {
     let drawn = || {
         let large = if scenario.options.large { draw_large_size(random.fork("large size")) } else { None };
@@ -63,7 +74,14 @@ pub(super) fn draw(scenario: &Scenario, random: Random, number: u32) -> Visitor 
     };
     let size = scenario.options.size.unwrap_or_else(drawn);
     let ends = draw_ends(random.fork("ends"), number);
-    let (mut kind, mut promise) = draw_kind(scenario, &random, &ends, size);
+    let path = format!("/{size}");
+    let (model, stack) = (Settings::linux(&ends, &path), stack::Settings::new(&ends, &path));
+    let asked = Asked { model, stack, len: size + HEAD_MAX };
+    let (mut kind, mut promise) = if scenario.options.impairment.is_some() {
+        (draw_ordinary(&random, asked), Promise::Reply)
+    } else {
+        draw_kind(scenario, &random, &ends, asked)
+    };
     if scenario.options.large && scenario.options.impairment.is_none() {
         enlarge(&mut kind, random.fork("large"));
     }
@@ -73,7 +91,7 @@ pub(super) fn draw(scenario: &Scenario, random: Random, number: u32) -> Visitor 
     let is_v6 = ends.client.is_ipv6();
     // What goes out again has the same identification: a fragment that was corrupted spoils it for as long
     // as it is kept, and that may be longer than the cookie is good for.
-    if promise == Promise::Reply && !scenario.down.corrupt.is_never() && is_cut(scenario, &kind, size) {
+    if promise == Promise::Reply && !scenario.down.corrupt.is_never() && is_cut(scenario, &kind, size + HEAD_MAX) {
         promise = Promise::PerhapsReply;
     }
     Visitor {
@@ -91,21 +109,18 @@ pub(super) fn draw(scenario: &Scenario, random: Random, number: u32) -> Visitor 
     }
 }
 
-fn draw_kind(scenario: &Scenario, random: &Random, ends: &Ends, size: usize) -> (Kind, Promise) {
-    let number = random.fork("kind").below(20);
-    if scenario.options.impairment.is_some() {
-        return (draw_ordinary(number, random.fork("ordinary"), ends, size), Promise::Reply);
-    }
-    match number {
+/// Draws what a client is like: of 20, 15 are models, 4 are smoltcp and 1 is an attacker.
+pub(super) fn draw_kind(scenario: &Scenario, random: &Random, ends: &Ends, asked: Asked) -> (Kind, Promise) {
+    match random.fork("kind").below(20) {
         15..=18 => {
-            let settings = draw_stack(random.fork("stack"), ends, size);
+            let settings = draw_stack(random.fork("stack"), asked.stack, asked.len);
             let is_promised = settings.timestamps || !settings.half_close;
             let promise = if is_promised { Promise::Reply } else { Promise::PerhapsReply };
             (Kind::Stack(Box::new(settings)), promise)
         }
         19 => (Kind::Attacker(Box::new(draw_attacker(random.fork("attack"), ends))), Promise::NoReply),
         _ => {
-            let settings = draw_model(scenario, random.fork("settings"), ends, size);
+            let settings = draw_model(scenario, random.fork("settings"), asked.model, asked.len);
             let promise = promise(&settings);
             (Kind::Model(Box::new(settings)), promise)
         }
@@ -113,15 +128,16 @@ fn draw_kind(scenario: &Scenario, random: &Random, ends: &Ends, size: usize) -> 
 }
 
 /// Linux as it is, mostly, and smoltcp as it is.
-fn draw_ordinary(number: u64, mut random: Random, ends: &Ends, size: usize) -> Kind {
-    let path = format!("/{size}");
+pub(super) fn draw_ordinary(random: &Random, asked: Asked) -> Kind {
+    let number = random.fork("kind").below(20);
+    let mut random = random.fork("ordinary");
     let timestamps = random.chance(Probability::from_percent(75));
     if number < 15 {
         let (isn, timestamp_base) = (random.next_u64() as u32, random.next_u64() as u32);
-        Kind::Model(Box::new(Settings { isn, timestamp_base, timestamps, ..Settings::linux(ends, &path) }))
+        Kind::Model(Box::new(Settings { isn, timestamp_base, timestamps, ..asked.model }))
     } else {
         let seed = random.next_u64();
-        Kind::Stack(Box::new(stack::Settings { seed, timestamps, ..stack::Settings::new(ends, &path) }))
+        Kind::Stack(Box::new(stack::Settings { seed, timestamps, ..asked.stack }))
     }
 }
 
@@ -150,8 +166,8 @@ pub(super) fn is_answered_at_once(settings: &Settings) -> bool {
     !matches!(RequestLine::parse(first), Err(Problem::Incomplete))
 }
 
-/// Whether a reply may arrive in fragments.
-fn is_cut(scenario: &Scenario, kind: &Kind, size: usize) -> bool {
+/// Whether a reply of so many bytes, head and body, may arrive in fragments.
+pub(super) fn is_cut(scenario: &Scenario, kind: &Kind, len: usize) -> bool {
     let mss = match kind {
         // An MSS of 88 still stands for packets of 1,280 bytes over IPv6, but that need not be known here.
         Kind::Model(settings) => settings.mss.unwrap_or(536).into(),
@@ -159,7 +175,7 @@ fn is_cut(scenario: &Scenario, kind: &Kind, size: usize) -> bool {
         Kind::Attacker(_) => return false,
     };
     let path = scenario.down.mtu.unwrap_or(u16::MAX).min(scenario.config.mtu.bytes());
-    size + HEAD_MAX > mss.min(usize::from(path) - HEADERS_MAX)
+    len > mss.min(usize::from(path) - HEADERS_MAX)
 }
 
 pub(super) fn for_family(impairment: &Impairment, is_v6: bool) -> Impairment {
@@ -187,8 +203,8 @@ fn draw_large_size(mut random: Random) -> Option<usize> {
     })
 }
 
-/// What matters to who gets a long reply and to nobody else.
-fn enlarge(kind: &mut Kind, mut random: Random) {
+/// Draws what matters to clients of long replies only: slow readers, small windows, and ACKs that are held back.
+pub(super) fn enlarge(kind: &mut Kind, mut random: Random) {
     let seldom = Probability::from_percent(20);
     if let Kind::Stack(settings) = kind {
         // smoltcp takes SACK and does not report duplicates (RFC 2883): its ACKs would be a clock that multiplies.
@@ -277,11 +293,11 @@ pub(super) fn draw_ends(mut random: Random, number: u32) -> Ends {
     if random.chance(Probability::from_percent(10)) { ends.vlan(random.range(1..=4094) as u16) } else { ends }
 }
 
-fn draw_stack(mut random: Random, ends: &Ends, size: usize) -> stack::Settings {
-    let smallest = if ends.client.is_ipv6() { u64::from(IPV6_MTU_MIN) } else { 576 };
+fn draw_stack(mut random: Random, usual: stack::Settings, len: usize) -> stack::Settings {
+    let smallest = if usual.ends.client.is_ipv6() { u64::from(IPV6_MTU_MIN) } else { 576 };
     let often = Probability::from_percent(75);
     let seldom = Probability::from_percent(20);
-    let window = if random.chance(seldom) { random.range(needed(size)..=65_535) } else { 65_535 };
+    let window = if random.chance(seldom) { random.range(needed(len)..=65_535) } else { 65_535 };
     stack::Settings {
         seed: random.next_u64(),
         timestamps: random.chance(often),
@@ -290,7 +306,7 @@ fn draw_stack(mut random: Random, ends: &Ends, size: usize) -> stack::Settings {
         delayed_ack: random.chance(often).then(|| Duration::from_millis(random.range(1..=500))),
         keep_alive: random.chance(seldom).then(|| Duration::from_secs(random.range(1..=10))),
         half_close: random.chance(seldom),
-        ..stack::Settings::new(ends, &format!("/{size}"))
+        ..usual
     }
 }
 
@@ -304,8 +320,7 @@ fn draw_attacker(mut random: Random, ends: &Ends) -> attacker::Settings {
 }
 
 /// As Linux does it, or otherwise here and there.
-fn draw_model(scenario: &Scenario, mut random: Random, ends: &Ends, size: usize) -> Settings {
-    let linux = Settings::linux(ends, &format!("/{size}"));
+fn draw_model(scenario: &Scenario, mut random: Random, linux: Settings, len: usize) -> Settings {
     let often = Probability::from_percent(75);
     let seldom = Probability::from_percent(20);
     let mut settings = Settings {
@@ -346,7 +361,7 @@ fn draw_model(scenario: &Scenario, mut random: Random, ends: &Ends, size: usize)
         ..linux
     };
     if random.chance(seldom) {
-        settings.window = random.range(needed(size)..=u64::from(u16::MAX)) as u32;
+        settings.window = random.range(needed(len)..=u64::from(u16::MAX)) as u32;
     }
     if random.chance(seldom) {
         let len = settings.request.concat().len() as u64;
@@ -361,8 +376,8 @@ fn draw_model(scenario: &Scenario, mut random: Random, ends: &Ends, size: usize)
 
 /// The window that takes a reply whole, as long as any does: one that goes out as one segment goes out whole or
 /// not at all.
-fn needed(size: usize) -> u64 {
-    (size.min(SIZE_MAX) + HEAD_MAX) as u64
+fn needed(len: usize) -> u64 {
+    len.min(SIZE_MAX + HEAD_MAX) as u64
 }
 
 fn draw_mss(random: &mut Random, usual: Option<u16>) -> Option<u16> {

@@ -2,8 +2,8 @@
 //!
 //! The engine trusts an application: that it gives the same bytes for the same request, that a head says how long its
 //! body is, that what it calls stored can be found again, and that no two stored responses share a position. An
-//! application that breaks this corrupts downloads, or hangs its clients, and the engine cannot see it. [`check`] can:
-//! it asks for responses as the engine would, from every side.
+//! application that breaks this corrupts downloads, or hangs its clients, and the engine cannot see it.
+//! [`check_app`] can: it asks for responses as the engine would, from every side.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,8 +11,10 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use lethe::app::{App, Generations, Position, Request};
 use lethe::engine::SCRATCH_LEN;
-use lethe::http::{Method, Problem, RequestLine, Response};
+use lethe::http::{Method, RequestLine, Response};
 use lethe::wire::checksum::Sum;
+
+use crate::request::{self, TestRequest, first_line};
 
 /// The sizes that a response of one packet may have: to a client with an MSS of 536 and timestamps, one of a tunnel, and
 /// one of Ethernet.
@@ -24,6 +26,9 @@ const DIRT: [u8; 2] = [0x5a, 0xff];
 /// Which part of the contract does not hold.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Breach {
+    /// Nothing was asked, so nothing was checked.
+    #[error("there is no request to check it with")]
+    NoRequest,
     /// What is to be asked is no request that reaches an application.
     #[error("it is no complete request for an application: {0}")]
     Request(&'static str),
@@ -104,30 +109,78 @@ pub struct Broken {
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`: {}", self.request, self.breach)
+        match self.breach {
+            Breach::NoRequest => write!(f, "{}", self.breach),
+            _ => write!(f, "`{}`: {}", self.request, self.breach),
+        }
     }
 }
 
 impl std::error::Error for Broken {}
 
-/// Asks an application these requests, each complete from its first line to its empty line, and checks every answer.
+/// Asks an application these requests, and panics at the first answer that breaks the contract.
+///
+/// ```
+/// use lethe::http::{Response, Status};
+/// use lethe::{App, Request};
+///
+/// struct Hello;
+///
+/// impl App for Hello {
+///     fn respond<'a>(&'a self, _: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+///         Response::build(scratch, Status::Ok).header("Content-Type", "text/plain").body(b"hello\n")
+///     }
+/// }
+///
+/// lethe_test::check_app(&Hello, ["/", "/a?b=c"]);
+/// ```
+///
+/// # Panics
+///
+/// With what [`try_check_app`] returns.
+#[track_caller]
+pub fn check_app<A: App + ?Sized>(app: &A, requests: impl IntoIterator<Item = impl Into<TestRequest>>) {
+    if let Err(broken) = try_check_app(app, requests) {
+        panic!("{broken}");
+    }
+}
+
+/// Asks an application these requests, and checks every answer.
+///
+/// ```
+/// use lethe::http::{Response, Status};
+/// use lethe::{App, Request};
+///
+/// /// Says that its body is longer than it is.
+/// struct Wrong;
+///
+/// impl App for Wrong {
+///     fn respond<'a>(&'a self, _: &Request<'_>, _: &'a mut [u8]) -> Response<'a> {
+///         Response::prepared(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n", b"hello")
+///     }
+/// }
+///
+/// let broken = lethe_test::try_check_app(&Wrong, ["/"]).unwrap_err();
+/// assert_eq!(broken.to_string(), "`GET / HTTP/1.1`: Content-Length is 6, and the body has 5 bytes");
+/// ```
 ///
 /// # Errors
 ///
 /// The first answer that breaks the contract.
-pub fn check<A: App + ?Sized>(app: &A, requests: &[impl AsRef<[u8]>]) -> Result<(), Broken> {
+pub fn try_check_app<A: App + ?Sized>(
+    app: &A,
+    requests: impl IntoIterator<Item = impl Into<TestRequest>>,
+) -> Result<(), Broken> {
+    let requests = request::all(requests);
+    if requests.is_empty() {
+        return Err(Broken { request: String::new(), breach: Breach::NoRequest });
+    }
     let mut stored = BTreeMap::new();
-    for request in requests {
-        let request = request.as_ref();
+    for request in &requests {
         let broken = |breach| Broken { request: first_line(request), breach };
         check_request(app, request, &mut stored).map_err(broken)?;
     }
     Ok(())
-}
-
-fn first_line(request: &[u8]) -> String {
-    let end = request.iter().position(|&byte| matches!(byte, b'\r' | b'\n')).unwrap_or(request.len());
-    String::from_utf8_lossy(&request[..end]).into_owned()
 }
 
 /// Where each stored response that was seen begins; how many positions it takes, its bytes, and its request.
@@ -138,16 +191,8 @@ fn check_request<A: App + ?Sized>(app: &A, request: &[u8], stored: &mut Stored) 
     if generations.current >= Generations::COUNT || generations.live >> generations.current & 1 == 0 {
         return Err(Breach::Generations(generations));
     }
-    let line = RequestLine::parse(request).map_err(|problem| {
-        Breach::Request(match problem {
-            Problem::Incomplete => "its first line does not end",
-            Problem::Malformed => "it is malformed",
-            Problem::Method => "it is neither GET nor HEAD",
-            Problem::Version => "it is not HTTP/1.x",
-        })
-    })?;
-    if !line.headers.is_complete() {
-        return Err(Breach::Request("no empty line ends its header fields"));
+    if let Some(problem) = request::problem(request) {
+        return Err(Breach::Request(problem));
     }
     for generation in (0..Generations::COUNT).filter(|generation| generations.live >> generation & 1 == 1) {
         for one_packet in ONE_PACKET {
@@ -301,8 +346,9 @@ fn check_cuts<A: App + ?Sized>(app: &A, request: &[u8], generation: u8, one_pack
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::Sample;
     use lethe::http::Status;
+    use lethe_sim::sample::Sample;
+    use lethe_sim::sites::{self, Site};
 
     /// An application of a function each; what is not given is as it should be.
     struct Made {
@@ -341,7 +387,7 @@ mod tests {
 
     #[track_caller]
     fn breach(app: &Made) -> Breach {
-        check(app, &REQUESTS).unwrap_err().breach
+        try_check_app(app, REQUESTS).unwrap_err().breach
     }
 
     const PAGE: &[u8] = &[b'x'; 2000];
@@ -358,21 +404,20 @@ mod tests {
 
     #[test]
     fn applications_that_keep_the_contract_pass() {
-        assert_eq!(check(&RIGHT, &REQUESTS), Ok(()));
+        assert_eq!(try_check_app(&RIGHT, REQUESTS), Ok(()));
         assert_eq!(
-            check(&Sample::new(100_000), &["GET /65536 HTTP/1.1\r\n\r\n", "HEAD /32768 HTTP/1.1\r\n\r\n"]),
+            try_check_app(&Sample::new(100_000), ["GET /65536 HTTP/1.1\r\n\r\n", "HEAD /32768 HTTP/1.1\r\n\r\n"]),
             Ok(())
         );
     }
 
-    #[cfg(feature = "sites")]
     #[test]
     fn the_applications_of_this_workspace_pass() {
-        for site in crate::sites::Site::ALL {
-            let site = crate::sites::build(site);
+        for site in Site::ALL {
+            let site = sites::build(site);
             // Long cookies cost much and show nothing here.
             let requests: Vec<_> = site.requests.into_iter().filter(|request| request.len() < 1000).collect();
-            check(&*site.app, &requests).unwrap_or_else(|broken| panic!("{broken}"));
+            try_check_app(&*site.app, &requests).unwrap_or_else(|broken| panic!("{broken}"));
         }
     }
 
@@ -383,7 +428,7 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: h\r\n", "no empty line ends its header fields"),
             ("POST / HTTP/1.1\r\n\r\n", "it is neither GET nor HEAD"),
         ] {
-            let broken = check(&RIGHT, &[request]).unwrap_err();
+            let broken = try_check_app(&RIGHT, [request]).unwrap_err();
             assert_eq!(broken.breach, Breach::Request(why));
             assert!(broken.to_string().starts_with(&format!("`{}`: ", first_line(request.as_bytes()))));
         }
@@ -498,6 +543,6 @@ mod tests {
             respond: |request, _| Response::prepared(HEAD, if request.headers().is_complete() { PAGE } else { OTHER }),
             ..RIGHT
         };
-        assert_eq!(check(&safe, &REQUESTS), Ok(()));
+        assert_eq!(try_check_app(&safe, REQUESTS), Ok(()));
     }
 }
