@@ -23,9 +23,9 @@ pub(crate) struct EngineArgs {
     /// replies go back the way the packet came
     #[arg(long = "addr", value_name = "IP[/LEN]", required = true, value_parser = parse_address)]
     pub(crate) addresses: Vec<IpAddr>,
-    /// TCP port to serve
-    #[arg(long, value_name = "PORT", default_value_t = 80, value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) tcp_port: u16,
+    /// TCP port to serve; repeat it for up to 8
+    #[arg(long = "tcp-port", value_name = "PORT", default_value = "80", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) tcp_ports: Vec<u16>,
     /// Hardware address to answer for. Without it, it is that of the interface; where there is none
     /// (TAP, captures) it is 02:4c:65:74:68:65
     #[arg(long, value_parser = parse_mac)]
@@ -98,6 +98,15 @@ impl EngineArgs {
         Ok(addresses)
     }
 
+    fn ports(&self) -> anyhow::Result<Ports> {
+        let (&first, others) = self.tcp_ports.split_first().context("--tcp-port: there is none")?;
+        let mut ports = Ports::new(first).context("--tcp-port 0: there is no such port")?;
+        for &port in others {
+            ports.add(port).with_context(|| format!("--tcp-port {port}"))?;
+        }
+        Ok(ports)
+    }
+
     /// What the engine is set up with on a link of this MTU, at a card of this hardware address, if it has one.
     pub(crate) fn config(&self, mtu: u16, card: Option<MacAddress>, secrets: &Secrets) -> anyhow::Result<Config> {
         let addresses = self.addresses()?;
@@ -107,7 +116,7 @@ impl EngineArgs {
         Ok(Config {
             mac: self.mac.or(card).unwrap_or(MacAddress::LETHE),
             addresses,
-            tcp_ports: Ports::new(self.tcp_port).context("0 is not a port that can be served")?,
+            tcp_ports: self.ports()?,
             mtu: enough.with_context(too_small)?,
             offload: Offload::default(),
             refuse: self.refuse.into(),
@@ -219,7 +228,7 @@ mod tests {
     fn check(addresses: &[&str], mtu: u16, expect: Result<(), &str>) {
         let args = EngineArgs {
             addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
-            tcp_port: 80,
+            tcp_ports: vec![80],
             mac: None,
             secret_file: None,
             refuse: Refuse::Drop,

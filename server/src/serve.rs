@@ -247,8 +247,8 @@ fn check_hosts(config: &TapConfig, addresses: &[IpAddr]) -> anyhow::Result<()> {
 
 /// Says where the server is; one whose standard output is not read serves all the same.
 pub(crate) fn print_ready(name: &str, mtu: u16, mac: MacAddress, engine: &EngineArgs) -> anyhow::Result<()> {
-    for &address in &engine.addresses {
-        let url = Url(SocketAddr::new(address, engine.tcp_port));
+    let each_port = |&address: &IpAddr| engine.tcp_ports.iter().map(move |&port| SocketAddr::new(address, port));
+    for url in engine.addresses.iter().flat_map(each_port).map(Url) {
         match print_line(format_args!("listening on {url}  ({name}, MTU {mtu}, mac {mac})")) {
             Err(error) if error.is::<ReaderLeft>() => return Ok(()),
             printed => printed?,
