@@ -1,4 +1,4 @@
-//! What a server answers with.
+//! Applications: what requests are answered with.
 //!
 //! An application is a pure function from a request and a data set to bytes. It has no place for
 //! state: `respond` takes `&self`, and a client whose reply was lost sends its request again and must
@@ -11,7 +11,7 @@ use crate::http::{Headers, Method, Methods, RequestLine, Response};
 
 pub use crate::position::Position;
 
-/// An application: what stands behind the engine.
+/// An application: it makes the responses that the engine sends.
 pub trait App {
     /// Answers one request.
     ///
@@ -20,8 +20,8 @@ pub trait App {
     /// ([`Request::headers`]). `scratch` holds whatever of the response is made for this
     /// request; a body that lies in the data set is borrowed from there and never copied here.
     ///
-    /// The engine asks for the [`methods`](Self::methods) that the application answers. A response to `HEAD` may carry the
-    /// body all the same: the engine leaves it out and keeps its `Content-Length`.
+    /// The engine asks for the [`methods`](Self::methods) that the application answers. A response to `HEAD` may carry
+    /// the body all the same: the engine leaves it out and keeps its `Content-Length`.
     fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a>;
 
     /// The methods that it answers: `GET` and `HEAD`, and what an application adds. A request with another one is
@@ -42,15 +42,15 @@ pub trait App {
     /// The stored response that covers `position`: one that [`respond`](Self::respond) would give with
     /// [`Response::stored_at`], and that begins at or before `position`.
     ///
-    /// An ACK in the middle of a long response names nothing but a position. An application without
-    /// stored responses has nothing to do here; its long responses go on when the request comes again.
+    /// An ACK in the middle of a long response carries a position and nothing else. An application without
+    /// stored responses need not implement this; its long responses continue when the request is retransmitted.
     #[inline]
     fn stored(&self, position: Position) -> Option<Response<'_>> {
         let _ = position;
         None
     }
 
-    /// Whether there are stored responses at all. Without, an ACK need not be looked at.
+    /// Whether there are stored responses at all. Without, ACKs need not be examined.
     #[inline]
     fn stores(&self) -> bool {
         false
@@ -112,9 +112,9 @@ impl Generations {
 /// of several packets must be the same for both, while an answer of *one* packet arrives as a whole or not at all and
 /// cannot be mixed with another.
 ///
-/// Method, path, query, [client](Self::client), [port](Self::port) and [generation](Self::generation) are in every packet
-/// that is answered. Header fields are not: once [`headers`](Self::headers) was called on a request whose header section is
-/// not complete, the engine sends a response of one packet or none.
+/// Method, path, query, [client](Self::client), [port](Self::port) and [generation](Self::generation) are in every
+/// packet that is answered. Header fields are not: once [`headers`](Self::headers) was called on a request whose header
+/// section is not complete, the engine sends a response of one packet or none.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// One of the [methods](App::methods) of the application.
@@ -138,8 +138,8 @@ pub struct Request<'a> {
 
 impl<'a> Request<'a> {
     /// A `GET` for a path, with a complete header section that has no field in it, from an unspecified address, of
-    /// generation 0, to port 80, whose response may be of any length in one packet. For tests of applications; the methods that
-    /// begin with `with` say the rest.
+    /// generation 0, to port 80, whose response may be of any length in one packet. For tests of applications; the
+    /// methods that begin with `with` say the rest.
     pub const fn get(path: &'a [u8]) -> Self {
         Self {
             method: Method::Get,

@@ -1,4 +1,4 @@
-//! What an engine is set up with.
+//! The configuration of an engine.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -28,30 +28,29 @@ pub struct Config {
     pub mtu: Mtu,
     /// What the port computes on the way out.
     pub offload: Offload,
-    /// What is done with segments for closed ports and with bad cookies.
+    /// What is done with segments for closed ports and with wrong cookies.
     pub refuse: Refuse,
     /// What cookies are keyed with.
     pub secret: Secret,
-    /// What they were keyed with before: a connection that began under one of these goes on under it. All are
-    /// different from each other and from `secret`; what fits two of them is not answered.
+    /// Former secrets, and one that is to come: a connection that began under one of these goes on under it. All are
+    /// different from each other and from `secret`; a segment that fits two of them is not answered.
     pub former: [Option<Secret>; Self::FORMER_MAX],
     /// How a response is sent that does not fit one segment.
     pub large_replies: LargeReplies,
     /// The most segments of a response that answer one packet (RFC 6928, section 2).
     pub first_window: u8,
-    /// The most segments of a response that are under way at a time.
+    /// The most segments of a response that are in flight at a time.
     pub ceiling: u8,
-    /// Whether a client whose timer has expired in the middle of a response is told that it need not back off
-    /// (RFC 6069).
+    /// Whether a client whose RTO has expired in the middle of a response is told to revert its back-off (RFC 6069).
     pub revert_backoff: bool,
 }
 
 impl Config {
-    /// Secrets besides the current one: one that comes, and one that goes. Each is one more that a forged packet may fit
-    /// (docs/forgery.md), so there are no more.
+    /// Secrets besides the current one: one that comes, and one that goes. Each is one more that a forged packet may
+    /// fit (docs/forgery.md), so there are no more.
     pub const FORMER_MAX: usize = 2;
 
-    /// Port 80 on Ethernet, no address yet, nothing computed by the port, nothing refused aloud.
+    /// Port 80 on Ethernet, no address yet, no offloads, and [`Refuse::Drop`].
     pub const fn new(secret: Secret) -> Self {
         Self {
             mac: MacAddress::LETHE,
@@ -79,7 +78,7 @@ impl Config {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub enum LargeReplies {
-    /// By the clock of the client's ACKs, where it echoes timestamps and the response is stored; else as
+    /// By the client's ACK clock, where it echoes timestamps and the response is stored; else as
     /// [`LargeReplies::Segments`].
     #[default]
     Clocked,
@@ -89,7 +88,7 @@ pub enum LargeReplies {
     Fragments,
 }
 
-/// What happens to a segment that nobody here wants.
+/// What is done with a segment for a closed port, with a wrong cookie, or with a forged FIN.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Refuse {
     /// It is dropped: a scan learns nothing, and a peer waits for its own timeout.
@@ -156,7 +155,7 @@ impl core::fmt::Display for PortError {
 impl core::error::Error for PortError {}
 
 impl Ports {
-    /// The first one is looked for first, and the others only where it is another, so there are few.
+    /// A closed port is compared with each of them in turn, so there are few.
     pub const MAX: usize = 8;
 
     /// Port 80.
@@ -267,7 +266,7 @@ impl Addresses {
     #[inline]
     #[expect(clippy::needless_bitwise_bool, reason = "fast: all at once")]
     pub fn has_v4(&self, address: Ipv4Addr) -> bool {
-        // The free places say that nobody has that address.
+        // Free slots hold the unspecified address.
         self.v4.iter().fold(false, |found, &ours| found | (ours == address)) && !address.is_unspecified()
     }
 

@@ -1,4 +1,4 @@
-//! What the engine would have to remember, put where the client gives it back.
+//! The state of a connection, encoded in fields that the client sends back.
 //!
 //! A connection table is replaced by two keyed numbers:
 //!
@@ -54,7 +54,7 @@ impl Secret {
         Self(SipHash::new(bytes))
     }
 
-    /// What belongs to a connection for as long as the secret lasts.
+    /// The keys of a connection.
     #[inline]
     pub fn flow_keys(&self, flow: &Flow<impl Copy + Into<AddressPair>>) -> FlowKeys {
         let addresses = match flow.addresses.into() {
@@ -90,20 +90,20 @@ pub struct Flow<P = AddressPair> {
     pub server_port: u16,
 }
 
-/// What belongs to a connection for as long as the secret lasts.
+/// The keys of one connection, for as long as the secret lasts.
 #[derive(Clone, Copy)]
 pub struct FlowKeys {
     /// What our timestamps count from on this connection.
     pub timestamp_base: u32,
     /// The low bits of its cookie.
     mark: u16,
-    /// All its hashes begin with its addresses, so that is done once. They differ in length, those of the two families
-    /// as well, and so no message is the start of another.
+    /// The hash state after the addresses, with which every hash of the connection begins. The messages differ in
+    /// length, those of the two families as well, and so no message is the start of another.
     addresses: SipHash,
     ports: u32,
 }
 
-/// What a cookie says of its connection.
+/// The fields of a cookie.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CookieFields {
     /// The MSS that the client announced, rounded down.
@@ -113,7 +113,7 @@ pub struct CookieFields {
 }
 
 impl CookieFields {
-    /// What this sequence number says, if it is a cookie.
+    /// The fields of this sequence number, if it is a cookie.
     pub(crate) const fn of(cookie: SeqNumber) -> Self {
         let value = cookie.value();
         Self {
@@ -158,7 +158,7 @@ impl Mss {
 }
 
 impl FlowKeys {
-    /// The sequence number for the SYN+ACK; and what a client, if it echoes timestamps, gives back besides.
+    /// The sequence number for the SYN+ACK, and the proof for its timestamp.
     #[inline]
     pub fn cookie(self, now: Instant, client_isn: SeqNumber, fields: CookieFields) -> (SeqNumber, u16) {
         let claimed = u32::from(fields.mss.index) << MSS_SHIFT
@@ -167,9 +167,8 @@ impl FlowKeys {
         (SeqNumber::new(claimed | tag << TAG_SHIFT | u32::from(self.mark)), proof)
     }
 
-    /// Whether `cookie` is what we sent, in one of the last `epochs` epochs, to a SYN that `seq` follows;
-    /// and what it says. Versions of the data set that are not `live` are as good as forged, and so is a `proof`
-    /// that does not belong to it, if there is one.
+    /// The fields of `cookie`, if it was sent in one of the last `epochs` epochs in answer to the SYN before `seq`, its
+    /// version of the data set is `live`, and the `proof`, if there is one, belongs to it.
     #[inline]
     pub(crate) fn verify(
         &self,
@@ -195,7 +194,7 @@ impl FlowKeys {
         (0..epochs).any(known).then_some(fields)
     }
 
-    /// Nobody may change what a cookie claims, so it is hashed with the rest. It stands above the epoch,
+    /// The fields of a cookie are hashed with the rest, so that they cannot be changed. They stand above the epoch,
     /// which has room until the year 2225.
     #[inline]
     fn tag(&self, client_isn: SeqNumber, claimed: u32, epoch: u32) -> (u32, u16) {

@@ -53,22 +53,22 @@ impl<A: App> Engine<A> {
         Self { config, app }
     }
 
-    /// What it was set up with.
+    /// The configuration.
     pub const fn config(&self) -> &Config {
         &self.config
     }
 
-    /// The same, to be given other secrets between two packets.
+    /// The configuration, to be changed between two packets: other secrets, for example.
     pub const fn config_mut(&mut self) -> &mut Config {
         &mut self.config
     }
 
-    /// The application behind it.
+    /// The application.
     pub const fn app(&self) -> &A {
         &self.app
     }
 
-    /// What stands behind it, to be given a new data set between two packets.
+    /// The application, to be given a new data set between two packets.
     pub const fn app_mut(&mut self) -> &mut A {
         &mut self.app
     }
@@ -94,8 +94,8 @@ impl<A: App> Engine<A> {
         }
     }
 
-    /// What tells the network where our addresses are, without being asked: a gratuitous ARP for each IPv4 address
-    /// (RFC 5227, section 3) and an unsolicited neighbor advertisement for each IPv6 address (RFC 4861, section
+    /// Frames that tell the network where our addresses are, without being asked: a gratuitous ARP for each IPv4
+    /// address (RFC 5227, section 3) and an unsolicited neighbor advertisement for each IPv6 address (RFC 4861, section
     /// 7.2.6). A server that takes over from another sends them once its link is up.
     pub fn announcements(&self) -> impl Iterator<Item = Reply<'_>> {
         let v4 = self.config.addresses.v4().iter().map(move |&address| {
@@ -116,7 +116,7 @@ impl<A: App> Engine<A> {
         v4.chain(v6)
     }
 
-    /// A group address may be the destination only where a question to everybody is answered.
+    /// A group address may be the destination only of ARP and IPv6, whose solicitations go to groups.
     #[inline]
     fn check_link(&self, link: &ethernet::Header) -> Result<(), DropReason> {
         let for_us = link.destination == self.config.mac
@@ -235,7 +235,7 @@ impl<A: App> Engine<A> {
         if destination.is_multicast() {
             return self.answer_group(header, packet());
         }
-        // A packet for one must not come in a frame for many: everybody would answer it.
+        // A packet for one address must not arrive in a frame for a group: several servers would answer it.
         if link.destination.is_group() || !self.config.addresses.has_v6(destination) {
             return DropReason::Ipv6NotForUs.into();
         }

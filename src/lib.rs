@@ -61,7 +61,7 @@
 //! config.addresses.add("10.9.0.2".parse().unwrap()).unwrap();
 //! let engine = Engine::new(config, Hello);
 //!
-//! // Somebody asks who has 10.9.0.2 ...
+//! // An ARP request for 10.9.0.2 ...
 //! # let client = MacAddress::new([2, 0, 0, 0, 0, 1]);
 //! # let question = arp::Packet {
 //! #     operation: Operation::Request,

@@ -17,7 +17,7 @@ pub(crate) struct ReplyPath<P = AddressPair> {
 }
 
 impl<P: Pair> ReplyPath<P> {
-    /// The same, of a family that is not known any more.
+    /// The path with addresses of either family.
     #[inline]
     pub(crate) fn either(self) -> ReplyPath {
         ReplyPath { next_hop_mac: self.next_hop_mac, tag: self.tag, addresses: self.addresses.into() }

@@ -121,7 +121,8 @@ impl<Q: TxQueue> TxQueue for &mut Q {
     }
 }
 
-/// A device that frames come from and go to: a receive queue, a transmit queue, and what a server needs to know of them.
+/// A device that frames come from and go to: a receive queue, a transmit queue, and what a server needs to know of
+/// them.
 pub trait Port {
     /// Why the device can no longer be used.
     type Error: core::error::Error + Send + Sync + 'static;
@@ -140,8 +141,8 @@ pub trait Port {
     /// Both queues, for one turn of the loop.
     fn queues(&mut self) -> (impl RxQueue, impl TxQueue);
 
-    /// Frames for us that were lost before they could be received, since the device was opened. `None` where they are not
-    /// counted.
+    /// Frames for us that were lost before they could be received, since the device was opened. `None` where they are
+    /// not counted.
     fn missed(&mut self) -> Option<u64> {
         None
     }

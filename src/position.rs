@@ -1,4 +1,4 @@
-//! Where a stored response lies: a number that fits what a client remembers for us.
+//! Positions of stored responses: numbers that fit into a timestamp.
 
 /// Where something stands among all stored responses of an application, counted in units of
 /// [`Position::UNIT`] bytes.
@@ -13,11 +13,11 @@ impl Position {
     /// has a position of its own.
     pub const UNIT: usize = 512;
 
-    /// A response that is longer than a first window should begin at a multiple of this: then its clients
-    /// without timestamps have a clock as well.
+    /// A response that is longer than a first window should begin at a multiple of this: then clients without
+    /// timestamps have an ACK clock as well.
     pub const BLOCK: usize = 32;
 
-    /// Positions there are: what fits a timestamp beside what else it says. 8 GiB of responses.
+    /// How many positions there are: as many as fit a timestamp beside its other fields. 8 GiB of responses.
     pub const COUNT: u32 = (1 << 24) - (1 << 11);
 
     /// Positions of one version of a data set: version `g` has those from `g` times this on.

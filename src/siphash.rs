@@ -1,5 +1,5 @@
 //! `SipHash-2-4` (J.-P. Aumasson, D. J. Bernstein, "A fast short-input PRF", 2012) of messages that are made of
-//! whole words, as ours are: nothing is put together in memory only to be read again.
+//! whole words, as ours are: a message is never assembled in memory.
 
 /// A hash in the making: of nothing yet, under a key, or of whole words, with which several messages begin.
 #[derive(Clone, Copy)]
@@ -23,7 +23,7 @@ impl SipHash {
         Self { state, len: 0 }
     }
 
-    /// The same with words behind it.
+    /// Appends words to the message.
     #[inline]
     pub(crate) fn with<const N: usize>(self, words: [u64; N]) -> Self {
         Self { state: words.into_iter().fold(self.state, absorb), len: self.len + 8 * N as u8 }

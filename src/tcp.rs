@@ -4,18 +4,18 @@
 //! |--------------------------------------|-------------------------------------------------------------|
 //! | SYN                                  | SYN+ACK whose sequence number is the cookie                 |
 //! | ACK with payload, cookie right       | the response: ACK+PSH+FIN, or its first window              |
-//! | the same, part of the response there | the response from there on                                  |
+//! | a request again, response part there | the response from there on                                  |
 //! | ACK with payload, cookie wrong       | nothing; ACK if the client has its response already         |
 //! | FIN+ACK of a client with no request  | FIN+ACK                                                     |
 //! | FIN+ACK of a client with its response| ACK                                                         |
 //! | FIN+ACK of a client that waits       | nothing: an ACK would acknowledge a lost request too        |
-//! | ACK in the middle of a response      | the segments that the window has moved over                 |
+//! | ACK in the middle of a response      | the segments by which the window has moved                  |
 //! | ACK                                  | nothing: the end of a handshake, or of a response           |
 //! | RST                                  | nothing, ever                                               |
 //! | anything else                        | nothing                                                     |
 //!
-//! Which of the clients it is, is told by what it gives back of ours: the cookie in its acknowledgement,
-//! and the timestamp it echoes ([`Stamp`]). Responses that do not fit one
+//! The state of a connection is read from what the client sends back: the cookie in its acknowledgement,
+//! and the timestamp that it echoes ([`Stamp`]). Responses that do not fit one
 //! segment are in [`transfer`] and [`resume`].
 
 mod probe;
@@ -76,7 +76,7 @@ pub(crate) fn answer<'a, A: App, P: Pair>(
     }
     let kind = header.flags().masked(KIND);
     let for_us = config.tcp_ports.has(header.destination_port());
-    // By far the most common, and nothing more has to be known about it.
+    // By far the most common segment, and nothing more has to be known about it.
     let is_plain = kind == ACK && payload.is_empty();
     let has_options = packet.payload.len() - payload.len() > HEADER_LEN;
     if for_us && is_plain && (!has_options || !app.stores()) {
@@ -103,9 +103,9 @@ pub(crate) fn answer<'a, A: App, P: Pair>(
     }
 }
 
-/// Answers a router that could not pass on what `quoted` begins with, because it takes no more than `mtu` bytes.
+/// Answers an ICMP error of a router: the packet that begins with `quoted` is longer than the `mtu` of the next link.
 ///
-/// A segment of a stored response tells by its timestamp which one it is, as an ACK would that echoes it.
+/// If it is a segment of a stored response, its timestamp identifies it, as in an ACK that echoes it.
 pub(crate) fn answer_too_big<'a, A: App, P: Pair>(
     config: &'a Config,
     app: &'a A,
@@ -132,7 +132,7 @@ fn find_quoted<'a, A: App, P: Pair>(
     if !config.addresses.may_have_sent(path.addresses.into()) || !config.tcp_ports.has(sent.source_port()) {
         return None;
     }
-    // What the client would say that has got everything up to this segment, and its timestamp. The window is ours.
+    // The ACK of a client that has received everything up to this segment, and its timestamp. The window is ours.
     let options = Options {
         timestamps: sent.options.timestamps.map(|ours| Timestamps { value: ours.echo, echo: ours.value }),
         ..Options::default()
@@ -164,7 +164,7 @@ fn syn_ack<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &A) -> Reply<'a> {
     segment.reply(ReplyKind::SynAck, header)
 }
 
-/// An ACK that no timestamp says anything of.
+/// An ACK without payload, and without a timestamp of a stored response.
 fn answer_ack<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A) -> Reply<'a> {
     if segment.has_timestamps() { Absorbed::Ack.into() } else { probe::answer(segment, app) }
 }

@@ -55,13 +55,13 @@ outcomes! {
         Response = "response",
         /// The first segments of a response that does not fit one.
         FirstWindow = "first-window",
-        /// The next segments of a response, by the clock of the client's ACKs.
+        /// The next segments of a response, by the client's ACK clock.
         NextWindow = "next-window",
-        /// A question to a client without timestamps: whether it is still where it was.
+        /// A probe to a client without timestamps: whether it has received nothing since.
         Probe = "probe",
         /// Segments that the client is missing, by its SACK blocks.
         Resent = "resent",
-        /// Segments from where the client is, because its timer expired.
+        /// Segments from where the client is, because its RTO expired.
         Resumed = "resumed",
         /// A segment once more in smaller pieces, because a router could not pass it on.
         Narrowed = "narrowed",
@@ -123,7 +123,7 @@ outcomes! {
         Ipv6Extensions = "ipv6-extensions",
         /// IPv6: the destination is neither an address of ours nor its solicited-node group.
         Ipv6NotForUs = "ipv6-not-for-us",
-        /// IP: a source that nobody may answer (group, broadcast, unspecified, loopback, or our own).
+        /// IP: a source that must not be answered (group, broadcast, unspecified, loopback, or our own).
         IpSource = "ip-source",
         /// IP: a protocol that is not spoken here.
         IpProtocol = "ip-protocol",
@@ -145,7 +145,7 @@ outcomes! {
         TcpChecksum = "tcp-checksum",
         /// TCP: source port 0.
         TcpSourcePort = "tcp-source-port",
-        /// TCP: a port that nobody listens on.
+        /// TCP: a port that is not served.
         TcpClosedPort = "tcp-closed-port",
         /// TCP: a set of flags that no client sends here.
         TcpFlags = "tcp-flags",

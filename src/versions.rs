@@ -49,8 +49,8 @@ impl<A> Versions<A> {
         gone
     }
 
-    /// Answers connections from `next` that began with it on another server. Returns the version that nothing is answered
-    /// from any more.
+    /// Answers connections from `next` that began with it on another server. Returns the version that nothing is
+    /// answered from any more.
     #[must_use = "dropping a version may take time that a worker does not have"]
     pub fn add(&mut self, next: A) -> Option<A> {
         let number = self.next();

@@ -1,6 +1,6 @@
 //! The formats on the wire: one protocol, one file; `parse` in, `emit` out.
 //!
-//! A parser takes bytes that anybody may have sent and returns a value in which nothing is wrong, with
+//! A parser takes untrusted bytes and returns a value in which nothing is wrong, with
 //! the payload that the value's own length fields allow, or the [`DropReason`](crate::verdict::DropReason)
 //! that says what was wrong (of TCP, what becomes one). An emitter takes such a value and cannot fail.
 
@@ -50,7 +50,7 @@ impl Word {
         Self::new((first as u32) << 16 | second as u32)
     }
 
-    /// It as one field.
+    /// The word as one field of 32 bits.
     #[inline]
     pub(crate) const fn field(self) -> u32 {
         self.0.swap_bytes()
@@ -82,7 +82,7 @@ impl Word {
     }
 }
 
-/// The same with a header that is made of whole words.
+/// Writes a header of whole words at the start of `buffer` and returns the rest of it.
 #[inline]
 pub(crate) fn put_words<const N: usize>(buffer: &mut [u8], words: [Word; N]) -> Option<&mut [u8]> {
     let (room, rest) = buffer.split_at_mut_checked(4 * N)?;

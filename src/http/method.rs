@@ -59,7 +59,7 @@ impl Methods {
     /// `GET` and `HEAD`, which every application answers (RFC 9110, section 9.1).
     pub const GET_AND_HEAD: Self = Self(1 << Method::Get as u8 | 1 << Method::Head as u8);
 
-    /// These and one more.
+    /// Adds a method.
     #[must_use]
     pub const fn with(self, method: Method) -> Self {
         Self(self.0 | 1 << method as u8)

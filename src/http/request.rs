@@ -186,7 +186,7 @@ fn is_authority(text: &[u8]) -> bool {
 /// Checks the version and the end of the line; returns what follows it.
 fn parse_version(bytes: &[u8]) -> Result<&[u8], Problem> {
     const NAME: &[u8] = b"HTTP/";
-    // What nearly everybody sends.
+    // The line end of nearly all requests.
     if let Some(rest) = bytes.strip_prefix(b"HTTP/1.1\r\n") {
         return Ok(rest);
     }

@@ -47,8 +47,8 @@ impl<'a> Response<'a> {
         Self { head, body, position: None, sum: None }
     }
 
-    /// The same response, which [`App::stored`](crate::App::stored) gives again for every position from
-    /// `position` to its end. One that does not fit a packet is then sent by the clock of its ACKs.
+    /// Marks the response as stored: [`App::stored`](crate::App::stored) gives it again for every position from
+    /// `position` to its end. One that does not fit a packet is then sent by the client's ACK clock.
     #[must_use]
     pub const fn stored_at(self, position: Position) -> Self {
         Self { position: Some(position), ..self }
@@ -67,8 +67,8 @@ impl<'a> Response<'a> {
         self.position
     }
 
-    /// The same response, over whose bytes, head and body, the one's complement sum is known: as [`Sum::folded`] gives
-    /// it. Where it goes out in one segment, nothing has to be summed. A wrong one makes segments that nobody takes.
+    /// Adds the one's complement sum over head and body, as [`Sum::folded`] gives it. Where the response is sent in one
+    /// segment, nothing has to be summed then. With a wrong sum, clients drop the segment.
     #[must_use]
     pub const fn with_sum(self, sum: u16) -> Self {
         Self { sum: Some(Sum::of_folded(sum)), ..self }
@@ -112,7 +112,7 @@ impl<'a> Response<'a> {
         self.len() == 0
     }
 
-    /// The same response without its body, as `HEAD` wants it (RFC 9110, section 9.3.2).
+    /// The response to `HEAD`: without the body (RFC 9110, section 9.3.2).
     #[must_use]
     pub const fn without_body(self) -> Self {
         Self { head: self.head, body: b"", position: None, sum: None }

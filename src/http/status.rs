@@ -106,8 +106,8 @@ impl Status {
         if method.is_safe() { Self::MovedPermanently } else { Self::PermanentRedirect }
     }
 
-    /// Whether a response with this status has a `Content-Length`: not 204 (RFC 9110, section 8.6), and not 304, where it
-    /// would be that of another response.
+    /// Whether a response with this status has a `Content-Length`: not 204 (RFC 9110, section 8.6), and not 304, where
+    /// it would be that of another response.
     #[inline]
     pub(super) const fn has_length(self) -> bool {
         !matches!(self, Self::NoContent | Self::NotModified)

@@ -77,7 +77,7 @@ pub(crate) struct Datagram<'a> {
     /// What follows the transport header: two pieces, so that neither has to be copied to the other.
     payload: [&'a [u8]; 2],
     hop_limit: u8,
-    /// The same for every fragment of this datagram.
+    /// The identification of every fragment of this datagram.
     identification: u32,
     /// The largest IP packet to be sent, header included.
     limit: usize,
@@ -100,7 +100,7 @@ impl<'a> Datagram<'a> {
             sent: 0,
             checksum: 0,
         };
-        // Nobody can complete it further down: that of a fragment is that of the whole.
+        // The checksum of a fragmented segment covers all fragments, so the port cannot compute it.
         let [head, body] = payload;
         let sum = datagram.pseudo_header().followed_by(header.sum()).with(head).with(body);
         datagram.checksum = sum.finish();

@@ -1,4 +1,4 @@
-//! A TCP segment that goes out in one packet: nearly every frame that there is.
+//! A TCP segment that is sent in one packet, as nearly all are.
 
 use super::frame::{HOP_LIMIT, link_header, tx_checksum};
 use crate::config::Config;
@@ -14,7 +14,7 @@ const HEADERS_MAX: usize = ethernet::LINK_HEADER_MAX + ipv6::HEADER_LEN + tcp::H
 /// Space for them from wherever they begin.
 const ROOM: usize = HEADERS_MAX + ethernet::START_MAX;
 
-/// A segment and the way that it goes.
+/// A segment to be sent, and the path that it takes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TxSegment<'a, P> {
     pub(crate) path: ReplyPath<P>,
@@ -27,8 +27,8 @@ pub(crate) struct TxSegment<'a, P> {
     pub(crate) identification: u16,
 }
 
-/// The same as it will stand in a buffer: headers that are put together where all that is in them is at hand, and the
-/// payload, which stays where it is until there is a buffer.
+/// A segment whose headers are complete, from Ethernet to TCP. They are built where all their fields are at hand, and
+/// copied when there is a buffer; the payload is only copied then.
 #[derive(Clone, Debug)]
 pub(crate) struct BuiltSegment<'a> {
     /// The headers from `start` on, and zeros behind them.

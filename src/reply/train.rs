@@ -17,7 +17,7 @@ pub(crate) const RANGES_MAX: usize = 5;
 
 /// Segments of a response, one after the other.
 ///
-/// Segments always begin at multiples of their size, whoever sends them and however often; only with a
+/// Segments begin at multiples of their size, in every retransmission and from every machine; only with a smaller
 /// `piece` are they cut further.
 #[derive(Clone, Debug)]
 pub(crate) struct Train<'a> {
@@ -37,16 +37,16 @@ pub(crate) struct Train<'a> {
     pub(crate) stamps: StampSequence,
     /// Probes to go ahead of them and behind.
     pub(crate) probes: [Option<Probe>; 2],
-    /// The packet that the client's timer had it send again, up to eight bytes of its segment: quoted ahead of
-    /// the segments and behind them as one that could not be delivered, each has the client take back one step of its
-    /// timer's back-off (RFC 6069). There are two because they, too, get lost.
+    /// The start of the packet that the client retransmitted after an RTO. It is quoted in ICMP errors ahead of the
+    /// segments and behind them, each of which has the client revert one step of its back-off (RFC 6069). There are two
+    /// because they, too, get lost.
     pub(crate) quotes: [&'a [u8]; 2],
     /// The most segments still to be sent.
     pub(crate) budget: u16,
 }
 
-/// Bytes that the client has long had. It says so at once, by a D-SACK block with their place and length (RFC
-/// 2883, section 4): what it remembers for us when it has no timestamps.
+/// A segment of bytes that the client has received already. It reports that at once, in a D-SACK block with their
+/// sequence number and length (RFC 2883, section 4): a field that it echoes when it has no timestamps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Probe {
     pub(crate) seq: SeqNumber,
@@ -69,7 +69,7 @@ pub(crate) enum ProbeOrder {
 impl Probe {
     pub(crate) const LEN_MAX: u16 = 1460;
 
-    /// What it carries; nobody reads it.
+    /// Its payload. The client has received these bytes already and ignores them.
     fn payload(self) -> &'static [u8] {
         const ZEROS: [u8; Probe::LEN_MAX as usize] = [0; Probe::LEN_MAX as usize];
         ZEROS.get(..self.len.into()).unwrap_or_default()

@@ -1,23 +1,25 @@
-//! The clock of a client without timestamps: a byte that it has long had.
+//! Probes: the ACK clock of a client without timestamps.
 //!
-//! A client with SACK answers a segment that it has already at once, with an ACK whose first block is that
-//! segment (D-SACK, RFC 2883): it gives a sequence number of our choice back, once. So behind the
-//! segments of a stored response goes a **probe**, a segment of one byte whose place, counted back from
-//! the end of what was sent, is the connection's keyed base and where in the data set that was:
+//! A client with SACK answers a segment that it has received already at once, with an ACK whose first block is that
+//! segment (D-SACK, RFC 2883). So it echoes a sequence number of our choice, once. A **probe** is a segment of old
+//! bytes that is sent along with the segments of a stored response. Its distance from the end of what has been sent
+//! encodes the connection's keyed base and where in the data set that end is:
 //!
 //! ```text
-//!   end of what was sent - 1 - place of the probe = margin + (base + block * 2^14) mod (2^31 - 2 margins)
+//!   end of what was sent - 1 - sequence number of the probe = margin + (base + block * 2^14) mod (2^31 - 2 margins)
 //! ```
 //!
-//! A client that has not got everything counts from further back, by less than 2^14, which tells how
-//! much it is missing. A block is 2^14 bytes of the response; what is below that the mark in the cookie tells.
-//! The probe is as long as the request, so that what is sent for it can leave all of that unacknowledged.
+//! The ACK of a client that is missing something counts from further back, by less than 2^14, which tells how much is
+//! missing. A block is 2^14 bytes of the response; the low bits come from the mark in the cookie. The probe is as long
+//! as the request, so that the ACK that it draws tells where the request begins, and the request can be left
+//! unacknowledged.
 //!
-//! There is one such **clock** for one round trip, and one answer to it. A network may double it, but the clock
-//! goes ahead of its window's last segment: of two windows with a clock, the second finds that segment there, and
-//! is not answered. So nothing multiplies. The clock may get lost, so a **spare** goes behind that segment. That is answered with a **check**: whether the client is, a round trip later,
-//! still where it was. Only then the clock has stopped, and is started again. A client whose timer expired
-//! gets segments, and a check as well: were it on its way already, there would be two clocks.
+//! There is one **ACK clock** for a round trip, and one answer to it. A network may duplicate it, but it is sent ahead
+//! of its window's last segment: of two windows with a clock, the second finds that segment received, and is not
+//! answered. So nothing multiplies. The clock may get lost, so a **spare** is sent behind that segment. It is answered
+//! with a **check**, which finds out whether the client has received nothing for another round trip. Only then the
+//! clock has stopped, and is started again. A retransmitted request draws segments and a check as well: were a clock in
+//! flight already, there would be two.
 
 use super::ranges::{SackRanges, is_end, last_boundary};
 use super::segment::{PROBED_MAX, Segment};
@@ -67,11 +69,11 @@ const CIRCLE: u32 = (1 << 31) - 2 * MARGIN;
 /// What a probe is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum ProbeKind {
-    /// When it is answered, what went ahead of it has arrived or is lost.
+    /// Draws the next window: when it is answered, what was sent ahead of it has arrived or is lost.
     AckClock,
-    /// A second one, in case the first is lost.
+    /// Replaces the clock if that is lost.
     Spare,
-    /// Whether the client is still where it was.
+    /// Finds out whether the client still has what it had a round trip ago.
     Check,
 }
 
@@ -81,12 +83,13 @@ impl ProbeKind {
     const MASK: u32 = 0b11;
 }
 
-/// Where the probes of one reply stand: the response, its client, and the length of the request, which is theirs.
+/// What the probes of one reply have in common: the response, its client, and their length, which is that of the
+/// request.
 #[derive(Clone, Copy)]
 pub(super) struct Probes {
-    /// The position of the response,
+    /// The position of the response.
     pub(super) first: Position,
-    /// and the sequence number of its first byte.
+    /// The sequence number of its first byte.
     pub(super) start: SeqNumber,
     /// What the client has acknowledged.
     pub(super) acked: u32,
@@ -137,13 +140,13 @@ pub(super) struct ProbeEcho<'a, P> {
     kind: ProbeKind,
     request_len: u32,
     response: Response<'a>,
-    /// Where the response begins,
+    /// The position of the response.
     first: Position,
-    /// and the sequence number of its first byte.
+    /// The sequence number of its first byte.
     start: SeqNumber,
-    /// What the client has acknowledged,
+    /// What the client has acknowledged.
     acked: u32,
-    /// and up to where segments had been sent.
+    /// Up to where segments had been sent.
     sent: u32,
     sacked: SackRanges,
     /// Bytes of payload in a full segment.
@@ -213,7 +216,7 @@ impl<'a, P: Pair> ProbeEcho<'a, P> {
             return segment.acknowledge(ReplyKind::Settled, Flags::ACK);
         }
         let window_end = acked.saturating_add(segment.header.window().into());
-        // The clock went ahead of the last segment, which is taken to arrive.
+        // The clock was sent ahead of the last segment, which is assumed to arrive.
         let (base, from) = match kind {
             ProbeKind::AckClock => (sent.min(acked + seg_size), sent),
             ProbeKind::Spare | ProbeKind::Check => (acked, acked),
@@ -221,7 +224,7 @@ impl<'a, P: Pair> ProbeEcho<'a, P> {
         let wanted = base.saturating_add(segment.first_window(seg_size));
         let end = last_boundary(wanted, window_end, seg_size, len);
         let is_late = match kind {
-            // Behind the last segment: it was doubled, or overtaken. The spare will tell.
+            // The last segment is there already: the clock was duplicated or reordered. The spare will tell.
             ProbeKind::AckClock => sent == acked,
             ProbeKind::Check => sent != acked,
             ProbeKind::Spare => false,

@@ -69,8 +69,8 @@ pub(super) fn last_boundary(wanted: u32, window_end: u32, seg_size: u32, len: u3
     wanted.min(window_end) / seg_size * seg_size
 }
 
-/// Whether a client at `offset` has all `len` bytes. Some do not keep a FIN that came behind a gap, and lack
-/// nothing else then.
+/// Whether a client that acknowledges `offset` has received all `len` bytes. Some drop a FIN that comes behind a gap,
+/// and lack nothing else then.
 pub(super) fn is_end(offset: u32, len: u32) -> bool {
     offset == len || offset == len + 1
 }

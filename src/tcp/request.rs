@@ -1,7 +1,8 @@
 //! A segment with payload: a request, and how its response goes out.
 //!
-//! A response that fits a packet and the client's window is one segment. A longer one is a train of segments: stored, by
-//! the client's ACK clock ([`transfer`]); else its first window, and more whenever the request comes again ([`resume`]).
+//! A response that fits a packet and the client's window is one segment. A longer one is a train of segments: stored,
+//! by the client's ACK clock ([`transfer`]); else its first window, and more whenever the request comes again
+//! ([`resume`]).
 
 use super::resume::{self, Resumption};
 use super::segment::{Seen, Segment};
@@ -55,15 +56,15 @@ fn answer_request<'a, A: App, P: Pair>(
 ) -> Reply<'a> {
     let (kind, response) = match RequestLine::parse_for(app.methods(), segment.payload) {
         Ok(line) => {
-            // Shorter than a segment of a long response: to a client that has one of those, nothing of it is new,
-            // not even its FIN.
+            // Shorter than a segment of a long response: a client that has received one of those takes nothing of it
+            // for new data, not even the FIN.
             let one_packet = segment.seg_size(fields.mss).saturating_sub(1) as usize;
             let Some(response) = segment.ask(&line, fields.generation, one_packet, app, scratch) else {
                 return DropReason::HttpIncomplete.into();
             };
             (ReplyKind::Response, response)
         }
-        // The rest of the line is on its way, or will be sent together with the start.
+        // The rest of the line is in flight, or will be retransmitted together with the start.
         Err(Problem::Incomplete) if !segment.is_fin() && !segment.is_full(fields.mss) => {
             return DropReason::HttpIncomplete.into();
         }
@@ -92,21 +93,21 @@ fn answer_request_again<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A
     answer_later_payload(segment, app.methods())
 }
 
-/// A segment with payload that is not the first one of a request, or is not of our making.
+/// A segment with payload that is not the first one of a request, or belongs to no connection of ours.
 #[expect(clippy::match_same_arms, reason = "each row is a case of its own")]
 fn answer_later_payload<P: Pair>(segment: Segment<'_, P>, methods: Methods) -> Reply<'_> {
     let is_request = || RequestLine::parse_for(methods, segment.payload).is_ok();
     match (segment.seen(), segment.is_fin()) {
         // The rest of a request whose response was on its way before it was complete.
         (Seen::Response, false) => segment.acknowledge(ReplyKind::LateAck, Flags::ACK),
-        // A request that nothing of its response is known of: as if it had no FIN.
+        // A request of which it is unknown how much of the response has arrived: treated as one without a FIN.
         (Seen::Unknown, true) if is_request() => segment.refuse(DropReason::TcpCookie),
         (Seen::Response | Seen::Part | Seen::Unknown, true) => segment.acknowledge(ReplyKind::FinAck, Flags::ACK),
         (Seen::Handshake | Seen::Part, false) => DropReason::TcpCookie.into(),
         (Seen::Handshake, true) => DropReason::TcpFinEarly.into(),
         (Seen::Forged, true) => segment.refuse(DropReason::TcpFinForged),
-        // What looks like a request comes from before our time, and had better be told. Anything
-        // else may be a later part of a request, and a RST would kill its response.
+        // A request of a connection that began before our secret: a RST tells its client. Anything else may be a later
+        // part of a request, and a RST would abort its response.
         (Seen::Unknown | Seen::Forged, false) if is_request() => segment.refuse(DropReason::TcpCookie),
         (Seen::Unknown | Seen::Forged, false) => DropReason::TcpCookie.into(),
     }
@@ -205,7 +206,7 @@ fn is_proven<P: Pair>(segment: Segment<'_, P>) -> bool {
         || matches!(segment.stamp(), Some(Stamp::Handshake { .. }))
 }
 
-/// What the engine itself says to a request that no application could answer.
+/// The response of the engine itself to a request that cannot be handed to an application.
 fn refusal(problem: Problem, methods: Methods, is_complete: bool, scratch: &mut [u8]) -> Response<'_> {
     let (status, text) = match problem {
         Problem::Incomplete if !is_complete => (Status::UriTooLong, "The request line does not fit one segment.\n"),

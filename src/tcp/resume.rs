@@ -1,8 +1,9 @@
-//! The response to a request that comes again: how far its client has got is told by the acknowledgement alone.
+//! Responses that go by the client's retransmission timer: how much it has received is in its acknowledgement alone.
 //!
-//! That is so for clients without timestamps, and for responses that are not stored, whose place no timestamp can
-//! tell. A first window goes out; and whenever the client's timer has it send its request again, another one from
-//! where it is. See docs/protocol.md, "Nobody is made a victim", for what an acknowledgement has to look like.
+//! That is so for clients without timestamps, and for responses that are not stored, which have no position that a
+//! timestamp could carry. A first window goes out; and whenever the client's RTO expires and it retransmits its
+//! request, another one from the offset that it acknowledges. docs/protocol.md tells which acknowledgements are
+//! accepted, and why.
 
 use super::probe::Probes;
 use super::ranges::{SackRanges, last_boundary};
@@ -21,13 +22,13 @@ use crate::wire::tcp::Flags;
 /// for a window.
 pub(super) const LEN_MAX: usize = (1 << 30) + (1 << 24);
 
-/// Epochs for which a request may be resumed without timestamps: as many as keep a forged one from
-/// drawing more bytes than it has. See docs/protocol.md, "Nobody is made a victim".
+/// Epochs for which a request may be resumed without timestamps: few enough that a forged request draws, on average,
+/// fewer bytes than it has (docs/protocol.md).
 const RESUME_EPOCHS: u32 = 60;
 const RESUME_EPOCH_BYTES: u32 = 2_000_000_000;
 
-/// As many segments of a response answer such a request as it goes into this, and one at least: what a forged
-/// one is likely to draw grows with the length.
+/// A resumed request draws this many bytes divided by the length of the response, in segments, and one at least: a
+/// forged one is the likelier to be accepted the longer the response is.
 const RESUME_WINDOW_BYTES: u32 = 1 << 25;
 
 /// A response of at most [`LEN_MAX`] bytes that is not stored, or whose client has no timestamps, from `offset` on.

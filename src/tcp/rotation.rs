@@ -1,13 +1,13 @@
 //! Several secrets: which of them a connection began under.
 //!
-//! A secret that is replaced is accepted for a while. Everything a client gives back of ours is keyed, so what fits
-//! one secret hardly ever fits another, and the segment is answered under the one that it fits:
+//! A secret that has been replaced is accepted for a while. All that a client sends back is keyed, so it hardly ever
+//! fits two secrets, and the segment is answered under the one that it fits:
 //!
-//! | what is given back                                   | fits another by chance                              |
+//! | what is sent back                                    | fits another by chance                              |
 //! |------------------------------------------------------|-----------------------------------------------------|
 //! | the cookie, at the start of a request or with a FIN  | 1 in 2^26; with a timestamp 1 in 2^31               |
 //! | the stamp of a response that is not stored           | 1 in 2^31                                           |
-//! | a place or a probe                                   | 1 in 16,000 with segments of 1448 bytes, times the  |
+//! | the stamp of a stored response, or a probe           | 1 in 16,000 with segments of 1448 bytes, times the  |
 //! |                                                      | share of positions that are used                    |
 //! | an acknowledgement in the middle of a response       | as a forged one: the longer the response, the likelier |
 //!
@@ -26,7 +26,7 @@ use crate::stamp::Stamp;
 use crate::verdict::DropReason;
 use crate::wire::ip::Pair;
 
-/// The same segment under the secret that it fits. Where it fits none, it is for the current one to refuse it.
+/// The segment under the secret that it fits, or under the current one where it fits none, which will refuse it.
 #[cold]
 pub(super) fn under_its_secret<'a, A: App, P: Pair>(
     segment: Segment<'a, P>,
@@ -51,7 +51,7 @@ fn under<'a, P: Pair>(segment: Segment<'a, P>, secret: &Secret) -> Segment<'a, P
     Segment { keys: secret.flow_keys(&Flow::of(segment.packet.reply_path, segment.header)), ..segment }
 }
 
-/// Whether what it gives back can hardly be of another secret.
+/// Whether what it sends back proves this secret.
 fn is_proof<A: App, P: Pair>(segment: Segment<'_, P>, app: &A) -> bool {
     match segment.stamp() {
         Some(Stamp::Handshake { .. }) => segment.keys.offset(segment.header.ack(), 0) == 0,

@@ -58,9 +58,9 @@ pub(super) enum Seen {
     Response,
     /// A segment of the response.
     Part,
-    /// Nothing: that timestamp is none of ours.
+    /// Nothing: the timestamp was not made here.
     Forged,
-    /// It does not use timestamps, and we cannot know.
+    /// It does not use timestamps, so this is unknown.
     Unknown,
 }
 
@@ -254,7 +254,8 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// Bytes of payload in a full segment for a client with this MSS.
     pub(super) fn seg_size(self, mss: Mss) -> u32 {
         let options = if self.has_timestamps() { TIMESTAMPS_LEN } else { 0 };
-        // A client that does not tell where it is cannot be asked what its path carries.
+        // The path MTU of a client without timestamps cannot be discovered: an ICMP error about one of its segments
+        // does not identify it.
         let most = match (self.addresses(), self.header.options.timestamps) {
             (AddressPair::V6 { .. }, None) => IPV6_PATH_MSS,
             (AddressPair::V4 { .. }, None) => NO_TIMESTAMPS_MAX,
@@ -327,7 +328,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     #[inline]
     pub(super) fn acknowledge(self, kind: ReplyKind, flags: Flags) -> Reply<'a> {
         let options = Options {
-            // Never less than what the client has seen: it would take the segment for an old one (RFC
+            // At least the newest that the client has seen, or it would drop the segment as an old duplicate (RFC
             // 7323, section 5).
             timestamps: self
                 .header

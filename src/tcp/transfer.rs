@@ -37,9 +37,9 @@ pub(super) struct Transfer<'a, P> {
     /// The packet.
     segment: Segment<'a, P>,
     response: Response<'a>,
-    /// Where the response begins,
+    /// The position of the response.
     first: Position,
-    /// and the sequence number of its first byte.
+    /// The sequence number of its first byte.
     start: SeqNumber,
     /// Bytes of payload in a full segment.
     seg_size: u32,
@@ -87,8 +87,8 @@ pub(super) fn begin<'a, P: Pair>(
     segment.send(ReplyKind::FirstWindow, train)
 }
 
-/// Answers a segment that echoes the timestamp of one of a stored response: its client is in the middle of that, or
-/// pretends to be.
+/// Answers a segment that echoes the timestamp of a segment of a stored response: from a client in the middle of that
+/// response, or forged.
 pub(super) fn answer<'a, A: App, P: Pair>(segment: Segment<'a, P>, echoed: SentSegment, app: &'a A) -> Reply<'a> {
     let is_timeout = !segment.payload.is_empty() || segment.is_fin();
     match Transfer::find(segment, echoed, app) {
@@ -136,8 +136,8 @@ impl<'a, P: Pair> Transfer<'a, P> {
     }
 
     fn answer(self, is_timeout: bool) -> Reply<'a> {
-        // Nothing has been acknowledged since: the segment has just come, and what our own acknowledgement set off was
-        // faster than the client's.
+        // Nothing new is acknowledged: the client sent this on our acknowledgement of its request, before it processed
+        // the segment.
         if self.prev_acked == self.acked {
             return Absorbed::Progress.into();
         }
@@ -166,7 +166,7 @@ impl<'a, P: Pair> Transfer<'a, P> {
         let schedule = self.schedule(prev_acked, echoed.level);
         let sent = self.sent_up_to(schedule, prev_acked);
         let (schedule, from) = match echoed.reason {
-            // It may have more than that: some of it was sent under another window, and arrived late.
+            // More than that may be acknowledged: segments of an earlier window that arrived late.
             SendReason::NewData | SendReason::Pair => {
                 (schedule, last_boundary(sent, window_end, seg_size, len).max(acked))
             }

@@ -19,9 +19,9 @@ pub const LEN: usize = 28;
 /// What an ARP packet wants.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Operation {
-    /// Who has the target address?
+    /// A question: which hardware address has the target address.
     Request,
-    /// The sender has the sender address.
+    /// An answer: the sender has the sender address.
     Reply,
 }
 

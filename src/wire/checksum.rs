@@ -5,7 +5,7 @@ use super::Word;
 /// What the port already knows about one checksum of a received frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Checked {
-    /// Nobody has looked: the engine verifies it.
+    /// It has not been verified: the engine does that.
     #[default]
     Unknown,
     /// The port vouches for it (verified by the card, or never on a wire at all).
@@ -32,7 +32,7 @@ impl Sum {
         Self { total: 0, odd: false }
     }
 
-    /// The sum that [`Sum::folded`] gave, of whatever it was. Nothing may follow an odd number of bytes.
+    /// A sum from what [`Sum::folded`] gave. If that was of an odd number of bytes, no more may be added.
     #[inline]
     pub const fn of_folded(sum: u16) -> Self {
         Self { total: sum.swap_bytes() as u64, odd: false }
@@ -45,7 +45,7 @@ impl Sum {
         let (words, rest) = bytes.as_chunks::<8>();
         let total = words.iter().fold(0, |total, word| add(total, u64::from_le_bytes(*word)));
         let tail = match bytes.last_chunk::<8>() {
-            // What of the last eight has been added is shifted out.
+            // Those of the last eight that have been added already are shifted out.
             Some(last) => u64::from_le_bytes(*last).checked_shr(64 - 8 * rest.len() as u32).unwrap_or(0),
             None => rest.iter().rev().fold(0, |tail, byte| tail << 8 | u64::from(*byte)),
         };

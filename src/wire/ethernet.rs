@@ -119,9 +119,9 @@ impl EtherType {
 /// The header of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Header {
-    /// To whom.
+    /// The receiver.
     pub destination: MacAddress,
-    /// From whom.
+    /// The sender.
     pub source: MacAddress,
     /// The tag control information of the 802.1Q tag, if there is one: priority and VLAN.
     pub tag: Option<u16>,

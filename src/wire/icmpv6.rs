@@ -85,12 +85,13 @@ pub enum Message<'a> {
     Solicitation(Solicitation),
 }
 
-/// Who has the target address?
+/// A neighbor solicitation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Solicitation {
     /// The address asked for.
     pub target: Ipv6Addr,
-    /// Nobody has it yet, the sender hopes: it came from `::` (RFC 4862, section 5.4).
+    /// It came from `::`: the sender checks that the address is not in use (duplicate address detection, RFC 4862,
+    /// section 5.4).
     pub probe: bool,
 }
 
@@ -164,8 +165,8 @@ pub const fn echo_reply_header(id: [u8; 4]) -> [u8; ECHO_HEADER_LEN] {
     [ECHO_REPLY, 0, 0, 0, i0, i1, s0, s1]
 }
 
-/// An advertisement that `target` is at `mac`, its checksum still zero. It is `solicited` when it goes
-/// to the one who asked.
+/// An advertisement that `target` is at `mac`, its checksum still zero. It is `solicited` when it answers a
+/// solicitation.
 pub fn advertisement(target: Ipv6Addr, mac: MacAddress, solicited: bool) -> [u8; ADVERTISEMENT_LEN] {
     let mut message = [0; ADVERTISEMENT_LEN];
     let flags = if solicited { SOLICITED | OVERRIDE } else { OVERRIDE };

@@ -35,28 +35,28 @@ impl Protocol {
     }
 }
 
-/// The addresses of a packet. They are of one family: a packet with one of each cannot be said.
+/// The addresses of a packet, which are of one family.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum AddressPair {
     /// IPv4.
     V4 {
-        /// From whom.
+        /// The sender.
         source: Ipv4Addr,
-        /// To whom.
+        /// The receiver.
         destination: Ipv4Addr,
     },
     /// IPv6.
     V6 {
-        /// From whom.
+        /// The sender.
         source: Ipv6Addr,
-        /// To whom.
+        /// The receiver.
         destination: Ipv6Addr,
     },
 }
 
-/// Addresses of one family that is known where they are used: what depends on it costs nothing there.
+/// Addresses whose family is known at compile time, so that a choice by family costs nothing.
 pub trait Pair: Copy + Into<AddressPair> {
-    /// The other way round: the addresses of the answer.
+    /// Sender and receiver exchanged: the addresses of the answer.
     #[must_use]
     fn reversed(self) -> Self;
 }
@@ -73,18 +73,18 @@ impl Pair for AddressPair {
 /// The addresses of an IPv4 packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct V4Pair {
-    /// From whom.
+    /// The sender.
     pub source: Ipv4Addr,
-    /// To whom.
+    /// The receiver.
     pub destination: Ipv4Addr,
 }
 
 /// The addresses of an IPv6 packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct V6Pair {
-    /// From whom.
+    /// The sender.
     pub source: Ipv6Addr,
-    /// To whom.
+    /// The receiver.
     pub destination: Ipv6Addr,
 }
 
@@ -117,7 +117,7 @@ impl From<V6Pair> for AddressPair {
 }
 
 impl AddressPair {
-    /// From whom.
+    /// The sender.
     pub const fn source(&self) -> IpAddr {
         match *self {
             Self::V4 { source, .. } => IpAddr::V4(source),
@@ -125,7 +125,7 @@ impl AddressPair {
         }
     }
 
-    /// To whom.
+    /// The receiver.
     pub const fn destination(&self) -> IpAddr {
         match *self {
             Self::V4 { destination, .. } => IpAddr::V4(destination),
@@ -133,7 +133,7 @@ impl AddressPair {
         }
     }
 
-    /// What a frame with these addresses says it carries.
+    /// The type of a frame with these addresses.
     pub const fn ether_type(&self) -> EtherType {
         match self {
             Self::V4 { .. } => EtherType::IPV4,

@@ -26,9 +26,9 @@ const OFFSET: u16 = 0x1fff;
 /// The header of a packet that is not a fragment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Header {
-    /// From whom.
+    /// The sender.
     pub source: Ipv4Addr,
-    /// To whom.
+    /// The receiver.
     pub destination: Ipv4Addr,
     /// What the payload is.
     pub protocol: Protocol,
@@ -50,7 +50,7 @@ impl Header {
         if version_ihl >> 4 != 4 || header_len < HEADER_LEN {
             return Err(DropReason::Ipv4Malformed);
         }
-        // Both cuts fail when a length lies: beyond the frame, or beyond each other.
+        // Both splits fail when a length field is wrong: beyond the frame, or beyond the other.
         let packet = bytes.get(..total_len).ok_or(DropReason::Ipv4Malformed)?;
         let (header, payload) = packet.split_at_checked(header_len).ok_or(DropReason::Ipv4Malformed)?;
         let valid = match checksum {
@@ -81,9 +81,9 @@ impl Header {
 /// The header of a packet to be sent, which may be a fragment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Repr {
-    /// From whom.
+    /// The sender.
     pub source: Ipv4Addr,
-    /// To whom.
+    /// The receiver.
     pub destination: Ipv4Addr,
     /// What the payload is.
     pub protocol: Protocol,
@@ -124,7 +124,7 @@ impl Repr {
     }
 }
 
-/// Reads the start of a packet that somebody quotes: source, destination, and what there is of its
+/// Reads the start of a packet that an ICMP error quotes: source, destination, and what there is of its
 /// payload, if that is the start of a TCP segment. Lengths and checksum may have been changed on the way.
 pub fn quoted_tcp(bytes: &[u8]) -> Option<(Ipv4Addr, Ipv4Addr, &[u8])> {
     let (fixed, _) = bytes.split_first_chunk::<HEADER_LEN>()?;

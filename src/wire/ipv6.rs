@@ -21,8 +21,8 @@ pub const HEADER_LEN: usize = super::ip::V6_HEADER_LEN;
 /// Bytes of the fragment header.
 pub const FRAGMENT_HEADER_LEN: usize = 8;
 
-/// The most extension headers skipped. RFC 8200 knows four kinds that can stand in front of TCP here;
-/// one may occur twice. More is an attempt to make us work.
+/// The most extension headers skipped. RFC 8200 has four kinds that can stand in front of TCP here;
+/// one may occur twice. More can only be meant to cost time.
 pub const EXTENSIONS_MAX: usize = 6;
 
 const HOP_BY_HOP: u8 = 0;
@@ -33,9 +33,9 @@ const DESTINATION_OPTIONS: u8 = 60;
 /// The header of a packet that is whole, its extension headers skipped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Header {
-    /// From whom.
+    /// The sender.
     pub source: Ipv6Addr,
-    /// To whom.
+    /// The receiver.
     pub destination: Ipv6Addr,
     /// What the payload is.
     pub protocol: Protocol,
@@ -96,8 +96,8 @@ fn after_extension(kind: u8, extension: &[u8]) -> Option<(u8, &[u8])> {
     Some((next, extension.get(len..)?))
 }
 
-/// A fragment that is the whole packet is taken as if it had no fragment header (RFC 6946, section 4): nothing has to be
-/// kept for it.
+/// An atomic fragment is treated as a packet without a fragment header (RFC 6946, section 4): there is nothing to
+/// reassemble.
 fn is_atomic(extension: &[u8]) -> Result<(), DropReason> {
     match *extension {
         [_, _, offset, flags, _, _, _, _, ..] if offset == 0 && flags & !RESERVED == 0 => Ok(()),
@@ -115,8 +115,7 @@ fn options(extension: &[u8]) -> Result<&[u8], DropReason> {
     extension.get(2..(usize::from(length) + 1) * 8).ok_or(DropReason::Ipv6Malformed)
 }
 
-/// The first option that says what is to be done by who does not know it, and is not to be skipped (RFC 8200, section
-/// 4.2): its place among `options`, and its type.
+/// The first unknown option that is not to be skipped (RFC 8200, section 4.2): its offset in `options`, and its type.
 fn unknown_option(options: &[u8]) -> Result<Option<(usize, u8)>, DropReason> {
     let mut rest = options;
     // An option is a byte at least, so this ends.
@@ -150,8 +149,9 @@ pub struct UnknownOption {
     pub even_for_groups: bool,
 }
 
-/// Looks for an unknown option whose sender wants to be told of it (RFC 8200, section 4.2), in a packet that was dropped
-/// for [`DropReason::Ipv6Option`]. `None` where an error would answer an error or a redirect (RFC 4443, section 2.4).
+/// Looks for an unknown option whose sender wants to be told of it (RFC 8200, section 4.2), in a packet that was
+/// dropped for [`DropReason::Ipv6Option`]. `None` where an error would answer an error or a redirect (RFC 4443, section
+/// 2.4).
 pub fn unknown_option_to_report(packet: &[u8]) -> Option<UnknownOption> {
     let payload_len = usize::from(u16::from_be_bytes([*packet.get(4)?, *packet.get(5)?]));
     let packet = packet.get(..HEADER_LEN.checked_add(payload_len)?)?;
@@ -185,8 +185,8 @@ const fn is_icmp_error(kind: u8) -> bool {
     kind < 128 || kind == 137
 }
 
-/// A routing header that still has somewhere to go asks us to be a router (section 4.4), and a source
-/// route to reply by (RFC 5095).
+/// A routing header with segments left asks us to forward the packet (section 4.4), and for a source route back (RFC
+/// 5095).
 fn segments_left_is_zero(extension: &[u8]) -> Result<(), DropReason> {
     match extension {
         [_, _, _, 0, ..] => Ok(()),
@@ -208,9 +208,9 @@ pub struct Fragment {
 /// The header of a packet to be sent, which may be a fragment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Repr {
-    /// From whom.
+    /// The sender.
     pub source: Ipv6Addr,
-    /// To whom.
+    /// The receiver.
     pub destination: Ipv6Addr,
     /// What the payload is.
     pub protocol: Protocol,
@@ -256,7 +256,7 @@ pub fn addresses(packet: &[u8]) -> Option<(Ipv6Addr, Ipv6Addr)> {
     Some((Ipv6Addr::from_octets(*source), Ipv6Addr::from_octets(*rest.first_chunk::<16>()?)))
 }
 
-/// Reads the start of a packet that is quoted: source, destination, and what there is of its
+/// Reads the start of a packet that an ICMP error quotes: source, destination, and what there is of its
 /// payload, if that is the start of a TCP segment.
 pub fn quoted_tcp(bytes: &[u8]) -> Option<(Ipv6Addr, Ipv6Addr, &[u8])> {
     let (fixed, payload) = bytes.split_first_chunk::<HEADER_LEN>()?;

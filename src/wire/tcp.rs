@@ -25,7 +25,7 @@ pub const HEADER_LEN_MAX: usize = HEADER_LEN + 4 + TIMESTAMPS_LEN;
 /// Where the checksum stands.
 pub const CHECKSUM_OFFSET: usize = 16;
 
-/// Bytes that the timestamps option takes, aligned as everybody sends it.
+/// Bytes of the timestamps option with two no-ops for alignment, as it is usually sent (RFC 7323, appendix A).
 pub const TIMESTAMPS_LEN: usize = 12;
 
 /// The flags of a segment.
@@ -54,7 +54,7 @@ impl Flags {
         self.0
     }
 
-    /// These and those.
+    /// The flags of both.
     #[must_use]
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -117,8 +117,8 @@ impl From<Malformed> for DropReason {
     }
 }
 
-/// The header of a segment: its first words as they stand on the wire, for most of what is read in them goes back as it
-/// is, and not everything is read.
+/// The header of a segment. Its first words are kept as they stand on the wire: most fields go back unchanged, and not
+/// all are read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Header {
     /// Ports; sequence number; acknowledgement; flags and window. The length is left out.
@@ -185,7 +185,7 @@ impl Header {
         window.second()
     }
 
-    /// The same at another place of the stream.
+    /// Sets the sequence number.
     #[inline]
     #[must_use]
     pub const fn with_seq(self, seq: SeqNumber) -> Self {
@@ -193,7 +193,7 @@ impl Header {
         Self { words: [ports, Word::new(seq.value()), ack, rest], ..self }
     }
 
-    /// The same that expects another byte.
+    /// Sets the acknowledgement number.
     #[inline]
     #[must_use]
     pub const fn with_ack(self, ack: SeqNumber) -> Self {
@@ -201,7 +201,7 @@ impl Header {
         Self { words: [ports, seq, Word::new(ack.value()), rest], ..self }
     }
 
-    /// The same with more flags.
+    /// Adds flags.
     #[inline]
     #[must_use]
     pub const fn with_flags(self, flags: Flags) -> Self {
@@ -210,7 +210,7 @@ impl Header {
         Self { words: [ports, seq, ack, rest], ..self }
     }
 
-    /// The same with another window.
+    /// Sets the window.
     #[inline]
     #[must_use]
     pub const fn with_window(self, window: u16) -> Self {
@@ -367,7 +367,7 @@ impl Options {
     }
 }
 
-/// The SACK blocks of a segment (RFC 2018, section 3), as they stand there: nothing is known of them yet.
+/// The SACK blocks of a segment (RFC 2018, section 3), as they stand there: not validated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SackBlocks {
     blocks: [(SeqNumber, SeqNumber); Self::MAX],
