@@ -47,31 +47,31 @@ outcomes! {
         EchoV6 = "echo-v6",
         /// Neighbor advertisement for an address of ours.
         Neighbor = "neighbor",
-        /// ICMPv6 Parameter Problem: an option that is unknown here, and whose sender wants to be told.
+        /// ICMPv6 Parameter Problem, for an unknown option that requests it.
         ParameterProblem = "parameter-problem",
-        /// SYN+ACK that carries the cookie.
+        /// SYN+ACK with the cookie.
         SynAck = "syn-ack",
         /// The application's response.
         Response = "response",
         /// The first segments of a response that does not fit one.
         FirstWindow = "first-window",
-        /// The next segments of a response, by the client's ACK clock.
+        /// The next segments of a response, drawn by the client's ACKs.
         NextWindow = "next-window",
-        /// A probe to a client without timestamps: whether it has received nothing since.
+        /// A probe of a client without timestamps: is it still where it was?
         Probe = "probe",
         /// Segments that the client is missing, by its SACK blocks.
         Resent = "resent",
         /// Segments from where the client is, because its RTO expired.
         Resumed = "resumed",
-        /// A segment once more in smaller pieces, because a router could not pass it on.
+        /// A segment again in smaller pieces, because a router reported that it was too big.
         Narrowed = "narrowed",
-        /// ACK of everything, to a client that has acknowledged the whole of a long response.
+        /// ACK of the whole request, to a client that has acknowledged all of a long response.
         Settled = "settled",
         /// A response of the engine itself: 400, 405, 414, 431, 500 or 505.
         Refusal = "refusal",
         /// ACK of a FIN.
         FinAck = "fin-ack",
-        /// ACK of the rest of a request whose response the client has already.
+        /// ACK of the rest of a request whose response the client already has.
         LateAck = "late-ack",
         /// RST, sent only under `--refuse reset`.
         Reset = "reset",
@@ -81,11 +81,11 @@ outcomes! {
 outcomes! {
     /// Why a packet that is in order was not answered: there is nothing to say.
     Absorbed {
-        /// ACK without payload: the end of a handshake, or of a reply.
+        /// ACK without payload: the end of a handshake, or of a response.
         Ack = "ack",
-        /// ACK from the middle of a response, for which nothing is to be sent.
+        /// ACK from the middle of a response, which draws nothing.
         Progress = "progress",
-        /// RST: the peer forgets as well.
+        /// RST: the client has closed its end.
         Reset = "rst",
     }
 }
@@ -93,7 +93,7 @@ outcomes! {
 outcomes! {
     /// Why a packet was dropped.
     DropReason {
-        /// The frame ends before its Ethernet or VLAN header does.
+        /// The frame ends within its Ethernet or VLAN header.
         EthernetTruncated = "ethernet-truncated",
         /// The destination hardware address is not ours.
         EthernetNotForUs = "ethernet-not-for-us",
@@ -117,25 +117,25 @@ outcomes! {
         Ipv6Malformed = "ipv6-malformed",
         /// IPv6: a fragment. Lethe does not reassemble.
         Ipv6Fragment = "ipv6-fragment",
-        /// IPv6: an option that is unknown here, and says that its packet is to be dropped then.
+        /// IPv6: an unknown option whose type says to drop the packet.
         Ipv6Option = "ipv6-option",
-        /// IPv6: more extension headers than Lethe is willing to skip.
+        /// IPv6: more extension headers than Lethe skips.
         Ipv6Extensions = "ipv6-extensions",
         /// IPv6: the destination is neither an address of ours nor its solicited-node group.
         Ipv6NotForUs = "ipv6-not-for-us",
         /// IP: a source that must not be answered (group, broadcast, unspecified, loopback, or our own).
         IpSource = "ip-source",
-        /// IP: a protocol that is not spoken here.
+        /// IP: a protocol that is not implemented.
         IpProtocol = "ip-protocol",
         /// ICMP: truncated, or the reply would not fit the MTU.
         IcmpMalformed = "icmp-malformed",
         /// ICMP: wrong checksum.
         IcmpChecksum = "icmp-checksum",
-        /// ICMP: neither an echo request, nor a neighbor solicitation, nor about a packet that is too big.
+        /// ICMP: neither an echo request, nor a neighbor solicitation, nor a "packet too big" message.
         IcmpType = "icmp-type",
         /// ICMP: about a packet that is not ours, or quotes too little of it to send it again in pieces.
         IcmpQuote = "icmp-quote",
-        /// Neighbor solicitation that RFC 4861, section 7.1.1, tells to discard.
+        /// Neighbor solicitation that RFC 4861, section 7.1.1, requires to be discarded.
         NeighborInvalid = "neighbor-invalid",
         /// Neighbor solicitation for an address that is not ours.
         NeighborNotForUs = "neighbor-not-for-us",
@@ -147,25 +147,25 @@ outcomes! {
         TcpSourcePort = "tcp-source-port",
         /// TCP: a port that is not served.
         TcpClosedPort = "tcp-closed-port",
-        /// TCP: a set of flags that no client sends here.
+        /// TCP: a combination of flags that no client sends here.
         TcpFlags = "tcp-flags",
         /// TCP: payload under five bytes, which is never a request.
         TcpShortPayload = "tcp-short-payload",
-        /// TCP: payload whose acknowledgement is not our cookie: forged, too old, or not the first
-        /// segment of a request.
+        /// TCP: payload whose acknowledgement number is not our cookie: forged, expired, or not the first segment of a
+        /// request.
         TcpCookie = "tcp-cookie",
-        /// TCP: payload or a FIN from the middle of a response that we cannot have been sending.
+        /// TCP: payload or a FIN from the middle of a response that Lethe cannot have been sending.
         TcpEcho = "tcp-echo",
-        /// TCP: a FIN whose echoed timestamp is none of ours.
+        /// TCP: a FIN whose echoed timestamp is not ours.
         TcpFinForged = "tcp-fin-forged",
-        /// TCP: a FIN from a client that still waits for its reply. Acknowledging it would
-        /// acknowledge a lost request as well.
+        /// TCP: a FIN from a client that still waits for its response. Acknowledging it would acknowledge a lost
+        /// request as well.
         TcpFinEarly = "tcp-fin-early",
-        /// TCP: the window is too small for the reply, which goes out whole or not at all.
+        /// TCP: the receive window is too small for the response, which goes out whole or not at all.
         TcpWindow = "tcp-window",
-        /// HTTP: no request, from a client without timestamps: it may be a later part of one.
+        /// HTTP: not a request, from a client without timestamps: it may be a later part of one.
         HttpMalformed = "http-malformed",
-        /// HTTP: the request line is not complete. The client sends it again, as a whole where it can.
+        /// HTTP: the request line is incomplete. The client retransmits it, as a whole where it can.
         HttpIncomplete = "http-incomplete",
     }
 }

@@ -98,18 +98,16 @@ fn answer_request_again<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A
 fn answer_later_payload<P: Pair>(segment: Segment<'_, P>, methods: Methods) -> Reply<'_> {
     let is_request = || RequestLine::parse_for(methods, segment.payload).is_ok();
     match (segment.seen(), segment.is_fin()) {
-        // The rest of a request whose response was on its way before it was complete.
+        // The rest of a request whose response was sent before the request was complete.
         (Seen::Response, false) => segment.acknowledge(ReplyKind::LateAck, Flags::ACK),
-        // A request of which it is unknown how much of the response has arrived: treated as one without a FIN.
-        (Seen::Unknown, true) if is_request() => segment.refuse(DropReason::TcpCookie),
+        // A request of a connection that began before our secret, or of which it is unknown how much of the response has
+        // arrived: a RST tells its client. Anything else may be a later part of a request, and a RST would abort its
+        // response.
+        (Seen::Unknown, _) | (Seen::Forged, false) if is_request() => segment.refuse(DropReason::TcpCookie),
         (Seen::Response | Seen::Part | Seen::Unknown, true) => segment.acknowledge(ReplyKind::FinAck, Flags::ACK),
-        (Seen::Handshake | Seen::Part, false) => DropReason::TcpCookie.into(),
         (Seen::Handshake, true) => DropReason::TcpFinEarly.into(),
         (Seen::Forged, true) => segment.refuse(DropReason::TcpFinForged),
-        // A request of a connection that began before our secret: a RST tells its client. Anything else may be a later
-        // part of a request, and a RST would abort its response.
-        (Seen::Unknown | Seen::Forged, false) if is_request() => segment.refuse(DropReason::TcpCookie),
-        (Seen::Unknown | Seen::Forged, false) => DropReason::TcpCookie.into(),
+        (Seen::Handshake | Seen::Part | Seen::Unknown | Seen::Forged, false) => DropReason::TcpCookie.into(),
     }
 }
 
