@@ -18,7 +18,8 @@ use std::{env, fs, io};
 const LIST: &str = include_str!("faults/list.txt");
 
 /// What cargo needs to build the simulator.
-const SOURCES: [&str; 10] = ["Cargo.toml", "Cargo.lock", "src", "apps", "sim", "cli", "hw", "load", "benches", "tests"];
+const SOURCES: [&str; 11] =
+    ["Cargo.toml", "Cargo.lock", "src", "apps", "sim", "server", "cli", "hw", "load", "benches", "tests"];
 
 /// How many seeds a checker has to find a fault: several times what the rarest needs.
 const SEEDS: u32 = 300;
