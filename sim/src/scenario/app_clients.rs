@@ -57,7 +57,7 @@ impl<'a, A: App + ?Sized> AppClients<'a, A> {
     /// How long the answer to a request in one packet is, and whether it is stored.
     fn answer(&self, request: &[u8], ends: &Ends) -> (usize, bool) {
         let mut scratch = vec![0; SCRATCH_LEN];
-        let Ok(line) = RequestLine::parse(request) else { return (0, false) };
+        let Ok(line) = RequestLine::parse_for(self.app.methods(), request) else { return (0, false) };
         let answer = Request::of_line(&line).with_client(ends.client.ip()).answer(self.app, &mut scratch);
         answer.map_or((0, false), |response| (response.len(), response.position().is_some()))
     }

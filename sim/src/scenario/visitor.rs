@@ -81,7 +81,7 @@ impl Visitor {
     }
 
     fn reply_to(&self, app: &impl App, packet: &[u8], one_packet: usize, scratch: &mut [u8]) -> Option<Vec<u8>> {
-        let line = RequestLine::parse(packet).ok()?;
+        let line = RequestLine::parse_for(app.methods(), packet).ok()?;
         let request = Request::of_line(&line).with_client(self.ends.client.ip()).with_one_packet(one_packet);
         let response = request.answer(app, scratch)?;
         Some([response.head(), response.body()].concat())
