@@ -462,7 +462,7 @@ mod tests {
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n",
         ] {
             let lines: &'static [u8] = head;
-            let request = asked(REQUESTS[0], 0, 1447).unwrap();
+            let request = asked(&RIGHT, REQUESTS[0], 0, 1447).unwrap();
             assert!(matches!(check_head(&Response::prepared(lines, b""), request.method), Err(Breach::Head(_))));
         }
     }
