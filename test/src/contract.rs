@@ -16,8 +16,8 @@ use lethe::wire::checksum::Sum;
 
 use crate::request::{self, TestRequest, first_line};
 
-/// The sizes that a response of one packet may have: to a client with an MSS of 536 and timestamps, one of a tunnel, and
-/// one of Ethernet.
+/// The sizes that a response of one packet may have: to a client with an MSS of 536 and timestamps, one of a tunnel,
+/// and one of Ethernet.
 const ONE_PACKET: [usize; 3] = [523, 1207, 1447];
 
 /// What was in the scratch buffer before.
