@@ -12,7 +12,7 @@ use lethe_sim::compare::{self, Contender};
 use lethe_sim::exhaustive::{self, Exhaustive};
 use lethe_sim::run;
 use lethe_sim::sample::MAX_SIZE;
-use lethe_sim::scenario::{Options, Plan as _};
+use lethe_sim::scenario::{Options, Workload as _};
 use lethe_sim::sites::{self, Site};
 use lethe_sim::world::Recorder;
 

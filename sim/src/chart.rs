@@ -127,7 +127,8 @@ impl Field {
         let _ = write!(
             out,
             "<line x1=\"{LEFT}\" y1=\"{floor}\" x2=\"{right}\" y2=\"{floor}\" stroke=\"#94a3b8\"/>\n\
-             <text x=\"{}\" y=\"{}\" text-anchor=\"middle\">frames lost each way, in percent (all links heal after {} s)</text>\n\
+             <text x=\"{}\" y=\"{}\" text-anchor=\"middle\">frames lost each way, in percent \
+             (all links heal after {} s)</text>\n\
              <text transform=\"translate(18 {}) rotate(-90)\" text-anchor=\"middle\">time from SYN to the end</text>\n",
             f64::midpoint(LEFT, right),
             HEIGHT - 14.0,

@@ -46,7 +46,7 @@ const START: Instant = Instant::from_unix_seconds(1_780_000_000);
 /// The segments of a first window (RFC 6928).
 const FIRST_WINDOW: u64 = 10;
 
-/// What is compared, and for whom.
+/// What is compared, and for which clients.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
     /// What everything is drawn from.
@@ -126,7 +126,7 @@ impl Row {
         self.times.get(rank.saturating_sub(1)).copied()
     }
 
-    /// Bytes that were sent for each that was needed, if anybody got what he needed.
+    /// Bytes that were sent for each that was needed, if any client got its reply.
     #[expect(clippy::cast_precision_loss, reason = "two digits of it are shown")]
     pub fn overhead(&self) -> Option<f64> {
         (self.needed > 0).then(|| self.sent as f64 / self.needed as f64)
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn without_loss_everybody_is_served_in_the_time_it_takes() {
+    fn without_loss_every_client_is_served_in_the_time_it_takes() {
         let settings = Settings { requests: 3, sizes: vec![1000], losses: vec![0], ..Settings::new(1) };
         for row in rows(&settings) {
             assert_eq!((row.incomplete, row.times.len()), (0, 3), "{row}");

@@ -1,4 +1,4 @@
-//! What stands in a frame, as smoltcp reads it: the parser that nobody here wrote.
+//! What stands in a frame, as smoltcp reads it: a parser that is not ours.
 //!
 //! A [`Frame`] holds whatever could be read and says what is wrong with the rest; it is never an error
 //! to look at garbage. Peers take what is right, [`notation`](crate::notation) prints everything, and
@@ -31,9 +31,9 @@ const EXTENSIONS_MAX: usize = 8;
 /// A frame.
 #[derive(Clone, Debug)]
 pub struct Frame<'a> {
-    /// To whom.
+    /// The destination address.
     pub destination: MacAddress,
-    /// From whom.
+    /// The source address.
     pub source: MacAddress,
     /// The tag control information, if it is tagged.
     pub vlan: Option<u16>,
@@ -72,9 +72,9 @@ pub struct Arp {
 /// An IP packet.
 #[derive(Clone, Debug)]
 pub struct Ip<'a> {
-    /// From whom.
+    /// The source address.
     pub source: IpAddr,
-    /// To whom.
+    /// The destination address.
     pub destination: IpAddr,
     /// Hop limit, or time to live.
     pub hop_limit: u8,
@@ -92,7 +92,7 @@ pub struct Ip<'a> {
     pub fragment: Option<Fragment>,
     /// What follows the headers.
     pub payload: &'a [u8],
-    /// The same, understood.
+    /// What follows the headers, parsed.
     pub transport: Transport<'a>,
 }
 

@@ -19,7 +19,7 @@ use crate::link::Impairment;
 use crate::peer::client::{Close, Settings};
 use crate::random::{Probability, Random};
 use crate::run::{Failure, Summary, run};
-use crate::scenario::{Kind, Plan, Promise, Visitor};
+use crate::scenario::{ClientSpec, Kind, Promise, Workload};
 use crate::world::Recorder;
 
 /// The frames of a connection whose fate is enumerated: as many as an undisturbed fetch with a reply of one
@@ -29,7 +29,8 @@ use crate::world::Recorder;
 /// five times: it comes 93 seconds after its SYN+ACK, whose cookie may have expired by then.
 pub const FRAMES: u32 = 8;
 
-/// How many bytes are asked for where nothing else is said: with the head of the response they fit a segment of any family.
+/// How many bytes are asked for where nothing else is said: with the head of the response they fit a segment of any
+/// family.
 const SIZE: usize = 1000;
 
 /// What can become of a frame, and the bytes that draw it: the first says whether it is lost, and if it
@@ -74,13 +75,13 @@ impl Exhaustive {
     ///
     /// # Panics
     ///
-    /// With more than 15 frames: they would be more cases than anybody waits for.
+    /// With more than 15 frames: the cases would take too long.
     pub fn new(frames: u32) -> Self {
         assert!(frames <= 15, "3^15 cases are 14 million");
         Self { frames, size: SIZE, mss: None, sack: true, quick_acks: 16, variants: &VARIANTS }
     }
 
-    /// The same with a reply of three segments.
+    /// All cases, with a reply of three segments.
     ///
     /// # Panics
     ///
@@ -117,7 +118,7 @@ impl Exhaustive {
     }
 }
 
-impl Plan for Exhaustive {
+impl Workload for Exhaustive {
     fn start(&self) -> Instant {
         Instant::from_unix_seconds(1_780_000_000)
     }
@@ -126,7 +127,7 @@ impl Plan for Exhaustive {
         self.cases() * self.variants.len() as u32
     }
 
-    fn visitor(&self, number: u32) -> Visitor {
+    fn client(&self, number: u32) -> ClientSpec {
         let variant = self.variants[(number / self.cases()) as usize];
         let is_set = |bit: u32| variant >> bit & 1 == 1;
         let [a, b, c, d] = number.to_be_bytes();
@@ -151,7 +152,7 @@ impl Plan for Exhaustive {
         let link =
             Impairment { loss: even, duplicate: even, delay: Duration::from_millis(10), ..Impairment::default() };
         let tape: Vec<u8> = self.fates(number).flat_map(|fate| FATES[fate].1).copied().collect();
-        Visitor {
+        ClientSpec {
             number,
             request: settings.request.concat(),
             kind: Kind::Model(Box::new(settings)),

@@ -31,8 +31,8 @@ impl Fetch {
     ///
     /// # Errors
     ///
-    /// The verdict on the frame that the engine did not answer as it answers a client whose response fits one segment, or
-    /// not with a frame that is right in all its checksums.
+    /// The verdict on the frame that the engine did not answer as it answers a client whose response fits one segment,
+    /// or not with a frame that is right in all its checksums.
     pub fn new<A: App>(engine: &Engine<A>, now: Instant, ends: &Ends, target: &str) -> Result<Self, Verdict> {
         let port = u32::from(ends.client.port());
         let (isn, time) = (port.wrapping_mul(0x9e37_79b9), 1_000_000 + port);
@@ -70,8 +70,8 @@ struct Answer {
 }
 
 impl Answer {
-    /// Reads it from a frame, with the engine's own parsers: a benchmark measures what an engine does, and does not judge
-    /// it. The checkers of the simulator judge, and have a parser of their own.
+    /// Reads it from a frame, with the engine's own parsers: a benchmark measures what an engine does, and does not
+    /// judge it. The checkers of the simulator judge, and have a parser of their own.
     fn read(frame: &[u8], checksums: Checked) -> Option<Self> {
         let (link, packet) = ethernet::Header::parse(frame).ok()?;
         let (addresses, segment) = if link.ether_type == EtherType::IPV4 {

@@ -65,21 +65,21 @@ impl Ends {
         Self { client_mac, server_mac: MacAddress::LETHE, client, server, vlan: None }
     }
 
-    /// The same with another client port.
+    /// Changes the client port.
     #[must_use]
     pub fn client_port(mut self, port: u16) -> Self {
         self.client.set_port(port);
         self
     }
 
-    /// The same with another server port.
+    /// Changes the server port.
     #[must_use]
     pub fn server_port(mut self, port: u16) -> Self {
         self.server.set_port(port);
         self
     }
 
-    /// The same in a VLAN: the tag control information, priority in its top three bits.
+    /// Puts it into a VLAN: the tag control information, priority in its top three bits.
     #[must_use]
     pub const fn vlan(mut self, tag: u16) -> Self {
         self.vlan = Some(tag);
@@ -123,17 +123,17 @@ pub struct Arp {
 }
 
 impl Arp {
-    /// To everybody: who has the server's address? It asks for 0.0.0.0 when the ends are not IPv4.
+    /// A broadcast that asks for the server's address (who-has). It asks for 0.0.0.0 when the ends are not IPv4.
     pub fn request(ends: &Ends) -> Self {
         let v4 = |end: SocketAddr| match end.ip() {
             IpAddr::V4(address) => address,
             IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
         };
-        let everybody = Ends { server_mac: MacAddress::BROADCAST, ..*ends };
-        Self { ends: everybody, operation: 1, sender: v4(ends.client), target: v4(ends.server) }
+        let broadcast = Ends { server_mac: MacAddress::BROADCAST, ..*ends };
+        Self { ends: broadcast, operation: 1, sender: v4(ends.client), target: v4(ends.server) }
     }
 
-    /// The same from one who has no address yet (RFC 5227, section 2.1.1).
+    /// An ARP probe, from a host that has no address yet (RFC 5227, section 2.1.1).
     pub fn probe(ends: &Ends) -> Self {
         Self { sender: Ipv4Addr::UNSPECIFIED, ..Self::request(ends) }
     }

@@ -6,7 +6,7 @@
 //!   kernel <── port's tx <── link out <─ Tx <─┘
 //! ```
 //!
-//! A frame that is under way waits here until its time has come, so whoever runs the loop must wake for it:
+//! A frame that is under way waits here until its time has come, so the loop must wake for it:
 //! [`Impaired::next_arrival`] says when.
 
 use std::cmp::Reverse;

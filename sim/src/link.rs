@@ -3,7 +3,8 @@
 //! A link is a chain of rules. Each takes a frame and passes on none, one or several, later or changed:
 //!
 //! ```text
-//!  frame ─> outage ─> loss ─> burst ─> duplication ─> corruption ─> truncation ─> mtu ─> rate ─> delay ─> reordering ─> frames
+//!  frame ─> outage ─> loss ─> burst ─> duplication ─> corruption ─> truncation ─> mtu ─> rate ─> delay ─> reordering
+//! ─> frames
 //!             │         │       │                                                  │      │
 //!             └─────────┴───────┴── lost ──────────────────────────────────────────┴──────┘
 //!                                                               to the sender (ICMP) <──┘
@@ -13,10 +14,9 @@
 //! all that happens to a frame is known when it is sent. Each draws from a random stream of its own: what
 //! one is set to does not shift another.
 //!
-//! To add a rule: a file with its [`Rule`], a field and a key in [`Impairment`], a line in [`Link::new`],
-//! and a [`Fate`] that says what it did.
+//! To add a rule: its implementation of `Rule` in a file below, a field and a key in [`Impairment`], a line in
+//! [`Link::new`], and a [`Fate`] that says what it did.
 
-mod burst;
 mod corruption;
 mod delay;
 mod duplication;
@@ -24,11 +24,9 @@ mod fate;
 mod impairment;
 mod loss;
 mod mtu;
-mod outage;
 mod packet;
 mod rate;
 mod reassembly;
-mod reordering;
 mod truncation;
 
 use std::mem;
@@ -117,13 +115,13 @@ impl Link {
         let fork = |name| random.fork(name);
         let mut rules: Vec<Box<dyn Rule>> = Vec::new();
         if let Some(outage) = impairment.outage {
-            rules.push(Box::new(outage::OneWayOutage::new(outage, start)));
+            rules.push(Box::new(loss::OneWayOutage::new(outage, start)));
         }
         if !impairment.loss.is_never() {
             rules.push(Box::new(loss::RandomLoss::new(impairment.loss, fork("loss"))));
         }
         if let Some(burst) = impairment.burst {
-            rules.push(Box::new(burst::BurstLoss::new(burst, fork("burst"))));
+            rules.push(Box::new(loss::BurstLoss::new(burst, fork("burst"))));
         }
         if !impairment.duplicate.is_never() {
             rules.push(Box::new(duplication::Duplication::new(impairment.duplicate, fork("duplicate"))));
@@ -144,7 +142,7 @@ impl Link {
             rules.push(Box::new(delay::Delay::new(impairment.delay, impairment.jitter, fork("delay"))));
         }
         if !impairment.reorder.is_never() {
-            rules.push(Box::new(reordering::Reordering::new(impairment.reorder, impairment.hold, fork("reorder"))));
+            rules.push(Box::new(delay::Reordering::new(impairment.reorder, impairment.hold, fork("reorder"))));
         }
         Self { rules, waiting: Vec::new() }
     }

@@ -244,6 +244,10 @@ fn write_neighbor(out: &mut String, kind: u8, flags: u8, rest: &[u8]) -> std::fm
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection;
+    use proptest::prelude::any;
+    use proptest::sample::Index;
+
     use super::*;
     use crate::frame::{self, Ends, IcmpError, Segment};
 
@@ -314,15 +318,15 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn garbage_is_written_down_and_never_a_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+        fn garbage_is_written_down_and_never_a_panic(bytes in collection::vec(any::<u8>(), 0..200)) {
             line(&bytes);
         }
 
         #[test]
         fn frames_with_a_few_wrong_bytes_are_written_down(
             v6: bool,
-            wrong in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), proptest::prelude::any::<u8>()), 0..6),
-            cut: proptest::sample::Index,
+            wrong in collection::vec((any::<Index>(), any::<u8>()), 0..6),
+            cut: Index,
         ) {
             let ends = if v6 { Ends::v6() } else { Ends::v4() };
             let mut frame = Segment::syn(&ends).mss(1460).timestamps(5, 0).sack(&[(1, 2)]).payload(b"GET /").frame();

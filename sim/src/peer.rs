@@ -1,4 +1,4 @@
-//! The other end of the wire: whoever talks to the engine in a simulated network.
+//! The other end of the wire: the clients and attackers that talk to the engine in a simulated network.
 
 pub mod attacker;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The one source of randomness: a seed, or a string of bytes.
 //!
-//! Whoever needs randomness is given a [`Random`] of its own, forked by name from that of the whole run:
+//! A part that needs randomness is given a [`Random`] of its own, forked by name from that of the whole run:
 //!
 //! ```text
 //!  seed ──> Random ──fork("client")──nth(3)──fork("up")──fork("loss")
@@ -42,7 +42,7 @@ enum Source {
     Bytes(Rc<Tape>),
 }
 
-/// Bytes that are read once, by whoever comes first.
+/// Bytes that are read once, by the first that asks.
 #[derive(Debug)]
 struct Tape {
     bytes: Box<[u8]>,

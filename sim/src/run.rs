@@ -17,7 +17,7 @@ pub use summary::{Excuse, Summary};
 use crate::check::{self, Checker};
 use crate::clock::between;
 use crate::peer::Outcome;
-use crate::scenario::{AppClients, Options, Plan, Promise, Scenario, Visitor};
+use crate::scenario::{AppClients, ClientSpec, Options, Promise, Scenario, Workload};
 use crate::world::{ClientId, Finished, Recorder, Violation, World};
 
 /// The most clients at a time. More would make no difference to an engine that remembers nothing, and to
@@ -63,7 +63,7 @@ pub enum Fault {
         differs: usize,
     },
     /// A client that came to read a reply did not read any, or the other way round.
-    #[error("it ended as nobody expected: {0}")]
+    #[error("it ended unexpectedly: {0}")]
     Unexpected(&'static str),
 }
 
@@ -90,9 +90,9 @@ pub fn simulate(options: Options, recorder: Option<&mut Recorder>) -> Result<Sum
     run(&scenario, &engine, check::all(&engine), recorder)
 }
 
-/// Has clients of all kinds fetch from an application, under the eyes of all checkers: each sends one of these requests,
-/// complete from its first line to its empty line. With `is_split` it is written in pieces, split anywhere, with and
-/// without Nagle's algorithm. `again` is what a [`Failure`] says is to be done to see it again.
+/// Has clients of all kinds fetch from an application, under the eyes of all checkers: each sends one of these
+/// requests, complete from its first line to its empty line. With `is_split` it is written in pieces, split anywhere,
+/// with and without Nagle's algorithm. `again` is what a [`Failure`] says is to be done to see it again.
 ///
 /// # Errors
 ///
@@ -105,35 +105,35 @@ pub fn simulate_app(
     again: String,
     recorder: Option<&mut Recorder>,
 ) -> Result<Summary, Failure> {
-    let plan = AppClients::draw(app, requests, options, is_split, again);
-    let engine = Engine::new(plan.scenario().config.clone(), app);
-    run(&plan, &engine, check::all(&engine), recorder)
+    let workload = AppClients::draw(app, requests, options, is_split, again);
+    let engine = Engine::new(workload.scenario().config.clone(), app);
+    run(&workload, &engine, check::all(&engine), recorder)
 }
 
-/// Lets all clients of a plan come to an engine.
+/// Lets all clients of a workload come to an engine.
 ///
 /// # Errors
 ///
 /// Those of [`simulate`].
 pub fn run<A: App>(
-    plan: &dyn Plan,
+    workload: &dyn Workload,
     engine: &Engine<A>,
     checkers: Vec<Box<dyn Checker + '_>>,
     recorder: Option<&mut Recorder>,
 ) -> Result<Summary, Failure> {
-    let _name = NamedOnPanic(plan);
-    let mut run = Run::new(plan, engine, checkers, recorder);
+    let _name = NamedOnPanic(workload);
+    let mut run = Run::new(workload, engine, checkers, recorder);
     match run.go_on() {
         Ok(()) => Ok(run.into_summary()),
         Err(fault) => {
-            let about = plan.visitor(run.current.0).to_string();
-            Err(Failure { command_line: plan.command_line(), client: run.current, about, fault })
+            let about = workload.client(run.current.0).to_string();
+            Err(Failure { command_line: workload.command_line(), client: run.current, about, fault })
         }
     }
 }
 
 /// A panic is a failure like any other, and must be seen again as well.
-struct NamedOnPanic<'a>(&'a dyn Plan);
+struct NamedOnPanic<'a>(&'a dyn Workload);
 
 impl Drop for NamedOnPanic<'_> {
     fn drop(&mut self) {
@@ -144,11 +144,11 @@ impl Drop for NamedOnPanic<'_> {
 }
 
 struct Run<'a, A> {
-    plan: &'a dyn Plan,
+    workload: &'a dyn Workload,
     engine: &'a Engine<A>,
     world: World<'a, A>,
     /// The clients that are there, by number; each is forgotten when it is judged.
-    visitors: Vec<Option<Visitor>>,
+    clients: Vec<Option<ClientSpec>>,
     /// The client that was looked at last.
     current: ClientId,
     summary: Summary,
@@ -158,29 +158,29 @@ struct Run<'a, A> {
 
 impl<'a, A: App> Run<'a, A> {
     fn new(
-        plan: &'a dyn Plan,
+        workload: &'a dyn Workload,
         engine: &'a Engine<A>,
         checkers: Vec<Box<dyn Checker + 'a>>,
         recorder: Option<&'a mut Recorder>,
     ) -> Self {
-        let mut world = World::new(engine, plan.start()).with_checkers(checkers);
+        let mut world = World::new(engine, workload.start()).with_checkers(checkers);
         if let Some(recorder) = recorder {
             world = world.with_recorder(recorder);
         }
         Self {
-            plan,
+            workload,
             engine,
             world,
-            visitors: Vec::new(),
+            clients: Vec::new(),
             current: ClientId(0),
             summary: Summary::default(),
             scratch: vec![0; SCRATCH_LEN].into(),
-            last_end: plan.start(),
+            last_end: workload.start(),
         }
     }
 
     fn go_on(&mut self) -> Result<(), Fault> {
-        for _ in 0..CONCURRENT.min(self.plan.clients()) {
+        for _ in 0..CONCURRENT.min(self.workload.clients()) {
             self.admit();
         }
         loop {
@@ -202,29 +202,29 @@ impl<'a, A: App> Run<'a, A> {
 
     /// Lets the next client in, if there is one more.
     fn admit(&mut self) {
-        let number = self.visitors.len() as u32;
-        if number < self.plan.clients() {
-            let visitor = self.plan.visitor(number);
-            self.visitors.push(Some(visitor.clone()));
-            self.world.add(self.world.now(), visitor.into_client());
+        let number = self.clients.len() as u32;
+        if number < self.workload.clients() {
+            let client = self.workload.client(number);
+            self.clients.push(Some(client.clone()));
+            self.world.add(self.world.now(), client.into_client());
         }
     }
 
     fn judge(&mut self, finished: Finished) -> Result<(), Fault> {
-        let Finished { client, took, outcome, .. } = finished;
-        let Some(visitor) = self.visitors[client.0 as usize].take() else {
+        let Finished { client: id, took, outcome, .. } = finished;
+        let Some(client) = self.clients[id.0 as usize].take() else {
             return Err(Fault::Unexpected("it ended twice"));
         };
-        match (visitor.promise, outcome) {
+        match (client.promise, outcome) {
             (Promise::Nothing, _) | (Promise::PerhapsReply, Outcome::Running | Outcome::Failed(_)) => {
-                self.summary.excuse(&visitor);
+                self.summary.excuse(&client);
             }
             // Without timestamps one FIN in a thousand behind a lost request passes for that of a client without one.
-            (Promise::PerhapsReply, Outcome::Complete(read)) if read.is_empty() => self.summary.excuse(&visitor),
+            (Promise::PerhapsReply, Outcome::Complete(read)) if read.is_empty() => self.summary.excuse(&client),
             (Promise::Reply | Promise::PerhapsReply, Outcome::Complete(read)) => {
                 let app = self.engine.app();
-                let wanted = visitor.reply(app, &mut self.scratch);
-                if read != wanted && !visitor.may_read(app, &read, &mut self.scratch) {
+                let wanted = client.reply(app, &mut self.scratch);
+                if read != wanted && !client.may_read(app, &read, &mut self.scratch) {
                     return Err(wrong_bytes(&read, &wanted));
                 }
                 self.summary.complete(took, read.len());
@@ -239,7 +239,7 @@ impl<'a, A: App> Run<'a, A> {
     }
 
     fn into_summary(mut self) -> Summary {
-        self.summary.elapsed = between(self.plan.start(), self.last_end);
+        self.summary.elapsed = between(self.workload.start(), self.last_end);
         self.summary.close(&self.world);
         self.summary
     }

@@ -11,7 +11,7 @@
 //! * The scrambling is a bijection, so the four bytes at a multiple of four stand nowhere else in the
 //!   first GiB: a segment put in a wrong place shows wherever it was taken from.
 //!
-//! [`expected`] gives the same bytes without a server, so that whoever receives them can judge.
+//! [`expected`] gives the same bytes without a server, so that a receiver can compare.
 
 use std::collections::BTreeSet;
 

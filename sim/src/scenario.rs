@@ -4,10 +4,10 @@
 //! the seed, each from a stream of its own, so that setting one by hand leaves the others as they were.
 
 mod app_clients;
+mod client_spec;
 mod crowd;
 mod faults;
 mod options;
-mod visitor;
 
 use std::fmt;
 use std::time::Duration;
@@ -20,8 +20,8 @@ use lethe::time::Instant;
 use lethe::{Config, Engine};
 
 pub use app_clients::AppClients;
+pub use client_spec::{ClientSpec, Kind, Promise};
 pub use options::{Options, OptionsError};
-pub use visitor::{Kind, Promise, Visitor};
 
 use crate::clock::after;
 use crate::link::Impairment;
@@ -30,7 +30,7 @@ use crate::random::{Probability, Random};
 /// The most bytes that are asked for: the longest response that goes out as one segment, less its head.
 pub const SIZE_MAX: usize = 60_000;
 
-/// The same where long replies are wanted.
+/// The most bytes that are asked for where long replies are wanted.
 pub const LARGE_SIZE_MAX: usize = 1_000_000;
 
 /// How long links are impaired, counted from each client's start. A cookie is good for one minute at
@@ -47,8 +47,8 @@ pub const PATIENCE: Duration = Duration::from_mins(4);
 const START: Instant = Instant::from_unix_seconds(1_780_000_000);
 const START_SPREAD: Duration = Duration::from_mins(2);
 
-/// Who comes to an engine, and when it begins.
-pub trait Plan {
+/// The clients of a run, and when it begins.
+pub trait Workload {
     /// When the first client comes.
     fn start(&self) -> Instant;
 
@@ -56,7 +56,7 @@ pub trait Plan {
     fn clients(&self) -> u32;
 
     /// The client with this number. It does not depend on the others.
-    fn visitor(&self, number: u32) -> Visitor;
+    fn client(&self, number: u32) -> ClientSpec;
 
     /// The command line that does the same again.
     fn command_line(&self) -> String;
@@ -84,7 +84,7 @@ impl Scenario {
         Self::draw_from(&Random::from_seed(options.seed), options)
     }
 
-    /// The same from any randomness: that of a fuzzer, say.
+    /// Draws what is not set from any randomness, such as a fuzzer's.
     pub fn draw_from(random: &Random, options: Options) -> Self {
         let (up, down) = match &options.impairment {
             Some(impairment) => (impairment.clone(), impairment.clone()),
@@ -105,13 +105,13 @@ impl Scenario {
         if self.options.large { LARGE_SIZE_MAX } else { SIZE_MAX }
     }
 
-    /// Whether what arrives may be wrong and yet pass every check: then nobody can be held to anything.
+    /// Whether what arrives may be wrong and yet pass every check: then no promise can be kept.
     pub fn may_mislead(&self) -> bool {
         self.up.may_mislead() || self.down.may_mislead()
     }
 }
 
-impl Plan for Scenario {
+impl Workload for Scenario {
     fn start(&self) -> Instant {
         self.start
     }
@@ -120,7 +120,7 @@ impl Plan for Scenario {
         self.options.requests
     }
 
-    fn visitor(&self, number: u32) -> Visitor {
+    fn client(&self, number: u32) -> ClientSpec {
         crowd::draw(self, self.random.fork("client").nth(number.into()), number)
     }
 
@@ -205,30 +205,30 @@ mod tests {
     fn long_replies_are_asked_for_by_all_kinds_of_clients_and_leave_the_others_as_they_were() {
         let plain = Scenario::draw(Options::new(7));
         let large = Scenario::draw(Options { large: true, ..Options::new(7) });
-        let visitors: Vec<Visitor> = (0..400).map(|number| large.visitor(number)).collect();
-        let models: Vec<_> = visitors
+        let clients: Vec<ClientSpec> = (0..400).map(|number| large.client(number)).collect();
+        let models: Vec<_> = clients
             .iter()
-            .filter_map(|visitor| match &visitor.kind {
-                Kind::Model(settings) => Some((visitor, settings)),
+            .filter_map(|client| match &client.kind {
+                Kind::Model(settings) => Some((client, settings)),
                 _ => None,
             })
             .collect();
-        let count = |is_so: &dyn Fn(&Visitor, &crate::peer::client::Settings) -> bool| {
-            models.iter().filter(|(visitor, settings)| is_so(visitor, settings)).count()
+        let count = |is_so: &dyn Fn(&ClientSpec, &crate::peer::client::Settings) -> bool| {
+            models.iter().filter(|(client, settings)| is_so(client, settings)).count()
         };
         for (what, count) in [
-            ("100 kB", count(&|visitor, _| (60_000..=100_000).contains(&visitor.size))),
-            ("more", count(&|visitor, _| visitor.size > 100_000)),
-            ("slow readers", count(&|visitor, settings| visitor.size > 60_000 && settings.reads.is_some())),
+            ("100 kB", count(&|client, _| (60_000..=100_000).contains(&client.size))),
+            ("more", count(&|client, _| client.size > 100_000)),
+            ("slow readers", count(&|client, settings| client.size > 60_000 && settings.reads.is_some())),
             ("held back", count(&|_, settings| settings.quick_acks == 0)),
             ("a narrower path", count(&|_, settings| settings.resend_limit.is_some())),
             ("an MSS of 536", count(&|_, settings| settings.mss == Some(536))),
-            ("no timestamps", count(&|visitor, settings| visitor.size > 60_000 && !settings.timestamps)),
-            ("no SACK", count(&|visitor, settings| visitor.size > 60_000 && !settings.sack)),
+            ("no timestamps", count(&|client, settings| client.size > 60_000 && !settings.timestamps)),
+            ("no SACK", count(&|client, settings| client.size > 60_000 && !settings.sack)),
         ] {
             assert!(count >= 3, "{what}: {count} of {}", models.len());
         }
-        let same = (0..400).filter(|&number| plain.visitor(number).size == large.visitor(number).size).count();
+        let same = (0..400).filter(|&number| plain.client(number).size == large.client(number).size).count();
         assert!((100..300).contains(&same), "{same} of 400 ask for what they asked for");
     }
 
@@ -239,6 +239,6 @@ mod tests {
         assert_eq!((&set.up, &set.down, set.start), (&drawn.up, &drawn.down, drawn.start));
         let fixed = Scenario::draw(Options { impairment: "loss=5%".parse().ok(), ..Options::new(7) });
         assert_eq!(fixed.start, drawn.start);
-        assert_eq!(fixed.visitor(3).ends, drawn.visitor(3).ends);
+        assert_eq!(fixed.client(3).ends, drawn.client(3).ends);
     }
 }

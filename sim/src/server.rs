@@ -82,7 +82,7 @@ struct Machine {
 }
 
 impl<A: App> Reference<A> {
-    /// One that has not heard of anybody.
+    /// A server without connections yet.
     pub const fn new(app: A, settings: Settings) -> Self {
         Self { app, settings, machines: BTreeMap::new() }
     }
@@ -114,7 +114,7 @@ impl<A: App> Server for Reference<A> {
     }
 }
 
-/// Who speaks to whom, in a segment or in a question for our hardware address.
+/// Both ends of a segment, or of a request for our hardware address.
 fn ends_of(frame: &Frame<'_>) -> Option<Ends> {
     let (client, server) = match &frame.network {
         Network::Arp(arp) => ((arp.sender, 0).into(), (arp.target, PORT).into()),
@@ -173,7 +173,7 @@ impl Machine {
             Icmp::solicitation(ends).frame()
         });
         while self.poll(now) {}
-        // What it says to that, nobody asked for; but a timer may have come as well.
+        // The answer to that is of no use; but a timer may have expired as well.
         self.cable.sent.retain(|frame| Frame::dissect(frame).is_some_and(|frame| frame.tcp().is_some()));
     }
 

@@ -132,8 +132,8 @@ fn requests(host: &str, targets: &[&str], fields: &[&str]) -> Vec<Vec<u8>> {
     all
 }
 
-/// Files that are there as they are, and compressed in two ways. What is in them does not matter, only that no two forms
-/// have the same bytes at the same place.
+/// Files that are there as they are, and compressed in two ways. What is in them does not matter, only that no two
+/// forms have the same bytes at the same place.
 fn files() -> Files {
     let mut builder = Builder::new(Cursor::new(Vec::new())).expect("memory has room");
     let bytes = sample::expected(200_000);

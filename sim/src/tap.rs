@@ -29,8 +29,8 @@ use crate::FRAME_MAX;
 /// The longest name that the kernel gives to an interface (`IFNAMSIZ` less the terminating zero).
 const NAME_MAX: usize = 15;
 
-/// How long the kernel may take to make an address usable: somewhat more than duplicate address detection does, where it
-/// cannot be switched off.
+/// How long the kernel may take to make an address usable: somewhat more than duplicate address detection does, where
+/// it cannot be switched off.
 const USABLE_WITHIN: Duration = Duration::from_secs(3);
 
 /// What a TAP device should be like.
@@ -243,9 +243,9 @@ fn set_up(device: &SyncDevice, config: &TapConfig) -> Result<u16, TapError> {
     Ok(mtu)
 }
 
-/// Waits until the kernel has made the addresses of this interface usable, which it does some time after the interface is
-/// up, at most [`USABLE_WITHIN`]. Until then it sends from another one, `::1` even, and goes on so for as long as that
-/// connection tries.
+/// Waits until the kernel has made the addresses of this interface usable, which it does some time after the interface
+/// is up, at most [`USABLE_WITHIN`]. Until then it sends from another one, `::1` even, and goes on so for as long as
+/// that connection tries.
 fn await_ipv6(name: &str) {
     let start = Instant::now();
     while start.elapsed() < USABLE_WITHIN
@@ -269,7 +269,7 @@ fn has_tentative(addresses: &str, name: &str) -> bool {
 
 /// Makes IPv6 addresses of the kernel's end usable at once.
 ///
-/// Duplicate address detection would keep them tentative for a second or two, and there is nobody on
+/// Duplicate address detection would keep them tentative for a second or two, and there is no other host on
 /// this cable but us; nor is there a router to solicit. A container may show these files read-only:
 /// then things merely take longer, so failure is no error.
 fn prepare_ipv6(config: &TapConfig) {

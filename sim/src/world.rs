@@ -47,11 +47,11 @@ use nic::{Rx, Tx};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ClientId(pub u32);
 
-/// How long a client is still there when it is done, so that late frames find somebody.
+/// How long a client is still there when it is done, so that late frames find it.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// The most events for each client: a fetch takes some hundred, and one of 64 kB in the smallest fragments
-/// over the worst link some ten thousand. More means that somebody goes round in circles.
+/// over the worst link some ten thousand. More means that something goes round in circles.
 const EVENTS_PER_CLIENT: u64 = 1_000_000;
 
 /// A client, and what lies between it and the engine.
@@ -162,9 +162,9 @@ struct Node {
     is_finished: bool,
 }
 
-/// The four places where a frame is seen.
+/// Where a frame is seen.
 #[derive(Clone, Copy)]
-enum Place {
+enum TracePoint {
     SentByClient = 0,
     ReceivedByEngine = 1,
     SentByEngine = 2,
@@ -179,7 +179,7 @@ impl<'a> World<'a, Sample> {
 }
 
 impl<'a, A: App> World<'a, A> {
-    /// A world that begins at `start`, in which nobody is yet but the engine.
+    /// A world that begins at `start`, with an engine and no clients yet.
     pub fn new(engine: &'a Engine<A>, start: Instant) -> Self {
         Self::with_host(Host::Engine(engine), start)
     }
@@ -320,8 +320,8 @@ impl<'a, A: App> World<'a, A> {
 
     /// A frame has reached the client's end.
     fn receive_at_client(&mut self, id: ClientId, frame: Vec<u8>, fates: &[Fate]) {
-        self.note(Place::ReceivedByClient, id, &frame);
-        self.record(Place::ReceivedByClient, id, &frame, |to| to.write_fates(fates));
+        self.note(TracePoint::ReceivedByClient, id, &frame);
+        self.record(TracePoint::ReceivedByClient, id, &frame, |to| to.write_fates(fates));
         self.tally.to_clients += 1;
         let Some(node) = &mut self.nodes[id.0 as usize] else {
             return;
@@ -368,7 +368,7 @@ impl<'a, A: App> World<'a, A> {
     }
 
     fn send_from_client(&mut self, id: ClientId, frame: Vec<u8>) {
-        self.note(Place::SentByClient, id, &frame);
+        self.note(TracePoint::SentByClient, id, &frame);
         self.tally.from_clients += 1;
         let Some(node) = &mut self.nodes[id.0 as usize] else {
             return;
@@ -376,7 +376,7 @@ impl<'a, A: App> World<'a, A> {
         let copy = self.recorder.as_ref().map(|_| frame.clone());
         node.up.send(self.now, frame, &mut self.passage);
         if let Some(frame) = copy {
-            self.record_passage(Place::SentByClient, id, &frame);
+            self.record_passage(TracePoint::SentByClient, id, &frame);
         }
         self.tally.lost += self.passage.lost.len() as u64;
         for frame in self.passage.onward.drain(..) {
@@ -390,8 +390,8 @@ impl<'a, A: App> World<'a, A> {
 
     /// A frame has reached the engine: one turn of the production loop, under the eyes of all checkers.
     fn receive_at_engine(&mut self, id: ClientId, frame: &[u8], fates: &[Fate]) -> Result<(), Violation> {
-        self.note(Place::ReceivedByEngine, id, frame);
-        self.record(Place::ReceivedByEngine, id, frame, |to| to.write_fates(fates));
+        self.note(TracePoint::ReceivedByEngine, id, frame);
+        self.record(TracePoint::ReceivedByEngine, id, frame, |to| to.write_fates(fates));
         let engine = match &mut self.host {
             Host::Engine(engine) => *engine,
             Host::Other(server) => {
@@ -439,7 +439,7 @@ impl<'a, A: App> World<'a, A> {
         node.server_wake = wake;
     }
 
-    /// Sends a frame of the engine to whom it is addressed: one client, or all. `id` is who caused it.
+    /// Sends a frame of the engine to its destination: one client, or all. `id` is the client that caused it.
     fn send_from_engine(&mut self, id: ClientId, frame: Vec<u8>) {
         let destination = frame.first_chunk::<6>().copied().unwrap_or_default();
         if destination[0] & 1 == 1 {
@@ -464,14 +464,14 @@ impl<'a, A: App> World<'a, A> {
         if self.nodes[id.0 as usize].is_none() {
             return;
         }
-        self.note(Place::SentByEngine, id, &frame);
+        self.note(TracePoint::SentByEngine, id, &frame);
         let copy = self.recorder.as_ref().map(|_| frame.clone());
         let Some(node) = &mut self.nodes[id.0 as usize] else {
             return;
         };
         node.down.send(self.now, frame, &mut self.passage);
         if let Some(frame) = copy {
-            self.record_passage(Place::SentByEngine, id, &frame);
+            self.record_passage(TracePoint::SentByEngine, id, &frame);
         }
         self.tally.lost += self.passage.lost.len() as u64;
         for frame in self.passage.onward.drain(..) {
@@ -484,7 +484,7 @@ impl<'a, A: App> World<'a, A> {
     }
 
     /// Adds a frame to the digest. In bytes of a fixed order: it is the same on every machine.
-    fn note(&mut self, place: Place, id: ClientId, frame: &[u8]) {
+    fn note(&mut self, place: TracePoint, id: ClientId, frame: &[u8]) {
         let mut head = [0; 17];
         head[..8].copy_from_slice(&between(self.start, self.now).as_nanos().to_le_bytes()[..8]);
         head[8..12].copy_from_slice(&id.0.to_le_bytes());
@@ -494,14 +494,14 @@ impl<'a, A: App> World<'a, A> {
         self.digest.write(frame);
     }
 
-    fn record(&mut self, place: Place, id: ClientId, frame: &[u8], comment: impl FnOnce(&mut Recorder)) {
+    fn record(&mut self, place: TracePoint, id: ClientId, frame: &[u8], comment: impl FnOnce(&mut Recorder)) {
         if let Some(recorder) = &mut self.recorder {
             comment(recorder);
             recorder.write(self.now, id, place.side(), frame);
         }
     }
 
-    fn record_passage(&mut self, place: Place, id: ClientId, frame: &[u8]) {
+    fn record_passage(&mut self, place: TracePoint, id: ClientId, frame: &[u8]) {
         if let Some(recorder) = &mut self.recorder {
             recorder.write_passage(&self.passage);
             recorder.write(self.now, id, place.side(), frame);
@@ -513,7 +513,7 @@ impl<'a, A: App> World<'a, A> {
     }
 }
 
-impl Place {
+impl TracePoint {
     const fn side(self) -> record::Side {
         match self {
             Self::SentByClient | Self::ReceivedByClient => record::Side::Client,

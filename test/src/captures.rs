@@ -30,9 +30,9 @@ const LATER_MAX: u64 = 20;
 /// Reads the captures that this pattern names: a file, or several with `*` in the name of the file, as in
 /// `"pcaps/*.pcap*"`. A relative path begins at the package that is tested.
 ///
-/// They are captures of a Lethe server and its clients, in pcap or pcapng. A cookie is good under the secret that it was
-/// made with, so [`secret`](Captures::secret) has to be that of the server. Addresses need not be said: they are where
-/// connections go to.
+/// They are captures of a Lethe server and its clients, in pcap or pcapng. A cookie is good under the secret that it
+/// was made with, so [`secret`](Captures::secret) has to be that of the server. Addresses need not be said: they are
+/// where connections go to.
 ///
 /// ```
 /// # fn main() -> Result<(), lethe_test::CapturesError> {
@@ -396,9 +396,9 @@ impl<A: App + ?Sized> Replayed<'_, A> {
     }
 
     /// Gives the captures to the engine so many times more, each time with other changes: behind every packet comes a
-    /// copy of it with bits flipped, bytes exchanged or cut off, checksums mended or not, and packets are lost, doubled,
-    /// late, and split in two. Whatever comes, nothing may panic, and every rule of the checkers holds: the same frame is
-    /// answered alike each time, replies are bounded, and no byte of a response changes. (Of an
+    /// copy of it with bits flipped, bytes exchanged or cut off, checksums mended or not, and packets are lost,
+    /// doubled, late, and split in two. Whatever comes, nothing may panic, and every rule of the checkers holds: the
+    /// same frame is answered alike each time, replies are bounded, and no byte of a response changes. (Of an
     /// application that stores responses, the last is checked where packets come as they were sent: a changed timestamp
     /// is believed.)
     ///

@@ -16,8 +16,8 @@ use lethe::wire::checksum::Sum;
 
 use crate::request::{self, TestRequest, first_line};
 
-/// The sizes that a response of one packet may have: to a client with an MSS of 536 and timestamps, one of a tunnel, and
-/// one of Ethernet.
+/// The sizes that a response of one packet may have: to a client with an MSS of 536 and timestamps, one of a tunnel,
+/// and one of Ethernet.
 const ONE_PACKET: [usize; 3] = [523, 1207, 1447];
 
 /// What was in the scratch buffer before.
@@ -191,7 +191,7 @@ fn check_request<A: App + ?Sized>(app: &A, request: &[u8], stored: &mut Stored) 
     if generations.current >= Generations::COUNT || generations.live >> generations.current & 1 == 0 {
         return Err(Breach::Generations(generations));
     }
-    if let Some(problem) = request::problem(request) {
+    if let Some(problem) = request::problem(app, request) {
         return Err(Breach::Request(problem));
     }
     for generation in (0..Generations::COUNT).filter(|generation| generations.live >> generation & 1 == 1) {
@@ -204,8 +204,8 @@ fn check_request<A: App + ?Sized>(app: &A, request: &[u8], stored: &mut Stored) 
 }
 
 /// The request in this packet, as the engine hands it over.
-fn asked(packet: &[u8], generation: u8, one_packet: usize) -> Option<Request<'_>> {
-    let line = RequestLine::parse(packet).ok()?;
+fn asked<'p, A: App + ?Sized>(app: &A, packet: &'p [u8], generation: u8, one_packet: usize) -> Option<Request<'p>> {
+    let line = RequestLine::parse_for(app.methods(), packet).ok()?;
     let client = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
     Some(Request::of_line(&line).with_client(client).with_generation(generation).with_one_packet(one_packet))
 }
@@ -217,7 +217,7 @@ fn check_answer<A: App + ?Sized>(
     one_packet: usize,
     seen: &mut Stored,
 ) -> Result<(), Breach> {
-    let Some(request) = asked(packet, generation, one_packet) else { return Ok(()) };
+    let Some(request) = asked(app, packet, generation, one_packet) else { return Ok(()) };
     let answers = DIRT.map(|dirt| {
         let mut scratch = vec![dirt; SCRATCH_LEN];
         request.answer(app, &mut scratch).map(|response| [response.head(), response.body()].concat())
@@ -330,7 +330,7 @@ fn check_cuts<A: App + ?Sized>(app: &A, request: &[u8], generation: u8, one_pack
     let mut long: Option<Vec<u8>> = None;
     let mut scratch = vec![0; SCRATCH_LEN];
     for end in (1..=request.len()).rev() {
-        let Some(asked) = asked(&request[..end], generation, one_packet) else { break };
+        let Some(asked) = asked(app, &request[..end], generation, one_packet) else { break };
         let Some(response) = asked.answer(app, &mut scratch) else { continue };
         if response.len() <= one_packet {
             continue;
@@ -426,7 +426,7 @@ mod tests {
         for (request, why) in [
             ("GET / HTTP/1.1", "its first line does not end"),
             ("GET / HTTP/1.1\r\nHost: h\r\n", "no empty line ends its header fields"),
-            ("POST / HTTP/1.1\r\n\r\n", "it is neither GET nor HEAD"),
+            ("POST / HTTP/1.1\r\n\r\n", "App::methods does not have its method"),
         ] {
             let broken = try_check_app(&RIGHT, [request]).unwrap_err();
             assert_eq!(broken.breach, Breach::Request(why));
@@ -462,7 +462,7 @@ mod tests {
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n",
         ] {
             let lines: &'static [u8] = head;
-            let request = asked(REQUESTS[0], 0, 1447).unwrap();
+            let request = asked(&RIGHT, REQUESTS[0], 0, 1447).unwrap();
             assert!(matches!(check_head(&Response::prepared(lines, b""), request.method), Err(Breach::Head(_))));
         }
     }

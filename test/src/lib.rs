@@ -1,10 +1,10 @@
 //! Tests for applications of Lethe.
 //!
-//! | what                | finds                                                                                     |
-//! |---------------------|-------------------------------------------------------------------------------------------|
-//! | [`check_app`]       | an answer that breaks the contract: impure, a wrong length, positions that overlap         |
-//! | [`simulate`]        | a client that does not get its reply, byte by byte, over a bad network                     |
-//! | [`captures`]        | another answer to recorded clients, and what changed packets make of engine and application |
+//! | what          | finds                                                                                        |
+//! |---------------|----------------------------------------------------------------------------------------------|
+//! | [`check_app`] | an answer that breaks the contract: impure, of a wrong length, at positions of another one   |
+//! | [`simulate`]  | a client that does not get its reply, byte by byte, over a bad network                       |
+//! | [`captures`]  | another answer to recorded clients, and rules that break where their packets are changed     |
 //!
 //! ```
 //! use lethe::http::{Response, Status};

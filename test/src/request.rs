@@ -1,5 +1,6 @@
 //! Requests, as a test writes them down.
 
+use lethe::App;
 use lethe::http::{Problem, RequestLine};
 
 /// The name of the server where a request does not say another.
@@ -170,14 +171,14 @@ pub(crate) fn all(requests: impl IntoIterator<Item = impl Into<TestRequest>>) ->
     requests.into_iter().map(|request| request.into().bytes()).collect()
 }
 
-/// Why a request is none that reaches an application with all of its header fields.
-pub(crate) fn problem(request: &[u8]) -> Option<&'static str> {
-    match RequestLine::parse(request) {
+/// Why a request is none that reaches this application with all of its header fields.
+pub(crate) fn problem<A: App + ?Sized>(app: &A, request: &[u8]) -> Option<&'static str> {
+    match RequestLine::parse_for(app.methods(), request) {
         Ok(line) if line.headers.is_complete() => None,
         Ok(_) => Some("no empty line ends its header fields"),
         Err(Problem::Incomplete) => Some("its first line does not end"),
         Err(Problem::Malformed) => Some("it is malformed"),
-        Err(Problem::Method) => Some("it is neither GET nor HEAD"),
+        Err(Problem::Method) => Some("App::methods does not have its method"),
         Err(Problem::Version) => Some("it is not HTTP/1.x"),
     }
 }

@@ -294,7 +294,7 @@ impl<A: App + ?Sized> Simulation<'_, A> {
         if self.requests.is_empty() {
             return Err(SimulationError::Request(Broken { request: String::new(), breach: Breach::NoRequest }));
         }
-        self.requests.iter().try_for_each(|request| match request::problem(request) {
+        self.requests.iter().try_for_each(|request| match request::problem(self.app, request) {
             None => Ok(()),
             Some(problem) => {
                 Err(SimulationError::Request(Broken { request: first_line(request), breach: Breach::Request(problem) }))

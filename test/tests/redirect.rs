@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use lethe::app::{App, Position, Request};
-use lethe::http::{Response, Status, Writer};
+use lethe::http::{Method, Methods, Response, Status, Writer};
 use lethe_test::{Breach, SimulationError, TestRequest, check_app, simulate, try_check_app};
 
 /// The hosts that have moved, and where to.
@@ -60,6 +60,33 @@ impl App for Redirect {
     fn stores(&self) -> bool {
         true
     }
+}
+
+/// Has another answer to POST.
+struct Form;
+
+impl App for Form {
+    fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+        let text: &[u8] = if request.method == Method::Post { b"posted\n" } else { b"the form\n" };
+        Response::build(scratch, Status::Ok).body(text)
+    }
+
+    fn methods(&self) -> Methods {
+        Methods::GET_AND_HEAD.with(Method::Post)
+    }
+}
+
+#[test]
+fn other_methods_are_tested_as_well() {
+    let requests = || ["/".into(), TestRequest::with_method("POST", "/").header("Content-Length", "0")];
+    check_app(&Form, requests());
+    assert!(simulate(&Form, requests()).loss("5%").split().seeds(0..5).run().unwrap().completed > 50);
+    let redirect = Redirect::new();
+    let said = try_check_app(&redirect, requests()).unwrap_err().to_string();
+    assert_eq!(
+        said,
+        "`POST / HTTP/1.1`: it is no complete request for an application: App::methods does not have its method"
+    );
 }
 
 fn requests() -> Vec<TestRequest> {

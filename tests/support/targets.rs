@@ -22,7 +22,7 @@ use lethe_sim::frame::{Ends, Packet, Segment, internet_checksum};
 use lethe_sim::random::Random;
 use lethe_sim::run::run;
 use lethe_sim::sample::Sample;
-use lethe_sim::scenario::{Options, Plan, Scenario, Visitor};
+use lethe_sim::scenario::{ClientSpec, Options, Scenario, Workload};
 use lethe_sim::world::Recorder;
 
 const NOW: Instant = Instant::from_unix_seconds(1_780_000_000);
@@ -183,11 +183,12 @@ const CLIENTS: u32 = 3;
 pub(crate) fn world(bytes: &[u8]) {
     let random = Random::from_bytes(bytes);
     let scenario = Scenario::draw_from(&random, Options { requests: CLIENTS, ..Options::new(0) });
-    let plan = Drawn { visitors: (0..CLIENTS).map(|number| scenario.visitor(number)).collect(), start: scenario.start };
+    let workload =
+        Drawn { clients: (0..CLIENTS).map(|number| scenario.client(number)).collect(), start: scenario.start };
     let engine = scenario.engine();
     let file = std::env::var_os("LETHE_PCAP");
     let mut recorder = file.map(|file| Recorder::create(file.as_ref(), None).unwrap());
-    let result = run(&plan, &engine, check::all(&engine), recorder.as_mut());
+    let result = run(&workload, &engine, check::all(&engine), recorder.as_mut());
     if let Some(recorder) = recorder {
         recorder.finish().unwrap();
     }
@@ -199,20 +200,20 @@ pub(crate) fn world(bytes: &[u8]) {
 /// Clients that are drawn beforehand, so that the same bytes always mean the same clients.
 struct Drawn {
     start: Instant,
-    visitors: Vec<Visitor>,
+    clients: Vec<ClientSpec>,
 }
 
-impl Plan for Drawn {
+impl Workload for Drawn {
     fn start(&self) -> Instant {
         self.start
     }
 
     fn clients(&self) -> u32 {
-        self.visitors.len() as u32
+        self.clients.len() as u32
     }
 
-    fn visitor(&self, number: u32) -> Visitor {
-        self.visitors[number as usize].clone()
+    fn client(&self, number: u32) -> ClientSpec {
+        self.clients[number as usize].clone()
     }
 
     fn command_line(&self) -> String {

@@ -99,7 +99,7 @@ impl Checker for Address {
     }
 
     fn check(&mut self, exchange: &Exchange<'_>) -> Result<(), String> {
-        // What a router could not pass on goes once more to the one whom it was for.
+        // What a router could not pass on goes once more to its destination.
         if exchange.sent.is_empty() || exchange.verdict == Verdict::Replied(ReplyKind::Narrowed) {
             return Ok(());
         }

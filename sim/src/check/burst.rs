@@ -1,4 +1,4 @@
-//! Nobody gets more at once than a path that nothing is known about takes.
+//! No client gets more at once than an unknown path takes.
 
 use lethe::verdict::{ReplyKind, Verdict};
 use lethe::wire::seq::SeqNumber;
@@ -16,8 +16,9 @@ const UNDER_WAY_MAX: usize = 32;
 /// Probes for one packet: one that is a clock, and one to spare.
 const PROBES_MAX: usize = 2;
 
-/// At most ten segments of data for one packet, or what is under way for an ACK of that, and two probes; and nothing for an ACK that says no more than that data has come
-/// twice: whoever answers that with data goes on for ever (RFC 2883, section 4).
+/// At most ten segments of data for one packet, or what is under way for an ACK of that, and two probes; and nothing
+/// for an ACK that says no more than that data has come twice: a server that answers that with data goes on for ever
+/// (RFC 2883, section 4).
 #[derive(Clone, Copy, Debug)]
 pub struct Burst;
 
@@ -47,7 +48,7 @@ impl Checker for Burst {
             }
             let is_plain = received.payload.is_empty() && !received.flags.has(Flags::FIN);
             if is_plain && has_repeated(received) {
-                return Err("data for somebody who has got it twice".to_owned());
+                return Err("data for a client that has got it twice".to_owned());
             }
             Ok(())
         })

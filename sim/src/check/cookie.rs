@@ -1,4 +1,4 @@
-//! Nobody gets data who has not shown a valid cookie (design, rules 2 and 3).
+//! Only a client that has shown a valid cookie gets data (design, rules 2 and 3).
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
@@ -34,7 +34,7 @@ const STAMPS_MAX: usize = 1 << 20;
 pub struct Cookie {
     given: Given,
     handshakes: HashMap<Handshake, u64>,
-    /// The same in the order they were made in.
+    /// The handshakes in the order in which they were made.
     order: VecDeque<(Handshake, u64)>,
     /// Some of this epoch were forgotten.
     forgotten: Option<u64>,
@@ -54,7 +54,7 @@ struct Handshake {
     ack: SeqNumber,
 }
 
-/// What has been sent to whom.
+/// What has been sent on each connection.
 #[derive(Clone, Debug, Default)]
 struct Given {
     connections: HashMap<(SocketAddr, SocketAddr), Connection>,
@@ -175,7 +175,7 @@ impl Cookie {
         match self.handshakes.get(&handshake) {
             Some(made) if made + 1 >= epoch => None,
             Some(_) => Some("data for a cookie that has expired"),
-            None => Some("data for somebody who has shown no cookie"),
+            None => Some("data for a client that has shown no cookie"),
         }
     }
 }
@@ -239,7 +239,7 @@ mod tests {
             |result: Result<(), String>| result.err().map(|problem| problem.split(':').next().unwrap().to_owned());
 
         let mut checker = Cookie::default();
-        let unknown = Some("data for somebody who has shown no cookie".to_owned());
+        let unknown = Some("data for a client that has shown no cookie".to_owned());
         assert_eq!(says(asked.check(&mut checker)), unknown);
         assert_eq!(opened.check(&mut checker), Ok(()));
         assert_eq!(asked.check(&mut checker), Ok(()));

@@ -1,4 +1,4 @@
-//! Every frame that is sent can be read by a parser that nobody here wrote.
+//! Every frame that is sent can be read by a parser that is not ours.
 
 use super::{Checker, Exchange, whole};
 use crate::dissect::{Frame, Network, Transport};

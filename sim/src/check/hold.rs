@@ -14,7 +14,7 @@ const CONNECTIONS_MAX: usize = 4096;
 
 /// A server without timers needs the client's: as long as the client may have to ask for the rest of a reply,
 /// some of what it has sent stays unacknowledged. A reply that came in one segment needs no asking for its
-/// rest. Whether a client that closes its side has its reply, nobody can know without timestamps that tell its
+/// rest. Whether a client that closes its side has its reply is unknown without timestamps that tell its
 /// segments apart: its FIN is acknowledged.
 #[derive(Clone, Debug, Default)]
 pub struct Hold {
@@ -43,7 +43,7 @@ struct Connection {
     end: Option<SeqNumber>,
     /// Where another reply ends, which came in one segment because not all of the request was there.
     whole_end: Option<SeqNumber>,
-    /// There was another handshake between the same ports: nobody knows any more which of the two a segment belongs to,
+    /// There was another handshake between the same ports: it is unknown which of the two a segment belongs to,
     /// and nothing is said.
     is_reused: bool,
 }
@@ -117,7 +117,7 @@ impl Hold {
     }
 }
 
-/// Longer than any reply: 2^25 positions of 512 bytes are more, but nobody waits for them here.
+/// Longer than any reply: 2^25 positions of 512 bytes are more, but no test waits for them.
 const REPLY_MAX: u32 = 1 << 28;
 
 impl Connection {

@@ -1,4 +1,4 @@
-//! The same frame at the same time is answered by the same bytes, whatever the memory holds.
+//! A frame is answered by the same bytes each time, whatever the memory holds.
 
 use lethe::engine::SCRATCH_LEN;
 use lethe::port::RxFrame;

@@ -1,4 +1,4 @@
-//! Nobody is used to flood somebody else (design, rule 7).
+//! The engine is of no use to flood a third party (design, rule 7).
 
 use lethe::verdict::{ReplyKind, Verdict};
 
@@ -10,8 +10,8 @@ const SYN_ACK_SURPLUS: usize = 4;
 /// What an advertisement may have more than its solicitation: the option with our hardware address.
 const NEIGHBOR_SURPLUS: usize = 8;
 
-/// The longest Parameter Problem that may be longer than its packet: Ethernet header, VLAN tag, IPv6 header, eight bytes
-/// of ICMPv6, and 48 bytes of the packet.
+/// The longest Parameter Problem that may be longer than its packet: Ethernet header, VLAN tag, IPv6 header, eight
+/// bytes of ICMPv6, and 48 bytes of the packet.
 const PROBLEM_MAX: usize = 14 + 4 + 40 + 8 + 48;
 
 /// What is sent to an address that has not shown a valid cookie is no larger than what came from it. That

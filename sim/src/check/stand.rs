@@ -53,7 +53,7 @@ pub(super) fn fetch<A: App>(engine: &Engine<A>, ends: &Ends, path: &str) -> [Rec
     fetch_at(NOW, NOW, engine, ends, path)
 }
 
-/// The same with some time in between.
+/// A fetch whose request comes some time after the SYN.
 pub(super) fn fetch_at<A: App>(
     first: Instant,
     then: Instant,

@@ -24,7 +24,7 @@ pub struct Icmp {
 /// What a router or host complains about: an ICMP error, in the words of either family.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum IcmpError {
-    /// Nobody listens on that port.
+    /// The port is closed.
     PortUnreachable,
     /// There is no way to that host.
     HostUnreachable,
@@ -53,12 +53,12 @@ impl Icmp {
         Self::solicitation_with(ends, v6(ends.client), &option)
     }
 
-    /// The same, straight to the server, as a cache is refreshed (RFC 4861, section 7.3.3).
+    /// Asks the server itself, as a cache is refreshed (RFC 4861, section 7.3.3).
     pub fn unicast_solicitation(ends: &Ends) -> Self {
         Self { ends: *ends, ..Self::solicitation_with(ends, v6(ends.client), &[]) }
     }
 
-    /// Has anybody the server's address? From one who would like it (RFC 4862, section 5.4.2).
+    /// Asks whether another host has the server's address: duplicate address detection (RFC 4862, section 5.4.2).
     pub fn duplicate_address_probe(ends: &Ends) -> Self {
         Self::solicitation_with(ends, Ipv6Addr::UNSPECIFIED, &[])
     }

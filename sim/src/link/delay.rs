@@ -1,5 +1,4 @@
-//! Delay and jitter: how long frames are on their way. Jitter keeps them in order, as a queue does;
-//! what changes the order is a rule of its own.
+//! Rules that take time: delay with jitter, which keeps the order of frames, and reordering.
 
 use std::time::Duration;
 
@@ -7,8 +6,10 @@ use lethe::time::Instant;
 
 use super::{Fate, Frame, Passage, Rule};
 use crate::clock::{after, between};
-use crate::random::Random;
+use crate::random::{Probability, Random};
 
+/// Delay and jitter: how long frames are on their way. Jitter keeps them in order, as a queue does;
+/// what changes the order is a rule of its own.
 pub(super) struct Delay {
     least: Duration,
     jitter: Duration,
@@ -35,5 +36,30 @@ impl Rule for Delay {
 
     fn outlives_healing(&self) -> bool {
         true
+    }
+}
+
+/// Reordering: some frames are held back while those behind them go on.
+pub(super) struct Reordering {
+    probability: Probability,
+    hold: Duration,
+    random: Random,
+}
+
+impl Reordering {
+    pub(super) fn new(probability: Probability, hold: Duration, random: Random) -> Self {
+        Self { probability, hold, random }
+    }
+}
+
+impl Rule for Reordering {
+    fn apply(&mut self, mut frame: Frame, passage: &mut Passage) {
+        if !self.random.chance(self.probability) {
+            passage.pass(frame);
+            return;
+        }
+        let held = Duration::from_nanos(self.random.below(self.hold.as_nanos() as u64));
+        frame.at = after(frame.at, held);
+        passage.pass_marked(frame, Fate::HeldBack(held));
     }
 }

@@ -35,7 +35,7 @@ pub struct Impairment {
     pub queue: u32,
     /// The largest IP packet, header included, that passes,
     pub mtu: Option<u16>,
-    /// and that nobody is told of it.
+    /// and are not reported.
     pub black_hole: bool,
     /// Nothing passes for a while.
     pub outage: Option<Outage>,

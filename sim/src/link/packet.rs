@@ -47,7 +47,7 @@ impl<'a> Packet<'a> {
         })
     }
 
-    /// The same, whatever the checksum of its header says.
+    /// Parses it whatever the checksum of its header says.
     pub(super) fn parse_unchecked(frame: &'a [u8]) -> Option<Self> {
         let is_tagged = matches!(frame.get(12..14)?, [0x81, 0]);
         let link_len = LINK_HEADER_LEN + if is_tagged { TAG_LEN } else { 0 };
@@ -91,7 +91,7 @@ impl<'a> Ip<'a> {
         }
     }
 
-    /// From whom.
+    /// The source address.
     pub(super) fn source(&self) -> IpAddr {
         match self {
             Self::V4 { header, .. } => IpAddr::from(first_chunk::<4>(&header[12..])),

@@ -222,7 +222,10 @@ mod tests {
             let mut frames = builder.fragments(ID, mtu);
             let last = frames.swap_remove(order.index(frames.len()));
             frames.extend(duplicates.iter().map(|at| frames[at.index(frames.len())].clone()).collect::<Vec<_>>());
-            frames.sort_by_key(|frame| crate::random::Random::from_seed(shuffle).fork(&format!("{frame:?}")).next_u64());
+            frames.sort_by_key(|frame| {
+                let mut place = crate::random::Random::from_seed(shuffle).fork(&format!("{frame:?}"));
+                place.next_u64()
+            });
             let mut reassembler = Reassembler::default();
             prop_assert_eq!(receive_all(&mut reassembler, frames), Vec::<Vec<u8>>::new());
             prop_assert_eq!(reassembler.receive(NOW, last), Some(whole(&builder, &ends)));

@@ -1,4 +1,4 @@
-//! Truncation: the end of a frame is lost. Whoever trusts a length field over the frame is found out.
+//! Truncation: the end of a frame is lost. A parser that trusts a length field over the frame is found out.
 
 use super::packet::LINK_HEADER_LEN;
 use super::{Fate, Frame, Passage, Rule};

@@ -1,4 +1,4 @@
-//! Somebody who means harm: bounded, seeded, and with all that can be had from outside.
+//! An attacker: bounded, seeded, and with all that can be had from outside.
 //!
 //! He sits on the same link as the clients, so he hears what the engine sends to *his* hardware address,
 //! whatever IP address it is for. He forges the addresses of others (their answers come to him, as they would
@@ -31,7 +31,7 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
 /// What can be set about him.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
-    /// Himself, and whom he attacks.
+    /// The attacker's end, and the server's.
     pub ends: Ends,
     /// Frames that he sends before he has enough.
     pub frames: u32,
@@ -59,7 +59,7 @@ pub enum Attack {
     Malform,
     /// Answers of the engine sent back to it, and its own addresses as the sender.
     Loop,
-    /// Questions of the link layer and echoes for somebody else.
+    /// Questions of the link layer and echoes for another host.
     Ask,
 }
 
@@ -114,7 +114,7 @@ impl Attacker {
         self.random.next_u64() as u32
     }
 
-    /// His own address, or that of somebody else.
+    /// The attacker's address, or a forged one.
     fn forged(&mut self) -> Ends {
         let ends = self.settings.ends;
         let ip = match ends.client.ip() {
@@ -218,7 +218,7 @@ impl Attacker {
             let (value, echo) = (self.number(), self.number());
             segment = segment.timestamps(value, echo);
         }
-        // Ports that nobody listens on are refused, perhaps.
+        // Closed ports are refused, perhaps.
         if self.coin() { segment.frame() } else { Segment::new(&ends.server_port(81), flags).seq(seq).frame() }
     }
 
@@ -248,7 +248,7 @@ impl Attacker {
         Mutation::draw(&mut self.random).apply(&good)
     }
 
-    /// What the engine said, back to it: from whom it said it to, or as if from itself.
+    /// What the engine said, back to it: with the source address of its receiver, or as if from itself.
     fn mirror(&mut self) -> Vec<u8> {
         let heard = self.any_heard();
         let Some(frame) = Frame::dissect(&heard) else { return heard };

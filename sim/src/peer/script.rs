@@ -24,7 +24,7 @@
 //! # assert_eq!(script.len(), 9);
 //! ```
 //!
-//! One statement a line; `#` begins a remark. A segment is written as [`notation`](crate::notation) writes
+//! One statement a line; `#` begins a remark. A segment is written as [`notation`] writes
 //! it, with these rules:
 //!
 //! * `seq` and `ack` count from the SYN of their side, and so do the server's timestamps: the echo that is

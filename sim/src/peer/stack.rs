@@ -1,4 +1,4 @@
-//! A client that nobody here wrote: smoltcp, a TCP/IP stack for small machines.
+//! A client that is not ours: smoltcp, a TCP/IP stack for small machines.
 //!
 //! It resolves addresses, reassembles IPv4 fragments and keeps its connection all by itself. What it has
 //! not: reassembly of IPv6 fragments (the world has to do that for it), 802.1Q tags (they are taken off and
@@ -112,7 +112,7 @@ impl Stack {
         let mut cable = Cable::new(settings.mtu);
         let mut interface = Interface::new(config, &mut cable, smoltcp::time::Instant::ZERO);
         interface.update_ip_addrs(|addresses| {
-            // Everybody is on this link.
+            // All hosts are on this link.
             let added = addresses.push(IpCidr::new(client.ip().into(), 0));
             assert!(added.is_ok(), "there is room for one address");
         });

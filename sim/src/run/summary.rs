@@ -8,7 +8,7 @@ use lethe::app::App;
 use lethe::verdict::Stats;
 
 use crate::peer::client::Close;
-use crate::scenario::{Kind, Promise, Visitor};
+use crate::scenario::{ClientSpec, Kind, Promise};
 use crate::world::{Tally, World};
 
 /// Why a client was promised nothing: the known limit of the protocol that it is the case of (`docs/protocol.md`).
@@ -32,8 +32,8 @@ pub enum Excuse {
 
 impl Excuse {
     /// The limit that a client ran into which got no reply and was promised none.
-    fn of(visitor: &Visitor) -> Self {
-        match (&visitor.kind, visitor.promise) {
+    fn of(client: &ClientSpec) -> Self {
+        match (&client.kind, client.promise) {
             (_, Promise::Nothing) => Self::Changed,
             (Kind::Stack(settings), _) if settings.timestamps => Self::EchoesNewest,
             (Kind::Stack(_), _) => Self::StackByTimer,
@@ -111,9 +111,9 @@ impl Summary {
         self.needed_bytes += bytes as u64;
     }
 
-    pub(super) fn excuse(&mut self, visitor: &Visitor) {
+    pub(super) fn excuse(&mut self, client: &ClientSpec) {
         self.excused += 1;
-        *self.excuses.entry(Excuse::of(visitor)).or_default() += 1;
+        *self.excuses.entry(Excuse::of(client)).or_default() += 1;
     }
 
     pub(super) fn close<A: App>(&mut self, world: &World<'_, A>) {

@@ -11,7 +11,7 @@ fn impaired(text: &str) -> Options {
 }
 
 #[test]
-fn without_faults_everybody_gets_everything_at_once() {
+fn without_faults_every_client_gets_everything_at_once() {
     let summary = run_with(Options { requests: 200, ..impaired("") }).unwrap();
     assert_eq!((summary.excused, summary.tally.lost), (0, 0));
     assert!(summary.completed() > 100 && summary.completed() + summary.without_reply == 200);
@@ -45,7 +45,8 @@ fn wrong_bytes_are_told_apart_from_right_ones() {
     assert_eq!(wrong_bytes(b"wro", b"wrong"), Fault::WrongBytes { got: 3, wanted: 5, differs: 3 });
 }
 
-/// Without loss, too: what becomes of a client that gets no reply is said with the limit of the protocol that is the reason.
+/// Without loss, too: what becomes of a client that gets no reply is said with the limit of the protocol that is the
+/// reason.
 #[test]
 fn a_summary_says_why_clients_were_promised_nothing() {
     let summary = run_with(Options { requests: 40, size: Some(200_000), ..impaired("delay=5ms") }).unwrap();

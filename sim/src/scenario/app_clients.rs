@@ -1,18 +1,19 @@
 //! Clients of any application, with requests of its author.
 //!
 //! They are of all kinds, whatever the network: with and without timestamps and SACK, with small windows, slow readers,
-//! and those that close early, but no attackers: these are after the engine, and not after an application. Where requests are split, each comes in writes that are cut
-//! anywhere: a kernel puts together what an application wrote in pieces when it sends that again, so one request can
-//! come in packets of different lengths, and whatever is answered must not depend on which of them arrives.
+//! and those that close early, but no attackers: these are after the engine, and not after an application. Where
+//! requests are split, each comes in writes that are cut anywhere: a kernel puts together what an application wrote in
+//! pieces when it sends that again, so one request can come in packets of different lengths, and whatever is answered
+//! must not depend on which of them arrives.
 
 use lethe::app::{App, Request};
 use lethe::engine::SCRATCH_LEN;
 use lethe::http::RequestLine;
 use lethe::time::Instant;
 
+use super::client_spec::{ClientSpec, Kind, Promise};
 use super::crowd::{self, Asked};
-use super::visitor::{Kind, Promise, Visitor};
-use super::{HEALS_AFTER, Options, PATIENCE, Plan, Scenario};
+use super::{HEALS_AFTER, Options, PATIENCE, Scenario, Workload};
 use crate::frame::Ends;
 use crate::peer::client::Settings;
 use crate::peer::stack;
@@ -57,7 +58,7 @@ impl<'a, A: App + ?Sized> AppClients<'a, A> {
     /// How long the answer to a request in one packet is, and whether it is stored.
     fn answer(&self, request: &[u8], ends: &Ends) -> (usize, bool) {
         let mut scratch = vec![0; SCRATCH_LEN];
-        let Ok(line) = RequestLine::parse(request) else { return (0, false) };
+        let Ok(line) = RequestLine::parse_for(self.app.methods(), request) else { return (0, false) };
         let answer = Request::of_line(&line).with_client(ends.client.ip()).answer(self.app, &mut scratch);
         answer.map_or((0, false), |response| (response.len(), response.position().is_some()))
     }
@@ -81,8 +82,8 @@ impl<'a, A: App + ?Sized> AppClients<'a, A> {
         let own = usize::from(self.scenario.config.mtu.bytes()) - HEADERS_MIN;
         let has_rest = request.len() > segment.min(own);
         // A kernel does not put a small piece and a full one together, so the line would never be complete. What of a
-        // request comes behind its answer is acknowledged only by a client that sees that it has been answered; and what
-        // is not acknowledged keeps the FIN of a client behind it, where its window is full.
+        // request comes behind its answer is acknowledged only by a client that sees that it has been answered; and
+        // what is not acknowledged keeps the FIN of a client behind it, where its window is full.
         if has_rest && !(is_answered_at_once && timestamps) {
             return Promise::PerhapsReply;
         }
@@ -98,7 +99,7 @@ impl<'a, A: App + ?Sized> AppClients<'a, A> {
     }
 }
 
-impl<A: App + ?Sized> Plan for AppClients<'_, A> {
+impl<A: App + ?Sized> Workload for AppClients<'_, A> {
     fn start(&self) -> Instant {
         self.scenario.start
     }
@@ -107,7 +108,7 @@ impl<A: App + ?Sized> Plan for AppClients<'_, A> {
         self.scenario.options.requests
     }
 
-    fn visitor(&self, number: u32) -> Visitor {
+    fn client(&self, number: u32) -> ClientSpec {
         let random = self.random.nth(number.into());
         let scenario = &self.scenario;
         let ends = crowd::draw_ends(random.fork("ends"), number);
@@ -137,7 +138,7 @@ impl<A: App + ?Sized> Plan for AppClients<'_, A> {
         };
         let promise = self.promise(&kind, drawn, &request, &ends);
         let is_v6 = ends.client.is_ipv6();
-        Visitor {
+        ClientSpec {
             number,
             request,
             kind,

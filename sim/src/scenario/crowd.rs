@@ -12,7 +12,7 @@ use lethe::cookie::Mss;
 use lethe::http::{Problem, RequestLine};
 use lethe::wire::ethernet::MacAddress;
 
-use super::visitor::{Kind, Promise, Visitor};
+use super::client_spec::{ClientSpec, Kind, Promise};
 use super::{HEALS_AFTER, LARGE_SIZE_MAX, PATIENCE, SIZE_MAX, Scenario};
 use crate::frame::Ends;
 use crate::link::Impairment;
@@ -34,7 +34,7 @@ const HEAD_MAX: usize = 200;
 pub(super) const HEADERS_MAX: usize = 72;
 
 /// A client that has no clock has the next window of a long reply only from asking again, after a timeout
-/// that doubles each time. Nobody is promised more segments than a few such windows hold.
+/// that doubles each time. No client is promised more segments than a few such windows hold.
 const UNCLOCKED_SEGMENTS: usize = 30;
 
 /// Round trips that a reply may take where it is promised, when nothing is lost any more: the longest is a second,
@@ -67,7 +67,7 @@ pub(super) struct Asked {
 }
 
 /// Draws the client with this number, which fetches from the sample application.
-pub(super) fn draw(scenario: &Scenario, random: Random, number: u32) -> Visitor {
+pub(super) fn draw(scenario: &Scenario, random: Random, number: u32) -> ClientSpec {
     let drawn = || {
         let large = if scenario.options.large { draw_large_size(random.fork("large size")) } else { None };
         large.unwrap_or_else(|| draw_size(random.fork("size")))
@@ -94,7 +94,7 @@ pub(super) fn draw(scenario: &Scenario, random: Random, number: u32) -> Visitor 
     if promise == Promise::Reply && !scenario.down.corrupt.is_never() && is_cut(scenario, &kind, size + HEAD_MAX) {
         promise = Promise::PerhapsReply;
     }
-    Visitor {
+    ClientSpec {
         number,
         request: format!("GET /{size} HTTP/1.1\r\n\r\n").into_bytes(),
         kind,

@@ -142,7 +142,7 @@ impl Connection {
             return Ok(self.send_request(now, out));
         }
         if is_due(self.keep_alive_at) {
-            // One byte before what was acknowledged: whoever is alive acknowledges it again.
+            // One byte before what was acknowledged: a live peer acknowledges it again (keep-alive).
             let probe = self.segment(now, Flags::ACK).seq(self.sender.position().rewind(1).value());
             out.push(probe.frame());
             self.rest(now);

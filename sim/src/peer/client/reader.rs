@@ -8,7 +8,7 @@ use crate::clock::{after, between};
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
-/// Whoever reads.
+/// The application that reads.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reader {
     /// Bytes of the buffer.

@@ -78,7 +78,7 @@ fn check_flags(tcp: &Tcp<'_>) -> Result<(), String> {
         return Err("flags that were not agreed on".to_owned());
     }
     if !tcp.unknown_options.is_empty() {
-        return Err(format!("option {} that nobody offered", tcp.unknown_options[0]));
+        return Err(format!("option {} that was not offered", tcp.unknown_options[0]));
     }
     Ok(())
 }

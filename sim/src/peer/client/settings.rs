@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::frame::Ends;
 
-/// What a client is like, and what it comes for. [`Settings::linux`] is what a Linux kernel does when
-/// somebody calls `curl`.
+/// What a client is like, and what it comes for. [`Settings::linux`] is what a Linux kernel does for
+/// `curl`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch that a client has, and all combine")]
 pub struct Settings {

@@ -163,7 +163,7 @@ fn a_server_that_breaks_a_rule_is_told_which() {
     );
     assert_eq!(
         verdict(|segment, tcp| if tcp.mss.is_some() { segment.window_scale(3).option(&[254, 2]) } else { segment }),
-        failed("option 254 that nobody offered")
+        failed("option 254 that was not offered")
     );
     assert_eq!(
         verdict(on_data(|segment, _| segment.without_options())),

@@ -15,7 +15,7 @@ use crate::world;
 
 /// A client of a run.
 #[derive(Clone, Debug)]
-pub struct Visitor {
+pub struct ClientSpec {
     /// Its number: how many were drawn before it.
     pub number: u32,
     /// What it is like.
@@ -47,7 +47,7 @@ pub enum Kind {
     Model(Box<client::Settings>),
     /// smoltcp.
     Stack(Box<stack::Settings>),
-    /// Somebody who means harm.
+    /// An attacker.
     Attacker(Box<attacker::Settings>),
 }
 
@@ -64,7 +64,7 @@ pub enum Promise {
     Nothing,
 }
 
-impl Visitor {
+impl ClientSpec {
     /// What it has to read: the whole response, head and body, to its whole request.
     pub fn reply(&self, app: &impl App, scratch: &mut [u8]) -> Vec<u8> {
         self.reply_to(app, &self.request, usize::MAX, scratch).unwrap_or_default()
@@ -81,7 +81,7 @@ impl Visitor {
     }
 
     fn reply_to(&self, app: &impl App, packet: &[u8], one_packet: usize, scratch: &mut [u8]) -> Option<Vec<u8>> {
-        let line = RequestLine::parse(packet).ok()?;
+        let line = RequestLine::parse_for(app.methods(), packet).ok()?;
         let request = Request::of_line(&line).with_client(self.ends.client.ip()).with_one_packet(one_packet);
         let response = request.answer(app, scratch)?;
         Some([response.head(), response.body()].concat())
@@ -116,7 +116,7 @@ fn one_packets() -> impl Iterator<Item = usize> {
 }
 
 /// On a few lines, what it is like.
-impl fmt::Display for Visitor {
+impl fmt::Display for ClientSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { ends, up, down, size, kind, promise, .. } = self;
         writeln!(f, "  {} asks {} for {size} bytes; promised: {promise:?}", ends.client, ends.server)?;
