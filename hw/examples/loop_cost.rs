@@ -15,7 +15,7 @@ use lethe::engine::SCRATCH_LEN;
 use lethe::time::Instant;
 use lethe::turn;
 use lethe::verdict::{ReplyKind, Stats, Verdict};
-use lethe_hw::dpdk::{BURST, Eal, Feeder, Port, PortConfig};
+use lethe_hw::dpdk::{BURST, Eal, RingPort, Port, PortConfig};
 use lethe_sim::capture::Writer;
 
 /// Clients in the mix: their frames fit the buffers of one queue.
@@ -54,9 +54,9 @@ fn ring(seconds: u64) {
     let prefix = format!("lethe-loop-cost-{}", std::process::id());
     let arguments = ["--no-pci", "--no-huge", "-m", "256", "--no-telemetry", "-l", "0", "--file-prefix", &prefix];
     let eal = Eal::start(arguments).unwrap();
-    let feeder = Feeder::new(&eal, "feeder", &[mix::mix(now(), CLIENTS)]).unwrap();
+    let feeder = RingPort::new(&eal, "feeder", &[mix::mix(now(), CLIENTS)]).unwrap();
     let mut port = Port::open(&eal, PortConfig { number: feeder.number(), queues: 1, mtu: None }).unwrap();
-    let mut lane = feeder.into_lanes().pop().unwrap();
+    let mut queue = feeder.into_queues().pop().unwrap();
     let engine = mix::engine(port.offload());
     let (queues, _) = port.queues();
     let (mut rx, mut tx) = queues.into_iter().next().unwrap();
@@ -69,12 +69,12 @@ fn ring(seconds: u64) {
         let mut spent = Spent::default();
         for _ in 0..BURSTS {
             let before = std::time::Instant::now();
-            lane.feed(BURST);
+            queue.feed(BURST);
             let fed = std::time::Instant::now();
             let count = rx.poll(BURST);
             turn(&engine, now(), &mut rx, &mut tx, &mut scratch, &mut stats, count);
             let served = std::time::Instant::now();
-            lane.collect(|_| ());
+            queue.collect(|_| ());
             spent.feeding += fed - before;
             spent.serving += served - fed;
             spent.collecting += served.elapsed();

@@ -14,7 +14,7 @@
 //! * [`Eal`] is DPDK itself: memory, lcores, drivers. There is one in a process.
 //! * [`Port`] is a card, set up and started; it owns the buffers.
 //! * [`Rx`] and [`Tx`] are a queue each, and implement the engine's traits over bursts.
-//! * [`Crew`] is the workers, and what is to be known and changed from outside while they work.
+//! * [`Workers`] runs the loop on each lcore; its counters can be read, and its engine written to, meanwhile.
 //!
 //! Since every packet is answered from that packet alone, any core can answer any packet: RSS is used for
 //! its spreading, not to keep flows together, and a card may spread as it likes.
@@ -24,19 +24,19 @@
 
 #![allow(unsafe_code, reason = "DPDK is C: each block says why it may be done")]
 
-mod crew;
+mod workers;
 mod eal;
 mod error;
-mod feeder;
+mod ring_port;
 mod pool;
 mod port;
 mod rx;
 mod tx;
 
-pub use crew::{Clock, Crew, Polling};
+pub use workers::{Clock, Workers, Polling};
 pub use eal::Eal;
 pub use error::DpdkError;
-pub use feeder::{Feeder, Lane};
+pub use ring_port::{RingPort, RingQueue};
 pub use port::{Card, CardStats, Link, Port, PortConfig};
 pub use rx::Rx;
 pub use tx::Tx;

@@ -13,7 +13,7 @@ mod filter;
 mod interface;
 #[cfg(feature = "interfaces")]
 pub mod packet;
-mod published;
+mod worker_stats;
 #[cfg(feature = "interfaces")]
 mod sys;
 #[cfg(feature = "interfaces")]
@@ -23,4 +23,4 @@ pub mod xdp;
 pub use filter::Destinations;
 #[cfg(feature = "interfaces")]
 pub use interface::InterfaceError;
-pub use published::{Published, Writer};
+pub use worker_stats::{WorkerStats, StatsPublisher};

@@ -13,7 +13,7 @@ use lethe::app::{App as _, Generations};
 use lethe::time::Instant;
 use lethe::verdict::{DropReason, ReplyKind, Stats, Verdict};
 use lethe_apps::ipinfo::IpInfo;
-use lethe_hw::dpdk::{Clock, Crew, Eal, Feeder, Lane, Polling, Port, PortConfig};
+use lethe_hw::dpdk::{Clock, Workers, Eal, RingPort, RingQueue, Polling, Port, PortConfig};
 use lethe_sim::dissect::Frame;
 
 const WORKERS: u16 = 4;
@@ -29,27 +29,27 @@ fn workers_answer_each_frame_once_whoever_had_the_last_of_that_client() {
     assert_eq!(eal.lcores().len(), usize::from(WORKERS));
 
     let frames = mix::mix(now(), CLIENTS);
-    let feeder = Feeder::new(&eal, "feeder", &spread(&frames)).unwrap();
+    let feeder = RingPort::new(&eal, "feeder", &spread(&frames)).unwrap();
     let mut port = Port::open(&eal, PortConfig { number: feeder.number(), queues: 16, mtu: None }).unwrap();
     assert_eq!((port.driver(), port.mtu(), port.queue_count()), ("net_ring", 1500, usize::from(WORKERS)));
     let stop = AtomicBool::new(false);
     let engine = mix::engine(port.offload());
-    let crew = Crew::new(engine, port.queue_count(), &stop, Polling::Adaptive, Clock::Wall);
+    let workers = Workers::new(engine, port.queue_count(), &stop, Polling::Adaptive, Clock::Wall);
     let (queues, card) = port.queues();
     let mut posts: Vec<_> = queues.into_iter().enumerate().map(|(number, queues)| (number, queues, 0)).collect();
 
     let (answers, announced) = thread::scope(|scope| {
         let world = scope.spawn(|| {
             let _end = End(&stop);
-            world(feeder.into_lanes(), &crew, frames.len())
+            world(feeder.into_queues(), &workers, frames.len())
         });
         eal.run(&mut posts, |(number, (rx, tx), allocations)| {
-            *allocations = measure(|| crew.work(*number, rx, tx)).count_total;
+            *allocations = measure(|| workers.work(*number, rx, tx)).count_total;
         });
         world.join().unwrap()
     });
 
-    let stats = crew.stats();
+    let stats = workers.stats();
     let expected = frames.len() / usize::from(WORKERS);
     for worker in &stats {
         assert_eq!(worker.received_frames(), expected as u64, "each has what its queue received");
@@ -94,17 +94,17 @@ fn spread(frames: &[Vec<u8>]) -> Vec<Vec<Vec<u8>>> {
     queues
 }
 
-/// Feeds every frame once, and looks at everything that comes back, while the crew is called together again and again.
+/// Feeds every frame once, and looks at everything that comes back, while their engine is written to again and again.
 /// Returns how many frames came back to somebody, and those that went to everybody.
-fn world(mut lanes: Vec<Lane<'_>>, crew: &Crew<'_, IpInfo<'static>>, frames: usize) -> (usize, Vec<Vec<u8>>) {
-    crew.announce();
-    let mut left = vec![frames / lanes.len(); lanes.len()];
+fn world(mut queues: Vec<RingQueue<'_>>, workers: &Workers<'_, IpInfo<'static>>, frames: usize) -> (usize, Vec<Vec<u8>>) {
+    workers.announce();
+    let mut left = vec![frames / queues.len(); queues.len()];
     let (mut answers, mut announced) = (0, Vec::new());
     let mut busy = std::time::Instant::now();
     while busy.elapsed() < Duration::from_millis(500) {
-        for (lane, left) in lanes.iter_mut().zip(&mut left) {
-            *left -= lane.feed(*left);
-            let collected = lane.collect(|frame| {
+        for (queue, left) in queues.iter_mut().zip(&mut left) {
+            *left -= queue.feed(*left);
+            let collected = queue.collect(|frame| {
                 assert_eq!(Frame::dissect(frame).unwrap().problem(), None);
                 let is_group = frame[0] & 1 == 1;
                 announced.extend(is_group.then(|| frame.to_vec()));
@@ -114,8 +114,8 @@ fn world(mut lanes: Vec<Lane<'_>>, crew: &Crew<'_, IpInfo<'static>>, frames: usi
                 busy = std::time::Instant::now();
             }
         }
-        crew.with_engine(|engine| assert_eq!(engine.app().generations(), Generations::ONE));
-        assert!(total(&crew.stats()).received_frames() <= frames as u64);
+        workers.with_engine(|engine| assert_eq!(engine.app().generations(), Generations::ONE));
+        assert!(total(&workers.stats()).received_frames() <= frames as u64);
     }
     (answers, announced)
 }

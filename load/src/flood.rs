@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::sources::{Sources, mix};
+use crate::client_pool::{ClientPool, mix};
 use crate::wire::{ACK, Ends, Link, PSH, SYN, Segment, emit, internet_packet};
 
 /// What frames a flood is made of.
@@ -46,7 +46,7 @@ const GARBAGE_MAX: u64 = 512;
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
     flood: Flood,
-    sources: Sources,
+    pool: ClientPool,
     /// µs.
     begun: Option<u64>,
     sent: u64,
@@ -54,8 +54,8 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub(crate) const fn new(flood: Flood, sources: Sources, seed: u64) -> Self {
-        Self { flood, sources, begun: None, sent: 0, random: seed }
+    pub(crate) const fn new(flood: Flood, pool: ClientPool, seed: u64) -> Self {
+        Self { flood, pool, begun: None, sent: 0, random: seed }
     }
 
     pub(crate) const fn flood(&self) -> Flood {
@@ -118,7 +118,7 @@ impl Stream {
     /// Who sends the next frame: anybody.
     pub(crate) fn next_source(&mut self) -> (IpAddr, u16) {
         self.random = self.random.wrapping_add(1);
-        let client = self.sources.client(mix(!self.random) % self.sources.count());
+        let client = self.pool.client(mix(!self.random) % self.pool.count());
         (client.address, client.port)
     }
 }
@@ -134,8 +134,8 @@ mod tests {
     use crate::wire::{Content, parse};
 
     fn stream(kind: FloodKind, per_second: Option<f64>) -> Stream {
-        let sources = Sources::new(&["198.18.0.0/15".parse().unwrap(), "2001:2::/48".parse().unwrap()], &[]).unwrap();
-        Stream::new(Flood { kind, per_second }, sources, 7)
+        let pool = ClientPool::new(&["198.18.0.0/15".parse().unwrap(), "2001:2::/48".parse().unwrap()], &[]).unwrap();
+        Stream::new(Flood { kind, per_second }, pool, 7)
     }
 
     #[test]

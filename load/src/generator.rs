@@ -30,9 +30,9 @@ use crate::counts::{Counts, Latency, SlowCounts};
 use crate::flood::{Flood, Stream};
 use crate::http::Chunks;
 use crate::neighbors::Neighbors;
-use crate::reference::{NoReference, Reference};
+use crate::expected::{NotComparable, Expected};
 use crate::settings::{Settings, SettingsError, Slow};
-use crate::sources::{Client, Sources, mix};
+use crate::client_pool::{Client, ClientPool, mix};
 use crate::wire::{Content, Ends, parse};
 use send::send;
 
@@ -88,11 +88,11 @@ pub enum Trouble {
     },
     /// What it got is no reply to compare others with.
     #[error("the first fetch of {path}: {reason}")]
-    NoReference {
+    NotComparable {
         /// What was asked for.
         path: String,
         /// What is wrong.
-        reason: NoReference,
+        reason: NotComparable,
     },
 }
 
@@ -143,7 +143,7 @@ impl fmt::Display for Part {
 #[derive(Debug)]
 pub struct Generator {
     settings: Settings,
-    sources: Sources,
+    pool: ClientPool,
     neighbors: Neighbors,
     /// Requests, and what must come for them, by path.
     requests: Vec<Request>,
@@ -195,7 +195,7 @@ enum Partial {
 struct Request {
     path: String,
     bytes: Box<[u8]>,
-    reference: Option<Reference>,
+    expected: Option<Expected>,
 }
 
 /// All that follows from a connection's number.
@@ -323,8 +323,8 @@ impl Generator {
     /// What was asked for, with status and bytes of the body, as far as it has been fetched.
     pub fn replies(&self) -> impl Iterator<Item = (&str, u16, usize)> {
         self.requests.iter().filter_map(|request| {
-            let reference = request.reference.as_ref()?;
-            Some((request.path.as_str(), reference.status(), reference.body_len()))
+            let expected = request.expected.as_ref()?;
+            Some((request.path.as_str(), expected.status(), expected.body_len()))
         })
     }
 
@@ -366,7 +366,7 @@ impl Generator {
 
     /// Numbers of clients that main connections take, again and again: a multiple of their places.
     const fn numbers(&self) -> u64 {
-        let there = self.sources.count() - self.extras as u64;
+        let there = self.pool.count() - self.extras as u64;
         there - there % self.room()
     }
 
@@ -391,7 +391,7 @@ impl Generator {
         } else {
             (slot as u64, 0)
         };
-        let client = self.sources.client(number);
+        let client = self.pool.client(number);
         let server = self.server(client.address);
         let ends = Ends {
             source: client.address,
@@ -420,7 +420,7 @@ impl Generator {
         if !self.settings.to.contains(&server) {
             return None;
         }
-        let number = self.sources.number(Client { address: ends.destination, port: ends.destination_port })?;
+        let number = self.pool.number(Client { address: ends.destination, port: ends.destination_port })?;
         let from_client = Ends {
             source: ends.destination,
             destination: ends.source,
@@ -454,7 +454,7 @@ impl Generator {
                     Content::Solicitation { target, .. } | Content::Advertisement { target, .. } => IpAddr::V6(target),
                     _ => return,
                 };
-                if self.sources.has(target) {
+                if self.pool.has(target) {
                     let neighbors = &self.neighbors;
                     send(&mut self.counts, tx, |buffer| neighbors.answer(content, buffer));
                 }

@@ -6,12 +6,12 @@
 //! sequence number of a connection follow from its number, and 24 bytes are kept of each.
 //!
 //! ```text
-//!   number ──► sources ──► address, port        hash ──► initial sequence number
+//!   number ──► pool ──► address, port        hash ──► initial sequence number
 //!
 //!            ┌─────────── Generator ───────────┐
 //!   rx ────► │ neighbors   ARP, ND             │ ────► tx
 //!            │ connection  24 bytes a client   │
-//!            │ reference   what must come      │
+//!            │ expected    what must come      │
 //!            │ flood       from nobody         │
 //!            └─────────────────────────────────┘
 //! ```
@@ -33,11 +33,11 @@ mod http;
 #[cfg(feature = "generator")]
 mod neighbors;
 #[cfg(feature = "generator")]
-mod reference;
+mod expected;
 #[cfg(feature = "generator")]
 mod settings;
 #[cfg(feature = "generator")]
-mod sources;
+mod client_pool;
 #[cfg(feature = "generator")]
 mod wire;
 
@@ -49,8 +49,8 @@ pub use flood::{Flood, FloodKind};
 pub use generator::{Generator, Mismatch, Part, Stage, Trouble};
 pub use http::{Chunks, Head};
 #[cfg(feature = "generator")]
-pub use reference::NoReference;
+pub use expected::NotComparable;
 #[cfg(feature = "generator")]
 pub use settings::{Compare, Plan, Settings, SettingsError, Slow};
 #[cfg(feature = "generator")]
-pub use sources::{Client, Sources, SourcesError};
+pub use client_pool::{Client, ClientPool, ClientPoolError};

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use lethe::wire::ethernet::MacAddress;
 
 use crate::flood::Flood;
-use crate::sources::SourcesError;
+use crate::client_pool::ClientPoolError;
 
 /// Everything that a generator is told.
 #[derive(Clone, Debug)]
@@ -108,10 +108,10 @@ impl Slow {
 pub enum SettingsError {
     /// The networks of the clients.
     #[error(transparent)]
-    Sources(#[from] SourcesError),
+    ClientPool(#[from] ClientPoolError),
     /// The networks of the floods.
     #[error("--flood-from: {0}")]
-    FloodSources(SourcesError),
+    FloodSources(ClientPoolError),
     /// There is no server.
     #[error("there is nobody to ask: --to IP[:PORT]")]
     NoServer,

@@ -13,7 +13,7 @@ use lethe::App;
 use lethe::port::{RxQueue, TxQueue};
 use lethe::verdict::Stats;
 use lethe::versions::Versions;
-use lethe_hw::dpdk::{BURST, Card, CardStats, Clock, Crew, Eal, Link, Polling, Port, PortConfig, Rx, Tx};
+use lethe_hw::dpdk::{BURST, Card, CardStats, Clock, Workers, Eal, Link, Polling, Port, PortConfig, Rx, Tx};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
@@ -27,7 +27,7 @@ use crate::serve::{Opened, Ready, Serving};
 use crate::table::Table;
 use crate::{note, warn};
 
-/// How often the one who looks after the workers does: at the link, at signals, at what the card has counted.
+/// How often the link, signals and the counters of the card are looked at.
 const ROUND: Duration = Duration::from_millis(100);
 
 /// Frames that a client's turn is given.
@@ -93,19 +93,19 @@ where
     let opened = Opened { name: &name, mtu: port.mtu(), mac: None, offload: port.offload() };
     let Ready { engine, stop, metrics, app_name, reload } = serving.begin(&opened)?;
 
-    let workers = port.queue_count();
-    let crew = Crew::new(engine, workers, &stop, args.dpdk.poll.into(), args.dpdk.clock().into()).with_burst(burst);
+    let count = port.queue_count();
+    let workers = Workers::new(engine, count, &stop, args.dpdk.poll.into(), args.dpdk.clock().into()).with_burst(burst);
     let (queues, card) = port.queues();
-    let lcores = eal.lcores().iter().take(workers).map(u32::to_string).collect();
-    let watched = Arc::new(Watched::new(name, app_name, lcores, crew.published(), reload.counted()));
-    let watch = Watch { crew: &crew, card, cpus: &cpus, stop: &stop, reload, watched };
+    let lcores = eal.lcores().iter().take(count).map(u32::to_string).collect();
+    let watched = Arc::new(Watched::new(name, app_name, lcores, workers.published(), reload.counted()));
+    let watch = Watch { workers: &workers, card, cpus: &cpus, stop: &stop, reload, watched };
     thread::scope(|scope| {
         scope.spawn(|| watch.run(metrics));
         let mut posts: Vec<_> = queues.into_iter().enumerate().collect();
-        eal.run(&mut posts, |(number, (rx, tx))| crew.work(*number, rx, tx));
+        eal.run(&mut posts, |(number, (rx, tx))| workers.work(*number, rx, tx));
     });
 
-    let stats = crew.stats();
+    let stats = workers.stats();
     let counted = card.stats();
     let buffers = port.buffers();
     let kept = port.close();
@@ -158,9 +158,9 @@ impl lethe::port::Port for FirstQueue<'_> {
     }
 }
 
-/// What looks after the workers, on a thread that is bound to no lcore.
+/// Watches the card, signals and reloads, on a thread that is bound to no lcore.
 struct Watch<'a, A> {
-    crew: &'a Crew<'a, Versions<A>>,
+    workers: &'a Workers<'a, Versions<A>>,
     card: Card<'a>,
     cpus: &'a CpuSet,
     stop: &'a AtomicBool,
@@ -182,12 +182,12 @@ impl<A: App + Send + Sync + 'static> Watch<'_, A> {
             if let Some(now) = link.filter(|_| link != before) {
                 note(format_args!("{now}"));
                 if now != Link::Down {
-                    self.crew.announce();
+                    self.workers.announce();
                 }
             }
             if self.reload.is_due() {
                 let reload = &mut self.reload;
-                self.crew.with_engine(|engine| reload.observe(engine));
+                self.workers.with_engine(|engine| reload.observe(engine));
             }
             let counted = self.card.stats();
             self.watched.set_missed(Some(counted.missed));

@@ -12,7 +12,7 @@ use lethe::port::Port;
 use lethe::time::Instant;
 use lethe::turn;
 use lethe::verdict::Stats;
-use lethe_hw::Published;
+use lethe_hw::WorkerStats;
 use nix::sys::prctl;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -54,12 +54,12 @@ pub(crate) fn run<A: App, P: Port>(
     port: &mut P,
     Pace { burst, gather }: Pace,
     stop: &AtomicBool,
-    published: &Published,
+    published: &WorkerStats,
     watched: &Watched,
     mut between: impl FnMut(&mut Engine<A>),
 ) -> (Stats, Result<(), P::Error>) {
     let mut scratch = vec![0; SCRATCH_LEN];
-    let (mut stats, mut writer) = (Stats::default(), published.writer());
+    let (mut stats, mut publisher) = (Stats::default(), published.publisher());
     let (mut published_at, mut surveyed_at) = (Instant::default(), Instant::default());
     let mut ended = Ok(());
     if !gather.is_zero() {
@@ -74,7 +74,7 @@ pub(crate) fn run<A: App, P: Port>(
             turn(engine, now, &mut rx, &mut tx, &mut scratch, &mut stats, burst)
         };
         if taken > 0 {
-            writer.turned(taken == burst, &stats);
+            publisher.turned(taken == burst, &stats);
         }
         if is_apart(surveyed_at, now, SURVEY) {
             surveyed_at = now;
@@ -85,7 +85,7 @@ pub(crate) fn run<A: App, P: Port>(
             let mut nap = NAP;
             if is_apart(published_at, now, SOON) {
                 published_at = now;
-                writer.settle(&stats);
+                publisher.settle(&stats);
             } else {
                 nap = SOON;
             }
@@ -96,7 +96,7 @@ pub(crate) fn run<A: App, P: Port>(
             }
         }
     }
-    writer.publish(&stats);
+    publisher.publish(&stats);
     watched.set_missed(port.missed());
     (stats, ended)
 }
@@ -206,7 +206,7 @@ mod tests {
         let stop = AtomicBool::new(false);
         let mut port = Frames { left: Cell::new(7), turns: RefCell::default(), stop: &stop };
         let mut engine = Engine::new(Config::new(Secret::new([0; 16])), Sample::new(MAX_SIZE));
-        let published = Published::for_workers(1);
+        let published = WorkerStats::for_workers(1);
         let watched =
             Watched::new("frames".to_owned(), "sample".to_owned(), vec![], Arc::clone(&published), Arc::default());
         let (stats, ended) = run(&mut engine, &mut port, pace, &stop, &published[0], &watched, |_| {});

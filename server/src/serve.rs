@@ -13,7 +13,7 @@ use lethe::verdict::Stats;
 use lethe::versions::Versions;
 use lethe::wire::ethernet::MacAddress;
 use lethe::{App, Config, Engine};
-use lethe_hw::Published;
+use lethe_hw::WorkerStats;
 use lethe_sim::link::Impairment;
 use lethe_sim::tap::TapConfig;
 
@@ -214,7 +214,7 @@ where
     let name = port.name().to_string();
     let opened = Opened { name: &name, mtu: port.mtu(), mac: port.mac(), offload: Offload::default() };
     let Ready { mut engine, stop, metrics, app_name, mut reload } = serving.begin(&opened)?;
-    let published = Published::for_workers(1);
+    let published = WorkerStats::for_workers(1);
     let watched = Watched::new(name.clone(), app_name, vec!["0".to_owned()], Arc::clone(&published), reload.counted());
     let watched = Arc::new(watched);
     let shown = metrics.show(&watched)?;

@@ -13,7 +13,7 @@ use crate::counts::{Counts, Latency, SlowCounts};
 use crate::flood::Stream;
 use crate::neighbors::Neighbors;
 use crate::settings::{Plan, Settings, SettingsError};
-use crate::sources::{Sources, SourcesError};
+use crate::client_pool::{ClientPool, ClientPoolError};
 
 /// Bytes of options of a segment with a request.
 const OPTIONS: usize = 12;
@@ -33,7 +33,7 @@ pub(super) fn build(settings: Settings) -> Result<Generator, SettingsError> {
         return Err(SettingsError::Timeout);
     }
     let taken: Vec<IpAddr> = settings.to.iter().map(SocketAddr::ip).chain(settings.gateways.iter().copied()).collect();
-    let sources = Sources::new(&settings.from, &taken)?;
+    let pool = ClientPool::new(&settings.from, &taken)?;
     let requests = requests(&settings)?;
     let slow: usize = settings.slow.iter().map(|&(_, count)| count as usize).sum();
     let extras = slow + requests.len();
@@ -42,8 +42,8 @@ pub(super) fn build(settings: Settings) -> Result<Generator, SettingsError> {
     if wanted > PLACES_MAX {
         return Err(SettingsError::TooMany(wanted));
     }
-    if wanted > sources.count() {
-        return Err(SettingsError::TooFewClients { wanted, there: sources.count() });
+    if wanted > pool.count() {
+        return Err(SettingsError::TooFewClients { wanted, there: pool.count() });
     }
     let mut slow_ranges = Vec::new();
     let mut at = 0;
@@ -56,12 +56,12 @@ pub(super) fn build(settings: Settings) -> Result<Generator, SettingsError> {
     let hops = settings.to.iter().filter_map(|server| {
         let gateway = settings.gateways.iter().find(|gateway| gateway.is_ipv4() == server.is_ipv4());
         let hop = gateway.copied().unwrap_or(server.ip());
-        Some((hop, sources.any_like(hop)?))
+        Some((hop, pool.any_like(hop)?))
     });
     Ok(Generator {
         neighbors: Neighbors::new(settings.mac, hops),
         floods: floods(&settings, &taken)?,
-        sources,
+        pool,
         requests,
         table: vec![Connection::default(); wanted as usize],
         slow,
@@ -138,7 +138,7 @@ fn requests(settings: &Settings) -> Result<Vec<Request>, SettingsError> {
         if text.len() > room {
             return Err(SettingsError::LongRequest { path: path.clone(), len: text.len(), room });
         }
-        Ok(Request { path: path.clone(), bytes: text.into_bytes().into(), reference: None })
+        Ok(Request { path: path.clone(), bytes: text.into_bytes().into(), expected: None })
     };
     settings.paths.iter().map(request).collect()
 }
@@ -166,14 +166,14 @@ fn floods(settings: &Settings, taken: &[IpAddr]) -> Result<Vec<Stream>, Settings
     let has_server = |net: &&ipnet::IpNet| settings.to.iter().any(|server| server.is_ipv4() == net.addr().is_ipv4());
     let from: Vec<_> = settings.flood_from.iter().filter(has_server).copied().collect();
     let taken_too = |error| SettingsError::FloodSources(error);
-    let sources = Sources::new(&from, taken).map_err(taken_too)?;
+    let pool = ClientPool::new(&from, taken).map_err(taken_too)?;
     for net in &from {
         if let Some(same) = settings.from.iter().find(|client| net.contains(*client) || client.contains(net)) {
-            return Err(taken_too(SourcesError::Overlap(*same, *net)));
+            return Err(taken_too(ClientPoolError::Overlap(*same, *net)));
         }
     }
     let streams = settings.floods.iter().zip(1..);
-    Ok(streams.map(|(&flood, at)| Stream::new(flood, sources.clone(), settings.seed.wrapping_add(at << 48))).collect())
+    Ok(streams.map(|(&flood, at)| Stream::new(flood, pool.clone(), settings.seed.wrapping_add(at << 48))).collect())
 }
 
 impl Generator {
@@ -233,7 +233,7 @@ impl Generator {
         if self.waiting > 0 || self.trouble.is_some() {
             return 0;
         }
-        let Some(path) = self.requests.iter().position(|request| request.reference.is_none()) else {
+        let Some(path) = self.requests.iter().position(|request| request.expected.is_none()) else {
             self.enter(Stage::Crowding);
             return 0;
         };

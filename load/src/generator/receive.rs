@@ -8,9 +8,9 @@ use super::{Generator, Identity, Mismatch, Part, Partial, Trouble};
 use crate::connection::{Connection, Phase};
 use crate::counts::Failure;
 use crate::http::{Chunks, HEAD_MAX, Head};
-use crate::reference::{NoReference, REPLY_MAX, Reference};
+use crate::expected::{NotComparable, REPLY_MAX, Expected};
 use crate::settings::{Compare, Slow};
-use crate::sources::Client;
+use crate::client_pool::Client;
 use crate::wire::{ACK, Ends, FIN, RST, SYN, Segment};
 
 impl Generator {
@@ -19,7 +19,7 @@ impl Generator {
         let Some(id) = found else {
             self.counts.strays += 1;
             // Of others on the network nothing is known.
-            if self.sources.has(ends.destination) && self.settings.to.iter().any(|to| to.ip() == ends.source) {
+            if self.pool.has(ends.destination) && self.settings.to.iter().any(|to| to.ip() == ends.source) {
                 self.send_reset(ends, segment, tx);
             }
             return;
@@ -150,31 +150,31 @@ impl Generator {
         self.mismatch.get_or_insert(Mismatch { path, client, part });
     }
 
-    /// Compares with the reference, or takes the bytes for a new one. An error is the first thing that is wrong.
+    /// Compares with the expected reply, or takes the bytes for a new one. An error is the first thing that is wrong.
     fn compare(&mut self, id: &Identity, offset: usize, fresh: &[u8]) -> Result<(), Part> {
-        let Some(reference) = &self.requests[id.path].reference else {
+        let Some(expected) = &self.requests[id.path].expected else {
             self.learned.extend_from_slice(fresh);
             if self.learned.len() > REPLY_MAX {
                 let path = self.requests[id.path].path.clone();
-                self.trouble = Some(Trouble::NoReference { path, reason: NoReference::TooLong });
+                self.trouble = Some(Trouble::NotComparable { path, reason: NotComparable::TooLong });
             }
             return Ok(());
         };
-        match reference.compare() {
-            Compare::All => reference.difference(offset, fresh).map_or(Ok(()), |at| Err(Part::Byte(at))),
+        match expected.compare() {
+            Compare::All => expected.difference(offset, fresh).map_or(Ok(()), |at| Err(Part::Byte(at))),
             Compare::Body => {
                 let connection = &mut self.table[id.slot];
-                compare_body(reference, connection, &mut self.partial, id.slot, offset, fresh)
+                compare_body(expected, connection, &mut self.partial, id.slot, offset, fresh)
             }
         }
     }
 
-    /// Whether the reply is as long as the reference; where it is not, what is missing.
-    fn check_end(&self, id: &Identity, reference: &Reference) -> Result<(), Part> {
+    /// Whether the reply is as long as the expected one; where it is not, what is missing.
+    fn check_end(&self, id: &Identity, expected: &Expected) -> Result<(), Part> {
         let connection = &self.table[id.slot];
         let received = connection.received as usize;
-        match (reference.compare(), self.partial.get(&id.slot)) {
-            (Compare::All, _) if received == reference.len() => Ok(()),
+        match (expected.compare(), self.partial.get(&id.slot)) {
+            (Compare::All, _) if received == expected.len() => Ok(()),
             (Compare::All, _) => Err(Part::Byte(received)),
             (Compare::Body, Some(Partial::Head(_))) => Err(Part::Head),
             (Compare::Body, Some(Partial::Chunks(chunks, at))) if !chunks.is_done() => Err(Part::OfBody(*at)),
@@ -183,15 +183,15 @@ impl Generator {
                     Some(Partial::Chunks(_, at)) => *at,
                     _ => received - usize::from(connection.body_at),
                 };
-                if connection.body_at > 0 && at == reference.len() { Ok(()) } else { Err(Part::OfBody(at)) }
+                if connection.body_at > 0 && at == expected.len() { Ok(()) } else { Err(Part::OfBody(at)) }
             }
         }
     }
 
     /// The server has said all, up to its FIN.
     fn end(&mut self, id: &Identity, ends: &Ends, segment: &Segment<'_>, tx: &mut impl TxQueue) {
-        if let Some(reference) = &self.requests[id.path].reference {
-            if let Err(part) = self.check_end(id, reference) {
+        if let Some(expected) = &self.requests[id.path].expected {
+            if let Err(part) = self.check_end(id, expected) {
                 // A server that closes without a word is busy; one that has begun a reply has given a wrong one.
                 let failure = if self.table[id.slot].received > 0 {
                     self.note_mismatch(id, part);
@@ -204,11 +204,11 @@ impl Generator {
             }
         } else {
             let (learned, expect) = (std::mem::take(&mut self.learned), self.settings.expect.as_deref());
-            match Reference::new(learned, expect, self.settings.compare) {
-                Ok(reference) => self.requests[id.path].reference = Some(reference),
+            match Expected::new(learned, expect, self.settings.compare) {
+                Ok(expected) => self.requests[id.path].expected = Some(expected),
                 Err(reason) => {
                     let path = self.requests[id.path].path.clone();
-                    self.trouble = Some(Trouble::NoReference { path, reason });
+                    self.trouble = Some(Trouble::NotComparable { path, reason });
                 }
             }
         }
@@ -270,14 +270,14 @@ impl Generator {
 
 /// Compares status and body of a reply that comes piece by piece, in order.
 fn compare_body(
-    reference: &Reference,
+    expected: &Expected,
     connection: &mut Connection,
     partial: &mut HashMap<usize, Partial>,
     slot: usize,
     offset: usize,
     fresh: &[u8],
 ) -> Result<(), Part> {
-    let differs = |at: usize, bytes: &[u8]| reference.difference(at, bytes).map_or(Ok(()), |at| Err(Part::OfBody(at)));
+    let differs = |at: usize, bytes: &[u8]| expected.difference(at, bytes).map_or(Ok(()), |at| Err(Part::OfBody(at)));
     let known = if connection.body_at == 0 { None } else { offset.checked_sub(connection.body_at.into()) };
     match (known, partial.get_mut(&slot)) {
         (Some(_), Some(Partial::Chunks(chunks, at))) => take_chunks(chunks, at, fresh, differs),
@@ -286,21 +286,21 @@ fn compare_body(
             before.extend_from_slice(fresh);
             let all = std::mem::take(before);
             partial.remove(&slot);
-            begin_body(reference, connection, partial, slot, &all)
+            begin_body(expected, connection, partial, slot, &all)
         }
-        (None, _) => begin_body(reference, connection, partial, slot, fresh),
+        (None, _) => begin_body(expected, connection, partial, slot, fresh),
     }
 }
 
 /// Takes what has come so far of a reply whose head was not whole before.
 fn begin_body(
-    reference: &Reference,
+    expected: &Expected,
     connection: &mut Connection,
     partial: &mut HashMap<usize, Partial>,
     slot: usize,
     bytes: &[u8],
 ) -> Result<(), Part> {
-    let differs = |at: usize, bytes: &[u8]| reference.difference(at, bytes).map_or(Ok(()), |at| Err(Part::OfBody(at)));
+    let differs = |at: usize, bytes: &[u8]| expected.difference(at, bytes).map_or(Ok(()), |at| Err(Part::OfBody(at)));
     let Some(head) = Head::last_of(bytes) else {
         const BEGINNING: &[u8] = b"HTTP/1.";
         let is_http = bytes.iter().zip(BEGINNING).all(|(byte, expected)| byte == expected);
@@ -310,7 +310,7 @@ fn begin_body(
         partial.insert(slot, Partial::Head(bytes.to_vec()));
         return Ok(());
     };
-    let (found, expected) = (head.status(), reference.status());
+    let (found, expected) = (head.status(), expected.status());
     if found != expected {
         return Err(Part::Status { found, expected });
     }

@@ -253,13 +253,13 @@ fn json(watched: &Watched) -> String {
 
 #[cfg(test)]
 mod tests {
-    use lethe_hw::Published;
+    use lethe_hw::WorkerStats;
 
     use super::*;
 
     fn watched() -> Watched {
         let workers = vec!["0".to_owned()];
-        Watched::new("tap t".to_owned(), "files".to_owned(), workers, Published::for_workers(1), Arc::default())
+        Watched::new("tap t".to_owned(), "files".to_owned(), workers, WorkerStats::for_workers(1), Arc::default())
     }
 
     /// Head and body of the response.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lethe::verdict::{ReplyKind, Stats, Verdict};
-use lethe_hw::Published;
+use lethe_hw::WorkerStats;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ pub(crate) struct Watched {
     application: String,
     /// What each worker is called: the number of its lcore, or 0.
     workers: Vec<String>,
-    published: Arc<[Published]>,
+    published: Arc<[WorkerStats]>,
     reloads: Arc<Reloads>,
     missed: AtomicU64,
     card: Mutex<Option<Card>>,
@@ -37,7 +37,7 @@ impl Watched {
         device: String,
         application: String,
         workers: Vec<String>,
-        published: Arc<[Published]>,
+        published: Arc<[WorkerStats]>,
         reloads: Arc<Reloads>,
     ) -> Self {
         let (started, started_at) = (Instant::now(), SystemTime::now());
@@ -241,7 +241,7 @@ pub(crate) struct Card {
     pub(crate) no_buffer: u64,
 }
 
-fn worker(name: &str, published: &Published) -> Worker {
+fn worker(name: &str, published: &WorkerStats) -> Worker {
     let counters =
         Counters { turns: published.turns(), full_turns: published.full_turns(), ..Counters::from(&published.stats()) };
     Worker { worker: name.to_owned(), counters }
@@ -268,9 +268,9 @@ pub(crate) mod tests {
 
     /// A server with two workers and a card, after so many requests of one of them.
     pub(crate) fn sample(requests: u64) -> Snapshot {
-        let published = Published::for_workers(2);
+        let published = WorkerStats::for_workers(2);
         let mut stats = Stats::default();
-        let mut writer = published[1].writer();
+        let mut writer = published[1].publisher();
         for _ in 0..requests {
             for verdict in [ReplyKind::SynAck, ReplyKind::Response, ReplyKind::FinAck].map(Verdict::Replied) {
                 stats.count_received(100, verdict);
@@ -313,7 +313,7 @@ pub(crate) mod tests {
     #[test]
     fn what_nobody_counts_is_not_there() {
         let watched =
-            Watched::new(String::new(), "files".to_owned(), vec![], Published::for_workers(0), Arc::default());
+            Watched::new(String::new(), "files".to_owned(), vec![], WorkerStats::for_workers(0), Arc::default());
         let snapshot = watched.snapshot();
         assert_eq!((snapshot.frames_missed, snapshot.card), (None, None));
         assert_eq!((snapshot.data.generation, snapshot.data.reloads), (0, 0));

@@ -10,7 +10,7 @@ pub(crate) const REPLY_MAX: usize = 256 << 20;
 
 /// A reply, and what of it others are compared with.
 #[derive(Clone, Debug)]
-pub(crate) struct Reference {
+pub(crate) struct Expected {
     /// All of it, or its body, by what is compared.
     bytes: Vec<u8>,
     compare: Compare,
@@ -22,7 +22,7 @@ pub(crate) struct Reference {
 
 /// A reply that nothing can be compared with.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum NoReference {
+pub enum NotComparable {
     /// It is not HTTP.
     #[error("the reply does not begin as one of HTTP/1 does: {0:?}")]
     NotHttp(String),
@@ -57,14 +57,14 @@ pub enum NoReference {
     },
 }
 
-impl Reference {
-    /// Takes a whole reply for the reference, if it is one of HTTP, is whole, and its body is as expected.
-    pub(crate) fn new(bytes: Vec<u8>, expect: Option<&[u8]>, compare: Compare) -> Result<Self, NoReference> {
+impl Expected {
+    /// Takes a whole reply as the expected one, if it is one of HTTP, is whole, and its body is as expected.
+    pub(crate) fn new(bytes: Vec<u8>, expect: Option<&[u8]>, compare: Compare) -> Result<Self, NotComparable> {
         let not_http = || {
             let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
             let begins = latin1(&line[..line.len().min(40)]).trim_end().to_owned();
             let is_interim = bytes.starts_with(b"HTTP/1.") && begins.get(8..10) == Some(" 1");
-            if is_interim { NoReference::Interim(begins) } else { NoReference::NotHttp(begins) }
+            if is_interim { NotComparable::Interim(begins) } else { NotComparable::NotHttp(begins) }
         };
         let head = Head::last_of(&bytes).ok_or_else(not_http)?;
         let mut body = bytes[head.end()..].to_vec();
@@ -73,16 +73,16 @@ impl Reference {
             body.clear();
             chunks.take(&bytes[head.end()..], |data| body.extend_from_slice(data));
             if !chunks.is_done() {
-                return Err(NoReference::Chunks);
+                return Err(NotComparable::Chunks);
             }
         } else if let Some(announced) = head.content_length().filter(|_| !head.has_no_body())
             && announced != body.len()
         {
-            return Err(NoReference::Length { announced, found: body.len() });
+            return Err(NotComparable::Length { announced, found: body.len() });
         }
         if let Some(expect) = expect.filter(|expect| *expect != body) {
             let at = expect.iter().zip(&body).take_while(|(one, other)| one == other).count();
-            return Err(NoReference::Unexpected { at, found: body.len(), expected: expect.len() });
+            return Err(NotComparable::Unexpected { at, found: body.len(), expected: expect.len() });
         }
         let date = head.field("date").map_or(0..0, |range| head.start() + range.start..head.start() + range.end);
         let (body_len, status) = (body.len(), head.status());
@@ -132,43 +132,43 @@ mod tests {
 
     #[test]
     fn every_byte_counts_but_those_of_the_date() {
-        let reference = Reference::new(REPLY.to_vec(), None, Compare::All).unwrap();
-        assert_eq!((reference.len(), reference.body_len(), reference.status()), (REPLY.len(), 5, 200));
-        assert_eq!(reference.difference(0, REPLY), None);
+        let expected = Expected::new(REPLY.to_vec(), None, Compare::All).unwrap();
+        assert_eq!((expected.len(), expected.body_len(), expected.status()), (REPLY.len(), 5, 200));
+        assert_eq!(expected.difference(0, REPLY), None);
         for at in 0..REPLY.len() {
             let mut other = REPLY.to_vec();
             other[at] ^= 1;
             let is_date = (22..30).contains(&at);
-            assert_eq!(reference.difference(0, &other), (!is_date).then_some(at));
-            assert_eq!(reference.difference(20, &other[20..]), (!is_date && at >= 20).then_some(at));
+            assert_eq!(expected.difference(0, &other), (!is_date).then_some(at));
+            assert_eq!(expected.difference(20, &other[20..]), (!is_date && at >= 20).then_some(at));
         }
-        assert_eq!(reference.difference(REPLY.len() - 2, b"lo!"), Some(REPLY.len()));
-        assert_eq!(reference.difference(REPLY.len() + 9, b"!"), Some(REPLY.len() + 9));
+        assert_eq!(expected.difference(REPLY.len() - 2, b"lo!"), Some(REPLY.len()));
+        assert_eq!(expected.difference(REPLY.len() + 9, b"!"), Some(REPLY.len() + 9));
     }
 
     #[test]
     fn what_is_no_whole_reply_is_no_reference() {
         let error =
-            |bytes: &[u8], expect| Reference::new(bytes.to_vec(), expect, Compare::Body).unwrap_err().to_string();
+            |bytes: &[u8], expect| Expected::new(bytes.to_vec(), expect, Compare::Body).unwrap_err().to_string();
         assert!(error(b"SSH-2.0-OpenSSH_9.2\r\n\r\n", None).contains("SSH-2.0"));
         assert!(error(b"HTTP/1.1 200 OK\r\n", None).contains("does not begin"));
         assert_eq!(error(&REPLY[..REPLY.len() - 1], None), "the reply says that its body has 5 bytes, and has 4");
         assert!(error(REPLY, Some(b"help")).contains("at byte 3: 5 bytes came, the file has 4"));
-        assert!(Reference::new(REPLY.to_vec(), Some(b"hello"), Compare::Body).is_ok());
+        assert!(Expected::new(REPLY.to_vec(), Some(b"hello"), Compare::Body).is_ok());
         let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
-        assert!(Reference::new(chunked.to_vec(), Some(b"hello"), Compare::Body).is_ok());
+        assert!(Expected::new(chunked.to_vec(), Some(b"hello"), Compare::Body).is_ok());
         assert!(error(&chunked[..chunked.len() - 2], None).contains("has no end"));
     }
 
     #[test]
     fn the_date_is_found_behind_replies_of_1xx_and_fields_that_are_not_utf_8() {
         let reply = b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nX: K\xf6ln\r\nDate: Mon, 01\r\n\r\nhello";
-        let reference = Reference::new(reply.to_vec(), None, Compare::All).unwrap();
-        assert_eq!((reference.status(), reference.body_len()), (200, 5));
+        let expected = Expected::new(reply.to_vec(), None, Compare::All).unwrap();
+        assert_eq!((expected.status(), expected.body_len()), (200, 5));
         let mut other = reply.to_vec();
         let at = reply.windows(2).position(|pair| pair == b"01").unwrap();
         other[at] = b'9';
-        assert_eq!(reference.difference(0, &other), None);
-        assert_eq!(Reference::new(other, None, Compare::Body).unwrap().len(), 5);
+        assert_eq!(expected.difference(0, &other), None);
+        assert_eq!(Expected::new(other, None, Compare::Body).unwrap().len(), 5);
     }
 }

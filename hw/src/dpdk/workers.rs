@@ -1,4 +1,4 @@
-//! The workers, and what is to be known and changed while they work.
+//! The workers of a card, one on each lcore, and what may be read and changed while they run.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -13,7 +13,7 @@ use lethe::turn;
 use lethe::verdict::Stats;
 
 use super::{BURST, Rx, Tx};
-use crate::published::{Published, Writer};
+use crate::worker_stats::{WorkerStats, StatsPublisher};
 
 /// Polls without a frame after which an adaptive worker takes its time: some 20 µs.
 const SPINS: u32 = 1_000;
@@ -43,45 +43,45 @@ pub enum Clock {
     Frames,
 }
 
-/// What the workers have in common, and what others have of them.
+/// What the workers share.
 ///
-/// Workers share nothing that changes; each publishes its counters. Now and then somebody wants something of them,
-/// though: the engine, for a new data set. That is a *roll call*: a number is changed, which every worker looks at
-/// between two bursts. It then lets go of the engine, and takes it again.
+/// They share nothing that changes while they run; each publishes its counters. To replace the data set the engine has to
+/// be written to, which needs a *quiescent point*: a number is advanced, which each worker compares between two bursts. It
+/// then releases its read lock of the engine, waits at the writer gate, and takes the lock again.
 #[derive(Debug)]
-pub struct Crew<'s, A> {
+pub struct Workers<'s, A> {
     engine: RwLock<Engine<A>>,
     stop: &'s AtomicBool,
     polling: Polling,
     clock: Clock,
     /// Frames that a worker takes at a time.
     burst: usize,
-    /// The number of the last roll call.
-    roll_call: AtomicU64,
+    /// The number of the last quiescent point.
+    quiesce: AtomicU64,
     /// Whether the network is to be told where our addresses are.
     to_announce: AtomicBool,
-    /// Locked by whoever wants the engine for himself: no worker takes it again meanwhile.
-    door: Mutex<()>,
-    published: Arc<[Published]>,
+    /// Held by the writer of the engine, so that no worker takes the read lock again before it has written.
+    writer_gate: Mutex<()>,
+    published: Arc<[WorkerStats]>,
 }
 
-impl<'s, A: App + Send + Sync> Crew<'s, A> {
-    /// A crew of so many workers, who work until `stop` is set.
-    pub fn new(engine: Engine<A>, workers: usize, stop: &'s AtomicBool, polling: Polling, clock: Clock) -> Self {
+impl<'s, A: App + Send + Sync> Workers<'s, A> {
+    /// So many workers, which run until `stop` is set.
+    pub fn new(engine: Engine<A>, count: usize, stop: &'s AtomicBool, polling: Polling, clock: Clock) -> Self {
         Self {
             engine: RwLock::new(engine),
             stop,
             polling,
             clock,
             burst: if clock == Clock::Frames { 1 } else { BURST },
-            roll_call: AtomicU64::new(0),
+            quiesce: AtomicU64::new(0),
             to_announce: AtomicBool::new(false),
-            door: Mutex::default(),
-            published: Published::for_workers(workers),
+            writer_gate: Mutex::default(),
+            published: WorkerStats::for_workers(count),
         }
     }
 
-    /// The same with workers who take at most so many frames at a time, from 1 to [`BURST`].
+    /// Takes at most so many frames at a time, from 1 to [`BURST`].
     #[must_use]
     pub fn with_burst(self, burst: usize) -> Self {
         assert!((1..=BURST).contains(&burst), "{burst} frames at a time: buffers are for 1 to {BURST}");
@@ -92,39 +92,39 @@ impl<'s, A: App + Send + Sync> Crew<'s, A> {
     pub fn work(&self, number: usize, rx: &mut Rx<'_>, tx: &mut Tx<'_>) {
         let mut scratch = vec![0; SCRATCH_LEN];
         let mut stats = Stats::default();
-        let mut writer = self.published[number].writer();
+        let mut publisher = self.published[number].publisher();
         while !self.is_over() {
-            // In this order: a call that comes after the first line is seen by `serve`, and one that came before it has
-            // locked the door.
-            let roll_call = self.roll_call.load(Ordering::Acquire);
-            drop(open(&self.door));
+            // In this order: a quiescent point requested after the first line is seen by `serve`, and the writer that
+            // requested one before it holds the gate.
+            let seen = self.quiesce.load(Ordering::Acquire);
+            drop(open(&self.writer_gate));
             let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
             if number == 0 && self.to_announce.swap(false, Ordering::Relaxed) {
                 announce(&engine, tx, &mut stats);
-                writer.publish(&stats);
+                publisher.publish(&stats);
             }
-            self.serve(&engine, roll_call, rx, tx, &mut scratch, (&mut stats, &mut writer));
+            self.serve(&engine, seen, rx, tx, &mut scratch, (&mut stats, &mut publisher));
         }
-        writer.publish(&stats);
+        publisher.publish(&stats);
         tx.drain();
     }
 
-    /// The loop. It ends with the next roll call.
+    /// The loop. It ends with the next quiescent point.
     fn serve(
         &self,
         engine: &Engine<A>,
-        roll_call: u64,
+        seen: u64,
         rx: &mut Rx<'_>,
         tx: &mut Tx<'_>,
         scratch: &mut [u8],
-        (stats, writer): (&mut Stats, &mut Writer<'_>),
+        (stats, publisher): (&mut Stats, &mut StatsPublisher<'_>),
     ) {
         let mut idle = 0;
-        while self.roll_call.load(Ordering::Relaxed) == roll_call && !self.is_over() {
+        while self.quiesce.load(Ordering::Relaxed) == seen && !self.is_over() {
             let count = rx.poll(self.burst);
             if count == 0 {
                 tx.flush();
-                writer.settle(stats);
+                publisher.settle(stats);
                 self.rest(&mut idle);
                 continue;
             }
@@ -134,7 +134,7 @@ impl<'s, A: App + Send + Sync> Crew<'s, A> {
                 Clock::Frames => rx.timestamp().unwrap_or_else(wall_clock),
             };
             turn(engine, now, rx, tx, scratch, stats, count);
-            writer.turned(count == self.burst, stats);
+            publisher.turned(count == self.burst, stats);
         }
     }
 
@@ -157,38 +157,38 @@ impl<'s, A: App + Send + Sync> Crew<'s, A> {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Has the first worker tell the network where our addresses are. A capture file has nobody to be told.
+    /// Has the first worker tell the network where our addresses are; not where frames come from a capture file.
     pub fn announce(&self) {
         if self.clock == Clock::Wall {
             self.to_announce.store(true, Ordering::Relaxed);
-            self.call();
+            self.request_quiescent_point();
         }
     }
 
     /// The counters of each worker, as of a moment ago; as of the end, when all is over.
     pub fn stats(&self) -> Vec<Stats> {
-        self.published.iter().map(Published::stats).collect()
+        self.published.iter().map(WorkerStats::stats).collect()
     }
 
-    /// Where the workers write their counters down.
-    pub fn published(&self) -> Arc<[Published]> {
+    /// The published counters of each worker.
+    pub fn published(&self) -> Arc<[WorkerStats]> {
         Arc::clone(&self.published)
     }
 
-    /// Does something to the engine while no worker uses it.
+    /// Writes to the engine while no worker uses it.
     pub fn with_engine<T>(&self, work: impl FnOnce(&mut Engine<A>) -> T) -> T {
-        let _door = open(&self.door);
-        self.call();
+        let _gate = open(&self.writer_gate);
+        self.request_quiescent_point();
         let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
         work(&mut engine)
     }
 
-    fn call(&self) {
-        self.roll_call.fetch_add(1, Ordering::AcqRel);
+    fn request_quiescent_point(&self) {
+        self.quiesce.fetch_add(1, Ordering::AcqRel);
     }
 }
 
-/// Locks it. A panic elsewhere is no reason to stop: nothing is left half done under these locks.
+/// Locks it, poisoned or not: nothing is left half done under these locks.
 fn open<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }

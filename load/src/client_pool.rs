@@ -32,7 +32,7 @@ pub struct Client {
 
 /// Networks that cannot be used.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum SourcesError {
+pub enum ClientPoolError {
     /// There is no network.
     #[error("clients need addresses: give a network, as in --from 10.0.0.0/8")]
     None,
@@ -46,7 +46,7 @@ pub enum SourcesError {
 
 /// All clients, by number.
 #[derive(Clone, Debug)]
-pub struct Sources {
+pub struct ClientPool {
     networks: Vec<Network>,
     /// Numbers that each network takes part in.
     numbers_each: u64,
@@ -64,20 +64,20 @@ struct Network {
     holes: Vec<u64>,
 }
 
-impl Sources {
+impl ClientPool {
     /// Clients in all of `networks`, at none of the addresses `taken`.
     ///
     /// # Errors
     ///
     /// No network, one without addresses, or two with the same.
-    pub fn new(networks: &[IpNet], taken: &[IpAddr]) -> Result<Self, SourcesError> {
+    pub fn new(networks: &[IpNet], taken: &[IpAddr]) -> Result<Self, ClientPoolError> {
         for (at, one) in networks.iter().enumerate() {
             if let Some(other) = networks[..at].iter().find(|other| one.contains(*other) || other.contains(one)) {
-                return Err(SourcesError::Overlap(*other, *one));
+                return Err(ClientPoolError::Overlap(*other, *one));
             }
         }
         let networks: Vec<_> = networks.iter().map(|net| Network::new(*net, taken)).collect::<Result<_, _>>()?;
-        let hosts = networks.iter().map(|network| network.hosts).min().ok_or(SourcesError::None)?;
+        let hosts = networks.iter().map(|network| network.hosts).min().ok_or(ClientPoolError::None)?;
         Ok(Self { networks, numbers_each: hosts * PORTS })
     }
 
@@ -86,7 +86,7 @@ impl Sources {
         self.numbers_each * self.networks.len() as u64
     }
 
-    /// The client with this number, which is below [`Sources::count`].
+    /// The client with this number, which is below [`ClientPool::count`].
     pub fn client(&self, number: u64) -> Client {
         let networks = self.networks.len() as u64;
         let (rest, network) = (number / networks, &self.networks[(number % networks) as usize]);
@@ -119,7 +119,7 @@ impl Sources {
 }
 
 impl Network {
-    fn new(net: IpNet, taken: &[IpAddr]) -> Result<Self, SourcesError> {
+    fn new(net: IpNet, taken: &[IpAddr]) -> Result<Self, ClientPoolError> {
         let net = net.trunc();
         let host_bits = u32::from(net.max_prefix_len() - net.prefix_len());
         let size = 1u128.checked_shl(host_bits).unwrap_or(u128::MAX);
@@ -138,7 +138,7 @@ impl Network {
         holes.sort_unstable();
         holes.dedup();
         let hosts = positions - holes.len() as u64;
-        if hosts == 0 { Err(SourcesError::Empty(net)) } else { Ok(Self { net, first, hosts, holes }) }
+        if hosts == 0 { Err(ClientPoolError::Empty(net)) } else { Ok(Self { net, first, hosts, holes }) }
     }
 
     fn address(&self, host: u64) -> IpAddr {
@@ -181,15 +181,15 @@ mod tests {
 
     use super::*;
 
-    fn sources(networks: &[&str], taken: &[&str]) -> Result<Sources, SourcesError> {
+    fn pool(networks: &[&str], taken: &[&str]) -> Result<ClientPool, ClientPoolError> {
         let networks: Vec<_> = networks.iter().map(|text| text.parse().unwrap()).collect();
         let taken: Vec<_> = taken.iter().map(|text| text.parse().unwrap()).collect();
-        Sources::new(&networks, &taken)
+        ClientPool::new(&networks, &taken)
     }
 
     #[test]
     fn every_number_is_a_client_of_its_own_and_every_client_has_its_number() {
-        let small = sources(&["10.9.0.0/30", "fd09::/127", "10.8.0.7/32"], &["10.9.0.2"]).unwrap();
+        let small = pool(&["10.9.0.0/30", "fd09::/127", "10.8.0.7/32"], &["10.9.0.2"]).unwrap();
         let clients: HashSet<_> = (0..small.count()).map(|number| small.client(number)).collect();
         assert_eq!(clients.len() as u64, small.count());
         assert_eq!(small.count(), 3 * PORTS, "the smallest network has one address");
@@ -201,7 +201,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_number_of_a_client_is_the_one_it_was_made_of(part in 0.0..1.0f64) {
-            let large = sources(&["10.0.0.0/8", "fd00::/64"], &["10.9.0.2", "10.255.255.254", "10.0.0.1"]).unwrap();
+            let large = pool(&["10.0.0.0/8", "fd00::/64"], &["10.9.0.2", "10.255.255.254", "10.0.0.1"]).unwrap();
             prop_assert_eq!(large.count(), 2 * ((1 << 24) - 5) * PORTS);
             #[expect(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "anywhere will do")]
             let number = (part * large.count() as f64) as u64;
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn addresses_of_others_are_no_clients() {
-        let some = sources(&["10.9.0.0/24"], &["10.9.0.2"]).unwrap();
+        let some = pool(&["10.9.0.0/24"], &["10.9.0.2"]).unwrap();
         for other in ["10.9.0.0", "10.9.0.2", "10.9.0.255", "10.9.1.1", "fd09::1"] {
             let address = other.parse().unwrap();
             assert!(!some.has(address), "{other}");
@@ -227,10 +227,10 @@ mod tests {
 
     #[test]
     fn networks_that_cannot_be_used_are_told() {
-        assert_eq!(sources(&[], &[]).unwrap_err(), SourcesError::None);
-        let error = sources(&["10.9.0.2/32"], &["10.9.0.2"]).unwrap_err();
+        assert_eq!(pool(&[], &[]).unwrap_err(), ClientPoolError::None);
+        let error = pool(&["10.9.0.2/32"], &["10.9.0.2"]).unwrap_err();
         assert!(error.to_string().starts_with("no client can have an address of 10.9.0.2/32"), "{error}");
-        let error = sources(&["10.0.0.0/8", "fd00::/8", "10.9.0.0/24"], &[]).unwrap_err();
+        let error = pool(&["10.0.0.0/8", "fd00::/8", "10.9.0.0/24"], &[]).unwrap_err();
         assert!(error.to_string().starts_with("10.0.0.0/8 and 10.9.0.0/24 have addresses in common"), "{error}");
     }
 }

@@ -18,7 +18,7 @@ use super::tx::{finish, room};
 /// Frames that each of the rings has room for.
 const RING: u32 = 1024;
 
-/// Buffers of a lane: what its ring holds, and what is on its way.
+/// Buffers of a queue: what its ring holds, and what is on its way.
 const BUFFERS: u32 = 4 * RING - 1;
 
 /// The longest frame that can be fed.
@@ -26,12 +26,12 @@ const FRAME_MAX: u16 = 2000;
 
 /// A port of `net_ring`, from its other side. What it is made of stays until DPDK ends: a port may still use it.
 #[derive(Debug)]
-pub struct Feeder<'e> {
+pub struct RingPort<'e> {
     number: u16,
-    lanes: Vec<Lane<'e>>,
+    queues: Vec<RingQueue<'e>>,
 }
 
-impl<'e> Feeder<'e> {
+impl<'e> RingPort<'e> {
     /// A port called `name` with a queue for each of these lists of frames. None may be empty.
     ///
     /// # Errors
@@ -40,15 +40,15 @@ impl<'e> Feeder<'e> {
     pub fn new(eal: &'e Eal, name: &str, queues: &[Vec<Vec<u8>>]) -> Result<Self, DpdkError> {
         let failed =
             |reason| DpdkError::Call { port: u16::MAX, driver: "net_ring".to_owned(), what: "be made", reason };
-        let lane = |(number, frames): (usize, &Vec<_>)| Lane::new(eal, &format!("{name}-{number}"), frames);
-        let lanes: Vec<_> = queues.iter().enumerate().map(lane).collect::<Result<_, _>>().map_err(failed)?;
-        let rx: Vec<_> = lanes.iter().map(|lane| lane.to_port.as_ptr()).collect();
-        let tx: Vec<_> = lanes.iter().map(|lane| lane.from_port.as_ptr()).collect();
-        let (name, count) = (CString::new(name).map_err(|_| DpdkError::Argument)?, lanes.len() as u32);
+        let queue = |(number, frames): (usize, &Vec<_>)| RingQueue::new(eal, &format!("{name}-{number}"), frames);
+        let queues: Vec<_> = queues.iter().enumerate().map(queue).collect::<Result<_, _>>().map_err(failed)?;
+        let rx: Vec<_> = queues.iter().map(|queue| queue.to_port.as_ptr()).collect();
+        let tx: Vec<_> = queues.iter().map(|queue| queue.from_port.as_ptr()).collect();
+        let (name, count) = (CString::new(name).map_err(|_| DpdkError::Argument)?, queues.len() as u32);
         // SAFETY: two lists of `count` rings, which are copied; the rings stay for good.
         let number = unsafe { dpdk_sys::rte_eth_from_rings(name.as_ptr(), rx.as_ptr(), count, tx.as_ptr(), count, 0) };
         let number = u16::try_from(number).map_err(|_| failed(error::last()))?;
-        Ok(Self { number, lanes })
+        Ok(Self { number, queues })
     }
 
     /// The number of the port.
@@ -57,14 +57,14 @@ impl<'e> Feeder<'e> {
     }
 
     /// The other side of each queue, for a thread each.
-    pub fn into_lanes(self) -> Vec<Lane<'e>> {
-        self.lanes
+    pub fn into_queues(self) -> Vec<RingQueue<'e>> {
+        self.queues
     }
 }
 
 /// The other side of a receive and a transmit queue.
 #[derive(Debug)]
-pub struct Lane<'e> {
+pub struct RingQueue<'e> {
     to_port: NonNull<rte_ring>,
     from_port: NonNull<rte_ring>,
     pool: &'static Pool,
@@ -73,12 +73,12 @@ pub struct Lane<'e> {
     _eal: PhantomData<&'e ()>,
 }
 
-// SAFETY: each ring has one who puts in and one who takes out; on this side that is whoever has the lane.
-unsafe impl Send for Lane<'_> {}
+// SAFETY: each ring has one who puts in and one who takes out; on this side that is whoever has the queue.
+unsafe impl Send for RingQueue<'_> {}
 
-impl<'e> Lane<'e> {
+impl<'e> RingQueue<'e> {
     fn new(_eal: &'e Eal, name: &str, frames: &[Vec<u8>]) -> Result<Self, String> {
-        // Frames of it may be anywhere when the lane is dropped.
+        // Frames of it may be anywhere when the queue is dropped.
         let pool = Box::leak(Box::new(Pool::new(name, BUFFERS, FRAME_MAX, dpdk_sys::DPDK_ANY_SOCKET)?));
         Ok(Self {
             to_port: ring(&format!("{name}-in"))?,

@@ -16,27 +16,27 @@ const TURNS: u32 = 64;
 /// What a worker has written down. It has cache lines of its own, and the next one's to keep its neighbors out of them.
 #[repr(align(128))]
 #[derive(Debug)]
-pub struct Published {
+pub struct WorkerStats {
     stats: [AtomicU64; Stats::COUNTERS],
     turns: AtomicU64,
     full_turns: AtomicU64,
 }
 
-impl Default for Published {
+impl Default for WorkerStats {
     fn default() -> Self {
         Self { stats: [const { AtomicU64::new(0) }; _], turns: AtomicU64::new(0), full_turns: AtomicU64::new(0) }
     }
 }
 
-impl Published {
+impl WorkerStats {
     /// One for each of so many workers.
     pub fn for_workers(workers: usize) -> Arc<[Self]> {
         (0..workers).map(|_| Self::default()).collect()
     }
 
     /// The side of the worker. There is one worker, and so one of these at a time.
-    pub const fn writer(&self) -> Writer<'_> {
-        Writer { published: self, turns: 0, full_turns: 0, since: 0 }
+    pub const fn publisher(&self) -> StatsPublisher<'_> {
+        StatsPublisher { published: self, turns: 0, full_turns: 0, since: 0 }
     }
 
     /// What the worker has counted, as of a moment ago.
@@ -57,15 +57,15 @@ impl Published {
 
 /// Where a worker writes its counters down.
 #[derive(Debug)]
-pub struct Writer<'a> {
-    published: &'a Published,
+pub struct StatsPublisher<'a> {
+    published: &'a WorkerStats,
     turns: u64,
     full_turns: u64,
     /// Turns since they were last written down.
     since: u32,
 }
 
-impl Writer<'_> {
+impl StatsPublisher<'_> {
     /// After a turn in which frames were taken, as many as can be (`is_full`) or fewer.
     #[inline]
     pub fn turned(&mut self, is_full: bool, stats: &Stats) {
@@ -104,25 +104,25 @@ mod tests {
 
     #[test]
     fn who_has_no_rest_writes_down_after_so_many_turns_and_who_has_at_once() {
-        let published = Published::default();
-        let mut writer = published.writer();
+        let published = WorkerStats::default();
+        let mut publisher = published.publisher();
         let mut stats = Stats::default();
-        let mut turn = |writer: &mut Writer<'_>, is_full| {
+        let mut turn = |publisher: &mut StatsPublisher<'_>, is_full| {
             stats.count_received(60, Verdict::Absorbed(Absorbed::Ack));
-            writer.turned(is_full, &stats);
+            publisher.turned(is_full, &stats);
             stats.clone()
         };
         for _ in 1..TURNS {
-            turn(&mut writer, true);
+            turn(&mut publisher, true);
             assert_eq!((published.stats(), published.turns()), (Stats::default(), 0));
         }
-        let stats = turn(&mut writer, true);
+        let stats = turn(&mut publisher, true);
         assert_eq!((published.stats(), published.turns(), published.full_turns()), (stats, 64, 64));
-        let stats = turn(&mut writer, false);
-        writer.settle(&stats);
+        let stats = turn(&mut publisher, false);
+        publisher.settle(&stats);
         assert_eq!((published.stats(), published.turns(), published.full_turns()), (stats, 65, 64));
         // Nothing was done, and so nothing is written.
-        writer.settle(&Stats::default());
+        publisher.settle(&Stats::default());
         assert_eq!(published.stats().received_frames(), 65);
     }
 }
