@@ -15,7 +15,7 @@ use lethe::engine::SCRATCH_LEN;
 use lethe::time::Instant;
 use lethe::turn;
 use lethe::verdict::{ReplyKind, Stats, Verdict};
-use lethe_hw::dpdk::{BURST, Eal, RingPort, Port, PortConfig};
+use lethe_hw::dpdk::{BURST, Eal, Port, PortConfig, RingPort};
 use lethe_sim::capture::Writer;
 
 /// Clients in the mix: their frames fit the buffers of one queue.

@@ -24,22 +24,22 @@
 
 #![allow(unsafe_code, reason = "DPDK is C: each block says why it may be done")]
 
-mod workers;
 mod eal;
 mod error;
-mod ring_port;
 mod pool;
 mod port;
+mod ring_port;
 mod rx;
 mod tx;
+mod workers;
 
-pub use workers::{Clock, Workers, Polling};
 pub use eal::Eal;
 pub use error::DpdkError;
-pub use ring_port::{RingPort, RingQueue};
 pub use port::{Card, CardStats, Link, Port, PortConfig};
+pub use ring_port::{RingPort, RingQueue};
 pub use rx::Rx;
 pub use tx::Tx;
+pub use workers::{Clock, Polling, Workers};
 
 /// Frames that are received, answered and sent at a time: enough that a call of the driver and a look at the
 /// clock are shared by many, few enough that they fit the first cache with their answers.

@@ -13,9 +13,9 @@ mod filter;
 mod interface;
 #[cfg(feature = "interfaces")]
 pub mod packet;
-mod worker_stats;
 #[cfg(feature = "interfaces")]
 mod sys;
+mod worker_stats;
 #[cfg(feature = "interfaces")]
 pub mod xdp;
 
@@ -23,4 +23,4 @@ pub mod xdp;
 pub use filter::Destinations;
 #[cfg(feature = "interfaces")]
 pub use interface::InterfaceError;
-pub use worker_stats::{WorkerStats, StatsPublisher};
+pub use worker_stats::{StatsPublisher, WorkerStats};

@@ -104,8 +104,8 @@ mod tests {
 
     #[test]
     fn who_has_no_rest_writes_down_after_so_many_turns_and_who_has_at_once() {
-        let published = WorkerStats::default();
-        let mut publisher = published.publisher();
+        let shared = WorkerStats::default();
+        let mut publisher = shared.publisher();
         let mut stats = Stats::default();
         let mut turn = |publisher: &mut StatsPublisher<'_>, is_full| {
             stats.count_received(60, Verdict::Absorbed(Absorbed::Ack));
@@ -114,15 +114,15 @@ mod tests {
         };
         for _ in 1..TURNS {
             turn(&mut publisher, true);
-            assert_eq!((published.stats(), published.turns()), (Stats::default(), 0));
+            assert_eq!((shared.stats(), shared.turns()), (Stats::default(), 0));
         }
         let stats = turn(&mut publisher, true);
-        assert_eq!((published.stats(), published.turns(), published.full_turns()), (stats, 64, 64));
+        assert_eq!((shared.stats(), shared.turns(), shared.full_turns()), (stats, 64, 64));
         let stats = turn(&mut publisher, false);
         publisher.settle(&stats);
-        assert_eq!((published.stats(), published.turns(), published.full_turns()), (stats, 65, 64));
+        assert_eq!((shared.stats(), shared.turns(), shared.full_turns()), (stats, 65, 64));
         // Nothing was done, and so nothing is written.
         publisher.settle(&Stats::default());
-        assert_eq!(published.stats().received_frames(), 65);
+        assert_eq!(shared.stats().received_frames(), 65);
     }
 }

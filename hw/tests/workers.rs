@@ -13,7 +13,7 @@ use lethe::app::{App as _, Generations};
 use lethe::time::Instant;
 use lethe::verdict::{DropReason, ReplyKind, Stats, Verdict};
 use lethe_apps::ipinfo::IpInfo;
-use lethe_hw::dpdk::{Clock, Workers, Eal, RingPort, RingQueue, Polling, Port, PortConfig};
+use lethe_hw::dpdk::{Clock, Eal, Polling, Port, PortConfig, RingPort, RingQueue, Workers};
 use lethe_sim::dissect::Frame;
 
 const WORKERS: u16 = 4;
@@ -96,7 +96,11 @@ fn spread(frames: &[Vec<u8>]) -> Vec<Vec<Vec<u8>>> {
 
 /// Feeds every frame once, and looks at everything that comes back, while their engine is written to again and again.
 /// Returns how many frames came back to somebody, and those that went to everybody.
-fn world(mut queues: Vec<RingQueue<'_>>, workers: &Workers<'_, IpInfo<'static>>, frames: usize) -> (usize, Vec<Vec<u8>>) {
+fn world(
+    mut queues: Vec<RingQueue<'_>>,
+    workers: &Workers<'_, IpInfo<'static>>,
+    frames: usize,
+) -> (usize, Vec<Vec<u8>>) {
     workers.announce();
     let mut left = vec![frames / queues.len(); queues.len()];
     let (mut answers, mut announced) = (0, Vec::new());

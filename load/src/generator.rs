@@ -25,14 +25,14 @@ use std::time::Duration;
 use lethe::port::{RxQueue, TxQueue};
 use lethe::time::Instant;
 
+use crate::client_pool::{Client, ClientPool, mix};
 use crate::connection::Connection;
 use crate::counts::{Counts, Latency, SlowCounts};
+use crate::expected::{Expected, NotComparable};
 use crate::flood::{Flood, Stream};
 use crate::http::Chunks;
 use crate::neighbors::Neighbors;
-use crate::expected::{NotComparable, Expected};
 use crate::settings::{Settings, SettingsError, Slow};
-use crate::client_pool::{Client, ClientPool, mix};
 use crate::wire::{Content, Ends, parse};
 use send::send;
 

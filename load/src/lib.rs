@@ -22,9 +22,13 @@
 //! [`Generator::is_over`].
 
 #[cfg(feature = "generator")]
+mod client_pool;
+#[cfg(feature = "generator")]
 mod connection;
 #[cfg(feature = "generator")]
 mod counts;
+#[cfg(feature = "generator")]
+mod expected;
 #[cfg(feature = "generator")]
 mod flood;
 #[cfg(feature = "generator")]
@@ -33,24 +37,20 @@ mod http;
 #[cfg(feature = "generator")]
 mod neighbors;
 #[cfg(feature = "generator")]
-mod expected;
-#[cfg(feature = "generator")]
 mod settings;
-#[cfg(feature = "generator")]
-mod client_pool;
 #[cfg(feature = "generator")]
 mod wire;
 
 #[cfg(feature = "generator")]
+pub use client_pool::{Client, ClientPool, ClientPoolError};
+#[cfg(feature = "generator")]
 pub use counts::{Counts, Failure, Latency, SlowCounts};
+#[cfg(feature = "generator")]
+pub use expected::NotComparable;
 #[cfg(feature = "generator")]
 pub use flood::{Flood, FloodKind};
 #[cfg(feature = "generator")]
 pub use generator::{Generator, Mismatch, Part, Stage, Trouble};
 pub use http::{Chunks, Head};
 #[cfg(feature = "generator")]
-pub use expected::NotComparable;
-#[cfg(feature = "generator")]
 pub use settings::{Compare, Plan, Settings, SettingsError, Slow};
-#[cfg(feature = "generator")]
-pub use client_pool::{Client, ClientPool, ClientPoolError};

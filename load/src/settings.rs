@@ -6,8 +6,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use lethe::wire::ethernet::MacAddress;
 
-use crate::flood::Flood;
 use crate::client_pool::ClientPoolError;
+use crate::flood::Flood;
 
 /// Everything that a generator is told.
 #[derive(Clone, Debug)]

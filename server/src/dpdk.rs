@@ -13,7 +13,7 @@ use lethe::App;
 use lethe::port::{RxQueue, TxQueue};
 use lethe::verdict::Stats;
 use lethe::versions::Versions;
-use lethe_hw::dpdk::{BURST, Card, CardStats, Clock, Workers, Eal, Link, Polling, Port, PortConfig, Rx, Tx};
+use lethe_hw::dpdk::{BURST, Card, CardStats, Clock, Eal, Link, Polling, Port, PortConfig, Rx, Tx, Workers};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 

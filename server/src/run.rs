@@ -59,7 +59,7 @@ pub(crate) fn run<A: App, P: Port>(
     mut between: impl FnMut(&mut Engine<A>),
 ) -> (Stats, Result<(), P::Error>) {
     let mut scratch = vec![0; SCRATCH_LEN];
-    let (mut stats, mut publisher) = (Stats::default(), published.publisher());
+    let (mut stats, mut counters) = (Stats::default(), published.publisher());
     let (mut published_at, mut surveyed_at) = (Instant::default(), Instant::default());
     let mut ended = Ok(());
     if !gather.is_zero() {
@@ -74,7 +74,7 @@ pub(crate) fn run<A: App, P: Port>(
             turn(engine, now, &mut rx, &mut tx, &mut scratch, &mut stats, burst)
         };
         if taken > 0 {
-            publisher.turned(taken == burst, &stats);
+            counters.turned(taken == burst, &stats);
         }
         if is_apart(surveyed_at, now, SURVEY) {
             surveyed_at = now;
@@ -85,7 +85,7 @@ pub(crate) fn run<A: App, P: Port>(
             let mut nap = NAP;
             if is_apart(published_at, now, SOON) {
                 published_at = now;
-                publisher.settle(&stats);
+                counters.settle(&stats);
             } else {
                 nap = SOON;
             }
@@ -96,7 +96,7 @@ pub(crate) fn run<A: App, P: Port>(
             }
         }
     }
-    publisher.publish(&stats);
+    counters.publish(&stats);
     watched.set_missed(port.missed());
     (stats, ended)
 }

@@ -94,7 +94,6 @@ fn answer_request_again<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A
 }
 
 /// A segment with payload that is not the first one of a request, or belongs to no connection of ours.
-#[expect(clippy::match_same_arms, reason = "each row is a case of its own")]
 fn answer_later_payload<P: Pair>(segment: Segment<'_, P>, methods: Methods) -> Reply<'_> {
     let is_request = || RequestLine::parse_for(methods, segment.payload).is_ok();
     match (segment.seen(), segment.is_fin()) {

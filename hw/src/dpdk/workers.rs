@@ -13,7 +13,7 @@ use lethe::turn;
 use lethe::verdict::Stats;
 
 use super::{BURST, Rx, Tx};
-use crate::worker_stats::{WorkerStats, StatsPublisher};
+use crate::worker_stats::{StatsPublisher, WorkerStats};
 
 /// Polls without a frame after which an adaptive worker takes its time: some 20 µs.
 const SPINS: u32 = 1_000;

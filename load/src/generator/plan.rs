@@ -8,12 +8,12 @@ use lethe::port::TxQueue;
 
 use super::send::send;
 use super::{BURST, Generator, Request, Stage, Trouble};
+use crate::client_pool::{ClientPool, ClientPoolError};
 use crate::connection::{Connection, Phase};
 use crate::counts::{Counts, Latency, SlowCounts};
 use crate::flood::Stream;
 use crate::neighbors::Neighbors;
 use crate::settings::{Plan, Settings, SettingsError};
-use crate::client_pool::{ClientPool, ClientPoolError};
 
 /// Bytes of options of a segment with a request.
 const OPTIONS: usize = 12;

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use lethe::port::TxQueue;
 
 use super::{Generator, Identity, Mismatch, Part, Partial, Trouble};
+use crate::client_pool::Client;
 use crate::connection::{Connection, Phase};
 use crate::counts::Failure;
+use crate::expected::{Expected, NotComparable, REPLY_MAX};
 use crate::http::{Chunks, HEAD_MAX, Head};
-use crate::expected::{NotComparable, REPLY_MAX, Expected};
 use crate::settings::{Compare, Slow};
-use crate::client_pool::Client;
 use crate::wire::{ACK, Ends, FIN, RST, SYN, Segment};
 
 impl Generator {
