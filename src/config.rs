@@ -7,7 +7,7 @@ use crate::port::Offload;
 use crate::wire::ethernet::MacAddress;
 use crate::wire::ip::AddressPair;
 
-/// Everything an engine needs to know besides its application.
+/// The configuration of an engine, besides its application.
 ///
 /// Made from [`Config::new`] and what differs from it, so that a later version may have more fields:
 ///

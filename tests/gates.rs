@@ -71,4 +71,19 @@ fn cargo_finds_every_test_by_itself() {
     }
 }
 
+#[test]
+fn every_fault_of_the_list_can_still_be_put_into_the_engine() {
+    let list = read("sim/tests/faults/list.txt");
+    let faults: Vec<&str> = list.split("\n[").skip(1).collect();
+    assert!(faults.len() > 30, "{}", faults.len());
+    for fault in faults {
+        let name = fault.split(']').next().unwrap();
+        let file =
+            fault.lines().find_map(|line| line.strip_prefix("file ")).unwrap_or_else(|| panic!("{name}: no file"));
+        let before: Vec<&str> = fault.lines().filter_map(|line| line.strip_prefix('-')).collect();
+        let places = read(file).matches(&before.join("\n")).count();
+        assert_eq!(places, 1, "{name}: {file} has so many places for it");
+    }
+}
+
 lethe_harness::main!();

@@ -7,9 +7,8 @@
 //! method
 //! ```
 //!
-//! The parser reads each byte of the line once, keeps nothing, and tells three things apart that look
-//! alike to a careless one: a line that is wrong, a line that is not complete *yet*, and a line that is
-//! fine but asks for something we do not do.
+//! The parser reads each byte of the line once, and distinguishes a line that is malformed, a line that is not complete
+//! *yet*, and a well-formed line with a method or version that is not supported.
 
 use super::field::is_token;
 use super::method::{Method, Methods};
@@ -79,7 +78,7 @@ impl<'a> RequestLine<'a> {
     }
 }
 
-/// What a method asks for, as far as that says which forms its target may have (RFC 9112, section 3.2).
+/// A method, as far as it decides which forms the target may have (RFC 9112, section 3.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Asked {
     /// A method that an application can be asked for. The target of `OPTIONS` may be `*`.
@@ -178,7 +177,7 @@ fn parse_absolute(target: &[u8]) -> Result<(Option<&[u8]>, &[u8]), Problem> {
     Ok((Some(authority), if path.is_empty() { b"/" } else { path }))
 }
 
-/// Whether it names a host, and no user: `http` has none (RFC 9110, sections 4.2.1 and 4.2.4).
+/// Whether it is a host with an optional port, without user information (RFC 9110, sections 4.2.1 and 4.2.4).
 fn is_authority(text: &[u8]) -> bool {
     !text.is_empty() && !text.starts_with(b":") && !text.iter().any(|byte| matches!(byte, b'@' | b'/'))
 }
