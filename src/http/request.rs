@@ -140,7 +140,7 @@ fn parse_target(asked: Asked, bytes: &[u8]) -> Result<(Target<'_>, &[u8]), Probl
 fn may_begin(asked: Asked, bytes: &[u8]) -> bool {
     match bytes {
         [] | [b'/' | b'h' | b'H', ..] => true,
-        [b'*'] => asked == Asked::Known(Method::Options),
+        [b'*'] => matches!(asked, Asked::Known(Method::Options) | Asked::Connect),
         _ => asked == Asked::Connect,
     }
 }
@@ -443,6 +443,7 @@ mod tests {
             "POST / HTTP/1.1\r\n",
             "OPTIONS * HTTP/1.1\r\n",
             "CONNECT h:443 HTTP/1.1\r\n",
+            "CONNECT *h:443 HTTP/1.1\r\n",
         ] {
             for end in 0..line.len() {
                 assert_eq!(target(&line[..end]), Err(Problem::Incomplete), "{:?}", &line[..end]);
