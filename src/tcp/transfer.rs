@@ -337,3 +337,21 @@ fn limited_from(window_end: u32, seg_size: u32, end: u32, len: u32) -> u32 {
     }
     end.saturating_sub(2 * seg_size)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEGMENT: u32 = 1448;
+
+    #[test]
+    fn segments_that_leave_no_room_for_two_more_are_the_last_of_their_window() {
+        let (len, end) = (100_000, 10 * SEGMENT);
+        let from = |window_end| limited_from(window_end, SEGMENT, end, len);
+        assert_eq!([end, 12 * SEGMENT - 1, 12 * SEGMENT].map(from), [8 * SEGMENT, 8 * SEGMENT, u32::MAX]);
+        // Nothing follows the FIN. Without room for it, it still follows.
+        assert_eq!(limited_from(len + 1, SEGMENT, len + 1, len), u32::MAX);
+        assert_eq!(limited_from(len, SEGMENT, len, len), len - 2 * SEGMENT);
+        assert_eq!(limited_from(SEGMENT, SEGMENT, SEGMENT, len), 0);
+    }
+}
