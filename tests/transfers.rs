@@ -707,3 +707,23 @@ fn a_buffer_that_is_too_small_for_a_frame_ends_its_reply() {
     assert!(!reply.is_pending());
     assert!(client.request(REQUEST).len() == 10);
 }
+
+#[test]
+fn a_client_that_got_the_fin_alone_has_the_whole_response() {
+    // Where the last segment begins near the position of the FIN, and where it does not.
+    for len in [4 * 1448, 4 * 1448 + 100, 5000] {
+        let engine = Stored::new(len).engine();
+        let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
+        let fin = send(&again(&client, first.last().unwrap(), len as u32), &mut client);
+        assert!(offsets(&fin) == [len as u32] && fin[0].flags.has(Flags::FIN));
+        for (segment, kind) in [
+            (ack(&client, &fin[0], len as u32 + 1), ReplyKind::Settled),
+            (again(&client, &fin[0], len as u32 + 1), ReplyKind::Settled),
+            (ack(&client, &fin[0], len as u32 + 1).with(Flags::FIN), ReplyKind::FinAck),
+        ] {
+            assert_eq!(send(&segment, &mut client).len(), 1);
+            assert_eq!(client.verdict(), Verdict::Replied(kind), "{len}");
+        }
+        assert!(send(&ack(&client, &fin[0], len as u32), &mut client).is_empty(), "it has just come");
+    }
+}

@@ -113,13 +113,14 @@ impl<'a, P: Pair> Transfer<'a, P> {
         let fields = CookieFields::of(start.rewind(1));
         let seg_size = segment.stored_seg_size(fields.mss)?;
         let len = u32::try_from(response.len()).ok()?;
-        let prev_acked = offset.checked_next_multiple_of(seg_size)?;
+        // A FIN that goes alone begins at the end.
+        let prev_acked = offset.checked_next_multiple_of(seg_size)?.min(len);
         let within = acked % seg_size;
         let is_boundary =
             is_end(acked, len) || within == 0 || echoed.narrow && within.is_multiple_of(segment.narrow_piece());
         let live = app.generations().live >> fields.generation & 1 == 1;
         // A segment has one position.
-        let possible = prev_acked - offset < unit && prev_acked < len && prev_acked <= acked && acked <= len + 1;
+        let possible = prev_acked.checked_sub(offset)? < unit && prev_acked <= acked && acked <= len + 1;
         (live && possible && is_boundary).then_some(Self {
             segment,
             response,
