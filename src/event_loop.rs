@@ -129,7 +129,7 @@ mod tests {
         let engine = Engine::new(config, Empty);
         let (mut rx, mut tx) = (Copies { frame: arp_request(target), left: 10 }, Count::new(room));
         let mut stats = Stats::default();
-        let taken = turn(&engine, Instant::default(), &mut rx, &mut tx, &mut [0; 512], &mut stats, burst);
+        let taken = turn(&engine, Instant::default(), &mut &mut rx, &mut &mut tx, &mut [0; 512], &mut stats, burst);
         (taken, rx.left, tx)
     }
 

@@ -727,3 +727,28 @@ fn a_client_that_got_the_fin_alone_has_the_whole_response() {
         assert!(send(&ack(&client, &fin[0], len as u32), &mut client).is_empty(), "it has just come");
     }
 }
+
+#[test]
+fn the_window_grows_with_each_32_kb_as_far_as_the_client_takes_two_segments_more() {
+    let engine = engine();
+    let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
+    let base = flow_keys(&client.ends).timestamp_base;
+    let s = 1448;
+    // The second of the four begins behind 32 kB: with room for eight segments and two, the window is eight there.
+    for (window, levels) in [(10 * s, [0, 1, 1, 1]), (10 * s - 1, [0; 4])] {
+        let resumed = send(&again(&client, &first[8], 22 * s).window(window as u16), &mut client);
+        let found: Vec<u32> = resumed.iter().map(|segment| segment.stamp.wrapping_sub(base) >> 3 & 7).collect();
+        assert_eq!(found, levels, "{window}");
+    }
+}
+
+#[test]
+fn what_comes_again_with_a_stamp_of_no_segment_is_refused() {
+    let engine = engine();
+    let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
+    let forged = Sent { stamp: first[0].stamp.wrapping_add(64), ..first[0].clone() };
+    assert!(send(&again(&client, &forged, 2 * 1448), &mut client).is_empty());
+    assert_eq!(client.verdict(), Verdict::Dropped(DropReason::TcpEcho));
+    assert!(send(&ack(&client, &forged, 2 * 1448).with(Flags::FIN), &mut client).is_empty());
+    assert_eq!(client.verdict(), Verdict::Dropped(DropReason::TcpEcho));
+}
