@@ -403,4 +403,10 @@ mod tests {
             assert_eq!(told(error), std::format!("{wrong} is not an address that a server can have"));
         }
     }
+
+    #[test]
+    fn what_is_wrong_with_a_port_is_told() {
+        assert_eq!(PortError::TooMany.to_string(), "more than 8 TCP ports");
+        assert_eq!(PortError::Zero.to_string(), "0 is not a port that can be served");
+    }
 }

@@ -602,6 +602,9 @@ fn packets_that_a_router_may_cut_have_identifications_of_their_own() {
         let sent = client.request("GET /11 HTTP/1.1\r\n\r\n");
         client.echo = echo;
         assert_eq!(client.request("GET /11 HTTP/1.1\r\n\r\n"), sent, "another copy has the same");
+        // Both halves of what the cookie and the client's sequence number make together.
+        let both = client.first_byte() ^ (ISN + 1).rotate_left(16);
+        assert_eq!(of(&sent[0]), (both >> 16 ^ both) as u16);
         all.extend(sent.iter().map(of));
     }
     // As hard to guess as the cookie: each bit is set in about every other.
