@@ -371,6 +371,10 @@ mod tests {
         fn generations(&self) -> Generations {
             Generations { current: 1, live: 3 }
         }
+
+        fn methods(&self) -> Methods {
+            Methods::GET_AND_HEAD.with(Method::Put)
+        }
     }
 
     #[test]
@@ -380,6 +384,7 @@ mod tests {
         assert_eq!(by_reference.stored(position), Keeps.stored(position));
         assert!(by_reference.stores() && !(&Looks as &dyn App).stores() && !App::stores(&&Looks));
         assert_eq!(by_reference.generations(), Keeps.generations());
+        assert_eq!(by_reference.methods(), Keeps.methods());
     }
 
     #[test]

@@ -752,3 +752,15 @@ fn what_comes_again_with_a_stamp_of_no_segment_is_refused() {
     assert!(send(&ack(&client, &forged, 2 * 1448).with(Flags::FIN), &mut client).is_empty());
     assert_eq!(client.verdict(), Verdict::Dropped(DropReason::TcpEcho));
 }
+
+#[test]
+fn a_response_of_one_packet_is_not_begun_where_the_window_has_no_room_for_its_fin() {
+    let engine = Stored::new(1448).engine();
+    for (window, verdict) in
+        [(1448, Verdict::Dropped(DropReason::TcpWindow)), (1449, Verdict::Replied(ReplyKind::Response))]
+    {
+        let mut client = Client::connected(&engine, Ends::v4(), Offer::LINUX);
+        client.send(&client.at(0, 0).payload(REQUEST).window(window));
+        assert_eq!(client.verdict(), verdict, "{window}");
+    }
+}
