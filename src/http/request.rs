@@ -522,4 +522,56 @@ mod tests {
     fn a_header_that_the_segment_cuts_off_is_not_there() {
         assert_eq!(Headers::new(b"Host: exam").values("host").next(), None);
     }
+
+    #[test]
+    fn what_can_begin_no_target_is_malformed_before_its_end() {
+        use Problem::{Incomplete, Malformed};
+        for (cut, expect) in [
+            ("GET ", Incomplete),
+            ("GET /", Incomplete),
+            ("GET h", Incomplete),
+            ("GET H", Incomplete),
+            ("GET x", Malformed),
+            ("GET *", Malformed),
+            ("OPTIONS *", Incomplete),
+            ("OPTIONS **", Malformed),
+            ("OPTIONS x", Malformed),
+            ("CONNECT x", Incomplete),
+            ("CONNECT *", Malformed),
+        ] {
+            assert_eq!(target(cut), Err(expect), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_target_in_absolute_form_is_none_for_connect() {
+        assert_eq!(target("CONNECT http://h/ HTTP/1.1\r\n"), Err(Problem::Malformed));
+        assert_eq!(target("POST http://h/ HTTP/1.1\r\n"), Err(Problem::Method));
+    }
+
+    #[test]
+    fn a_line_without_a_method_is_malformed() {
+        assert_eq!(target(" / HTTP/1.1\r\n"), Err(Problem::Malformed));
+    }
+
+    #[test]
+    fn each_byte_that_is_no_visible_character_ends_a_target_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            for at in 0..18 {
+                let mut text = [b'x'; 18];
+                text[at] = byte;
+                let expect = Some(at).filter(|_| !(0x21..=0x7e).contains(&byte));
+                assert_eq!(first(&text, others, is_other), expect, "{byte:#x} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_field_of_a_few_bytes_is_found() {
+        for section in ["a:b\n", "a:b\r\n", "a: b\n\n"] {
+            let headers = Headers::new(section.as_bytes());
+            assert!(headers.iter().eq([(&b"a"[..], &b"b"[..])]), "{section:?}");
+            assert!(headers.values("A").eq([b"b"]), "{section:?}");
+        }
+    }
 }

@@ -175,3 +175,36 @@ pub(crate) fn advertisement(target: Ipv6Addr, mac: MacAddress, solicited: bool) 
     }
     message
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::wire::ip::Protocol;
+
+    const TARGET: Ipv6Addr = Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 2);
+
+    /// What a solicitation for [`TARGET`] from and to these addresses asks for.
+    fn solicitation(source: Ipv6Addr, destination: Ipv6Addr) -> Result<bool, DropReason> {
+        let header = ipv6::Header { source, destination, protocol: Protocol::ICMPV6, hop_limit: HOP_LIMIT };
+        let message: Vec<u8> =
+            [NEIGHBOR_SOLICITATION, 0, 0, 0, 0, 0, 0, 0].into_iter().chain(TARGET.octets()).collect();
+        match Message::parse(&header, &message)? {
+            Message::Solicitation(Solicitation { target: TARGET, probe }) => Ok(probe),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_probe_for_duplicates_goes_to_a_solicited_node_group_alone() {
+        let nobody = Ipv6Addr::UNSPECIFIED;
+        assert_eq!(solicitation(nobody, solicited_node(TARGET)), Ok(true));
+        for elsewhere in ["ff02::1", "fd09::2", "ff05::1:ff00:2", "ff02::1:fe00:2", "ff02::2:ff00:2"] {
+            let elsewhere = elsewhere.parse().unwrap();
+            assert_eq!(solicitation(nobody, elsewhere), Err(DropReason::NeighborInvalid), "{elsewhere}");
+            assert_eq!(solicitation(Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 1), elsewhere), Ok(false), "{elsewhere}");
+        }
+    }
+}

@@ -232,4 +232,28 @@ mod tests {
             assert_eq!(parse(&bytes), expected, "{flags:04x}");
         }
     }
+
+    #[test]
+    fn only_the_start_of_a_tcp_segment_is_read_from_what_is_quoted() {
+        let quoted = |at: usize, value: u8| {
+            let mut bytes = packet();
+            bytes[at] = value;
+            quoted_tcp(&bytes).map(|(source, destination, payload)| (source, destination, payload.len()))
+        };
+        let right = Some((Ipv4Addr::new(10, 9, 0, 1), Ipv4Addr::new(10, 9, 0, 2), 4));
+        let unchanged = packet();
+        assert_eq!(quoted(0, unchanged[0]), right);
+        // More of it was to follow, and its checksum was another one.
+        assert_eq!([quoted(6, 0x20), quoted(10, !unchanged[10])], [right; 2]);
+        for (at, value, what) in [
+            (0, 0x65, "another version"),
+            (0, 0x44, "a header shorter than its fixed part"),
+            (0, 0x47, "a header longer than what is quoted"),
+            (6, 0x01, "not the first fragment"),
+            (7, 0x01, "not the first fragment"),
+            (9, 17, "another protocol"),
+        ] {
+            assert_eq!(quoted(at, value), None, "{what}");
+        }
+    }
 }

@@ -426,4 +426,45 @@ mod tests {
         bytes[5] = 11;
         assert_eq!(parse(&bytes), Err(DropReason::Ipv6Malformed));
     }
+
+    #[test]
+    fn only_the_start_of_a_tcp_segment_is_read_from_what_is_quoted() {
+        let quoted = |at: usize, value: u8| {
+            let mut bytes = packet(6, &[]);
+            bytes[at] = value;
+            quoted_tcp(&bytes).map(|(source, destination, payload)| (source, destination, payload.len()))
+        };
+        assert_eq!(quoted(1, 0x10), Some((SOURCE, DESTINATION, 4)), "of any traffic class");
+        assert_eq!([quoted(0, 0x45), quoted(6, 17), quoted(6, FRAGMENT)], [None; 3]);
+    }
+
+    #[test]
+    fn the_first_of_several_unknown_options_is_reported() {
+        let at = |pointer, even_for_groups| Some(UnknownOption { pointer, even_for_groups });
+        let first_of_its_header: &[u8] = &[60, 0, 0x82, 4, 0, 0, 0, 0];
+        let last_of_its_header: &[u8] = &[6, 0, 1, 2, 0, 0, 0xc2, 0];
+        assert_eq!(unknown_option_to_report(&packet(0, &[first_of_its_header, last_of_its_header])), at(42, true));
+        assert_eq!(unknown_option_to_report(&packet(60, &[last_of_its_header])), at(46, false));
+    }
+
+    #[test]
+    fn a_fragment_header_says_what_follows_and_where_it_stands() {
+        let mut bytes = [0; HEADER_LEN + FRAGMENT_HEADER_LEN];
+        let fragment = Fragment { identification: 0x0102_0304, offset: 1232, more: true };
+        let emit = Repr {
+            source: SOURCE,
+            destination: DESTINATION,
+            protocol: Protocol::TCP,
+            hop_limit: 64,
+            payload_len: 16,
+            fragment: Some(fragment),
+        };
+        assert!(emit.emit(&mut bytes).unwrap().is_empty());
+        assert_eq!(bytes[4..8], [0, 24, FRAGMENT, 64]);
+        // The offset counts units of eight bytes, from bit 3 on (RFC 8200, section 4.5).
+        assert_eq!(bytes[HEADER_LEN..], [6, 0, 1232_u16.to_be_bytes()[0], 1232_u16.to_be_bytes()[1] | 1, 1, 2, 3, 4]);
+        let last = Repr { fragment: Some(Fragment { more: false, ..fragment }), ..emit };
+        last.emit(&mut bytes).unwrap();
+        assert_eq!(bytes[HEADER_LEN + 2..HEADER_LEN + 4], 1232_u16.to_be_bytes());
+    }
 }

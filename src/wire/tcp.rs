@@ -500,4 +500,28 @@ mod tests {
         assert_eq!(with_options(&[2, 3, 5, 1]), Ok(Options::default()));
         assert_eq!(with_options(&[4, 4, 0, 0]), Ok(Options::default()));
     }
+
+    #[test]
+    fn flags_that_are_set_stay_set() {
+        let both = Flags::SYN.with(Flags::ACK);
+        assert_eq!([both.with(Flags::ACK), both.with(both)], [both; 2]);
+        let header = header(Options::default()).with_flags(Flags::ACK.with(Flags::PSH));
+        assert_eq!(header.flags(), both.with(Flags::PSH));
+    }
+
+    #[test]
+    fn sack_blocks_are_found_behind_other_options_and_not_behind_the_end_of_the_list() {
+        let option = [5, 10, 0, 0, 0, 1, 0, 0, 0, 2];
+        let found = |ahead: &[u8]| SackBlocks::parse(&[ahead, &option].concat()).as_slice().len();
+        assert_eq!([&[][..], &[1, 1], &[254, 2], &[3, 3, 7, 1], &[8, 10, 0, 0, 0, 0, 5, 10, 0, 0]].map(found), [1; 5]);
+        // The end of the list, with what could be a length behind it; and an option that has no length.
+        assert_eq!([&[0][..], &[0, 2], &[254, 0], &[254, 1]].map(found), [0; 4]);
+    }
+
+    #[test]
+    fn flags_are_shown_by_their_names() {
+        let all = Flags::FIN.with(Flags::SYN).with(Flags::RST).with(Flags::PSH).with(Flags::ACK);
+        assert_eq!(std::format!("{all:?}"), "SYN+FIN+RST+PSH+ACK");
+        assert_eq!(std::format!("{:?}", Flags::ACK), "ACK");
+    }
 }
