@@ -464,3 +464,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_line_that_says_the_separator_ends_in_each_way() {
+    for end in ["\n", "\r\n", "\r"] {
+        let table = ["sep=^", "KSH^SFZH^XM", "1^11^甲", ""].join(end);
+        assert_eq!(read(FORMAT, table.as_bytes()).row("1", "11"), " XM=甲", "{end:?}");
+    }
+}
+
+#[test]
+fn where_the_keys_are_not_there_the_names_are_listed_by_the_first_separator_that_makes_most() {
+    for (line, names) in [("A,B;C", "A, B;C"), ("A;B\tC;D", "A, B\tC, D"), ("A|B;C", "A|B, C")] {
+        let error = error_of(FORMAT, format!("{line}\n").as_bytes());
+        assert_eq!(error, format!("the table has no field KSH; it has {names}"));
+    }
+}
+
+#[test]
+fn utf_16_is_known_by_its_mark_where_no_character_is_ascii() {
+    let error = |bytes: fn(u16) -> [u8; 2]| {
+        let table: Vec<u8> = "\u{feff}准考证号，身份证号，姓名".encode_utf16().flat_map(bytes).collect();
+        error_of(FORMAT, &table)
+    };
+    for error in [error(u16::to_le_bytes), error(u16::to_be_bytes)] {
+        assert!(error.starts_with("its text is UTF-16, "), "{error}");
+    }
+}

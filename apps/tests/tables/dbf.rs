@@ -541,6 +541,10 @@ fn a_character_that_the_end_of_its_field_cuts_is_left_away() {
     let mut making = Making::new(&[("X", b'C', 1, 0)]).row(&[b"a"]);
     making.fields[2].0 = gbk("语文成绩分数")[..11].to_vec();
     assert_eq!(making.read().row("01", "11"), " 语文成绩分=a");
+    making.fields[2].0 = gbk("A语文成绩分")[..10].to_vec();
+    assert_eq!(making.read().row("01", "11"), " A语文成绩=a");
+    making.fields[2].0 = gbk("语文成绩分")[..9].to_vec();
+    assert!(making.error().starts_with("the names of the fields are not GBK text: "), "{}", making.error());
     making.fields[2].0 = gbk("语文")[..3].to_vec();
     assert!(making.error().starts_with("the names of the fields are not GBK text: "), "{}", making.error());
     // Within the field it is no text.
