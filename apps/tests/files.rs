@@ -767,7 +767,7 @@ fn what_a_file_has_become_since_it_was_listed_is_an_error() {
         let path = directory.path().canonicalize().unwrap().join("a");
         let mut changer = Changer(Some(|| change(&path)));
         let error = pack(directory.path(), Options::default(), Cursor::new(Vec::new()), &mut changer).unwrap_err();
-        error.to_string().replace(path.to_str().unwrap(), "a")
+        said(&error).replace(path.to_str().unwrap(), "a")
     };
     let link = |path: &Path| {
         fs::remove_file(path).unwrap();

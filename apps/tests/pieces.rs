@@ -170,3 +170,15 @@ fn of_forms_that_are_as_long_and_liked_as_well_the_first_is_sent() {
     check(&app, "/long", "Accept-Encoding: br, zstd\r\n\r\n", "200 1b");
     check(&app, "/a", "Accept-Encoding: br, zstd, identity;q=0.5\r\n\r\n", "200 1b");
 }
+
+#[test]
+fn what_is_stored_is_had_again_by_its_position() {
+    fn check(app: &impl App, path: &str, query: &str) {
+        let mut scratch = vec![0; SCRATCH_LEN];
+        let response = app.respond(&Request::get(path.as_bytes()).with_query(Some(query.as_bytes())), &mut scratch);
+        assert!(app.stores() && response.body().len() == 5000);
+        assert_eq!(app.stored(response.position().unwrap()), Some(response));
+    }
+    check(&files(), "/single", "");
+    check(&results(), "/", "seat=1&id=2");
+}
