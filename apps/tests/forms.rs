@@ -377,10 +377,15 @@ impl Watch for Meddler {
 
 #[test]
 fn what_is_written_to_between_comparing_and_sending_is_an_error() {
-    let contents = vec![b'a'; 200_000];
-    for name in ["a", "a.gz"] {
+    // What is hardly shorter when it is compressed, so that either is read in several pieces.
+    let contents: Vec<u8> =
+        (0..200_000_u32).map(|number| (number.wrapping_mul(number).wrapping_mul(0x9e37_79b1) >> 16) as u8).collect();
+    let compressed = gzip(&contents);
+    assert!(compressed.len() > 1 << 17);
+    let pair: [(&str, &[u8]); 2] = [("a", &contents), ("a.gz", &compressed)];
+    for (files, name) in [(&pair[..], "a"), (&pair, "a.gz"), (&[("i.svgz", &compressed)], "i.svgz")] {
         for when in [|done, total| done == total, |done, total| done < total] {
-            let directory = directory(&[("a", &contents), ("a.gz", &gzip(&contents))]);
+            let directory = directory(files);
             let path = directory.path().join(name);
             let mut meddler = Meddler { path: path.clone(), when };
             let result = pack(directory.path(), Options::default(), Cursor::new(Vec::new()), &mut meddler);

@@ -596,3 +596,26 @@ fn a_page_that_fits_any_segment_has_no_position() {
     assert_eq!(position(512 - head), (512, false));
     assert_eq!(position(513 - head), (513, true));
 }
+
+#[test]
+fn the_longest_numbers_are_found_however_wide_they_are_typed() {
+    let (seat, secret) = ("9".repeat(64), "8".repeat(64));
+    let mut builder = Builder::new(Cursor::new(Vec::new()), [3; 32], Labels::default()).unwrap();
+    builder.add(&seat, &secret, b"page").unwrap();
+    assert!(matches!(builder.add(&"9".repeat(65), "1", b""), Err(AddError::Number)));
+    let app = app(builder.finish().unwrap().into_inner());
+    let wide = |digit: &str| digit.repeat(64);
+    for (seat, secret) in [(&seat, &secret), (&wide("９"), &wide("８"))] {
+        let (status, text) = ask(&app, &format!("seat={seat}&id={secret}+"));
+        assert!(status == 200 && text.ends_with("page"), "{status} {text}");
+    }
+}
+
+#[test]
+fn a_line_has_room_for_the_longest_page_in_any_encoding_and_for_no_more() {
+    let line = |len: usize| format!("1_1_{}\n2_2_x\n", "x".repeat(len - 5));
+    for (len, why) in [(81_024, "seat 1: a page of 81019 bytes"), (81_025, "a line of more than 81024 bytes")] {
+        let (_, prepared, rejects) = make(Format::Lines, line(len).as_bytes());
+        assert!(prepared.candidates == 1 && rejects.len() == 1 && rejects[0].contains(why), "{rejects:?}");
+    }
+}
