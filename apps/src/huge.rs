@@ -109,4 +109,13 @@ mod tests {
         let expect = [(0, 10), (page + 100, HUGE_PAGE - 100), (2 * page, HUGE_PAGE), (3 * page, 100)];
         assert_eq!(writer.into_inner().unwrap().all, expect);
     }
+
+    #[test]
+    fn flushing_writes_what_there_is() {
+        let mut writer = HugeWriter::new(Writes::default());
+        writer.write_all(&[7; 10]).unwrap();
+        assert_eq!(writer.out.get_ref().all, []);
+        writer.flush().unwrap();
+        assert_eq!(writer.out.get_ref().all, [(0, 10)]);
+    }
 }

@@ -88,4 +88,48 @@ mod tests {
         let expect = |unit: u16| firsts.iter().rposition(|&first| first <= unit);
         (0..=u16::MAX).all(|unit| buckets.last_at(&positions, unit.into()) == expect(unit))
     }
+
+    #[test]
+    fn what_is_longer_than_a_first_window_begins_with_a_block() {
+        const BLOCK: u32 = Position::BLOCK as u32;
+        // A first window is 8,192 bytes: half a block.
+        let window = 8192;
+        for len in [0, 1, 511, 512, window] {
+            assert_eq!(place(7, len), Some((7, 7 + Position::units(len as usize) as u32)), "{len}");
+        }
+        let units = Position::units(window as usize + 1) as u32;
+        for (next, first) in [(0, 0), (1, BLOCK), (BLOCK - 1, BLOCK), (BLOCK, BLOCK), (BLOCK + 1, 2 * BLOCK)] {
+            assert_eq!(place(next, window + 1), Some((first, first + units)), "{next}");
+        }
+    }
+
+    #[test]
+    fn a_version_has_as_many_units_as_there_are_and_no_more() {
+        for len in [1, 512, 8192, 8193, 1 << 20] {
+            let units = Position::units(len) as u32;
+            let next = UNITS - units.next_multiple_of(Position::BLOCK as u32);
+            assert_eq!(place(next, len as u64), Some((next, next + units)), "{len}");
+            assert_eq!(place(UNITS - units + 1, len as u64), None, "{len}");
+        }
+        assert_eq!(place(UNITS - 2, 512), Some((UNITS - 2, UNITS)));
+        assert_eq!(place(0, u64::MAX), None);
+    }
+
+    #[test]
+    fn there_are_at_most_twice_as_many_stretches_as_entries() {
+        let entry = |first: u32| {
+            let [a, b, c, d] = first.to_le_bytes();
+            [a, b, c, d, 0, 0, 0, 0]
+        };
+        let stretches = |firsts: &[u32]| {
+            let positions: Vec<Pair> = firsts.iter().copied().map(entry).collect();
+            Buckets::of(&positions).below.len() - 1
+        };
+        let spread: Vec<u32> = (0..1000).map(|number| 1000 * number).collect();
+        assert_eq!(stretches(&spread), (999_000 >> 9) + 1);
+        // The last entry is in the last stretch: one more than twice as many, of one unit each, where all fits.
+        assert_eq!(stretches(&[0, 1, 6]), 7);
+        assert_eq!(stretches(&[0, 1, 7]), 4);
+        assert_eq!(stretches(&[]), 1);
+    }
 }

@@ -21,3 +21,24 @@ pub(crate) fn decode<'a>(text: &[u8], plus: Plus, room: &'a mut [u8]) -> Option<
     };
     str::from_utf8(bytes?).ok().map(str::trim)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plus_is_a_space_in_a_query_and_itself_in_a_path() {
+        let decoded = |plus| decode(b"a+%2B+b", plus, &mut [0; 16]).map(str::to_owned);
+        assert_eq!(decoded(Plus::Space).as_deref(), Some("a + b"));
+        assert_eq!(decoded(Plus::Itself).as_deref(), Some("a+++b"));
+    }
+
+    #[test]
+    fn white_space_around_text_is_taken_away_and_what_is_no_text_is_none() {
+        let decoded = |text: &[u8]| decode(text, Plus::Itself, &mut [0; 8]).map(str::to_owned);
+        assert_eq!(decoded(b" %E5%8c%97%09").as_deref(), Some("\u{5317}"));
+        for wrong in [&b"%4"[..], b"%ff", b"%e5%8c", b"123456789"] {
+            assert_eq!(decoded(wrong), None, "{}", wrong.escape_ascii());
+        }
+    }
+}

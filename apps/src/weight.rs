@@ -33,3 +33,30 @@ fn parse_weight(parameter: &[u8]) -> Option<Weight> {
     let weight = Weight::from(whole - b'0') * 1000 + digit(0) * 100 + digit(1) * 10 + digit(2);
     (weight <= 1000).then_some(weight)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weight_has_up_to_three_digits_behind_a_point_and_is_at_most_one() {
+        for (parameter, weight) in [
+            ("q=0", 0),
+            ("q=1", 1000),
+            ("Q=1.", 1000),
+            ("q=0.", 0),
+            ("q=0.5", 500),
+            ("q=0.05", 50),
+            ("q=0.005", 5),
+            ("q=0.123", 123),
+            ("q=0.999", 999),
+            ("q=1.000", 1000),
+        ] {
+            assert_eq!(parse_weight(parameter.as_bytes()), Some(weight), "{parameter}");
+        }
+        let none = ["", "q", "q=", "q=2", "q=.5", "q=00", "q=0,5", "q=0.1234", "q=0.x", "q=0.12x", "q=1.001", "w=1"];
+        for parameter in none {
+            assert_eq!(parse_weight(parameter.as_bytes()), None, "{parameter}");
+        }
+    }
+}

@@ -5,16 +5,21 @@ mod compress;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Cursor;
+use std::ops::ControlFlow;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use compress::{STYLE, brotli, gzip};
 use lethe::app::{Generations, Position};
-use lethe::http::Headers;
+use lethe::http::{Headers, Status};
 use lethe::versions::Versions;
 use lethe::{App, Request};
-use lethe_apps::files::{Files, Flaw, Image, OpenError, Options, PackError, Packed, Skipped, UNITS, Watch, pack};
-use nix::unistd::{Uid, setfsuid};
+use lethe_apps::files::{
+    About, AddError, Builder, FILE_MAX, Files, Flaw, Image, ObjectId, OpenError, Options, PackError, Packed, Skipped,
+    UNITS, Watch, pack,
+};
+use nix::sys::stat::Mode;
+use nix::unistd::{Uid, mkfifo, setfsuid};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -333,13 +338,28 @@ fn links_are_followed_within_the_directory_and_never_out_of_it() {
 }
 
 #[test]
+fn a_link_to_where_nobody_may_look_is_one_out_of_the_directory_and_any_other_failure_an_error() {
+    let (hidden, inside) = (directory(&[("d/secret", b"secret")]), directory(&[("a", b"a")]));
+    for (path, mode) in [(inside.path(), 0o755), (hidden.path(), 0o755), (&hidden.path().join("d"), 0o0)] {
+        fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    }
+    symlink(hidden.path().join("d/secret"), inside.path().join("link")).unwrap();
+    let (_, packed, notes) = as_another_user(|| packed_with(inside.path(), Options::default()));
+    assert_eq!((packed.files, notes.skipped.len(), notes.skipped[0].1), (1, 1, Skipped::Outside));
+    fs::remove_file(inside.path().join("link")).unwrap();
+    symlink("a/below-a-file", inside.path().join("link")).unwrap();
+    let result = pack(inside.path(), Options::default(), Cursor::new(Vec::new()), &mut Notes::default());
+    assert!(matches!(result, Err(PackError::Io { path, .. }) if path.ends_with("link")));
+}
+
+#[test]
 fn what_is_no_file_or_cannot_be_asked_for_is_skipped() {
     let directory = directory(&[("a\\b", b"a"), ("c", b"c")]);
     let long = (0..5).fold(directory.path().to_owned(), |path, _| path.join("l".repeat(240)));
     fs::create_dir_all(&long).unwrap();
-    nix::unistd::mkfifo(&directory.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    mkfifo(&directory.path().join("pipe"), Mode::S_IRWXU).unwrap();
     let large = fs::File::create(directory.path().join("large")).unwrap();
-    large.set_len(lethe_apps::files::FILE_MAX + 1).unwrap();
+    large.set_len(FILE_MAX + 1).unwrap();
     let (_, packed, notes) = packed_with(directory.path(), Options::default());
     assert_eq!(packed.files, 1);
     let mut skipped: Vec<_> = notes.skipped.iter().map(|(_, why)| *why).collect();
@@ -351,6 +371,17 @@ fn what_is_no_file_or_cannot_be_asked_for_is_skipped() {
 fn said(error: &PackError) -> String {
     use std::error::Error as _;
     error.source().map_or(error.to_string(), |source| format!("{error}: {source}"))
+}
+
+/// Root may read everything, so this is done in a thread that looks at files as another user.
+fn as_another_user<T: Send>(run: impl FnOnce() -> T + Send) -> T {
+    let run = || {
+        if Uid::effective().is_root() {
+            setfsuid(Uid::from_raw(65_534));
+        }
+        run()
+    };
+    std::thread::scope(|scope| scope.spawn(run).join().unwrap())
 }
 
 #[test]
@@ -366,16 +397,9 @@ fn what_cannot_be_read_is_named() {
     fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
     fs::set_permissions(&file, PermissionsExt::from_mode(0o0)).unwrap();
     let directory = directory.path();
-    let result = std::thread::scope(|scope| {
-        let pack = move || {
-            // Root may read it all the same, so this thread looks at files as another user.
-            if Uid::effective().is_root() {
-                setfsuid(Uid::from_raw(65_534));
-            }
-            assert!(fs::read(&file).is_err());
-            pack(directory, Options::default(), Cursor::new(Vec::new()), &mut Notes::default())
-        };
-        scope.spawn(pack).join().unwrap()
+    let result = as_another_user(|| {
+        assert!(fs::read(&file).is_err());
+        pack(directory, Options::default(), Cursor::new(Vec::new()), &mut Notes::default())
     });
     assert!(matches!(result, Err(PackError::Io { path, .. }) if path.ends_with("a")));
 }
@@ -660,4 +684,102 @@ fn a_hundred_thousand_files_and_a_gigabyte_are_packed_in_little_memory() {
     println!("packed in {:?}, {peak} KiB at most in memory", begun.elapsed());
     // The files alone are a thousand times as many bytes as a piece of one.
     assert!(peak < 200_000, "{peak} KiB");
+}
+
+/// Adds a body that is said to be of `len` bytes.
+fn add<W: std::io::Write + std::io::Seek>(
+    builder: &mut Builder<W>,
+    len: u64,
+    body: &[u8],
+) -> Result<ObjectId, AddError> {
+    let about = About { status: Status::Ok, content_type: "text/css", coding: None, varies: false };
+    builder.add(&about, len, &mut &*body, &mut |_| ControlFlow::Continue(()))
+}
+
+#[test]
+fn a_body_of_another_length_than_it_is_said_to_have_leaves_nothing_behind() {
+    // In one piece, and in several.
+    for len in [1000, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 2 << 20] {
+        let body = vec![b'a'; len];
+        let mut builder = Builder::new(Cursor::new(Vec::new())).unwrap();
+        for said in [len as u64 - 1, len as u64 + 1] {
+            assert!(matches!(add(&mut builder, said, &body), Err(AddError::Length)), "{said} of {len}");
+        }
+        let object = add(&mut builder, len as u64, &body).unwrap();
+        builder.name(b"/a", object, [None; 3]);
+        let image = Image::open(builder.finish().unwrap().into_inner()).unwrap();
+        assert_eq!((image.object_count(), image.body_bytes()), (1, len as u64));
+        image.check_bodies(&mut |_, _| ()).unwrap();
+    }
+}
+
+#[test]
+fn a_response_that_fits_any_segment_has_no_position() {
+    let position = |len: usize| {
+        let mut builder = Builder::new(Cursor::new(Vec::new())).unwrap();
+        let object = add(&mut builder, len as u64, &vec![b'a'; len]).unwrap();
+        builder.name(b"/a", object, [None; 3]);
+        let app = Files::new(Image::open(builder.finish().unwrap().into_inner()).unwrap());
+        let request = Request::get(b"/a");
+        let mut scratch = vec![0; lethe::engine::SCRATCH_LEN];
+        let response = app.respond(&request, &mut scratch);
+        (response.len(), response.position().is_some())
+    };
+    let head = position(300).0 - 300;
+    assert_eq!(position(512 - head), (512, false));
+    assert_eq!(position(513 - head), (513, true));
+}
+
+#[test]
+fn each_reason_to_add_no_body_has_its_message() {
+    let broken = || std::io::Error::other("x");
+    for (error, message) in [
+        (AddError::Read(broken()), "cannot be read"),
+        (AddError::Length, "changed while it was read"),
+        (AddError::Head, "its media type is too long"),
+        (AddError::TooMany, "too many files"),
+        (AddError::Stopped, "stopped"),
+        (AddError::Write(broken()), "the image cannot be written"),
+    ] {
+        assert_eq!(error.to_string(), message);
+    }
+}
+
+/// A watcher that does something to the file `a` when all files were listed.
+struct Changer<F>(Option<F>);
+
+impl<F: FnOnce()> Watch for Changer<F> {
+    fn listed(&mut self, _: u64) {}
+    fn skipped(&mut self, _: &Path, _: Skipped) {}
+    fn unused(&mut self, _: &Path, _: Option<&Path>, _: Flaw) {}
+    fn compared(&mut self, _: u64, _: u64) {}
+    fn packed(&mut self, _: u64, _: u64) {
+        if let Some(change) = self.0.take() {
+            change();
+        }
+    }
+}
+
+#[test]
+fn what_a_file_has_become_since_it_was_listed_is_an_error() {
+    let error = |change: fn(&Path)| {
+        let directory = directory(&[("a", b"a"), ("b", b"b")]);
+        let path = directory.path().canonicalize().unwrap().join("a");
+        let mut changer = Changer(Some(|| change(&path)));
+        let error = pack(directory.path(), Options::default(), Cursor::new(Vec::new()), &mut changer).unwrap_err();
+        said(&error).replace(path.to_str().unwrap(), "a")
+    };
+    let link = |path: &Path| {
+        fs::remove_file(path).unwrap();
+        symlink("b", path).unwrap();
+    };
+    assert_eq!(error(link), "cannot read a: became a link while it was read");
+    // Another program may never write to a pipe.
+    let pipe = |path: &Path| {
+        fs::remove_file(path).unwrap();
+        mkfifo(path, Mode::S_IRWXU).unwrap();
+    };
+    assert_eq!(error(pipe), "cannot read a: is no file any more");
+    let large = |path: &Path| fs::OpenOptions::new().write(true).open(path).unwrap().set_len(FILE_MAX + 1).unwrap();
+    assert_eq!(error(large), "a changes while it is read: put files in place by renaming them");
 }

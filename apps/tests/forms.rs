@@ -349,6 +349,7 @@ fn progress_of_comparing_goes_to_the_end() {
     assert!(notes.compared.is_sorted() && notes.compared.len() > 3);
     assert!(notes.compared.iter().all(|&(done, of)| done <= of && of == total));
     assert!(notes.compared.contains(&(200_000, total)));
+    assert!(notes.compared.iter().any(|&(done, _)| 0 < done && done < 200_000));
     assert_eq!(notes.compared.last(), Some(&(total, total)));
 }
 
@@ -376,10 +377,15 @@ impl Watch for Meddler {
 
 #[test]
 fn what_is_written_to_between_comparing_and_sending_is_an_error() {
-    let contents = vec![b'a'; 200_000];
-    for name in ["a", "a.gz"] {
+    // What is hardly shorter when it is compressed, so that either is read in several pieces.
+    let contents: Vec<u8> =
+        (0..200_000_u32).map(|number| (number.wrapping_mul(number).wrapping_mul(0x9e37_79b1) >> 16) as u8).collect();
+    let compressed = gzip(&contents);
+    assert!(compressed.len() > 1 << 17);
+    let pair: [(&str, &[u8]); 2] = [("a", &contents), ("a.gz", &compressed)];
+    for (files, name) in [(&pair[..], "a"), (&pair, "a.gz"), (&[("i.svgz", &compressed)], "i.svgz")] {
         for when in [|done, total| done == total, |done, total| done < total] {
-            let directory = directory(&[("a", &contents), ("a.gz", &gzip(&contents))]);
+            let directory = directory(files);
             let path = directory.path().join(name);
             let mut meddler = Meddler { path: path.clone(), when };
             let result = pack(directory.path(), Options::default(), Cursor::new(Vec::new()), &mut meddler);
@@ -413,4 +419,110 @@ fn comparing_stops_when_it_is_told_to() {
     let directory = directory(&[("a", &contents), ("a.gz", &gzip(&contents))]);
     let result = pack(directory.path(), Options::default(), Cursor::new(Vec::new()), &mut Stop(false));
     assert!(matches!(result, Err(PackError::Stopped)));
+}
+
+/// A watcher that writes to a file so many times, each time that some of it was read.
+struct Writer {
+    path: PathBuf,
+    times: u64,
+    comparing: bool,
+}
+
+impl Writer {
+    fn write(&mut self) {
+        if let Some(left) = self.times.checked_sub(1) {
+            self.times = left;
+            let file = fs::OpenOptions::new().write(true).open(&self.path).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(left)).unwrap();
+        }
+    }
+}
+
+impl Watch for Writer {
+    fn listed(&mut self, _: u64) {}
+    fn skipped(&mut self, _: &Path, _: Skipped) {}
+    fn unused(&mut self, _: &Path, _: Option<&Path>, _: Flaw) {}
+    fn compared(&mut self, _: u64, _: u64) {
+        if self.comparing {
+            self.write();
+        }
+    }
+    fn packed(&mut self, done: u64, _: u64) {
+        if !self.comparing && done > 0 {
+            self.write();
+        }
+    }
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_is_read_three_times() {
+    let packed = |files: &[(&str, &[u8])], comparing, times| {
+        let directory = directory(files);
+        let mut writer = Writer { path: directory.path().join("a"), times, comparing };
+        pack(directory.path(), Options::default(), Cursor::new(Vec::new()), &mut writer).map(|(_, packed)| packed)
+    };
+    let compared: [(&str, &[u8]); 2] = [("a", b"contents"), ("a.gz", &gzip(b"contents"))];
+    for (files, comparing) in [(&compared[..], true), (&[("a", b"contents")], false)] {
+        assert_eq!(packed(files, comparing, 2).unwrap().files, files.len());
+        let Err(PackError::Changed { path }) = packed(files, comparing, 3) else { panic!("it was written to") };
+        assert!(path.ends_with("a"));
+    }
+}
+
+#[test]
+fn each_flaw_and_each_reason_to_skip_a_file_has_its_words() {
+    for (flaw, words) in [
+        (Flaw::Empty, "it is empty"),
+        (Flaw::Damaged(Coding::Zstandard), "it does not unpack as zstd"),
+        (Flaw::Damaged(Coding::Gzip), "it does not unpack as gzip"),
+        (Flaw::More(Coding::Brotli), "something follows the end of its brotli stream"),
+        (Flaw::Window, "it takes more than 8 MiB of memory to unpack (RFC 9659)"),
+        (Flaw::Large, "it has more than 1 GiB when it is unpacked"),
+        (Flaw::Older, "it is older than the file"),
+        (Flaw::Differs, "it has other contents than the file"),
+    ] {
+        assert_eq!(flaw.to_string(), words);
+    }
+    let words = [
+        "hidden",
+        "a link out of the directory",
+        "a link to nothing",
+        "a link to a directory that it is in",
+        "neither file nor directory",
+        "a backslash in its name",
+        "a path of more than 1024 bytes",
+        "more than 1 GiB",
+    ];
+    assert_eq!(Skipped::ALL.map(|why| why.to_string()), words);
+    assert!(Skipped::ALL.into_iter().all(|why| why.is_surprising() == (why != Skipped::Hidden)));
+}
+
+#[test]
+fn each_reason_to_pack_nothing_has_its_message() {
+    let path = || PathBuf::from("/d/a");
+    let cause = || std::io::Error::other("x");
+    for (error, message) in [
+        (PackError::Io { path: path(), cause: cause() }, "cannot read /d/a"),
+        (PackError::Changed { path: path() }, "/d/a changes while it is read: put files in place by renaming them"),
+        (PackError::TooMany, "more than 1048576 files"),
+        (PackError::Write(cause()), "cannot write the image: x"),
+        (PackError::Stopped, "stopped"),
+    ] {
+        assert_eq!(error.to_string(), message);
+    }
+}
+
+#[test]
+fn a_form_may_be_a_minute_older_than_its_file() {
+    let older = |by| {
+        let directory = directory(&[("a", b"contents"), ("a.gz", &gzip(b"contents"))]);
+        let time = SystemTime::UNIX_EPOCH + Duration::from_hours(1000);
+        for (name, time) in [("a", time), ("a.gz", time - by)] {
+            let file = fs::OpenOptions::new().write(true).open(directory.path().join(name)).unwrap();
+            file.set_modified(time).unwrap();
+        }
+        packed(directory.path()).2.unused.iter().map(|&(.., why)| why).collect::<Vec<_>>()
+    };
+    assert_eq!(older(Duration::from_mins(1)), []);
+    assert_eq!(older(Duration::from_mins(1) + Duration::from_nanos(1)), [Flaw::Older]);
 }

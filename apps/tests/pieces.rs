@@ -137,3 +137,48 @@ fn a_redirect_of_exam_results_is_as_private_as_they_are() {
     let (head, _) = ask(&results(), "/?seat=1&id=", "", 523);
     assert!(head.contains("\r\nCache-Control: no-store\r\nReferrer-Policy: no-referrer\r\n"), "{head}");
 }
+
+#[test]
+fn what_just_fits_a_packet_is_sent_while_fields_are_still_to_come() {
+    let app = files();
+    let (head, body) = ask(&app, "/a", "Accept-Encoding: br\r\n\r\n", ONE_PACKET);
+    let len = head.len() + body.len();
+    let sent = |one_packet| ask(&app, "/a", "Accept-Encoding: br\r\n", one_packet).0;
+    assert_eq!(sent(len), head);
+    assert!(sent(len - 1).starts_with("HTTP/1.1 307 "));
+    // The form is not longer than 1,208 bytes in any language, so to whom a packet has as many it is sent at once.
+    let app = results();
+    assert!(ask(&app, "/", "", 1208).0.starts_with("HTTP/1.1 200 "));
+    assert!(ask(&app, "/", "", 1207).0.starts_with("HTTP/1.1 307 "));
+}
+
+#[test]
+fn of_forms_that_are_as_long_and_liked_as_well_the_first_is_sent() {
+    let mut builder = Builder::new(Cursor::new(Vec::new())).unwrap();
+    let add = |builder: &mut Builder<_>, body: &[u8], coding| {
+        let about = About { status: Status::Ok, content_type: "text/css", coding, varies: true };
+        builder.add(&about, body.len() as u64, &mut &*body, &mut |_| ControlFlow::Continue(())).unwrap()
+    };
+    let plain = add(&mut builder, b"p", None);
+    let brotli = add(&mut builder, b"b", Some(Coding::Brotli));
+    let zstd = add(&mut builder, b"z", Some(Coding::Zstandard));
+    builder.name(b"/a", plain, [Some(brotli), Some(zstd), None]);
+    let long = add(&mut builder, b"long", None);
+    builder.name(b"/long", long, [Some(brotli), Some(zstd), None]);
+    let app = Files::new(Image::open(builder.finish().unwrap().into_inner()).unwrap());
+    check(&app, "/a", "Accept-Encoding: br, zstd, identity\r\n\r\n", "200 1p");
+    check(&app, "/long", "Accept-Encoding: br, zstd\r\n\r\n", "200 1b");
+    check(&app, "/a", "Accept-Encoding: br, zstd, identity;q=0.5\r\n\r\n", "200 1b");
+}
+
+#[test]
+fn what_is_stored_is_had_again_by_its_position() {
+    fn check(app: &impl App, path: &str, query: &str) {
+        let mut scratch = vec![0; SCRATCH_LEN];
+        let response = app.respond(&Request::get(path.as_bytes()).with_query(Some(query.as_bytes())), &mut scratch);
+        assert!(app.stores() && response.body().len() == 5000);
+        assert_eq!(app.stored(response.position().unwrap()), Some(response));
+    }
+    check(&files(), "/single", "");
+    check(&results(), "/", "seat=1&id=2");
+}

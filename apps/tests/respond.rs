@@ -314,3 +314,11 @@ fn a_connection_is_answered_from_the_database_that_it_began_with() {
     assert!(app.add(IpInfo::new(database("fifth"))).is_some());
     assert!(answer(&app, 3, "/8.8.8.8").contains("fifth") && answer(&app, 2, "/8.8.8.8").contains("fourth"));
 }
+
+#[test]
+fn a_database_says_how_large_it_is_and_shows_none_of_its_bytes() {
+    let database = Database::embedded();
+    let expect = format!("Database {{ ranges: {}, places: {} }}", database.range_count(), database.place_count());
+    assert_eq!(format!("{database:?}"), expect);
+    assert_eq!(format!("{:?}", IpInfo::new(database)), format!("IpInfo {{ data: Data {{ database: {expect}, .. }} }}"));
+}

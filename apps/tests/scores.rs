@@ -11,8 +11,8 @@ use lethe::http::Headers;
 use lethe::versions::Versions;
 use lethe::{App, Request};
 use lethe_apps::scores::{
-    Builder, Format, Image, Labels, OpenError, Options, PAGE_MAX, PrepareError, Prepared, Reject, Scores, Warning,
-    Watch, encoding, prepare, write_sample,
+    AddError, Builder, FinishError, Format, Image, Labels, OpenError, Options, PAGE_MAX, PrepareError, Prepared,
+    Reject, Scores, Warning, Watch, encoding, prepare, write_sample,
 };
 use proptest::prelude::*;
 
@@ -517,5 +517,105 @@ proptest! {
             let is_one = people.get(seat).is_some_and(|(right, _)| right == secret);
             prop_assert_eq!(ask(&app, &format!("seat={seat}&id={secret}")).0, if is_one { 200 } else { 404 });
         }
+    }
+}
+
+#[test]
+fn each_reason_to_add_nobody_and_to_make_no_file_has_its_message() {
+    let broken = || std::io::Error::other("x");
+    for (error, message) in [
+        (AddError::Number, "a number that is empty or too long"),
+        (AddError::Page { len: 20_001 }, "a page of 20001 bytes, where 20000 is the most"),
+        (AddError::TooMany, "more than 16777216 candidates, or more than 256 GiB of pages"),
+        (AddError::Write(broken()), "cannot write"),
+    ] {
+        assert_eq!(error.to_string(), message);
+    }
+    for (error, message) in [
+        (FinishError::Empty, "there is not one candidate in it"),
+        (FinishError::Hash, "two candidates have the same numbers"),
+        (FinishError::Write(broken()), "cannot write"),
+    ] {
+        assert_eq!(error.to_string(), message);
+    }
+}
+
+#[test]
+fn the_longest_page_is_taken_and_a_longer_one_named() {
+    let table = format!("1_1_{}\n2_2_{}\n3_3_{}\n", "a".repeat(PAGE_MAX), "b".repeat(PAGE_MAX + 1), "c");
+    let (_, prepared, rejects) = make(Format::Lines, table.as_bytes());
+    assert_eq!(rejects, ["row 2, seat 2: a page of 20001 bytes, where 20000 is the most"]);
+    assert_eq!((prepared.candidates, prepared.bytes, prepared.longest), (2, 20_001, 20_000));
+}
+
+#[test]
+fn progress_is_told_every_256_rows_by_the_bytes_that_were_read() {
+    let told = |format, table: &[u8]| {
+        let mut listener = Listener::default();
+        let out = Cursor::new(Vec::new());
+        prepare(format, table, table.len() as u64, &options(), out, &mut listener).unwrap();
+        (listener.read, table.len() as u64)
+    };
+    let rows = |first: &str, row: &str| {
+        let rows = (0..600).map(|number| row.replace("NNN", &format!("{:03}", number + 100)));
+        [first.to_owned()].into_iter().chain(rows).collect::<String>()
+    };
+    // The first line is one of the 256.
+    let (read, len) = told(Format::Csv, rows("seat,secret,n\n", "NNN,NNN,x\n").as_bytes());
+    assert_eq!(read, [14 + 255 * 10, 14 + 511 * 10, len]);
+    let (read, len) = told(Format::Csv, rows("\u{feff}sep=;\r\nseat;secret;n\r\n", "NNN;NNN;x\r\n").as_bytes());
+    assert_eq!(read, [10 + 15 + 254 * 11, 10 + 15 + 510 * 11, len]);
+    let (read, len) = told(Format::Lines, rows("", "NNN_NNN_x\n").as_bytes());
+    assert_eq!(read, [256 * 10, 512 * 10, len]);
+    // A line that is too long is read as well.
+    let long = format!("1_1_{}\n", "x".repeat(200_000));
+    let (read, len) = told(Format::Lines, rows(&long, "NNN_NNN_x\n").as_bytes());
+    assert_eq!(read, [200_005 + 255 * 10, 200_005 + 511 * 10, len]);
+    let mut table = Vec::new();
+    write_sample(600, 1, &mut table, &mut |_, _| ()).unwrap();
+    let [header, record] = [8, 10].map(|at| u64::from(u16::from_le_bytes([table[at], table[at + 1]])));
+    let options =
+        Options { seat_field: "准考证号".to_owned(), secret_field: "身份证号".to_owned(), ..options() };
+    let mut listener = Listener::default();
+    let out = Cursor::new(Vec::new());
+    prepare(Format::Dbf, &*table, table.len() as u64, &options, out, &mut listener).unwrap();
+    assert_eq!(listener.read, [header + 256 * record, header + 512 * record, table.len() as u64]);
+}
+
+#[test]
+fn a_page_that_fits_any_segment_has_no_position() {
+    let position = |len: usize| {
+        let mut builder = Builder::new(Cursor::new(Vec::new()), [3; 32], Labels::default()).unwrap();
+        builder.add("1", "1", &vec![b'x'; len]).unwrap();
+        let app = app(builder.finish().unwrap().into_inner());
+        let mut scratch = vec![0; SCRATCH_LEN];
+        let response = app.respond(&Request::get(b"/").with_query(Some(b"seat=1&id=1")), &mut scratch);
+        (response.len(), response.position().is_some())
+    };
+    let head = position(100).0 - 100;
+    assert_eq!(position(512 - head), (512, false));
+    assert_eq!(position(513 - head), (513, true));
+}
+
+#[test]
+fn the_longest_numbers_are_found_however_wide_they_are_typed() {
+    let (seat, secret) = ("9".repeat(64), "8".repeat(64));
+    let mut builder = Builder::new(Cursor::new(Vec::new()), [3; 32], Labels::default()).unwrap();
+    builder.add(&seat, &secret, b"page").unwrap();
+    assert!(matches!(builder.add(&"9".repeat(65), "1", b""), Err(AddError::Number)));
+    let app = app(builder.finish().unwrap().into_inner());
+    let wide = |digit: &str| digit.repeat(64);
+    for (seat, secret) in [(&seat, &secret), (&wide("９"), &wide("８"))] {
+        let (status, text) = ask(&app, &format!("seat={seat}&id={secret}+"));
+        assert!(status == 200 && text.ends_with("page"), "{status} {text}");
+    }
+}
+
+#[test]
+fn a_line_has_room_for_the_longest_page_in_any_encoding_and_for_no_more() {
+    let line = |len: usize| format!("1_1_{}\n2_2_x\n", "x".repeat(len - 5));
+    for (len, why) in [(81_024, "seat 1: a page of 81019 bytes"), (81_025, "a line of more than 81024 bytes")] {
+        let (_, prepared, rejects) = make(Format::Lines, line(len).as_bytes());
+        assert!(prepared.candidates == 1 && rejects.len() == 1 && rejects[0].contains(why), "{rejects:?}");
     }
 }

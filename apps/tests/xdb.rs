@@ -321,6 +321,8 @@ fn a_city_is_one_by_any_of_its_names() {
         ("香港", "沙田"),
         ("澳门", "澳门"),
         ("台湾省", "高雄"),
+        ("台湾省", "台湾"),
+        ("香港特别行政区", "香港特别行政区"),
         ("湖北省", "神农架林区"),
     ] {
         for (carrier, code) in [("长城宽带", "CN"), ("China Telecom", "CN"), ("广州广电", "CN"), ("0", "0")] {
@@ -410,4 +412,67 @@ fn segments_of_ipv6_are_known_by_what_they_hold() {
     let first = u32::from_le_bytes(*file[8..].first_chunk().unwrap());
     file[12..16].copy_from_slice(&(first + 76).to_le_bytes());
     assert!(places(&file).unwrap_err().ends_with("the file is cut off or damaged"));
+}
+
+#[test]
+fn another_field_has_cities_where_half_of_it_and_a_tenth_of_all_are_such() {
+    // Regions with a city, and with one in place of the carrier, with a carrier, and with neither.
+    let accepted = |cities: usize, carriers: usize, all: usize| {
+        let regions = |count: usize, other| vec![format!("中国|广东省|广州市|{other}|CN"); count];
+        let regions =
+            [regions(cities, "深圳市"), regions(carriers, "电信"), regions(all - cities - carriers, "0")].concat();
+        let regions: Vec<_> = regions.iter().map(String::as_str).collect();
+        places(&xdb(3, &regions).bytes()).is_ok()
+    };
+    assert_eq!([(5, 5, 40), (5, 6, 40)].map(|(cities, carriers, all)| accepted(cities, carriers, all)), [false, true]);
+    assert_eq!([(4, 4, 40), (4, 4, 41)].map(|(cities, carriers, all)| accepted(cities, carriers, all)), [false, true]);
+}
+
+#[test]
+fn carriers_in_place_of_cities_are_refused_however_many_cities_there_are() {
+    let regions = |carriers: usize, cities: usize| {
+        let of = |count, city: &str| vec![format!("中国|广东省|{city}|0|CN"); count];
+        [of(carriers, "电信"), of(cities, "广州市")].concat()
+    };
+    assert!(refused(&regions(1, 19)).starts_with("it cannot be told which"));
+    assert!(refused(&regions(1, 98)).starts_with("it cannot be told which"));
+    let few = regions(1, 99);
+    assert!(places(&xdb(3, &few.iter().map(String::as_str).collect::<Vec<_>>()).bytes()).is_ok());
+}
+
+#[test]
+fn cities_without_provinces_and_codes_of_regions_without_a_place_tell_nothing() {
+    assert!(refused(&["中国|0|广州市|电信|CN".to_owned()]).starts_with("it cannot be told which"));
+    // One region has a place, and no code.
+    let mut regions = vec!["中国|0|0|0|CN".to_owned(); 100];
+    regions.push("中国|广东省|广州市|0|电信".to_owned());
+    assert!(refused(&regions).contains("as in 中国|广东省|广州市|0|电信: "));
+}
+
+#[test]
+fn eight_countries_are_a_file_for_trials_and_nine_are_not() {
+    let countries: Vec<_> = (0..9).map(|number| format!("A{number}|0|0|0|0")).collect();
+    let few: Vec<_> = countries[..8].iter().map(String::as_str).collect();
+    assert_eq!(places(&xdb(3, &few).bytes()).unwrap()[7], ["A7", "", ""]);
+    assert!(refused(&countries).starts_with("no region is of China"));
+    let [most, more] = [31, 32].map(|count| format!("country{}", ",-".repeat(count)).parse::<Fields>());
+    assert_eq!((most.unwrap().to_string().len(), more.is_err()), (7 + 2 * 31, true));
+}
+
+#[test]
+fn segments_are_behind_the_index_and_regions_within_the_file() {
+    let region = "中国|广东省|广州市|电信|CN";
+    let damaged = |file: &[u8]| places(file).unwrap_err().ends_with("the file is cut off or damaged");
+    let file = xdb(2, &[region; 3]).bytes();
+    assert!(damaged(&file[..REGIONS_FROM]));
+    assert_eq!(places(&file[..REGIONS_FROM - 1]), Err("too short for an xdb file".to_owned()));
+    let mut early = file.clone();
+    early[8..12].copy_from_slice(&(REGIONS_FROM as u32 - 14).to_le_bytes());
+    early[12..16].copy_from_slice(&(REGIONS_FROM as u32).to_le_bytes());
+    assert!(damaged(&early));
+    // What has a region behind its end is no file of IPv6 either.
+    let mut cut = Xdb { says: (6, 4), ..xdb(2, &[region; 3]) }.bytes();
+    let len = cut.len();
+    cut[len - 6..len - 4].fill(0xff);
+    assert!(damaged(&cut));
 }

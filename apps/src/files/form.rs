@@ -271,3 +271,78 @@ impl<R: Read> Brotli<R> {
         Ok(written)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A byte at a time, and an interruption ahead of each where it is to have some.
+    struct Slow<'a> {
+        bytes: &'a [u8],
+        interrupts: bool,
+        interrupted: bool,
+    }
+
+    fn slow(bytes: &[u8], interrupts: bool) -> Slow<'_> {
+        Slow { bytes, interrupts, interrupted: false }
+    }
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.interrupted = self.interrupts && !self.interrupted;
+            if self.interrupted {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let len = buffer.len().min(1);
+            self.bytes.read(&mut buffer[..len])
+        }
+    }
+
+    fn brotli(contents: &[u8]) -> Vec<u8> {
+        let mut form = Vec::new();
+        brotli::CompressorReader::new(contents, 4096, 11, 22).read_to_end(&mut form).unwrap();
+        form
+    }
+
+    /// A reader that fails once so many bytes were read.
+    struct Bad(usize);
+
+    impl Read for Bad {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let len = buffer.len().min(self.0);
+            buffer[..len].fill(b'a');
+            self.0 -= len;
+            if len == 0 { Err(io::ErrorKind::InvalidData.into()) } else { Ok(len) }
+        }
+    }
+
+    fn go_on(_: u64) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    #[test]
+    fn what_comes_in_pieces_is_compared_as_a_whole() {
+        let contents = b"some contents of a file, some contents of a file";
+        let form = brotli(contents);
+        let whole = form.len();
+        for (file, len, is_right) in [
+            (&contents[..], whole, true),
+            (&contents[1..], whole, false),
+            (&contents[..contents.len() - 1], whole, false),
+            (&contents[..], whole - 1, false),
+        ] {
+            let checked = check(Coding::Brotli, slow(&form[..len], false), Some(slow(file, true)), &mut go_on);
+            assert_eq!(checked.is_ok(), is_right, "{} and {len} bytes", file.len());
+        }
+    }
+
+    #[test]
+    fn a_bad_disk_is_told_from_a_bad_stream_and_the_form_from_the_file() {
+        let of_file = check(Coding::Brotli, &*brotli(&[b'a'; 5000]), Some(Bad(10)), &mut go_on);
+        assert!(matches!(of_file, Err(Failure::File(_))));
+        for coding in Coding::ALL {
+            let of_form = check(coding, Bad(0), None::<&[u8]>, &mut go_on);
+            assert!(matches!(of_form, Err(Failure::Read(error)) if error.kind() == io::ErrorKind::InvalidData));
+        }
+    }
+}

@@ -228,3 +228,53 @@ pub(super) fn hash(path: &[u8]) -> (usize, u32) {
 pub(super) fn head_end(body_len: u64) -> String {
     format!("\r\nContent-Length: {body_len}\r\nConnection: close\r\n\r\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Images go from one build to another, which has to find each path where this one has put it.
+    #[test]
+    fn the_hash_of_a_path_stays_what_it_is() {
+        for (path, expect) in [(&b"/"[..], (0x8c81_f862, 0x2558_2f92)), (b"/index.html", (0x6e2d_f20a, 0x400c_586a))] {
+            assert_eq!(hash(path), expect, "{}", path.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_header_is_read_as_it_was_written() {
+        let header = Header {
+            objects: 1,
+            paths: 2,
+            slots: 4,
+            positions: 3,
+            not_found: NONE,
+            text: 10,
+            index: 100,
+            len: 100 + 44 + 2 * 24 + 4 * 8 + 3 * 8 + 10,
+            checksum: 0x0102_0304,
+        };
+        let bytes = header.emit();
+        let expect = [
+            b"LETHE-FS\x01\0\0\0",
+            &b"\x01\0\0\0\x02\0\0\0\x04\0\0\0\x03\0\0\0\xff\xff\xff\xff"[..],
+            b"\x0a\0\0\0\0\0\0\0\x64\0\0\0\0\0\0\0\x02\x01\0\0\0\0\0\0",
+            b"\x04\x03\x02\x01",
+        ];
+        assert_eq!(bytes[..60].escape_ascii().to_string(), expect.concat().escape_ascii().to_string());
+        let file = |header: &Header, len| [&header.emit()[..], &vec![0; len - HEADER_LEN]].concat();
+        let parsed = Header::parse(&file(&header, 258)).unwrap();
+        assert_eq!(parsed.emit(), bytes);
+        // One that would have its index in the header, and those whose sections are not as long as all.
+        let wrong = |header: Header| Header::parse(&file(&header, header.len as usize)).err();
+        assert_eq!(wrong(Header { index: 63, len: 221, ..header }), Some(OpenError::Sections));
+        assert!(wrong(Header { index: 64, len: 222, ..header }).is_none());
+        assert_eq!(wrong(Header { len: 259, ..header }), Some(OpenError::Sections));
+        assert_eq!(wrong(Header { text: u64::MAX, ..header }), Some(OpenError::Sections));
+        assert_eq!(wrong(Header { index: u64::MAX, ..header }), Some(OpenError::Sections));
+        assert_eq!(wrong(Header { positions: 4, ..header }), Some(OpenError::Sections));
+        let cut = Header::parse(&file(&header, 257)).err();
+        assert_eq!(cut, Some(OpenError::Length { actual: 257, expected: 258 }));
+        assert_eq!(Header::parse(&bytes[..63]).err(), Some(OpenError::Length { actual: 63, expected: 64 }));
+    }
+}

@@ -327,3 +327,249 @@ impl<'a> Sections<'a> {
         path.map_or_else(|| format!("object {id}"), |path| String::from_utf8_lossy(path).into_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An image taken apart, whose parts can be other than they should. Put together, its checksums and lengths are
+    /// right.
+    #[derive(Clone)]
+    struct Parts {
+        not_found: u32,
+        /// Heads and bodies.
+        contents: Vec<u8>,
+        objects: Vec<ObjectRecord>,
+        paths: Vec<PathRecord>,
+        slots: Vec<(u32, u32)>,
+        positions: Vec<(u32, u32)>,
+        text: Vec<u8>,
+    }
+
+    impl Parts {
+        /// Three objects, of 1,000, 2,000 and 3 bytes: `/a`, a variant of it, and `/b`. `/c` is a redirect.
+        fn new() -> Self {
+            let mut parts = Self {
+                not_found: 2,
+                contents: Vec::new(),
+                objects: Vec::new(),
+                paths: Vec::new(),
+                slots: vec![(0, 0); 8],
+                positions: vec![(0, 0), (3, 1)],
+                text: Vec::new(),
+            };
+            for (len, unit) in [(1000, 0), (2000, 3), (3, NONE)] {
+                parts.object(&format!("HTTP/1.1 200 OK{}", head_end(len as u64)), &vec![b'x'; len], unit);
+            }
+            for (path, object, variants) in
+                [(b"/a", 0, [NONE, 1, NONE]), (b"/b", 2, [NONE; 3]), (b"/c", REDIRECT, [NONE; 3])]
+            {
+                parts.path(path, object, variants);
+            }
+            parts
+        }
+
+        fn object(&mut self, head: &str, body: &[u8], unit: u32) {
+            let start = (HEADER_LEN + self.contents.len()) as u64;
+            self.contents.extend([head.as_bytes(), body].concat());
+            let mut tagger = Tagger::default();
+            tagger.add(body);
+            self.objects.push(ObjectRecord {
+                start,
+                body_len: body.len() as u64,
+                tag: tagger.finish(),
+                head_len: head.len() as u32,
+                head_checksum: crc32fast::hash(head.as_bytes()),
+                unit,
+            });
+        }
+
+        /// One object alone, with this head and 1,000 bytes.
+        fn head(&mut self, head: &str) {
+            self.not_found = NONE;
+            (self.contents, self.objects, self.positions) = (Vec::new(), Vec::new(), vec![(0, 0)]);
+            (self.paths, self.text) = (Vec::new(), Vec::new());
+            self.object(head, &[b'x'; 1000], 0);
+            self.path(b"/a", 0, [NONE; 3]);
+        }
+
+        /// Adds a path, and makes the hash table anew.
+        fn path(&mut self, path: &[u8], object: u32, variants: [u32; Coding::ALL.len()]) {
+            let (start, len) = (self.text.len() as u32, path.len() as u32);
+            self.text.extend(path);
+            self.paths.push(PathRecord { start, len, object, variants });
+            self.hash();
+        }
+
+        /// Makes the hash table for the paths, in eight slots.
+        fn hash(&mut self) {
+            self.slots = vec![(0, 0); 8];
+            for (record, number) in self.paths.iter().zip(1..) {
+                let (first, mark) = hash(&self.text[record.start as usize..][..record.len as usize]);
+                let mut at = first % 8;
+                while self.slots[at].1 != 0 {
+                    at = (at + 1) % 8;
+                }
+                self.slots[at] = (mark, number);
+            }
+        }
+
+        fn bytes(&self) -> Vec<u8> {
+            let mut index = Vec::new();
+            self.objects.iter().for_each(|object| object.emit(&mut index));
+            self.paths.iter().for_each(|path| path.emit(&mut index));
+            for (first, second) in self.slots.iter().chain(&self.positions) {
+                index.extend([first.to_le_bytes(), second.to_le_bytes()].concat());
+            }
+            index.extend(&self.text);
+            let from = HEADER_LEN + self.contents.len();
+            let header = Header {
+                objects: self.objects.len() as u32,
+                paths: self.paths.len() as u32,
+                slots: self.slots.len() as u32,
+                positions: self.positions.len() as u32,
+                not_found: self.not_found,
+                text: self.text.len() as u64,
+                index: from as u64,
+                len: (from + index.len()) as u64,
+                checksum: crc32fast::hash(&index),
+            };
+            [&header.emit(), &*self.contents, &index].concat()
+        }
+
+        fn open(&self) -> Result<Image, OpenError> {
+            Image::open(self.bytes())
+        }
+    }
+
+    /// The error of an image that is wrong in one way.
+    #[track_caller]
+    fn check(expect: &OpenError, change: impl FnOnce(&mut Parts)) {
+        let mut parts = Parts::new();
+        change(&mut parts);
+        assert_eq!(parts.open().map(drop).as_ref(), Err(expect));
+    }
+
+    #[test]
+    fn an_image_says_what_is_in_it() {
+        let parts = Parts::new();
+        let image = parts.open().unwrap();
+        let len = parts.bytes().len();
+        assert_eq!((image.path_count(), image.object_count(), image.body_bytes()), (2, 3, 3003));
+        assert_eq!((image.len(), image.is_empty()), (len as u64, false));
+        assert_eq!(format!("{image:?}"), format!("Image {{ objects: 3, paths: 3, len: {len}, .. }}"));
+        let none = Parts { paths: Vec::new(), slots: vec![(0, 0)], text: Vec::new(), ..parts };
+        assert!(none.open().unwrap().is_empty());
+    }
+
+    #[test]
+    fn progress_of_checking_bodies_goes_from_piece_to_piece() {
+        let mut calls = Vec::new();
+        Parts::new().open().unwrap().check_bodies(&mut |done, total| calls.push((done, total))).unwrap();
+        assert_eq!(calls, [(1000, 3003), (3000, 3003), (3003, 3003)]);
+    }
+
+    #[test]
+    fn a_unit_is_of_the_object_that_reaches_as_far() {
+        let image = Parts::new().open().unwrap();
+        let len = |unit| image.stored(unit).map(|object| object.body.len());
+        // About 1,060 bytes, of three units, and 2,060, of five.
+        assert_eq!([0, 2, 3, 7, 8, 100].map(len), [Some(1000), Some(1000), Some(2000), Some(2000), None, None]);
+    }
+
+    #[test]
+    fn objects_follow_one_another_and_each_is_a_response() {
+        for (id, change) in [
+            (1, (|parts| parts.objects[1].start += 1) as fn(&mut Parts)),
+            (0, |parts| parts.objects[0].body_len -= 1),
+            (2, |parts| parts.objects[2].body_len += 1),
+            (2, |parts| parts.objects[2].body_len = u64::MAX),
+            (0, |parts| parts.head(&format!("HTTP/1.0 200 OK{}", head_end(1000)))),
+            (0, |parts| parts.head(&format!("HTTP/1.1 200 OK{}", head_end(1001)))),
+            (0, |parts| parts.head("HTTP/1.1 200 OK\r\n\r\n")),
+            (0, |parts| parts.head(&format!("HTTP/1.1 200 {}{}", "x".repeat(500), head_end(1000)))),
+        ] {
+            check(&OpenError::Object { id }, change);
+        }
+        let (line, end) = ("HTTP/1.1 200 ", head_end(1000));
+        let mut longest = Parts::new();
+        longest.head(&format!("{line}{}{end}", "x".repeat(HEAD_MAX as usize - line.len() - end.len())));
+        assert_eq!(longest.objects[0].head_len, 512);
+        longest.open().unwrap();
+        let mut longer = Parts::new();
+        longer.head(&format!("{line}{}{end}", "x".repeat(HEAD_MAX as usize - line.len() - end.len() + 1)));
+        assert_eq!(longer.open().map(drop), Err(OpenError::Object { id: 0 }));
+    }
+
+    #[test]
+    fn objects_fill_their_section_and_one_of_them_is_for_404() {
+        check(&OpenError::Objects, |parts| parts.contents.push(b'x'));
+        check(&OpenError::Objects, |parts| parts.not_found = 3);
+        let without = Parts { not_found: NONE, ..Parts::new() };
+        assert!(without.open().unwrap().not_found().is_none());
+        assert_eq!(Parts::new().open().unwrap().not_found().unwrap().body, b"xxx");
+    }
+
+    #[test]
+    fn positions_are_those_of_the_objects_without_gaps() {
+        for change in [
+            (|parts| parts.objects[1].unit = 4) as fn(&mut Parts),
+            |parts| parts.objects[1].unit = NONE,
+            |parts| parts.objects[2].unit = 8,
+            |parts| parts.positions[1].0 = 4,
+            |parts| parts.positions[1].1 = 0,
+            |parts| parts.positions.truncate(1),
+            |parts| parts.positions.push((8, 2)),
+        ] {
+            check(&OpenError::Positions, change);
+        }
+    }
+
+    #[test]
+    fn the_hash_table_leads_to_every_path_and_ends() {
+        for change in [
+            // Not a power of two; full; one entry more, and fewer; a path that there is not; a path that is lost.
+            (|parts| parts.slots.push((0, 0))) as fn(&mut Parts),
+            |parts| parts.slots.clear(),
+            |parts| parts.slots = vec![(0, 1), (0, 2)],
+            |parts| parts.slots = vec![(0, 1), (0, 2), (0, 3), (0, 3)],
+            |parts| *parts.slots.iter_mut().find(|slot| slot.1 == 0).unwrap() = (0, 1),
+            |parts| *parts.slots.iter_mut().find(|slot| slot.1 == 2).unwrap() = (0, 0),
+            |parts| parts.slots.iter_mut().find(|slot| slot.1 == 2).unwrap().1 = 4,
+            |parts| parts.slots.iter_mut().find(|slot| slot.1 == 2).unwrap().0 ^= 1,
+        ] {
+            check(&OpenError::Slots, change);
+        }
+        // As many paths as slots: a search for another one would not end.
+        check(&OpenError::Slots, |parts| {
+            parts.path(b"/d", 0, [NONE; 3]);
+            parts.slots.retain(|slot| slot.1 != 0);
+        });
+    }
+
+    #[test]
+    fn paths_ascend_and_stand_for_something() {
+        for (id, change) in [
+            (0, (|parts| parts.paths[0].object = 3) as fn(&mut Parts)),
+            (1, |parts| parts.paths[1].object = NONE),
+            (0, |parts| parts.paths[0].variants[0] = 3),
+            (2, |parts| parts.paths[2].variants[2] = REDIRECT),
+            (1, |parts| parts.paths[1].start -= 1),
+            (2, |parts| parts.paths[2].len += 1),
+            (2, |parts| parts.paths[2].len = u32::MAX),
+            (0, |parts| parts.text[0] = b'a'),
+            (1, |parts| parts.text[3] = b'a'),
+            (1, |parts| parts.text[3] = b'A'),
+            (2, |parts| parts.text[5] = b'\\'),
+        ] {
+            check(&OpenError::Path { id }, |parts| {
+                change(parts);
+                if parts.paths.iter().all(|path| path.len < 3) {
+                    parts.hash();
+                }
+            });
+        }
+        check(&OpenError::Path { id: 3 }, |parts| parts.path(b"/d//e", 0, [NONE; 3]));
+        check(&OpenError::Text, |parts| parts.text.push(b'd'));
+    }
+}

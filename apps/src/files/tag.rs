@@ -145,4 +145,11 @@ mod tests {
         let fields = format!("If-None-Match: \"a\"\r\nif-none-match: \"{HELLO}\"\r\n");
         assert!(tag(b"hello\n").is_known(&Headers::new(fields.as_bytes())));
     }
+
+    #[test]
+    fn a_tag_is_shown_as_it_is_sent() {
+        let tag = tag(b"hello");
+        assert_eq!(format!("{tag:?}"), tag.to_string());
+        assert_eq!(tag.to_string().len(), 34);
+    }
 }

@@ -248,3 +248,48 @@ pub(super) fn file_name(path: &[u8]) -> &OsStr {
 }
 
 const _: () = assert!(PATH_MAX == 1024, "the text of Skipped::Long says so");
+
+#[cfg(test)]
+mod tests {
+    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+
+    use super::*;
+
+    struct Silent;
+
+    impl Watch for Silent {
+        fn listed(&mut self, _: u64) {}
+        fn skipped(&mut self, _: &Path, _: Skipped) {}
+        fn unused(&mut self, _: &Path, _: Option<&Path>, _: crate::files::Flaw) {}
+        fn compared(&mut self, _: u64, _: u64) {}
+        fn packed(&mut self, _: u64, _: u64) {}
+    }
+
+    #[test]
+    fn no_other_program_gets_a_file_that_is_open() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("a"), b"a").unwrap();
+        let tree = Tree::list(directory.path(), Options::default(), &mut Silent).unwrap();
+        let (file, len) = tree.open(&tree.files[0]).unwrap();
+        assert_eq!(len, 1);
+        assert_eq!(fcntl(&file, FcntlArg::F_GETFD).unwrap(), FdFlag::FD_CLOEXEC.bits());
+    }
+
+    #[test]
+    fn a_file_of_a_gibibyte_is_listed_and_a_larger_one_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, len) in [("a", FILE_MAX), ("b", FILE_MAX + 1)] {
+            File::create(directory.path().join(name)).unwrap().set_len(len).unwrap();
+        }
+        let tree = Tree::list(directory.path(), Options::default(), &mut Silent).unwrap();
+        let listed: Vec<_> = tree.files.iter().map(|file| (&*file.path, file.len)).collect();
+        assert_eq!(listed, [(&b"/a"[..], 1 << 30)]);
+    }
+
+    #[test]
+    fn the_name_of_a_file_is_behind_the_last_slash() {
+        for (path, name) in [(&b"/a/b.c"[..], "b.c"), (b"/a", "a"), (b"a", "a"), (b"/a/", "")] {
+            assert_eq!(file_name(path), name);
+        }
+    }
+}

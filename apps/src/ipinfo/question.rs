@@ -185,4 +185,12 @@ mod tests {
             check(path, None);
         }
     }
+
+    #[test]
+    fn what_nearly_all_requests_have_is_plain() {
+        assert_eq!(Question::plain(b"/8.8.4.4"), Some(Ipv4Addr::new(8, 8, 4, 4)));
+        for path in [&b"/"[..], b"8.8.4.4", b"/8.8.4.4.json", b"/8.8.4", b"/::1", b"/8%2e8.4.4"] {
+            assert_eq!(Question::plain(path), None, "{}", path.escape_ascii());
+        }
+    }
 }

@@ -210,3 +210,205 @@ impl<'a> Record<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::super::builder::Builder;
+    use super::super::format::CANDIDATES_MAX;
+    use super::*;
+
+    /// Candidates `1` and so on, whose secrets are their numbers and whose pages are this long. The first record is in
+    /// line 2.
+    fn file(pages: &[usize]) -> Vec<u8> {
+        let mut builder = Builder::new(Cursor::new(Vec::new()), [7; 32], Labels::default()).unwrap();
+        for (number, &len) in (1..).zip(pages) {
+            let number = format!("{number}");
+            builder.add(&number, &number, &vec![b'x'; len]).unwrap();
+        }
+        builder.finish().unwrap().into_inner()
+    }
+
+    /// Where the index begins.
+    fn index(file: &[u8]) -> usize {
+        Header::parse(file).unwrap().index as usize
+    }
+
+    /// Puts a number of four bytes somewhere.
+    fn put(file: &mut [u8], at: usize, number: u32) {
+        file[at..at + 4].copy_from_slice(&number.to_le_bytes());
+    }
+
+    /// Opens a file after its checksums were made right.
+    fn open(mut file: Vec<u8>) -> Result<Image, OpenError> {
+        let index = u32_at(file.first_chunk::<HEADER_LEN>().unwrap(), 24) as usize;
+        let checksum = crc32fast::hash(file.get(index..).unwrap_or_default());
+        put(&mut file, HEADER_LEN - 8, checksum);
+        let checksum = crc32fast::hash(&file[..HEADER_LEN - 4]);
+        put(&mut file, HEADER_LEN - 4, checksum);
+        Image::open(file)
+    }
+
+    #[track_caller]
+    fn check(file: &[u8], expect: Option<&OpenError>, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut file = file.to_vec();
+        change(&mut file);
+        assert_eq!(open(file).map(drop).err().as_ref(), expect);
+    }
+
+    fn number(text: &str) -> Number {
+        Number::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_file_says_what_is_in_it() {
+        let file = file(&[10, 10]);
+        let len = file.len();
+        let image = open(file).unwrap();
+        assert_eq!((image.candidates(), image.len(), image.is_empty()), (2, len as u64, false));
+        assert_eq!(format!("{image:?}"), format!("Image {{ candidates: 2, len: {len}, .. }}"));
+        assert!(image.find(&number("2"), &number("2")).unwrap().is_some_and(|page| page.body == [b'x'; 10]));
+        assert_eq!(image.find(&number("2"), &number("1")), Ok(None));
+    }
+
+    #[test]
+    fn sections_are_together_as_long_as_the_file() {
+        let file = file(&[10; 4]);
+        for change in [
+            (|file| put(file, 12, 0)) as fn(&mut Vec<u8>),
+            |file| put(file, 12, 5),
+            |file| put(file, 12, CANDIDATES_MAX + 1),
+            |file| put(file, 16, 1),
+            |file| file[20] += 1,
+            |file| file[24] -= 1,
+            |file| file[24..32].fill(0xff),
+            // The index begins within the first record, and there is more text.
+            |file| {
+                let more = index(file) as u32 - 163;
+                let text = Header::parse(file).unwrap().text;
+                put(file, 20, text + more);
+                put(file, 24, 163);
+            },
+        ] {
+            check(&file, Some(&OpenError::Sections), change);
+        }
+    }
+
+    #[test]
+    fn slots_lead_to_records_and_positions_ascend() {
+        let file = file(&[1000, 1000, 10]);
+        let slots = index(&file) + 2;
+        let positions = slots + 4 * 4;
+        let lines = (index(&file) / LINE) as u32;
+        for (at, number, is_right) in [
+            (slots, 0, false),
+            (slots, 1, false),
+            (slots, 2, true),
+            (slots, lines - 1, true),
+            (slots, lines, false),
+            (slots, u32::MAX, false),
+            (positions, 2, true),
+            (positions, 3, false),
+            (positions, 4, false),
+            (positions + 8, UNITS - 1, true),
+            (positions + 8, UNITS, false),
+        ] {
+            check(&file, (!is_right).then_some(&OpenError::Index), |file| put(file, at, number));
+        }
+    }
+
+    #[test]
+    fn a_record_may_fill_what_is_ahead_of_the_index() {
+        let labels = Labels::default().emit();
+        // A record of a header and nothing else.
+        let record = RecordHeader {
+            tag: super::super::key::Tag([0; 16]),
+            checksum: 0,
+            body_len: 0,
+            unit: NONE,
+            head_len: 0,
+            sum: 0,
+        };
+        let contents = [&[0; 2][..], &2_u32.to_le_bytes(), &2_u32.to_le_bytes(), &labels].concat();
+        let header = Header {
+            candidates: 1,
+            positions: 0,
+            text: labels.len() as u32,
+            index: 164,
+            len: 164 + contents.len() as u64,
+            key: super::super::key::Key([7; 32]),
+            checksum: 0,
+        };
+        open([&header.emit()[..], &record.emit(), &contents].concat()).unwrap();
+    }
+
+    #[test]
+    fn a_unit_is_of_the_page_that_reaches_as_far() {
+        let image = open(file(&[1000, 2000])).unwrap();
+        let len = |unit| image.stored(unit).map(|page| page.body.len());
+        // Heads are some 200 bytes long: three units, and five.
+        assert_eq!([0, 2, 3, 7, 8, 100].map(len), [Some(1000), Some(1000), Some(2000), Some(2000), None, None]);
+        // A position that leads to the record of another has no page.
+        let mut swapped = file(&[1000, 2000]);
+        let positions = index(&swapped) + 2 + 4 * 3;
+        let second = u32_at(swapped[positions + 12..].first_chunk::<4>().unwrap(), 0);
+        put(&mut swapped, positions + 4, second);
+        let image = open(swapped).unwrap();
+        assert_eq!(image.stored(0), None);
+        assert!(image.stored(3).is_some());
+    }
+
+    #[test]
+    fn records_are_checked_in_steps_and_the_damaged_ones_are_counted() {
+        let file = file(&[10; 300]);
+        let checked = |file: Vec<u8>| {
+            let mut calls = Vec::new();
+            let result = open(file).unwrap().check_records(&mut |done, total| calls.push((done, total)));
+            (result, calls)
+        };
+        assert_eq!(checked(file.clone()), (Ok(()), vec![(0, 300), (256, 300), (300, 300)]));
+        let len = (index(&file) - HEADER_LEN) / 300;
+        let records = |damaged: &[usize]| {
+            let mut file = file.clone();
+            for number in damaged {
+                file[HEADER_LEN + len * number + RecordHeader::LEN] ^= 1;
+            }
+            checked(file).0.unwrap_err()
+        };
+        let first = (HEADER_LEN + 7 * len) as u64;
+        assert_eq!(records(&[7]), OpenError::Records { count: 1, candidates: 300, first });
+        assert_eq!(records(&[7, 290]), OpenError::Records { count: 2, candidates: 300, first });
+        // A candidate whose slot leads to the record of another.
+        let mut lost = file.clone();
+        let slots = index(&file) + 2 * 75;
+        let line = |at: usize| u32_at(file[slots + 4 * at..].first_chunk::<4>().unwrap(), 0);
+        let at = (0..309).find(|&at| line(at) != 2).unwrap();
+        put(&mut lost, slots + 4 * at, 2);
+        assert_eq!(checked(lost).0, Err(OpenError::Records { count: 1, candidates: 300, first: 0 }));
+    }
+
+    #[test]
+    fn a_record_that_was_written_wrong_is_not_whole() {
+        let whole = file(&[10]);
+        let page = {
+            let image = open(whole.clone()).unwrap();
+            let found = image.find(&number("1"), &number("1")).unwrap().unwrap();
+            [found.head, found.body].concat()
+        };
+        let parsed = RecordHeader::parse(whole[HEADER_LEN..].first_chunk().unwrap()).unwrap();
+        let count = |header: RecordHeader, page: &[u8]| {
+            let mut file = whole.clone();
+            file[HEADER_LEN..][..RecordHeader::LEN].copy_from_slice(&header.emit());
+            file[HEADER_LEN + RecordHeader::LEN..][..page.len()].copy_from_slice(page);
+            open(file).unwrap().check_records(&mut |_, _| ()).is_err()
+        };
+        assert!(!count(parsed, &page));
+        assert!(count(RecordHeader { sum: parsed.sum ^ 1, ..parsed }, &page));
+        // Another head, with checksum and sum of its own.
+        let mut other = page.clone();
+        other[9] = b'3';
+        let (checksum, sum) = (crc32fast::hash(&other), Sum::new().with(&other).folded());
+        assert!(count(RecordHeader { checksum, sum, ..parsed }, &other));
+    }
+}

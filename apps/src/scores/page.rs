@@ -173,4 +173,33 @@ mod tests {
         }
         assert_eq!(Labels::new(&"x".repeat(LABELS_MAX + 1), "", ""), None);
     }
+
+    #[test]
+    fn what_the_board_gives_no_text_for_has_the_usual_one() {
+        let form = |labels: &Labels, language, message| {
+            let mut scratch = [0; 4096];
+            let response =
+                Response::build(&mut scratch, Status::Ok).body_with(|body| write(body, labels, language, message));
+            String::from_utf8(response.body().to_vec()).unwrap()
+        };
+        let own = Labels::new("", "考号", "").unwrap();
+        for (labels, language, texts) in [
+            (&Labels::default(), Language::Chinese, ["准考证号", "身份证号", "查询", "请填写两个号码。"]),
+            (&Labels::default(), Language::English, ["Seat number", "Identity number", "Show result", "both numbers."]),
+            (&own, Language::Chinese, ["考号", "身份证号", "查询", "请填写两个号码。"]),
+            (&own, Language::English, ["考号", "Identity number", "Show result", "both numbers."]),
+        ] {
+            let form = form(labels, language, Message::Empty);
+            let [seat, secret, button, message] = texts;
+            for part in [
+                format!("<label>{seat}<input name=seat "),
+                format!("<label>{secret}<input name=id "),
+                format!("<button>{button}</button>"),
+                format!("{message}</b>"),
+            ] {
+                assert!(form.contains(&part), "{part}: {form}");
+            }
+        }
+        assert!(!form(&own, Language::English, Message::None).contains("alert"));
+    }
 }

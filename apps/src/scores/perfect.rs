@@ -127,4 +127,22 @@ mod tests {
     fn the_same_key_twice_has_no_slots() {
         assert_eq!(find(&[7, 8, 7]), None);
     }
+
+    /// Files go from one build to another, which has to look for each key where this one has put it.
+    #[test]
+    fn the_slot_of_a_key_stays_what_it_is() {
+        let keys = keys(12, 3);
+        let pilots = find(&keys).unwrap();
+        let count = slots(12).unwrap();
+        let slots: Vec<u32> = keys.iter().map(|&key| slot(&pilots, count, key)).collect();
+        assert_eq!(pilots, [[6, 0], [105, 0], [1, 0]]);
+        assert_eq!(slots, [1, 12, 5, 4, 2, 3, 10, 8, 6, 0, 7, 11]);
+    }
+
+    #[test]
+    fn there_is_a_pilot_for_four_keys_and_a_slot_more_for_32() {
+        assert_eq!([0, 1, 4, 5, 8, 9].map(pilots), [0, 1, 1, 2, 2, 3]);
+        assert_eq!([0, 1, 31, 32, 63, 64, 320].map(slots), [1, 2, 32, 34, 65, 67, 331].map(Some));
+        assert_eq!(slots(u32::MAX), None);
+    }
 }

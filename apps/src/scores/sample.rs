@@ -310,4 +310,31 @@ mod tests {
         let ranks = Ranks::of([6000, 7000, 6000, 5000].into_iter());
         assert_eq!([7000, 6000, 5000].map(|total| ranks.rank(total)), [1, 2, 4]);
     }
+
+    /// Measurements of several days, and of several machines, are of the same candidates.
+    #[test]
+    fn the_table_of_a_seed_stays_what_it_is() {
+        let ranks = Ranks::of((0..3).map(|number| Candidate::draw(7, number).total()));
+        let values = |number| Candidate::draw(7, number).values(&ranks)[..16].join(" ");
+        let expect = [
+            "2699010100101 992410200702124676 赵俊文 男 虚构县第八中学 历史类 化学生物 139.0 139.0 122.0 93.0 73.5 84.0 \
+             650.5 1 达到本科控制线",
+            "2699010100102 997581200711131830 杨佑思 男 虚构县第六中学 历史类 生物地理 73.0 95.0 77.5 44.0 54.0 39.0 \
+             382.5 3 未达到本科控制线",
+            "26101781603410 996911200704167722 何若 女 虚构县第九中学 物理类 政治生物 97.0 76.5 109.5 48.5 76.5 68.0 \
+             476.0 2 达到本科控制线",
+        ];
+        assert_eq!([0, 1, 9_999_999].map(values), expect);
+        assert_eq!(crc32fast::hash(&sample(2000, 7)), 0x4c27_9cc1);
+    }
+
+    #[test]
+    fn progress_goes_from_the_header_to_all_records() {
+        let mut calls = Vec::new();
+        write_sample(5000, 1, io::sink(), &mut |done, total| calls.push((done, total))).unwrap();
+        let (header, record) = header(5000);
+        let bytes = |records| (header.len() + records * record) as u64;
+        assert_eq!(calls, [0, 4096, 5000].map(|records| (bytes(records), bytes(5000))));
+        assert_eq!(sample(5000, 1).len() as u64, bytes(5000) + 1);
+    }
 }

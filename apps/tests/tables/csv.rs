@@ -233,6 +233,12 @@ fn a_first_line_of_one_column_is_an_error_of_separators() {
         "the first line has one column only, \"KSH:SFZH:XM\": where columns are not separated by a comma, put a line that \
         says by what ahead of it: sep=:"
     );
+    assert_eq!(
+        error_of(FORMAT, b"sep=^\n\"KSH^SFZH^XM\"\n"),
+        "the first line has one column only, \"KSH^SFZH^XM\": the line is in quotes as a whole; remove those around each \
+        line, or export the table again"
+    );
+    assert!(error_of(FORMAT, b"KSH\x01SFZH\x01XM\n").contains(": U+0001 is no separator; put a comma, "));
     for name in ["KSH", "准考证号", "KSH_2024"] {
         assert_eq!(
             error_of(FORMAT, format!("{name}\n1\n").as_bytes()),
@@ -280,6 +286,9 @@ fn a_separator_within_a_character_is_none() {
     let text = [&text[..text.len() - 2], b"\n"].concat();
     let options = Options { encoding: Some(GBK), ..options() };
     assert_eq!(read_with(FORMAT, &text, &options).unwrap().row("1", "11"), " XM=倈總");
+    // The byte 0x80 is a character of its own.
+    let table = read_with(FORMAT, b"KSH|SFZH|XM|ZF\n1|11|a\x80|501\n", &options).unwrap();
+    assert_eq!(table.row("1", "11"), " XM=a€ ZF=501");
 }
 
 #[test]
@@ -411,6 +420,19 @@ fn a_row_without_an_end_is_not_read_into_memory() {
     let expect = "line 2: a row of more than 1048576 bytes: this is not a table";
     assert_eq!(error_of(FORMAT, format!("KSH,SFZH,XM\n1,11,\"{}", "x\n".repeat(1 << 20)).as_bytes()), expect);
     assert_eq!(error_of(FORMAT, table.as_bytes()), expect);
+    // A row of as many bytes is read, and has no page. With its end it is one line, or the values of several.
+    let line = |len: usize| format!("KSH,SFZH,XM\n1,11,{}\n2,12,乙\n", "x".repeat(len - 6));
+    let lines = |len: usize| {
+        let further = len / 1024 - 1;
+        let first = len - 3 - 1024 * further - 1;
+        let further = format!("{}\n", "x".repeat(1023)).repeat(further);
+        format!("KSH,SFZH,XM\n1,11,\"{}\n{further}\"\n2,12,乙\n", "x".repeat(first))
+    };
+    for make in [&line as &dyn Fn(usize) -> String, &lines] {
+        let table = read_with(FORMAT, make(1 << 20).as_bytes(), &options()).unwrap();
+        assert!(table.rejects.len() == 1 && table.rejects[0].contains("a page of "), "{:?}", table.rejects);
+        assert_eq!(error_of(FORMAT, make((1 << 20) + 1).as_bytes()), expect);
+    }
 }
 
 /// Any text, in the characters that mean something here.
@@ -462,5 +484,32 @@ proptest! {
                 prop_assert_eq!(is_there, [false; 3], "{}: {}", text, row);
             }
         }
+    }
+}
+
+#[test]
+fn the_line_that_says_the_separator_ends_in_each_way() {
+    for end in ["\n", "\r\n", "\r"] {
+        let table = ["sep=^", "KSH^SFZH^XM", "1^11^甲", ""].join(end);
+        assert_eq!(read(FORMAT, table.as_bytes()).row("1", "11"), " XM=甲", "{end:?}");
+    }
+}
+
+#[test]
+fn where_the_keys_are_not_there_the_names_are_listed_by_the_first_separator_that_makes_most() {
+    for (line, names) in [("A,B;C", "A, B;C"), ("A;B\tC;D", "A, B\tC, D"), ("A|B;C", "A|B, C")] {
+        let error = error_of(FORMAT, format!("{line}\n").as_bytes());
+        assert_eq!(error, format!("the table has no field KSH; it has {names}"));
+    }
+}
+
+#[test]
+fn utf_16_is_known_by_its_mark_where_no_character_is_ascii() {
+    let error = |bytes: fn(u16) -> [u8; 2]| {
+        let table: Vec<u8> = "\u{feff}准考证号，身份证号，姓名".encode_utf16().flat_map(bytes).collect();
+        error_of(FORMAT, &table)
+    };
+    for error in [error(u16::to_le_bytes), error(u16::to_be_bytes)] {
+        assert!(error.starts_with("its text is UTF-16, "), "{error}");
     }
 }

@@ -161,6 +161,7 @@ fn doubles_have_the_decimals_of_their_field() {
         (0.1 + 0.2, 1, "0.3"),
         (59.9, 3, "59.900"),
         (-0.0, 2, "0.00"),
+        (-0.0, 0, "0"),
         (-0.001, 2, "0.00"),
         (1e300, 1, "1000000000000000"),
     ] {
@@ -180,6 +181,7 @@ fn numbers_of_one_to_eight_bytes_are_read_as_their_programs_do() {
     assert_eq!(shown(b'+', 0, &7_i32.to_le_bytes()), "7");
     assert_eq!(shown(b'Y', 4, &1_185_000_i64.to_le_bytes()), "118.5000");
     assert_eq!(shown(b'Y', 4, &(-5_i64).to_le_bytes()), "-0.0005");
+    assert_eq!(shown(b'Y', 4, &[0; 8]), "0.0000");
     for kind in [b'T', b'@'] {
         let value = |day: u32, milliseconds: u32| [day.to_le_bytes(), milliseconds.to_le_bytes()].concat();
         assert_eq!(shown(kind, 0, &value(2_454_497, 30_600_000)), "2008-01-31 08:30");
@@ -205,8 +207,12 @@ fn numbers_with_an_exponent_are_written_out_where_all_their_digits_are_there() {
         (0, b"9.90101E+17", "9.90101E+17"),
         (0, b"9.90E+17", "9.90E+17"),
         (2, b"1.1E+002", "1.1E+002"),
+        (0, b"1.10E+005", "110000"),
+        (0, b"1.10E+006", "1.10E+006"),
         (2, b"12E", "12E"),
         (2, b"E+02", "E+02"),
+        (2, b".50E+00", ".50E+00"),
+        (2, b"x.50E+00", "x.50E+00"),
     ] {
         for kind in [b'N', b'F'] {
             assert_eq!(shown(kind, decimals, value), expect, "{}", value.escape_ascii());
@@ -250,6 +256,11 @@ fn what_is_blank_is_empty() {
         assert_eq!(shown(kind, 0, value), "", "{} {}", char::from(kind), value.escape_ascii());
     }
     assert_eq!([shown(b'D', 0, b"20080131"), shown(b'I', 0, &[0; 4])], ["2008-01-31", "0"]);
+    // What is no date is shown as it stands.
+    assert_eq!(
+        [&b"2008-1-1"[..], b"200801  ", b"2008/1/1"].map(|value| shown(b'D', 0, value)),
+        ["2008-1-1", "200801", "2008/1/1"]
+    );
     assert_eq!([&b"T"[..], b"y", b"F", b"n"].map(|value| shown(b'L', 0, value)), ["T", "T", "F", "F"]);
 }
 
@@ -406,7 +417,7 @@ fn columns_that_can_be_told_in_two_ways_are_an_error() {
         };
         assert_eq!(read(FORMAT, &placed(starts)).row("01", "11"), row);
         // Addresses in memory, as dBASE III leaves them, or what fits no field.
-        for wrong in [[0x8000_0001; 5], [1, 3, 5, 49, 93], [0; 5], [2, 4, 6, 306, 350]] {
+        for wrong in [[0x8000_0001; 5], [1, 3, 5, 49, 93], [1, 3, 5, 60, 104], [0; 5], [2, 4, 6, 306, 350]] {
             assert!(error_of(FORMAT, &placed(wrong)).contains("more than one way"));
         }
     }
@@ -425,6 +436,9 @@ fn columns_that_can_be_told_in_two_ways_are_an_error() {
         fields; the decimals of each of these text fields may mean that it is longer than 255 bytes (Clipper), or \
         nothing: A; save the table as CSV, or without decimals in them"
     );
+    // Nor twice the decimals of one field.
+    let making = Making::new(&[("A", b'C', 4, 1), ("B", b'C', 5, 0)]).row(&[b"aaaabbbbb", &[b' '; 512]]);
+    assert!(making.error().contains("and there is no way to share them"), "{}", making.error());
 }
 
 #[test]
@@ -457,6 +471,10 @@ fn records_that_the_header_counts_wrong_are_as_long_as_the_file_says() {
         let error = Making { tail: tail.to_vec(), ..making.clone() }.error();
         assert_eq!(error, "damaged: a record is 5 bytes by the header, and its fields are 6: get the table again");
     }
+    // Two bytes behind records of five, and one less than records of six.
+    let table = making.bytes();
+    let error = error_of(FORMAT, &table[..table.len() - 2]);
+    assert_eq!(error, "damaged: a record is 5 bytes by the header, and its fields are 6: get the table again");
 }
 
 #[test]
@@ -541,6 +559,10 @@ fn a_character_that_the_end_of_its_field_cuts_is_left_away() {
     let mut making = Making::new(&[("X", b'C', 1, 0)]).row(&[b"a"]);
     making.fields[2].0 = gbk("语文成绩分数")[..11].to_vec();
     assert_eq!(making.read().row("01", "11"), " 语文成绩分=a");
+    making.fields[2].0 = gbk("A语文成绩分")[..10].to_vec();
+    assert_eq!(making.read().row("01", "11"), " A语文成绩=a");
+    making.fields[2].0 = gbk("语文成绩分")[..9].to_vec();
+    assert!(making.error().starts_with("the names of the fields are not GBK text: "), "{}", making.error());
     making.fields[2].0 = gbk("语文")[..3].to_vec();
     assert!(making.error().starts_with("the names of the fields are not GBK text: "), "{}", making.error());
     // Within the field it is no text.
@@ -595,8 +617,18 @@ fn code_pages_are_read_or_named() {
         making.code_page = code_page;
         assert_eq!(making.read().row("01", "11"), format!(" X={text}"), "{code_page:#04x}");
     }
-    for (code_page, name) in [(0x01, "437"), (0x02, "850"), (0x1f, "852"), (0x66, "865"), (0x6b, "857"), (0x87, "852")]
-    {
+    let of_dos: [(&[u8], &str); 9] = [
+        (&[0x01, 0x09, 0x0b, 0x0d, 0x0f, 0x11, 0x15, 0x18, 0x19, 0x1b], "437"),
+        (&[0x02, 0x0a, 0x0e, 0x10, 0x12, 0x14, 0x16, 0x1a, 0x1d, 0x25, 0x37], "850"),
+        (&[0x1f, 0x22, 0x23, 0x40, 0x64, 0x87], "852"),
+        (&[0x08, 0x17, 0x66], "865"),
+        (&[0x1c, 0x6c], "863"),
+        (&[0x24], "860"),
+        (&[0x67], "861"),
+        (&[0x6a, 0x86], "737"),
+        (&[0x6b, 0x88], "857"),
+    ];
+    for (code_page, name) in of_dos.iter().flat_map(|&(codes, name)| codes.iter().map(move |&code| (code, name))) {
         let mut making = Making::new(&[("X", b'C', 2, 0)]).row(&[b"\xd6\xd0"]);
         making.code_page = code_page;
         assert_eq!(
@@ -617,10 +649,10 @@ fn files_that_are_no_dbase_tables_are_not_said_to_be_damaged() {
     for (file, expect) in [
         (&b""[..], "not a dBASE table: it is shorter than a header"),
         (b"KSH,SFZH,XM\n1,2,3\n", "not a dBASE table: it is shorter than a header"),
-        (text.as_bytes(), "not a dBASE table: "),
+        (text.as_bytes(), "not a dBASE table: it begins with text: add --format csv, if that is what it is"),
         (&[0; 5000], "not a dBASE table: its header is of 0 bytes"),
         (b"PK\x03\x04\x14\0\x06\0\x08\0\0\0!\0", "not a dBASE table: "),
-        (&[b' '; 9000], "not a dBASE table: "),
+        (&[b' '; 9000], "not a dBASE table: it begins with text: "),
     ] {
         let error = error_of(FORMAT, file);
         assert!(error.starts_with(expect) && !error.contains("Error"), "{error}");
@@ -629,6 +661,16 @@ fn files_that_are_no_dbase_tables_are_not_said_to_be_damaged() {
     assert!(
         Making { record_len: Some(0), ..making }.error().starts_with("not a dBASE table: its records are of 0 bytes")
     );
+    // The smallest table that there can be: one field of one byte, and no mark of the end of the list.
+    let mut making = Making::new(&[]).row(&[]);
+    making.fields = vec![(b"KSH".to_vec(), b'C', 1, 0, 0)];
+    (making.end, making.records) = (Vec::new(), vec![b" 1".to_vec()]);
+    assert_eq!(making.error(), "the table has no field SFZH; it has KSH");
+    making.records = vec![b" ".to_vec()];
+    assert_eq!(making.error(), "not a dBASE table: its records are of 1 bytes");
+    let mut table = making.bytes();
+    table[8] = 63;
+    assert_eq!(error_of(FORMAT, &table), "not a dBASE table: its header is of 63 bytes, and one with a field has 65");
 }
 
 #[test]

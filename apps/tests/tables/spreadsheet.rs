@@ -133,3 +133,31 @@ fn tables_of_each_form_are_examined_and_pages_are_not() {
         assert!(warning.starts_with(start), "{warning}");
     }
 }
+
+#[test]
+fn only_numbers_of_more_than_15_digits_are_counted_beside_those_that_end_in_zeros() {
+    let warnings = |secrets: &[&str]| {
+        let row = |(seat, secret): (usize, &&str)| format!("{seat},{secret},甲,1234567890123456789\n");
+        let rows: String = secrets.iter().enumerate().map(row).collect();
+        read_rows(&rows).warnings.len()
+    };
+    let (damaged, right) = (["990101199001000000", "990101199002000000", "990101199003000000"], "99010119900300001");
+    // Numbers of 15 digits, and what is no number, were never in danger.
+    let others = ["990101199003001", "990101199003002", "990101199003003", "99010119900300001X", "A", "12", "13"];
+    assert_eq!(warnings(&[&damaged[..2], &others].concat()), 1);
+    let longer = |count: usize| (0..count).map(|at| format!("{right}{}", at + 1)).collect::<Vec<_>>();
+    for (count, told) in [(2, 1), (3, 0)] {
+        let longer = longer(count);
+        let secrets: Vec<_> = damaged.into_iter().chain(longer.iter().map(String::as_str)).collect();
+        assert_eq!(warnings(&secrets), told, "{count}");
+    }
+}
+
+#[test]
+fn a_pair_of_candidates_with_one_secret_is_told_of_among_at_most_200() {
+    let warnings = |candidates: u32| {
+        let rows = (0..candidates).map(|seat| format!("{seat},9{},甲,5\n", seat.max(1))).collect::<Vec<_>>();
+        read_rows(&rows.concat()).warnings.len()
+    };
+    assert_eq!([200, 201].map(warnings), [1, 0]);
+}

@@ -169,3 +169,31 @@ fn of_julian_day(number: u32) -> Option<(u32, u32, u32)> {
     let year = e / 1461 + (12 + 2 - month) / 12 - 4716;
     Some((year as u32, month as u32, day as u32))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_counted_by_the_calendar() {
+        let is_leap = |year: u32| year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
+        let (mut year, mut month, mut day) = (1900, 1, 1);
+        for number in 2_415_021..=5_373_484 {
+            assert_eq!(of_julian_day(number), Some((year, month, day)), "{number}");
+            let days = match month {
+                2 => 28 + u32::from(is_leap(year)),
+                4 | 6 | 9 | 11 => 30,
+                _ => 31,
+            };
+            day += 1;
+            if day > days {
+                (month, day) = (month + 1, 1);
+            }
+            if month > 12 {
+                (year, month) = (year + 1, 1);
+            }
+        }
+        assert_eq!((year, month, day), (10_000, 1, 1));
+        assert_eq!([2_415_020, 5_373_485, 0, u32::MAX].map(of_julian_day), [None; 4]);
+    }
+}
