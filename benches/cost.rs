@@ -2,8 +2,8 @@
 //! see. `lethe bench` measures the time of the same packets.
 //!
 //! `cost v4 transaction 1000` runs 200 batches of so many, and prints the nanoseconds of one in the best of them.
-//! `tools/instructions` counts what it executes. A fourth argument is how much more is to be done, in percent,
-//! which that tool has to notice.
+//! `cargo xtask instructions` counts what it executes. A fourth argument is how much more is to be done, in percent,
+//! which that command has to notice.
 
 use std::hint::black_box;
 use std::time;
@@ -21,7 +21,7 @@ const BATCHES: u32 = 200;
 
 const NOW: Instant = Instant::from_unix_seconds(1_700_000_000);
 
-/// What is measured: each packet of a client, two that nobody wants, and a whole fetch.
+/// What is measured: each packet of a client, two that are dropped or refused, and a whole fetch.
 const PACKETS: [&str; 7] = ["syn", "ack", "get", "fin", "closed port", "garbage", "transaction"];
 
 /// An engine with the buffers of a loop.
