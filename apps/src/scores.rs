@@ -29,7 +29,6 @@ mod prepare;
 mod sample;
 mod source;
 mod spreadsheet;
-mod talk;
 mod template;
 
 use std::sync::Arc;
@@ -51,7 +50,6 @@ pub use prepare::{Options, PrepareError, Prepared, Reject, Watch, prepare};
 pub use sample::{SampleError, write_sample};
 pub use source::{Format, LeftOut, NotDbf, OneColumn, QuoteFault, Separator, SourceError, Unplaced, Unshown, encoding};
 pub use spreadsheet::{Damage, Warning};
-pub use talk::{Chains, TALK};
 pub use template::TemplateError;
 
 use crate::query::{self, Plus, decode};

@@ -1,4 +1,4 @@
-//! What the loop costs on one core. `tools/loop-cost` runs it, beside DPDK's own testpmd.
+//! What the loop costs on one core. `cargo xtask loop-cost` runs it, beside DPDK's own testpmd.
 //!
 //! ```text
 //! loop_cost mix OUT.pcapng       a capture of clients who come now: SYN, ACK, GET, FIN of each
