@@ -537,7 +537,7 @@ mod tests {
             ("OPTIONS **", Malformed),
             ("OPTIONS x", Malformed),
             ("CONNECT x", Incomplete),
-            ("CONNECT *", Malformed),
+            ("CONNECT *", Incomplete),
         ] {
             assert_eq!(target(cut), Err(expect), "{cut}");
         }
