@@ -17,8 +17,8 @@ use lethe_apps::scores::{Builder, Image, Labels, Scores, write_sample};
 use siphasher::sip::SipHasher13;
 
 #[allow(dead_code, unused_imports, reason = "there is more in it than is measured")]
-#[path = "../src/scores/perfect.rs"]
-mod perfect;
+#[path = "../src/scores/phf.rs"]
+mod phf;
 
 const CANDIDATES: u32 = 400_000;
 
@@ -260,7 +260,7 @@ impl Table for Std {
 
 /// What is in a file of scores.
 struct Perfect {
-    pilots: Vec<perfect::Pilot>,
+    pilots: Vec<phf::Pilot>,
     slots: Vec<u32>,
 }
 
@@ -269,17 +269,17 @@ impl Table for Perfect {
 
     fn of(people: &[Person]) -> Self {
         let hashes: Vec<u64> = people.iter().map(|person| person.hash).collect();
-        let pilots = perfect::find(&hashes).expect("no two are the same");
-        let mut slots = vec![0; perfect::slots(people.len() as u32).expect("not too many") as usize];
+        let pilots = phf::find(&hashes).expect("no two are the same");
+        let mut slots = vec![0; phf::slots(people.len() as u32).expect("not too many") as usize];
         for (hash, line) in hashes.iter().zip(0..) {
-            let slot = perfect::slot(&pilots, slots.len() as u32, *hash);
+            let slot = phf::slot(&pilots, slots.len() as u32, *hash);
             slots[slot as usize] = line;
         }
         Self { pilots, slots }
     }
 
     fn find(&self, person: &Person) -> (u32, u32) {
-        (self.slots[perfect::slot(&self.pilots, self.slots.len() as u32, person.hash) as usize], 1)
+        (self.slots[phf::slot(&self.pilots, self.slots.len() as u32, person.hash) as usize], 1)
     }
 
     fn len(&self) -> usize {

@@ -16,8 +16,8 @@
 //! began with it ([`Versions`](lethe::versions::Versions)).
 
 mod builder;
-mod damage;
 mod encoding;
+mod error;
 mod form;
 mod format;
 mod image;
@@ -31,15 +31,15 @@ use lethe::http::{Headers, Response, Status};
 use lethe::{App, Request};
 
 pub use builder::{About, AddError, Builder, ObjectId};
-pub use damage::OpenError;
 use encoding::Accepted;
 pub use encoding::Coding;
+pub use error::OpenError;
 pub use form::Flaw;
 pub use format::VERSION;
 pub use image::Image;
 use image::{Entry, File, Object};
-pub use pack::{Options, PackError, Packed, Watch, pack};
-use path::Unfit;
+pub use pack::{Options, PackError, PackObserver, Packed, pack};
+use path::PathError;
 pub use tree::{FILE_MAX, FILES_MAX, Skipped};
 
 pub use crate::positions::UNITS;
@@ -73,11 +73,11 @@ impl App for Files {
         match found {
             Ok(Some(Entry::File(file))) => respond_with(&file, request, scratch),
             Ok(Some(Entry::Redirect)) => redirect::to_directory(scratch, request),
-            Ok(None) | Err(Unfit::Long) => match self.image.not_found() {
+            Ok(None) | Err(PathError::Long) => match self.image.not_found() {
                 Some(object) => response(&object),
                 None => Response::build(scratch, Status::NotFound).header("Content-Type", TEXT).body(NOT_FOUND),
             },
-            Err(Unfit::Escape | Unfit::Character | Unfit::Dots) => {
+            Err(PathError::Escape | PathError::Character | PathError::Dots) => {
                 Response::build(scratch, Status::BadRequest).header("Content-Type", TEXT).body(BAD_PATH)
             }
         }

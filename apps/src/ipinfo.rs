@@ -75,7 +75,7 @@ impl Form {
 }
 
 /// A database and the responses that are made of it beforehand: a version of the data.
-pub struct Data<'d> {
+pub struct Dataset<'d> {
     database: Held<'d>,
     texts: Texts,
 }
@@ -88,7 +88,7 @@ enum Held<'d> {
     Here(Owned),
 }
 
-impl Data<'static> {
+impl Dataset<'static> {
     /// Opens the contents of a database file, checks all of it, and keeps a copy.
     ///
     /// # Errors
@@ -100,13 +100,13 @@ impl Data<'static> {
     }
 }
 
-impl<'d> From<Database<'d>> for Data<'d> {
+impl<'d> From<Database<'d>> for Dataset<'d> {
     fn from(database: Database<'d>) -> Self {
         Self { texts: Texts::of(&database), database: Held::Elsewhere(database) }
     }
 }
 
-impl Data<'_> {
+impl Dataset<'_> {
     /// What it answers from.
     #[inline]
     pub fn database(&self) -> Database<'_> {
@@ -131,16 +131,16 @@ impl Data<'_> {
     }
 }
 
-impl fmt::Debug for Data<'_> {
+impl fmt::Debug for Dataset<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Data").field("database", &self.database()).finish_non_exhaustive()
+        f.debug_struct("Dataset").field("database", &self.database()).finish_non_exhaustive()
     }
 }
 
 /// The application: answers from one database.
 #[derive(Debug)]
 pub struct IpInfo<'d> {
-    data: Data<'d>,
+    data: Dataset<'d>,
 }
 
 impl IpInfo<'static> {
@@ -151,13 +151,13 @@ impl IpInfo<'static> {
 }
 
 impl<'d> IpInfo<'d> {
-    /// Answers from a [`Database`] or from [`Data`].
-    pub fn new(data: impl Into<Data<'d>>) -> Self {
+    /// Answers from a [`Database`] or from [`Dataset`].
+    pub fn new(data: impl Into<Dataset<'d>>) -> Self {
         Self { data: data.into() }
     }
 
     /// What it answers from.
-    pub const fn data(&self) -> &Data<'d> {
+    pub const fn data(&self) -> &Dataset<'d> {
         &self.data
     }
 }
@@ -175,7 +175,7 @@ impl App for IpInfo<'_> {
     }
 }
 
-fn respond_to_any<'a>(data: &'a Data<'_>, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+fn respond_to_any<'a>(data: &'a Dataset<'_>, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
     let Some(Question { form, address }) = Question::of(request) else {
         return Response::build(scratch, Status::NotFound)
             .header("Content-Type", "text/plain; charset=utf-8")

@@ -11,13 +11,15 @@
 
 #![forbid(unsafe_code)]
 
-mod bytes;
+mod container;
 pub mod files;
-mod huge;
+mod huge_page_writer;
 pub mod ipinfo;
 mod json;
 mod positions;
 mod query;
 mod redirect;
 pub mod scores;
-mod weight;
+
+pub use container::ContainerError;
+mod qvalue;

@@ -2,7 +2,7 @@
 
 use lethe::app::{Generations, Position};
 
-use crate::bytes::u32_at;
+use crate::container::u32_at;
 
 /// The units of [`Position`] that one version may take: 2 GiB, so that each generation has as many.
 pub const UNITS: u32 = Position::PER_GENERATION - (1 << 11);
@@ -11,7 +11,7 @@ const _: () = assert!((Generations::COUNT as u32 - 1) * Position::PER_GENERATION
 
 /// The units that a response of `len` bytes takes when those before `next` are taken: the first of them and the
 /// one behind, if there are as many. What is longer than a first window begins with a block.
-pub(crate) fn place(next: u32, len: u64) -> Option<(u32, u32)> {
+pub(crate) fn reserve(next: u32, len: u64) -> Option<(u32, u32)> {
     let is_long = len > Position::BLOCK as u64 * Position::UNIT as u64 / 2;
     let first = if is_long { next.checked_next_multiple_of(Position::BLOCK as u32)? } else { next };
     let units = u32::try_from(Position::units(usize::try_from(len).ok()?)).ok()?;
@@ -95,11 +95,11 @@ mod tests {
         // A first window is 8,192 bytes: half a block.
         let window = 8192;
         for len in [0, 1, 511, 512, window] {
-            assert_eq!(place(7, len), Some((7, 7 + Position::units(len as usize) as u32)), "{len}");
+            assert_eq!(reserve(7, len), Some((7, 7 + Position::units(len as usize) as u32)), "{len}");
         }
         let units = Position::units(window as usize + 1) as u32;
         for (next, first) in [(0, 0), (1, BLOCK), (BLOCK - 1, BLOCK), (BLOCK, BLOCK), (BLOCK + 1, 2 * BLOCK)] {
-            assert_eq!(place(next, window + 1), Some((first, first + units)), "{next}");
+            assert_eq!(reserve(next, window + 1), Some((first, first + units)), "{next}");
         }
     }
 
@@ -108,11 +108,11 @@ mod tests {
         for len in [1, 512, 8192, 8193, 1 << 20] {
             let units = Position::units(len) as u32;
             let next = UNITS - units.next_multiple_of(Position::BLOCK as u32);
-            assert_eq!(place(next, len as u64), Some((next, next + units)), "{len}");
-            assert_eq!(place(UNITS - units + 1, len as u64), None, "{len}");
+            assert_eq!(reserve(next, len as u64), Some((next, next + units)), "{len}");
+            assert_eq!(reserve(UNITS - units + 1, len as u64), None, "{len}");
         }
-        assert_eq!(place(UNITS - 2, 512), Some((UNITS - 2, UNITS)));
-        assert_eq!(place(0, u64::MAX), None);
+        assert_eq!(reserve(UNITS - 2, 512), Some((UNITS - 2, UNITS)));
+        assert_eq!(reserve(0, u64::MAX), None);
     }
 
     #[test]

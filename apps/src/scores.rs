@@ -17,14 +17,14 @@
 //! answer, nor in what is read to find it.
 
 mod builder;
-mod damage;
+mod error;
 mod format;
 mod image;
 mod key;
 mod language;
 mod number;
 mod page;
-mod perfect;
+mod phf;
 mod prepare;
 mod sample;
 mod source;
@@ -39,17 +39,19 @@ use lethe::http::{Response, Status};
 use lethe::{App, Request};
 
 pub use builder::{AddError, Builder, FinishError};
-pub use damage::OpenError;
+pub use error::OpenError;
 pub use format::{CANDIDATES_MAX, PAGE_MAX, VERSION};
 pub use image::Image;
 use image::Page;
 use language::Language;
-use number::{NUMBER_MAX, Number, Unfit};
+use number::{NUMBER_MAX, Number, NumberError};
 pub use page::Labels;
 use page::Message;
-pub use prepare::{Options, PrepareError, Prepared, Reject, Watch, prepare};
+pub use prepare::{Options, PrepareError, PrepareObserver, Prepared, Reject, prepare};
 pub use sample::{SampleError, write_sample};
-pub use source::{Format, LeftOut, NotDbf, OneColumn, QuoteFault, Separator, SourceError, Unplaced, Unshown, encoding};
+pub use source::{
+    Format, LeftOut, NotDbf, QuoteFault, Separator, SeparatorHint, SourceError, Unplaced, Unshown, encoding,
+};
 pub use spreadsheet::{Damage, Warning};
 pub use talk::{Chains, TALK};
 pub use template::TemplateError;
@@ -140,7 +142,7 @@ fn ask<'a>(image: &'a Image, query: Option<&[u8]>) -> Answer<'a> {
         let value = query::field(query, name)?;
         let mut room = [0; DECODED_LEN];
         // What cannot be decoded is no number of anybody.
-        Some(decode(value, Plus::Space, &mut room).map_or(Err(Unfit::Long), Number::parse))
+        Some(decode(value, Plus::Space, &mut room).map_or(Err(NumberError::Long), Number::parse))
     };
     match (number("seat"), number("id")) {
         (None, None) => Answer::Form,
@@ -149,8 +151,8 @@ fn ask<'a>(image: &'a Image, query: Option<&[u8]>) -> Answer<'a> {
             Ok(None) => Answer::Wrong,
             Err(_) => Answer::Damaged,
         },
-        (None | Some(Err(Unfit::Empty)), _) | (_, None | Some(Err(Unfit::Empty))) => Answer::Empty,
-        (Some(Err(Unfit::Long)), _) | (_, Some(Err(Unfit::Long))) => Answer::Wrong,
+        (None | Some(Err(NumberError::Empty)), _) | (_, None | Some(Err(NumberError::Empty))) => Answer::Empty,
+        (Some(Err(NumberError::Long)), _) | (_, Some(Err(NumberError::Long))) => Answer::Wrong,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use lethe_apps::ContainerError;
 use lethe_apps::ipinfo::{Builder, Database, OpenError, Place, prepare};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -87,7 +88,7 @@ proptest! {
     fn a_file_cut_off_anywhere_is_refused(table in table(), at: Index) {
         let file = built(&table);
         let error = Database::open(&file[..at.index(file.len())]).unwrap_err();
-        prop_assert!(matches!(error, OpenError::Length { .. } | OpenError::Magic), "{}", error);
+        prop_assert!(matches!(error, OpenError::Container(ContainerError::Length { .. } | ContainerError::Magic)), "{}", error);
     }
 
     #[test]

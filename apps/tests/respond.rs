@@ -6,7 +6,7 @@ use lethe::app::Generations;
 use lethe::http::{HEAD_ROOM, Status};
 use lethe::versions::Versions;
 use lethe::{App, Request};
-use lethe_apps::ipinfo::{Builder, Data, Database, IpInfo, Place};
+use lethe_apps::ipinfo::{Builder, Database, Dataset, IpInfo, Place};
 use proptest::prelude::*;
 
 /// A client with a place.
@@ -287,7 +287,7 @@ fn a_connection_is_answered_from_the_database_that_it_began_with() {
         let mut builder = Builder::new();
         let place = Place { country, ..Place::default() };
         builder.add(Ipv4Addr::UNSPECIFIED..=Ipv4Addr::BROADCAST, place).unwrap();
-        Data::read(&builder.finish()).unwrap()
+        Dataset::read(&builder.finish()).unwrap()
     };
     let mut app = Versions::of_generation(IpInfo::new(database("first")), 3);
     let answer = |app: &Versions<IpInfo<'_>>, generation, path: &str| {
@@ -320,5 +320,8 @@ fn a_database_says_how_large_it_is_and_shows_none_of_its_bytes() {
     let database = Database::embedded();
     let expect = format!("Database {{ ranges: {}, places: {} }}", database.range_count(), database.place_count());
     assert_eq!(format!("{database:?}"), expect);
-    assert_eq!(format!("{:?}", IpInfo::new(database)), format!("IpInfo {{ data: Data {{ database: {expect}, .. }} }}"));
+    assert_eq!(
+        format!("{:?}", IpInfo::new(database)),
+        format!("IpInfo {{ data: Dataset {{ database: {expect}, .. }} }}")
+    );
 }

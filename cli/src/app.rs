@@ -8,7 +8,7 @@ use clap::Subcommand;
 use lethe::app::{App, Position, Request};
 use lethe::http::Response;
 use lethe_apps::files::Files;
-use lethe_apps::ipinfo::{Data, Database, IpInfo};
+use lethe_apps::ipinfo::{Database, Dataset, IpInfo};
 use lethe_apps::scores::Scores;
 use lethe_sim::sample::Sample;
 
@@ -143,7 +143,7 @@ pub(crate) struct IpinfoArgs {
 }
 
 /// Reads a database, and checks all of it.
-pub(crate) fn open_database(file: &Path) -> anyhow::Result<Data<'static>> {
-    let read = || -> anyhow::Result<_> { Ok(Data::read(&fs::read(file)?)?) };
+pub(crate) fn open_database(file: &Path) -> anyhow::Result<Dataset<'static>> {
+    let read = || -> anyhow::Result<_> { Ok(Dataset::read(&fs::read(file)?)?) };
     read().with_context(|| format!("database {}", file.display()))
 }

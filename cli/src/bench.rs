@@ -4,7 +4,7 @@ use lethe_server::bench::{BenchArgs, PACKETS, Report};
 use lethe_server::note;
 
 use crate::app::AppArgs;
-use crate::bench_data::Data;
+use crate::bench_data::Dataset;
 
 #[derive(clap::Args)]
 #[command(after_help = format!("{}\n\n{EXAMPLE}", lethe_server::bench::ABOUT))]
@@ -38,8 +38,8 @@ pub(crate) fn bench(args: &Args) -> anyhow::Result<()> {
         report.packets(app.name(), &PACKETS, || app.load(), target)?;
         return report.end();
     }
-    report.packets("ipinfo", &PACKETS, || Data::Places.load(), |number| Data::Places.target(number))?;
-    for (name, data) in [("files", Data::Files), ("scores", Data::Results { megabytes: 4 })] {
+    report.packets("ipinfo", &PACKETS, || Dataset::Places.load(), |number| Dataset::Places.target(number))?;
+    for (name, data) in [("files", Dataset::Files), ("scores", Dataset::Results { megabytes: 4 })] {
         report.packets(name, &["GET", "fetch"], || data.load(), |number| data.target(number))?;
     }
     tables(&mut report, args.data)?;
@@ -53,7 +53,7 @@ fn tables(report: &mut Report<'_>, largest: u32) -> anyhow::Result<()> {
         if !report.wants(&name) {
             continue;
         }
-        let data = Data::Results { megabytes };
+        let data = Dataset::Results { megabytes };
         if megabytes >= 256 {
             note(format_args!("making a table of {megabytes} MB"));
         }

@@ -14,7 +14,7 @@ use crate::map::{Pages, map};
 
 /// The data set of an application, made on the spot.
 #[derive(Clone, Copy)]
-pub(crate) enum Data {
+pub(crate) enum Dataset {
     /// The database of places that comes with Lethe.
     Places,
     /// A thousand files of 1,000 bytes.
@@ -29,7 +29,7 @@ pub(crate) enum Data {
 const FILES: u32 = 1000;
 const BODY: [u8; 1000] = [b'x'; 1000];
 
-impl Data {
+impl Dataset {
     pub(crate) fn load(self) -> anyhow::Result<Application> {
         Ok(match self {
             Self::Places => Application::IpInfo(IpInfo::embedded()),

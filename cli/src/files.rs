@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use indicatif::HumanBytes;
-use lethe_apps::files::{Flaw, Image, Options, PackError, Packed, Skipped, Watch, pack};
+use lethe_apps::files::{Flaw, Image, Options, PackError, PackObserver, Packed, Skipped, pack};
 
 use crate::map::{Pages, map};
 use crate::progress::{Meter, Progress, counted};
@@ -51,14 +51,14 @@ impl FilesArgs {
     fn pack(&self, progress: Progress) -> anyhow::Result<Image> {
         let place = || format!("a temporary file in {} (TMPDIR names another place)", std::env::temp_dir().display());
         let file = tempfile::tempfile().with_context(place)?;
-        let mut watcher = Watcher::new(progress);
-        let packed = pack(&self.path, Options { hidden: self.hidden }, &file, &mut watcher);
+        let mut reporter = PackReporter::new(progress);
+        let packed = pack(&self.path, Options { hidden: self.hidden }, &file, &mut reporter);
         let (_, packed) = packed.map_err(|error| {
             let wrote = matches!(error, PackError::Write(_));
             let error = anyhow::Error::from(error);
             if wrote { error.context(place()) } else { error }
         })?;
-        let skipped = watcher.finish();
+        let skipped = reporter.finish();
         note(format_args!("{}: {}{skipped}", self.path.display(), Summary(&packed)));
         let bytes = map(&file, Pages::Now).with_context(place)?;
         Image::open(bytes).with_context(place)
@@ -67,9 +67,9 @@ impl FilesArgs {
 
 /// Writes an image of `directory` to `out`.
 pub(crate) fn prepare(directory: &Path, hidden: bool, out: impl io::Write + io::Seek) -> anyhow::Result<String> {
-    let mut watcher = Watcher::new(Progress::Shown);
-    let (_, packed) = pack(directory, Options { hidden }, out, &mut watcher)?;
-    let skipped = watcher.finish();
+    let mut reporter = PackReporter::new(Progress::Shown);
+    let (_, packed) = pack(directory, Options { hidden }, out, &mut reporter)?;
+    let skipped = reporter.finish();
     Ok(format!("{}{skipped}", Summary(&packed)))
 }
 
@@ -115,14 +115,14 @@ fn counts<R: fmt::Display>(what: &str, reasons: &BTreeMap<R, u64>) -> String {
 }
 
 /// Tells how far packing is, and what was left out.
-struct Watcher {
+struct PackReporter {
     meter: Meter,
     skipped: BTreeMap<Skipped, u64>,
     unused: BTreeMap<Flaw, u64>,
     warnings: u64,
 }
 
-impl Watcher {
+impl PackReporter {
     fn new(progress: Progress) -> Self {
         let (skipped, unused) = (BTreeMap::new(), BTreeMap::new());
         Self { meter: Meter::new(progress, "packing"), skipped, unused, warnings: 0 }
@@ -147,7 +147,7 @@ impl Watcher {
     }
 }
 
-impl Watch for Watcher {
+impl PackObserver for PackReporter {
     fn listed(&mut self, files: u64) {
         self.meter.files(files);
     }

@@ -11,7 +11,8 @@ use anyhow::{Context, anyhow, ensure};
 use clap::ValueEnum;
 use indicatif::{HumanBytes, HumanCount};
 use lethe_apps::scores::{
-    Format, Image, Labels, Options, PAGE_MAX, Prepared, Reject, TALK, Warning, Watch, encoding, prepare, write_sample,
+    Format, Image, Labels, Options, PAGE_MAX, PrepareObserver, Prepared, Reject, TALK, Warning, encoding, prepare,
+    write_sample,
 };
 
 use crate::map::{Pages, map};
@@ -152,11 +153,11 @@ impl TableArgs {
             name.push(".rejects");
             name.into()
         });
-        let mut watcher = Watcher::new(len, report);
-        let made = prepare(format, BufReader::with_capacity(1 << 20, table), len, &options, &mut file, &mut watcher);
+        let mut reporter = PrepareReporter::new(len, report);
+        let made = prepare(format, BufReader::with_capacity(1 << 20, table), len, &options, &mut file, &mut reporter);
         let (_, prepared) = made.with_context(|| input.display().to_string())?;
         file.finish()?;
-        watcher.finish()?;
+        reporter.finish()?;
         let size = fs::metadata(output).map_or(0, |metadata| metadata.len());
         let summary = Summary { output, prepared: &prepared, size };
         write!(io::stdout(), "{summary}").printed()
@@ -225,7 +226,7 @@ fn parse_encoding(name: &str) -> Result<&'static encoding_rs::Encoding, String> 
 }
 
 /// Tells how far it is, and writes down what was left out.
-struct Watcher {
+struct PrepareReporter {
     meter: Meter,
     len: u64,
     report: PathBuf,
@@ -233,7 +234,7 @@ struct Watcher {
     rejected: u64,
 }
 
-impl Watcher {
+impl PrepareReporter {
     fn new(len: u64, report: PathBuf) -> Self {
         Self { meter: Meter::new(Progress::Shown, "preparing"), len, report, file: Ok(None), rejected: 0 }
     }
@@ -268,7 +269,7 @@ impl Watcher {
     }
 }
 
-impl Watch for Watcher {
+impl PrepareObserver for PrepareReporter {
     fn read(&mut self, bytes: u64) {
         self.meter.bytes(bytes, self.len);
     }

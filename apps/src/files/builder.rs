@@ -11,8 +11,8 @@ use super::encoding::Coding;
 use super::format::{self, HEAD_MAX, HEADER_LEN, Header, NONE, ObjectRecord, PathRecord, REDIRECT};
 use super::path;
 use super::tag::{Tag, Tagger};
-use crate::huge::HugeWriter;
-use crate::positions::place;
+use crate::huge_page_writer::HugePageWriter;
+use crate::positions::reserve;
 
 /// The most bytes of a file that are in memory at a time. A file that is no larger is written in one piece.
 const PIECE: usize = 1 << 20;
@@ -52,7 +52,7 @@ impl About<'_> {
 ///
 /// The header comes last: what is there before [`Builder::finish`] is no image.
 pub struct Builder<W: Write + Seek> {
-    out: HugeWriter<W>,
+    out: HugePageWriter<W>,
     /// Where the next object begins.
     at: u64,
     /// The next unit that is free.
@@ -70,7 +70,7 @@ impl<W: Write + Seek> Builder<W> {
     ///
     /// What `out` says.
     pub fn new(out: W) -> io::Result<Self> {
-        let mut out = HugeWriter::new(out);
+        let mut out = HugePageWriter::new(out);
         out.write_all(&[0; HEADER_LEN])?;
         Ok(Self {
             out,
@@ -104,7 +104,7 @@ impl<W: Write + Seek> Builder<W> {
         let mut record = added?;
         // What is no larger fits any segment, and is sent whole or not at all.
         if record.len() > Position::UNIT as u64
-            && let Some((first, end)) = place(self.unit, record.len())
+            && let Some((first, end)) = reserve(self.unit, record.len())
         {
             record.unit = first;
             self.unit = end;

@@ -4,7 +4,7 @@ use core::fmt;
 
 use lethe::http::Headers;
 
-use crate::weight::{Weight, elements};
+use crate::qvalue::{Weight, elements};
 
 /// How a file is compressed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

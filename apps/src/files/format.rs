@@ -40,16 +40,17 @@ use std::ops::Range;
 
 use siphasher::sip::SipHasher13;
 
-use super::damage::OpenError;
 use super::encoding::Coding;
+use super::error::OpenError;
 use super::tag::{TAG_LEN, Tag};
-use crate::bytes::{u32_at, u64_at};
+use crate::container::{Format, check_len, index_checksum, put_u32, put_u64, seal, u32_at, u64_at};
 use crate::positions::PAIR_LEN;
 
 /// The version of the format that is read and written here.
 pub const VERSION: u32 = 1;
 
-pub(super) const MAGIC: &[u8; 8] = b"LETHE-FS";
+pub(super) const FORMAT: Format =
+    Format { magic: b"LETHE-FS", version: VERSION, file: "an image of files", name: "the image format", advice: "" };
 pub(super) const HEADER_LEN: usize = 64;
 
 /// No object, and no unit.
@@ -77,20 +78,7 @@ pub(super) struct Header {
 
 impl Header {
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, OpenError> {
-        if !bytes.starts_with(MAGIC) {
-            return Err(OpenError::Magic);
-        }
-        let actual = bytes.len() as u64;
-        let header: &[u8; HEADER_LEN] =
-            bytes.first_chunk().ok_or(OpenError::Length { actual, expected: HEADER_LEN as u64 })?;
-        // The version comes first: whatever is behind it is what it says.
-        let found = u32_at(header, 8);
-        if found != VERSION {
-            return Err(OpenError::Version { found });
-        }
-        if crc32fast::hash(&header[..HEADER_LEN - 4]) != u32_at(header, HEADER_LEN - 4) {
-            return Err(OpenError::HeaderChecksum);
-        }
+        let header: &[u8; HEADER_LEN] = FORMAT.sealed_header(bytes)?;
         let parsed = Self {
             objects: u32_at(header, 12),
             paths: u32_at(header, 16),
@@ -100,30 +88,24 @@ impl Header {
             text: u64_at(header, 32),
             index: u64_at(header, 40),
             len: u64_at(header, 48),
-            checksum: u32_at(header, 56),
+            checksum: index_checksum(header),
         };
-        if parsed.len != actual {
-            return Err(OpenError::Length { actual, expected: parsed.len });
-        }
+        check_len(bytes, parsed.len)?;
         let sections = parsed.tables_len().checked_add(parsed.text).and_then(|len| len.checked_add(parsed.index));
-        let fits = sections == Some(actual) && parsed.index >= HEADER_LEN as u64;
+        let fits = sections == Some(parsed.len) && parsed.index >= HEADER_LEN as u64;
         if fits { Ok(parsed) } else { Err(OpenError::Sections) }
     }
 
     pub(super) fn emit(&self) -> [u8; HEADER_LEN] {
         let Self { objects, paths, slots, positions, not_found, text, index, len, checksum } = *self;
-        let mut header = [0; HEADER_LEN];
-        header[..8].copy_from_slice(MAGIC);
-        for (at, number) in [VERSION, objects, paths, slots, positions, not_found].into_iter().enumerate() {
-            header[8 + 4 * at..][..4].copy_from_slice(&number.to_le_bytes());
+        let mut header = FORMAT.new_header();
+        for (at, number) in [objects, paths, slots, positions, not_found].into_iter().enumerate() {
+            put_u32(&mut header, 12 + 4 * at, number);
         }
         for (at, number) in [text, index, len].into_iter().enumerate() {
-            header[32 + 8 * at..][..8].copy_from_slice(&number.to_le_bytes());
+            put_u64(&mut header, 32 + 8 * at, number);
         }
-        header[56..60].copy_from_slice(&checksum.to_le_bytes());
-        let own = crc32fast::hash(&header[..60]);
-        header[60..].copy_from_slice(&own.to_le_bytes());
-        header
+        seal(header, checksum)
     }
 
     /// Four counts of 32 bits, each times less than 64, do not overflow.
@@ -232,6 +214,7 @@ pub(super) fn head_end(body_len: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ContainerError;
 
     /// Images go from one build to another, which has to find each path where this one has put it.
     #[test]
@@ -274,7 +257,8 @@ mod tests {
         assert_eq!(wrong(Header { index: u64::MAX, ..header }), Some(OpenError::Sections));
         assert_eq!(wrong(Header { positions: 4, ..header }), Some(OpenError::Sections));
         let cut = Header::parse(&file(&header, 257)).err();
-        assert_eq!(cut, Some(OpenError::Length { actual: 257, expected: 258 }));
-        assert_eq!(Header::parse(&bytes[..63]).err(), Some(OpenError::Length { actual: 63, expected: 64 }));
+        assert_eq!(cut, Some(ContainerError::Length { actual: 257, expected: 258 }.into()));
+        let cut = Header::parse(&bytes[..63]).err();
+        assert_eq!(cut, Some(ContainerError::Length { actual: 63, expected: 64 }.into()));
     }
 }

@@ -4,23 +4,20 @@ use std::fmt;
 
 use lethe::app::Position;
 
-use super::damage::OpenError;
 use super::encoding::Coding;
+use super::error::OpenError;
 use super::format::{HEAD_MAX, HEADER_LEN, Header, NONE, ObjectRecord, PathRecord, REDIRECT, hash, head_end};
 use super::path;
 use super::tag::{Tag, Tagger};
-use crate::bytes::table;
-use crate::positions::{Buckets, Pair, pair, place};
+use crate::container::{FileBytes, check_index, table};
+use crate::positions::{Buckets, Pair, pair, reserve};
 
 /// How many bytes of a body are hashed between two calls that tell how far it is.
 const PROGRESS_STEP: usize = 1 << 20;
 
-/// Where an image lies: a mapped file, or memory.
-type Owner = Box<dyn AsRef<[u8]> + Send + Sync>;
-
 /// An image that was checked. Once it is open it cannot fail, as long as its bytes stay what they are.
 pub struct Image {
-    bytes: Owner,
+    bytes: FileBytes,
     header: Header,
     buckets: Buckets,
 }
@@ -36,7 +33,7 @@ impl Image {
         let header = Header::parse(bytes.as_ref())?;
         let mut image = Self { bytes: Box::new(bytes), header, buckets: Buckets::default() };
         let sections = image.sections();
-        sections.check_checksum(&header)?;
+        check_index(sections.index, header.checksum)?;
         sections.check_objects(&header)?;
         sections.check_positions()?;
         sections.check_paths()?;
@@ -238,11 +235,6 @@ impl<'a> Sections<'a> {
         (units > (unit - first) as usize).then_some(object)
     }
 
-    fn check_checksum(&self, header: &Header) -> Result<(), OpenError> {
-        let (actual, expected) = (crc32fast::hash(self.index), header.checksum);
-        if actual == expected { Ok(()) } else { Err(OpenError::Checksum { actual, expected }) }
-    }
-
     fn check_objects(&self, header: &Header) -> Result<(), OpenError> {
         let mut next = HEADER_LEN;
         for (id, record) in self.objects.iter().enumerate() {
@@ -273,7 +265,7 @@ impl<'a> Sections<'a> {
             if record.unit == NONE {
                 continue;
             }
-            let (first, end) = place(next, record.len()).ok_or(OpenError::Positions)?;
+            let (first, end) = reserve(next, record.len()).ok_or(OpenError::Positions)?;
             if record.unit != first || entries.next() != Some((first, id as u32)) {
                 return Err(OpenError::Positions);
             }

@@ -39,7 +39,7 @@ pub struct Options {
 }
 
 /// Somebody who is told how far it is.
-pub trait Watch {
+pub trait PackObserver {
     /// So many files were found.
     fn listed(&mut self, files: u64);
     /// Something was found that is not served.
@@ -78,14 +78,14 @@ pub fn pack<W: Write + Seek>(
     directory: &Path,
     options: Options,
     out: W,
-    watch: &mut dyn Watch,
+    observer: &mut dyn PackObserver,
 ) -> Result<(W, Packed), PackError> {
-    let tree = Tree::list(directory, options, watch)?;
-    let plan = Plan::of(&tree, watch)?;
+    let tree = Tree::list(directory, options, observer)?;
+    let plan = Plan::of(&tree, observer)?;
     let total = plan.jobs.iter().map(|job| tree.files[job.file].len).sum();
     let mut packer =
-        Packer { tree: &tree, builder: Builder::new(out).map_err(PackError::Write)?, watch, done: 0, total };
-    packer.watch.packed(0, total);
+        Packer { tree: &tree, builder: Builder::new(out).map_err(PackError::Write)?, observer, done: 0, total };
+    packer.observer.packed(0, total);
     let ids = plan.jobs.iter().map(|job| packer.add(job)).collect::<Result<Vec<_>, _>>()?;
     let mut builder = packer.builder;
     for answer in &plan.answers {
@@ -136,9 +136,9 @@ struct Answer {
 }
 
 impl Plan {
-    fn of(tree: &Tree, watch: &mut dyn Watch) -> Result<Self, PackError> {
+    fn of(tree: &Tree, observer: &mut dyn PackObserver) -> Result<Self, PackError> {
         let mut plan = Self { jobs: Vec::new(), answers: Vec::new(), not_found: None };
-        let forms = Forms::of(tree, watch)?;
+        let forms = Forms::of(tree, observer)?;
         for (file, (Listed { path, .. }, forms)) in tree.files.iter().zip(forms).enumerate() {
             let varies = forms.variants.iter().any(Option::is_some);
             let content_type = content_type(file_name(path));
@@ -173,7 +173,7 @@ struct Forms {
 
 impl Forms {
     /// Those of each file of a tree.
-    fn of(tree: &Tree, watch: &mut dyn Watch) -> Result<Vec<Self>, PackError> {
+    fn of(tree: &Tree, observer: &mut dyn PackObserver) -> Result<Vec<Self>, PackError> {
         /// A file that says to be compressed, and the one that it says to be a form of.
         struct Pair {
             form: usize,
@@ -192,12 +192,12 @@ impl Forms {
         }
         let mut forms = vec![Self::default(); tree.files.len()];
         let total = pairs.iter().map(|pair| tree.files[pair.file.unwrap_or(pair.form)].len).sum();
-        let mut comparison = Comparison { tree, watch, done: 0, total };
+        let mut comparison = Comparison { tree, observer, done: 0, total };
         for Pair { form, coding, file } in pairs {
             let listed = (&tree.files[form], file.map(|file| &tree.files[file]));
             let compared = comparison.compare(coding, listed.0, listed.1)?;
             comparison.done += listed.1.unwrap_or(listed.0).len;
-            comparison.watch.compared(comparison.done, total);
+            comparison.observer.compared(comparison.done, total);
             match (compared, file) {
                 (Ok((modified, of_file)), Some(file)) => {
                     let forms = &mut forms[file];
@@ -210,7 +210,7 @@ impl Forms {
                 }
                 (Err(flaw), _) => {
                     let file = listed.1.map(|file| tree.name(file));
-                    comparison.watch.unused(&tree.name(listed.0), file.as_deref(), flaw);
+                    comparison.observer.unused(&tree.name(listed.0), file.as_deref(), flaw);
                 }
             }
         }
@@ -221,7 +221,7 @@ impl Forms {
 /// Compares one file after the other with its forms.
 struct Comparison<'c> {
     tree: &'c Tree,
-    watch: &'c mut dyn Watch,
+    observer: &'c mut dyn PackObserver,
     done: u64,
     total: u64,
 }
@@ -241,10 +241,10 @@ impl Comparison<'_> {
     }
 
     fn try_compare(&mut self, coding: Coding, form: &Listed, file: Option<&Listed>) -> Result<Compared, PackError> {
-        if self.watch.stop() {
+        if self.observer.stop() {
             return Err(PackError::Stopped);
         }
-        let (tree, watch, done, total) = (self.tree, &mut *self.watch, self.done, self.total);
+        let (tree, observer, done, total) = (self.tree, &mut *self.observer, self.done, self.total);
         let (mut form_read, len) = Steady::open(tree, form)?;
         let mut file_read = file.map(|file| Steady::open(tree, file)).transpose()?.map(|(file, _)| file);
         if len == 0 {
@@ -258,8 +258,8 @@ impl Comparison<'_> {
         let mut unpacked = 0;
         let checked = form::check(coding, &mut form_read, file_read.as_mut(), &mut |bytes| {
             unpacked += bytes;
-            watch.compared(done + unpacked.min(limit), total);
-            if watch.stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            observer.compared(done + unpacked.min(limit), total);
+            if observer.stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         match checked {
             Ok(()) => Ok(Ok(modified)),
@@ -283,7 +283,7 @@ fn is_svgz(path: &[u8]) -> bool {
 struct Packer<'p, W: Write + Seek> {
     tree: &'p Tree,
     builder: Builder<W>,
-    watch: &'p mut dyn Watch,
+    observer: &'p mut dyn PackObserver,
     done: u64,
     total: u64,
 }
@@ -300,7 +300,7 @@ impl<W: Write + Seek> Packer<'_, W> {
     }
 
     fn try_add(&mut self, job: &Job) -> Result<ObjectId, PackError> {
-        if self.watch.stop() {
+        if self.observer.stop() {
             return Err(PackError::Stopped);
         }
         let file = &self.tree.files[job.file];
@@ -313,11 +313,11 @@ impl<W: Write + Seek> Packer<'_, W> {
         let about =
             About { status: job.status, content_type: &job.content_type, coding: job.coding, varies: job.varies };
         let mut copied = 0;
-        let (watch, done, total) = (&mut *self.watch, self.done, self.total);
+        let (observer, done, total) = (&mut *self.observer, self.done, self.total);
         let added = self.builder.add(&about, len, &mut body, &mut |bytes| {
             copied += bytes;
-            watch.packed(done + copied, total);
-            if watch.stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            observer.packed(done + copied, total);
+            if observer.stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         let added = added.map_err(|error| match error {
             AddError::Length => PackError::Changed { path: path() },
@@ -397,7 +397,7 @@ pub enum PackError {
     /// The image cannot be written.
     #[error("cannot write the image: {0}")]
     Write(io::Error),
-    /// The watcher said so.
+    /// The reporter said so.
     #[error("stopped")]
     Stopped,
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
-use super::pack::{Options, PackError, Watch};
+use super::pack::{Options, PackError, PackObserver};
 use super::path::{self, PATH_MAX};
 
 /// The most files of one directory: ten times what it is made for, and few enough that links to one another
@@ -101,12 +101,12 @@ pub(super) struct Listed {
 
 impl Tree {
     /// Lists a directory.
-    pub(super) fn list(directory: &Path, options: Options, watch: &mut dyn Watch) -> Result<Self, PackError> {
+    pub(super) fn list(directory: &Path, options: Options, observer: &mut dyn PackObserver) -> Result<Self, PackError> {
         let cannot = |cause| PackError::Io { path: directory.to_owned(), cause };
         let root = fs::canonicalize(directory).map_err(cannot)?;
         let handle = OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(&root);
         let tree = Self { root, handle: handle.map_err(cannot)?, files: Vec::new() };
-        let mut walk = Walk { tree, options, watch, within: Vec::new() };
+        let mut walk = Walk { tree, options, observer, within: Vec::new() };
         walk.directory(PathBuf::new(), &[])?;
         let mut tree = walk.tree;
         tree.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
@@ -142,7 +142,7 @@ impl Tree {
 struct Walk<'w> {
     tree: Tree,
     options: Options,
-    watch: &'w mut dyn Watch,
+    observer: &'w mut dyn PackObserver,
     /// The directories that we are in, without links.
     within: Vec<PathBuf>,
 }
@@ -163,15 +163,15 @@ impl Walk<'_> {
         let entries = fs::read_dir(&name).map_err(cannot)?.collect::<io::Result<Vec<_>>>().map_err(cannot)?;
         self.within.push(real);
         for entry in entries {
-            if self.watch.stop() {
+            if self.observer.stop() {
                 return Err(PackError::Stopped);
             }
             let path = [path, b"/", entry.file_name().as_bytes()].concat();
             let cannot = |cause| PackError::Io { path: entry.path(), cause };
             match self.kind(&entry, &path).map_err(cannot)? {
-                Kind::Skipped(why) => self.watch.skipped(&entry.path(), why),
+                Kind::Skipped(why) => self.observer.skipped(&entry.path(), why),
                 Kind::Directory(real) if self.within.contains(&real) => {
-                    self.watch.skipped(&entry.path(), Skipped::Loop);
+                    self.observer.skipped(&entry.path(), Skipped::Loop);
                 }
                 Kind::Directory(real) => self.directory(real, &path)?,
                 Kind::File(real, len) => {
@@ -179,7 +179,7 @@ impl Walk<'_> {
                         return Err(PackError::TooMany);
                     }
                     self.tree.files.push(Listed { path, real, len });
-                    self.watch.listed(self.tree.files.len() as u64);
+                    self.observer.listed(self.tree.files.len() as u64);
                 }
             }
         }
@@ -194,7 +194,7 @@ impl Walk<'_> {
         }
         match path::check(path) {
             Ok(()) => {}
-            Err(path::Unfit::Long) => return Ok(Kind::Skipped(Skipped::Long)),
+            Err(path::PathError::Long) => return Ok(Kind::Skipped(Skipped::Long)),
             // A name has no NUL and is neither of the dots.
             Err(_) => return Ok(Kind::Skipped(Skipped::Backslash)),
         }
@@ -257,7 +257,7 @@ mod tests {
 
     struct Silent;
 
-    impl Watch for Silent {
+    impl PackObserver for Silent {
         fn listed(&mut self, _: u64) {}
         fn skipped(&mut self, _: &Path, _: Skipped) {}
         fn unused(&mut self, _: &Path, _: Option<&Path>, _: crate::files::Flaw) {}

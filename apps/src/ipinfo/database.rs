@@ -29,6 +29,9 @@ use std::ops::Range;
 
 use thiserror::Error;
 
+use crate::ContainerError;
+use crate::container::{Format, check_len, put_u32, u32_at};
+
 /// The version of the format that is read and written here.
 pub const VERSION: u32 = 1;
 
@@ -140,10 +143,7 @@ impl<'a> Database<'a> {
     fn split(bytes: &'a [u8]) -> Result<Self, OpenError> {
         const CHECKED: &str = "the length is right";
         let header = Header::parse(bytes)?;
-        let (actual, expected) = (bytes.len() as u64, header.file_len());
-        if actual != expected {
-            return Err(OpenError::Length { actual, expected });
-        }
+        check_len(bytes, header.file_len())?;
         let (contents, checksum) = bytes.split_last_chunk().expect(CHECKED);
         let (actual, expected) = (crc32fast::hash(contents), u32::from_le_bytes(*checksum));
         if actual != expected {
@@ -259,29 +259,15 @@ impl<'a> Place<'a> {
 /// What is wrong with a database file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum OpenError {
-    /// It does not begin as a database does.
-    #[error("this is not a Lethe database")]
-    Magic,
-    /// It is in another version of the format.
-    #[error("version {found} of the database format, where this build reads version {VERSION}")]
-    Version {
-        /// What the file says.
-        found: u32,
-    },
-    /// It is cut off, or something follows it.
-    #[error("cut off, or grown: {actual} bytes, where there should be {expected}")]
-    Length {
-        /// The bytes that there are.
-        actual: u64,
-        /// The bytes that there should be, by the header.
-        expected: u64,
-    },
+    /// What any file may suffer: another file, another version, a wrong length.
+    #[error("{}", FORMAT.describe(*.0))]
+    Container(ContainerError),
     /// The checksum in it is not that of its contents.
     #[error("damaged: the checksum of the contents is {actual:08x}, and {expected:08x} in the file")]
     Checksum {
-        /// That of the contents.
+        /// The checksum of the contents.
         actual: u32,
-        /// That in the file.
+        /// The checksum at the end of the file.
         expected: u32,
     },
     /// The text is not UTF-8.
@@ -315,11 +301,20 @@ pub enum OpenError {
     },
 }
 
+impl From<ContainerError> for OpenError {
+    fn from(error: ContainerError) -> Self {
+        Self::Container(error)
+    }
+}
+
+const FORMAT: Format =
+    Format { magic: b"LETHE-IP", version: VERSION, file: "a Lethe database", name: "the database format", advice: "" };
+
 /// A number as it lies in the file.
 type Word = [u8; 4];
 
 /// Magic, version and three counts.
-const HEADER_LEN: usize = Header::MAGIC.len() + 4 * size_of::<Word>();
+const HEADER_LEN: usize = 8 + 4 * size_of::<Word>();
 
 /// An entry for each high half of an address, and one for the end.
 pub(super) const INDEX_LEN: usize = (1 << 16) + 1;
@@ -341,24 +336,18 @@ pub(super) struct Header {
 }
 
 impl Header {
-    const MAGIC: &[u8; 8] = b"LETHE-IP";
-
     fn parse(bytes: &[u8]) -> Result<Self, OpenError> {
-        let (words, _) = bytes.strip_prefix(Self::MAGIC).ok_or(OpenError::Magic)?.as_chunks();
-        let words =
-            words.first_chunk().ok_or(OpenError::Length { actual: bytes.len() as u64, expected: HEADER_LEN as u64 })?;
-        let [found, ranges, places, text] = words.map(u32::from_le_bytes);
-        if found != VERSION {
-            return Err(OpenError::Version { found });
-        }
+        let header: &[u8; HEADER_LEN] = FORMAT.header(bytes)?;
+        let [ranges, places, text] = [12, 16, 20].map(|at| u32_at(header, at));
         Ok(Self { ranges, places, text })
     }
 
     pub(super) fn emit(self, file: &mut Vec<u8>) {
-        file.extend(Self::MAGIC);
-        for word in [VERSION, self.ranges, self.places, self.text] {
-            file.extend(word.to_le_bytes());
+        let mut header: [u8; HEADER_LEN] = FORMAT.new_header();
+        for (at, word) in [self.ranges, self.places, self.text].into_iter().enumerate() {
+            put_u32(&mut header, 12 + 4 * at, word);
         }
+        file.extend(header);
     }
 
     /// The length of the whole file. The largest counts do not overflow it.
@@ -469,13 +458,13 @@ mod tests {
     #[test]
     fn another_file_is_told_from_a_database() {
         for other in [&b""[..], b"LETHE-I", b"lethe-ip and more", &[0; 1000]] {
-            assert_eq!(Database::open(other).err(), Some(OpenError::Magic));
+            assert_eq!(Database::open(other).err(), Some(ContainerError::Magic.into()));
         }
     }
 
     #[test]
     fn another_version_is_named() {
-        assert_eq!(with_word(8, 2), Some(OpenError::Version { found: 2 }));
+        assert_eq!(with_word(8, 2), Some(ContainerError::Version { found: 2 }.into()));
     }
 
     #[test]
@@ -483,7 +472,7 @@ mod tests {
         let mut file = small();
         let expected = file.len() as u64;
         file.push(0);
-        let wrong = |actual, expected| Some(OpenError::Length { actual, expected });
+        let wrong = |actual, expected| Some(ContainerError::Length { actual, expected }.into());
         assert_eq!(Database::open(&file).err(), wrong(expected + 1, expected));
         assert_eq!(Database::open(&file[..file.len() - 2]).err(), wrong(expected - 1, expected));
         assert_eq!(Database::open(&file[..20]).err(), wrong(20, 24));
@@ -553,9 +542,15 @@ mod tests {
     #[test]
     fn every_error_says_what_is_wrong() {
         for (error, message) in [
-            (OpenError::Magic, "this is not a Lethe database"),
-            (OpenError::Version { found: 2 }, "version 2 of the database format, where this build reads version 1"),
-            (OpenError::Length { actual: 1, expected: 2 }, "cut off, or grown: 1 bytes, where there should be 2"),
+            (ContainerError::Magic.into(), "this is not a Lethe database"),
+            (
+                ContainerError::Version { found: 2 }.into(),
+                "version 2 of the database format, where this build reads version 1",
+            ),
+            (
+                ContainerError::Length { actual: 1, expected: 2 }.into(),
+                "cut off, or grown: 1 bytes, where there should be 2",
+            ),
             (
                 OpenError::Checksum { actual: 1, expected: 2 },
                 "damaged: the checksum of the contents is 00000001, and 00000002 in the file",

@@ -10,15 +10,15 @@ use super::format::{self, CANDIDATES_MAX, HEADER_LEN, Header, LINE, NONE, PAGE_M
 use super::key::{KEY_LEN, Key};
 use super::number::Number;
 use super::page::Labels;
-use super::perfect;
-use crate::huge::HugeWriter;
-use crate::positions::place;
+use super::phf;
+use crate::huge_page_writer::HugePageWriter;
+use crate::positions::reserve;
 
 /// A file in the making: pages are written as they come, and what is kept of each is where it is.
 ///
 /// The header comes last: what is there before [`Builder::finish`] is no file of scores.
 pub struct Builder<W: Write + Seek> {
-    out: HugeWriter<W>,
+    out: HugePageWriter<W>,
     key: Key,
     labels: Labels,
     /// Where the next record begins.
@@ -26,7 +26,7 @@ pub struct Builder<W: Write + Seek> {
     /// The next unit that is free.
     unit: u32,
     /// Where the record of each candidate is looked for, and its line.
-    places: Vec<(u64, u32)>,
+    slot_keys: Vec<(u64, u32)>,
     positions: Vec<(u32, u32)>,
     page: Vec<u8>,
 }
@@ -38,7 +38,7 @@ impl<W: Write + Seek> Builder<W> {
     ///
     /// What `out` says.
     pub fn new(out: W, key: [u8; KEY_LEN], labels: Labels) -> io::Result<Self> {
-        let mut out = HugeWriter::new(out);
+        let mut out = HugePageWriter::new(out);
         out.write_all(&[0; HEADER_LEN])?;
         Ok(Self {
             out,
@@ -46,7 +46,7 @@ impl<W: Write + Seek> Builder<W> {
             labels,
             at: HEADER_LEN as u64,
             unit: 0,
-            places: Vec::new(),
+            slot_keys: Vec::new(),
             positions: Vec::new(),
             page: Vec::new(),
         })
@@ -67,7 +67,7 @@ impl<W: Write + Seek> Builder<W> {
         if body.len() > PAGE_MAX {
             return Err(AddError::Page { len: body.len() });
         }
-        let line = u32::try_from(self.at / LINE as u64).ok().filter(|_| self.places.len() < CANDIDATES_MAX as usize);
+        let line = u32::try_from(self.at / LINE as u64).ok().filter(|_| self.slot_keys.len() < CANDIDATES_MAX as usize);
         let line = line.ok_or(AddError::TooMany)?;
         let digest = self.key.digest(seat, secret);
         let head = format::head(body.len());
@@ -84,7 +84,7 @@ impl<W: Write + Seek> Builder<W> {
         };
         // What is no larger fits any segment, and is sent whole or not at all.
         if self.page.len() > Position::UNIT
-            && let Some((first, end)) = place(self.unit, self.page.len() as u64)
+            && let Some((first, end)) = reserve(self.unit, self.page.len() as u64)
         {
             header.unit = first;
             self.unit = end;
@@ -96,7 +96,7 @@ impl<W: Write + Seek> Builder<W> {
         self.out.write_all(&self.page)?;
         self.out.write_all(&[0; LINE][..padding])?;
         self.at += (len + padding) as u64;
-        self.places.push((digest.place, line));
+        self.slot_keys.push((digest.slot_key, line));
         Ok(())
     }
 
@@ -106,13 +106,13 @@ impl<W: Write + Seek> Builder<W> {
     ///
     /// [`FinishError::Empty`] without a candidate, or what the destination says.
     pub fn finish(mut self) -> Result<W, FinishError> {
-        let Some(&(_, first)) = self.places.first() else { return Err(FinishError::Empty) };
-        let places: Vec<u64> = self.places.iter().map(|&(place, _)| place).collect();
-        let pilots = perfect::find(&places).ok_or(FinishError::Hash)?;
-        let count = perfect::slots(places.len() as u32).ok_or(FinishError::Hash)?;
+        let Some(&(_, first)) = self.slot_keys.first() else { return Err(FinishError::Empty) };
+        let keys: Vec<u64> = self.slot_keys.iter().map(|&(key, _)| key).collect();
+        let pilots = phf::find(&keys).ok_or(FinishError::Hash)?;
+        let count = phf::slots(keys.len() as u32).ok_or(FinishError::Hash)?;
         let mut slots = vec![first; count as usize];
-        for &(place, line) in &self.places {
-            slots[perfect::slot(&pilots, count, place) as usize] = line;
+        for &(key, line) in &self.slot_keys {
+            slots[phf::slot(&pilots, count, key) as usize] = line;
         }
         let mut index = pilots.concat();
         let positions = self.positions.iter().flat_map(|&(unit, line)| [unit, line]);
@@ -120,7 +120,7 @@ impl<W: Write + Seek> Builder<W> {
         let text = self.labels.emit();
         index.extend_from_slice(&text);
         let header = Header {
-            candidates: self.places.len() as u32,
+            candidates: self.slot_keys.len() as u32,
             positions: self.positions.len() as u32,
             text: text.len() as u32,
             index: self.at,

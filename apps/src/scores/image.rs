@@ -5,24 +5,21 @@ use std::fmt;
 use lethe::app::Position;
 use lethe::wire::checksum::Sum;
 
-use super::damage::OpenError;
+use super::error::OpenError;
 use super::format::{HEADER_LEN, Header, LINE, NONE, RecordHeader, head};
 use super::key::Digest;
 use super::number::Number;
 use super::page::Labels;
-use super::perfect::{self, Pilot};
-use crate::bytes::{table, u32_at};
+use super::phf::{self, Pilot};
+use crate::container::{FileBytes, check_index, table, u32_at};
 use crate::positions::{Buckets, Pair, UNITS, pair};
 
 /// How many records are checked between two calls that tell how far it is.
 const PROGRESS_STEP: usize = 256;
 
-/// Where a file lies: mapped, or in memory.
-type Owner = Box<dyn AsRef<[u8]> + Send + Sync>;
-
 /// A file whose index was checked. Its records are checked each time that they are used.
 pub struct Image {
-    bytes: Owner,
+    bytes: FileBytes,
     header: Header,
     buckets: Buckets,
     labels: Labels,
@@ -52,7 +49,8 @@ impl Image {
     pub fn open(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Self, OpenError> {
         let header = Header::parse(bytes.as_ref())?;
         let sections = Sections::split(bytes.as_ref(), &header);
-        sections.check(&header)?;
+        check_index(sections.index, header.checksum)?;
+        sections.check()?;
         let buckets = Buckets::of(sections.positions);
         let labels = Labels::parse(sections.text).ok_or(OpenError::Labels)?;
         Ok(Self { bytes: Box::new(bytes), header, buckets, labels })
@@ -106,9 +104,9 @@ impl Image {
     /// The page of the candidate with these numbers. `Ok(None)` takes as long for a seat that nobody has as for
     /// an identity number that is another's.
     pub(super) fn find(&self, seat: &Number, secret: &Number) -> Result<Option<Page<'_>>, Damaged> {
-        let Digest { place, tag } = self.header.key.digest(seat, secret);
+        let Digest { slot_key, tag } = self.header.key.digest(seat, secret);
         let sections = self.sections();
-        let slot = perfect::slot(sections.pilots, sections.slots.len() as u32, place);
+        let slot = phf::slot(sections.pilots, sections.slots.len() as u32, slot_key);
         let line = u32_at(sections.slots.get(slot as usize).ok_or(Damaged)?, 0);
         let record = sections.record(line)?;
         if record.header.tag.is(tag) { record.page().map(Some) } else { Ok(None) }
@@ -161,11 +159,7 @@ impl<'a> Sections<'a> {
         Self { records, index, pilots, slots, positions, text }
     }
 
-    fn check(&self, header: &Header) -> Result<(), OpenError> {
-        let (actual, expected) = (crc32fast::hash(self.index), header.checksum);
-        if actual != expected {
-            return Err(OpenError::Checksum { actual, expected });
-        }
+    fn check(&self) -> Result<(), OpenError> {
         let is_record = |line: u32| line as usize * LINE + RecordHeader::LEN <= self.records.len();
         let is_above_header = |line: u32| line as usize * LINE >= HEADER_LEN;
         let slots_lead_to_records =

@@ -2,7 +2,7 @@
 //!
 //! The key is in the file as well. So what the hash keeps from whoever *reads over somebody's shoulder* is the
 //! identity number: it cannot be seen, searched for, or compared with another file's. It keeps nothing from
-//! whoever has the file and sets out to guess: an identity number is a place, a birthday and three digits, and a
+//! whoever has the file and sets out to guess: an identity number is a region, a birthday and three digits, and a
 //! machine tries all of those in a day. That one has the pages besides.
 
 use subtle::ConstantTimeEq;
@@ -26,7 +26,7 @@ pub(super) struct Key(pub(super) [u8; KEY_LEN]);
 #[derive(Clone, Copy)]
 pub(super) struct Digest {
     /// Says where the record is.
-    pub(super) place: u64,
+    pub(super) slot_key: u64,
     /// Is in the record.
     pub(super) tag: Tag,
 }
@@ -52,9 +52,9 @@ impl Key {
         message[1..][..seat.len()].copy_from_slice(seat);
         message[1 + seat.len()..len].copy_from_slice(secret);
         let hash = blake3::keyed_hash(&self.0, &message[..len]);
-        let (place, rest) = hash.as_bytes().split_first_chunk().expect("32 bytes");
+        let (slot_key, rest) = hash.as_bytes().split_first_chunk().expect("32 bytes");
         let tag = rest.first_chunk().expect("24 bytes");
-        Digest { place: u64::from_le_bytes(*place), tag: Tag(*tag) }
+        Digest { slot_key: u64::from_le_bytes(*slot_key), tag: Tag(*tag) }
     }
 }
 
@@ -80,8 +80,8 @@ mod tests {
     #[test]
     fn a_digest_stays_what_it_is() {
         let [seat, secret] = ["0101", "99010120080101001X"].map(|text| Number::parse(text).unwrap());
-        let Digest { place, tag } = Key([7; KEY_LEN]).digest(&seat, &secret);
+        let Digest { slot_key, tag } = Key([7; KEY_LEN]).digest(&seat, &secret);
         let hash = blake3::keyed_hash(&[7; 32], b"\x04010199010120080101001X");
-        assert_eq!([&place.to_le_bytes()[..], &tag.0].concat(), hash.as_bytes()[..24]);
+        assert_eq!([&slot_key.to_le_bytes()[..], &tag.0].concat(), hash.as_bytes()[..24]);
     }
 }

@@ -2,7 +2,7 @@
 
 use lethe::http::Headers;
 
-use crate::weight::elements;
+use crate::qvalue::elements;
 
 /// A language that the form is written in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -16,7 +16,7 @@ pub(super) struct Number {
 
 /// Why a text is no number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Unfit {
+pub(super) enum NumberError {
     /// There is nothing in it.
     Empty,
     /// It is longer than [`NUMBER_MAX`].
@@ -24,21 +24,21 @@ pub(super) enum Unfit {
 }
 
 impl Number {
-    pub(super) fn parse(text: &str) -> Result<Self, Unfit> {
+    pub(super) fn parse(text: &str) -> Result<Self, NumberError> {
         let mut number = Self { bytes: [0; NUMBER_MAX], len: 0 };
         if text.is_ascii() {
             // As nearly all are.
             for byte in text.bytes().filter(|&byte| !is_blank(byte.into())) {
-                *number.bytes.get_mut(number.len).ok_or(Unfit::Long)? = byte.to_ascii_uppercase();
+                *number.bytes.get_mut(number.len).ok_or(NumberError::Long)? = byte.to_ascii_uppercase();
                 number.len += 1;
             }
         } else {
             for character in text.chars().filter(|&character| !is_blank(character)).map(narrow) {
                 let room = number.bytes.get_mut(number.len..).filter(|room| room.len() >= character.len_utf8());
-                number.len += character.encode_utf8(room.ok_or(Unfit::Long)?).len();
+                number.len += character.encode_utf8(room.ok_or(NumberError::Long)?).len();
             }
         }
-        if number.len == 0 { Err(Unfit::Empty) } else { Ok(number) }
+        if number.len == 0 { Err(NumberError::Empty) } else { Ok(number) }
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {
@@ -70,7 +70,7 @@ pub(super) fn narrow(character: char) -> char {
 mod tests {
     use super::*;
 
-    fn check(text: &str, expect: Result<&str, Unfit>) {
+    fn check(text: &str, expect: Result<&str, NumberError>) {
         assert_eq!(Number::parse(text).as_ref().map(Number::as_str).map_err(|&unfit| unfit), expect, "{text:?}");
     }
 
@@ -93,12 +93,12 @@ mod tests {
     #[test]
     fn what_is_no_number_says_why() {
         for text in ["", " ", "\u{3000}\r\n", "\u{200b}"] {
-            check(text, Err(Unfit::Empty));
+            check(text, Err(NumberError::Empty));
         }
         let (longest, longer) = ("9".repeat(NUMBER_MAX), "9".repeat(NUMBER_MAX + 1));
         check(&longest, Ok(&longest));
-        check(&longer, Err(Unfit::Long));
-        check(&"甲".repeat(22), Err(Unfit::Long));
+        check(&longer, Err(NumberError::Long));
+        check(&"甲".repeat(22), Err(NumberError::Long));
     }
 
     #[quickcheck_macros::quickcheck]

@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::builder::{AddError, Builder, FinishError};
 use super::format::PAGE_MAX;
 use super::key::KEY_LEN;
-use super::number::{NUMBER_MAX, Number, Unfit};
+use super::number::{NUMBER_MAX, Number, NumberError};
 use super::page::Labels;
 use super::source::{Format, Read, Row, Source, SourceError};
 use super::spreadsheet::{Findings, Warning};
@@ -40,7 +40,7 @@ pub struct Options {
 }
 
 /// Somebody who is told how far it is.
-pub trait Watch {
+pub trait PrepareObserver {
     /// So many bytes of the table were read.
     fn read(&mut self, bytes: u64);
     /// A row was left out.
@@ -103,13 +103,13 @@ pub fn prepare<W: Write + Seek>(
     len: u64,
     options: &Options,
     out: W,
-    watch: &mut dyn Watch,
+    observer: &mut dyn PrepareObserver,
 ) -> Result<(W, Prepared), PrepareError> {
     let keys = [&options.seat_field, &options.secret_field].map(String::as_str);
     let mut source = Source::open(format, table, len, options.encoding, keys)?;
     let mut pages = Pages::of(format, &source, options)?;
     if !source.left_out().is_empty() {
-        watch.warned(&Warning::LeftOut(source.left_out().to_vec()));
+        observer.warned(&Warning::LeftOut(source.left_out().to_vec()));
     }
     let mut findings = Findings::new(pages.examined(source.fields()), pages.keys);
     let builder = Builder::new(out, options.key, options.labels.clone()).map_err(AddError::Write)?;
@@ -135,24 +135,24 @@ pub fn prepare<W: Write + Seek>(
                 return Err(PrepareError::Rejected(reject));
             }
             maker.prepared.rejected += 1;
-            watch.rejected(&reject);
+            observer.rejected(&reject);
         }
         if row.number.is_multiple_of(PROGRESS_STEP) {
-            watch.read(source.position());
-            if watch.stop() {
+            observer.read(source.position());
+            if observer.stop() {
                 return Err(PrepareError::Stopped);
             }
         }
     }
-    watch.read(len);
+    observer.read(len);
     for warning in findings.damaged().into_iter().chain(findings.no_numbers(source.no_numbers())) {
         if options.strict {
             return Err(PrepareError::Damaged(warning));
         }
-        watch.warned(&warning);
+        observer.warned(&warning);
     }
     if let Some(warning) = findings.shared() {
-        watch.warned(&warning);
+        observer.warned(&warning);
     }
     Ok((maker.builder.finish()?, maker.prepared))
 }
@@ -233,8 +233,8 @@ impl<W: Write + Seek> Maker<W> {
                 return Err(format!("a line break in {name}"));
             }
             Number::parse(&row.values[at]).map_err(|unfit| match unfit {
-                Unfit::Empty => format!("no {name}"),
-                Unfit::Long => format!("{name} of more than {NUMBER_MAX} bytes"),
+                NumberError::Empty => format!("no {name}"),
+                NumberError::Long => format!("{name} of more than {NUMBER_MAX} bytes"),
             })
         };
         let seat = match number(pages.keys.seat, &pages.names[0]) {
@@ -302,7 +302,7 @@ pub enum PrepareError {
     /// The file cannot be completed.
     #[error(transparent)]
     Finish(#[from] FinishError),
-    /// The watcher said so.
+    /// The reporter said so.
     #[error("stopped")]
     Stopped,
 }

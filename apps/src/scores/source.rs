@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::spreadsheet::Tally;
 
-pub use self::csv::{OneColumn, QuoteFault, Separator};
+pub use self::csv::{QuoteFault, Separator, SeparatorHint};
 pub use self::dbf::{NotDbf, Unplaced};
 
 /// The form of a table.
@@ -308,12 +308,12 @@ pub enum SourceError {
     )]
     Separators([Separator; 2]),
     /// There is no separator.
-    #[error("the first line has one column only, \"{name}\": {advice}")]
+    #[error("the first line has one column only, \"{name}\": {hint}")]
     OneColumn {
         /// All of it.
         name: String,
         /// What helps.
-        advice: OneColumn,
+        hint: SeparatorHint,
     },
     /// What the table says of it is none.
     #[error("line 1: sep= is to be followed by one separator: a comma, a semicolon, a tab, a bar or another sign")]

@@ -14,7 +14,7 @@ use super::{LeftOut, Read, Row, SourceError, Unshown};
 use crate::scores::template::{NoField, position};
 
 pub use self::rows::QuoteFault;
-pub use self::separator::{OneColumn, Separator};
+pub use self::separator::{Separator, SeparatorHint};
 
 /// The most bytes in which the names are looked for: hundreds of columns, each name four times as long as any.
 const NAMES_MAX: u64 = 1 << 16;
@@ -65,7 +65,7 @@ impl<R: BufRead> Table<R> {
             && !opening.has_keys(&columns)
         {
             let said = (line > 0).then_some(separator);
-            return Err(SourceError::OneColumn { name: cut(name), advice: OneColumn::of(name, said) });
+            return Err(SourceError::OneColumn { name: cut(name), hint: SeparatorHint::of(name, said) });
         }
         let named = |&(_, name): &(usize, &String)| !name.is_empty();
         let fields = columns.iter().enumerate().filter(named).map(|(_, name)| name.clone()).collect();

@@ -8,7 +8,7 @@ use std::io::BufRead;
 use encoding_rs::Encoding;
 
 use self::header::{CodePage, Field, Header};
-use self::value::{Unfit, push};
+use self::value::{ValueError, push};
 use super::text::{DecodeError, Decoder};
 use super::{LeftOut, Read, Row, SourceError, Unshown};
 use crate::scores::spreadsheet::Tally;
@@ -18,14 +18,14 @@ pub use self::header::{NotDbf, Unplaced};
 /// In the first byte of a record.
 const DELETED: u8 = b'*';
 
-/// In place of a record: there are no more.
+/// In column of a record: there are no more.
 const END: u8 = 0x1a;
 
 /// A table.
 pub(in crate::scores) struct Table<R> {
     reader: R,
     names: Vec<String>,
-    places: Vec<Place>,
+    columns: Vec<Column>,
     left_out: Vec<LeftOut>,
     /// Where the marks are in a record that say what is null.
     nulls: std::ops::Range<usize>,
@@ -44,7 +44,7 @@ pub(in crate::scores) struct Table<R> {
 }
 
 /// A field that is shown.
-struct Place {
+struct Column {
     field: Field,
     /// Which mark says that the value is shorter than the field.
     length_mark: Option<usize>,
@@ -68,7 +68,7 @@ impl<R: BufRead> Table<R> {
         let mut table = Self {
             reader,
             names: Vec::new(),
-            places: Vec::new(),
+            columns: Vec::new(),
             left_out: Vec::new(),
             nulls: 0..0,
             decoder: Decoder(encoding),
@@ -89,7 +89,7 @@ impl<R: BufRead> Table<R> {
             let [length_mark, null_mark] = [field.kind.has_own_length(), field.is_nullable].map(&mut mark);
             let Some(what) = field.kind.unshown() else {
                 table.names.push(name);
-                table.places.push(Place { field, length_mark, null_mark });
+                table.columns.push(Column { field, length_mark, null_mark });
                 continue;
             };
             if what == Unshown::Nulls {
@@ -97,7 +97,7 @@ impl<R: BufRead> Table<R> {
             }
             table.left_out.push(LeftOut { field: name, what });
         }
-        table.no_numbers.resize_with(table.places.len(), Tally::default);
+        table.no_numbers.resize_with(table.columns.len(), Tally::default);
         Ok(table)
     }
 
@@ -155,31 +155,31 @@ impl<R: BufRead> Table<R> {
             END => return Err(SourceError::End { records: self.records, actual: before.into() }),
             byte => return Err(SourceError::Mark { record: row.number, byte }),
         }
-        row.values.resize_with(self.places.len(), String::new);
-        for (at, (place, value)) in self.places.iter().zip(&mut row.values).enumerate() {
+        row.values.resize_with(self.columns.len(), String::new);
+        for (at, (column, value)) in self.columns.iter().zip(&mut row.values).enumerate() {
             let name = &self.names[at];
             value.clear();
-            let Field { kind, decimals, .. } = place.field;
-            match push(kind, decimals, self.value(place), self.decoder, value) {
+            let Field { kind, decimals, .. } = column.field;
+            match push(kind, decimals, self.value(column), self.decoder, value) {
                 Ok(()) => {}
-                Err(Unfit::Text(DecodeError::Unknown)) => return Err(self.unknown_text()),
-                Err(Unfit::Text(error)) => return error.unusable(name),
+                Err(ValueError::Text(DecodeError::Unknown)) => return Err(self.unknown_text()),
+                Err(ValueError::Text(error)) => return error.unusable(name),
                 // The value is left empty.
-                Err(Unfit::Number) => self.no_numbers[at].add(row.number),
-                Err(Unfit::Date) => return Ok(Read::Unusable(format!("{name} is no date"))),
+                Err(ValueError::Number) => self.no_numbers[at].add(row.number),
+                Err(ValueError::Date) => return Ok(Read::Unusable(format!("{name} is no date"))),
             }
         }
         Ok(Read::Row)
     }
 
     /// The bytes of a value in this record: none where it is null.
-    fn value(&self, place: &Place) -> &[u8] {
-        let bytes = &self.record[place.field.start..][..place.field.len];
-        if self.is_marked(place.null_mark) {
+    fn value(&self, column: &Column) -> &[u8] {
+        let bytes = &self.record[column.field.start..][..column.field.len];
+        if self.is_marked(column.null_mark) {
             return &[];
         }
         match bytes.split_last() {
-            Some((&len, rest)) if self.is_marked(place.length_mark) => rest.get(..len.into()).unwrap_or(rest),
+            Some((&len, rest)) if self.is_marked(column.length_mark) => rest.get(..len.into()).unwrap_or(rest),
             _ => bytes,
         }
     }

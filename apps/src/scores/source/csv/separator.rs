@@ -58,7 +58,7 @@ impl fmt::Display for Separator {
 
 /// What helps where the first line has one column, and so no separator.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
-pub enum OneColumn {
+pub enum SeparatorHint {
     /// There is one, inside quotes.
     #[error("the line is in quotes as a whole; remove those around each line, or export the table again")]
     Quoted,
@@ -94,7 +94,7 @@ pub enum OneColumn {
     Unknown(Option<Separator>),
 }
 
-impl OneColumn {
+impl SeparatorHint {
     /// What helps for a line of this one name, under a line that says a separator, or under none.
     pub(super) fn of(name: &str, said: Option<Separator>) -> Self {
         let is_in = |separator: &Separator| name.contains(char::from(separator.0));

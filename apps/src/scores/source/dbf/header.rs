@@ -165,7 +165,7 @@ impl Header {
         {
             header.claimed = Some(std::mem::replace(&mut header.record_len, by_fields));
         }
-        place(&mut header.fields, header.record_len)?;
+        lay_out(&mut header.fields, header.record_len)?;
         Ok(header)
     }
 
@@ -215,7 +215,7 @@ fn shown(name: &[u8]) -> Option<String> {
 /// Text has no decimals: Clipper and `FoxPro` make them 256 bytes each, and other programs leave anything there, in the
 /// same table as well. What the list says of where fields begin is right if it fits, and else the only way that fills
 /// the record; without one the columns cannot be told.
-fn place(fields: &mut [Field], record_len: usize) -> Result<(), SourceError> {
+fn lay_out(fields: &mut [Field], record_len: usize) -> Result<(), SourceError> {
     let without = 1 + fields.iter().map(|field| field.len).sum::<usize>();
     let Some(more) = record_len.checked_sub(without) else {
         return Err(SourceError::Record { record: record_len as u64, fields: without as u64 });

@@ -19,20 +19,26 @@ const POINTS: usize = 6;
 const DAY: u32 = 86_400;
 
 /// Why a value cannot be shown.
-pub(super) enum Unfit {
+pub(super) enum ValueError {
     Text(DecodeError),
     Number,
     Date,
 }
 
-impl From<DecodeError> for Unfit {
+impl From<DecodeError> for ValueError {
     fn from(error: DecodeError) -> Self {
         Self::Text(error)
     }
 }
 
 /// Puts a value behind `text`. What is blank is empty, whatever it would be as a number.
-pub(super) fn push(kind: Kind, decimals: u8, bytes: &[u8], decoder: Decoder, text: &mut String) -> Result<(), Unfit> {
+pub(super) fn push(
+    kind: Kind,
+    decimals: u8,
+    bytes: &[u8],
+    decoder: Decoder,
+    text: &mut String,
+) -> Result<(), ValueError> {
     if bytes.iter().all(|&byte| byte == b' ') {
         return Ok(());
     }
@@ -69,14 +75,14 @@ pub(super) fn push(kind: Kind, decimals: u8, bytes: &[u8], decoder: Decoder, tex
             other => decoder.decode(other, text)?,
         },
         Kind::Integer => text.push_str(&i32::from_le_bytes(fixed(bytes)).to_string()),
-        Kind::Double => text.push_str(&double(f64::from_le_bytes(fixed(bytes)), decimals).ok_or(Unfit::Number)?),
+        Kind::Double => text.push_str(&double(f64::from_le_bytes(fixed(bytes)), decimals).ok_or(ValueError::Number)?),
         Kind::Currency => {
             let value = i64::from_le_bytes(fixed(bytes));
             let (sign, value) = (if value < 0 { "-" } else { "" }, value.unsigned_abs());
             let (whole, fraction) = (value / 10_000, value % 10_000);
             write!(text, "{sign}{whole}.{fraction:04}").expect("a string takes everything");
         }
-        Kind::Moment => text.push_str(&moment(fixed(bytes)).ok_or(Unfit::Date)?),
+        Kind::Moment => text.push_str(&moment(fixed(bytes)).ok_or(ValueError::Date)?),
         Kind::Unshown(_) | Kind::Varbinary => {}
     }
     Ok(())

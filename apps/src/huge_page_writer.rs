@@ -10,13 +10,13 @@ use std::io::{self, BufWriter, IntoInnerError, Seek, SeekFrom, Write};
 const HUGE_PAGE: usize = 2 << 20;
 
 /// Gathers what is written up to the end of a huge page of the file.
-pub(crate) struct HugeWriter<W: Write> {
+pub(crate) struct HugePageWriter<W: Write> {
     out: BufWriter<W>,
     /// Where in the file the next byte is written.
     at: u64,
 }
 
-impl<W: Write> HugeWriter<W> {
+impl<W: Write> HugePageWriter<W> {
     /// Begins at the start of `out`.
     pub(crate) fn new(out: W) -> Self {
         Self { out: BufWriter::with_capacity(HUGE_PAGE, out), at: 0 }
@@ -28,7 +28,7 @@ impl<W: Write> HugeWriter<W> {
     }
 }
 
-impl<W: Write> Write for HugeWriter<W> {
+impl<W: Write> Write for HugePageWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let begun = (self.at % HUGE_PAGE as u64) as usize;
         if begun == 0 {
@@ -45,7 +45,7 @@ impl<W: Write> Write for HugeWriter<W> {
     }
 }
 
-impl<W: Write + Seek> Seek for HugeWriter<W> {
+impl<W: Write + Seek> Seek for HugePageWriter<W> {
     fn seek(&mut self, place: SeekFrom) -> io::Result<u64> {
         self.at = self.out.seek(place)?;
         Ok(self.at)
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn a_huge_page_is_written_at_once_however_long_the_pieces_are() {
         for piece in [1000, HUGE_PAGE - 1, HUGE_PAGE, HUGE_PAGE + 1, 5 * HUGE_PAGE] {
-            let mut writer = HugeWriter::new(Writes::default());
+            let mut writer = HugePageWriter::new(Writes::default());
             let bytes = vec![7; piece];
             let mut total = 0;
             while total < 5 * HUGE_PAGE {
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn huge_pages_behind_a_place_that_is_sought_are_written_at_once_as_well() {
         let page = HUGE_PAGE as u64;
-        let mut writer = HugeWriter::new(Writes::default());
+        let mut writer = HugePageWriter::new(Writes::default());
         writer.write_all(&[7; 10]).unwrap();
         writer.seek(SeekFrom::Start(page + 100)).unwrap();
         writer.write_all(&vec![7; 2 * HUGE_PAGE]).unwrap();
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn flushing_writes_what_there_is() {
-        let mut writer = HugeWriter::new(Writes::default());
+        let mut writer = HugePageWriter::new(Writes::default());
         writer.write_all(&[7; 10]).unwrap();
         assert_eq!(writer.out.get_ref().all, []);
         writer.flush().unwrap();

@@ -2,42 +2,18 @@
 
 use thiserror::Error;
 
-use super::format::VERSION;
+use super::format::FORMAT;
+use crate::ContainerError;
 
 /// What is wrong with an image.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum OpenError {
-    /// It does not begin as an image does.
-    #[error("this is not an image of files")]
-    Magic,
-    /// It is in another version of the format.
-    #[error("version {found} of the image format, where this build reads version {VERSION}")]
-    Version {
-        /// What the image says.
-        found: u32,
-    },
-    /// Its header is damaged.
-    #[error("damaged: the checksum of the header is wrong")]
-    HeaderChecksum,
-    /// It is cut off, or something follows it.
-    #[error("cut off, or grown: {actual} bytes, where there should be {expected}")]
-    Length {
-        /// The bytes that there are.
-        actual: u64,
-        /// The bytes that there should be.
-        expected: u64,
-    },
+    /// What any file may suffer: another file, another version, wrong length or checksum.
+    #[error("{}", FORMAT.describe(*.0))]
+    Container(ContainerError),
     /// The sections are not together as long as the image.
     #[error("the lengths in the header do not fit together")]
     Sections,
-    /// The checksum of the index is not that in the header.
-    #[error("damaged: the checksum of the index is {actual:08x}, and {expected:08x} in the header")]
-    Checksum {
-        /// That of the index.
-        actual: u32,
-        /// That in the header.
-        expected: u32,
-    },
     /// The head of a response is damaged.
     #[error("damaged: the checksum of the header fields of {object} is wrong")]
     Head {
@@ -74,4 +50,10 @@ pub enum OpenError {
     /// The hash table is not one, or does not have all paths.
     #[error("the hash table does not lead to every path")]
     Slots,
+}
+
+impl From<ContainerError> for OpenError {
+    fn from(error: ContainerError) -> Self {
+        Self::Container(error)
+    }
 }
