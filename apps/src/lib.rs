@@ -1,7 +1,7 @@
-//! What a Lethe server can answer with.
+//! Applications for a Lethe server.
 //!
-//! Each application is a pure function of a request and a data set that was read and checked before
-//! the first packet came. None allocates, blocks or fails while it answers.
+//! Each is a pure function of a request and a data set, which is read and checked before the server starts. None
+//! allocates, blocks or fails while it answers a request.
 //!
 //! | application | answers with                                                            |
 //! |-------------|-------------------------------------------------------------------------|

@@ -24,7 +24,7 @@ use nix::unistd::{Uid, mkfifo, setfsuid};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-/// Somebody who remembers what was skipped.
+/// An observer that records what was skipped.
 #[derive(Default)]
 struct Notes {
     skipped: Vec<(PathBuf, Skipped)>,
@@ -634,7 +634,8 @@ proptest! {
         for (path, contents) in &tree {
             let real = path.iter().fold(directory.path().to_owned(), |real, name| real.join(OsStr::from_bytes(name)));
             // A file is no directory: the first one that comes stays.
-            if fs::create_dir_all(real.parent().unwrap()).is_ok() && !real.exists() && fs::write(&real, contents).is_ok() {
+            let is_free = fs::create_dir_all(real.parent().unwrap()).is_ok() && !real.exists();
+            if is_free && fs::write(&real, contents).is_ok() {
                 written.insert(path.clone(), contents.clone());
             }
         }

@@ -95,7 +95,10 @@ fn a_place_is_answered_as_text() {
 
 #[test]
 fn a_place_is_answered_as_json() {
-    let place = |ip, country, province, city| serde_json::json!({ "ip": ip, "country": country, "province": province, "city": city });
+    let place = |ip, country, province, city| {
+        let names = [("ip", ip), ("country", country), ("province", province), ("city", city)];
+        names.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect::<serde_json::Value>()
+    };
     check_json("/202.96.128.86.json", Status::Ok, &place("202.96.128.86", "中国", "广东省", "广州市"));
     check_json("/::ffff:8.8.8.8.json", Status::Ok, &place("8.8.8.8", "美国", "", ""));
 }
@@ -280,7 +283,7 @@ proptest! {
     }
 }
 
-/// As with files: what began with one database goes on with it, and new connections get the new one once it is advanced to.
+/// A connection that began with one database continues with it; new connections get the next one after the advance.
 #[test]
 fn a_connection_is_answered_from_the_database_that_it_began_with() {
     let database = |country| {

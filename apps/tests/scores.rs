@@ -265,7 +265,7 @@ fn text_is_read_in_the_encoding_that_the_table_names_or_in_the_one_that_is_given
         let name = if encoding == GBK { name.trim_end_matches(" ñ") } else { name };
         let table = dbf(encoding, code_page, &[name]);
         assert_eq!(rows(&table, &options()), format!(" NAME={name}{others}"));
-        // What the table says is not asked where somebody knows better.
+        // A given encoding takes precedence over that of the table.
         let table = dbf(encoding, 0x65, &[name]);
         assert_eq!(rows(&table, &Options { encoding: Some(encoding), ..options() }), format!(" NAME={name}{others}"));
     }

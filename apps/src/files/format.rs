@@ -1,4 +1,4 @@
-//! The format of an image: files as they are sent, and an index to find them by.
+//! The format of an image: complete responses, and an index of their paths.
 //!
 //! Numbers are little-endian. The sections follow one another without gaps.
 //!
@@ -27,13 +27,13 @@
 //! | 4     | CRC-32 of all behind the objects  | 3 × 4 | its variants br, zstd, gzip, or 2³² − 1 |
 //! | 4     | CRC-32 of the header before this  |       |                                         |
 //!
-//! A slot of the hash table is the upper half of the hash of a path, and the number of that path, counted
-//! from 1; 0 is an empty slot. The lower half says in which slot to begin, and where others have it the next
-//! ones follow. An entry of the position table is the unit at which an object begins, and the number of the
-//! object: [`Position`](lethe::app::Position)s without what the generation adds to them.
+//! The hash table has open addressing with linear probing. The lower half of the hash of a path is the slot at which a
+//! lookup begins; a slot has the upper half, and the number of the path, counted from 1, or 0 when it is empty. An
+//! entry of the position table is the unit at which an object begins, and the number of the object: a
+//! [`Position`](lethe::app::Position) without its generation.
 //!
-//! So a request costs a cache line of the hash table and one or two each of path, path table, object table
-//! and head, whatever the number of files.
+//! So a request reads a cache line of the hash table, and one or two each of the path, the path table, the object table
+//! and the head, whatever the number of files.
 
 use std::hash::Hasher as _;
 use std::ops::Range;
@@ -56,13 +56,13 @@ pub(super) const HEADER_LEN: usize = 64;
 /// No object, and no unit.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// In place of an object: the path wants a slash behind it.
+/// In place of an object: the path is redirected to the same path with a slash at its end.
 pub(super) const REDIRECT: u32 = u32::MAX - 1;
 
-/// No head is longer. What varies in it are two numbers and a type.
+/// The longest head. It varies by two numbers and a media type.
 pub(super) const HEAD_MAX: u32 = 512;
 
-/// What an image says of itself.
+/// The header of an image.
 #[derive(Clone, Copy)]
 pub(super) struct Header {
     pub(super) objects: u32,
@@ -108,7 +108,7 @@ impl Header {
         seal(header, checksum)
     }
 
-    /// Four counts of 32 bits, each times less than 64, do not overflow.
+    /// The bytes of all tables. Four counts of 32 bits, each times less than 64, do not overflow.
     fn tables_len(&self) -> u64 {
         let tables = [
             (self.objects, ObjectRecord::LEN),
@@ -120,7 +120,7 @@ impl Header {
     }
 }
 
-/// One object, as the table has it.
+/// An entry of the object table.
 #[derive(Clone, Copy)]
 pub(super) struct ObjectRecord {
     pub(super) start: u64,
@@ -156,7 +156,7 @@ impl ObjectRecord {
         }
     }
 
-    /// Where head and body are, and where the next object begins; `None` where no file is that long.
+    /// The ranges of head and body in the file; `None` when they are beyond any file.
     pub(super) fn ranges(&self) -> Option<(Range<usize>, Range<usize>)> {
         let start = usize::try_from(self.start).ok()?;
         let body = start.checked_add(self.head_len as usize)?;
@@ -170,7 +170,7 @@ impl ObjectRecord {
     }
 }
 
-/// One path, as the table has it.
+/// An entry of the path table.
 #[derive(Clone, Copy)]
 pub(super) struct PathRecord {
     pub(super) start: u32,
@@ -198,7 +198,7 @@ impl PathRecord {
     }
 }
 
-/// The hash of a path: where it is looked for, and what it is known by there.
+/// The two halves of the hash of a path: where its lookup begins, and what its slot is recognized by.
 pub(super) fn hash(path: &[u8]) -> (usize, u32) {
     let mut hasher = SipHasher13::new();
     hasher.write(path);
@@ -206,7 +206,7 @@ pub(super) fn hash(path: &[u8]) -> (usize, u32) {
     (hash as u32 as usize, (hash >> 32) as u32)
 }
 
-/// How every head ends.
+/// The end of every head.
 pub(super) fn head_end(body_len: u64) -> String {
     format!("\r\nContent-Length: {body_len}\r\nConnection: close\r\n\r\n")
 }

@@ -1,11 +1,11 @@
 //! The path of a request, as the path of a file.
 //!
-//! There is no directory to get out of when a request is answered: a path is only ever compared with those
-//! in the image. That what cannot be a path in it is refused all the same, and not just not found, is for
-//! whoever reads the image with other programs, and for whoever asks by mistake.
+//! Path traversal is impossible: a path is only compared with those of the image, and no file is opened. Paths that no
+//! file can have are still refused with 400 and not answered with 404: an image must not hold such paths, which another
+//! program could unpack to a place outside its directory, and the client learns that its request is malformed.
 
-/// The most bytes that the path of a file can have. A request has to fit a segment, percent-encoded, and
-/// few do that are longer.
+/// The longest path of a file, in bytes. A request has to fit a segment, and few would with a longer path,
+/// percent-encoded.
 pub(super) const PATH_MAX: usize = 1024;
 
 /// Why a path names no file in any directory.
@@ -17,11 +17,11 @@ pub(super) enum PathError {
     Character,
     /// A segment `.` or `..`. Clients resolve them before they ask (RFC 3986, section 5.2.4).
     Dots,
-    /// More than [`PATH_MAX`] bytes, or more than there is room for. It may be fine, and is not here.
+    /// More than [`PATH_MAX`] bytes, or than there is room for: no file of an image has such a path.
     Long,
 }
 
-/// Decodes a path that begins with `/`. It is only written to `buffer` where something is encoded in it.
+/// Decodes a path that begins with `/`. `buffer` is used only if anything in it is percent-encoded.
 pub(super) fn decode<'a>(encoded: &'a [u8], buffer: &'a mut [u8]) -> Result<&'a [u8], PathError> {
     let decoded = if encoded.contains(&b'%') { unescape(encoded, buffer)? } else { encoded };
     check(decoded).map(|()| decoded)
@@ -29,7 +29,7 @@ pub(super) fn decode<'a>(encoded: &'a [u8], buffer: &'a mut [u8]) -> Result<&'a 
 
 /// Whether these bytes, which begin with `/`, can be the path of a file.
 pub(super) fn check(path: &[u8]) -> Result<(), PathError> {
-    // All bytes are looked at, many at once; and segments only where one begins with a dot, as few do.
+    // The first loop has no early exit, so that it is vectorized. Few paths have a segment that begins with a dot.
     if path.iter().fold(false, |found, byte| found | matches!(byte, 0 | b'\\')) {
         Err(PathError::Character)
     } else if path.windows(2).any(|pair| pair == b"/.") && path.split(|&byte| byte == b'/').any(is_dots) {
@@ -57,7 +57,7 @@ fn unescape<'a>(encoded: &[u8], buffer: &'a mut [u8]) -> Result<&'a [u8], PathEr
             (b'%', _) => return Err(PathError::Escape),
             (&byte, after) => {
                 rest = after;
-                // A slash of the path itself is none that hides in a name.
+                // A literal slash separates segments; only an encoded one would be part of a name.
                 *buffer.get_mut(len).ok_or(PathError::Long)? = byte;
                 len += 1;
                 continue;
@@ -134,11 +134,11 @@ mod tests {
         check_path(&long, Ok(long.as_bytes()));
         check_path(&format!("{long}a"), Err(PathError::Long));
         check_path(&format!("{long}%61"), Err(PathError::Long));
-        // Whatever little room there is.
+        // The buffer may be smaller still.
         assert_eq!(decode(b"/%61", &mut [0; 1]), Err(PathError::Long));
     }
 
-    /// Pieces of which the worst paths are made.
+    /// Paths of pieces that traversal attacks are made of.
     fn path() -> impl Strategy<Value = String> {
         let piece = prop_oneof![
             Just("/"),

@@ -1,8 +1,8 @@
-//! What of a directory is served, and what is not.
+//! Lists the files of a directory that are served.
 //!
-//! Each file is opened beneath the directory and without following any link on the way (`openat2`): a link
-//! was followed, and what it leads to found to be within, before. So whoever changes the tree meanwhile gets
-//! an error, and never a file from elsewhere.
+//! Symbolic links are resolved while the tree is listed, and have to lead to a file within it. Each file is then opened
+//! by its resolved path, beneath the directory and without following links (`openat2`). So a tree that is changed
+//! meanwhile leads to an error, and never to a file from elsewhere.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -18,14 +18,13 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use super::pack::{Options, PackError, PackObserver};
 use super::path::{self, PATH_MAX};
 
-/// The most files of one directory: ten times what it is made for, and few enough that links to one another
-/// do not go on for ever.
+/// The most files of a tree: ten times what images are made for, and a bound on directories that link to one another.
 pub const FILES_MAX: usize = 1 << 20;
 
-/// The largest file. It takes a quarter of the positions that an image can have.
+/// The largest file, in bytes. It takes a quarter of the positions of an image.
 pub const FILE_MAX: u64 = 1 << 30;
 
-/// Why something in the directory is not served.
+/// Why a file or directory is not served.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Skipped {
     /// Its name begins with a dot.
@@ -40,7 +39,7 @@ pub enum Skipped {
     Special,
     /// There is a backslash in its name, which no request can have.
     Backslash,
-    /// Its path has more bytes than any that is asked for.
+    /// Its path has more than [`PATH_MAX`] bytes.
     Long,
     /// It has more than [`FILE_MAX`] bytes.
     Large,
@@ -59,7 +58,7 @@ impl Skipped {
         Self::Large,
     ];
 
-    /// Whether whoever put it there should be told.
+    /// Whether to warn of it.
     pub const fn is_surprising(self) -> bool {
         !matches!(self, Self::Hidden)
     }
@@ -91,9 +90,9 @@ pub(super) struct Tree {
 
 /// A file that is served.
 pub(super) struct Listed {
-    /// What it is asked for by, decoded.
+    /// The path of its requests, decoded.
     pub(super) path: Vec<u8>,
-    /// Where it is beneath the directory, without links.
+    /// Its path beneath the directory, with links resolved.
     real: PathBuf,
     /// Its bytes when it was listed.
     pub(super) len: u64,
@@ -118,14 +117,14 @@ impl Tree {
         self.files.binary_search_by(|file| file.path.as_slice().cmp(path)).ok()
     }
 
-    /// Where a file is, for people.
+    /// The path of a file, for messages.
     pub(super) fn name(&self, file: &Listed) -> PathBuf {
         self.root.join(&file.real)
     }
 
     /// Opens a file, if it is one still, and tells how long it is now.
     pub(super) fn open(&self, file: &Listed) -> io::Result<(File, u64)> {
-        // Should it have become a pipe, nobody waits for its other end.
+        // If it has become a pipe, opening it must not wait for its other end.
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS;
         let opened = openat2(&self.handle, &file.real, OpenHow::new().flags(flags).resolve(resolve));
@@ -138,16 +137,16 @@ impl Tree {
     }
 }
 
-/// A tree in the making.
+/// The walk that lists a tree.
 struct Walk<'w> {
     tree: Tree,
     options: Options,
     observer: &'w mut dyn PackObserver,
-    /// The directories that we are in, without links.
+    /// The directories on the way down to this one, with links resolved.
     within: Vec<PathBuf>,
 }
 
-/// What an entry of a directory is, behind all links, and where.
+/// What an entry of a directory is after links are resolved, and its path.
 enum Kind {
     File(PathBuf, u64),
     Directory(PathBuf),
@@ -155,8 +154,7 @@ enum Kind {
 }
 
 impl Walk<'_> {
-    /// Lists what is in a directory: `real` beneath the root, `path` in requests. It goes as deep as
-    /// [`PATH_MAX`] lets it.
+    /// Lists a directory: `real` beneath the root, `path` in requests. [`PATH_MAX`] limits the depth.
     fn directory(&mut self, real: PathBuf, path: &[u8]) -> Result<(), PackError> {
         let name = self.tree.root.join(&real);
         let cannot = |cause| PackError::Io { path: name.clone(), cause };
@@ -195,7 +193,7 @@ impl Walk<'_> {
         match path::check(path) {
             Ok(()) => {}
             Err(path::PathError::Long) => return Ok(Kind::Skipped(Skipped::Long)),
-            // A name has no NUL and is neither of the dots.
+            // A file name has no NUL and is neither `.` nor `..`.
             Err(_) => return Ok(Kind::Skipped(Skipped::Backslash)),
         }
         let kind = entry.file_type()?;
@@ -219,7 +217,7 @@ impl Walk<'_> {
             Err(error) if matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::ENOENT | Errno::ELOOP)) => {
                 return Ok(Kind::Skipped(Skipped::Dangling));
             }
-            // Whoever may not look there is not to be told what is there.
+            // The target is in a directory that the server may not read, so it is not served either.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 return Ok(Kind::Skipped(Skipped::Outside));
             }

@@ -1,4 +1,4 @@
-//! The database file: which place an IPv4 address belongs to.
+//! The database file, which maps IPv4 addresses to places.
 //!
 //! Numbers are little-endian. The sections follow one another without gaps.
 //!
@@ -18,10 +18,9 @@
 //! A range ends where the next one begins, and the first begins at 0.0.0.0. Any name may be empty, and
 //! a place of three empty names stands for "not known".
 //!
-//! A lookup is one step into the index, by the high half of the address, and a binary search among the
-//! ranges that begin under that half. Where none of those begins at or below the address, the range
-//! that holds it is the one before them in the array, whichever half that one began under. So no range
-//! is split at a multiple of 2¹⁶, and no half is a special case.
+//! A lookup reads the index at the high half of the address, and does a binary search among the ranges that begin under
+//! that half. If none of them begins at or below the address, the address is in the range before them in the array,
+//! which began under a lower half. So ranges need not be split at multiples of 2¹⁶.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -38,7 +37,7 @@ pub const VERSION: u32 = 1;
 /// The database that comes with Lethe; `data/README.md` tells its origin.
 static EMBEDDED: &[u8] = include_bytes!("../../data/ipinfo.db");
 
-/// Which place an IPv4 address belongs to. Once it is open it cannot fail.
+/// Maps IPv4 addresses to places. Lookups cannot fail.
 #[derive(Clone, Copy)]
 pub struct Database<'a> {
     index: &'a [Word; INDEX_LEN],
@@ -59,8 +58,8 @@ impl<'a> Database<'a> {
     ///
     /// # Errors
     ///
-    /// The first damage that is found. What befell a file on its way shows in its length or checksum;
-    /// the errors after these tell of a program that wrote it wrong.
+    /// The first error found. Damage in transit or on disk shows in the length or in a checksum; the other errors mean
+    /// that the program that wrote the file is faulty.
     pub fn open(bytes: &'a [u8]) -> Result<Self, OpenError> {
         let database = Self::split(bytes)?;
         database.check_index()?;
@@ -69,29 +68,29 @@ impl<'a> Database<'a> {
         Ok(database)
     }
 
-    /// The place of an address, or `None` where it is not known.
+    /// The place of an address, if it is known.
     #[inline]
     pub fn lookup(&self, address: Ipv4Addr) -> Option<Place<'a>> {
         self.find(address).map(|place| self.place(place))
     }
 
-    /// The number of that place.
+    /// The number of the place of an address, if it is known.
     #[inline]
     pub(super) fn find(&self, address: Ipv4Addr) -> Option<usize> {
         let [high, low] = halves(address.to_bits());
         let under = self.under(high);
         let below = self.ranges[under.clone()].partition_point(|&range| first_low(range) <= low);
-        // The first range of all begins at 0.0.0.0, so there is always one at or below the address.
+        // The first range begins at 0.0.0.0, so there is always one at or below the address.
         let place = place_id(self.ranges[under.start + below - 1]);
         (!self.is_unknown(place)).then_some(place)
     }
 
-    /// All places, by their numbers.
+    /// All places, in the order of their numbers.
     pub(super) fn places(&self) -> impl Iterator<Item = Place<'a>> {
         (0..self.place_count()).map(|place| self.place(place))
     }
 
-    /// All ranges in ascending order: first address, and place where it is known.
+    /// All ranges in ascending order: first address, and place if it is known.
     pub fn ranges(&self) -> impl Iterator<Item = (Ipv4Addr, Option<Place<'a>>)> {
         (0..=u16::MAX).flat_map(move |high| {
             self.ranges[self.under(high)].iter().map(move |&range| {
@@ -111,7 +110,7 @@ impl<'a> Database<'a> {
         self.names.len() / NAMES
     }
 
-    /// Which ranges begin at an address with this high half.
+    /// The ranges that begin at an address with this high half.
     fn under(&self, high: u16) -> Range<usize> {
         let high = usize::from(high);
         number(self.index[high])..number(self.index[high + 1])
@@ -123,7 +122,7 @@ impl<'a> Database<'a> {
         (!place.is_empty()).then_some(place)
     }
 
-    /// Whether it has no name.
+    /// Whether a place has no name.
     fn is_unknown(&self, place: usize) -> bool {
         self.names[NAMES * place] == self.names[NAMES * place + NAMES]
     }
@@ -134,12 +133,12 @@ impl<'a> Database<'a> {
         Place { country, province, city }
     }
 
-    /// Where in the text a name is.
+    /// The bytes of a name in the text.
     fn name(&self, at: usize) -> Range<usize> {
         number(self.names[at])..number(self.names[at + 1])
     }
 
-    /// Checks header, length and checksum, and takes the sections apart.
+    /// Checks header, length and checksum, and splits the sections.
     fn split(bytes: &'a [u8]) -> Result<Self, OpenError> {
         const CHECKED: &str = "the length is right";
         let header = Header::parse(bytes)?;
@@ -195,7 +194,7 @@ impl<'a> Database<'a> {
     }
 }
 
-/// A database with memory of its own, which goes with it: what a server replaces.
+/// A database that owns its memory, so that a server can replace it.
 pub(super) struct Owned {
     index: Box<[Word; INDEX_LEN]>,
     ranges: Box<[Word]>,
@@ -204,7 +203,7 @@ pub(super) struct Owned {
 }
 
 impl Owned {
-    /// To be asked.
+    /// A view of it, for lookups.
     #[inline]
     pub(super) fn database(&self) -> Database<'_> {
         Database { index: &self.index, ranges: &self.ranges, names: &self.names, text: &self.text }
@@ -224,7 +223,7 @@ impl fmt::Debug for Database<'_> {
     }
 }
 
-/// A place on earth. What is not known of it is empty.
+/// A geographic place. Unknown parts are empty.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct Place<'a> {
     /// The country.
@@ -236,11 +235,11 @@ pub struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    /// The most bytes that the names of a place have together, so that the page about it fits a segment.
-    /// It is twice what the longest in the embedded database have.
+    /// The most bytes of all names of a place, so that the page about it fits a segment: twice those of the longest in
+    /// the embedded database.
     pub const MAX_LEN: usize = 84;
 
-    /// From the country down.
+    /// The names, from the country down.
     pub const fn names(&self) -> [&'a str; NAMES] {
         [self.country, self.province, self.city]
     }
@@ -250,7 +249,7 @@ impl<'a> Place<'a> {
         self.country.len() + self.province.len() + self.city.len()
     }
 
-    /// Whether nothing is known of it.
+    /// Whether it has no name.
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -285,7 +284,7 @@ pub enum OpenError {
         /// The high half of their first addresses.
         high: u16,
     },
-    /// A range has a place that there is not.
+    /// A range has a place that does not exist.
     #[error("range {range} has none of the {places} places")]
     PlaceOfRange {
         /// The position of the range.
@@ -310,7 +309,7 @@ impl From<ContainerError> for OpenError {
 const FORMAT: Format =
     Format { magic: b"LETHE-IP", version: VERSION, file: "a Lethe database", name: "the database format", advice: "" };
 
-/// A number as it lies in the file.
+/// A number in the file, little-endian.
 type Word = [u8; 4];
 
 /// Magic, version and three counts.
@@ -324,7 +323,7 @@ const NAMES: usize = 3;
 
 const CHECKSUM_LEN: usize = size_of::<Word>();
 
-/// What precedes the sections.
+/// The header, before the sections.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header {
     /// The number of ranges.
@@ -358,7 +357,7 @@ impl Header {
     }
 }
 
-/// A count of something in the file, or its position there.
+/// The value of a count or a position.
 fn number(word: Word) -> usize {
     u32::from_le_bytes(word) as usize
 }
@@ -367,7 +366,7 @@ fn halves(address: u32) -> [u16; 2] {
     [(address >> 16) as u16, address as u16]
 }
 
-/// What the file says of a range; the high half of its first address is left to the index.
+/// An entry of the array of ranges. The high half of the first address follows from the index.
 pub(super) fn range(first: u32, place: u16) -> u32 {
     first << 16 | u32::from(place)
 }

@@ -1,4 +1,4 @@
-//! Makes a file of scores, one candidate after the other.
+//! Writes a file of scores, candidate by candidate.
 
 use std::io::{self, Seek, SeekFrom, Write};
 
@@ -14,18 +14,18 @@ use super::phf;
 use crate::huge_page_writer::HugePageWriter;
 use crate::positions::reserve;
 
-/// A file in the making: pages are written as they come, and what is kept of each is where it is.
+/// Writes a file of scores to `W`. Pages are written as they are added; only the index is kept in memory.
 ///
-/// The header comes last: what is there before [`Builder::finish`] is no file of scores.
+/// The header is written last: before [`Builder::finish`] there is no valid file.
 pub struct Builder<W: Write + Seek> {
     out: HugePageWriter<W>,
     key: Key,
     labels: Labels,
-    /// Where the next record begins.
+    /// The offset of the next record.
     at: u64,
-    /// The next unit that is free.
+    /// The first free unit.
     unit: u32,
-    /// Where the record of each candidate is looked for, and its line.
+    /// For each candidate, the key of the perfect hash function and the line of the record.
     slot_keys: Vec<(u64, u32)>,
     positions: Vec<(u32, u32)>,
     page: Vec<u8>,
@@ -36,7 +36,7 @@ impl<W: Write + Seek> Builder<W> {
     ///
     /// # Errors
     ///
-    /// What `out` says.
+    /// The error of `out`.
     pub fn new(out: W, key: [u8; KEY_LEN], labels: Labels) -> io::Result<Self> {
         let mut out = HugePageWriter::new(out);
         out.write_all(&[0; HEADER_LEN])?;
@@ -52,12 +52,12 @@ impl<W: Write + Seek> Builder<W> {
         })
     }
 
-    /// Adds a candidate. Nobody checks here whether there is one with the same seat number already.
+    /// Adds a candidate. The caller makes sure that no two have the same seat number.
     ///
     /// # Errors
     ///
-    /// A number or page that cannot be, after which it is as if nothing had been added; or what the destination
-    /// says.
+    /// A number or page that the format does not allow, after which the file is as it was before; or the error of the
+    /// destination.
     pub fn add(&mut self, seat: &str, secret: &str, body: &[u8]) -> Result<(), AddError> {
         let number = |text| Number::parse(text).map_err(|_| AddError::Number);
         self.add_numbers(&number(seat)?, &number(secret)?, body)
@@ -82,7 +82,7 @@ impl<W: Write + Seek> Builder<W> {
             head_len: head.len() as u16,
             sum: Sum::new().with(&self.page).folded(),
         };
-        // What is no larger fits any segment, and is sent whole or not at all.
+        // A smaller response fits any segment, so it is never continued from a position.
         if self.page.len() > Position::UNIT
             && let Some((first, end)) = reserve(self.unit, self.page.len() as u64)
         {
@@ -104,7 +104,7 @@ impl<W: Write + Seek> Builder<W> {
     ///
     /// # Errors
     ///
-    /// [`FinishError::Empty`] without a candidate, or what the destination says.
+    /// [`FinishError::Empty`] without a candidate, or the error of the destination.
     pub fn finish(mut self) -> Result<W, FinishError> {
         let Some(&(_, first)) = self.slot_keys.first() else { return Err(FinishError::Empty) };
         let keys: Vec<u64> = self.slot_keys.iter().map(|&(key, _)| key).collect();
@@ -147,7 +147,7 @@ pub enum AddError {
         /// Its bytes.
         len: usize,
     },
-    /// There are as many candidates as there can be.
+    /// The format has no room for one more candidate.
     #[error("more than {CANDIDATES_MAX} candidates, or more than 256 GiB of pages")]
     TooMany,
     /// The file cannot be written.
@@ -155,13 +155,13 @@ pub enum AddError {
     Write(#[from] io::Error),
 }
 
-/// Why there is no file.
+/// Why a file cannot be completed.
 #[derive(Debug, Error)]
 pub enum FinishError {
     /// No candidate was added.
     #[error("there is not one candidate in it")]
     Empty,
-    /// No perfect hash function was found: somebody was added twice.
+    /// No perfect hash function was found, because a candidate was added twice.
     #[error("two candidates have the same numbers")]
     Hash,
     /// The file cannot be written.

@@ -1,4 +1,4 @@
-//! What can be wrong with a file of scores.
+//! Errors of opening and checking a file of scores.
 
 use thiserror::Error;
 
@@ -11,23 +11,23 @@ pub enum OpenError {
     /// What any file may suffer: another file, another version, wrong length or checksum.
     #[error("{}", FORMAT.describe(*.0))]
     Container(ContainerError),
-    /// The sections are not together as long as the file, or there is no candidate.
+    /// The lengths of the sections do not add up to that of the file, or there is no candidate.
     #[error("the lengths in the header do not fit together")]
     Sections,
-    /// A slot leads out of the records, or a position is out of order.
+    /// A slot points outside of the records, or a position is out of order.
     #[error("the index leads to what is no record")]
     Index,
-    /// The labels of the form are no text, or too long.
+    /// The labels of the form are not UTF-8, or too long.
     #[error("the labels of the form cannot be read")]
     Labels,
     /// Records are damaged.
-    #[error("damaged: {count} of {candidates} records, the first at byte {first}; whoever asks for one is told so")]
+    #[error("damaged: {count} of {candidates} records, the first at byte {first}; requests for one get an error")]
     Records {
-        /// How many.
+        /// The number of damaged records.
         count: u32,
-        /// Of how many.
+        /// The number of all records.
         candidates: u32,
-        /// Where the first one is.
+        /// The offset of the first damaged one.
         first: u64,
     },
 }

@@ -1,4 +1,4 @@
-//! The format of a file of scores: pages as they are sent, and an index to find them by.
+//! The format of a file of scores: complete responses, and an index to find them by.
 //!
 //! Numbers are little-endian. The sections follow one another without gaps; a *line* is 64 bytes, a cache line.
 //!
@@ -25,10 +25,9 @@
 //! | 4     | CRC-32 of the index                    |       |                                              |
 //! | 4     | CRC-32 of the header before this       |       |                                              |
 //!
-//! So a request costs a cache line of the pilots, which soon stay in the cache, one of the slots, and then those
-//! of the page, the first of which says whether it is the right one. The index is checked when the file is opened;
-//! a record each time before it is used. So a server is ready without having read the pages, and yet sends none that
-//! is damaged.
+//! So a request reads a cache line of the pilots, which are cached after some requests, one of the slots, and then
+//! those of the page, the first of which has the tag to compare. The index is checked when the file is opened, and a
+//! record before each use. So a server is ready before it has read the pages, and never sends a damaged one.
 
 use super::error::OpenError;
 use super::key::{KEY_LEN, Key, TAG_LEN, Tag};
@@ -54,13 +53,13 @@ pub(super) const FORMAT: Format = Format {
 };
 pub(super) const HEADER_LEN: usize = 128;
 
-/// What lines of the file are counted in.
+/// Bytes of a line, in which records are aligned.
 pub(super) const LINE: usize = 64;
 
 /// No unit.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// What a file says of itself.
+/// The header of a file.
 #[derive(Clone, Copy)]
 pub(super) struct Header {
     pub(super) candidates: u32,
@@ -112,14 +111,14 @@ impl Header {
         phf::pilots(self.candidates)
     }
 
-    /// Counts of 32 bits, each times at most 8, do not overflow.
+    /// The bytes of the index. Counts of 32 bits, each times at most 8, do not overflow.
     fn tables_len(&self) -> u64 {
         let counts = [(self.pilots(), 2), (self.slots(), 4), (self.positions, PAIR_LEN as u64), (self.text, 1)];
         counts.into_iter().map(|(count, len)| u64::from(count) * len).sum()
     }
 }
 
-/// What stands ahead of a page.
+/// The header of a record, before its page.
 #[derive(Clone, Copy)]
 pub(super) struct RecordHeader {
     pub(super) tag: Tag,
@@ -164,7 +163,7 @@ impl RecordHeader {
         bytes
     }
 
-    /// Bytes of the page.
+    /// The bytes of the page, head and body.
     pub(super) fn page_len(&self) -> usize {
         usize::from(self.head_len) + self.body_len as usize
     }

@@ -81,7 +81,10 @@ fn a_quick_comparison_has_a_row_for_everybody() {
     let flood = rows(&report, "Goodput under a SYN flood");
     assert_eq!(flood.len(), 4 * 2, "four servers, without a flood and with one\n{report}");
     for row in paced.iter().chain(&flood) {
-        assert!(row[row.len() - 2].parse::<f64>().is_ok_and(|latency| latency > 0.0), "nobody was answered: {row:?}");
+        assert!(
+            row[row.len() - 2].parse::<f64>().is_ok_and(|latency| latency > 0.0),
+            "no request was answered: {row:?}"
+        );
     }
     let open: Vec<_> = rows(&report, "Open connections").iter().map(|row| row[1]).collect();
     assert_eq!(open, ["0", "20", "500"].repeat(7), "{report}");
