@@ -41,12 +41,12 @@ bench: ## what a packet costs
 
 instructions: ## no packet may take 3 % more instructions than benches/instructions.txt says
 	@tools/install test
-	@tools/instructions
-	@! tools/instructions --planted 5 >/dev/null || { echo "5 % more were not noticed" >&2; exit 1; }
+	@$(CARGO) xtask instructions
+	@! $(CARGO) xtask instructions --planted 5 >/dev/null 2>&1 || { echo "5 % more were not noticed" >&2; exit 1; }
 
 compare: ## Lethe beside nginx and other servers: 40 minutes on a quiet machine, into docs/performance.md
 	@tools/install compare
-	@tools/compare
+	@$(CARGO) xtask compare
 
 fuzz: ## each fuzz target for FUZZ seconds (default 60)
 	@tools/install build

@@ -371,6 +371,10 @@ mod tests {
         fn generations(&self) -> Generations {
             Generations { current: 1, live: 3 }
         }
+
+        fn methods(&self) -> Methods {
+            Methods::GET_AND_HEAD.with(Method::Put)
+        }
     }
 
     #[test]
@@ -380,6 +384,7 @@ mod tests {
         assert_eq!(by_reference.stored(position), Keeps.stored(position));
         assert!(by_reference.stores() && !(&Looks as &dyn App).stores() && !App::stores(&&Looks));
         assert_eq!(by_reference.generations(), Keeps.generations());
+        assert_eq!(by_reference.methods(), Keeps.methods());
     }
 
     #[test]
@@ -390,7 +395,8 @@ mod tests {
 
     #[test]
     fn a_request_tells_what_it_was_made_with() {
-        let request = Request::get(b"/a")
+        let request = Request::get(b"/")
+            .with_path(b"/a")
             .with_method(Method::Head)
             .with_query(Some(b"b"))
             .with_generation(3)
@@ -417,5 +423,19 @@ mod tests {
         assert_eq!(authority("GET / HTTP/1.1\r\nHOST:  b:80 \r\n\r\n"), Some(&b"b:80"[..]));
         assert_eq!(authority("GET / HTTP/1.1\r\nHost: b\r\nHost: b\r\n\r\n"), None);
         assert_eq!(authority("GET / HTTP/1.1\r\n\r\n"), None);
+    }
+
+    #[test]
+    fn a_request_has_all_that_its_line_has() {
+        let line = RequestLine::parse(b"HEAD http://h/a?b HTTP/1.1\r\nA: c\r\n\r\n").unwrap();
+        let request = Request::of_line(&line);
+        assert_eq!((request.method, request.path, request.query), (Method::Head, &b"/a"[..], Some(&b"b"[..])));
+        assert_eq!(request.authority(), Some(&b"h"[..]));
+        assert!(request.headers().iter().eq([(&b"A"[..], &b"c"[..])]));
+    }
+
+    #[test]
+    fn there_are_positions_for_8_gib_less_one_mib() {
+        assert_eq!(u64::from(Position::COUNT) * Position::UNIT as u64, (8 << 30) - (1 << 20));
     }
 }

@@ -7,7 +7,7 @@ use crate::port::Offload;
 use crate::wire::ethernet::MacAddress;
 use crate::wire::ip::AddressPair;
 
-/// Everything an engine needs to know besides its application.
+/// The configuration of an engine, besides its application.
 ///
 /// Made from [`Config::new`] and what differs from it, so that a later version may have more fields:
 ///
@@ -335,6 +335,10 @@ fn is_host(address: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+    use std::string::ToString;
+    use std::vec::Vec;
+
     use super::*;
 
     #[test]
@@ -349,5 +353,60 @@ mod tests {
         assert_eq!((ports.add(7), ports.add(6), ports.as_slice().len()), (Err(PortError::TooMany), Ok(()), 8));
         assert!((0..=u16::MAX).filter(|&port| ports.has(port)).eq([1, 2, 3, 4, 5, 6, 80, 8080]));
         assert_eq!((Ports::new(0), Ports::default().as_slice()), (None, &[80][..]));
+    }
+
+    /// The `n`th address of a family.
+    fn address(v4: bool, n: u8) -> IpAddr {
+        if v4 { Ipv4Addr::new(10, 9, 0, n).into() } else { Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, n.into()).into() }
+    }
+
+    fn has(addresses: &Addresses, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(v4) => addresses.has_v4(v4),
+            IpAddr::V6(v6) => addresses.has_v6(v6),
+        }
+    }
+
+    #[test]
+    fn there_is_room_for_eight_addresses_of_each_family() {
+        let mut addresses = Addresses::new();
+        let mut given = Vec::new();
+        for v4 in [true, false] {
+            for n in 1..=8 {
+                addresses.add(address(v4, n)).unwrap();
+                given.push(address(v4, n));
+                assert!(given.iter().all(|&one| has(&addresses, one)), "{given:?}");
+                assert!(!has(&addresses, address(v4, n + 1)), "{given:?}");
+            }
+            assert_eq!(addresses.add(address(v4, 9)), Err(AddressError::TooMany));
+        }
+        assert!(addresses.iter().eq(given));
+    }
+
+    #[test]
+    fn an_address_that_is_given_twice_is_ours() {
+        let mut addresses = Addresses::new();
+        for v4 in [true, false] {
+            addresses.add(address(v4, 1)).unwrap();
+            addresses.add(address(v4, 1)).unwrap();
+            assert!(has(&addresses, address(v4, 1)));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_address_is_told() {
+        let mut addresses = Addresses::new();
+        let told = |error: AddressError| error.to_string();
+        assert_eq!(told(AddressError::TooMany), "more than 8 addresses of one family");
+        for wrong in ["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255", "::", "::1", "ff02::1"] {
+            let error = addresses.add(wrong.parse().unwrap()).unwrap_err();
+            assert_eq!(told(error), std::format!("{wrong} is not an address that a server can have"));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_port_is_told() {
+        assert_eq!(PortError::TooMany.to_string(), "more than 8 TCP ports");
+        assert_eq!(PortError::Zero.to_string(), "0 is not a port that can be served");
     }
 }

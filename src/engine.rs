@@ -355,3 +355,20 @@ impl<A: App> Engine<A> {
         if datagram.is_whole() { Reply::datagram(kind, datagram) } else { DropReason::IcmpMalformed.into() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use crate::http::{Response, Status};
+
+    #[test]
+    fn scratch_space_holds_any_response_that_fits_a_datagram_and_not_much_more() {
+        let mut scratch = std::vec![0; SCRATCH_LEN];
+        let body = std::vec![b'x'; u16::MAX.into()];
+        let response = Response::build(&mut scratch, Status::Ok).body_with(|to| to.push_bytes(&body));
+        assert_eq!(response.body().len(), body.len());
+        assert!(SCRATCH_LEN < 2 * body.len());
+    }
+}

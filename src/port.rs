@@ -154,3 +154,50 @@ pub trait Port {
     /// The device can no longer be used: it was removed, for example.
     fn wait(&mut self, timeout: Duration) -> Result<(), Self::Error>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A device of which nothing is known but what has to be.
+    struct Bare;
+
+    impl RxQueue for Bare {
+        fn receive(&mut self) -> Option<RxFrame<'_>> {
+            None
+        }
+    }
+
+    impl TxQueue for Bare {
+        fn transmit(&mut self, _: impl FnOnce(&mut [u8]) -> Option<TxFrame>) -> Transmit {
+            Transmit::Full
+        }
+
+        fn flush(&mut self) {}
+    }
+
+    impl Port for Bare {
+        type Error = fmt::Error;
+
+        fn name(&self) -> impl fmt::Display {
+            "bare"
+        }
+
+        fn mtu(&self) -> u16 {
+            1500
+        }
+
+        fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {
+            (Self, Self)
+        }
+
+        fn wait(&mut self, _: Duration) -> Result<(), Self::Error> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_device_has_no_hardware_address_and_counts_nothing_unless_it_says_so() {
+        assert_eq!((Bare.mac(), Bare.missed()), (None, None));
+    }
+}

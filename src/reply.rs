@@ -13,7 +13,7 @@ use crate::port::{TxChecksum, TxFrame};
 use crate::verdict::{ReplyKind, Verdict};
 use crate::wire::{arp, ethernet};
 
-/// What became of a packet, and what goes out for it.
+/// The verdict on a packet, and the frames that answer it.
 ///
 /// Frames are pulled: the port hands in a buffer whenever it has one. A reply of any length needs no
 /// buffer of its own, and a port that is full simply stops pulling.

@@ -293,4 +293,26 @@ mod tests {
         let segments = |done| WindowLevel::SLOW_START.segments(done, 10, 32);
         assert_eq!([0, 1, 10, 22, 23, u32::MAX].map(segments), [10, 11, 20, 32, 32, 32]);
     }
+
+    #[test]
+    fn each_kind_of_stamp_is_told_from_the_others() {
+        for stamp in [
+            Stamp::Handshake { proof: 0, sack: true },
+            Stamp::Handshake { proof: u16::MAX, sack: false },
+            Stamp::Whole,
+            Stamp::Part,
+            Stamp::Done,
+        ] {
+            assert_eq!(Stamp::parse(stamp.value()), Some(stamp));
+        }
+        assert_eq!([DONE + 1, STORED - 1].map(Stamp::parse), [None; 2]);
+    }
+
+    #[test]
+    fn the_window_grows_a_level_with_each_block_of_32_kb_behind_its_origin() {
+        let schedule = WindowSchedule { origin: 100_000, level: WindowLevel::LOWEST, cap: WindowLevel::at_most(100) };
+        let at = |offset| schedule.level_at(offset).segments(0, 10, 32);
+        let next = 4 << STEP_SHIFT;
+        assert_eq!([0, 100_000, next - 1, next, next + (1 << STEP_SHIFT), 1 << 30].map(at), [4, 4, 4, 8, 12, 28]);
+    }
 }

@@ -1,4 +1,4 @@
-//! Time as the engine sees it: a number handed in with each packet.
+//! Time, which is an argument with each packet.
 //!
 //! The engine has no clock and no timers. A port reads the wall clock once a turn of its loop; the
 //! simulator hands in virtual time. Unix time is used, so that machines which share a secret agree on

@@ -123,7 +123,7 @@ impl<A: App> App for Versions<A> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Status;
+    use crate::http::{Method, Status};
 
     /// Answers with its letter, stored at the position in its first field.
     struct Letter(u32, &'static [u8]);
@@ -209,5 +209,24 @@ mod tests {
         assert_eq!(answer(&versions, 1), (&b"a"[..], None));
         let last = Versions::of_generation(Letter(Position::PER_GENERATION - 1, b"a"), 3);
         assert_eq!(answer(&last, 3), (&b"a"[..], None), "there is no such position");
+    }
+
+    /// Answers `PUT` as well, and stores nothing.
+    struct Plain;
+
+    impl App for Plain {
+        fn respond<'a>(&'a self, _: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+            Response::build(scratch, Status::Ok).body(b"")
+        }
+
+        fn methods(&self) -> Methods {
+            Methods::GET_AND_HEAD.with(Method::Put)
+        }
+    }
+
+    #[test]
+    fn methods_and_storing_are_those_of_the_application() {
+        let versions = Versions::new(Plain);
+        assert!(versions.methods().has(Method::Put) && !versions.stores());
     }
 }

@@ -7,7 +7,7 @@
 pub mod arp;
 pub mod checksum;
 pub mod ethernet;
-pub mod icmpv4;
+pub(crate) mod icmpv4;
 pub mod icmpv6;
 pub mod ip;
 pub mod ipv4;

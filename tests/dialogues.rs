@@ -4,13 +4,17 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use lethe::Engine;
 use lethe::config::{LargeReplies, Refuse};
+use lethe::http::Response;
+use lethe::port::{RxFrame, TxChecksum};
+use lethe::verdict::{DropReason, ReplyKind, Verdict};
 use lethe::wire::tcp::Flags;
+use lethe::{App, Engine, Request};
 use lethe_sim::dissect::Frame;
-use lethe_sim::frame::{Arp, Ends, Icmp, Segment};
+use lethe_sim::frame::{Arp, Ends, Icmp, Segment, internet_checksum};
 use lethe_sim::sample::Sample;
 use support::{Client, ISN, Offer, both, engine, engine_changed, engine_with, payload};
 
@@ -171,6 +175,42 @@ fn unknown_ipv6_options_are_treated_as_their_type_says() {
         other.server.set_ip("fd09::77".parse().unwrap());
         client.send_frame(&Icmp::echo(&other, 7, 1, b"1").packet().extension(60, &[0, 0x82, 4, 0, 0, 0, 0]).frame());
     });
+}
+
+#[test]
+fn an_unknown_option_in_a_packet_for_many_is_reported_only_where_it_says_so() {
+    let report = |kind, ends: &Ends| {
+        let engine = engine();
+        let mut client = Client::new(&engine, *ends, Offer::LINUX);
+        let echo = Icmp::echo(ends, 7, 1, b"1").packet().extension(60, &[0, kind, 4, 0, 0, 0, 0]);
+        !client.send_frame(&echo.frame()).is_empty()
+    };
+    let one = Ends::v6();
+    let group_mac = lethe::wire::ethernet::MacAddress::new([0x33, 0x33, 0xff, 0, 0, 2]);
+    let mut group = one;
+    group.server.set_ip("ff02::1:ff00:2".parse().unwrap());
+    // A frame for many is one for a group, whatever the packet in it says, and the other way round.
+    for (ends, even_for_one) in [
+        (one, true),
+        (group, false),
+        (Ends { server_mac: group_mac, ..one }, false),
+        (Ends { server_mac: group_mac, ..group }, false),
+    ] {
+        assert_eq!((report(0x82, &ends), report(0xc2, &ends)), (true, even_for_one), "{ends:?}");
+    }
+}
+
+#[test]
+fn what_is_said_of_an_unknown_option_quotes_48_bytes_at_least_and_fits_every_link() {
+    let engine = engine();
+    let ends = Ends::v6();
+    let mut client = Client::new(&engine, ends, Offer::LINUX);
+    for (len, told) in [(0, 96), (40, 96), (41, 97), (1223, 1279), (1224, 1280), (1225, 1280), (1400, 1280)] {
+        let echo = Icmp::echo(&ends, 7, 1, &vec![b'x'; len]).packet().extension(60, &[0, 0x82, 4, 0, 0, 0, 0]);
+        let sent = client.send_frame(&echo.frame());
+        assert_eq!(sent[0].len() - 14, told, "{len}");
+        assert_eq!(Frame::dissect(&sent[0]).unwrap().problem(), None);
+    }
 }
 
 #[test]
@@ -402,6 +442,31 @@ fn under_five_bytes_are_no_request() {
 }
 
 #[test]
+fn five_bytes_may_be_the_start_of_a_request() {
+    let engine = engine();
+    for (text, verdict) in [("GET ", DropReason::TcpShortPayload), ("GET /", DropReason::HttpIncomplete)] {
+        let mut client = Client::connected(&engine, Ends::v4(), Offer::LINUX);
+        assert!(client.request(text).is_empty());
+        assert_eq!(client.verdict(), Verdict::Dropped(verdict), "{text:?}");
+    }
+}
+
+#[test]
+fn only_the_segment_behind_the_syn_is_the_start_of_a_request() {
+    // Eleven bits of the cookie say so, and sixteen of the timestamp.
+    let engine = engine();
+    let mut client = Client::connected(&engine, Ends::v4(), Offer::LINUX);
+    let echo = client.echo;
+    for sent in 1..10_000 {
+        client.echo = echo;
+        client.send(&client.at(sent, 0).payload("GET /11 HTTP/1.1\r\n\r\n"));
+        assert_eq!(client.verdict(), Verdict::Dropped(DropReason::TcpCookie), "{sent}");
+    }
+    client.echo = echo;
+    assert_eq!(client.request("GET /11 HTTP/1.1\r\n\r\n").len(), 1);
+}
+
+#[test]
 fn a_fin_on_the_request_is_acknowledged_with_the_response() {
     check_linux("fin-on-request", |client| {
         client.connect();
@@ -483,6 +548,76 @@ fn a_response_fits_one_segment_to_the_byte() {
 }
 
 #[test]
+fn a_response_that_just_fits_a_packet_is_left_to_the_card_as_shorter_ones_are() {
+    let engine = engine_changed(|config| config.offload.tcp = true);
+    for ends in both() {
+        let client = Client::connected(&engine, ends, Offer::LINUX);
+        let mss = if ends.server.is_ipv4() { 1460 } else { 1440 };
+        let head = payload(
+            &Client::connected(&support::engine(), ends, Offer::LINUX).request("HEAD /1300 HTTP/1.1\r\n\r\n")[0],
+        );
+        for left in [1, 0] {
+            let body = mss - 12 - head.len() - left;
+            let request = client.at(0, 0).payload(format!("GET /{body} HTTP/1.1\r\n\r\n")).frame();
+            let (mut scratch, mut buffer) = ([0; 4096], [0; 2048]);
+            let mut reply = engine.handle(client.dialogue.now(), RxFrame::unchecked(&request), &mut scratch);
+            let frame = reply.next_frame(&mut buffer).unwrap();
+            let ip = if ends.server.is_ipv4() { 20 } else { 40 };
+            assert_eq!(frame.len, 14 + ip + 20 + mss - left);
+            assert!(matches!(frame.checksum, TxChecksum::Partial { transport: true, .. }), "{left}");
+        }
+    }
+}
+
+#[test]
+fn a_sum_that_a_response_came_with_is_the_one_it_is_sent_with() {
+    struct Summed(Option<u16>);
+    impl App for Summed {
+        fn respond<'a>(&'a self, _: &Request<'_>, _: &'a mut [u8]) -> Response<'a> {
+            let response = Response::prepared(b"HTTP/1.1 200 OK\r\n\r\n", b"hello!");
+            self.0.map_or(response, |sum| response.with_sum(sum))
+        }
+    }
+    let right = !internet_checksum([&b"HTTP/1.1 200 OK\r\n\r\nhello!"[..]]);
+    for (sum, is_right) in [(None, true), (Some(right), true), (Some(right ^ 1), false)] {
+        let engine = Engine::new(support::config(Refuse::Drop), Summed(sum));
+        for ends in both() {
+            let mut client = Client::new(&engine, ends, Offer::PLAIN);
+            let syn_ack = client.dialogue.send(&Segment::syn(&ends).seq(ISN).frame());
+            client.cookie = Frame::dissect(&syn_ack[0]).unwrap().tcp().unwrap().1.seq.value();
+            let sent = client.dialogue.send(&client.at(0, 0).payload("GET / HTTP/1.1\r\n\r\n").frame());
+            assert_eq!(Frame::dissect(&sent[0]).unwrap().problem().is_none(), is_right, "{sum:?}");
+        }
+    }
+}
+
+#[test]
+fn packets_that_a_router_may_cut_have_identifications_of_their_own() {
+    let engine = engine();
+    let of = |frame: &Vec<u8>| u16::from_be_bytes([frame[18], frame[19]]);
+    let mut all = Vec::new();
+    for port in 1..=200 {
+        let mut client = Client::connected(&engine, Ends::v4().client_port(port), Offer::LINUX);
+        let echo = client.echo;
+        let sent = client.request("GET /11 HTTP/1.1\r\n\r\n");
+        client.echo = echo;
+        assert_eq!(client.request("GET /11 HTTP/1.1\r\n\r\n"), sent, "another copy has the same");
+        // Both halves of what the cookie and the client's sequence number make together.
+        let both = client.first_byte() ^ (ISN + 1).rotate_left(16);
+        assert_eq!(of(&sent[0]), (both >> 16 ^ both) as u16);
+        all.extend(sent.iter().map(of));
+    }
+    // As hard to guess as the cookie: each bit is set in about every other.
+    for bit in 0..16 {
+        let set = all.iter().filter(|&id| id >> bit & 1 == 1).count();
+        assert!((70..=130).contains(&set), "bit {bit}: {set} of 200");
+    }
+    let mut client = Client::connected(&engine, Ends::v4(), Offer::LINUX);
+    let window: BTreeSet<u16> = client.request("GET /70000 HTTP/1.1\r\n\r\n").iter().map(of).collect();
+    assert_eq!(window.len(), 10);
+}
+
+#[test]
 fn a_response_larger_than_the_window_waits_for_room() {
     check_linux("window", |client| {
         client.connect();
@@ -492,6 +627,21 @@ fn a_response_larger_than_the_window_waits_for_room() {
         client.send(&request.clone().window(1100));
         client.send(&request.window(1101));
     });
+}
+
+#[test]
+fn the_longest_response_in_fragments_fits_an_ipv6_packet_with_timestamps() {
+    let engine = engine_changed(|config| config.large_replies = LargeReplies::Fragments);
+    for ends in both() {
+        let mut client = Client::connected(&engine, ends, Offer::LINUX);
+        let head = payload(&client.request("HEAD /65000 HTTP/1.1\r\n\r\n")[0]).len();
+        let most = 65_535 - 40 - 20 - 12 - head;
+        for (body, kind) in [(most, ReplyKind::Response), (most + 1, ReplyKind::Refusal)] {
+            client.connect();
+            client.send(&client.at(0, 0).payload(format!("GET /{body} HTTP/1.1\r\n\r\n")).window(u16::MAX));
+            assert_eq!(client.verdict(), Verdict::Replied(kind), "{body}");
+        }
+    }
 }
 
 #[test]

@@ -1,11 +1,7 @@
 //! The gates themselves: that they close. A gate that compares nothing, or a test that is not found, would be open.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use lethe_harness::test;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -29,21 +25,6 @@ fn manifests() -> Vec<PathBuf> {
         }
     }
     found
-}
-
-#[test("python3", "valgrind")]
-fn instructions_fail_where_there_is_nothing_to_compare_with() {
-    let folder = tempfile::tempdir().unwrap();
-    let rustc = folder.path().join("rustc");
-    fs::write(&rustc, "#!/bin/sh\necho 'rustc 1.2.3 (of another day)'\n").unwrap();
-    fs::set_permissions(&rustc, PermissionsExt::from_mode(0o755)).unwrap();
-    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
-    let gate = Command::new(format!("{ROOT}/tools/instructions")).env("PATH", path).output().unwrap();
-    let said = String::from_utf8_lossy(&gate.stderr).into_owned();
-    assert_eq!(gate.status.code(), Some(1), "{said}");
-    for part in ["no figures of rustc 1.2.3", "rust-toolchain.toml", "tools/instructions --update"] {
-        assert!(said.contains(part), "{part}: {said}");
-    }
 }
 
 #[test]
@@ -71,4 +52,17 @@ fn cargo_finds_every_test_by_itself() {
     }
 }
 
-lethe_harness::main!();
+#[test]
+fn every_fault_of_the_list_can_still_be_put_into_the_engine() {
+    let list = read("sim/tests/faults/list.txt");
+    let faults: Vec<&str> = list.split("\n[").skip(1).collect();
+    assert!(faults.len() > 30, "{}", faults.len());
+    for fault in faults {
+        let name = fault.split(']').next().unwrap();
+        let file =
+            fault.lines().find_map(|line| line.strip_prefix("file ")).unwrap_or_else(|| panic!("{name}: no file"));
+        let before: Vec<&str> = fault.lines().filter_map(|line| line.strip_prefix('-')).collect();
+        let places = read(file).matches(&before.join("\n")).count();
+        assert_eq!(places, 1, "{name}: {file} has so many places for it");
+    }
+}

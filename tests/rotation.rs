@@ -229,6 +229,21 @@ fn new_connections_begin_under_the_first_secret() {
 }
 
 #[test]
+fn a_syn_begins_under_the_first_secret_whatever_it_echoes() {
+    let (old, rotated, new) = (server(&[OLD]), server(&[NEW, OLD]), server(&[NEW]));
+    for ends in both() {
+        // What the last connection from the same port had seen of us.
+        let mut client = Client::connected(&old, ends, Offer::LINUX);
+        client.request("GET /100 HTTP/1.1\r\n\r\n");
+        let syn = Segment::syn(&ends).seq(ISN).mss(1460).timestamps(TIME, client.echo).frame();
+        let plain = Segment::syn(&ends).seq(ISN + 1).ack_number(client.cookie + 1).frame();
+        for syn in [syn, plain] {
+            assert_eq!(Dialogue::new(&rotated).send(&syn), Dialogue::new(&new).send(&syn));
+        }
+    }
+}
+
+#[test]
 fn what_began_under_a_secret_that_is_gone_is_refused() {
     let (old, gone) = (server(&[OLD]), server(&[NEW, OTHER]));
     let mut verdicts = Vec::new();

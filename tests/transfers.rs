@@ -3,53 +3,23 @@
 
 mod support;
 
-use lethe::Engine;
-use lethe::config::LargeReplies;
+use lethe::config::{LargeReplies, Mtu, Ports};
+use lethe::engine::SCRATCH_LEN;
+use lethe::port::RxFrame;
 use lethe::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
+use lethe::wire::ethernet::LINK_HEADER_MAX;
 use lethe::wire::tcp::Flags;
+use lethe::{App, Engine};
 use lethe_sim::dissect::{Frame, Transport};
 use lethe_sim::frame::{Ends, Icmp, IcmpError, Segment};
 use lethe_sim::sample::Sample;
-use support::{Client, ISN, Offer, TIME, both, engine, engine_changed};
+use support::{Client, ISN, Offer, Sent, Stored, TIME, both, engine, engine_changed, flow_keys, offsets, send, sent};
 
 const REQUEST: &str = "GET /70000 HTTP/1.1\r\nHost: lethe.example\r\n\r\n";
 const LEN: u32 = REQUEST.len() as u32;
 
-/// A segment that was sent: offset from the start of the response, payload, and the rest of what matters.
-#[derive(Clone, Debug)]
-struct Sent {
-    offset: u32,
-    payload: Vec<u8>,
-    flags: Flags,
-    /// How many bytes of the request it acknowledges.
-    acknowledged: u32,
-    window: u16,
-    stamp: u32,
-}
-
-fn sent(client: &Client<'_>, frames: &[Vec<u8>]) -> Vec<Sent> {
-    let parse = |bytes: &Vec<u8>| {
-        let frame = Frame::dissect(bytes).unwrap();
-        assert_eq!(frame.problem(), None);
-        let (_, tcp) = frame.tcp()?;
-        Some(Sent {
-            offset: tcp.seq.value().wrapping_sub(client.cookie.wrapping_add(1)),
-            payload: tcp.payload.to_vec(),
-            flags: tcp.flags,
-            acknowledged: tcp.ack.value().wrapping_sub(ISN + 1),
-            window: tcp.window,
-            stamp: tcp.timestamps.map_or(0, |(value, _)| value),
-        })
-    };
-    frames.iter().filter_map(parse).collect()
-}
-
-fn offsets(sent: &[Sent]) -> Vec<u32> {
-    sent.iter().map(|segment| segment.offset).collect()
-}
-
 /// A client that has asked, and its first window.
-fn asked(engine: &Engine<Sample>, ends: Ends, offer: Offer) -> (Client<'_>, Vec<Sent>) {
+fn asked<A: App>(engine: &Engine<A>, ends: Ends, offer: Offer) -> (Client<'_, A>, Vec<Sent>) {
     let mut client = Client::connected(engine, ends, offer);
     let frames = client.request(REQUEST);
     let first = sent(&client, &frames);
@@ -57,14 +27,9 @@ fn asked(engine: &Engine<Sample>, ends: Ends, offer: Offer) -> (Client<'_>, Vec<
 }
 
 /// An ACK of everything before `now`, from a client whose last ACK was where `echoed` began.
-fn ack(client: &Client<'_>, echoed: &Sent, now: u32) -> Segment {
-    let read = client.cookie.wrapping_add(1).wrapping_add(now);
+fn ack<A: App>(client: &Client<'_, A>, echoed: &Sent, now: u32) -> Segment {
+    let read = client.first_byte().wrapping_add(now);
     Segment::ack(&client.ends).seq(ISN + 1 + LEN).ack_number(read).timestamps(TIME + 1, echoed.stamp)
-}
-
-fn send(segment: &Segment, client: &mut Client<'_>) -> Vec<Sent> {
-    let frames = client.send(segment);
-    sent(client, &frames)
 }
 
 /// Bytes of a full segment to a client with timestamps.
@@ -128,7 +93,7 @@ fn the_last_byte_of_the_request_stays_unacknowledged_until_the_end() {
 fn a_hole_is_filled_once_when_three_segments_behind_it_have_arrived() {
     let engine = engine();
     let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
-    let (s, start) = (1448, client.cookie.wrapping_add(1));
+    let (s, start) = (1448, client.first_byte());
     let mut verdicts = Vec::new();
     for received in 1..=4 {
         let block = (start.wrapping_add(3 * s), start.wrapping_add((3 + received) * s));
@@ -142,7 +107,7 @@ fn a_hole_is_filled_once_when_three_segments_behind_it_have_arrived() {
 fn nothing_answers_an_ack_that_tells_of_a_duplicate() {
     let engine = engine();
     let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
-    let start = client.cookie.wrapping_add(1);
+    let start = client.first_byte();
     let duplicate = ack(&client, &first[0], 2 * 1448).sack(&[(start, start.wrapping_add(1448))]);
     assert!(send(&duplicate, &mut client).is_empty());
     assert_eq!(client.verdict(), Verdict::Absorbed(Absorbed::Progress));
@@ -152,7 +117,7 @@ fn nothing_answers_an_ack_that_tells_of_a_duplicate() {
 fn after_a_loss_half_as_much_is_under_way() {
     let engine = engine();
     let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
-    let (s, start) = (1448, client.cookie.wrapping_add(1));
+    let (s, start) = (1448, client.first_byte());
     let block = (start.wrapping_add(3 * s), start.wrapping_add(6 * s));
     let resent = send(&ack(&client, &first[0], 2 * s).sack(&[block]), &mut client);
     // Twelve were under way; all have arrived.
@@ -198,6 +163,7 @@ fn an_ack_that_no_client_of_ours_can_send_draws_nothing() {
     let s = 1448;
     for (segment, what) in [
         (ack(&client, &first[0], 2 * s + 4), "between two segments"),
+        (ack(&client, &first[0], 2 * s + 524), "between two pieces of a segment that was not cut"),
         (ack(&client, &first[2], 2 * s - s), "before what it echoes"),
         (ack(&client, &first[0], 2 * s).ack_number(client.cookie.wrapping_add(0x0800_0000 + 2 * s)), "another cookie"),
         (ack(&client, &Sent { stamp: first[0].stamp.wrapping_add(64), ..first[0].clone() }, 2 * s), "no such place"),
@@ -224,8 +190,7 @@ fn a_closed_window_draws_nothing_and_goes_on_when_it_opens() {
 fn another_engine_with_the_same_secret_goes_on_at_any_time() {
     let (here, there) = (engine(), engine());
     let (client, first) = asked(&here, Ends::v4(), Offer::LINUX);
-    let mut moved = Client::new(&there, client.ends, client.offer);
-    moved.cookie = client.cookie;
+    let mut moved = client.moved(&there);
     moved.wait(3600);
     let next = send(&ack(&client, &first[0], 2 * 1448), &mut moved);
     assert_eq!(offsets(&next), [10, 11, 12, 13].map(|at| at * 1448));
@@ -240,8 +205,10 @@ fn a_client_without_sack_has_two_segments_under_way() {
     let pair = send(&ack(&client, &first[8], 10 * s), &mut client);
     assert_eq!(offsets(&pair), [10 * s, 11 * s]);
     // Half of it: the other half again, and only when that has come the next pair.
+    assert!(send(&ack(&client, &pair[0], 13 * s), &mut client).is_empty(), "more than the pair");
     let again = send(&ack(&client, &pair[0], 11 * s), &mut client);
     assert_eq!(offsets(&again), [11 * s]);
+    assert!(send(&ack(&client, &again[0], 13 * s), &mut client).is_empty(), "more than was sent again");
     assert!(send(&ack(&client, &pair[1], 12 * s), &mut client).is_empty());
     assert_eq!(offsets(&send(&ack(&client, &again[0], 12 * s), &mut client)), [12 * s, 13 * s]);
 }
@@ -259,7 +226,7 @@ fn a_probe_is_the_clock_of_a_client_without_timestamps() {
         assert_eq!(offsets(&data), (0..10).map(|at| at * 1220).collect::<Vec<_>>());
         assert!(probes.len() == 2 && probes.iter().all(|probe| probe.payload.len() as u32 == LEN));
         assert!(is_probe(&&first[9]) && is_probe(&&first[11]));
-        let start = client.cookie.wrapping_add(1);
+        let start = client.first_byte();
         let told = |client: &Client<'_>, probe: &Sent, now: u32, more: &[(u32, u32)]| {
             let place = start.wrapping_add(probe.offset);
             let blocks = [&[(place, place.wrapping_add(LEN))], more].concat();
@@ -409,5 +376,391 @@ fn without_timestamps_only_what_begins_with_a_method_is_a_request() {
     for (request, answered) in [("GE /1 HTTP/1.1\r\n\r\n", false), ("PUT /1 HTTP/1.1\r\n\r\n", true)] {
         let mut client = Client::connected(&engine, Ends::v4(), Offer { timestamps: false, ..Offer::LINUX });
         assert_eq!(!client.request(request).is_empty(), answered, "{request}");
+    }
+}
+
+/// Why a segment was sent, as its stamp says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Role {
+    Fresh,
+    Stalled,
+    Resent,
+    Paired,
+}
+
+/// The role in the stamp of a segment of a stored response: see the layout in `src/tcp/stamp.rs`.
+fn role<A: App>(client: &Client<'_, A>, segment: &Sent) -> Role {
+    let stamp = segment.stamp.wrapping_sub(flow_keys(&client.ends).timestamp_base);
+    [Role::Fresh, Role::Stalled, Role::Resent, Role::Paired][(stamp >> 1 & 3) as usize]
+}
+
+/// How much of the request is behind a client whose timer has its last byte sent again; it ends the request.
+fn again(client: &Client<'_, impl App>, echoed: &Sent, now: u32) -> Segment {
+    ack(client, echoed, now).seq(ISN + LEN).payload("x").with(Flags::PSH)
+}
+
+#[test]
+fn a_first_window_leaves_two_segments_of_the_clients_window_free_and_starts_slowly_where_it_takes_the_ceiling() {
+    let engine = engine();
+    let s = 1448_u16;
+    // The ceiling is 32 segments.
+    for (window, segments) in [
+        (3 * s, 3),
+        (9 * s, 4),
+        (10 * s - 1, 4),
+        (10 * s, 8),
+        (33 * s, 8),
+        (34 * s - 1, 8),
+        (34 * s, 10),
+        (u16::MAX, 10),
+    ] {
+        let mut client = Client::connected(&engine, Ends::v4(), Offer::LINUX);
+        let first = send(&client.at(0, 0).payload(REQUEST).window(window), &mut client);
+        assert_eq!(first.len(), segments, "{window}");
+    }
+}
+
+#[test]
+fn an_ack_of_much_at_once_draws_all_that_follows() {
+    let engine = engine();
+    let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
+    let next = send(&ack(&client, &first[0], 10 * 1448), &mut client);
+    assert_eq!(offsets(&next), (10..30).map(|at| at * 1448).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_stalled_client_goes_on_when_its_window_takes_two_segments() {
+    let engine = engine();
+    let s = 1448;
+    let (window, two) = (4 * s as u16 + 100, 2 * s as u16);
+    let mut client = Client::connected(&engine, Ends::v4(), Offer::LINUX);
+    let first = send(&client.at(0, 0).payload(REQUEST).window(window), &mut client);
+    assert_eq!([1, 2].map(|at| role(&client, &first[at])), [Role::Fresh, Role::Stalled]);
+    let full = ack(&client, &first[2], 4 * s);
+    assert!(send(&full.clone().window(two - 1), &mut client).is_empty());
+    assert_eq!(offsets(&send(&full.window(two), &mut client)), [4 * s, 5 * s]);
+}
+
+#[test]
+fn a_stalled_client_goes_on_when_its_window_takes_the_rest() {
+    let s = 1448;
+    let engine = Stored::new(5 * s as usize + 500).engine();
+    let mut client = Client::connected(&engine, Ends::v4(), Offer::LINUX);
+    let first = send(&client.at(0, 0).payload(REQUEST).window(4 * s as u16 + 100), &mut client);
+    assert_eq!(offsets(&first), [0, s, 2 * s, 3 * s]);
+    let full = ack(&client, &first[2], 4 * s);
+    // A segment and 500 bytes; the FIN takes a byte as well.
+    assert!(send(&full.clone().window(s as u16 + 500), &mut client).is_empty());
+    let rest = send(&full.window(s as u16 + 501), &mut client);
+    assert_eq!(offsets(&rest), [4 * s, 5 * s]);
+    assert!(rest[1].flags.has(Flags::FIN));
+}
+
+#[test]
+fn fewer_segments_behind_a_hole_are_a_loss_where_fewer_are_under_way() {
+    let engine = engine();
+    let (s, window) = (1448_u32, 7 * 1448);
+    let mut client = Client::connected(&engine, Ends::v4(), Offer::LINUX);
+    let first = send(&client.at(0, 0).payload(REQUEST).window(window), &mut client);
+    assert_eq!(first.len(), 4);
+    let start = client.first_byte();
+    let mut resent = Vec::new();
+    for received in 1..=2 {
+        let block = (start.wrapping_add(2 * s), start.wrapping_add((2 + received) * s));
+        let lost = ack(&client, &first[0], s).sack(&[block]).window(window);
+        resent.push(offsets(&send(&lost, &mut client)));
+    }
+    assert_eq!(resent, [vec![], vec![s]]);
+}
+
+#[test]
+fn all_holes_are_filled_when_everything_else_has_arrived() {
+    let engine = engine();
+    let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
+    let (s, start) = (1448, client.first_byte());
+    let block = |from: u32, to: u32| (start.wrapping_add(from * s), start.wrapping_add(to * s));
+    // Fourteen are under way.
+    for blocks in [[block(3, 5), block(7, 14)], [block(7, 14), block(3, 5)]] {
+        let resent = send(&ack(&client, &first[0], 2 * s).sack(&blocks), &mut client);
+        assert_eq!(offsets(&resent), [2 * s, 5 * s, 6 * s]);
+    }
+}
+
+#[test]
+fn when_a_hole_has_been_filled_the_next_one_is() {
+    let engine = engine();
+    let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
+    let (s, start) = (1448, client.first_byte());
+    let block = |from: u32, to: u32| (start.wrapping_add(from * s), start.wrapping_add(to * s));
+    let resent = send(&ack(&client, &first[0], 2 * s).sack(&[block(3, 5), block(6, 7)]), &mut client);
+    assert_eq!(offsets(&resent), [2 * s]);
+    assert_eq!(role(&client, &resent[0]), Role::Resent);
+    let next = send(&ack(&client, &resent[0], 5 * s).sack(&[block(6, 9)]), &mut client);
+    assert_eq!(offsets(&next), [5 * s]);
+    // A hole of which the first segment has come: the others are on their way as well.
+    assert!(send(&ack(&client, &resent[0], 3 * s).sack(&[block(6, 9)]), &mut client).is_empty());
+}
+
+#[test]
+fn a_timeout_resumes_carefully() {
+    let engine = engine();
+    let s = 1448;
+    let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
+    let resumed = send(&again(&client, &first[8], 10 * s), &mut client);
+    assert_eq!(offsets(&resumed), [10, 11, 12, 13].map(|at| at * s));
+    assert!(resumed.iter().all(|segment| role(&client, segment) == Role::Fresh));
+    // What is behind it has arrived: the holes up to there, which says that they are sent again.
+    let start = client.first_byte();
+    let block = (start.wrapping_add(11 * s), start.wrapping_add(16 * s));
+    let resumed = send(&again(&client, &first[8], 10 * s).sack(&[block]), &mut client);
+    assert_eq!(offsets(&resumed), [10 * s]);
+    assert_eq!(role(&client, &resumed[0]), Role::Resent);
+}
+
+#[test]
+fn a_timeout_of_a_client_without_sack_resumes_with_a_pair() {
+    let engine = engine();
+    let s = 1448;
+    let (mut client, first) = asked(&engine, Ends::v4(), Offer { sack: false, ..Offer::LINUX });
+    let resumed = send(&again(&client, &first[8], 10 * s), &mut client);
+    assert_eq!(offsets(&resumed), [10 * s, 11 * s]);
+    assert!(resumed.iter().all(|segment| role(&client, segment) == Role::Paired));
+}
+
+#[test]
+fn a_byte_that_comes_again_is_acknowledged_where_more_of_the_request_follows() {
+    let engine = engine();
+    let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
+    let last = again(&client, &first[8], 10 * 1448);
+    assert_eq!(send(&last, &mut client)[0].acknowledged, LEN - 1);
+    let pushed_on = ack(&client, &first[8], 10 * 1448).seq(ISN + LEN).payload("x");
+    assert_eq!(send(&pushed_on, &mut client)[0].acknowledged, LEN);
+}
+
+#[test]
+fn a_client_that_lacks_only_the_fin_gets_it_again() {
+    let engine = engine();
+    for ends in both() {
+        let mut client = Client::connected(&engine, ends, Offer::LINUX);
+        let frames = client.request("GET /5000 HTTP/1.1\r\n\r\n");
+        let all = sent(&client, &frames);
+        let last = all.last().unwrap();
+        let len = last.offset + last.payload.len() as u32;
+        let fin = send(&again(&client, last, len), &mut client);
+        assert_eq!(client.verdict(), Verdict::Replied(ReplyKind::Resumed));
+        assert!(offsets(&fin) == [len] && fin[0].flags.has(Flags::FIN) && fin[0].payload.is_empty());
+    }
+}
+
+#[test]
+fn a_segment_has_one_position() {
+    let engine = Engine::new(support::config(lethe::config::Refuse::Drop), Sample::new(200_000));
+    let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
+    let mut client_of_200_kb = Client::connected(&engine, Ends::v4(), Offer::LINUX);
+    let frames = client_of_200_kb.request("GET /200000 HTTP/1.1\r\n\r\n");
+    let at_zero = &sent(&client_of_200_kb, &frames)[0];
+    // Where the 64th segment begins, exactly where a position does: 181 of 512 bytes.
+    let (at, position) = (64 * 1448, 64 * 1448 / 512);
+    let echo = |position: u32| Sent { stamp: at_zero.stamp.wrapping_add(position << 6), ..first[0].clone() };
+    assert!(send(&ack(&client, &echo(position - 1), at + 2 * 1448), &mut client).is_empty());
+    assert!(!send(&ack(&client, &echo(position), at + 2 * 1448), &mut client).is_empty());
+}
+
+#[test]
+fn the_version_of_the_data_that_a_connection_began_with_is_the_one_it_gets_and_none_that_is_gone() {
+    let began = Stored::of_version(1, 0b0010).engine();
+    let (client, first) = asked(&began, Ends::v4(), Offer::LINUX);
+    for (later, goes_on) in Stored::later_versions() {
+        let mut moved = client.moved(&later);
+        let next = send(&ack(&client, &first[0], 2 * 1448), &mut moved);
+        assert_eq!(next.len(), if goes_on { 4 } else { 0 }, "{:?}", later.app().generations);
+    }
+}
+
+#[test]
+fn an_ack_is_not_looked_at_where_nothing_is_stored() {
+    let engine = Stored { stores: false, ..Stored::new(50_000) }.engine();
+    for timestamps in [true, false] {
+        let (mut client, first) = asked(&engine, Ends::v4(), Offer { timestamps, ..Offer::LINUX });
+        let start = client.first_byte();
+        let ack = client.at(LEN, 2 * 1460).sack(&[(start.wrapping_add(5000), start.wrapping_add(6000))]);
+        let ack = if timestamps { ack.timestamps(TIME, first[0].stamp) } else { ack };
+        assert!(send(&ack, &mut client).is_empty());
+        assert_eq!(client.verdict(), Verdict::Absorbed(Absorbed::Ack));
+    }
+}
+
+#[test]
+fn a_router_tells_of_a_link_and_the_client_gets_the_pieces() {
+    let engine = engine();
+    for ends in both() {
+        let mut client = Client::connected(&engine, ends, Offer::LINUX);
+        let frames = client.request(REQUEST);
+        let mut router = ends;
+        router.client.set_ip(if ends.server.is_ipv4() { "10.9.0.99" } else { "fd09::99" }.parse().unwrap());
+        let pieces = client.send_frame(&Icmp::error(&router, IcmpError::TooBig(1300), &frames[2]).frame());
+        assert!(pieces.len() > 1);
+        for piece in &pieces {
+            let piece = Frame::dissect(piece).unwrap();
+            assert_eq!(piece.ip().unwrap().destination, ends.client.ip());
+            assert!(piece.tcp().unwrap().1.timestamps.is_some_and(|(_, echo)| echo == TIME));
+        }
+    }
+}
+
+#[test]
+fn a_segment_is_cut_only_for_a_link_that_does_not_take_it() {
+    let engine = engine();
+    let told = |ends: &Ends, path: &str, at: usize, mtu: u16| {
+        let mut client = Client::connected(&engine, *ends, Offer::LINUX);
+        let frames = client.request(format!("GET {path} HTTP/1.1\r\n\r\n"));
+        client.send_frame(&Icmp::error(ends, IcmpError::TooBig(mtu), &frames[at]).frame());
+        client.verdict()
+    };
+    let (narrowed, dropped) = (Verdict::Replied(ReplyKind::Narrowed), Verdict::Dropped(DropReason::IcmpQuote));
+    for ends in both() {
+        assert_eq!([1500, 1499].map(|mtu| told(&ends, "/70000", 2, mtu)), [dropped, narrowed]);
+        // The last one has some 750 bytes.
+        assert_eq!(told(&ends, "/5000", 3, 1300), dropped);
+    }
+}
+
+#[test]
+fn the_last_segment_goes_again_in_pieces_with_its_fin() {
+    // The last piece has a single byte.
+    let engine = Stored::new(3 * 1448 + 2 * 524 + 1).engine();
+    let mut client = Client::connected(&engine, Ends::v4(), Offer::LINUX);
+    let frames = client.request(REQUEST);
+    let again = client.send_frame(&Icmp::error(&client.ends, IcmpError::TooBig(1000), &frames[3]).frame());
+    let again = sent(&client, &again);
+    assert_eq!(offsets(&again), [0, 524, 1048].map(|piece| 3 * 1448 + piece));
+    assert_eq!(again[2].payload.len(), 1);
+    assert!(again[2].flags.has(Flags::FIN) && !again[1].flags.has(Flags::FIN));
+}
+
+#[test]
+fn an_error_about_a_packet_of_another_server_with_the_same_secret_is_dropped() {
+    for ends in both() {
+        let (ours, mut other, mut between) = (ends.server.ip(), ends, ends);
+        let neighbour = if ours.is_ipv4() { "10.9.0.3" } else { "fd09::3" }.parse().unwrap();
+        other.server.set_ip(neighbour);
+        between.client.set_ip(neighbour);
+        let with = |address: Option<_>, port| {
+            engine_changed(|config| {
+                address.map_or(Ok(()), |address| config.addresses.add(address)).unwrap();
+                config.tcp_ports = Ports::new(port).unwrap();
+            })
+        };
+        for (what, theirs, ends, engine) in [
+            ("another address", with(Some(neighbour), 80), other, with(None, 80)),
+            ("between two of ours", with(None, 80), between, with(Some(neighbour), 80)),
+            ("another port", with(None, 80), ends, with(None, 8080)),
+        ] {
+            let mut client = Client::connected(&theirs, ends, Offer::LINUX);
+            let frames = client.request(REQUEST);
+            // It quotes the one, and comes to the other.
+            let error = |to: &Ends| Icmp::error(to, IcmpError::TooBig(1300), &frames[2]).frame();
+            client.send_frame(&error(&ends));
+            assert_eq!(client.verdict(), Verdict::Replied(ReplyKind::Narrowed), "{what}");
+            let mut reporter = both()[usize::from(!ours.is_ipv4())];
+            reporter.server.set_ip(ours);
+            let mut moved = client.moved(&engine);
+            assert!(moved.send_frame(&error(&reporter)).is_empty(), "{what}");
+            assert_eq!(moved.verdict(), Verdict::Dropped(DropReason::IcmpQuote), "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_buffer_of_an_mtu_and_a_link_header_takes_every_frame() {
+    let engine = engine_changed(|config| config.mtu = Mtu::new(Mtu::MIN).unwrap());
+    for ends in both().map(|ends| ends.vlan(7)) {
+        let mut client = Client::new(&engine, ends, Offer::LINUX);
+        let (mut scratch, mut buffer) = (vec![0; SCRATCH_LEN], [0; Mtu::MIN as usize + LINK_HEADER_MAX]);
+        client.connect();
+        let syn = Segment::syn(&ends).seq(ISN).mss(1460).sack_permitted().timestamps(TIME, 0);
+        for (segment, frames) in [(syn, 1), (client.at(0, 0).payload(REQUEST), 10)] {
+            let frame = segment.frame();
+            let mut reply = engine.handle(client.dialogue.now(), RxFrame::unchecked(&frame), &mut scratch);
+            let count = std::iter::from_fn(|| reply.next_frame(&mut buffer)).count();
+            assert_eq!(count, frames);
+        }
+    }
+}
+
+#[test]
+fn a_buffer_that_is_too_small_for_a_frame_ends_its_reply() {
+    let engine = engine();
+    let mut client = Client::connected(&engine, Ends::v4(), Offer::LINUX);
+    let request = client.at(0, 0).payload(REQUEST).frame();
+    let (mut scratch, mut buffer) = (vec![0; SCRATCH_LEN], [0; 2048]);
+    let mut reply = engine.handle(client.dialogue.now(), RxFrame::unchecked(&request), &mut scratch);
+    assert!(reply.is_pending() && reply.next_frame(&mut buffer).is_some());
+    assert!(reply.is_pending() && reply.next_frame(&mut buffer[..1000]).is_none());
+    assert!(!reply.is_pending() && reply.next_frame(&mut buffer).is_none());
+    // And with its last frame it is over.
+    let mut scratch = vec![0; SCRATCH_LEN];
+    let mut reply = engine.handle(client.dialogue.now(), RxFrame::unchecked(&request), &mut scratch);
+    for _ in 0..10 {
+        assert!(reply.is_pending() && reply.next_frame(&mut buffer).is_some());
+    }
+    assert!(!reply.is_pending());
+    assert!(client.request(REQUEST).len() == 10);
+}
+
+#[test]
+fn a_client_that_got_the_fin_alone_has_the_whole_response() {
+    // Where the last segment begins near the position of the FIN, and where it does not.
+    for len in [4 * 1448, 4 * 1448 + 100, 5000] {
+        let engine = Stored::new(len).engine();
+        let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
+        let fin = send(&again(&client, first.last().unwrap(), len as u32), &mut client);
+        assert!(offsets(&fin) == [len as u32] && fin[0].flags.has(Flags::FIN));
+        for (segment, kind) in [
+            (ack(&client, &fin[0], len as u32 + 1), ReplyKind::Settled),
+            (again(&client, &fin[0], len as u32 + 1), ReplyKind::Settled),
+            (ack(&client, &fin[0], len as u32 + 1).with(Flags::FIN), ReplyKind::FinAck),
+        ] {
+            assert_eq!(send(&segment, &mut client).len(), 1);
+            assert_eq!(client.verdict(), Verdict::Replied(kind), "{len}");
+        }
+        assert!(send(&ack(&client, &fin[0], len as u32), &mut client).is_empty(), "it has just come");
+    }
+}
+
+#[test]
+fn the_window_grows_with_each_32_kb_as_far_as_the_client_takes_two_segments_more() {
+    let engine = engine();
+    let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
+    let base = flow_keys(&client.ends).timestamp_base;
+    let s = 1448;
+    // The second of the four begins behind 32 kB: with room for eight segments and two, the window is eight there.
+    for (window, levels) in [(10 * s, [0, 1, 1, 1]), (10 * s - 1, [0; 4])] {
+        let resumed = send(&again(&client, &first[8], 22 * s).window(window as u16), &mut client);
+        let found: Vec<u32> = resumed.iter().map(|segment| segment.stamp.wrapping_sub(base) >> 3 & 7).collect();
+        assert_eq!(found, levels, "{window}");
+    }
+}
+
+#[test]
+fn what_comes_again_with_a_stamp_of_no_segment_is_refused() {
+    let engine = engine();
+    let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
+    let forged = Sent { stamp: first[0].stamp.wrapping_add(64), ..first[0].clone() };
+    assert!(send(&again(&client, &forged, 2 * 1448), &mut client).is_empty());
+    assert_eq!(client.verdict(), Verdict::Dropped(DropReason::TcpEcho));
+    assert!(send(&ack(&client, &forged, 2 * 1448).with(Flags::FIN), &mut client).is_empty());
+    assert_eq!(client.verdict(), Verdict::Dropped(DropReason::TcpEcho));
+}
+
+#[test]
+fn a_response_of_one_packet_is_not_begun_where_the_window_has_no_room_for_its_fin() {
+    let engine = Stored::new(1448).engine();
+    for (window, verdict) in
+        [(1448, Verdict::Dropped(DropReason::TcpWindow)), (1449, Verdict::Replied(ReplyKind::Response))]
+    {
+        let mut client = Client::connected(&engine, Ends::v4(), Offer::LINUX);
+        client.send(&client.at(0, 0).payload(REQUEST).window(window));
+        assert_eq!(client.verdict(), verdict, "{window}");
     }
 }

@@ -28,7 +28,6 @@ mod prepare;
 mod sample;
 mod source;
 mod spreadsheet;
-mod talk;
 mod template;
 
 use std::sync::Arc;
@@ -52,7 +51,6 @@ pub use source::{
     Format, LeftOut, NotDbf, QuoteFault, Separator, SeparatorHint, SourceError, Unplaced, Unshown, encoding,
 };
 pub use spreadsheet::{Damage, Warning};
-pub use talk::{Chains, TALK};
 pub use template::TemplateError;
 
 use crate::query::{self, Plus, decode};

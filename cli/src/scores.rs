@@ -11,7 +11,7 @@ use anyhow::{Context, anyhow, ensure};
 use clap::ValueEnum;
 use indicatif::{HumanBytes, HumanCount};
 use lethe_apps::scores::{
-    Format, Image, Labels, Options, PAGE_MAX, PrepareObserver, Prepared, Reject, TALK, Warning, encoding, prepare,
+    Format, Image, Labels, Options, PAGE_MAX, PrepareObserver, Prepared, Reject, Warning, encoding, prepare,
     write_sample,
 };
 
@@ -299,7 +299,7 @@ struct Summary<'a> {
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { output, prepared, size } = self;
-        let Prepared { candidates, rejected, deleted, longest, bytes, chains } = prepared;
+        let Prepared { candidates, rejected, deleted, longest, bytes } = prepared;
         write!(f, "{}: {}, {}; ", output.display(), counted(*candidates, "candidate"), HumanBytes(*size))?;
         let average = HumanCount(bytes / (*candidates).max(1));
         write!(f, "pages of {average} bytes on average, {} at most", HumanCount(*longest as u64))?;
@@ -308,20 +308,7 @@ impl fmt::Display for Summary<'_> {
                 write!(f, "; {} {what}", HumanCount(*count))?;
             }
         }
-        writeln!(f, "\n\nfound with      1st    2nd    3rd    4th    5th    6th   later comparison")?;
-        let mut row = |name: &str, counts: &[u64], of: u64| {
-            let (first, later) = counts.split_at(counts.len().min(TALK.len()));
-            write!(f, "{name}")?;
-            for count in first.iter().copied().chain((!later.is_empty()).then(|| later.iter().sum())) {
-                let thousandths = count * 1000 / of.max(1);
-                write!(f, " {:3}.{} %", thousandths / 10, thousandths % 10)?;
-            }
-            writeln!(f)
-        };
-        row("this file ", &[1], 1)?;
-        row("its chains", chains.found(), *candidates)?;
-        row("the talk's", &TALK, 100)?;
-        writeln!(f, "(chains: a weighted sum of the seat number modulo a million, as in the talk)")
+        writeln!(f)
     }
 }
 

@@ -125,9 +125,18 @@ fn every_tool_is_in_the_readme() {
     let text = page("README.md").text;
     let tools = text.lines().find(|line| line.contains("[`tools`](tools)")).unwrap();
     // What other tools use, and no reader runs.
-    let used = set(["comparison", "guest-init", "lib"]);
+    let used = set(["lib"]);
     for tool in names("tools", "").difference(&used) {
         assert!(tools.contains(&format!("`{tool}`")), "README.md does not have tools/{tool}");
+    }
+    let measurements = text.lines().find(|line| line.contains("[`xtask`](xtask)")).unwrap();
+    let main = fs::read_to_string(Path::new(ROOT).join("xtask/src/main.rs")).unwrap();
+    let commands = main.lines().filter_map(|line| line.trim().strip_prefix("Command::")?.split_once("(args) => "));
+    let commands: Vec<_> =
+        commands.filter_map(|(_, call)| Some(call.split_once("::run")?.0.replace('_', "-"))).collect();
+    assert!(commands.len() > 5, "{main}");
+    for command in commands {
+        assert!(measurements.contains(&format!("`{command}`")), "README.md does not have cargo xtask {command}");
     }
 }
 
@@ -144,7 +153,7 @@ fn the_engine_has_no_dependency_as_the_book_says() {
 fn is_path(word: &str) -> bool {
     let folders = [
         "apps/", "benches/", "cli/", "docs/", "fuzz/", "hw/", "load/", "pcaps/", "server/", "sim/", "src/", "tests/",
-        "tools/",
+        "tools/", "xtask/",
     ];
     folders.iter().any(|folder| word.starts_with(folder)) && !word.contains(['*', '…', '{'])
 }

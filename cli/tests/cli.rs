@@ -556,5 +556,5 @@ fn every_script_of_tools_explains_itself_at_once() {
         assert!(matches!(wrong.status.code(), Some(1 | 2)), "{name}: {}", said(&wrong));
         count += 1;
     }
-    assert!(count > 10, "{count} scripts");
+    assert!(count >= 5, "{count} scripts");
 }

@@ -3,11 +3,6 @@
 //!
 //! docs/cluster.md has the same configuration, explained.
 
-#[path = "support/cluster.rs"]
-mod cluster;
-#[path = "support/space.rs"]
-mod space;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -17,11 +12,11 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use cluster::{Cluster, FIRST, Finally, PATIENCE, SECOND, Watch, check_ab, report, row, rows};
 use lethe_harness::test;
 use lethe_sim::sample::expected;
+use lethe_testnet::cluster::{Cluster, FIRST, Finally, PATIENCE, SECOND, Watch, check_ab, report, rows};
+use lethe_testnet::{V4, V6, row};
 use nix::sys::signal::Signal;
-use space::{V4, V6};
 
 #[test(root, "bird", "nft", "curl")]
 fn one_response_comes_from_all_servers_packet_by_packet() {

@@ -4,9 +4,6 @@
 //! A kernel puts pieces together when it sends them again, so the server sees the request line alone first, and line
 //! and header fields later; `files` has another form of a file for each.
 
-#[path = "support/space.rs"]
-mod space;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -16,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lethe_harness::test;
-use space::{Namespace, Server};
+use lethe_testnet::{Namespace, Server};
 use tempfile::TempDir;
 
 /// Fetches of each kind where nothing else is said; `LETHE_CUT_REQUESTS=2000` is a long measurement.

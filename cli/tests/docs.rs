@@ -15,8 +15,6 @@
 
 #[path = "support/book.rs"]
 mod book;
-#[path = "support/session.rs"]
-mod session;
 
 use std::fmt::Write;
 use std::fs;
@@ -24,7 +22,7 @@ use std::path::Path;
 
 use book::{Block, How, Item, Page, ROOT, page, pages};
 use lethe_harness::test;
-use session::Session;
+use lethe_testnet::session::Session;
 use snapbox::Data;
 use snapbox::filter::NormalizeToExpected;
 

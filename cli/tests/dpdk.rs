@@ -1,9 +1,6 @@
 //! `lethe serve --device dpdk:0` over DPDK's virtual devices: real clients through the kernel's interfaces, and
 //! captures from file to file. Needs root. Every server is a process with an EAL of its own.
 
-#[path = "support/space.rs"]
-mod space;
-
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -17,9 +14,9 @@ use std::time::{Duration, Instant};
 use lethe_harness::test;
 use lethe_sim::capture::{Packet, Reader};
 use lethe_sim::sample::expected;
+use lethe_testnet::{Namespace, Server, V4, V6};
 use nix::sys::signal::Signal;
 use nix::unistd::User;
-use space::{Namespace, Server, V4, V6};
 
 /// How long a server may take for what it is given.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,17 +1,14 @@
 //! Real clients against the real `lethe` over a real TAP device, in network namespaces that the tests
 //! make and remove. Needs root.
 
-#[path = "support/space.rs"]
-mod space;
-
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use lethe_harness::test;
+use lethe_testnet::{Namespace, Server, V4, V6};
 use nix::sys::signal::Signal;
-use space::{Namespace, Server, V4, V6};
 
 fn ipinfo() -> (Namespace, Server) {
     let space = Namespace::new();

@@ -1,16 +1,13 @@
 //! `lethe serve files` and curl, over a real TAP device in a network namespace. Needs root.
 
-#[path = "support/space.rs"]
-mod space;
-
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
 use lethe_harness::test;
+use lethe_testnet::{Namespace, Server, V4, V6};
 use nix::sys::signal::Signal;
-use space::{Namespace, Server, V4, V6};
 use tempfile::TempDir;
 
 /// A directory that everybody may read, with these files.

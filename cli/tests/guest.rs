@@ -2,17 +2,13 @@
 //! rings, checksums made and checked by the card, and real clients at the other end. One line of a table a card.
 //! Needs root; docs/guest.md has the rest.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use lethe_harness::test;
 use lethe_sim::sample::expected;
-
-/// The guest, as tools/guest makes it.
-const V4: &str = "http://10.9.0.2";
-const V6: &str = "http://[fd09::2]";
+use lethe_testnet::guest::{Guest, Settings};
+use lethe_testnet::{V4, V6};
 
 /// What a card is bound to: a driver of the kernel that gives it to a program, behind an IOMMU or without one.
 const VFIO: &str = "vfio-pci";
@@ -52,7 +48,7 @@ fn check(card: &str, queues: usize, bind: &str) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let started = Instant::now();
-    let guest = Guest::start(card, queues, bind);
+    let guest = Serving::start(card, queues, bind);
     let boot = started.elapsed().as_secs_f64();
 
     for base in [V4, V6] {
@@ -100,61 +96,40 @@ fn check_end(card: &str, queues: usize, end: &str) {
     assert!(kept.trim_start().starts_with("0 "), "{card}: {kept}");
 }
 
-/// A guest that serves, and its neighbour's network namespace. All of it goes at the end of the test.
-struct Guest {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    console: BufReader<ChildStdout>,
-    /// What it said until it was ready.
+/// A guest that serves, and what it said until it was ready.
+struct Serving {
+    guest: Guest,
     text: String,
-    space: String,
 }
 
-impl Guest {
-    /// One that answers with `sample`, ready on return. tools/guest has the limits of time.
+impl Serving {
+    /// One that answers with `sample`, ready on return.
     fn start(card: &str, queues: usize, bind: &str) -> Self {
-        let tool = concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/guest");
         let cores = format!("-l 0-{}", queues - 1);
-        let mut child = Command::new(tool)
-            .args(["--bind", bind, "--queues", &queues.to_string(), card, env!("CARGO_BIN_EXE_lethe")])
-            .args(["serve", "--device", "dpdk:0", "--eal", &cores, "--addr", "10.9.0.2", "--addr", "fd09::2"])
-            .arg("sample")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stdin = child.stdin.take();
-        let console = BufReader::new(child.stdout.take().unwrap());
-        let mut guest = Self { child, stdin, console, text: String::new(), space: String::new() };
-        loop {
-            let mut line = String::new();
-            guest.console.read_line(&mut line).unwrap();
-            assert!(!line.is_empty(), "{card}: the guest ended before it was ready:\n{}", guest.text);
-            if let Some(ready) = line.strip_prefix("guest: ready; ") {
-                let space = ready.split_whitespace().find(|word| word.starts_with("lethe-guest-"));
-                space.unwrap().clone_into(&mut guest.space);
-                return guest;
-            }
-            guest.text += &line;
-        }
+        let arguments =
+            ["serve", "--device", "dpdk:0", "--eal", &cores, "--addr", "10.9.0.2", "--addr", "fd09::2", "sample"];
+        let settings = Settings {
+            card: card.to_owned(),
+            bind: bind.to_owned(),
+            queues,
+            ready: "listening on".to_owned(),
+            program: env!("CARGO_BIN_EXE_lethe").into(),
+            arguments: arguments.map(String::from).to_vec(),
+        };
+        let mut text = String::new();
+        let guest = Guest::start(&settings, |line| text = format!("{text}{line}\n"));
+        Self { guest: guest.unwrap_or_else(|error| panic!("{card}: {error:#}\n{text}")), text }
     }
 
-    /// Runs a shell line as the guest's neighbour, at most three minutes of it, and returns what it printed.
+    /// Runs a shell line as the guest's neighbor, and returns what it printed.
     #[track_caller]
     fn run(&self, line: &str) -> String {
-        let output = self.try_run(line);
-        assert!(output.status.success(), "{line}\n{output:?}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    fn try_run(&self, line: &str) -> std::process::Output {
-        let space = ["netns", "exec", &self.space, "timeout", "180", "sh", "-c", line];
-        Command::new("ip").args(space).output().unwrap()
+        self.guest.space.run(line)
     }
 
     #[track_caller]
     fn fetch(&self, url: &str) -> Vec<u8> {
-        let output = self.try_run(&format!("curl -sSg '{url}'"));
+        let output = self.guest.space.command("timeout").args(["180", "curl", "-sSg", url]).output().unwrap();
         assert!(output.status.success(), "{url}: {output:?}");
         output.stdout
     }
@@ -166,30 +141,15 @@ impl Guest {
                 "nft 'table netdev wrong {{ chain card {{
                      type filter hook egress device tap priority 0; ip protocol tcp {wrong}; }}; }}'"
             ));
-            assert!(!self.try_run(&format!("curl -sS --max-time 1 {V4}/100")).status.success(), "{wrong}");
+            assert!(!self.guest.space.try_run(&format!("curl -sS --max-time 1 {V4}/100")).0, "{wrong}");
             self.run("nft delete table netdev wrong");
         }
         assert_eq!(self.fetch(&format!("{V4}/100")), expected(100));
     }
 
     /// Interrupts the program, waits until the guest is off, and returns what it said at its beginning and its end.
-    fn stop(mut self) -> (String, String) {
-        drop(self.stdin.take());
-        let mut rest = String::new();
-        self.console.read_to_string(&mut rest).unwrap();
-        let status = self.child.wait().unwrap();
-        assert!(status.success(), "{status}: {rest}");
-        let left = Command::new("ip").args(["netns", "pids", &self.space]).output().unwrap();
-        assert!(!left.status.success(), "{} is still there", self.space);
-        (std::mem::take(&mut self.text), rest)
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        // The end of its input is the end of the guest, also when a test fails.
-        drop(self.stdin.take());
-        let _ = self.child.wait();
+    fn stop(self) -> (String, String) {
+        (self.text, self.guest.stop().unwrap())
     }
 }
 

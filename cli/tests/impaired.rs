@@ -4,9 +4,6 @@
 //! What a link loses depends on the order in which the kernel sends, so no two runs are the same; what the
 //! clients read must be.
 
-#[path = "support/space.rs"]
-mod space;
-
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
@@ -14,7 +11,7 @@ use std::process::Command;
 
 use lethe_harness::test;
 use lethe_sim::sample::expected;
-use space::{Namespace, Server, V4, V6};
+use lethe_testnet::{Namespace, Server, V4, V6};
 
 /// The network: one frame of ten is lost, each way.
 const NETWORK: &str = "--impair loss=10%,seed=7";

@@ -1,11 +1,8 @@
 //! Replies of many segments to real curl, over a real TAP device. Needs root.
 //!
 //! Every body is compared byte for byte, and where nothing is lost every segment is counted: by the client's
-//! kernel, so that the server cannot count wrong and send wrong in the same way. `tools/large` does this with
+//! kernel, so that the server cannot count wrong and send wrong in the same way. `cargo xtask large` does this with
 //! more and for longer.
-
-#[path = "support/space.rs"]
-mod space;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use lethe_harness::test;
 use lethe_sim::sample::expected;
+use lethe_testnet::{Namespace, Server, V4, V6, row};
 use nix::sys::signal::Signal;
-use space::{Namespace, Server, V4, V6};
 use tempfile::TempDir;
 
 /// Bytes of options in each segment of a connection with timestamps.
@@ -83,12 +80,6 @@ impl<'a> Downloads<'a> {
 fn kernel_count(space: &Namespace, name: &str) -> usize {
     let text = space.run(&format!("nstat -asz {name} | awk '$1 == \"{name}\" {{ print $2 }}'"));
     text.trim().parse().unwrap_or_else(|_| panic!("{name}: {text:?}"))
-}
-
-/// A row of what the server prints at its end; zero, if it is not there.
-fn row(table: &str, name: &str) -> usize {
-    let row = table.lines().find(|line| line.split_whitespace().nth(2) == Some(name));
-    row.map_or(0, |row| row.split_whitespace().next().unwrap().parse().unwrap())
 }
 
 /// Downloads `size` bytes, and returns how many segments with data the kernel received; none if it had to ask again.

@@ -1,19 +1,16 @@
 //! `lethe load` between two network namespaces: against `lethe serve`, and against nginx on the kernel's TCP. Needs root.
 
-#[path = "support/space.rs"]
-mod space;
-
 use std::fs;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use lethe_harness::test;
 use lethe_sim::sample::expected;
+use lethe_testnet::nginx::{self, Content, Nginx};
+use lethe_testnet::{Namespace, Server, janitor};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use space::{Namespace, Server};
 use tempfile::TempDir;
 
 const LETHE: &str = env!("CARGO_BIN_EXE_lethe");
@@ -64,61 +61,27 @@ fn result(space: &Namespace, arguments: &str) -> Value {
     serde_json::from_str(json).unwrap()
 }
 
-/// nginx, for both families, with a file of 1000 bytes of the pattern, and one of 100,000.
-struct Nginx {
-    child: Child,
-    _folder: TempDir,
-}
-
-impl Nginx {
-    /// Serves addresses of `device`, from which clients are reached by 10.9.0.1 and `fd09::1`.
-    fn start(space: &Namespace, device: &str) -> Self {
-        space.run(&format!(
-            "sysctl -qw net.ipv4.tcp_max_syn_backlog=8192 net.core.somaxconn=8192
-             ip addr replace 10.9.0.2/24 dev {device}
-             ip addr replace fd09::2/64 dev {device} nodad
-             ip route add 10.0.0.0/8 via 10.9.0.1"
-        ));
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path();
-        for size in [1000, 100_000] {
-            fs::write(path.join(size.to_string()), expected(size)).unwrap();
-        }
-        fs::write(
-            path.join("nginx.conf"),
-            format!(
-                "user root; daemon off; worker_processes 1; pid {0}/pid; error_log {0}/error crit;
-                 events {{ worker_connections 16000; }}
-                 http {{ access_log off; keepalive_timeout 0; client_body_temp_path {0}; proxy_temp_path {0};
-                         fastcgi_temp_path {0}; uwsgi_temp_path {0}; scgi_temp_path {0};
-                         server {{ listen 80 backlog=8192; listen [::]:80 backlog=8192; root {0};
-                                   location /changing {{ alias {0}/1000; expires 1h; add_header X-Request-ID $request_id;
-                                                         add_header Set-Cookie n=$connection-$msec; }} }} }}",
-                path.display()
-            ),
-        )
-        .unwrap();
-        let mut command = space.command("/usr/sbin/nginx");
-        let child = command.arg("-c").arg(path.join("nginx.conf")).stderr(Stdio::null()).spawn().unwrap();
-        wait_for(&path.join("pid"));
-        Self { child, _folder: folder }
+/// nginx, for both families, with a file of 1000 bytes of the pattern, one of 100,000, and one whose head changes. It
+/// serves addresses of `device`, from which clients are reached by 10.9.0.1 and `fd09::1`.
+fn start_nginx(space: &Namespace, device: &str) -> (nginx::Running, TempDir) {
+    space.run(&format!(
+        "sysctl -qw net.ipv4.tcp_max_syn_backlog=8192 net.core.somaxconn=8192
+         ip addr replace 10.9.0.2/24 dev {device}
+         ip addr replace fd09::2/64 dev {device} nodad
+         ip route add 10.0.0.0/8 via 10.9.0.1"
+    ));
+    let site = janitor::folder("site").unwrap();
+    for size in [1000, 100_000] {
+        fs::write(site.path().join(size.to_string()), expected(size)).unwrap();
     }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        // In good order, so that it ends its worker.
-        let _ = kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM);
-        let _ = self.child.wait();
-    }
-}
-
-fn wait_for(file: &Path) {
-    let begun = Instant::now();
-    while !file.exists() {
-        assert!(begun.elapsed() < Duration::from_secs(10), "{} does not come", file.display());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let changing = format!(
+        "location /changing {{ alias {}/1000; expires 1h; add_header X-Request-ID $request_id;
+                               add_header Set-Cookie n=$connection-$msec; }}",
+        site.path().display()
+    );
+    let content = Content::Files(site.path());
+    let nginx = Nginx { connections: 16_000, backlog: 8192, lean: true, more: &changing, ..Nginx::new(content) };
+    (nginx.start(space, &[]).unwrap(), site)
 }
 
 #[track_caller]
@@ -162,7 +125,7 @@ fn requests_come_at_their_rate_to_both_families() {
 #[test(root, "nginx")]
 fn a_server_on_the_kernels_tcp_is_loaded_as_well() {
     let wire = Wire::new();
-    let _nginx = Nginx::start(&wire.server, "lethe0");
+    let _nginx = start_nginx(&wire.server, "lethe0");
     // Segments come as the kernel puts them together, up to 64 kB in a frame; some of those are lost for want of room.
     for options in ["", "--no-timestamps", "--mss 536"] {
         let result = wire.load(&format!("{CLIENTS} --path /1000 --path /100000 --rate 200 --for 2s {options}"));
@@ -187,7 +150,7 @@ fn clients_reach_a_server_by_every_kind_of_port() {
     // The kernel's end of the TAP is the server's.
     let space = Namespace::new();
     space.run("ip tuntap add tap0 mode tap; ip link set tap0 up");
-    let _nginx = Nginx::start(&space, "tap0");
+    let _nginx = start_nginx(&space, "tap0");
     let arguments = format!("--device tap:tap0 {CLIENTS} --path /1000 --rate 500 --for 1s");
     check_all_answered(&result(&space, &arguments), 500);
 }
@@ -288,7 +251,7 @@ impl Drop for Python {
 #[test(root, "nginx")]
 fn servers_whose_heads_change_are_compared_by_status_and_body() {
     let wire = Wire::new();
-    let nginx = Nginx::start(&wire.server, "lethe0");
+    let nginx = start_nginx(&wire.server, "lethe0");
     let clients = "--device packet:client0 --from 10.0.0.0/8 --to 10.9.0.2 --rate 100 --for 2s";
     let run = |arguments: &str| {
         let (success, text) = wire.client.try_run(&format!("{LETHE} load --quiet {clients} {arguments}"));
@@ -362,23 +325,6 @@ fn every_mistake_comes_with_what_mends_it() {
     ] {
         let text = wire.mistake(&arguments);
         assert!(text.contains(expect), "{arguments}: {text}");
-    }
-}
-
-/// The one command of the documentation that measures.
-#[test(root, "nginx")]
-fn the_tool_opens_connections_and_tells_of_memory() {
-    let tool = concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/load");
-    for server in ["lethe", "nginx"] {
-        // It waits for a whole minute, so that cookies last longest: not here.
-        let output = Command::new("timeout")
-            .args(["120", tool, "rate", "200", "--for", "1s", "--server", server, "--lethe", LETHE])
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-        assert!(text.contains("         200  answered, all bytes right (all)"), "{text}");
-        assert!(text.contains("server has"), "{text}");
     }
 }
 

@@ -1,8 +1,5 @@
 //! `--metrics` and `lethe top`: what a real server says of itself while real clients ask it, over a TAP device. Needs root.
 
-#[path = "support/space.rs"]
-mod space;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
@@ -14,9 +11,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lethe_harness::test;
+use lethe_testnet::{Namespace, Server, V4};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use space::{Namespace, Server, V4};
 use tempfile::TempDir;
 
 /// How long a server may take for what it is given.

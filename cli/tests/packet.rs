@@ -1,9 +1,6 @@
 //! `lethe serve` on an interface of the kernel (`--device packet:` and `--device xdp:`): real clients at the other
 //! end of a veth, each end in a network namespace of its own. Needs root.
 
-#[path = "support/space.rs"]
-mod space;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -15,8 +12,8 @@ use lethe::port::{Port as _, RxQueue, Transmit, TxChecksum, TxFrame, TxQueue};
 use lethe_harness::test;
 use lethe_hw::packet::{PacketConfig, PacketPort};
 use lethe_sim::sample::expected;
+use lethe_testnet::{Namespace, Server, V4, V6};
 use nix::sys::signal::Signal;
-use space::{Namespace, Server, V4, V6};
 
 /// Both kinds of port.
 const KINDS: [&str; 2] = ["packet:lethe0", "xdp:lethe0"];

@@ -1,10 +1,5 @@
 //! Publication day: a table, a file, a server behind a real TAP device, and those who look up their results. Needs root.
 
-#[path = "support/browser.rs"]
-mod browser;
-#[path = "support/space.rs"]
-mod space;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Cursor, Read, Write};
@@ -16,11 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use browser::Browser;
 use dbase::FieldValue;
 use lethe_harness::test;
+use lethe_testnet::browser::Browser;
+use lethe_testnet::{Namespace, Server, V4, V6};
 use nix::sys::signal::Signal;
-use space::{Namespace, Server, V4, V6};
 use tempfile::TempDir;
 
 /// A directory that the server may read when it is nobody any more.

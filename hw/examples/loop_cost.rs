@@ -1,4 +1,4 @@
-//! Measures the cost of the loop on one core. `tools/loop-cost` runs it, beside DPDK's testpmd.
+//! Measures the cost of the loop on one core. `cargo xtask loop-cost` runs it, beside DPDK's testpmd.
 //!
 //! ```text
 //! loop_cost mix OUT.pcapng       a capture of clients who come now: SYN, ACK, GET, FIN of each

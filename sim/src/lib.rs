@@ -25,6 +25,8 @@ pub mod dialogue;
 #[cfg(any(test, feature = "simulator"))]
 pub mod dissect;
 #[cfg(feature = "simulator")]
+pub mod draw;
+#[cfg(feature = "simulator")]
 pub mod exhaustive;
 pub mod fetch;
 pub mod frame;

@@ -7,9 +7,8 @@
 //! method
 //! ```
 //!
-//! The parser reads each byte of the line once, keeps nothing, and tells three things apart that look
-//! alike to a careless one: a line that is wrong, a line that is not complete *yet*, and a line that is
-//! fine but asks for something we do not do.
+//! The parser reads each byte of the line once, and distinguishes a line that is malformed, a line that is not complete
+//! *yet*, and a well-formed line with a method or version that is not supported.
 
 use super::field::is_token;
 use super::method::{Method, Methods};
@@ -79,7 +78,7 @@ impl<'a> RequestLine<'a> {
     }
 }
 
-/// What a method asks for, as far as that says which forms its target may have (RFC 9112, section 3.2).
+/// A method, as far as it decides which forms the target may have (RFC 9112, section 3.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Asked {
     /// A method that an application can be asked for. The target of `OPTIONS` may be `*`.
@@ -141,7 +140,7 @@ fn parse_target(asked: Asked, bytes: &[u8]) -> Result<(Target<'_>, &[u8]), Probl
 fn may_begin(asked: Asked, bytes: &[u8]) -> bool {
     match bytes {
         [] | [b'/' | b'h' | b'H', ..] => true,
-        [b'*'] => asked == Asked::Known(Method::Options),
+        [b'*'] => matches!(asked, Asked::Known(Method::Options) | Asked::Connect),
         _ => asked == Asked::Connect,
     }
 }
@@ -178,7 +177,7 @@ fn parse_absolute(target: &[u8]) -> Result<(Option<&[u8]>, &[u8]), Problem> {
     Ok((Some(authority), if path.is_empty() { b"/" } else { path }))
 }
 
-/// Whether it names a host, and no user: `http` has none (RFC 9110, sections 4.2.1 and 4.2.4).
+/// Whether it is a host with an optional port, without user information (RFC 9110, sections 4.2.1 and 4.2.4).
 fn is_authority(text: &[u8]) -> bool {
     !text.is_empty() && !text.starts_with(b":") && !text.iter().any(|byte| matches!(byte, b'@' | b'/'))
 }
@@ -444,6 +443,7 @@ mod tests {
             "POST / HTTP/1.1\r\n",
             "OPTIONS * HTTP/1.1\r\n",
             "CONNECT h:443 HTTP/1.1\r\n",
+            "CONNECT *h:443 HTTP/1.1\r\n",
         ] {
             for end in 0..line.len() {
                 assert_eq!(target(&line[..end]), Err(Problem::Incomplete), "{:?}", &line[..end]);
@@ -521,5 +521,57 @@ mod tests {
     #[test]
     fn a_header_that_the_segment_cuts_off_is_not_there() {
         assert_eq!(Headers::new(b"Host: exam").values("host").next(), None);
+    }
+
+    #[test]
+    fn what_can_begin_no_target_is_malformed_before_its_end() {
+        use Problem::{Incomplete, Malformed};
+        for (cut, expect) in [
+            ("GET ", Incomplete),
+            ("GET /", Incomplete),
+            ("GET h", Incomplete),
+            ("GET H", Incomplete),
+            ("GET x", Malformed),
+            ("GET *", Malformed),
+            ("OPTIONS *", Incomplete),
+            ("OPTIONS **", Malformed),
+            ("OPTIONS x", Malformed),
+            ("CONNECT x", Incomplete),
+            ("CONNECT *", Malformed),
+        ] {
+            assert_eq!(target(cut), Err(expect), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_target_in_absolute_form_is_none_for_connect() {
+        assert_eq!(target("CONNECT http://h/ HTTP/1.1\r\n"), Err(Problem::Malformed));
+        assert_eq!(target("POST http://h/ HTTP/1.1\r\n"), Err(Problem::Method));
+    }
+
+    #[test]
+    fn a_line_without_a_method_is_malformed() {
+        assert_eq!(target(" / HTTP/1.1\r\n"), Err(Problem::Malformed));
+    }
+
+    #[test]
+    fn each_byte_that_is_no_visible_character_ends_a_target_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            for at in 0..18 {
+                let mut text = [b'x'; 18];
+                text[at] = byte;
+                let expect = Some(at).filter(|_| !(0x21..=0x7e).contains(&byte));
+                assert_eq!(first(&text, others, is_other), expect, "{byte:#x} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_field_of_a_few_bytes_is_found() {
+        for section in ["a:b\n", "a:b\r\n", "a: b\n\n"] {
+            let headers = Headers::new(section.as_bytes());
+            assert!(headers.iter().eq([(&b"a"[..], &b"b"[..])]), "{section:?}");
+            assert!(headers.values("A").eq([b"b"]), "{section:?}");
+        }
     }
 }

@@ -437,4 +437,24 @@ mod tests {
         writer.push_html("a<b>&\"c\"'");
         assert_eq!(writer.finish().unwrap(), b"0 7 10 1048576 18446744073709551615 a&lt;b&gt;&amp;&quot;c&quot;&#39;");
     }
+
+    #[test]
+    fn a_sum_that_is_known_is_what_the_engine_goes_by() {
+        let response = Response::prepared(b"head", b"body!");
+        assert!(response.sum().is_none());
+        assert_eq!(response.with_sum(0x1234).sum().map(Sum::folded), Some(0x1234));
+        assert!(response.with_sum(0x1234).without_body().sum().is_none(), "of other bytes it is another one");
+    }
+
+    #[test]
+    fn a_writer_takes_formatted_text_and_says_when_it_does_not_fit() {
+        use fmt::Write;
+        let mut buffer = [0; 8];
+        let mut writer = Writer::new(&mut buffer);
+        assert!(write!(writer, "{}:{:02x}", 12, 10).is_ok());
+        assert!(write!(writer, "four").is_err() && writer.finish().is_none());
+        let mut writer = Writer::new(&mut buffer);
+        assert!(write!(writer, "{}:{:02x}", 12, 10).is_ok());
+        assert_eq!(writer.finish(), Some(&b"12:0a"[..]));
+    }
 }

@@ -204,3 +204,107 @@ impl<'a> Train<'a> {
         TxSegment { payload, identification, ..TxSegment::new(self.path, header) }.build(self.config).emit(buffer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::cookie::Secret;
+    use crate::wire::ethernet::MacAddress;
+    use crate::wire::tcp::Options;
+
+    /// What one frame of a train is.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    enum Went {
+        /// A segment with so many bytes from this offset on.
+        Segment(u32, usize),
+        Probe,
+    }
+
+    const START: SeqNumber = SeqNumber::new(1000);
+    const PROBE_AT: SeqNumber = SeqNumber::new(1);
+
+    const fn probe(order: ProbeOrder) -> Probe {
+        Probe { seq: PROBE_AT, len: 3, order }
+    }
+
+    /// All that goes out of a train over a response of 26 bytes in segments of 8, changed by `change`.
+    fn frames(change: impl Fn(&mut Train<'_>)) -> Vec<Went> {
+        let config = Config::new(Secret::new([7; 16]));
+        let [source, destination] = [[10, 9, 0, 2], [10, 9, 0, 1]].map(Into::into);
+        let path = ReplyPath {
+            next_hop_mac: MacAddress::LETHE,
+            tag: None,
+            addresses: AddressPair::V4 { source, destination },
+        };
+        let header = Header::new([80, 40_000], START, SeqNumber::new(5), Flags::ACK, 1000, Options::default());
+        let mut train = Train::new(&config, path, header, [b"head", b"a body of 22 bytes, so"], 8);
+        train.ranges[0] = (0, 27);
+        change(&mut train);
+        let (mut buffer, mut went) = ([0; 2048], Vec::new());
+        while !train.is_done() {
+            let len = train.next_frame(&mut buffer).unwrap().len;
+            let (header, payload) = Header::parse(&buffer[34..len]).unwrap();
+            went.push(if header.seq() == PROBE_AT {
+                Went::Probe
+            } else {
+                Segment(header.seq().distance_from(START), payload.len())
+            });
+        }
+        assert!(train.next_frame(&mut buffer).is_none());
+        went
+    }
+
+    use Went::Segment;
+
+    #[test]
+    fn a_train_is_the_segments_of_its_ranges() {
+        assert_eq!(frames(|_| ()), [Segment(0, 8), Segment(8, 8), Segment(16, 8), Segment(24, 2)]);
+        let two = frames(|train| train.ranges = [(0, 8), (5, 5), (16, 24), (0, 0), (0, 0)]);
+        assert_eq!(two, [Segment(0, 8), Segment(16, 8)]);
+        assert_eq!(frames(|train| train.budget = 2), [Segment(0, 8), Segment(8, 8)]);
+        assert_eq!(frames(|train| train.ranges[0] = (26, 27)), [Segment(26, 0)], "the FIN alone");
+    }
+
+    #[test]
+    fn a_probe_goes_first_or_just_ahead_of_the_last_segment_or_behind_it() {
+        let last = Segment(24, 2);
+        let with = |order| frames(|train| train.probes = [Some(probe(order)), None]);
+        let all = [Segment(0, 8), Segment(8, 8), Segment(16, 8)];
+        assert_eq!(with(ProbeOrder::BeforeAll), [&[Went::Probe][..], &all, &[last]].concat());
+        assert_eq!(with(ProbeOrder::BeforeLast), [&all[..], &[Went::Probe, last]].concat());
+        assert_eq!(with(ProbeOrder::AfterAll), [&all[..], &[last, Went::Probe]].concat());
+    }
+
+    #[test]
+    fn the_last_segment_is_that_of_the_last_range_or_of_the_budget() {
+        let before_last = |change: &dyn Fn(&mut Train<'_>)| {
+            frames(|train| {
+                train.probes = [Some(probe(ProbeOrder::BeforeLast)), None];
+                change(train);
+            })
+        };
+        // One range that ends with a full segment, and empty ones behind it.
+        let one = before_last(&|train| train.ranges = [(0, 16), (16, 16), (0, 0), (0, 0), (0, 0)]);
+        assert_eq!(one, [Segment(0, 8), Went::Probe, Segment(8, 8)]);
+        // The first of two ranges is at its last segment, which is not the last of all.
+        let two = before_last(&|train| train.ranges = [(0, 8), (16, 24), (0, 0), (0, 0), (0, 0)]);
+        assert_eq!(two, [Segment(0, 8), Went::Probe, Segment(16, 8)]);
+        let budget = before_last(&|train| train.budget = 3);
+        assert_eq!(budget, [Segment(0, 8), Segment(8, 8), Went::Probe, Segment(16, 8)]);
+        // With no more than one byte behind it, and that is the FIN.
+        let fin = before_last(&|train| train.ranges[0] = (16, 27));
+        assert_eq!(fin, [Segment(16, 8), Went::Probe, Segment(24, 2)]);
+        // Nothing but a probe.
+        assert_eq!(before_last(&|train| train.ranges[0] = (0, 0)), [Went::Probe]);
+    }
+
+    #[test]
+    fn pieces_are_cut_within_segments() {
+        let pieces = frames(|train| train.piece = 3);
+        let all = [(0, 3), (3, 3), (6, 2), (8, 3), (11, 3), (14, 2), (16, 3), (19, 3), (22, 2), (24, 2)];
+        assert_eq!(pieces, all.map(|(from, len)| Segment(from, len)));
+    }
+}

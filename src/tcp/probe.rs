@@ -48,22 +48,22 @@ const BLOCKS: u32 = 1 << (31 - BLOCK_SHIFT - 2);
 
 const _: () = assert!(Generations::COUNT == 4);
 
-/// The block of a position, unless that is too far behind the start of its version of the data set.
+/// The block of a position, unless it is too far from the start of its version of the data set.
 fn block_of(position: Position) -> Option<u32> {
     let generation = position.value() / Position::PER_GENERATION;
     let within = position.value() % Position::PER_GENERATION / BLOCK_POSITIONS;
     (within < BLOCKS).then_some(generation * BLOCKS + within)
 }
 
-/// Its first position.
+/// The first position of a block.
 fn position_of(block: u32) -> Option<Position> {
     Position::new(block / BLOCKS * Position::PER_GENERATION + block % BLOCKS * BLOCK_POSITIONS)
 }
 
-/// How far back a probe is at least: nothing near a window.
+/// The least distance of a probe: far from any window.
 const MARGIN: u32 = 1 << 17;
 
-/// How much further it can be: half the circle of sequence numbers is what lies behind a client.
+/// The range of distances: half of all sequence numbers lie behind a client's acknowledgement.
 const CIRCLE: u32 = (1 << 31) - 2 * MARGIN;
 
 /// What a probe is for.

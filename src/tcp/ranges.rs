@@ -74,3 +74,52 @@ pub(super) fn last_boundary(wanted: u32, window_end: u32, seg_size: u32, len: u3
 pub(super) fn is_end(offset: u32, len: u32) -> bool {
     offset == len || offset == len + 1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEGMENT: u32 = 1448;
+
+    #[test]
+    fn what_a_client_has_received_lies_behind_its_acknowledgement_and_within_the_response() {
+        let start = SeqNumber::new(u32::MAX - 3000);
+        let read = |blocks: &[(u32, u32)]| {
+            let mut given = [(start, start); 4];
+            for (slot, &(from, to)) in given.iter_mut().zip(blocks) {
+                *slot = (start.advance(from), start.advance(to));
+            }
+            SackRanges::read(&given[..blocks.len()], start, 1000, 10_000).map(|found| (found.len, found.ranges))
+        };
+        for (block, can_be) in [
+            ((1001, 2000), true),
+            ((1000, 2000), false),
+            ((3000, 3001), true),
+            ((3000, 3000), false),
+            ((3000, 2999), false),
+            // Behind the last byte stands the FIN.
+            ((9000, 10_001), true),
+            ((9000, 10_002), false),
+        ] {
+            assert_eq!(read(&[block]).is_some(), can_be, "{block:?}");
+        }
+        let sorted = [(2000, 3000), (3000, 4000), (5000, 6000), (0, 0)];
+        assert_eq!(read(&[(5000, 6000), (2000, 3000), (3000, 4000)]), Some((3, sorted)));
+        // One within another, or over its edge: the first of them tells of a duplicate (RFC 2883, section 4).
+        for overlap in [[(5000, 6000), (4000, 8000)], [(4000, 8000), (5000, 6000)], [(2000, 3000), (2999, 4000)]] {
+            assert_eq!(read(&overlap), None, "{overlap:?}");
+        }
+    }
+
+    #[test]
+    fn full_segments_are_sent_up_to_the_end_of_the_window_and_the_rest_with_the_fin() {
+        let len = 10 * SEGMENT + 100;
+        let to = |wanted, window_end| last_boundary(wanted, window_end, SEGMENT, len);
+        let offsets = [SEGMENT - 1, SEGMENT, 2 * SEGMENT - 1];
+        assert_eq!(offsets.map(|wanted| to(wanted, u32::MAX)), [0, SEGMENT, SEGMENT]);
+        assert_eq!(offsets.map(|window_end| to(u32::MAX, window_end)), [0, SEGMENT, SEGMENT]);
+        // The FIN takes a byte of the window.
+        assert_eq!([len, len + 1, u32::MAX].map(|end| to(len, end)), [10 * SEGMENT, len + 1, len + 1]);
+        assert_eq!(to(len - 1, u32::MAX), 10 * SEGMENT);
+    }
+}

@@ -235,3 +235,27 @@ fn method_not_allowed(methods: Methods, scratch: &mut [u8]) -> Response<'_> {
             body.push(" are answered here.\n");
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Method;
+
+    #[test]
+    fn a_method_that_is_not_answered_is_told_of_those_that_are() {
+        for (methods, allow, text) in [
+            (Methods::GET_AND_HEAD, "Allow: GET, HEAD\r\n", "Only GET and HEAD are answered here.\n"),
+            (
+                Methods::GET_AND_HEAD.with(Method::Put).with(Method::Patch),
+                "Allow: GET, HEAD, PUT, PATCH\r\n",
+                "Only GET, HEAD, PUT and PATCH are answered here.\n",
+            ),
+        ] {
+            let mut scratch = [0; 512];
+            let response = method_not_allowed(methods, &mut scratch);
+            let head = str::from_utf8(response.head()).unwrap();
+            assert!(head.starts_with("HTTP/1.1 405 ") && head.contains(allow), "{head}");
+            assert_eq!(response.body(), text.as_bytes());
+        }
+    }
+}

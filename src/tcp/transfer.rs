@@ -113,13 +113,14 @@ impl<'a, P: Pair> Transfer<'a, P> {
         let fields = CookieFields::of(start.rewind(1));
         let seg_size = segment.stored_seg_size(fields.mss)?;
         let len = u32::try_from(response.len()).ok()?;
-        let prev_acked = offset.checked_next_multiple_of(seg_size)?;
+        // A FIN that goes alone begins at the end.
+        let prev_acked = offset.checked_next_multiple_of(seg_size)?.min(len);
         let within = acked % seg_size;
         let is_boundary =
             is_end(acked, len) || within == 0 || echoed.narrow && within.is_multiple_of(segment.narrow_piece());
         let live = app.generations().live >> fields.generation & 1 == 1;
         // A segment has one position.
-        let possible = prev_acked - offset < unit && prev_acked < len && prev_acked <= acked && acked <= len + 1;
+        let possible = prev_acked.checked_sub(offset)? < unit && prev_acked <= acked && acked <= len + 1;
         (live && possible && is_boundary).then_some(Self {
             segment,
             response,
@@ -336,4 +337,22 @@ fn limited_from(window_end: u32, seg_size: u32, end: u32, len: u32) -> u32 {
         return u32::MAX;
     }
     end.saturating_sub(2 * seg_size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEGMENT: u32 = 1448;
+
+    #[test]
+    fn segments_that_leave_no_room_for_two_more_are_the_last_of_their_window() {
+        let (len, end) = (100_000, 10 * SEGMENT);
+        let from = |window_end| limited_from(window_end, SEGMENT, end, len);
+        assert_eq!([end, 12 * SEGMENT - 1, 12 * SEGMENT].map(from), [8 * SEGMENT, 8 * SEGMENT, u32::MAX]);
+        // Nothing follows the FIN. Without room for it, it still follows.
+        assert_eq!(limited_from(len + 1, SEGMENT, len + 1, len), u32::MAX);
+        assert_eq!(limited_from(len, SEGMENT, len, len), len - 2 * SEGMENT);
+        assert_eq!(limited_from(SEGMENT, SEGMENT, SEGMENT, len), 0);
+    }
 }

@@ -61,13 +61,6 @@ impl Sum {
         Self { total: add(self.total, total), odd: self.odd ^ other.odd }
     }
 
-    /// Adds a 16-bit field. Nothing of odd length may have been added before.
-    #[inline]
-    #[must_use]
-    pub fn with_u16(self, value: u16) -> Self {
-        Self { total: add(self.total, value.swap_bytes().into()), odd: self.odd }
-    }
-
     /// Adds the words of a header, as [`put_words`](super::put_words) puts them. Nothing of odd length may have been
     /// added before.
     #[inline]

@@ -221,4 +221,11 @@ mod tests {
             assert_eq!(wrong.parse::<MacAddress>(), Err(MacAddressError), "{wrong}");
         }
     }
+
+    #[test]
+    fn an_address_is_shown_as_it_is_written_and_an_error_tells_how() {
+        assert_eq!(std::format!("{:?}", MacAddress::LETHE), "02:4c:65:74:68:65");
+        let told = MacAddressError.to_string();
+        assert!(told.ends_with(" such as 02:4c:65:74:68:65"), "{told}");
+    }
 }

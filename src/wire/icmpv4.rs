@@ -14,10 +14,10 @@ use super::checksum::{Checked, Sum};
 use crate::verdict::DropReason;
 
 /// Bytes in front of the data.
-pub const ECHO_HEADER_LEN: usize = 8;
+pub(crate) const ECHO_HEADER_LEN: usize = 8;
 
 /// Where the checksum stands.
-pub const CHECKSUM_OFFSET: usize = 2;
+pub(crate) const CHECKSUM_OFFSET: usize = 2;
 
 const ECHO_REQUEST: u8 = 8;
 const ECHO_REPLY: u8 = 0;
@@ -26,11 +26,11 @@ const TOO_BIG: u8 = 4;
 const NETWORK: u8 = 0;
 
 /// The header of "network unreachable", its checksum still zero.
-pub const UNREACHABLE_HEADER: [u8; 8] = [UNREACHABLE, NETWORK, 0, 0, 0, 0, 0, 0];
+pub(crate) const UNREACHABLE_HEADER: [u8; 8] = [UNREACHABLE, NETWORK, 0, 0, 0, 0, 0, 0];
 
 /// A message that we answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Message<'a> {
+pub(crate) enum Message<'a> {
     /// An echo request.
     Echo(Echo<'a>),
     /// A packet from here does not fit a link on its way.
@@ -44,11 +44,11 @@ pub enum Message<'a> {
 
 /// An echo request or its reply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Echo<'a> {
+pub(crate) struct Echo<'a> {
     /// Identifier and sequence number: the reply gives them back.
-    pub id: [u8; 4],
+    pub(crate) id: [u8; 4],
     /// The data: the reply gives it back.
-    pub data: &'a [u8],
+    pub(crate) data: &'a [u8],
 }
 
 impl<'a> Message<'a> {
@@ -57,7 +57,7 @@ impl<'a> Message<'a> {
     /// # Errors
     ///
     /// [`DropReason::IcmpMalformed`], [`DropReason::IcmpChecksum`], [`DropReason::IcmpType`].
-    pub fn parse(message: &'a [u8], checksum: Checked) -> Result<Self, DropReason> {
+    pub(crate) fn parse(message: &'a [u8], checksum: Checked) -> Result<Self, DropReason> {
         let (header, data) = message.split_first_chunk::<ECHO_HEADER_LEN>().ok_or(DropReason::IcmpMalformed)?;
         let valid = match checksum {
             Checked::Good => true,
@@ -79,7 +79,7 @@ impl<'a> Message<'a> {
 
 impl Echo<'_> {
     /// The header of the reply, its checksum still zero.
-    pub const fn reply_header(&self) -> [u8; ECHO_HEADER_LEN] {
+    pub(crate) const fn reply_header(&self) -> [u8; ECHO_HEADER_LEN] {
         let [i0, i1, s0, s1] = self.id;
         [ECHO_REPLY, 0, 0, 0, i0, i1, s0, s1]
     }

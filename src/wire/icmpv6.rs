@@ -27,23 +27,20 @@ use super::ipv6;
 use crate::verdict::DropReason;
 
 /// Bytes in front of the data of an echo.
-pub const ECHO_HEADER_LEN: usize = 8;
+pub(crate) const ECHO_HEADER_LEN: usize = 8;
 
 /// Bytes of the advertisement that we send, its option included.
-pub const ADVERTISEMENT_LEN: usize = 32;
-
-/// Where the checksum stands.
-pub const CHECKSUM_OFFSET: usize = 2;
+pub(crate) const ADVERTISEMENT_LEN: usize = 32;
 
 /// The hop limit that neighbor discovery is sent with, and must arrive with: it has passed no router.
-pub const HOP_LIMIT: u8 = 255;
+pub(crate) const HOP_LIMIT: u8 = 255;
 
 /// The header of "no route to destination" (RFC 4443, section 3.1), its checksum still zero.
-pub const UNREACHABLE_HEADER: [u8; 8] = [UNREACHABLE, NO_ROUTE, 0, 0, 0, 0, 0, 0];
+pub(crate) const UNREACHABLE_HEADER: [u8; 8] = [UNREACHABLE, NO_ROUTE, 0, 0, 0, 0, 0, 0];
 
 /// The header of a Parameter Problem: the option at `pointer`, in bytes from the start of the packet, is unknown (RFC
 /// 4443, section 3.4). Its checksum is still zero.
-pub const fn unknown_option_header(pointer: u32) -> [u8; 8] {
+pub(crate) const fn unknown_option_header(pointer: u32) -> [u8; 8] {
     let [p0, p1, p2, p3] = pointer.to_be_bytes();
     [PARAMETER_PROBLEM, UNKNOWN_OPTION, 0, 0, p0, p1, p2, p3]
 }
@@ -66,7 +63,7 @@ const OVERRIDE: u8 = 0x20;
 
 /// A message that we answer. Its checksum has been verified.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Message<'a> {
+pub(crate) enum Message<'a> {
     /// An echo request.
     Echo {
         /// Identifier and sequence number: the reply gives them back.
@@ -87,12 +84,12 @@ pub enum Message<'a> {
 
 /// A neighbor solicitation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Solicitation {
+pub(crate) struct Solicitation {
     /// The address asked for.
-    pub target: Ipv6Addr,
+    pub(crate) target: Ipv6Addr,
     /// It came from `::`: the sender checks that the address is not in use (duplicate address detection, RFC 4862,
     /// section 5.4).
-    pub probe: bool,
+    pub(crate) probe: bool,
 }
 
 impl<'a> Message<'a> {
@@ -101,7 +98,7 @@ impl<'a> Message<'a> {
     /// # Errors
     ///
     /// [`DropReason::IcmpMalformed`], [`DropReason::IcmpType`], [`DropReason::NeighborInvalid`].
-    pub fn parse(header: &ipv6::Header, message: &'a [u8]) -> Result<Self, DropReason> {
+    pub(crate) fn parse(header: &ipv6::Header, message: &'a [u8]) -> Result<Self, DropReason> {
         let (fixed, rest) = message.split_first_chunk::<8>().ok_or(DropReason::IcmpMalformed)?;
         match *fixed {
             [ECHO_REQUEST, 0, _, _, i0, i1, s0, s1] => Ok(Self::Echo { id: [i0, i1, s0, s1], data: rest }),
@@ -160,14 +157,14 @@ pub const fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
 }
 
 /// The header of an echo reply, its checksum still zero.
-pub const fn echo_reply_header(id: [u8; 4]) -> [u8; ECHO_HEADER_LEN] {
+pub(crate) const fn echo_reply_header(id: [u8; 4]) -> [u8; ECHO_HEADER_LEN] {
     let [i0, i1, s0, s1] = id;
     [ECHO_REPLY, 0, 0, 0, i0, i1, s0, s1]
 }
 
 /// An advertisement that `target` is at `mac`, its checksum still zero. It is `solicited` when it answers a
 /// solicitation.
-pub fn advertisement(target: Ipv6Addr, mac: MacAddress, solicited: bool) -> [u8; ADVERTISEMENT_LEN] {
+pub(crate) fn advertisement(target: Ipv6Addr, mac: MacAddress, solicited: bool) -> [u8; ADVERTISEMENT_LEN] {
     let mut message = [0; ADVERTISEMENT_LEN];
     let flags = if solicited { SOLICITED | OVERRIDE } else { OVERRIDE };
     let head = [NEIGHBOR_ADVERTISEMENT, 0, 0, 0, flags, 0, 0, 0];
@@ -177,4 +174,37 @@ pub fn advertisement(target: Ipv6Addr, mac: MacAddress, solicited: bool) -> [u8;
         *to = byte;
     }
     message
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::wire::ip::Protocol;
+
+    const TARGET: Ipv6Addr = Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 2);
+
+    /// What a solicitation for [`TARGET`] from and to these addresses asks for.
+    fn solicitation(source: Ipv6Addr, destination: Ipv6Addr) -> Result<bool, DropReason> {
+        let header = ipv6::Header { source, destination, protocol: Protocol::ICMPV6, hop_limit: HOP_LIMIT };
+        let message: Vec<u8> =
+            [NEIGHBOR_SOLICITATION, 0, 0, 0, 0, 0, 0, 0].into_iter().chain(TARGET.octets()).collect();
+        match Message::parse(&header, &message)? {
+            Message::Solicitation(Solicitation { target: TARGET, probe }) => Ok(probe),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_probe_for_duplicates_goes_to_a_solicited_node_group_alone() {
+        let nobody = Ipv6Addr::UNSPECIFIED;
+        assert_eq!(solicitation(nobody, solicited_node(TARGET)), Ok(true));
+        for elsewhere in ["ff02::1", "fd09::2", "ff05::1:ff00:2", "ff02::1:fe00:2", "ff02::2:ff00:2"] {
+            let elsewhere = elsewhere.parse().unwrap();
+            assert_eq!(solicitation(nobody, elsewhere), Err(DropReason::NeighborInvalid), "{elsewhere}");
+            assert_eq!(solicitation(Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 1), elsewhere), Ok(false), "{elsewhere}");
+        }
+    }
 }

@@ -18,7 +18,7 @@ use crate::verdict::DropReason;
 pub const HEADER_LEN: usize = super::ip::V4_HEADER_LEN;
 
 /// The unit of fragment offsets, in bytes.
-pub const FRAGMENT_UNIT: usize = 8;
+pub(crate) const FRAGMENT_UNIT: usize = 8;
 
 const MORE_FRAGMENTS: u16 = 0x2000;
 const OFFSET: u16 = 0x1fff;
@@ -80,31 +80,31 @@ impl Header {
 
 /// The header of a packet to be sent, which may be a fragment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Repr {
+pub(crate) struct Repr {
     /// The sender.
-    pub source: Ipv4Addr,
+    pub(crate) source: Ipv4Addr,
     /// The receiver.
-    pub destination: Ipv4Addr,
+    pub(crate) destination: Ipv4Addr,
     /// What the payload is.
-    pub protocol: Protocol,
+    pub(crate) protocol: Protocol,
     /// Time to live.
-    pub ttl: u8,
+    pub(crate) ttl: u8,
     /// Tells fragments of one packet from those of another. Don't Fragment is never set.
-    pub identification: u16,
+    pub(crate) identification: u16,
     /// Where the payload stands in the packet that was cut, in bytes: a multiple of 8.
-    pub fragment_offset: usize,
+    pub(crate) fragment_offset: usize,
     /// More fragments follow.
-    pub more_fragments: bool,
+    pub(crate) more_fragments: bool,
     /// Bytes of payload.
-    pub payload_len: usize,
+    pub(crate) payload_len: usize,
     /// Leave the checksum to the port.
-    pub partial_checksum: bool,
+    pub(crate) partial_checksum: bool,
 }
 
 impl Repr {
     /// Writes the header at the start of `buffer` and returns the room behind it.
     #[inline]
-    pub fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
+    pub(crate) fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
         put_words(buffer, self.words())
     }
 
@@ -126,7 +126,7 @@ impl Repr {
 
 /// Reads the start of a packet that an ICMP error quotes: source, destination, and what there is of its
 /// payload, if that is the start of a TCP segment. Lengths and checksum may have been changed on the way.
-pub fn quoted_tcp(bytes: &[u8]) -> Option<(Ipv4Addr, Ipv4Addr, &[u8])> {
+pub(crate) fn quoted_tcp(bytes: &[u8]) -> Option<(Ipv4Addr, Ipv4Addr, &[u8])> {
     let (fixed, _) = bytes.split_first_chunk::<HEADER_LEN>()?;
     let [version_ihl, _, _, _, _, _, f0, f1, _, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = *fixed;
     let is_first = u16::from_be_bytes([f0, f1]) & OFFSET == 0;
@@ -230,6 +230,30 @@ mod tests {
             let mut bytes = packet();
             bytes[6..8].copy_from_slice(&u16::to_be_bytes(flags));
             assert_eq!(parse(&bytes), expected, "{flags:04x}");
+        }
+    }
+
+    #[test]
+    fn only_the_start_of_a_tcp_segment_is_read_from_what_is_quoted() {
+        let quoted = |at: usize, value: u8| {
+            let mut bytes = packet();
+            bytes[at] = value;
+            quoted_tcp(&bytes).map(|(source, destination, payload)| (source, destination, payload.len()))
+        };
+        let right = Some((Ipv4Addr::new(10, 9, 0, 1), Ipv4Addr::new(10, 9, 0, 2), 4));
+        let unchanged = packet();
+        assert_eq!(quoted(0, unchanged[0]), right);
+        // More of it was to follow, and its checksum was another one.
+        assert_eq!([quoted(6, 0x20), quoted(10, !unchanged[10])], [right; 2]);
+        for (at, value, what) in [
+            (0, 0x65, "another version"),
+            (0, 0x44, "a header shorter than its fixed part"),
+            (0, 0x47, "a header longer than what is quoted"),
+            (6, 0x01, "not the first fragment"),
+            (7, 0x01, "not the first fragment"),
+            (9, 17, "another protocol"),
+        ] {
+            assert_eq!(quoted(at, value), None, "{what}");
         }
     }
 }

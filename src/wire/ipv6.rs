@@ -19,11 +19,11 @@ use crate::verdict::DropReason;
 pub const HEADER_LEN: usize = super::ip::V6_HEADER_LEN;
 
 /// Bytes of the fragment header.
-pub const FRAGMENT_HEADER_LEN: usize = 8;
+pub(crate) const FRAGMENT_HEADER_LEN: usize = 8;
 
 /// The most extension headers skipped. RFC 8200 has four kinds that can stand in front of TCP here;
 /// one may occur twice. More can only be meant to cost time.
-pub const EXTENSIONS_MAX: usize = 6;
+pub(crate) const EXTENSIONS_MAX: usize = 6;
 
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
@@ -142,17 +142,17 @@ const OPTION_REPORT_UNICAST: u8 = 0b1100_0000;
 
 /// A packet with an option that we do not know and whose sender is to be told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct UnknownOption {
+pub(crate) struct UnknownOption {
     /// Where the option type stands, in bytes from the start of the packet.
-    pub pointer: u32,
+    pub(crate) pointer: u32,
     /// A packet for a group is answered as well.
-    pub even_for_groups: bool,
+    pub(crate) even_for_groups: bool,
 }
 
 /// Looks for an unknown option whose sender wants to be told of it (RFC 8200, section 4.2), in a packet that was
 /// dropped for [`DropReason::Ipv6Option`]. `None` where an error would answer an error or a redirect (RFC 4443, section
 /// 2.4).
-pub fn unknown_option_to_report(packet: &[u8]) -> Option<UnknownOption> {
+pub(crate) fn unknown_option_to_report(packet: &[u8]) -> Option<UnknownOption> {
     let payload_len = usize::from(u16::from_be_bytes([*packet.get(4)?, *packet.get(5)?]));
     let packet = packet.get(..HEADER_LEN.checked_add(payload_len)?)?;
     let (mut next, mut rest) = (*packet.get(6)?, packet.get(HEADER_LEN..)?);
@@ -196,36 +196,36 @@ fn segments_left_is_zero(extension: &[u8]) -> Result<(), DropReason> {
 
 /// One fragment of a packet: what stands in the fragment header (section 4.5).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Fragment {
+pub(crate) struct Fragment {
     /// Tells fragments of one packet from those of another.
-    pub identification: u32,
+    pub(crate) identification: u32,
     /// Where the payload stands in the packet that was cut, in bytes: a multiple of 8.
-    pub offset: usize,
+    pub(crate) offset: usize,
     /// More fragments follow.
-    pub more: bool,
+    pub(crate) more: bool,
 }
 
 /// The header of a packet to be sent, which may be a fragment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Repr {
+pub(crate) struct Repr {
     /// The sender.
-    pub source: Ipv6Addr,
+    pub(crate) source: Ipv6Addr,
     /// The receiver.
-    pub destination: Ipv6Addr,
+    pub(crate) destination: Ipv6Addr,
     /// What the payload is.
-    pub protocol: Protocol,
+    pub(crate) protocol: Protocol,
     /// How many routers it may pass.
-    pub hop_limit: u8,
+    pub(crate) hop_limit: u8,
     /// Bytes of payload, without the fragment header.
-    pub payload_len: usize,
+    pub(crate) payload_len: usize,
     /// The fragment header, if there is to be one.
-    pub fragment: Option<Fragment>,
+    pub(crate) fragment: Option<Fragment>,
 }
 
 impl Repr {
     /// Writes the header, or both headers, at the start of `buffer` and returns the room behind.
     #[inline]
-    pub fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
+    pub(crate) fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
         let buffer = put_words(buffer, self.words())?;
         let Some(fragment) = self.fragment else {
             return Some(buffer);
@@ -251,14 +251,14 @@ impl Repr {
 }
 
 /// Source and destination of a packet.
-pub fn addresses(packet: &[u8]) -> Option<(Ipv6Addr, Ipv6Addr)> {
+pub(crate) fn addresses(packet: &[u8]) -> Option<(Ipv6Addr, Ipv6Addr)> {
     let (source, rest) = packet.get(8..)?.split_first_chunk::<16>()?;
     Some((Ipv6Addr::from_octets(*source), Ipv6Addr::from_octets(*rest.first_chunk::<16>()?)))
 }
 
 /// Reads the start of a packet that an ICMP error quotes: source, destination, and what there is of its
 /// payload, if that is the start of a TCP segment.
-pub fn quoted_tcp(bytes: &[u8]) -> Option<(Ipv6Addr, Ipv6Addr, &[u8])> {
+pub(crate) fn quoted_tcp(bytes: &[u8]) -> Option<(Ipv6Addr, Ipv6Addr, &[u8])> {
     let (fixed, payload) = bytes.split_first_chunk::<HEADER_LEN>()?;
     let [version_class, _, _, _, _, _, next, ..] = fixed;
     if version_class >> 4 != 6 || Protocol::new(*next) != Protocol::TCP {
@@ -425,5 +425,46 @@ mod tests {
         assert_eq!(parse(&bytes), Ok((6, 4)));
         bytes[5] = 11;
         assert_eq!(parse(&bytes), Err(DropReason::Ipv6Malformed));
+    }
+
+    #[test]
+    fn only_the_start_of_a_tcp_segment_is_read_from_what_is_quoted() {
+        let quoted = |at: usize, value: u8| {
+            let mut bytes = packet(6, &[]);
+            bytes[at] = value;
+            quoted_tcp(&bytes).map(|(source, destination, payload)| (source, destination, payload.len()))
+        };
+        assert_eq!(quoted(1, 0x10), Some((SOURCE, DESTINATION, 4)), "of any traffic class");
+        assert_eq!([quoted(0, 0x45), quoted(6, 17), quoted(6, FRAGMENT)], [None; 3]);
+    }
+
+    #[test]
+    fn the_first_of_several_unknown_options_is_reported() {
+        let at = |pointer, even_for_groups| Some(UnknownOption { pointer, even_for_groups });
+        let first_of_its_header: &[u8] = &[60, 0, 0x82, 4, 0, 0, 0, 0];
+        let last_of_its_header: &[u8] = &[6, 0, 1, 2, 0, 0, 0xc2, 0];
+        assert_eq!(unknown_option_to_report(&packet(0, &[first_of_its_header, last_of_its_header])), at(42, true));
+        assert_eq!(unknown_option_to_report(&packet(60, &[last_of_its_header])), at(46, false));
+    }
+
+    #[test]
+    fn a_fragment_header_says_what_follows_and_where_it_stands() {
+        let mut bytes = [0; HEADER_LEN + FRAGMENT_HEADER_LEN];
+        let fragment = Fragment { identification: 0x0102_0304, offset: 1232, more: true };
+        let emit = Repr {
+            source: SOURCE,
+            destination: DESTINATION,
+            protocol: Protocol::TCP,
+            hop_limit: 64,
+            payload_len: 16,
+            fragment: Some(fragment),
+        };
+        assert!(emit.emit(&mut bytes).unwrap().is_empty());
+        assert_eq!(bytes[4..8], [0, 24, FRAGMENT, 64]);
+        // The offset counts units of eight bytes, from bit 3 on (RFC 8200, section 4.5).
+        assert_eq!(bytes[HEADER_LEN..], [6, 0, 1232_u16.to_be_bytes()[0], 1232_u16.to_be_bytes()[1] | 1, 1, 2, 3, 4]);
+        let last = Repr { fragment: Some(Fragment { more: false, ..fragment }), ..emit };
+        last.emit(&mut bytes).unwrap();
+        assert_eq!(bytes[HEADER_LEN + 2..HEADER_LEN + 4], 1232_u16.to_be_bytes());
     }
 }

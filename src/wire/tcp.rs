@@ -20,13 +20,10 @@ use crate::verdict::DropReason;
 pub const HEADER_LEN: usize = 20;
 
 /// Bytes of the longest header that is sent here: MSS, SACK-permitted and timestamps are all the options.
-pub const HEADER_LEN_MAX: usize = HEADER_LEN + 4 + TIMESTAMPS_LEN;
-
-/// Where the checksum stands.
-pub const CHECKSUM_OFFSET: usize = 16;
+pub(crate) const HEADER_LEN_MAX: usize = HEADER_LEN + 4 + TIMESTAMPS_LEN;
 
 /// Bytes of the timestamps option with two no-ops for alignment, as it is usually sent (RFC 7323, appendix A).
-pub const TIMESTAMPS_LEN: usize = 12;
+pub(crate) const TIMESTAMPS_LEN: usize = 12;
 
 /// The flags of a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -245,7 +242,7 @@ impl Header {
 
     /// The header as it is sent, its checksum zero.
     #[inline]
-    pub fn words(&self) -> Words {
+    pub(crate) fn words(&self) -> Words {
         let Options { mss, sack_permitted, timestamps } = self.options;
         let no_ops = if sack_permitted { 0x0402 } else { 0x0101 };
         let mss = mss.map(|mss| Word::pair(0x0204, mss));
@@ -267,7 +264,7 @@ impl Header {
 
 /// A header in words of 32 bits, ready to be sent but for its checksum.
 #[derive(Clone, Copy, Debug)]
-pub struct Words {
+pub(crate) struct Words {
     /// All words that every header has, but for the last one.
     fixed: [Word; HEADER_LEN / 4 - 1],
     options: [Word; (HEADER_LEN_MAX - HEADER_LEN) / 4],
@@ -278,14 +275,13 @@ pub struct Words {
 impl Words {
     /// Bytes of the header.
     #[inline]
-    #[expect(clippy::len_without_is_empty, reason = "there is no header without a byte")]
-    pub const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         4 * self.count
     }
 
     /// The sum over all of them.
     #[inline]
-    pub fn sum(&self) -> Sum {
+    pub(crate) fn sum(&self) -> Sum {
         Sum::new().with_words(self.fixed).with_words(self.options)
     }
 
@@ -369,17 +365,17 @@ impl Options {
 
 /// The SACK blocks of a segment (RFC 2018, section 3), as they stand there: not validated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct SackBlocks {
+pub(crate) struct SackBlocks {
     blocks: [(SeqNumber, SeqNumber); Self::MAX],
     len: usize,
 }
 
 impl SackBlocks {
     /// As many as 40 bytes of options hold.
-    pub const MAX: usize = 4;
+    pub(crate) const MAX: usize = 4;
 
     /// Reads the options of a segment whose header has been parsed.
-    pub fn parse(options: &[u8]) -> Self {
+    pub(crate) fn parse(options: &[u8]) -> Self {
         let mut rest = options;
         loop {
             match *rest {
@@ -408,7 +404,7 @@ impl SackBlocks {
     }
 
     /// Start and end of each, in the order of the option.
-    pub fn as_slice(&self) -> &[(SeqNumber, SeqNumber)] {
+    pub(crate) fn as_slice(&self) -> &[(SeqNumber, SeqNumber)] {
         self.blocks.get(..self.len).unwrap_or_default()
     }
 }
@@ -503,5 +499,29 @@ mod tests {
     fn an_option_of_the_wrong_length_for_its_kind_is_skipped() {
         assert_eq!(with_options(&[2, 3, 5, 1]), Ok(Options::default()));
         assert_eq!(with_options(&[4, 4, 0, 0]), Ok(Options::default()));
+    }
+
+    #[test]
+    fn flags_that_are_set_stay_set() {
+        let both = Flags::SYN.with(Flags::ACK);
+        assert_eq!([both.with(Flags::ACK), both.with(both)], [both; 2]);
+        let header = header(Options::default()).with_flags(Flags::ACK.with(Flags::PSH));
+        assert_eq!(header.flags(), both.with(Flags::PSH));
+    }
+
+    #[test]
+    fn sack_blocks_are_found_behind_other_options_and_not_behind_the_end_of_the_list() {
+        let option = [5, 10, 0, 0, 0, 1, 0, 0, 0, 2];
+        let found = |ahead: &[u8]| SackBlocks::parse(&[ahead, &option].concat()).as_slice().len();
+        assert_eq!([&[][..], &[1, 1], &[254, 2], &[3, 3, 7, 1], &[8, 10, 0, 0, 0, 0, 5, 10, 0, 0]].map(found), [1; 5]);
+        // The end of the list, with what could be a length behind it; and an option that has no length.
+        assert_eq!([&[0][..], &[0, 2], &[254, 0], &[254, 1]].map(found), [0; 4]);
+    }
+
+    #[test]
+    fn flags_are_shown_by_their_names() {
+        let all = Flags::FIN.with(Flags::SYN).with(Flags::RST).with(Flags::PSH).with(Flags::ACK);
+        assert_eq!(std::format!("{all:?}"), "SYN+FIN+RST+PSH+ACK");
+        assert_eq!(std::format!("{:?}", Flags::ACK), "ACK");
     }
 }

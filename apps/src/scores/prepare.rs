@@ -14,7 +14,6 @@ use super::number::{NUMBER_MAX, Number, NumberError};
 use super::page::Labels;
 use super::source::{Format, Read, Row, Source, SourceError};
 use super::spreadsheet::{Findings, Warning};
-use super::talk::Chains;
 use super::template::{Keys, NoField, Template, TemplateError, position};
 
 /// Rows between two calls that report progress.
@@ -87,8 +86,6 @@ pub struct Prepared {
     pub longest: usize,
     /// Bytes of all bodies.
     pub bytes: u64,
-    /// How the talk's table would find them.
-    pub chains: Chains,
 }
 
 /// Reads a table of `len` bytes and writes a file of scores to `out`, which is empty. Pages go through memory one by
@@ -114,7 +111,7 @@ pub fn prepare<W: Write + Seek>(
     }
     let mut findings = Findings::new(pages.examined(source.fields()), pages.keys);
     let builder = Builder::new(out, options.key, options.labels.clone()).map_err(AddError::Write)?;
-    let prepared = Prepared { candidates: 0, rejected: 0, deleted: 0, longest: 0, bytes: 0, chains: Chains::new() };
+    let prepared = Prepared { candidates: 0, rejected: 0, deleted: 0, longest: 0, bytes: 0 };
     let mut maker = Maker { builder, seats: HashMap::new(), prepared };
     let mut row = Row::default();
     loop {
@@ -257,7 +254,6 @@ impl<W: Write + Seek> Maker<W> {
         self.builder.add_numbers(&seat, &secret, page.as_bytes())?;
         findings.add_secret(row.number, &secret);
         self.seats.insert(seat.as_bytes().into(), row.number);
-        self.prepared.chains.add(seat.as_bytes());
         self.prepared.candidates += 1;
         self.prepared.bytes += page.len() as u64;
         self.prepared.longest = self.prepared.longest.max(page.len());

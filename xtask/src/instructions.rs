@@ -1,0 +1,168 @@
+//! How many instructions the engine executes for a packet.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail, ensure};
+use lethe_testnet::{output, root};
+
+use crate::programs;
+
+const ABOUT: &str = "\
+Counts the instructions that the engine executes for a packet: exact, and the same on every run.
+
+Counted by valgrind (callgrind), twice with different numbers of packets, so that only what a packet costs is left.
+Compared with benches/instructions.txt, which is in the repository: what takes more than 3 % more instructions is an
+error, and what takes fewer had better be written down with --update. Another compiler makes other instructions:
+rust-toolchain.toml says which one it is, and with one that the file does not name the figures cannot be compared,
+which is an error.";
+
+const EXAMPLE: &str = "\
+Examples:
+  cargo xtask instructions                 compare
+  cargo xtask instructions --update        write the figures of this build down
+  cargo xtask instructions --planted 5     do 5 % more than the engine has to, and see that it is noticed";
+
+#[derive(clap::Args)]
+#[command(long_about = ABOUT, after_help = EXAMPLE)]
+pub(crate) struct Args {
+    /// Write the figures down
+    #[arg(long)]
+    update: bool,
+    /// Do so much more than necessary, beside what is: must fail
+    #[arg(long, value_name = "PERCENT")]
+    planted: Option<u32>,
+}
+
+/// What is counted, for each family.
+const PACKETS: [&str; 6] = ["syn", "ack", "get", "fin", "garbage", "transaction"];
+
+/// Of `benches/cost.rs`: how often it does what it is told.
+const BATCHES: u32 = 200;
+
+/// The packets of a batch in the two runs whose difference counts.
+const FEW: u32 = 5;
+const MANY: u32 = 45;
+
+/// What is too much of what was written down, and what is so little that it is to be written down.
+const ALLOWED: f64 = 1.03;
+const FEWER: f64 = 0.99;
+
+/// The instructions of a packet, by its name with its family.
+type Figures = Vec<(String, f64)>;
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    programs::need(&[("valgrind", "valgrind")])?;
+    let file = root().join("benches/instructions.txt");
+    let known = fs::read_to_string(&file)?;
+    let compiler = output(Command::new("rustc").arg("--version").current_dir(root()))?.trim().to_owned();
+    ensure!(
+        args.update || known.lines().any(|line| line == format!("# {compiler}")),
+        "benches/instructions.txt has no figures of {compiler}, so there is nothing to compare with.\n  \
+         Take the compiler that rust-toolchain.toml names (without RUSTUP_TOOLCHAIN, and without cargo +TOOLCHAIN). To \
+         go over to\n  this one: look at a commit whose figures are right, run cargo xtask instructions --update \
+         there, and commit that file."
+    );
+    let program = build()?;
+    let found = figures(&program, 0)?;
+    if let Some(percent) = args.planted {
+        return compare(&found, &figures(&program, percent)?);
+    }
+    if args.update {
+        let mut text =
+            format!("# Instructions for a packet, reply included: cargo xtask instructions --update\n# {compiler}\n");
+        for (name, count) in &found {
+            writeln!(text, "{name} {count:.0}")?;
+        }
+        fs::write(&file, text)?;
+    }
+    compare(&parse(&fs::read_to_string(&file)?)?, &found)
+}
+
+/// The program that does nothing but that.
+fn build() -> anyhow::Result<PathBuf> {
+    let mut command = programs::cargo();
+    command.args([
+        "bench",
+        "--quiet",
+        "--package",
+        "lethe-engine",
+        "--bench",
+        "cost",
+        "--no-run",
+        "--message-format",
+        "json",
+    ]);
+    let text = output(&mut command)?;
+    let programs = text.split("\"executable\":\"").skip(1).filter_map(|rest| rest.split('"').next());
+    programs.filter(|path| path.contains("/cost-")).last().map(PathBuf::from).context("cargo names no program")
+}
+
+fn figures(program: &Path, planted: u32) -> anyhow::Result<Figures> {
+    let rows = ["v4", "v6"].into_iter().flat_map(|family| PACKETS.map(|packet| (family, packet)));
+    rows.map(|(family, packet)| {
+        let count = |packets| count(program, family, packet, packets, planted);
+        let more = count(MANY)?.saturating_sub(count(FEW)?);
+        Ok((format!("{family} {packet}"), more as f64 / f64::from(BATCHES * (MANY - FEW))))
+    })
+    .collect()
+}
+
+/// The instructions of a whole run.
+fn count(program: &Path, family: &str, packet: &str, packets: u32, planted: u32) -> anyhow::Result<u64> {
+    let mut command = Command::new("valgrind");
+    command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(program);
+    let ran = command.args([family, packet, &packets.to_string(), &planted.to_string()]).output()?;
+    let said = String::from_utf8_lossy(&ran.stderr);
+    let collected = said.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok());
+    collected.filter(|_| ran.status.success()).with_context(|| format!("{}: {said}", program.display()))
+}
+
+/// What is written down.
+fn parse(text: &str) -> anyhow::Result<Figures> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let (name, count) = line.rsplit_once(' ').context("want a name and a number")?;
+            Ok((name.to_owned(), count.parse()?))
+        })
+        .collect()
+}
+
+fn compare(known: &Figures, found: &Figures) -> anyhow::Result<()> {
+    let mut worse = 0;
+    println!("instructions     before     now");
+    for (name, count) in found {
+        let before = known.iter().find(|(known, _)| known == name);
+        let before = before.with_context(|| format!("benches/instructions.txt has no {name}: --update"))?.1;
+        let note = if *count > ALLOWED * before {
+            worse += 1;
+            "  more than 3 % more"
+        } else if *count < FEWER * before {
+            "  fewer: --update"
+        } else {
+            ""
+        };
+        let change = format!("{:+.1}%", (count / before - 1.0) * 100.0);
+        println!("{name:<15} {before:>8.0} {count:>8.0} {change:>7}{note}");
+    }
+    if worse > 0 {
+        bail!("{worse} packets take more instructions");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_more_than_three_percent_more_is_an_error() {
+        let known = parse("# a comment\nv4 syn 1000\nv4 get 2000\n").unwrap();
+        assert!(compare(&known, &parse("v4 syn 1030\nv4 get 1500\n").unwrap()).is_ok());
+        assert!(compare(&known, &parse("v4 syn 1031\nv4 get 1500\n").unwrap()).is_err());
+        assert!(compare(&known, &parse("v6 syn 1\n").unwrap()).is_err(), "nothing to compare with");
+    }
+}

@@ -1,0 +1,72 @@
+//! Measurements of Lethe, and gates of its repository: what is more than a page of shell.
+//!
+//! `cargo xtask` lists them, and each has `--help`. Networks and servers are those of `lethe-testnet`; what is measured
+//! is a release build, which is made first.
+
+#![allow(clippy::cast_precision_loss, reason = "figures for people")]
+
+mod compare;
+mod cost;
+mod downloads;
+mod guest;
+mod instructions;
+mod large;
+mod load;
+mod loop_cost;
+mod networks;
+mod programs;
+mod soak_dpdk;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Measurements of Lethe, and gates of its repository",
+    after_help = "Example:\n  cargo xtask large loss --server lethe --family v4"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Compares Lethe with servers that have sockets: what a short connection costs, and how it ends
+    Compare(compare::Args),
+    /// Runs a program in a virtual machine, on a network card that QEMU emulates and DPDK's own driver drives
+    Guest(guest::Args),
+    /// Counts the instructions that the engine executes for a packet, and compares them with benches/instructions.txt
+    Instructions(instructions::Args),
+    /// Measures large replies with curl, from Lethe and from nginx, and checks every byte of them
+    Large(large::Args),
+    /// Loads a server over a veth between two network namespaces, and tells what came of it
+    Load(load::Args),
+    /// Measures what the loop costs on one core, beside DPDK's testpmd, as ratios of one run
+    LoopCost(loop_cost::Args),
+    /// Real clients and random frames, through DPDK's `net_af_packet`, for a while: nothing may be lost, and nothing
+    /// leak
+    SoakDpdk(soak_dpdk::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Compare(args) => compare::run(&args),
+        Command::Guest(args) => guest::run(&args),
+        Command::Instructions(args) => instructions::run(&args),
+        Command::Large(args) => large::run(&args),
+        Command::Load(args) => load::run(&args),
+        Command::LoopCost(args) => loop_cost::run(&args),
+        Command::SoakDpdk(args) => soak_dpdk::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cargo xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
