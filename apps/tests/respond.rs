@@ -95,9 +95,9 @@ fn a_place_is_answered_as_text() {
 
 #[test]
 fn a_place_is_answered_as_json() {
-    let place = |ip, country, province, city| {
+    let place = |ip: &str, country: &str, province: &str, city: &str| {
         let names = [("ip", ip), ("country", country), ("province", province), ("city", city)];
-        names.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect::<serde_json::Value>()
+        names.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<serde_json::Value>()
     };
     check_json("/202.96.128.86.json", Status::Ok, &place("202.96.128.86", "中国", "广东省", "广州市"));
     check_json("/::ffff:8.8.8.8.json", Status::Ok, &place("8.8.8.8", "美国", "", ""));
