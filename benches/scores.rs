@@ -1,7 +1,7 @@
-//! What one core does on publication day: all packets of people who look up their results, through the engine.
+//! The load of publication day on one core: all packets of people who look up their results, through the engine.
 //!
-//! `cargo bench --bench scores` prints the time of each packet and how many people a second that is, each of whom
-//! opens the form and then a page that fills an Ethernet frame: the budget of the talk, which at 1 Gbit/s is 36,653.
+//! `cargo bench --bench scores` prints the time of each packet, and how many people a second that allows. Each opens
+//! the form, and then a page that fills an Ethernet frame: the budget of the talk, which at 1 Gbit/s is 36,653.
 
 #![allow(clippy::cast_precision_loss, reason = "figures for people")]
 
@@ -23,16 +23,16 @@ use lethe_sim::frame::{Ends, Segment};
 const NOW: Now = Now::from_unix_seconds(1_780_000_000);
 const CANDIDATES: u32 = 400_000;
 
-/// People whose packets are made beforehand, so that they are in a cache as those that a card has just written.
+/// People whose packets are prepared, so that they are in a cache as those that a card has just written.
 const CROWD: u32 = 256;
 
-/// Crowds that are measured.
+/// The number of such crowds that are measured.
 const ROUNDS: u32 = 100;
 
-/// With a head of 155 bytes, TCP timestamps and IPv4, a packet of 1,500 bytes.
+/// The body of a page: with a head of 155 bytes, TCP timestamps and IPv4, a packet of 1,500 bytes.
 const PAGE: usize = 1293;
 
-/// What an Ethernet frame takes on the wire beside its bytes: preamble, check sequence, gap.
+/// The overhead of an Ethernet frame on the wire: preamble, check sequence, gap.
 const WIRE: usize = 8 + 4 + 12;
 
 /// The shortest frame without its check sequence.
@@ -48,7 +48,7 @@ struct Server {
 }
 
 impl Server {
-    /// Hands in one frame, and writes what answers it into buffers as a card's ring has them.
+    /// Handles a frame, and writes the replies into a ring of buffers, as with a card.
     #[inline]
     fn run(&mut self, frame: &[u8]) -> usize {
         let mut reply = self.engine.handle(NOW, RxFrame::unchecked(frame), &mut self.scratch);
@@ -138,7 +138,7 @@ fn measure(name: &str, offload: Offload) {
     let (mut packets, mut candidate) = ([Duration::ZERO; 8], 0_u32);
     let (mut frames, mut wire, mut longest) = (0, 0, 0);
     for _ in 0..ROUNDS {
-        // In no order, so that no page is in a cache.
+        // In random order, so that no page is cached.
         let mut crowd = Vec::new();
         for person in 0..CROWD {
             candidate = (candidate + 157_831) % CANDIDATES;
@@ -147,7 +147,7 @@ fn measure(name: &str, offload: Offload) {
             let page = connection(&mut server, 2 * person + 1, &format!("/?seat={seat}&id={secret}"));
             crowd.push([form, page].concat());
         }
-        // What was made for these has brought their pages in: others go through before they are measured.
+        // Preparing the packets has cached the pages, so other pages are read before the measurement.
         for other in 0..40_000_u32 {
             let (seat, secret) = numbers((candidate + other * 7) % CANDIDATES);
             let query = format!("seat={seat}&id={secret}");
@@ -174,7 +174,8 @@ fn measure(name: &str, offload: Offload) {
     let (frames, wire) = (frames as f64 / people, wire as f64 / people);
     println!("  {total:.0} ns a person: {:.0} people a second on this core", 1e9 / total);
     println!(
-        "  {frames} frames to each, the longest {longest} bytes; {wire:.0} bytes on the wire: {:.0} people a second at 1 Gbit/s",
+        "  {frames} frames to each, the longest {longest} bytes; {wire:.0} bytes on the wire: {:.0} people a second at \
+         1 Gbit/s",
         1e9 / 8.0 / wire
     );
 }

@@ -1,4 +1,4 @@
-//! What a request for a file costs, and what an ACK in the middle of one does.
+//! The cost of a request for a file, and of an ACK in the middle of one.
 
 use std::hint::black_box;
 use std::io::Cursor;
@@ -33,7 +33,7 @@ fn main() {
     divan::main();
 }
 
-/// Numbers that come in no order, so that little of the image is in a cache.
+/// Numbers in random order, so that little of the image is cached.
 fn numbers(limit: u64) -> impl FnMut() -> u64 {
     let mut state = 1_u64;
     move || {

@@ -1,9 +1,9 @@
-//! Tables to find a candidate in, side by side; and what it takes to find a page.
+//! Compares hash tables of candidates, and measures the lookup of a page.
 //!
 //! `cargo bench -p lethe-apps --bench scores` prints, for the 400,000 candidates of the sample, what each table takes
-//! of memory, how many entries are looked at to find somebody, and the time of a lookup: *hot*, where the same thousand
-//! are looked up again and again; *mixed*, where all are in no order; and *cold*, where other data went through the
-//! caches before each few of them.
+//! of memory, how many entries a lookup reads, and its time: *hot*, with the same thousand candidates again and again;
+//! *mixed*, with all candidates in random order; and *cold*, with other data read through the caches between every few
+//! of them.
 
 #![allow(clippy::cast_precision_loss, reason = "figures for people")]
 
@@ -16,9 +16,9 @@ use lethe::{App, Request};
 use lethe_apps::scores::{Builder, Image, Labels, Scores, write_sample};
 use siphasher::sip::SipHasher13;
 
-#[allow(dead_code, unused_imports, reason = "there is more in it than is measured")]
-#[path = "../src/scores/perfect.rs"]
-mod perfect;
+#[allow(dead_code, unused_imports, reason = "not all of it is measured")]
+#[path = "../src/scores/phf.rs"]
+mod phf;
 
 const CANDIDATES: u32 = 400_000;
 
@@ -65,7 +65,7 @@ trait Table {
     fn len(&self) -> usize;
 }
 
-/// The talk's: heads of chains, and the candidates in them, each with its seat number.
+/// The table of the talk: heads of chains, and the candidates in them, each with its seat number.
 struct Chains {
     heads: Vec<u32>,
     nodes: Vec<Node>,
@@ -148,7 +148,7 @@ impl Table for Linear {
     }
 }
 
-/// Robin Hood hashing, nine in ten slots full: whoever is farther from home stays.
+/// Robin Hood hashing, nine in ten slots full: of two entries the one that is farther from its first slot stays.
 struct RobinHood(Vec<(u32, u32)>);
 
 impl RobinHood {
@@ -260,7 +260,7 @@ impl Table for Std {
 
 /// What is in a file of scores.
 struct Perfect {
-    pilots: Vec<perfect::Pilot>,
+    pilots: Vec<phf::Pilot>,
     slots: Vec<u32>,
 }
 
@@ -269,17 +269,17 @@ impl Table for Perfect {
 
     fn of(people: &[Person]) -> Self {
         let hashes: Vec<u64> = people.iter().map(|person| person.hash).collect();
-        let pilots = perfect::find(&hashes).expect("no two are the same");
-        let mut slots = vec![0; perfect::slots(people.len() as u32).expect("not too many") as usize];
+        let pilots = phf::find(&hashes).expect("no two are the same");
+        let mut slots = vec![0; phf::slots(people.len() as u32).expect("not too many") as usize];
         for (hash, line) in hashes.iter().zip(0..) {
-            let slot = perfect::slot(&pilots, slots.len() as u32, *hash);
+            let slot = phf::slot(&pilots, slots.len() as u32, *hash);
             slots[slot as usize] = line;
         }
         Self { pilots, slots }
     }
 
     fn find(&self, person: &Person) -> (u32, u32) {
-        (self.slots[perfect::slot(&self.pilots, self.slots.len() as u32, person.hash) as usize], 1)
+        (self.slots[phf::slot(&self.pilots, self.slots.len() as u32, person.hash) as usize], 1)
     }
 
     fn len(&self) -> usize {

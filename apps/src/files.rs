@@ -2,12 +2,12 @@
 //!
 //! | request                       | answer                                                        |
 //! |-------------------------------|---------------------------------------------------------------|
-//! | `GET /a/b.html`               | the file, in the form that `Accept-Encoding` likes best       |
-//! | … with its tag                | 304                                                           |
+//! | `GET /a/b.html`               | the file, in the encoding that `Accept-Encoding` prefers      |
+//! | … with its entity tag         | 304                                                           |
 //! | `GET /a/`                     | the file `/a/index.html`                                      |
 //! | `GET /a`                      | 301 to `/a/`, where that has an index                         |
-//! | a path that none has          | 404, and the file `/404.html` where there is one              |
-//! | a path that none could have   | 400                                                           |
+//! | a path of no file             | 404, and the file `/404.html` where there is one              |
+//! | a path that no file can have  | 400                                                           |
 //!
 //! All of it is in one [`Image`], made from the directory beforehand: each response lies there from its
 //! status line to its last byte, and is sent from there. Queries are ignored.
@@ -16,8 +16,8 @@
 //! began with it ([`Versions`](lethe::versions::Versions)).
 
 mod builder;
-mod damage;
 mod encoding;
+mod error;
 mod form;
 mod format;
 mod image;
@@ -31,15 +31,15 @@ use lethe::http::{Headers, Response, Status};
 use lethe::{App, Request};
 
 pub use builder::{About, AddError, Builder, ObjectId};
-pub use damage::OpenError;
 use encoding::Accepted;
 pub use encoding::Coding;
+pub use error::OpenError;
 pub use form::Flaw;
 pub use format::VERSION;
 pub use image::Image;
 use image::{Entry, File, Object};
-pub use pack::{Options, PackError, Packed, Watch, pack};
-use path::Unfit;
+pub use pack::{Options, PackError, PackObserver, Packed, pack};
+use path::PathError;
 pub use tree::{FILE_MAX, FILES_MAX, Skipped};
 
 pub use crate::positions::UNITS;
@@ -61,7 +61,7 @@ impl Files {
         Self { image }
     }
 
-    /// What it answers from.
+    /// The image that it answers from.
     pub const fn image(&self) -> &Image {
         &self.image
     }
@@ -73,11 +73,11 @@ impl App for Files {
         match found {
             Ok(Some(Entry::File(file))) => respond_with(&file, request, scratch),
             Ok(Some(Entry::Redirect)) => redirect::to_directory(scratch, request),
-            Ok(None) | Err(Unfit::Long) => match self.image.not_found() {
+            Ok(None) | Err(PathError::Long) => match self.image.not_found() {
                 Some(object) => response(&object),
                 None => Response::build(scratch, Status::NotFound).header("Content-Type", TEXT).body(NOT_FOUND),
             },
-            Err(Unfit::Escape | Unfit::Character | Unfit::Dots) => {
+            Err(PathError::Escape | PathError::Character | PathError::Dots) => {
                 Response::build(scratch, Status::BadRequest).header("Content-Type", TEXT).body(BAD_PATH)
             }
         }
@@ -92,18 +92,19 @@ impl App for Files {
     }
 }
 
-/// An object as it is sent.
+/// The stored response of an object.
 fn response<'a>(object: &Object<'a>) -> Response<'a> {
     let response = Response::prepared(object.head, object.body);
     let position = object.unit.and_then(Position::new);
     position.map_or(response, |position| response.stored_at(position))
 }
 
-/// The file, in the form that is asked for: by its name in the query, or by `Accept-Encoding`.
+/// Responds with a file in the form that the request asks for: by its name in the query, or by `Accept-Encoding`.
 ///
-/// Where there are several forms and not all header fields have come, a form that is longer than a packet might get
-/// mixed with another one, which the same request draws once all its fields are there ([`Request::headers`]). So the
-/// client is sent to the name of that form, whose response is the same for every header field.
+/// A request may arrive before all of its header fields have ([`Request::headers`]), and be answered again once they
+/// have, by then perhaps with another form. Segments of two forms must not be mixed in one response. So where there are
+/// several forms, and one does not fit a packet, the client is redirected to a URL that names the form and is answered
+/// alike whatever the header fields are.
 fn respond_with<'a>(file: &File<'a>, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
     let named = query::field(request.query, FORM).and_then(|name| named(file, name));
     let object = match named {
@@ -118,7 +119,7 @@ fn respond_with<'a>(file: &File<'a>, request: &Request<'_>, scratch: &'a mut [u8
             object
         }
     };
-    // All that it can lead to is a response of one packet, so fields that are still to come do not matter.
+    // A 304 fits one packet, so it cannot be mixed with what later header fields would lead to.
     let conditions = request.complete_headers().filter(|_| request.one_packet() >= NOT_MODIFIED_MAX);
     match conditions {
         Some(headers) if object.tag.is_known(&headers) => not_modified(scratch, &object, file.varies()),
@@ -126,11 +127,11 @@ fn respond_with<'a>(file: &File<'a>, request: &Request<'_>, scratch: &'a mut [u8
     }
 }
 
-/// The field of a query that names a form, and the name of a file as it is.
+/// The query field that names a form, and the name of the uncompressed one.
 const FORM: &str = "encoding";
 const IDENTITY: &str = "identity";
 
-/// The form with this name, if there is one.
+/// The form with this name, if the file has it.
 fn named<'a>(file: &File<'a>, name: &[u8]) -> Option<Object<'a>> {
     if name == IDENTITY.as_bytes() {
         return Some(file.identity());
@@ -139,8 +140,8 @@ fn named<'a>(file: &File<'a>, name: &[u8]) -> Option<Object<'a>> {
     forms.find_map(|(object, coding)| object.filter(|_| name == coding.token().as_bytes()))
 }
 
-/// The form that the client likes best, and how it is compressed; of those that it likes as well, the shortest. Where
-/// it likes none it gets the file as it is, which is more than a 406 would give it.
+/// The form with the highest quality value in `Accept-Encoding`, and its coding; of several, the shortest. A client
+/// that accepts none gets the uncompressed file, which is of more use than a 406.
 fn choose<'a>(file: &File<'a>, headers: &Headers<'_>) -> (Object<'a>, Option<Coding>) {
     let accepted = Accepted::of(headers);
     let (mut best, mut weight) = ((file.identity(), None), accepted.identity);
@@ -154,10 +155,10 @@ fn choose<'a>(file: &File<'a>, headers: &Headers<'_>) -> (Object<'a>, Option<Cod
     best
 }
 
-/// What a 304 is not longer than.
+/// An upper bound of the length of a 304.
 const NOT_MODIFIED_MAX: usize = 160;
 
-/// What a cache has to know of a content that it has (RFC 9110, section 15.4.5).
+/// A 304, with the fields that a cache needs to update what it has stored (RFC 9110, section 15.4.5).
 fn not_modified<'a>(scratch: &'a mut [u8], object: &Object<'_>, varies: bool) -> Response<'a> {
     let response = Response::build(scratch, Status::NotModified).header_with("ETag", |tag| {
         tag.push("\"");

@@ -1,4 +1,4 @@
-//! The place of an IPv4 address.
+//! IP geolocation: the place of an IPv4 address.
 //!
 //! | request             | answer                                                      |
 //! |---------------------|-------------------------------------------------------------|
@@ -7,16 +7,16 @@
 //! | `GET /?ip=8.8.8.8`  | address and place, on a page with a form                    |
 //! | `GET /`             | the same page, about the address that the request came from |
 //!
-//! An address that has no place in the data, such as a private one or an IPv6 address, is answered with
-//! 404, and an attempt at an address that is none with 400, each with a sentence that says what it is,
-//! in the form that was asked for. Only the page about the client's own address is always 200: the page
-//! is there, whatever it says. An attempt is
+//! An address that has no place in the database, such as a private one or an IPv6 address, is answered with 404. Text
+//! that looks like an address and is not a valid one is answered with 400. Both have a sentence that explains it, in
+//! the format that was asked for. Only the page about the client's own address is always 200. What looks like an
+//! address is
 //!
 //! * any value of `ip` that is not blank (a blank one asks for the client's own address);
 //! * a path of digits and dots, or of hexadecimal digits, dots and colons with at least one colon, with
 //!   or without `.json`.
 //!
-//! Any other path, such as `/favicon.ico`, names nothing here: 404. An IPv4-mapped IPv6 address stands
+//! Any other path, such as `/favicon.ico`, is answered with 404. An IPv4-mapped IPv6 address stands
 //! for the IPv4 address in it (RFC 4291, section 2.5.5.2).
 
 mod address;
@@ -47,9 +47,8 @@ use texts::Texts;
 impl Form {
     /// The header fields of an answer in this form.
     ///
-    /// A client may take an answer for good for an hour: a place depends on the data set only, and that
-    /// changes when the server is given another. The page about the client's own address is
-    /// nothing for another client behind the same cache.
+    /// A cache may keep an answer for an hour: it depends on the data set only, which seldom changes. It must not keep
+    /// the page about the client's own address, which would be wrong for another client behind the same cache.
     const fn fields(self) -> &'static str {
         match self {
             Self::Text => "Content-Type: text/plain; charset=utf-8\r\nCache-Control: max-age=3600\r\n",
@@ -59,7 +58,7 @@ impl Form {
         }
     }
 
-    /// The response that gives this answer.
+    /// The response with this answer.
     fn respond<'a>(self, answer: &Answer<'_>, scratch: &'a mut [u8]) -> Response<'a> {
         let status = match self {
             Self::Home => Status::Ok,
@@ -74,40 +73,40 @@ impl Form {
     }
 }
 
-/// A database and the responses that are made of it beforehand: a version of the data.
-pub struct Data<'d> {
+/// A version of the data: a database, and the responses that are made from it when it is loaded.
+pub struct Dataset<'d> {
     database: Held<'d>,
     texts: Texts,
 }
 
-/// Where a database is.
+/// The memory of a database.
 enum Held<'d> {
-    /// In memory that stays.
+    /// Borrowed from elsewhere.
     Elsewhere(Database<'d>),
-    /// In memory that goes with it.
+    /// Owned.
     Here(Owned),
 }
 
-impl Data<'static> {
+impl Dataset<'static> {
     /// Opens the contents of a database file, checks all of it, and keeps a copy.
     ///
     /// # Errors
     ///
-    /// Those of [`Database::open`].
+    /// [`Database::open`] has them.
     pub fn read(bytes: &[u8]) -> Result<Self, OpenError> {
         let database = Database::open(bytes)?;
         Ok(Self { texts: Texts::of(&database), database: Held::Here(database.into()) })
     }
 }
 
-impl<'d> From<Database<'d>> for Data<'d> {
+impl<'d> From<Database<'d>> for Dataset<'d> {
     fn from(database: Database<'d>) -> Self {
         Self { texts: Texts::of(&database), database: Held::Elsewhere(database) }
     }
 }
 
-impl Data<'_> {
-    /// What it answers from.
+impl Dataset<'_> {
+    /// The database.
     #[inline]
     pub fn database(&self) -> Database<'_> {
         match &self.database {
@@ -131,16 +130,16 @@ impl Data<'_> {
     }
 }
 
-impl fmt::Debug for Data<'_> {
+impl fmt::Debug for Dataset<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Data").field("database", &self.database()).finish_non_exhaustive()
+        f.debug_struct("Dataset").field("database", &self.database()).finish_non_exhaustive()
     }
 }
 
 /// The application: answers from one database.
 #[derive(Debug)]
 pub struct IpInfo<'d> {
-    data: Data<'d>,
+    data: Dataset<'d>,
 }
 
 impl IpInfo<'static> {
@@ -151,13 +150,13 @@ impl IpInfo<'static> {
 }
 
 impl<'d> IpInfo<'d> {
-    /// Answers from a [`Database`] or from [`Data`].
-    pub fn new(data: impl Into<Data<'d>>) -> Self {
+    /// Answers from a [`Database`] or from [`Dataset`].
+    pub fn new(data: impl Into<Dataset<'d>>) -> Self {
         Self { data: data.into() }
     }
 
-    /// What it answers from.
-    pub const fn data(&self) -> &Data<'d> {
+    /// The data that it answers from.
+    pub const fn data(&self) -> &Dataset<'d> {
         &self.data
     }
 }
@@ -165,7 +164,7 @@ impl<'d> IpInfo<'d> {
 impl App for IpInfo<'_> {
     #[inline]
     fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
-        // What nearly everybody asks for is ready to be sent.
+        // The most frequent request by far: its response is prepared.
         if let Some(address) = Question::plain(request.path)
             && let Some(place) = self.data.database().find(address)
         {
@@ -175,7 +174,7 @@ impl App for IpInfo<'_> {
     }
 }
 
-fn respond_to_any<'a>(data: &'a Data<'_>, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+fn respond_to_any<'a>(data: &'a Dataset<'_>, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
     let Some(Question { form, address }) = Question::of(request) else {
         return Response::build(scratch, Status::NotFound)
             .header("Content-Type", "text/plain; charset=utf-8")

@@ -2,7 +2,7 @@
 
 use lethe::http::Writer;
 
-/// An object in the making.
+/// Writes one object.
 pub(crate) struct Object<'w, 'b> {
     writer: &'w mut Writer<'b>,
     separator: &'static str,
@@ -14,12 +14,12 @@ impl<'w, 'b> Object<'w, 'b> {
         Self { writer, separator: "{\"" }
     }
 
-    /// Adds a member. The name has nothing in it that needs an escape.
+    /// Adds a member. Only its value is escaped: the name must need no escape.
     pub(crate) fn member(self, name: &str, value: &str) -> Self {
         self.member_with(name, |writer| push_escaped(writer, value))
     }
 
-    /// Adds a member whose value `write` makes, without anything that needs an escape.
+    /// Adds a member whose value `write` writes, unescaped.
     pub(crate) fn member_with(mut self, name: &str, write: impl FnOnce(&mut Writer<'b>)) -> Self {
         self.writer.push(self.separator);
         self.writer.push(name);
@@ -29,13 +29,13 @@ impl<'w, 'b> Object<'w, 'b> {
         self
     }
 
-    /// Ends the object, and the line.
+    /// Ends the object with a line feed.
     pub(crate) fn end(self) {
         self.writer.push("\"}\n");
     }
 }
 
-/// Appends what stands between the quotation marks of a string (section 7).
+/// Appends the text of a string, escaped (section 7).
 fn push_escaped(writer: &mut Writer<'_>, text: &str) {
     for piece in text.split_inclusive(must_be_escaped) {
         match piece.as_bytes() {

@@ -1,7 +1,7 @@
-//! What a Lethe server can answer with.
+//! Applications for a Lethe server.
 //!
-//! Each application is a pure function of a request and a data set that was read and checked before
-//! the first packet came. None allocates, blocks or fails while it answers.
+//! Each is a pure function of a request and a data set, which is read and checked before the server starts. None
+//! allocates, blocks or fails while it answers a request.
 //!
 //! | application | answers with                                                            |
 //! |-------------|-------------------------------------------------------------------------|
@@ -11,13 +11,15 @@
 
 #![forbid(unsafe_code)]
 
-mod bytes;
+mod container;
 pub mod files;
-mod huge;
+mod huge_page_writer;
 pub mod ipinfo;
 mod json;
 mod positions;
 mod query;
 mod redirect;
 pub mod scores;
-mod weight;
+
+pub use container::ContainerError;
+mod qvalue;

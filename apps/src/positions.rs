@@ -1,17 +1,17 @@
-//! Where stored responses stand: units of [`Position`] within one version of a data set.
+//! Positions of stored responses, in units of [`Position`], within one version of a data set.
 
 use lethe::app::{Generations, Position};
 
-use crate::bytes::u32_at;
+use crate::container::u32_at;
 
 /// The units of [`Position`] that one version may take: 2 GiB, so that each generation has as many.
 pub const UNITS: u32 = Position::PER_GENERATION - (1 << 11);
 
 const _: () = assert!((Generations::COUNT as u32 - 1) * Position::PER_GENERATION + UNITS <= Position::COUNT);
 
-/// The units that a response of `len` bytes takes when those before `next` are taken: the first of them and the
-/// one behind, if there are as many. What is longer than a first window begins with a block.
-pub(crate) fn place(next: u32, len: u64) -> Option<(u32, u32)> {
+/// Reserves units for a response of `len` bytes, from `next` on: the first unit, and the one behind the last. `None`
+/// when too few are left. A response that may be longer than the first window begins at a multiple of a block.
+pub(crate) fn reserve(next: u32, len: u64) -> Option<(u32, u32)> {
     let is_long = len > Position::BLOCK as u64 * Position::UNIT as u64 / 2;
     let first = if is_long { next.checked_next_multiple_of(Position::BLOCK as u32)? } else { next };
     let units = u32::try_from(Position::units(usize::try_from(len).ok()?)).ok()?;
@@ -19,8 +19,8 @@ pub(crate) fn place(next: u32, len: u64) -> Option<(u32, u32)> {
     Some((first, end))
 }
 
-/// Two numbers: an entry of a position table, which is the unit at which something begins and what it is; or a
-/// slot of a hash table.
+/// Two numbers: an entry of a position table, which is a unit and the object that begins there, or a slot of a hash
+/// table.
 pub(crate) type Pair = [u8; PAIR_LEN];
 pub(crate) const PAIR_LEN: usize = 8;
 
@@ -28,19 +28,19 @@ pub(crate) fn pair(bytes: Pair) -> (u32, u32) {
     (u32_at(&bytes, 0), u32_at(&bytes, 4))
 }
 
-/// Where in a position table to look for a unit: for each stretch of units, how many entries begin below it.
+/// An index of a position table: for each range of units of one size, how many entries begin below it.
 ///
-/// It stands in for the first steps of a binary search, each of which is a cache miss where there are many
-/// entries. There are at most about twice as many stretches as entries.
+/// This replaces the first steps of a binary search, each of which is a cache miss in a large table. There are at most
+/// about twice as many ranges as entries.
 #[derive(Default)]
 pub(crate) struct Buckets {
-    /// The binary logarithm of the units of a stretch.
+    /// The binary logarithm of the units of a range.
     shift: u32,
     below: Vec<u32>,
 }
 
 impl Buckets {
-    /// For entries that ascend.
+    /// The index of entries in ascending order.
     pub(crate) fn of(positions: &[Pair]) -> Self {
         let last = positions.last().map_or(0, |&entry| pair(entry).0) as usize;
         let mut shift = 0;
@@ -61,7 +61,7 @@ impl Buckets {
 
     /// The last entry that begins at or before `unit`.
     pub(crate) fn last_at(&self, positions: &[Pair], unit: u32) -> Option<usize> {
-        // Behind the last stretch there is only what the last entry has of it.
+        // Units behind the last range belong to the last entry.
         let stretch = ((unit >> self.shift) as usize).min(self.below.len().checked_sub(2)?);
         let [from, to] = [self.below[stretch], self.below[stretch + 1]].map(|count| count as usize);
         let before = positions[from..to].partition_point(|&entry| pair(entry).0 <= unit);
@@ -95,11 +95,11 @@ mod tests {
         // A first window is 8,192 bytes: half a block.
         let window = 8192;
         for len in [0, 1, 511, 512, window] {
-            assert_eq!(place(7, len), Some((7, 7 + Position::units(len as usize) as u32)), "{len}");
+            assert_eq!(reserve(7, len), Some((7, 7 + Position::units(len as usize) as u32)), "{len}");
         }
         let units = Position::units(window as usize + 1) as u32;
         for (next, first) in [(0, 0), (1, BLOCK), (BLOCK - 1, BLOCK), (BLOCK, BLOCK), (BLOCK + 1, 2 * BLOCK)] {
-            assert_eq!(place(next, window + 1), Some((first, first + units)), "{next}");
+            assert_eq!(reserve(next, window + 1), Some((first, first + units)), "{next}");
         }
     }
 
@@ -108,11 +108,11 @@ mod tests {
         for len in [1, 512, 8192, 8193, 1 << 20] {
             let units = Position::units(len) as u32;
             let next = UNITS - units.next_multiple_of(Position::BLOCK as u32);
-            assert_eq!(place(next, len as u64), Some((next, next + units)), "{len}");
-            assert_eq!(place(UNITS - units + 1, len as u64), None, "{len}");
+            assert_eq!(reserve(next, len as u64), Some((next, next + units)), "{len}");
+            assert_eq!(reserve(UNITS - units + 1, len as u64), None, "{len}");
         }
-        assert_eq!(place(UNITS - 2, 512), Some((UNITS - 2, UNITS)));
-        assert_eq!(place(0, u64::MAX), None);
+        assert_eq!(reserve(UNITS - 2, 512), Some((UNITS - 2, UNITS)));
+        assert_eq!(reserve(0, u64::MAX), None);
     }
 
     #[test]

@@ -6,14 +6,14 @@ use lethe::http::query::{form_decode, percent_decode};
 /// What `+` stands for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Plus {
-    /// As in a path.
+    /// Itself, in a path.
     Itself,
-    /// As in a query.
+    /// A space, in a query.
     Space,
 }
 
-/// Decodes percent-encoded text, and takes away the white space around it. `None` when it is encoded wrong, is not UTF-8,
-/// or is longer than `room`.
+/// Decodes percent-encoded text, and trims white space. `None` when the encoding is malformed, or the text is not UTF-8
+/// or longer than `room`.
 pub(crate) fn decode<'a>(text: &[u8], plus: Plus, room: &'a mut [u8]) -> Option<&'a str> {
     let bytes = match plus {
         Plus::Itself => percent_decode(text, room),

@@ -1,11 +1,11 @@
-//! Redirects to where a request would have come to by itself, had it been written a little otherwise.
+//! Redirects to another form of the same URL: with a slash at the end, or with one more query field.
 //!
-//! None leads to another host: the target is the path that was asked for, encoded as it came.
+//! None leads to another host: the target is the path of the request, still encoded as it came.
 
 use lethe::Request;
 use lethe::http::{Response, Status, Writer};
 
-/// To the same path with a slash. No path that an application has begins with two, which would be a host.
+/// Redirects to the path with a slash at its end. The path must not begin with `//`, which would name a host.
 pub(crate) fn to_directory<'a>(scratch: &'a mut [u8], request: &Request<'_>) -> Response<'a> {
     let target = |location: &mut Writer<'_>| {
         location.push_bytes(request.path);
@@ -18,7 +18,7 @@ pub(crate) fn to_directory<'a>(scratch: &'a mut [u8], request: &Request<'_>) -> 
     Response::build(scratch, Status::MovedPermanently).header_with("Location", target).body(b"")
 }
 
-/// To the same path and query with one field more, where the answer does not depend on header fields.
+/// Redirects to the path and query with one more field, for a response that does not depend on header fields.
 pub(crate) fn with_field<'a>(
     scratch: &'a mut [u8],
     request: &Request<'_>,
@@ -28,7 +28,7 @@ pub(crate) fn with_field<'a>(
     let target = |location: &mut Writer<'_>| {
         location.push_bytes(request.path);
         location.push("?");
-        // Ahead of the others: the first of a name counts.
+        // Before the others, since the first field with a name counts.
         for part in [name, "=", value] {
             location.push(part);
         }

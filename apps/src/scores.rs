@@ -1,30 +1,29 @@
-//! Exam results: the page of each candidate, for whoever knows both numbers.
+//! Exam results: a page for each candidate, shown to clients that send both of the candidate's numbers.
 //!
 //! | request                     | answer                                                             |
 //! |-----------------------------|--------------------------------------------------------------------|
 //! | `GET /`                     | the form, in Chinese or English                                    |
 //! | `GET /?seat=…&id=…`         | the page of the candidate with this seat and this identity number  |
-//! | … where nobody has both     | 404, and the form, which says that nothing was found               |
+//! | … of no candidate           | 404, and the form, which says that nothing was found               |
 //! | … where one is empty        | 400, and the form, which says so                                   |
 //! | … whose record is damaged   | 500, and the form, which says to come back later                   |
 //! | any other path              | 404                                                                |
 //!
 //! All pages are in one [`Image`], made from the board's table beforehand: each response lies there from its
-//! status line to its last byte, and is sent from there. What is compared, and what stands in the file for an
-//! identity number, is a keyed hash.
+//! status line to its last byte, and is sent from there. The file has
+//! keyed hashes in place of identity numbers, and these are compared.
 //!
-//! **Invariant:** whether it was the seat or the identity number that was wrong shows in nothing: not in the
-//! answer, nor in what is read to find it.
+//! **Invariant:** neither the response nor the memory accesses of a lookup tell which of the two numbers was wrong.
 
 mod builder;
-mod damage;
+mod error;
 mod format;
 mod image;
 mod key;
 mod language;
 mod number;
 mod page;
-mod perfect;
+mod phf;
 mod prepare;
 mod sample;
 mod source;
@@ -38,17 +37,19 @@ use lethe::http::{Response, Status};
 use lethe::{App, Request};
 
 pub use builder::{AddError, Builder, FinishError};
-pub use damage::OpenError;
+pub use error::OpenError;
 pub use format::{CANDIDATES_MAX, PAGE_MAX, VERSION};
 pub use image::Image;
 use image::Page;
 use language::Language;
-use number::{NUMBER_MAX, Number, Unfit};
+use number::{NUMBER_MAX, Number, NumberError};
 pub use page::Labels;
 use page::Message;
-pub use prepare::{Options, PrepareError, Prepared, Reject, Watch, prepare};
+pub use prepare::{Options, PrepareError, PrepareObserver, Prepared, Reject, prepare};
 pub use sample::{SampleError, write_sample};
-pub use source::{Format, LeftOut, NotDbf, OneColumn, QuoteFault, Separator, SourceError, Unplaced, Unshown, encoding};
+pub use source::{
+    Format, LeftOut, NotDbf, QuoteFault, Separator, SeparatorHint, SourceError, Unplaced, Unshown, encoding,
+};
 pub use spreadsheet::{Damage, Warning};
 pub use template::TemplateError;
 
@@ -58,16 +59,16 @@ use crate::redirect;
 /// The field of a query that names a language.
 const LANGUAGE: &str = "lang";
 
-/// What the form is not longer than, head and body.
+/// An upper bound of the length of the form, head and body.
 const FORM_MAX: usize = 1208;
 
-/// The bytes that decoding can make: a number of wide characters, three bytes each, and white space.
+/// Room for a decoded number: fullwidth characters take three bytes each, and there may be white space.
 const DECODED_LEN: usize = 4 * NUMBER_MAX;
 
 /// The application: answers from one file.
 #[derive(Debug)]
 pub struct Scores {
-    /// Also that of a thread that checks it.
+    /// Shared with the thread that checks its records.
     image: Arc<Image>,
 }
 
@@ -77,7 +78,7 @@ impl Scores {
         Self { image: image.into() }
     }
 
-    /// What it answers from.
+    /// The image that it answers from.
     pub fn image(&self) -> &Image {
         &self.image
     }
@@ -99,8 +100,9 @@ impl App for Scores {
         };
         let named = query::field(request.query, LANGUAGE).and_then(Language::named);
         let language = named.unwrap_or_else(|| Language::of(&request.headers()));
-        // Where not all header fields have come, a form in another language may follow this one, if that is longer than
-        // a packet (see `Request::headers`).
+        // Header fields may arrive later and name another language. A form that does not fit one packet could then be
+        // mixed with one in that language (see `Request::headers`), so the client is redirected to a URL that names its
+        // language.
         if named.is_none() && request.complete_headers().is_none() && request.one_packet() < FORM_MAX {
             return redirect::with_field(scratch, request, [LANGUAGE, language.name()], page::PRIVATE);
         }
@@ -121,15 +123,15 @@ impl App for Scores {
 /// What a query is answered with.
 #[derive(Clone, Copy, Debug)]
 enum Answer<'a> {
-    /// Nothing was asked.
+    /// The query has neither number.
     Form,
     /// One of the numbers is missing.
     Empty,
-    /// Nobody has both numbers.
+    /// No candidate has both numbers.
     Wrong,
-    /// The record that they lead to is damaged.
+    /// The record found is damaged.
     Damaged,
-    /// The page of whoever has them.
+    /// The page of the candidate with both numbers.
     Page(Page<'a>),
 }
 
@@ -137,8 +139,8 @@ fn ask<'a>(image: &'a Image, query: Option<&[u8]>) -> Answer<'a> {
     let number = |name| {
         let value = query::field(query, name)?;
         let mut room = [0; DECODED_LEN];
-        // What cannot be decoded is no number of anybody.
-        Some(decode(value, Plus::Space, &mut room).map_or(Err(Unfit::Long), Number::parse))
+        // Malformed encoding cannot be the number of a candidate.
+        Some(decode(value, Plus::Space, &mut room).map_or(Err(NumberError::Long), Number::parse))
     };
     match (number("seat"), number("id")) {
         (None, None) => Answer::Form,
@@ -147,12 +149,12 @@ fn ask<'a>(image: &'a Image, query: Option<&[u8]>) -> Answer<'a> {
             Ok(None) => Answer::Wrong,
             Err(_) => Answer::Damaged,
         },
-        (None | Some(Err(Unfit::Empty)), _) | (_, None | Some(Err(Unfit::Empty))) => Answer::Empty,
-        (Some(Err(Unfit::Long)), _) | (_, Some(Err(Unfit::Long))) => Answer::Wrong,
+        (None | Some(Err(NumberError::Empty)), _) | (_, None | Some(Err(NumberError::Empty))) => Answer::Empty,
+        (Some(Err(NumberError::Long)), _) | (_, Some(Err(NumberError::Long))) => Answer::Wrong,
     }
 }
 
-/// A page as it is sent.
+/// The stored response of a page.
 fn response<'a>(page: &Page<'a>) -> Response<'a> {
     let response = Response::prepared(page.head, page.body).with_sum(page.sum);
     let position = page.unit.and_then(Position::new);

@@ -14,16 +14,17 @@ use lethe::app::{Generations, Position};
 use lethe::http::{Headers, Status};
 use lethe::versions::Versions;
 use lethe::{App, Request};
+use lethe_apps::ContainerError;
 use lethe_apps::files::{
-    About, AddError, Builder, FILE_MAX, Files, Flaw, Image, ObjectId, OpenError, Options, PackError, Packed, Skipped,
-    UNITS, Watch, pack,
+    About, AddError, Builder, FILE_MAX, Files, Flaw, Image, ObjectId, OpenError, Options, PackError, PackObserver,
+    Packed, Skipped, UNITS, pack,
 };
 use nix::sys::stat::Mode;
 use nix::unistd::{Uid, mkfifo, setfsuid};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-/// Somebody who remembers what was skipped.
+/// An observer that records what was skipped.
 #[derive(Default)]
 struct Notes {
     skipped: Vec<(PathBuf, Skipped)>,
@@ -31,7 +32,7 @@ struct Notes {
     stop: bool,
 }
 
-impl Watch for Notes {
+impl PackObserver for Notes {
     fn listed(&mut self, _: u64) {}
 
     fn skipped(&mut self, path: &Path, why: Skipped) {
@@ -416,7 +417,7 @@ fn packing_stops_when_it_is_told_to() {
 fn a_file_that_is_written_to_while_it_is_read_is_an_error() {
     /// Writes to the file each time that a piece of it was read.
     struct Meddler(PathBuf);
-    impl Watch for Meddler {
+    impl PackObserver for Meddler {
         fn listed(&mut self, _: u64) {}
         fn skipped(&mut self, _: &Path, _: Skipped) {}
         fn unused(&mut self, _: &Path, _: Option<&Path>, _: Flaw) {}
@@ -539,14 +540,17 @@ fn damage_is_told_by_its_kind() {
     };
     let len = bytes.len() as u64;
     assert!(open(&bytes).is_ok());
-    assert_eq!(damaged(&|bytes| bytes.clear()), OpenError::Magic);
-    assert_eq!(damaged(&|bytes| bytes[0] = b'l'), OpenError::Magic);
-    assert_eq!(damaged(&|bytes| bytes.truncate(20)), OpenError::Length { actual: 20, expected: 64 });
-    assert_eq!(damaged(&|bytes| bytes[8] = 2), OpenError::Version { found: 2 });
-    assert_eq!(damaged(&|bytes| bytes[12] ^= 1), OpenError::HeaderChecksum);
-    assert_eq!(damaged(&|bytes| bytes.push(0)), OpenError::Length { actual: len + 1, expected: len });
-    assert_eq!(damaged(&|bytes| _ = bytes.pop()), OpenError::Length { actual: len - 1, expected: len });
-    assert!(matches!(damaged(&|bytes| *bytes.last_mut().unwrap() ^= 1), OpenError::Checksum { .. }));
+    assert_eq!(damaged(&|bytes| bytes.clear()), ContainerError::Magic.into());
+    assert_eq!(damaged(&|bytes| bytes[0] = b'l'), ContainerError::Magic.into());
+    assert_eq!(damaged(&|bytes| bytes.truncate(20)), ContainerError::Length { actual: 20, expected: 64 }.into());
+    assert_eq!(damaged(&|bytes| bytes[8] = 2), ContainerError::Version { found: 2 }.into());
+    assert_eq!(damaged(&|bytes| bytes[12] ^= 1), ContainerError::HeaderChecksum.into());
+    assert_eq!(damaged(&|bytes| bytes.push(0)), ContainerError::Length { actual: len + 1, expected: len }.into());
+    assert_eq!(damaged(&|bytes| _ = bytes.pop()), ContainerError::Length { actual: len - 1, expected: len }.into());
+    assert!(matches!(
+        damaged(&|bytes| *bytes.last_mut().unwrap() ^= 1),
+        OpenError::Container(ContainerError::IndexChecksum { .. })
+    ));
     assert_eq!(damaged(&|bytes| bytes[64 + 9] ^= 1), OpenError::Head { object: "/404.html".to_owned() });
     let image = open(&bytes).unwrap();
     assert!(image.check_bodies(&mut |_, _| ()).is_ok());
@@ -630,7 +634,8 @@ proptest! {
         for (path, contents) in &tree {
             let real = path.iter().fold(directory.path().to_owned(), |real, name| real.join(OsStr::from_bytes(name)));
             // A file is no directory: the first one that comes stays.
-            if fs::create_dir_all(real.parent().unwrap()).is_ok() && !real.exists() && fs::write(&real, contents).is_ok() {
+            let is_free = fs::create_dir_all(real.parent().unwrap()).is_ok() && !real.exists();
+            if is_free && fs::write(&real, contents).is_ok() {
                 written.insert(path.clone(), contents.clone());
             }
         }
@@ -745,10 +750,10 @@ fn each_reason_to_add_no_body_has_its_message() {
     }
 }
 
-/// A watcher that does something to the file `a` when all files were listed.
+/// A reporter that does something to the file `a` when all files were listed.
 struct Changer<F>(Option<F>);
 
-impl<F: FnOnce()> Watch for Changer<F> {
+impl<F: FnOnce()> PackObserver for Changer<F> {
     fn listed(&mut self, _: u64) {}
     fn skipped(&mut self, _: &Path, _: Skipped) {}
     fn unused(&mut self, _: &Path, _: Option<&Path>, _: Flaw) {}

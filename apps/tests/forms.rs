@@ -11,18 +11,18 @@ use std::time::{Duration, SystemTime};
 use compress::{STYLE, brotli, gzip};
 use lethe::http::Headers;
 use lethe::{App, Request};
-use lethe_apps::files::{Coding, Files, Flaw, Image, Options, PackError, Packed, Skipped, Watch, pack};
+use lethe_apps::files::{Coding, Files, Flaw, Image, Options, PackError, PackObserver, Packed, Skipped, pack};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use tempfile::TempDir;
 
-/// A watcher that keeps what it is told.
+/// A reporter that keeps what it is told.
 #[derive(Default)]
 struct Notes {
     unused: Vec<(PathBuf, Option<PathBuf>, Flaw)>,
     compared: Vec<(u64, u64)>,
 }
 
-impl Watch for Notes {
+impl PackObserver for Notes {
     fn listed(&mut self, _: u64) {}
     fn skipped(&mut self, _: &Path, _: Skipped) {}
     fn unused(&mut self, path: &Path, of: Option<&Path>, why: Flaw) {
@@ -353,13 +353,13 @@ fn progress_of_comparing_goes_to_the_end() {
     assert_eq!(notes.compared.last(), Some(&(total, total)));
 }
 
-/// A watcher that writes to a file when that was compared, or while it is.
+/// A reporter that writes to a file when that was compared, or while it is.
 struct Meddler {
     path: PathBuf,
     when: fn(u64, u64) -> bool,
 }
 
-impl Watch for Meddler {
+impl PackObserver for Meddler {
     fn listed(&mut self, _: u64) {}
     fn skipped(&mut self, _: &Path, _: Skipped) {}
     fn unused(&mut self, _: &Path, _: Option<&Path>, _: Flaw) {}
@@ -401,7 +401,7 @@ fn what_is_written_to_between_comparing_and_sending_is_an_error() {
 #[test]
 fn comparing_stops_when_it_is_told_to() {
     struct Stop(bool);
-    impl Watch for Stop {
+    impl PackObserver for Stop {
         fn listed(&mut self, _: u64) {}
         fn skipped(&mut self, _: &Path, _: Skipped) {}
         fn unused(&mut self, _: &Path, _: Option<&Path>, _: Flaw) {}
@@ -421,7 +421,7 @@ fn comparing_stops_when_it_is_told_to() {
     assert!(matches!(result, Err(PackError::Stopped)));
 }
 
-/// A watcher that writes to a file so many times, each time that some of it was read.
+/// A reporter that writes to a file so many times, each time that some of it was read.
 struct Writer {
     path: PathBuf,
     times: u64,
@@ -438,7 +438,7 @@ impl Writer {
     }
 }
 
-impl Watch for Writer {
+impl PackObserver for Writer {
     fn listed(&mut self, _: u64) {}
     fn skipped(&mut self, _: &Path, _: Skipped) {}
     fn unused(&mut self, _: &Path, _: Option<&Path>, _: Flaw) {}

@@ -146,7 +146,7 @@ fn what_just_fits_a_packet_is_sent_while_fields_are_still_to_come() {
     let sent = |one_packet| ask(&app, "/a", "Accept-Encoding: br\r\n", one_packet).0;
     assert_eq!(sent(len), head);
     assert!(sent(len - 1).starts_with("HTTP/1.1 307 "));
-    // The form is not longer than 1,208 bytes in any language, so to whom a packet has as many it is sent at once.
+    // The form is not longer than 1,208 bytes in any language, so a client with packets of that size gets it at once.
     let app = results();
     assert!(ask(&app, "/", "", 1208).0.starts_with("HTTP/1.1 200 "));
     assert!(ask(&app, "/", "", 1207).0.starts_with("HTTP/1.1 307 "));

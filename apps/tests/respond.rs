@@ -6,7 +6,7 @@ use lethe::app::Generations;
 use lethe::http::{HEAD_ROOM, Status};
 use lethe::versions::Versions;
 use lethe::{App, Request};
-use lethe_apps::ipinfo::{Builder, Data, Database, IpInfo, Place};
+use lethe_apps::ipinfo::{Builder, Database, Dataset, IpInfo, Place};
 use proptest::prelude::*;
 
 /// A client with a place.
@@ -95,7 +95,10 @@ fn a_place_is_answered_as_text() {
 
 #[test]
 fn a_place_is_answered_as_json() {
-    let place = |ip, country, province, city| serde_json::json!({ "ip": ip, "country": country, "province": province, "city": city });
+    let place = |ip: &str, country: &str, province: &str, city: &str| {
+        let names = [("ip", ip), ("country", country), ("province", province), ("city", city)];
+        names.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<serde_json::Value>()
+    };
     check_json("/202.96.128.86.json", Status::Ok, &place("202.96.128.86", "中国", "广东省", "广州市"));
     check_json("/::ffff:8.8.8.8.json", Status::Ok, &place("8.8.8.8", "美国", "", ""));
 }
@@ -280,14 +283,14 @@ proptest! {
     }
 }
 
-/// As with files: what began with one database goes on with it, and new connections get the new one once it is advanced to.
+/// A connection that began with one database continues with it; new connections get the next one after the advance.
 #[test]
 fn a_connection_is_answered_from_the_database_that_it_began_with() {
     let database = |country| {
         let mut builder = Builder::new();
         let place = Place { country, ..Place::default() };
         builder.add(Ipv4Addr::UNSPECIFIED..=Ipv4Addr::BROADCAST, place).unwrap();
-        Data::read(&builder.finish()).unwrap()
+        Dataset::read(&builder.finish()).unwrap()
     };
     let mut app = Versions::of_generation(IpInfo::new(database("first")), 3);
     let answer = |app: &Versions<IpInfo<'_>>, generation, path: &str| {
@@ -320,5 +323,8 @@ fn a_database_says_how_large_it_is_and_shows_none_of_its_bytes() {
     let database = Database::embedded();
     let expect = format!("Database {{ ranges: {}, places: {} }}", database.range_count(), database.place_count());
     assert_eq!(format!("{database:?}"), expect);
-    assert_eq!(format!("{:?}", IpInfo::new(database)), format!("IpInfo {{ data: Data {{ database: {expect}, .. }} }}"));
+    assert_eq!(
+        format!("{:?}", IpInfo::new(database)),
+        format!("IpInfo {{ data: Dataset {{ database: {expect}, .. }} }}")
+    );
 }

@@ -10,9 +10,10 @@ use lethe::engine::SCRATCH_LEN;
 use lethe::http::Headers;
 use lethe::versions::Versions;
 use lethe::{App, Request};
+use lethe_apps::ContainerError;
 use lethe_apps::scores::{
-    AddError, Builder, FinishError, Format, Image, Labels, OpenError, Options, PAGE_MAX, PrepareError, Prepared,
-    Reject, Scores, Warning, Watch, encoding, prepare, write_sample,
+    AddError, Builder, FinishError, Format, Image, Labels, OpenError, Options, PAGE_MAX, PrepareError, PrepareObserver,
+    Prepared, Reject, Scores, Warning, encoding, prepare, write_sample,
 };
 use proptest::prelude::*;
 
@@ -23,7 +24,7 @@ struct Listener {
     read: Vec<u64>,
 }
 
-impl Watch for Listener {
+impl PrepareObserver for Listener {
     fn read(&mut self, bytes: u64) {
         self.read.push(bytes);
     }
@@ -264,7 +265,7 @@ fn text_is_read_in_the_encoding_that_the_table_names_or_in_the_one_that_is_given
         let name = if encoding == GBK { name.trim_end_matches(" ñ") } else { name };
         let table = dbf(encoding, code_page, &[name]);
         assert_eq!(rows(&table, &options()), format!(" NAME={name}{others}"));
-        // What the table says is not asked where somebody knows better.
+        // A given encoding takes precedence over that of the table.
         let table = dbf(encoding, 0x65, &[name]);
         assert_eq!(rows(&table, &Options { encoding: Some(encoding), ..options() }), format!(" NAME={name}{others}"));
     }
@@ -443,13 +444,16 @@ fn damage(file: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> OpenError {
 fn each_damage_to_header_and_index_has_its_message() {
     let (file, ..) = make(Format::Csv, CSV.as_bytes());
     let len = file.len() as u64;
-    assert_eq!(damage(&file, |file| file[0] = b'X'), OpenError::Magic);
-    assert_eq!(damage(&file, |file| file[8] = 9), OpenError::Version { found: 9 });
-    assert_eq!(damage(&file, |file| file[50] ^= 1), OpenError::HeaderChecksum);
-    assert_eq!(damage(&file, |file| file.truncate(500)), OpenError::Length { actual: 500, expected: len });
-    assert_eq!(damage(&file, |file| file.push(0)), OpenError::Length { actual: len + 1, expected: len });
-    assert!(matches!(damage(&file, |file| *file.last_mut().unwrap() ^= 1), OpenError::Checksum { .. }));
-    assert_eq!(damage(&file, Vec::clear), OpenError::Magic);
+    assert_eq!(damage(&file, |file| file[0] = b'X'), ContainerError::Magic.into());
+    assert_eq!(damage(&file, |file| file[8] = 9), ContainerError::Version { found: 9 }.into());
+    assert_eq!(damage(&file, |file| file[50] ^= 1), ContainerError::HeaderChecksum.into());
+    assert_eq!(damage(&file, |file| file.truncate(500)), ContainerError::Length { actual: 500, expected: len }.into());
+    assert_eq!(damage(&file, |file| file.push(0)), ContainerError::Length { actual: len + 1, expected: len }.into());
+    assert!(matches!(
+        damage(&file, |file| *file.last_mut().unwrap() ^= 1),
+        OpenError::Container(ContainerError::IndexChecksum { .. })
+    ));
+    assert_eq!(damage(&file, Vec::clear), ContainerError::Magic.into());
 }
 
 #[test]

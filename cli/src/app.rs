@@ -1,4 +1,4 @@
-//! Which application answers.
+//! The built-in applications, and their arguments.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use clap::Subcommand;
 use lethe::app::{App, Position, Request};
 use lethe::http::Response;
 use lethe_apps::files::Files;
-use lethe_apps::ipinfo::{Data, Database, IpInfo};
+use lethe_apps::ipinfo::{Database, Dataset, IpInfo};
 use lethe_apps::scores::Scores;
 use lethe_sim::sample::Sample;
 
@@ -24,9 +24,9 @@ pub(crate) enum AppArgs {
     Files(FilesArgs),
     /// The place of an IPv4 address: GET /202.96.128.86
     Ipinfo(IpinfoArgs),
-    /// As many bytes as are asked for, known beforehand: GET /1000
+    /// A number of bytes of a known pattern, for tests: GET /1000
     Sample {
-        /// The most that one request may ask for
+        /// The most bytes that one request may ask for
         #[arg(long, value_name = "BYTES", default_value_t = lethe_sim::sample::MAX_SIZE)]
         max: usize,
     },
@@ -35,7 +35,7 @@ pub(crate) enum AppArgs {
 }
 
 impl AppArgs {
-    /// What it is called on the command line.
+    /// Its name on the command line.
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Files(_) => "files",
@@ -45,12 +45,12 @@ impl AppArgs {
         }
     }
 
-    /// Reads and checks the application's data, and tells how far that is.
+    /// Reads and checks the application's data, and shows progress.
     pub(crate) fn load(&self) -> anyhow::Result<Application> {
         self.load_with(Progress::Shown)
     }
 
-    /// Reads and checks it while a server is running.
+    /// Reads and checks the application's data while the server runs, without showing progress.
     pub(crate) fn load_again(&self) -> anyhow::Result<Application> {
         self.load_with(Progress::Silent)
     }
@@ -65,7 +65,7 @@ impl AppArgs {
         })
     }
 
-    /// The file or directory that it is loaded from, if it comes from one.
+    /// The file or directory that its data is loaded from, if any.
     pub(crate) fn source(&self) -> Option<&Path> {
         match self {
             Self::Files(files) => Some(files.path()),
@@ -76,21 +76,21 @@ impl AppArgs {
     }
 }
 
-/// One of the applications, chosen when the server starts.
+/// The application that was chosen on the command line.
 #[derive(Debug)]
 pub(crate) enum Application {
     /// The files of a directory.
     Files(Files),
     /// The places of IPv4 addresses.
     IpInfo(IpInfo<'static>),
-    /// Bytes known beforehand.
+    /// Bytes of a known pattern.
     Sample(Sample),
     /// Exam results.
     Scores(Scores),
 }
 
 impl Application {
-    /// What it has, for people.
+    /// A summary of its data, for messages.
     pub(crate) fn summary(&self) -> String {
         match self {
             Self::Files(files) => Contents(files.image()).to_string(),
@@ -143,7 +143,7 @@ pub(crate) struct IpinfoArgs {
 }
 
 /// Reads a database, and checks all of it.
-pub(crate) fn open_database(file: &Path) -> anyhow::Result<Data<'static>> {
-    let read = || -> anyhow::Result<_> { Ok(Data::read(&fs::read(file)?)?) };
+pub(crate) fn open_database(file: &Path) -> anyhow::Result<Dataset<'static>> {
+    let read = || -> anyhow::Result<_> { Ok(Dataset::read(&fs::read(file)?)?) };
     read().with_context(|| format!("database {}", file.display()))
 }

@@ -1,10 +1,10 @@
-//! `lethe bench`: what a packet costs the engine, for an application, or for data sets made on the spot.
+//! `lethe bench`: what a packet costs the engine, with an application of the command line or with generated data sets.
 
 use lethe_server::bench::{BenchArgs, PACKETS, Report};
 use lethe_server::note;
 
 use crate::app::AppArgs;
-use crate::bench_data::Data;
+use crate::bench_data::Dataset;
 
 #[derive(clap::Args)]
 #[command(after_help = format!("{}\n\n{EXAMPLE}", lethe_server::bench::ABOUT))]
@@ -12,9 +12,10 @@ pub(crate) struct Args {
     #[command(flatten)]
     bench: BenchArgs,
     /// The largest table of exam results that a page is looked up in
-    #[arg(long, value_name = "MEGABYTES", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=8192))]
+    #[arg(long, value_name = "MEGABYTES", default_value_t = 256)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=8192))]
     data: u32,
-    /// What clients ask APP for; repeat it for more
+    /// Path that clients request from APP; repeat it for several
     #[arg(long, value_name = "PATH", default_value = "/")]
     path: Vec<String>,
     #[command(subcommand)]
@@ -22,7 +23,7 @@ pub(crate) struct Args {
 }
 
 const EXAMPLE: &str = "\
-Without APP the data is made on the spot: places, a thousand files, exam results.
+Without APP the data is generated: places, a thousand files, exam results.
 
 Example:
   lethe bench
@@ -30,7 +31,7 @@ Example:
   lethe bench --only table --data 4096
   lethe bench --path /index.html files public";
 
-/// Measures everything that is asked for, and prints each row when it is known.
+/// Runs the selected measurements, and prints each row when it is known.
 pub(crate) fn bench(args: &Args) -> anyhow::Result<()> {
     let mut report = Report::begin(&args.bench)?;
     if let Some(app) = &args.app {
@@ -38,26 +39,26 @@ pub(crate) fn bench(args: &Args) -> anyhow::Result<()> {
         report.packets(app.name(), &PACKETS, || app.load(), target)?;
         return report.end();
     }
-    report.packets("ipinfo", &PACKETS, || Data::Places.load(), |number| Data::Places.target(number))?;
-    for (name, data) in [("files", Data::Files), ("scores", Data::Results { megabytes: 4 })] {
+    report.packets("ipinfo", &PACKETS, || Dataset::Places.load(), |number| Dataset::Places.target(number))?;
+    for (name, data) in [("files", Dataset::Files), ("scores", Dataset::Results { megabytes: 4 })] {
         report.packets(name, &["GET", "fetch"], || data.load(), |number| data.target(number))?;
     }
     tables(&mut report, args.data)?;
     report.end()
 }
 
-/// How the cost of a page grows with the table that it is looked up in, from what a cache holds to what none does.
+/// Measures the cost of a page in tables of growing size, from one that fits the cache to one that fits none.
 fn tables(report: &mut Report<'_>, largest: u32) -> anyhow::Result<()> {
     for megabytes in [1, 4, 16, 64, 256, 1024, 4096, 8192].into_iter().filter(|&megabytes| megabytes <= largest) {
         let name = format!("IPv4 GET table of {megabytes} MB");
         if !report.wants(&name) {
             continue;
         }
-        let data = Data::Results { megabytes };
+        let data = Dataset::Results { megabytes };
         if megabytes >= 256 {
             note(format_args!("making a table of {megabytes} MB"));
         }
-        // Each client asks for another page every time: what it asks for is in no cache because it was asked for before.
+        // Clients request other pages every time, so that no page is cached by an earlier request.
         report.lookups(&name, &data.load()?, |number| data.target(number))?;
     }
     Ok(())

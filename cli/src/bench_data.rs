@@ -1,4 +1,4 @@
-//! What is asked for.
+//! Generated data sets for `lethe bench`.
 
 use std::io::Cursor;
 use std::ops::ControlFlow;
@@ -12,16 +12,16 @@ use lethe_apps::scores::{self, Labels, Scores};
 use crate::app::Application;
 use crate::map::{Pages, map};
 
-/// The data set of an application, made on the spot.
+/// A generated data set of an application.
 #[derive(Clone, Copy)]
-pub(crate) enum Data {
+pub(crate) enum Dataset {
     /// The database of places that comes with Lethe.
     Places,
     /// A thousand files of 1,000 bytes.
     Files,
     /// Exam results, a page of 1,000 bytes for each candidate.
     Results {
-        /// How large the pages are together.
+        /// The size of all pages together.
         megabytes: u32,
     },
 }
@@ -29,7 +29,7 @@ pub(crate) enum Data {
 const FILES: u32 = 1000;
 const BODY: [u8; 1000] = [b'x'; 1000];
 
-impl Data {
+impl Dataset {
     pub(crate) fn load(self) -> anyhow::Result<Application> {
         Ok(match self {
             Self::Places => Application::IpInfo(IpInfo::embedded()),
@@ -41,7 +41,7 @@ impl Data {
         })
     }
 
-    /// What client `number` asks for; no two that follow one another are neighbours in the data.
+    /// The request target of client `number`. Consecutive clients request data that is far apart.
     pub(crate) fn target(self, number: u32) -> String {
         let spread = number.wrapping_mul(0x9e37_79b9);
         match self {
@@ -77,7 +77,7 @@ fn files() -> anyhow::Result<Files> {
     Ok(Files::new(files::Image::open(builder.finish()?.into_inner())?))
 }
 
-/// In a file that is mapped, as it is for a server: what that costs belongs to it.
+/// Exam results in a mapped file, as a server has them, so that the cost of mapped memory is included.
 fn results(candidates: u32) -> anyhow::Result<Scores> {
     let mut builder = scores::Builder::new(tempfile::tempfile()?, [7; 32], Labels::default())?;
     for number in 0..candidates {

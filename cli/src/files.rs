@@ -1,4 +1,4 @@
-//! The image of the application `files`: from a directory, or from a file that was prepared.
+//! The image of the application `files`: made from a directory, or opened from a prepared file.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use indicatif::HumanBytes;
-use lethe_apps::files::{Flaw, Image, Options, PackError, Packed, Skipped, Watch, pack};
+use lethe_apps::files::{Flaw, Image, Options, PackError, PackObserver, Packed, Skipped, pack};
 
 use crate::map::{Pages, map};
 use crate::progress::{Meter, Progress, counted};
 use lethe_server::{note, warn};
 
-/// The most files that are named one by one, for each of which there is something to mend. More have one cause, as when
-/// all forms of a large site are old, and would push everything else out of a terminal or a log.
+/// The most files that warnings name one by one. More have one cause, such as compressed forms that are all too old,
+/// and would push everything else out of a terminal or a log.
 const WARNINGS_MAX: u64 = 1000;
 
 /// Where the files come from.
@@ -24,7 +24,7 @@ pub(crate) struct FilesArgs {
     /// Directory to serve, or an image of one made by `lethe prepare files`
     #[arg(value_name = "DIR_OR_IMAGE")]
     path: PathBuf,
-    /// Serve what has a name that begins with a dot, too
+    /// Serve files whose name begins with a dot, too
     #[arg(long)]
     hidden: bool,
 }
@@ -34,46 +34,50 @@ impl FilesArgs {
         &self.path
     }
 
-    /// Makes or opens the image, and checks it; says on standard error what it is doing and what came of it.
+    /// Makes or opens the image and checks it, with progress and a summary on standard error.
     pub(crate) fn load(&self, progress: Progress) -> anyhow::Result<Image> {
         let name = self.path.display();
         let metadata = self.path.metadata().with_context(|| format!("cannot read {name}"))?;
         if metadata.is_dir() {
             return self.pack(progress);
         }
-        ensure!(!self.hidden, "--hidden is for directories: an image has its hidden files, or has them not");
+        ensure!(
+            !self.hidden,
+            "--hidden is for directories: whether an image has hidden files was decided when it was made"
+        );
         let image = open(&self.path, progress)?;
         note(format_args!("{name}: {}", Contents(&image)));
         Ok(image)
     }
 
-    /// An image that nobody else can reach: a file without a name, mapped.
+    /// Packs the directory into a file without a name, which no other process can open, and maps it.
     fn pack(&self, progress: Progress) -> anyhow::Result<Image> {
-        let place = || format!("a temporary file in {} (TMPDIR names another place)", std::env::temp_dir().display());
-        let file = tempfile::tempfile().with_context(place)?;
-        let mut watcher = Watcher::new(progress);
-        let packed = pack(&self.path, Options { hidden: self.hidden }, &file, &mut watcher);
+        let temporary =
+            || format!("a temporary file in {} (TMPDIR names another place)", std::env::temp_dir().display());
+        let file = tempfile::tempfile().with_context(temporary)?;
+        let mut reporter = PackReporter::new(progress);
+        let packed = pack(&self.path, Options { hidden: self.hidden }, &file, &mut reporter);
         let (_, packed) = packed.map_err(|error| {
             let wrote = matches!(error, PackError::Write(_));
             let error = anyhow::Error::from(error);
-            if wrote { error.context(place()) } else { error }
+            if wrote { error.context(temporary()) } else { error }
         })?;
-        let skipped = watcher.finish();
+        let skipped = reporter.finish();
         note(format_args!("{}: {}{skipped}", self.path.display(), Summary(&packed)));
-        let bytes = map(&file, Pages::Now).with_context(place)?;
-        Image::open(bytes).with_context(place)
+        let bytes = map(&file, Pages::Now).with_context(temporary)?;
+        Image::open(bytes).with_context(temporary)
     }
 }
 
 /// Writes an image of `directory` to `out`.
 pub(crate) fn prepare(directory: &Path, hidden: bool, out: impl io::Write + io::Seek) -> anyhow::Result<String> {
-    let mut watcher = Watcher::new(Progress::Shown);
-    let (_, packed) = pack(directory, Options { hidden }, out, &mut watcher)?;
-    let skipped = watcher.finish();
+    let mut reporter = PackReporter::new(Progress::Shown);
+    let (_, packed) = pack(directory, Options { hidden }, out, &mut reporter)?;
+    let skipped = reporter.finish();
     Ok(format!("{}{skipped}", Summary(&packed)))
 }
 
-/// Opens an image that lies in a file, and checks all of it.
+/// Opens an image file, and checks all of it.
 pub(crate) fn open(path: &Path, progress: Progress) -> anyhow::Result<Image> {
     let name = path.display();
     let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
@@ -85,7 +89,7 @@ pub(crate) fn open(path: &Path, progress: Progress) -> anyhow::Result<Image> {
     Ok(image)
 }
 
-/// What an image has, for people.
+/// A summary of an image, for messages.
 pub(crate) struct Contents<'a>(pub(crate) &'a Image);
 
 impl fmt::Display for Contents<'_> {
@@ -97,7 +101,7 @@ impl fmt::Display for Contents<'_> {
     }
 }
 
-/// What was made of a directory, for people.
+/// A summary of a packed directory, for messages.
 struct Summary<'a>(&'a Packed);
 
 impl fmt::Display for Summary<'_> {
@@ -108,27 +112,27 @@ impl fmt::Display for Summary<'_> {
     }
 }
 
-/// How often there was each reason, behind what they are reasons for.
+/// Formats the count of each reason, behind `what` they are reasons for.
 fn counts<R: fmt::Display>(what: &str, reasons: &BTreeMap<R, u64>) -> String {
     let reasons: Vec<_> = reasons.iter().map(|(why, count)| format!("{count} ({why})")).collect();
     if reasons.is_empty() { String::new() } else { format!("{what}{}", reasons.join(", ")) }
 }
 
-/// Tells how far packing is, and what was left out.
-struct Watcher {
+/// Shows the progress of packing, and warns of files that are left out.
+struct PackReporter {
     meter: Meter,
     skipped: BTreeMap<Skipped, u64>,
     unused: BTreeMap<Flaw, u64>,
     warnings: u64,
 }
 
-impl Watcher {
+impl PackReporter {
     fn new(progress: Progress) -> Self {
         let (skipped, unused) = (BTreeMap::new(), BTreeMap::new());
         Self { meter: Meter::new(progress, "packing"), skipped, unused, warnings: 0 }
     }
 
-    /// What was skipped or is not used, to be put behind what is.
+    /// Ends the progress bar. Returns the counts of files that were skipped or are not used, for the summary.
     fn finish(self) -> String {
         if let Some(more @ 1..) = self.warnings.checked_sub(WARNINGS_MAX) {
             let files = if more == 1 { "file is" } else { "files are" };
@@ -138,7 +142,7 @@ impl Watcher {
         skipped + &counts("; not sent as compressed: ", &self.unused)
     }
 
-    /// Names one thing that is not as it was meant, unless many were named.
+    /// Warns of a file, unless there were too many warnings.
     fn warn(&mut self, text: fmt::Arguments<'_>) {
         self.warnings += 1;
         if self.warnings <= WARNINGS_MAX {
@@ -147,7 +151,7 @@ impl Watcher {
     }
 }
 
-impl Watch for Watcher {
+impl PackObserver for PackReporter {
     fn listed(&mut self, files: u64) {
         self.meter.files(files);
     }

@@ -1,4 +1,4 @@
-//! The `lethe` command: the built-in applications, and a server around them.
+//! The `lethe` command: the server library with the built-in applications.
 
 mod app;
 mod bench;

@@ -1,32 +1,32 @@
-//! Files mapped into memory. This is the only place in the command that is `unsafe`.
+//! Maps files into memory. This is the only `unsafe` code of the command.
 
 use std::fs::File;
 use std::io;
 
 use memmap2::{Advice, Mmap, MmapOptions};
 
-/// When a file that is mapped is read.
+/// When the pages of a mapped file are read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Pages {
-    /// All of it at once, so that nobody who answers packets waits for a disk.
+    /// At once, so that the event loop never waits for a disk.
     Now,
-    /// Piece by piece, as it is used.
+    /// On demand.
     WhenUsed,
 }
 
 /// Maps a whole file.
 ///
-/// Whoever may write to the file must not do so as long as it is mapped: a page that is cut off ends the
-/// process, and one that is written to changes under the server. A file is put in place of another by
-/// renaming it, as [`Output`](lethe_server::output::Output) does, which leaves what is mapped alone. A file without a name
-/// cannot be reached by anybody.
+/// No program may write to the file while it is mapped: access to a page that was truncated ends the process, and other
+/// writes change data that was checked. A file is to be replaced by renaming another one over it, as
+/// [`Output`](lethe_server::output::Output) does, which does not affect the mapping. A file without a name cannot be
+/// opened by any other process.
 #[expect(unsafe_code, reason = "there is no safe way to map a file")]
 pub(crate) fn map(file: &File, pages: Pages) -> io::Result<Mmap> {
-    // SAFETY: the bytes stay as they are for as long as nobody writes to the file, as said above. No other
-    // program can be kept from that; it is what every program relies on that maps its data, or its own code.
+    // SAFETY: the bytes do not change as long as no program writes to the file, as said above. That cannot be enforced;
+    // every program that maps its data, or its own code, relies on it.
     let mapped = unsafe { MmapOptions::new().map(file) }?;
     if pages == Pages::Now {
-        // By huge pages, where there can be any. Linux before 5.14 does not know the second, and reads what is used.
+        // Huge pages if the file system has them. Linux before 5.14 does not know `PopulateRead`, and reads on demand.
         for advice in [Advice::HugePage, Advice::PopulateRead] {
             mapped.advise(advice).or_else(|error| match error.kind() {
                 io::ErrorKind::InvalidInput => Ok(()),

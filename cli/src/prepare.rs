@@ -1,4 +1,4 @@
-//! `lethe prepare`: the data files of applications, from the files that others publish.
+//! `lethe prepare`: makes the data files of applications.
 
 use std::fs;
 use std::io::{self, Write};
@@ -35,7 +35,7 @@ enum What {
         /// Image to write
         #[arg(value_name = "OUT", required_unless_present = "check")]
         output: Option<PathBuf>,
-        /// Take what has a name that begins with a dot, too
+        /// Take files whose name begins with a dot, too
         #[arg(long)]
         hidden: bool,
         /// Check every byte of an image, and make none
@@ -51,15 +51,15 @@ enum What {
         /// Database to write
         #[arg(value_name = "OUT")]
         output: PathBuf,
-        /// What the fields of a region are, in their order, where it cannot be told by what they hold: `country`,
-        /// `province`, `city`, and `-` for any other
+        /// The fields of a region in their order, if they are not recognized: `country`, `province`, `city`, and `-`
+        /// for any other
         #[arg(long, value_name = "NAMES")]
         fields: Option<Fields>,
     },
     /// The file of `scores`, from the board's table: dBASE, CSV, or lines of `seat_id_html`
     #[command(after_help = scores::EXAMPLE)]
     Scores(Box<TableArgs>),
-    /// A table of candidates that nobody is, to try `scores` with
+    /// A table of fictitious candidates, to try `scores` with
     #[command(after_help = scores::SAMPLE_EXAMPLE)]
     ScoresSample(SampleArgs),
 }
@@ -77,7 +77,7 @@ Example:
   lethe prepare files public site.image
   lethe serve --device tap:lethe0,host=10.9.0.1/24 --addr 10.9.0.2 files site.image";
 
-/// Makes one file; the one that was there stays unless all goes well.
+/// Makes one file. An existing file is replaced only on success.
 pub(crate) fn prepare(args: &Args) -> anyhow::Result<()> {
     match &args.what {
         What::Files { check: Some(image), .. } => {
@@ -128,7 +128,7 @@ fn prepare_files(directory: &Path, output: &Path, hidden: bool) -> anyhow::Resul
     writeln!(io::stdout(), "{to}: {summary}").printed()
 }
 
-/// A bar on standard error, and nothing at all where that is no terminal.
+/// A progress bar on standard error, hidden if that is not a terminal.
 fn progress_bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} segments, {eta} left");
     ProgressBar::new(0).with_style(style.expect("the template is well-formed"))

@@ -1,4 +1,4 @@
-//! How far something is that takes a while.
+//! Progress of long operations.
 
 use std::time::{Duration, Instant};
 
@@ -6,21 +6,21 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
 use lethe_server::note;
 
-/// How long nothing is said of how far it is, where that is said in lines.
+/// The time between two lines of progress, where there is no bar.
 const LINE_EVERY: Duration = Duration::from_secs(3);
 
-/// Whether anybody is told how far it is.
+/// Whether progress is shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// On standard error: a bar on a terminal, and a line now and then elsewhere.
+    /// On standard error: a bar on a terminal, otherwise a line every few seconds.
     Shown,
-    /// Not at all: the server is running.
+    /// Not at all, because the server is running.
     Silent,
 }
 
-/// How far it is.
+/// Shows the progress of an operation.
 pub(crate) struct Meter {
-    /// Hidden where standard error is no terminal.
+    /// Hidden if standard error is not a terminal.
     bar: ProgressBar,
     what: &'static str,
     next_line: Option<Instant>,
@@ -36,7 +36,7 @@ impl Meter {
         Self { bar, what, next_line }
     }
 
-    /// Goes on with another thing that takes a while.
+    /// Names the next operation.
     pub(crate) fn what(&mut self, what: &'static str) {
         self.what = what;
     }
@@ -60,7 +60,7 @@ impl Meter {
         self.line(|| format!("{what}: {} of {}", HumanBytes(done), HumanBytes(total)));
     }
 
-    /// Says something else meanwhile.
+    /// Hides the bar while `say` prints.
     pub(crate) fn suspend(&self, say: impl FnOnce()) {
         self.bar.suspend(say);
     }
@@ -81,7 +81,7 @@ impl Drop for Meter {
     }
 }
 
-/// So many of something, for people.
+/// Formats a count with its noun, singular or plural.
 pub(crate) fn counted(count: u64, what: &str) -> String {
     format!("{} {what}{}", HumanCount(count), if count == 1 { "" } else { "s" })
 }

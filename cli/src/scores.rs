@@ -1,4 +1,4 @@
-//! The file of the application `scores`: made from a table, and opened.
+//! The file of the application `scores`: made from a table, or opened.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -11,7 +11,8 @@ use anyhow::{Context, anyhow, ensure};
 use clap::ValueEnum;
 use indicatif::{HumanBytes, HumanCount};
 use lethe_apps::scores::{
-    Format, Image, Labels, Options, PAGE_MAX, Prepared, Reject, Warning, Watch, encoding, prepare, write_sample,
+    Format, Image, Labels, Options, PAGE_MAX, PrepareObserver, Prepared, Reject, Warning, encoding, prepare,
+    write_sample,
 };
 
 use crate::map::{Pages, map};
@@ -20,7 +21,7 @@ use lethe_server::output::Output;
 use lethe_server::print::Printed as _;
 use lethe_server::{note, warn};
 
-/// The most rejected rows that are named one by one on standard error. The report names all.
+/// The most rejected rows that warnings name one by one. The report names all.
 const WARNINGS_MAX: u64 = 10;
 
 /// The file to serve.
@@ -36,8 +37,8 @@ impl ScoresArgs {
         &self.path
     }
 
-    /// Opens the file. Its index is checked, and its pages one by one as they are asked for; meanwhile a thread reads
-    /// all of them from the disk, and says so if one is damaged.
+    /// Opens the file, and checks its index. Each page is checked when it is requested; meanwhile a thread reads all of
+    /// them, and warns if one is damaged.
     pub(crate) fn load(&self, progress: Progress) -> anyhow::Result<Arc<Image>> {
         let image = Arc::new(open(&self.path)?);
         if progress == Progress::Shown {
@@ -62,7 +63,7 @@ fn open(path: &Path) -> anyhow::Result<Image> {
     Image::open(bytes).with_context(|| name.to_string())
 }
 
-/// What a file has, for people.
+/// A summary of a file, for messages.
 pub(crate) struct Candidates<'a>(pub(crate) &'a Image);
 
 impl fmt::Display for Candidates<'_> {
@@ -71,7 +72,7 @@ impl fmt::Display for Candidates<'_> {
     }
 }
 
-/// What is made of which table.
+/// The table, and how its file is made.
 #[derive(clap::Args)]
 pub(crate) struct TableArgs {
     /// Table to read
@@ -83,28 +84,28 @@ pub(crate) struct TableArgs {
     /// Field with the seat number
     #[arg(long, value_name = "NAME")]
     id_field: Option<String>,
-    /// Field with what only the candidate knows: an identity number, or better a code of ten characters
+    /// Field with a secret of the candidate: an identity number, or better a code of ten characters
     #[arg(long, value_name = "NAME")]
     secret_field: Option<String>,
-    /// Form of the table, where the name of the file does not end with it
+    /// Format of the table, if it does not follow from the name of the file
     #[arg(long, value_enum)]
     format: Option<TableFormat>,
-    /// How its text is encoded, where the table does not say: gbk, utf-8, latin1
+    /// Encoding of its text, if the table does not say it: gbk, utf-8, latin1
     #[arg(long, value_name = "NAME", value_parser = parse_encoding)]
     encoding: Option<&'static encoding_rs::Encoding>,
-    /// HTML of a page, with {{FIELD}} where a field goes and {{*}} for rows of all others; a plain table without
+    /// HTML template of a page, with {{FIELD}} for a field and {{*}} for rows of all others; without it, a plain table
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
     /// Title of the form and of the pages
     #[arg(long, default_value = "", hide_default_value = true)]
     title: String,
-    /// What the form calls the seat number
+    /// Label of the seat number in the form
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     id_label: String,
-    /// What the form calls the secret
+    /// Label of the secret in the form
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     secret_label: String,
-    /// Where rows are named that cannot be used, instead of OUT.rejects
+    /// File for the list of rows that cannot be used, instead of OUT.rejects
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
     /// Stop at the first row that cannot be used, and at the first number that a spreadsheet has damaged
@@ -135,7 +136,7 @@ Example:
   lethe serve --device tap:lethe0,host=10.9.0.1/24 --addr 10.9.0.2 scores scores.lethe";
 
 impl TableArgs {
-    /// Makes one file; the one that was there stays unless all goes well.
+    /// Makes one file. An existing file is replaced only on success.
     pub(crate) fn prepare(&self) -> anyhow::Result<()> {
         let (input, output) = match (&self.check, &self.input, &self.output) {
             (Some(path), ..) => return check(path),
@@ -152,11 +153,11 @@ impl TableArgs {
             name.push(".rejects");
             name.into()
         });
-        let mut watcher = Watcher::new(len, report);
-        let made = prepare(format, BufReader::with_capacity(1 << 20, table), len, &options, &mut file, &mut watcher);
+        let mut reporter = PrepareReporter::new(len, report);
+        let made = prepare(format, BufReader::with_capacity(1 << 20, table), len, &options, &mut file, &mut reporter);
         let (_, prepared) = made.with_context(|| input.display().to_string())?;
         file.finish()?;
-        watcher.finish()?;
+        reporter.finish()?;
         let size = fs::metadata(output).map_or(0, |metadata| metadata.len());
         let summary = Summary { output, prepared: &prepared, size };
         write!(io::stdout(), "{summary}").printed()
@@ -175,7 +176,7 @@ impl TableArgs {
     fn options(&self, format: Format) -> anyhow::Result<Options> {
         let field = |field: &Option<String>, option: &str| match (field, format) {
             (Some(name), _) => Ok(name.clone()),
-            // The first two parts of a line.
+            // A line has its keys in its first two parts, without names.
             (None, Format::Lines) => Ok(String::new()),
             (None, _) => Err(anyhow!("add {option} NAME: any name, and the error lists those that the table has")),
         };
@@ -189,8 +190,8 @@ impl TableArgs {
             secret_field: field(&self.secret_field, "--secret-field")?,
             template: self.template.as_ref().map(read).transpose()?,
             labels: labels.context(
-                "--title, --id-label and --secret-label may have 120 bytes together (40 Chinese characters), and neither \
-                 < nor &: the form is to fit one packet",
+                "--title, --id-label and --secret-label may have 120 bytes together (40 Chinese characters), and \
+                 neither < nor &: the form is to fit one packet",
             )?,
             key,
             strict: self.strict,
@@ -224,8 +225,8 @@ fn parse_encoding(name: &str) -> Result<&'static encoding_rs::Encoding, String> 
     encoding(name).ok_or_else(|| "no encoding that is known: gbk, cp936, gb18030, utf-8, big5, latin1".to_owned())
 }
 
-/// Tells how far it is, and writes down what was left out.
-struct Watcher {
+/// Shows the progress of the preparation, and writes the report of rejected rows.
+struct PrepareReporter {
     meter: Meter,
     len: u64,
     report: PathBuf,
@@ -233,7 +234,7 @@ struct Watcher {
     rejected: u64,
 }
 
-impl Watcher {
+impl PrepareReporter {
     fn new(len: u64, report: PathBuf) -> Self {
         Self { meter: Meter::new(Progress::Shown, "preparing"), len, report, file: Ok(None), rejected: 0 }
     }
@@ -248,7 +249,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// Completes the report, of a file that was made. Where nothing was left out there is none, and no older one either.
+    /// Completes the report, after the file was made. Without rejected rows there is none, and an older one is removed.
     fn finish(self) -> anyhow::Result<()> {
         let Self { meter, report, file, rejected, .. } = self;
         drop(meter);
@@ -268,7 +269,7 @@ impl Watcher {
     }
 }
 
-impl Watch for Watcher {
+impl PrepareObserver for PrepareReporter {
     fn read(&mut self, bytes: u64) {
         self.meter.bytes(bytes, self.len);
     }
@@ -288,7 +289,7 @@ impl Watch for Watcher {
     }
 }
 
-/// What was made of a table, for people.
+/// A summary of a prepared table, for messages.
 struct Summary<'a> {
     output: &'a Path,
     prepared: &'a Prepared,
@@ -311,23 +312,23 @@ impl fmt::Display for Summary<'_> {
     }
 }
 
-/// A table to try with.
+/// The sample table.
 #[derive(clap::Args)]
 pub(crate) struct SampleArgs {
     /// Table to write: dBASE III in GBK
     #[arg(value_name = "OUT")]
     output: PathBuf,
-    /// How many candidates
+    /// Number of candidates
     #[arg(long, value_name = "N", default_value_t = 400_000)]
     candidates: u32,
-    /// Other candidates
+    /// Seed of the candidates
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 }
 
 pub(crate) const SAMPLE_EXAMPLE: &str = "\
-The same number and seed make the same table. Identity numbers have right check digits, and are of a
-region that there is not.
+The same number and seed make the same table. Identity numbers have valid check digits, and are of a
+region that does not exist.
 
 Example:
   lethe prepare scores-sample --candidates 400000 scores.dbf
@@ -343,7 +344,7 @@ impl SampleArgs {
         written.with_context(|| name.to_string())?;
         file.finish()?;
         let (candidates, size) = (counted(self.candidates.into(), "candidate"), fs::metadata(&self.output)?.len());
-        writeln!(io::stdout(), "{name}: {candidates}, {}, none of whom there is", HumanBytes(size)).printed()
+        writeln!(io::stdout(), "{name}: {candidates}, {}, all fictitious", HumanBytes(size)).printed()
     }
 }
 

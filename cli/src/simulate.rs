@@ -1,4 +1,4 @@
-//! `lethe simulate`: an application under loss, or the engine itself with an application made for that.
+//! `lethe simulate`: an application under loss, or the engine with a test application.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,27 +23,27 @@ use crate::app::AppArgs;
 pub(crate) struct Args {
     #[command(flatten)]
     run: RunArgs,
-    /// How many bytes each asks for [default: drawn for each]
+    /// Bytes that each client requests [default: drawn for each]
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(..=MAX_SIZE as u64))]
     size: Option<u64>,
-    /// Some ask for long replies, up to 1 MB, and some of them read slowly
+    /// Some clients request long replies, up to 1 MB, and some of those read slowly
     #[arg(long)]
     large: bool,
-    /// Clients send requests to this site, cut anywhere, as kernels send them that put small writes together: files,
-    /// redirect or scores
+    /// Clients send requests to this site, split at any byte, as by kernels that coalesce small writes: files, redirect
+    /// or scores
     #[arg(long, value_name = "SITE", conflicts_with_all = ["size", "exhaustive", "compare", "chart"])]
     cut: Option<Site>,
     /// Try every way in which the first frames of a connection can be lost or doubled
     #[arg(long, conflicts_with_all = ["seed", "soak", "chart"])]
     exhaustive: bool,
-    /// How many of the first frames that are
+    /// The number of these frames
     #[arg(long, value_name = "N", requires = "exhaustive", default_value_t = exhaustive::FRAMES)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=15))]
     frames: u32,
     /// Draw completion time against loss
     #[arg(long, value_name = "OUT.svg", conflicts_with = "soak")]
     chart: Option<PathBuf>,
-    /// What clients ask APP for; repeat it for more
+    /// Path that clients request from APP; repeat it for several
     #[arg(long, value_name = "PATH", default_value = "/")]
     path: Vec<String>,
     #[command(flatten)]
@@ -52,7 +52,7 @@ pub(crate) struct Args {
     app: Option<AppArgs>,
 }
 
-/// How Lethe fares beside a server with connections.
+/// Comparison of Lethe with a server that has connections.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Comparison")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
@@ -67,7 +67,8 @@ struct Comparison {
     #[arg(long, value_name = "BYTES", value_delimiter = ',', default_values_t = compare::SIZES, requires = "compare")]
     sizes: Vec<usize>,
     /// The losses in percent, each way
-    #[arg(long, value_name = "PERCENT", value_delimiter = ',', default_values_t = compare::LOSSES, requires = "compare")]
+    #[arg(long, value_name = "PERCENT", value_delimiter = ',', requires = "compare")]
+    #[arg(default_values_t = compare::LOSSES)]
     losses: Vec<u32>,
     /// The MSS that clients announce
     #[arg(long, value_name = "N", default_value_t = 1460, requires = "compare")]
@@ -92,8 +93,8 @@ fn parse_contender(name: &str) -> Result<Contender, String> {
 }
 
 const EXAMPLE: &str = "\
-Without APP clients ask for bytes that are known beforehand, and the network and the engine are drawn from the seed.
-The same seed and options always give the same frames; the digest of two runs tells.
+Without APP clients request bytes of a known pattern, and the network and the engine are drawn from the seed.
+The same seed and options always give the same frames, and so the same digest.
 
 Example:
   lethe simulate --seed 1 --requests 10000 --loss 5%
@@ -101,7 +102,7 @@ Example:
   lethe simulate --soak 10m
   lethe simulate --loss 5% --path /8.8.8.8 ipinfo";
 
-/// Runs what is asked for.
+/// Runs the simulation, the comparison or the measurement that the arguments select.
 pub(crate) fn simulate(args: &Args) -> anyhow::Result<()> {
     if let Some(app) = &args.app {
         return simulate_app(&app.load()?, &requests(&args.path, "lethe.example", &[]), &args.run);
@@ -151,7 +152,7 @@ fn run_comparison(args: &Args, seed: u64) -> anyhow::Result<()> {
             compare::HEADING
         ))?;
     }
-    // A table of minutes is shown as it grows.
+    // Each row is shown when it is known: the table takes minutes.
     settings.run(|row| if args.run.json { print_line(row.json()) } else { print_line(row) })
 }
 

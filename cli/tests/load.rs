@@ -319,7 +319,7 @@ fn every_mistake_comes_with_what_mends_it() {
         (format!("{device} --from 10.0.0.0/8 --to 10.9.0.2"), "--rate 1000 for requests, --open 100k for connections"),
         (format!("{device} --from 10.0.0.0/8 --to fd09::2 --rate 1"), "no client can ask [fd09::2]:80"),
         (format!("{device} --from 10.0.0.0/8 --to 10.9.0.2 --rate 1 --watch 4194304"), "there is no such process"),
-        (format!("{device} --from 10.0.0.0/8 --to 10.9.0.2 --rate 1"), "nobody answers for 10.9.0.2"),
+        (format!("{device} --from 10.0.0.0/8 --to 10.9.0.2 --rate 1"), "no answer from 10.9.0.2"),
         (format!("{device} --from 10.0.0.0/8 --to 10.9.0.2 --rate fast"), "want a number a second"),
         (format!("{device} --from 10.0.0.1/32 --to 10.9.0.2 --open 1M"), "give a larger network with --from"),
     ] {

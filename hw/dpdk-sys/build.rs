@@ -1,13 +1,13 @@
-//! Finds the DPDK that is installed, compiles the shim, writes the bindings.
+//! Finds the installed DPDK, compiles the shim, generates the bindings.
 
 use std::env;
 use std::path::PathBuf;
 use std::process::{Command, exit};
 
-/// What to link; EAL loads the drivers itself, from the folder that it was built with.
+/// The libraries to link. EAL loads the drivers itself, from the folder that it was built with.
 const LIBRARIES: [&str; 6] = ["rte_eal", "rte_ethdev", "rte_mbuf", "rte_mempool", "rte_net_ring", "rte_ring"];
 
-/// The oldest that has been tried. Fields and names that are used here are older still.
+/// The oldest version that was tested. The fields and names that are used here are older.
 const VERSION_MIN: &str = "22.11";
 
 const MISSING: &str = "\
@@ -57,8 +57,8 @@ fn main() {
     bindings.write_to_file(out.join("bindings.rs")).expect("OUT_DIR can be written to");
 }
 
-/// `pkg-config --cflags`, as it is: the crate of that name keeps only what it knows, and `-include rte_config.h`
-/// and `-march` are no part of that.
+/// The output of `pkg-config --cflags`. The crate `pkg-config` drops flags that it does not know, such as `-include
+/// rte_config.h` and `-march`.
 fn compiler_flags() -> Vec<String> {
     let output = Command::new("pkg-config").args(["--cflags", "libdpdk"]).output();
     let output = output.unwrap_or_else(|error| fail(&format!("pkg-config: {error}")));

@@ -1,4 +1,4 @@
-//! What the loop costs on one core. `cargo xtask loop-cost` runs it, beside DPDK's own testpmd.
+//! Measures the cost of the loop on one core. `cargo xtask loop-cost` runs it, beside DPDK's testpmd.
 //!
 //! ```text
 //! loop_cost mix OUT.pcapng       a capture of clients who come now: SYN, ACK, GET, FIN of each
@@ -18,10 +18,10 @@ use lethe::verdict::{ReplyKind, Stats, Verdict};
 use lethe_hw::dpdk::{BURST, Eal, Port, PortConfig, RingPort};
 use lethe_sim::capture::Writer;
 
-/// Clients in the mix: their frames fit the buffers of one queue.
+/// Clients in the mix. Their frames fit the buffers of one queue.
 const CLIENTS: u32 = 500;
 
-/// Bursts whose time is taken together: some 0.4 ms, so that many such windows are not interrupted by anybody.
+/// Bursts of a time window: some 0.4 ms, so that many windows are not interrupted by other processes.
 const BURSTS: usize = 64;
 
 fn main() {
@@ -91,15 +91,15 @@ fn ring(seconds: u64) {
     let _ = std::fs::remove_dir_all(format!("/var/run/dpdk/{prefix}"));
 }
 
-/// What a window says: by the time that is spent serving, and by all of it.
+/// Reports a window: by the time of serving alone, and by all of it.
 fn report(which: &str, spent: &Spent) {
     let frames = f64::from((BURSTS * BURST) as u32);
     let per_frame = |time: Duration| time.as_secs_f64() * 1e9 / frames;
     let [feeding, serving, collecting] = [spent.feeding, spent.serving, spent.collecting].map(per_frame);
     let requests = |nanos: f64| 1e3 / nanos / f64::from(mix::FRAMES_PER_REQUEST as u32);
     println!(
-        "net_ring, {which}: {:.2} Mpps in, {:.2} million requests/s; {serving:.1} ns a frame, and {feeding:.1} of feeding and \
-         {collecting:.1} of collecting left out; with them {:.2} million requests/s",
+        "net_ring, {which}: {:.2} Mpps in, {:.2} million requests/s; {serving:.1} ns a frame, and {feeding:.1} of \
+         feeding and {collecting:.1} of collecting left out; with them {:.2} million requests/s",
         1e3 / serving,
         requests(serving),
         requests(feeding + serving + collecting),

@@ -1,4 +1,4 @@
-//! DPDK: the card's queues in our own memory, and no kernel between them and the engine.
+//! DPDK: the queues of a card, without the kernel between them and the engine.
 //!
 //! ```text
 //!  lcore 0                     lcore 1
@@ -11,16 +11,16 @@
 //!  └────────────────────────────────────────────────────┘
 //! ```
 //!
-//! * [`Eal`] is DPDK itself: memory, lcores, drivers. There is one in a process.
-//! * [`Port`] is a card, set up and started; it owns the buffers.
-//! * [`Rx`] and [`Tx`] are a queue each, and implement the engine's traits over bursts.
-//! * [`Workers`] runs the loop on each lcore; its counters can be read, and its engine written to, meanwhile.
+//! * [`Eal`] is DPDK itself: memory, lcores, drivers. A process has one.
+//! * [`Port`] is a configured and started card; it owns the buffers.
+//! * [`Rx`] and [`Tx`] are its queues. They implement the engine's traits over bursts.
+//! * [`Workers`] run the loop on each lcore; their counters can be read, and their engine replaced, meanwhile.
 //!
-//! Since every packet is answered from that packet alone, any core can answer any packet: RSS is used for
-//! its spreading, not to keep flows together, and a card may spread as it likes.
+//! Since every packet is answered from that packet alone, any core can answer any packet: RSS only distributes the
+//! load, and need not keep the packets of a flow together.
 //!
-//! **Invariant:** between two roll calls a worker makes no system call and allocates nothing, but for what
-//! the driver does, and for the nap of an adaptive poll.
+//! **Invariant:** between two quiescent points a worker makes no system call and allocates nothing, except in the
+//! driver, and for the sleep of an adaptive poll.
 
 #![allow(unsafe_code, reason = "DPDK is C: each block says why it may be done")]
 
@@ -39,8 +39,8 @@ pub use port::{Card, CardStats, Link, Port, PortConfig};
 pub use ring_port::{RingPort, RingQueue};
 pub use rx::Rx;
 pub use tx::Tx;
-pub use workers::{Clock, Polling, Workers};
+pub use workers::{Polling, TimeSource, Workers};
 
-/// Frames that are received, answered and sent at a time: enough that a call of the driver and a look at the
-/// clock are shared by many, few enough that they fit the first cache with their answers.
+/// The most frames of a burst: enough to amortize the calls of the driver and of the clock, few enough that they fit
+/// the L1 cache with their answers.
 pub const BURST: usize = 32;

@@ -1,19 +1,19 @@
-//! Which frames are for Lethe, as a list of rules, for the kernel to sort by.
+//! The rules by which the kernel sorts frames: which are for Lethe.
 //!
-//! The rules say no more than where a frame goes: ARP and neighbor solicitations that ask for an address of
-//! ours, and IP packets to one. Everything else on the interface stays the kernel's, so that whoever is logged
-//! in over it stays logged in. What is in such a frame is looked at by the engine.
+//! They match destinations only: ARP requests and neighbor solicitations for an address of ours, and IP packets to one.
+//! All other frames stay with the kernel, so that logins over the interface go on. The engine checks the contents of
+//! frames.
 //!
-//! Two kinds of program are compiled from the same list: that of a socket here, and that of XDP.
+//! Two kinds of programs are compiled from the rules: the filter of a socket, here, and the XDP program.
 
 use ipnet::IpNet;
 use lethe::config::Addresses;
 use libc::sock_filter;
 
-/// Takes the whole frame, whatever its length (`struct sock_filter` returns bytes to keep).
+/// The verdict that takes the whole frame: a filter returns how many bytes to keep.
 const WHOLE: u32 = u32::MAX;
 
-/// Where frames go that are for us: a server's addresses, or the networks that a load generator's clients are in.
+/// The destinations of frames for us: a server's addresses, or the networks of a load generator's clients.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Destinations(Vec<IpNet>);
 
@@ -34,20 +34,20 @@ impl From<&Addresses> for Destinations {
     }
 }
 
-/// A number in a frame without tag: what it must be.
+/// A condition on a field of a frame without a VLAN tag.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Field {
-    /// Bytes from the start of the frame; at least 12, so that a tag moves all of them alike.
+    /// The offset in the frame: at least 12, so that a tag shifts every field.
     pub(crate) offset: u8,
     pub(crate) width: Width,
-    /// Its value, in network byte order on the wire.
+    /// The value of the field, which is in network byte order on the wire.
     pub(crate) value: u32,
-    /// Which bits of it are looked at.
+    /// The bits that are compared.
     pub(crate) mask: u32,
 }
 
 impl Field {
-    /// Whether all of its bits are looked at.
+    /// Whether all bits are compared.
     pub(crate) const fn is_whole(&self) -> bool {
         self.mask == u32::MAX
     }
@@ -70,7 +70,7 @@ impl Width {
     }
 }
 
-/// A frame is for us if all fields of one rule are as they say.
+/// A rule. A frame is for us if it has all fields of one rule.
 pub(crate) type Rule = Vec<Field>;
 
 /// The rules for these destinations, the frequent ones first.
@@ -79,7 +79,7 @@ pub(crate) fn rules(destinations: &Destinations) -> Vec<Rule> {
     let ipv4 = networks(true).map(|net| [vec![half(12, 0x0800)], address(30, net)].concat());
     let arp = networks(true).map(|net| [vec![half(12, 0x0806)], address(38, net)].concat());
     let ipv6 = networks(false).map(|net| [vec![half(12, 0x86dd)], address(38, net)].concat());
-    // An ICMPv6 neighbor solicitation, to whatever group, for one of ours (RFC 4861, section 4.3).
+    // An ICMPv6 neighbor solicitation to any group, for one of ours (RFC 4861, section 4.3).
     let solicited = networks(false).map(|net| {
         let solicitation = vec![half(12, 0x86dd), byte(20, 58), byte(38, 0xff), byte(54, 135)];
         [solicitation, address(62, net)].concat()
@@ -87,13 +87,12 @@ pub(crate) fn rules(destinations: &Destinations) -> Vec<Rule> {
     ipv4.chain(ipv6).chain(arp).chain(solicited).collect()
 }
 
-/// The rules as a program for a socket, in the kernel's classic instructions. A tag is not in the frame when
-/// such a program sees it.
+/// The rules as a filter of a socket, in classic BPF. The kernel has taken a VLAN tag out of the frame before.
 pub(crate) fn classic(rules: &[Rule]) -> Vec<sock_filter> {
     let instruction = |code: u32, jf: u8, k: u32| sock_filter { code: code as u16, jt: 0, jf, k };
     let mut program = Vec::new();
     for rule in rules {
-        // What is left of the rule: two or three instructions a field, and its `return`.
+        // The remaining instructions of the rule: two or three a field, and its `return`.
         let mut rest: usize = rule.iter().map(|field| 2 + usize::from(!field.is_whole())).sum::<usize>() + 1;
         for field in rule {
             let size = match field.width {
@@ -123,7 +122,7 @@ const fn half(offset: u8, value: u16) -> Field {
     Field { offset, width: Width::Half, value: value as u32, mask: u32::MAX }
 }
 
-/// An address of a network; its last word first, where addresses differ most. Words that may be anything are left out.
+/// An address of a network: its last word first, where addresses differ most. Words without a mask are left out.
 fn address(offset: u8, network: &IpNet) -> Vec<Field> {
     let word = |at: u8, value: u32, mask: u32| Field { offset: offset + 4 * at, width: Width::Word, value, mask };
     let words: Vec<Field> = match network.trunc() {
@@ -160,7 +159,7 @@ mod tests {
         Destinations::new(near::networks())
     }
 
-    /// Whether a frame without tag is what one of the rules says.
+    /// Whether a frame without a tag matches one of the rules.
     fn matches(destinations: &Destinations, frame: &[u8]) -> bool {
         let is = |field: &Field| {
             let bytes = frame.get(field.offset.into()..).and_then(|rest| rest.get(..field.width.bytes().into()));
@@ -220,7 +219,7 @@ mod tests {
         let mut program = classic(&rules(destinations));
         let program = sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
         crate::sys::set_option(to.as_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program).unwrap();
-        // A sender is not told of what the filter drops.
+        // The filter drops without an error at the sender.
         from.send(frame).unwrap();
         let mut room = [0; 200];
         to.recv(&mut room).is_ok_and(|len| &room[..len] == frame)

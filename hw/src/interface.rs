@@ -1,9 +1,9 @@
-//! A network interface of the kernel: what it is like, and what it must let through for us.
+//! A network interface of the kernel: its properties, and its filter of hardware addresses.
 //!
-//! The kernel goes on using it. Lethe's addresses are not the kernel's, so it answers nothing for them: no
-//! ARP, no RST. A card, though, passes only frames that somebody has asked for; the kernel is asked here for
-//! those of the neighbor solicitations for our addresses, and for those to our hardware address where that
-//! is not the card's own.
+//! The kernel keeps using the interface. Lethe's addresses are not the kernel's, so it does not answer for them,
+//! neither by ARP nor by RST. A card passes only frames to its own address and to groups that were joined. So
+//! memberships are added here: of the groups of neighbor solicitations for our addresses, and of our hardware address
+//! if that is not the card's.
 
 use std::fs;
 use std::io;
@@ -22,16 +22,16 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, socket_with
 use crate::filter::Destinations;
 use crate::sys;
 
-/// The longest IP packet that a length field of 16 bits and an Ethernet header leave room for.
+/// The longest IP packet of a frame whose length has 16 bits.
 const MTU_MAX: i32 = 65_521;
 
-/// Why an interface cannot be served on.
+/// Why an interface cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum InterfaceError {
-    /// There is none of this name in this network namespace.
+    /// No interface of this network namespace has this name.
     #[error("there is no interface {0}: `ip -brief link` lists those that there are")]
     Missing(String),
-    /// It has no Ethernet header, so there is nobody to answer.
+    /// It is not an Ethernet interface.
     #[error("interface {0} is not an Ethernet interface")]
     NotEthernet(String),
     /// A capability is missing.
@@ -39,82 +39,82 @@ pub enum InterfaceError {
         "no permission to use interface {name}: be root, or have root do `setcap {capabilities}+ep` on the program"
     )]
     Denied {
-        /// Of the interface.
+        /// The name of the interface.
         name: String,
-        /// What is needed, as `setcap` takes it.
+        /// The capabilities that are needed, as `setcap` takes them.
         capabilities: &'static str,
     },
-    /// Nobody has brought it up.
+    /// It is down.
     #[error("interface {0} is down: `ip link set {0} up`")]
     Down(String),
-    /// Another program has its XDP hook.
+    /// Another XDP program is attached to it.
     #[error(
         "interface {0} has an XDP program already: `ip link set dev {0} xdp off` removes it, unless another process \
          holds it: `bpftool link` says which"
     )]
     Taken(String),
-    /// A queue that another socket is bound to.
+    /// Another socket is bound to the queue.
     #[error("queue {queue} of interface {name} is in use by another process")]
     Busy {
-        /// Of the interface.
+        /// The name of the interface.
         name: String,
-        /// Counted from 0.
+        /// The number of the queue, counted from 0.
         queue: u32,
     },
-    /// There are not so many queues.
+    /// There is no queue with this number.
     #[error("interface {name} has no queue {queue}: it has {queues}, counted from 0 (`ethtool -l {name}`)")]
     NoQueue {
-        /// Of the interface.
+        /// The name of the interface.
         name: String,
-        /// That was asked for.
+        /// The number that was given.
         queue: u32,
-        /// How many there are.
+        /// The number of queues.
         queues: u32,
     },
-    /// It was asked for, and is not there.
+    /// The driver does not support zero copy.
     #[error("the driver of interface {0} does not let frames be used in place: leave out `zerocopy`")]
     NoZeroCopy(String),
-    /// The buffers stay in memory, and the process may not have so many that do.
+    /// The buffers exceed the limit of locked memory of the process.
     #[error(
         "the buffers of interface {0} are more memory than this process may lock: be root, or raise the limit with \
          `ulimit -l unlimited` (`LimitMEMLOCK=infinity` in a systemd unit)"
     )]
     Locked(String),
-    /// The kernel refuses something else.
+    /// Another error of the kernel.
     #[error("cannot {what} interface {name}")]
     Refused {
-        /// What was to be done, up to the name.
+        /// The operation, a phrase before the name.
         what: &'static str,
-        /// Of the interface.
+        /// The name of the interface.
         name: String,
-        /// What the kernel says.
+        /// The error.
         source: io::Error,
     },
 }
 
-/// An interface, and what the kernel has been asked to let through. That ends when this is dropped.
+/// An interface, and the memberships in its filter, which end when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Interface {
-    /// Receives nothing: questions are put through it, and it keeps the memberships.
+    /// The socket of requests and memberships. It receives no frames.
     socket: OwnedFd,
     name: String,
     index: u32,
     /// The interface's hardware address.
     own: MacAddress,
-    /// The one to answer for.
+    /// The hardware address of our addresses.
     mac: MacAddress,
     mtu: u16,
 }
 
 impl Interface {
-    /// Looks at interface `name`, and has it pass what is for `destinations`, and for `mac` if that is given.
+    /// Opens interface `name`, and makes it pass frames to `destinations`, and to `mac` if that is given.
     pub(crate) fn open(
         name: &str,
         mac: Option<MacAddress>,
         destinations: &Destinations,
         capabilities: &'static str,
     ) -> Result<Self, InterfaceError> {
-        // Without a protocol it never receives a frame.
+        // Without a protocol it receives no frames.
         let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, None);
         let socket = socket.map_err(|error| refusal(name, "open", error.into(), capabilities))?;
         let failed = |error: io::Error| refusal(name, "ask about", error, capabilities);
@@ -140,12 +140,13 @@ impl Interface {
         self.index
     }
 
-    /// The hardware address to answer for.
+    /// The hardware address of our addresses.
     pub(crate) const fn mac(&self) -> MacAddress {
         self.mac
     }
 
-    /// Whether the kernel takes our packets for its own to send on: it forwards, and they go to its hardware address.
+    /// Whether the kernel would forward packets to our addresses: it forwards, and they are sent to its hardware
+    /// address.
     pub(crate) fn is_forwarding(&self) -> bool {
         let is_on = |family: &str| {
             let setting = format!("/proc/sys/net/{family}/conf/{}/forwarding", self.name);
@@ -154,12 +155,12 @@ impl Interface {
         self.mac == self.own && (is_on("ipv4") || is_on("ipv6"))
     }
 
-    /// The largest IP packet, as it was at the start.
+    /// The MTU that the interface had when it was opened.
     pub(crate) const fn mtu(&self) -> u16 {
         self.mtu
     }
 
-    /// How many queues it receives into.
+    /// The number of receive queues.
     pub(crate) fn receive_queues(&self) -> u32 {
         sys::receive_queues(self.socket.as_fd(), &self.name)
     }
@@ -168,15 +169,14 @@ impl Interface {
     ///
     /// # Errors
     ///
-    /// When there will be no frame any more, because somebody has deleted the interface. One that is down is
-    /// waited for.
+    /// The interface was deleted. One that is down is waited for.
     pub(crate) fn wait(&self, sockets: &mut [PollFd<'_>], timeout: Duration) -> io::Result<()> {
         let timeout = Timespec::try_from(timeout).ok();
         match poll(sockets, timeout.as_ref()) {
             Ok(0) => self.check(),
             Ok(_) if sockets.iter().any(|socket| socket.revents().intersects(PollFlags::ERR | PollFlags::HUP)) => {
                 for socket in sockets {
-                    // Down: a socket says so once, and works again when the interface does.
+                    // Down: a socket reports that once, and works again when the interface is up.
                     let _ = sockopt::socket_error(&*socket);
                 }
                 self.check()
@@ -186,7 +186,7 @@ impl Interface {
         }
     }
 
-    /// Whether it is still there, perhaps under another name.
+    /// Checks that it still exists, perhaps under another name.
     fn check(&self) -> io::Result<()> {
         netdevice::index_to_name_inlined(&self.socket, self.index).map(drop).map_err(|error| match error {
             Errno::NODEV | Errno::NXIO => io::Error::other("the interface is gone"),
@@ -203,7 +203,7 @@ impl Interface {
                 IpNet::V6(net) if net.prefix_len() == net.max_prefix_len() => {
                     self.add_membership(libc::PACKET_MR_MULTICAST as c_ushort, group_mac(solicited_node(net.addr())))?;
                 }
-                // The addresses of a network have too many groups to be named.
+                // The addresses of a network have too many groups to join each.
                 IpNet::V6(_) => self.add_membership(libc::PACKET_MR_ALLMULTI as c_ushort, self.mac)?,
                 IpNet::V4(_) => {}
             }
@@ -220,7 +220,7 @@ impl Interface {
     }
 }
 
-/// Makes an error of what the kernel says when `what` is done to an interface.
+/// The error for one of the kernel, from an operation on an interface.
 pub(crate) fn refusal(name: &str, what: &'static str, error: io::Error, capabilities: &'static str) -> InterfaceError {
     let name = name.to_owned();
     match Errno::from_io_error(&error) {
@@ -231,16 +231,16 @@ pub(crate) fn refusal(name: &str, what: &'static str, error: io::Error, capabili
     }
 }
 
-/// Has a socket hold more than the system's default on its way out, as far as that is allowed.
+/// Enlarges the send buffer of a socket, as far as that is allowed.
 pub(crate) fn widen_send_buffer(socket: BorrowedFd<'_>, bytes: i32) {
-    // Past the system's limit only with a capability.
+    // Beyond the system's limit only with a capability.
     let forced = sys::set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, &bytes);
     if forced.is_err() {
         let _ = sys::set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUF, &bytes);
     }
 }
 
-/// The link-layer address of a group (RFC 2464, section 7).
+/// The hardware address of a group (RFC 2464, section 7).
 const fn group_mac(group: Ipv6Addr) -> MacAddress {
     let [.., a, b, c, d] = group.octets();
     MacAddress::new([0x33, 0x33, a, b, c, d])

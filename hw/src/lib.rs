@@ -1,9 +1,10 @@
-//! Ports to network cards: the same engine as over TAP, driven by what the machine has.
+//! Ports to network interfaces and cards.
 //!
 //! * [`packet`] shares an interface with the kernel by an `AF_PACKET` socket: any interface, any driver.
 //! * [`xdp`] takes frames from the driver before the kernel's stack sees them, by `AF_XDP`.
 //!
-//! Both take what is for Lethe's addresses and leave the rest to the kernel. [`dpdk`] has a card for itself.
+//! Both take only the frames for Lethe's addresses, and leave the others to the kernel. [`dpdk`] takes over a whole
+//! card.
 
 #[cfg(feature = "dpdk")]
 pub mod dpdk;

@@ -1,8 +1,8 @@
-//! The port to an interface that the kernel goes on using: an `AF_PACKET` socket.
+//! A port that shares an interface with the kernel: an `AF_PACKET` socket.
 //!
-//! It works with every interface and driver. Each frame is copied once on its way in, by the kernel into a
-//! ring, and once on its way out. The kernel looks at every frame as well; one for an address that is
-//! not its own it drops in silence, as long as it does not forward.
+//! It works with every interface and driver. The kernel copies each received frame into a ring, and each sent one out
+//! of a buffer. It processes every received frame itself as well, and silently drops those to addresses that are not
+//! its own, as long as it does not forward.
 
 mod batch;
 mod ring;
@@ -24,38 +24,38 @@ use crate::sys;
 use batch::Batch;
 use ring::{Ring, behind_tag, room_for_any, with_tag};
 
-/// What is needed, as `setcap` takes it.
+/// The capability that is needed, as `setcap` takes it.
 const CAPABILITIES: &str = "cap_net_raw";
 
-/// Bytes of frames on their way out that the kernel keeps: some thousand of the largest on Ethernet.
+/// The send buffer of the socket, in bytes: some thousand of the largest Ethernet frames.
 const SEND_BUFFER: i32 = 4 << 20;
 
-/// Which interface, and how.
+/// The interface, and how it is opened.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PacketConfig {
     /// The name of the interface.
     pub interface: String,
-    /// A number that processes have in common which share the frames of the interface, by flow.
+    /// The fanout group: processes with the same number share the frames of the interface, by flow.
     pub fanout: Option<u16>,
 }
 
-/// An interface, shared with the kernel.
+/// An interface that is shared with the kernel.
 pub struct PacketPort {
     interface: Interface,
     socket: OwnedFd,
     ring: Ring,
-    /// For a frame that is longer than a slot of the ring.
+    /// Buffer of a frame that is longer than a slot of the ring.
     long: Box<[u8]>,
     batch: Batch,
     missed: u64,
 }
 
 impl PacketPort {
-    /// Opens it for what goes to `destinations`, at the interface's hardware address or at `mac`.
+    /// Opens an interface for frames to `destinations`, with the interface's hardware address or `mac`.
     ///
     /// # Errors
     ///
-    /// No such interface, no permission, or the kernel refuses something.
+    /// No such interface, no permission, or an error of the kernel.
     pub fn open(
         config: &PacketConfig,
         mac: Option<MacAddress>,
@@ -71,7 +71,7 @@ impl PacketPort {
         Ok(Self { interface, socket, ring, long: room_for_any(), batch, missed: 0 })
     }
 
-    /// Whether the kernel would send on what is for us: it forwards, and takes it for its own.
+    /// Whether the kernel would forward packets to our addresses.
     pub fn is_forwarded(&self) -> bool {
         self.interface.is_forwarding()
     }
@@ -89,7 +89,7 @@ impl Port for PacketPort {
         self.interface.mtu()
     }
 
-    /// The hardware address to answer for.
+    /// The hardware address of our addresses.
     fn mac(&self) -> Option<MacAddress> {
         Some(self.interface.mac())
     }
@@ -99,16 +99,16 @@ impl Port for PacketPort {
         (Rx { socket, ring: &mut self.ring, long: &mut self.long }, Tx { socket, batch: &mut self.batch })
     }
 
-    /// Frames that found the ring full.
+    /// Frames that were dropped because the ring was full.
     fn missed(&mut self) -> Option<u64> {
-        // The kernel begins anew whenever it is asked.
+        // The kernel resets its counter when it is read.
         let none = tpacket_stats { tp_packets: 0, tp_drops: 0 };
         let counted = sys::option(self.socket.as_fd(), SOL_PACKET, libc::PACKET_STATISTICS, none).ok()?;
         self.missed += u64::from(counted.tp_drops);
         Some(self.missed)
     }
 
-    /// An error when the interface is gone. One that is down is waited for.
+    /// The interface was deleted. One that is down is waited for.
     fn wait(&mut self, timeout: Duration) -> io::Result<()> {
         self.interface.wait(&mut [PollFd::new(&self.socket, PollFlags::IN)], timeout)
     }
@@ -127,15 +127,15 @@ impl RxQueue for Rx<'_> {
         let (is_cut, tag) = (slot.is_cut(), slot.tag());
         let transport = if slot.is_verified() { Checked::Good } else { Checked::Unknown };
         let mut room = slot.frame();
-        // The card, or the sender on this machine, has put several segments into one. The whole waits in the
-        // socket's queue; if it does not, the engine finds that the frame ends too early.
+        // GRO, or a sender on this machine with TSO, has merged several segments. The whole frame is in the socket's
+        // queue; without it the engine finds the frame truncated.
         if is_cut {
             let whole = recv(self.socket, behind_tag(self.long), RecvFlags::DONTWAIT);
             if let Ok((len, _)) = whole {
                 room = self.long.get_mut(..ring::TAG_LEN + len).unwrap_or_default();
             }
         }
-        // The header's checksum costs little, and nobody vouches for it.
+        // The kernel does not verify the checksum of the IP header; checking it costs little.
         let checksum = RxChecksum { network: Checked::Unknown, transport };
         Some(RxFrame { bytes: with_tag(room, tag), checksum })
     }
@@ -157,18 +157,18 @@ impl TxQueue for Tx<'_> {
     }
 }
 
-/// A socket with a ring, that receives what is for `destinations` and comes from others.
+/// A socket with a ring that receives frames to `destinations`, and none that are sent from here.
 fn open_socket(
     interface: &Interface,
     config: &PacketConfig,
     destinations: &Destinations,
 ) -> io::Result<(OwnedFd, Ring)> {
-    // As long as it has no protocol it receives nothing.
+    // Without a protocol it receives no frames yet.
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)?;
     let ring = Ring::new(socket.as_fd(), interface.mtu())?;
     attach_filter(socket.as_fd(), destinations)?;
-    // Not what the kernel sends, and not what we do.
+    // Neither frames that the kernel sends, nor our own.
     sys::set_option(socket.as_fd(), SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &1i32)?;
     sys::bind_packet(socket.as_fd(), interface.index(), libc::ETH_P_ALL as c_ushort)?;
     if let Some(group) = config.fanout {

@@ -1,19 +1,19 @@
-//! The counters of a worker, where others can read them.
+//! The published counters of a worker.
 //!
-//! A worker counts in [`Stats`] of its own, and now and then writes them down here. Each number is a word that
-//! only this worker writes: it stores, and neither locks nor waits, and who reads cannot hold it up.
-//! A reader may see some numbers of one moment and some of the next, and none ever go back.
+//! A worker counts in [`Stats`] of its own, and publishes them here from time to time. Each number is an atomic word
+//! that only this worker stores to, so that it neither locks nor waits, and readers cannot delay it. A reader may see
+//! numbers of two successive publications, but no number ever decreases.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lethe::verdict::Stats;
 
-/// Turns after which a worker that has no rest writes its counters down. It is so many that writing costs nothing beside
-/// them, and so few that they are over in a tenth of a second even if each draws the longest replies there are.
+/// Turns between two publications of a worker under full load: so many that the cost is negligible, and so few that
+/// they take less than a tenth of a second even with the longest replies.
 const TURNS: u32 = 64;
 
-/// What a worker has written down. It has cache lines of its own, and the next one's to keep its neighbors out of them.
+/// The published counters of a worker, aligned to a pair of cache lines against false sharing.
 #[repr(align(128))]
 #[derive(Debug)]
 pub struct WorkerStats {
@@ -29,44 +29,44 @@ impl Default for WorkerStats {
 }
 
 impl WorkerStats {
-    /// One for each of so many workers.
+    /// The counters of a number of workers.
     pub fn for_workers(workers: usize) -> Arc<[Self]> {
         (0..workers).map(|_| Self::default()).collect()
     }
 
-    /// The side of the worker. There is one worker, and so one of these at a time.
+    /// The publisher. There must be only one at a time, that of the worker.
     pub const fn publisher(&self) -> StatsPublisher<'_> {
         StatsPublisher { published: self, turns: 0, full_turns: 0, since: 0 }
     }
 
-    /// What the worker has counted, as of a moment ago.
+    /// The counters, as last published.
     pub fn stats(&self) -> Stats {
         Stats::from_counters(std::array::from_fn(|place| self.stats[place].load(Ordering::Relaxed)))
     }
 
-    /// Turns in which frames were taken.
+    /// Turns in which frames were received.
     pub fn turns(&self) -> u64 {
         self.turns.load(Ordering::Relaxed)
     }
 
-    /// Of those, how many left frames behind, because there were more than are taken in one.
+    /// Of those, turns that received the most frames of a turn, so that more may have been left.
     pub fn full_turns(&self) -> u64 {
         self.full_turns.load(Ordering::Relaxed)
     }
 }
 
-/// Where a worker writes its counters down.
+/// Publishes the counters of a worker.
 #[derive(Debug)]
 pub struct StatsPublisher<'a> {
     published: &'a WorkerStats,
     turns: u64,
     full_turns: u64,
-    /// Turns since they were last written down.
+    /// Turns since the last publication.
     since: u32,
 }
 
 impl StatsPublisher<'_> {
-    /// After a turn in which frames were taken, as many as can be (`is_full`) or fewer.
+    /// Counts a turn in which frames were received; `is_full` if it were the most of a turn.
     #[inline]
     pub fn turned(&mut self, is_full: bool, stats: &Stats) {
         self.turns += 1;
@@ -77,7 +77,7 @@ impl StatsPublisher<'_> {
         }
     }
 
-    /// When there is nothing to do: what is not written down yet, is now.
+    /// Publishes what is not published yet, when there are no frames.
     #[inline]
     pub fn settle(&mut self, stats: &Stats) {
         if self.since > 0 {
@@ -85,7 +85,7 @@ impl StatsPublisher<'_> {
         }
     }
 
-    /// Writes them down.
+    /// Publishes the counters.
     pub fn publish(&mut self, stats: &Stats) {
         self.since = 0;
         for (word, value) in self.published.stats.iter().zip(stats.counters()) {
@@ -121,7 +121,7 @@ mod tests {
         let stats = turn(&mut publisher, false);
         publisher.settle(&stats);
         assert_eq!((shared.stats(), shared.turns(), shared.full_turns()), (stats, 65, 64));
-        // Nothing was done, and so nothing is written.
+        // No turn was counted, so nothing is published.
         publisher.settle(&Stats::default());
         assert_eq!(shared.stats().received_frames(), 65);
     }

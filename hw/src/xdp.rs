@@ -1,12 +1,12 @@
-//! The port to frames that the kernel has not yet looked at: `AF_XDP`.
+//! A port that receives frames ahead of the kernel's stack: `AF_XDP`.
 //!
-//! A program at the interface, our own, sorts what comes in: what is for our addresses goes to a
-//! socket of the queue it came by, everything else on to the kernel. Where the driver can, it
-//! receives into our buffers and sends from them; else the kernel copies each frame once.
+//! An XDP program at the interface passes frames for our addresses to the socket of their queue, and all others to the
+//! kernel. If the driver supports it, it receives and sends in our buffers; otherwise the kernel copies each frame
+//! once.
 //!
-//! Why not a library: `xsk-rs` brings `libxdp`, which needs clang and libelf to be built, and whose program
-//! takes every frame of the interface; `xdp`, which needs neither, hides no `unsafe`. What is left are four
-//! rings and four commands of one system call.
+//! Why not a library: `xsk-rs` needs `libxdp`, which needs clang and libelf to be built, and whose program takes every
+//! frame of the interface; `xdp` needs neither, but has an unsafe interface. The code here is four rings and four
+//! commands of one system call.
 
 mod bpf;
 mod program;
@@ -30,44 +30,44 @@ use bpf::{Hook, Sockets};
 use program::{Action, compile};
 use socket::{Receiver, Sender, fits_one_buffer};
 
-/// What is needed, as `setcap` takes it.
+/// The capabilities that are needed, as `setcap` takes them.
 const CAPABILITIES: &str = "cap_net_raw,cap_net_admin,cap_bpf,cap_ipc_lock";
 
-/// Whose buffers frames are in.
+/// Whether frames are copied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Buffers {
-    /// Ours, where the driver can; else they are copied.
+    /// Zero copy if the driver supports it; otherwise copies.
     #[default]
     Best,
-    /// Frames are copied, whatever the driver can.
+    /// Always copies.
     Copy,
-    /// Ours, or there is an error.
+    /// Zero copy, or an error.
     ZeroCopy,
 }
 
-/// Which interface, and how.
+/// The interface, and how it is opened.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct XdpConfig {
     /// The name of the interface.
     pub interface: String,
-    /// The only queue to receive from, counted from 0; all, if none is given.
+    /// The only queue to receive from, counted from 0; by default all.
     pub queue: Option<u32>,
     /// Whether frames may, must or must not be copied.
     pub buffers: Buffers,
-    /// The program sits in the kernel's stack, even if the driver has a place for it.
+    /// Whether the program runs in the kernel's stack even if the driver supports it.
     pub generic: bool,
 }
 
-/// The program alone, as the kernel has translated it, for its test: there is no socket that takes what is for us.
+/// The program without sockets, loaded into the kernel, for its test.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct Sorting {
+pub struct SortingProgram {
     program: OwnedFd,
     _map: Sockets,
 }
 
-impl Sorting {
-    /// Loads it, for what goes to `destinations`.
+impl SortingProgram {
+    /// Loads the program for frames to `destinations`.
     ///
     /// # Errors
     ///
@@ -78,7 +78,7 @@ impl Sorting {
         Ok(Self { program, _map: map })
     }
 
-    /// Whether it takes a frame from the kernel.
+    /// Whether the program takes a frame from the kernel.
     ///
     /// # Errors
     ///
@@ -92,26 +92,26 @@ impl Sorting {
     }
 }
 
-/// An interface, less what is not for us.
+/// An interface of which only the frames for our addresses are taken.
 pub struct XdpPort {
-    // Dropped in this order: no frame goes to a socket that is not there any more.
+    // Dropped first, so that no frame goes to a closed socket.
     _link: OwnedFd,
     receivers: Vec<Receiver>,
-    /// Of the first of them: any queue sends to anybody.
+    /// The sender of the first queue: any queue can send any frame.
     sender: Sender,
-    /// Of the receivers, the one that is looked at first.
-    turn: usize,
+    /// The receiver that was read last.
+    current: usize,
     interface: Interface,
     hook: Hook,
     queues: u32,
 }
 
 impl XdpPort {
-    /// Opens it for what goes to `destinations`, at the interface's hardware address or at `mac`.
+    /// Opens an interface for frames to `destinations`, with the interface's hardware address or `mac`.
     ///
     /// # Errors
     ///
-    /// No such interface or queue, no permission, another program at it, or the kernel refuses something.
+    /// No such interface or queue, no permission, another XDP program, or an error of the kernel.
     pub fn open(
         config: &XdpConfig,
         mac: Option<MacAddress>,
@@ -130,7 +130,7 @@ impl XdpPort {
         let map = Sockets::new(queues).map_err(failed("make a map of the queues of"))?;
         let program = compile(&rules(destinations), map.as_raw_fd(), Action::Pass);
         let program = bpf::load(&program).map_err(failed("load an XDP program for"))?;
-        // Before the sockets: a card may be set up anew for a program.
+        // Before the sockets are opened, since a card may be reset for a program.
         let (link, hook) = attach(&interface, &program, config.generic)?;
         let mut receivers = Vec::new();
         let mut senders = Vec::new();
@@ -141,7 +141,7 @@ impl XdpPort {
             senders.push(sender);
         }
         let sender = senders.swap_remove(0);
-        Ok(Self { _link: link, receivers, sender, turn: 0, interface, hook, queues })
+        Ok(Self { _link: link, receivers, sender, current: 0, interface, hook, queues })
     }
 }
 
@@ -157,28 +157,28 @@ impl Port for XdpPort {
         self.interface.mtu()
     }
 
-    /// The hardware address to answer for.
+    /// The hardware address of our addresses.
     fn mac(&self) -> Option<MacAddress> {
         Some(self.interface.mac())
     }
 
     fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {
-        (Rx { receivers: &mut self.receivers, turn: &mut self.turn }, Tx { sender: &mut self.sender })
+        (Rx { receivers: &mut self.receivers, current: &mut self.current }, Tx { sender: &mut self.sender })
     }
 
-    /// Frames that found a ring full, or no buffer.
+    /// Frames that were dropped because a ring was full or there was no buffer.
     fn missed(&mut self) -> Option<u64> {
         self.receivers.iter().map(Receiver::missed).sum::<io::Result<_>>().ok()
     }
 
-    /// An error when the interface is gone. One that is down is waited for.
+    /// The interface was deleted. One that is down is waited for.
     fn wait(&mut self, timeout: Duration) -> io::Result<()> {
         let mut sockets: Vec<_> = self.receivers.iter().map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
         self.interface.wait(&mut sockets, timeout)
     }
 }
 
-/// Name, and how frames come: whether all of them, by whose program, and whether they are copied.
+/// The name, and how frames are received: from which queues, in which hook, and whether they are copied.
 struct Name<'a>(&'a XdpPort);
 
 impl fmt::Display for Name<'_> {
@@ -201,18 +201,18 @@ impl fmt::Display for Name<'_> {
 /// The receive queue of an [`XdpPort`].
 struct Rx<'a> {
     receivers: &'a mut [Receiver],
-    turn: &'a mut usize,
+    current: &'a mut usize,
 }
 
 impl RxQueue for Rx<'_> {
     fn receive(&mut self) -> Option<RxFrame<'_>> {
-        // The one that was read last has its frame still, and goes behind the others.
+        // The receiver that was read last releases its frame, and is tried last.
         let count = self.receivers.len();
-        self.receivers.get_mut(*self.turn)?.release();
-        let mut order = (1..=count).map(|step| (*self.turn + step) % count);
-        *self.turn = order.find(|&at| self.receivers.get(at).is_some_and(Receiver::has_frame))?;
-        // The kernel knows whether a card has verified a checksum, and has no way to say so here.
-        self.receivers.get_mut(*self.turn)?.receive().map(RxFrame::unchecked)
+        self.receivers.get_mut(*self.current)?.release();
+        let mut order = (1..=count).map(|step| (*self.current + step) % count);
+        *self.current = order.find(|&at| self.receivers.get(at).is_some_and(Receiver::has_frame))?;
+        // AF_XDP does not tell whether the card has verified a checksum.
+        self.receivers.get_mut(*self.current)?.receive().map(RxFrame::unchecked)
     }
 }
 
@@ -231,7 +231,7 @@ impl TxQueue for Tx<'_> {
     }
 }
 
-/// Puts the program into the driver if it has a place for it, and else into the kernel's stack.
+/// Attaches the program to the driver if it supports XDP, and otherwise to the kernel's stack.
 fn attach(interface: &Interface, program: &OwnedFd, is_generic: bool) -> Result<(OwnedFd, Hook), InterfaceError> {
     let attach = |hook| bpf::attach(program.as_fd(), interface.index(), hook).map(|link| (link, hook));
     let is_taken = |error: &io::Error| matches!(Errno::from_io_error(error), Some(Errno::BUSY | Errno::EXIST));
@@ -248,14 +248,14 @@ fn attach(interface: &Interface, program: &OwnedFd, is_generic: bool) -> Result<
     })
 }
 
-/// A socket for a queue, with the best that the kernel and the driver can do.
+/// Opens a socket for a queue, with the fastest mode that the kernel and the driver support.
 fn open_socket(interface: &Interface, queue: u32, buffers: Buffers) -> Result<(Receiver, Sender), InterfaceError> {
     type Flags = SocketAddrXdpFlags;
     let (name, mtu) = (interface.name(), interface.mtu());
     let parts = |is_needed| if is_needed { Flags::XDP_USE_SG } else { Flags::empty() };
     let large = !fits_one_buffer(mtu);
-    // Frames in parts are for those above the MTU as well, which the kernel has put together; not all drivers can
-    // receive them in place, and kernels can since 6.6.
+    // Frames in several parts are needed above the MTU as well, for segments that GRO has merged. Kernels support them
+    // since 6.6, and not all drivers with zero copy.
     let zero_copy = Flags::XDP_ZEROCOPY | parts(large);
     let copy = [Flags::XDP_COPY | parts(true), Flags::XDP_COPY | parts(large)];
     let attempts: &[Flags] = match buffers {

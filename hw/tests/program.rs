@@ -6,7 +6,7 @@ mod near;
 use ipnet::IpNet;
 use lethe_harness::test;
 use lethe_hw::Destinations;
-use lethe_hw::xdp::Sorting;
+use lethe_hw::xdp::SortingProgram;
 use near::{is_for, nearly_for_us, networks, ours};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -17,7 +17,7 @@ fn with_tag(frame: &[u8]) -> Vec<u8> {
 }
 
 fn check(networks: &[IpNet]) {
-    let program = Sorting::load(&Destinations::new(networks.to_vec())).expect("BPF needs root");
+    let program = SortingProgram::load(&Destinations::new(networks.to_vec())).expect("BPF needs root");
     let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
     let checked = runner.run(&nearly_for_us(), |frame| {
         let expect = is_for(networks, &frame);

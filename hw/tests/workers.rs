@@ -13,14 +13,14 @@ use lethe::app::{App as _, Generations};
 use lethe::time::Instant;
 use lethe::verdict::{DropReason, ReplyKind, Stats, Verdict};
 use lethe_apps::ipinfo::IpInfo;
-use lethe_hw::dpdk::{Clock, Eal, Polling, Port, PortConfig, RingPort, RingQueue, Workers};
+use lethe_hw::dpdk::{Eal, Polling, Port, PortConfig, RingPort, RingQueue, TimeSource, Workers};
 use lethe_sim::dissect::Frame;
 
 const WORKERS: u16 = 4;
 const CLIENTS: u32 = 800;
 
-/// Since any worker can answer any packet, the frames of each client are spread over all of them. DPDK starts once in a
-/// process, so all there is to see of several workers is seen here.
+/// Any worker can answer any packet, so the frames of each client are spread over all workers. DPDK starts only once in
+/// a process, so this test checks everything about several workers.
 #[test]
 fn workers_answer_each_frame_once_whoever_had_the_last_of_that_client() {
     let prefix = format!("lethe-workers-{}", std::process::id());
@@ -34,7 +34,7 @@ fn workers_answer_each_frame_once_whoever_had_the_last_of_that_client() {
     assert_eq!((port.driver(), port.mtu(), port.queue_count()), ("net_ring", 1500, usize::from(WORKERS)));
     let stop = AtomicBool::new(false);
     let engine = mix::engine(port.offload());
-    let workers = Workers::new(engine, port.queue_count(), &stop, Polling::Adaptive, Clock::Wall);
+    let workers = Workers::new(engine, port.queue_count(), &stop, Polling::Adaptive, TimeSource::Wall);
     let (queues, card) = port.queues();
     let mut posts: Vec<_> = queues.into_iter().enumerate().map(|(number, queues)| (number, queues, 0)).collect();
 
@@ -60,7 +60,7 @@ fn workers_answer_each_frame_once_whoever_had_the_last_of_that_client() {
     }
     assert!(DropReason::ALL.iter().all(|&reason| total.count(Verdict::Dropped(reason)) == 0));
     assert_eq!(answers, 3 * CLIENTS as usize);
-    let [arp, advertisement] = &announced[..] else { panic!("{} frames to everybody", announced.len()) };
+    let [arp, advertisement] = &announced[..] else { panic!("{} broadcast frames", announced.len()) };
     // A request of 10.9.0.2 for itself, and an advertisement of fd09::2 that overrides what was known.
     assert_eq!((&arp[12..14], &arp[20..22]), (&[8, 6][..], &[0, 1][..]));
     assert_eq!((&arp[28..32], &arp[38..42]), (&[10, 9, 0, 2][..], &[10, 9, 0, 2][..]));
@@ -74,7 +74,7 @@ fn workers_answer_each_frame_once_whoever_had_the_last_of_that_client() {
     let _ = std::fs::remove_dir_all(format!("/var/run/dpdk/{prefix}"));
 }
 
-/// Ends the work, also when what is looked at is wrong.
+/// Ends the workers, also when a check fails.
 struct End<'a>(&'a AtomicBool);
 
 impl Drop for End<'_> {
@@ -95,7 +95,7 @@ fn spread(frames: &[Vec<u8>]) -> Vec<Vec<Vec<u8>>> {
 }
 
 /// Feeds every frame once, and looks at everything that comes back, while their engine is written to again and again.
-/// Returns how many frames came back to somebody, and those that went to everybody.
+/// Returns the number of unicast frames that came back, and the broadcast and multicast ones.
 fn world(
     mut queues: Vec<RingQueue<'_>>,
     workers: &Workers<'_, IpInfo<'static>>,

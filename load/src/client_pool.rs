@@ -1,27 +1,27 @@
-//! Who the clients are: a number for each pair of address and port, and back.
+//! The clients: maps numbers to pairs of address and port, and back.
 //!
 //! ```text
 //!   number  =  ((lap * hosts) + host) * networks + network
 //!   port    =  1024 + (lap + hash(host)) mod 64512
 //! ```
 //!
-//! So consecutive numbers take the networks in turn, then the next address of each; and when all addresses have been,
-//! each goes on with its next port. Nobody begins at the same port.
+//! So consecutive numbers rotate through the networks, then through the addresses of each, and after all addresses
+//! through the ports. The first port of each address is another one.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// The first port that a client takes: those below belong to services (RFC 6335, section 6).
+/// The first port of clients: those below are system ports (RFC 6335, section 6).
 const FIRST_PORT: u16 = 1024;
 
-/// How many there are from there on.
+/// The number of ports of clients.
 const PORTS: u64 = 65_536 - FIRST_PORT as u64;
 
-/// More addresses of one network than these are not used: enough for any run, and numbers stay small.
+/// The most addresses that are used of one network: enough for any run, and numbers stay small.
 const HOSTS_MAX: u64 = 1 << 32;
 
-/// A client: where a connection comes from.
+/// A client: the source of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Client {
     /// Its address.
@@ -30,16 +30,16 @@ pub struct Client {
     pub port: u16,
 }
 
-/// Networks that cannot be used.
+/// Why networks cannot be used.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ClientPoolError {
     /// There is no network.
     #[error("clients need addresses: give a network, as in --from 10.0.0.0/8")]
     None,
-    /// A network without an address that a client can have.
+    /// A network has no address for a client.
     #[error("no client can have an address of {0}: give another network, as in --from 10.0.0.0/8")]
     Empty(IpNet),
-    /// An address would be in two of them.
+    /// Two networks have addresses in common.
     #[error("{0} and {1} have addresses in common: leave one of them out")]
     Overlap(IpNet, IpNet),
 }
@@ -48,19 +48,19 @@ pub enum ClientPoolError {
 #[derive(Clone, Debug)]
 pub struct ClientPool {
     networks: Vec<Network>,
-    /// Numbers that each network takes part in.
+    /// The numbers of clients in each network.
     numbers_each: u64,
 }
 
-/// The addresses of one network that clients have.
+/// The addresses of clients in one network.
 #[derive(Clone, Debug)]
 struct Network {
     net: IpNet,
-    /// The address at position 0.
+    /// The address of host 0.
     first: u128,
-    /// How many clients have one.
+    /// The number of addresses of clients.
     hosts: u64,
-    /// Positions that belong to somebody else, in ascending order.
+    /// Hosts whose addresses are taken by other machines, in ascending order.
     holes: Vec<u64>,
 }
 
@@ -69,7 +69,7 @@ impl ClientPool {
     ///
     /// # Errors
     ///
-    /// No network, one without addresses, or two with the same.
+    /// No network, one without addresses, or two that overlap.
     pub fn new(networks: &[IpNet], taken: &[IpAddr]) -> Result<Self, ClientPoolError> {
         for (at, one) in networks.iter().enumerate() {
             if let Some(other) = networks[..at].iter().find(|other| one.contains(*other) || other.contains(one)) {
@@ -81,7 +81,7 @@ impl ClientPool {
         Ok(Self { networks, numbers_each: hosts * PORTS })
     }
 
-    /// How many clients there are.
+    /// The number of clients.
     pub const fn count(&self) -> u64 {
         self.numbers_each * self.networks.len() as u64
     }
@@ -95,7 +95,7 @@ impl ClientPool {
         Client { address: network.address(host), port: FIRST_PORT + port as u16 }
     }
 
-    /// The number of a client, if it is one of ours.
+    /// The number of a client, if it is in the pool.
     pub fn number(&self, client: Client) -> Option<u64> {
         let port = u64::from(client.port.checked_sub(FIRST_PORT)?);
         let at = self.networks.iter().position(|network| network.net.contains(&client.address))?;
@@ -111,7 +111,7 @@ impl ClientPool {
         self.networks.iter().any(|network| network.net.contains(&address) && network.host(address).is_some())
     }
 
-    /// A client's address of the same family, for what concerns no connection.
+    /// The address of a client of the same family, for frames that belong to no connection.
     pub fn any_like(&self, address: IpAddr) -> Option<IpAddr> {
         let network = self.networks.iter().find(|network| network.net.addr().is_ipv4() == address.is_ipv4())?;
         Some(network.address(0))
@@ -123,8 +123,8 @@ impl Network {
         let net = net.trunc();
         let host_bits = u32::from(net.max_prefix_len() - net.prefix_len());
         let size = 1u128.checked_shl(host_bits).unwrap_or(u128::MAX);
-        // The network's own and the broadcast address (RFC 1122, section 3.2.1.3), which RFC 3021 knows not for two;
-        // the anycast address of routers (RFC 4291, section 2.6.1).
+        // The addresses of the network and of broadcast (RFC 1122, section 3.2.1.3), which a /31 does not have (RFC
+        // 3021); the anycast address of routers (RFC 4291, section 2.6.1).
         let (before, behind) = match (net, host_bits) {
             (_, 0 | 1) => (0, 0),
             (IpNet::V4(_), _) => (1, 1),
@@ -165,7 +165,7 @@ fn bits(address: IpAddr) -> u128 {
     }
 }
 
-/// A number that looks random, and is always the same (`SplitMix64`, by Vigna).
+/// A pseudorandom function of a number (`SplitMix64`, by Vigna).
 pub(crate) const fn mix(number: u64) -> u64 {
     let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,81 +1,83 @@
-//! What is remembered of a connection; everything else follows from its number.
+//! The state of a connection. Everything else follows from its number.
 
-/// How far a connection is.
+/// The phase of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Phase {
-    /// There was none yet.
+    /// The slot was not used yet.
     #[default]
     Free,
-    /// The SYN is under way.
+    /// The SYN was sent.
     SynSent,
-    /// The handshake is done, and nothing has been asked.
+    /// The handshake is complete, and no request was sent.
     Open,
-    /// The request, or a part of it, is under way, or its reply.
+    /// The request or a part of it was sent; the reply is not complete.
     Asked,
-    /// The reply has come whole, and our FIN has gone out.
+    /// The reply is complete, and our FIN was sent.
     Done,
-    /// It has ended in another way, which was counted.
+    /// The connection failed, which was counted.
     Failed,
 }
 
-/// A connection: 24 bytes.
+/// The state of a connection: 24 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Connection {
-    /// When the SYN or the request was to be sent, in µs since the start. It wraps after 71 minutes, and no timeout is
-    /// half as long.
+    /// The time at which the SYN or the request was due, in µs since the start. It wraps after 71 minutes; timeouts are
+    /// less than half of that.
     pub(crate) begun: u32,
     /// The server's initial sequence number.
     pub(crate) server_isn: u32,
-    /// Bytes of the reply that have come.
+    /// Bytes of the reply that were received.
     pub(crate) received: u32,
     /// The server's timestamp to echo (RFC 7323, section 4.3).
     pub(crate) echo: u32,
-    /// When something was last sent that is waited for, in ms. It wraps after 65 s, and no timer is half as long.
+    /// The time of the last transmission that needs an answer, in ms. It wraps after 65 s; timers are less than half of
+    /// that.
     pub(crate) sent: u16,
     /// Bytes of the request that the server has acknowledged.
     pub(crate) acknowledged: u16,
-    /// Where the body of the reply begins, when that is known: its head has come. Only where bodies are compared.
+    /// The offset of the body of the reply, after its head was received. Only where bodies are compared.
     pub(crate) body_at: u16,
     pub(crate) phase: Phase,
-    /// How often the same has been sent again.
+    /// The number of retransmissions.
     pub(crate) tries: u8,
 }
 
 const _: () = assert!(size_of::<Connection>() == 24, "ten million of them are 240 MB");
 
-/// The first timeout of a SYN (RFC 6298, section 2.1), and of a request: the least that Linux has.
+/// The initial RTO of a SYN (RFC 6298, section 2.1), and of a request: the minimum of Linux.
 const SYN_TIMEOUT: u32 = 1000;
 const REQUEST_TIMEOUT: u32 = 200;
 
-/// The longest: half of what [`Connection::sent`] can tell.
+/// The largest RTO: half of the range of [`Connection::sent`], at most.
 const TIMEOUT_MAX: u32 = 16_000;
 
 impl Connection {
-    /// Whether what was sent last is to be sent again at `now`, in ms: timeouts double (RFC 6298, section 5.5).
+    /// Whether the last transmission is due for retransmission at `now`, in ms. The RTO doubles each time (RFC 6298,
+    /// section 5.5).
     pub(crate) fn is_overdue(&self, now: u16) -> bool {
         let first = if self.phase == Phase::SynSent { SYN_TIMEOUT } else { REQUEST_TIMEOUT };
         let timeout = (first << self.tries.min(8)).min(TIMEOUT_MAX);
         u32::from(now.wrapping_sub(self.sent)) >= timeout
     }
 
-    /// Sent again.
+    /// Records a retransmission.
     pub(crate) fn sent_again(&mut self, now: u16) {
         self.sent = now;
         self.tries = self.tries.saturating_add(1);
     }
 
-    /// Sent for the first time, or an answer has come.
+    /// Records a first transmission, or progress by an answer: the RTO is reset.
     pub(crate) fn sent_first(&mut self, now: u16) {
         self.sent = now;
         self.tries = 0;
     }
 
-    /// The sequence number that the server goes on with.
+    /// RCV.NXT: the next sequence number of the server.
     pub(crate) const fn expected(&self) -> u32 {
         self.server_isn.wrapping_add(1).wrapping_add(self.received)
     }
 
-    /// Takes a timestamp of a segment that is next, or has been (RFC 7323, section 4.3).
+    /// Takes the timestamp of a segment in order, or of an old one, unless it is older (RFC 7323, section 4.3).
     pub(crate) fn take_timestamp(&mut self, value: u32) {
         if value.wrapping_sub(self.echo).cast_signed() >= 0 {
             self.echo = value;

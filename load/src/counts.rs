@@ -1,8 +1,8 @@
-//! What is counted and measured.
+//! Counters and latencies.
 
 use hdrhistogram::Histogram;
 
-/// Why a connection that was to be answered was not.
+/// Why a connection failed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Failure {
     /// The SYN was never answered.
@@ -13,11 +13,11 @@ pub enum Failure {
     NoReply,
     /// The reply did not come to its end.
     Incomplete,
-    /// RST on an open connection.
+    /// An RST on an open connection.
     Reset,
-    /// FIN before the reply had begun.
+    /// A FIN before the reply.
     ClosedEarly,
-    /// Another status or other bytes than were expected, or fewer.
+    /// The reply had another status or other bytes than expected, or was too short.
     WrongBytes,
 }
 
@@ -33,7 +33,7 @@ impl Failure {
         Self::WrongBytes,
     ];
 
-    /// For people, and as a key.
+    /// Its name, in reports and in JSON.
     pub const fn name(self) -> &'static str {
         match self {
             Self::NoSynAck => "no-syn-ack",
@@ -50,17 +50,17 @@ impl Failure {
 /// Counters, since the start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counts {
-    /// Frames received, and sent; those of floods are not among the latter.
+    /// Frames received.
     pub frames_in: u64,
     /// Frames sent, without those of floods.
     pub frames_out: u64,
-    /// Of them, those that were sent again because no answer came.
+    /// Of those, retransmissions.
     pub sent_again: u64,
-    /// Frames for which the port had no room.
+    /// Frames that the transmit queue had no room for.
     pub queue_full: u64,
-    /// Frames in which a length lies or a checksum is wrong.
+    /// Frames with a wrong length or checksum.
     pub bad_frames: u64,
-    /// Pieces of IP packets, which are not put together.
+    /// IP fragments, which are not reassembled.
     pub fragments: u64,
     /// Segments that belong to no connection of ours.
     pub strays: u64,
@@ -68,34 +68,34 @@ pub struct Counts {
     pub flood_frames: u64,
     /// Connections begun.
     pub begun: u64,
-    /// Of them, those whose SYN was answered.
+    /// Of those, connections whose SYN was answered.
     pub opened: u64,
-    /// Of them, those that have sent their request.
+    /// Of those, connections that have sent their request.
     pub asked: u64,
-    /// Of them, those whose reply has come whole and right.
+    /// Of those, connections with a complete and correct reply.
     pub answered: u64,
-    /// Connections that were due and never begun: we were too slow.
+    /// Connections that were due and never begun, because the generator was too slow.
     pub never_begun: u64,
     failed: [u64; Failure::ALL.len()],
 }
 
 impl Counts {
-    /// How many connections failed for this reason.
+    /// The number of connections that failed for this reason.
     pub const fn failed(&self, failure: Failure) -> u64 {
         self.failed[failure as usize]
     }
 
-    /// How many connections failed.
+    /// The number of connections that failed.
     pub fn failures(&self) -> u64 {
         self.failed.iter().sum()
     }
 
-    /// Replies that were other than they had to be, from a byte on or at their end.
+    /// The number of replies that differed from the expected one.
     pub const fn wrong(&self) -> u64 {
         self.failed(Failure::WrongBytes)
     }
 
-    /// Connections that are open, or were when last heard of, and have no reply yet.
+    /// Connections that are open as far as is known, and have no complete reply yet.
     pub fn open(&self) -> u64 {
         let ended = self.answered + self.failures() - self.failed(Failure::NoSynAck) - self.failed(Failure::Refused);
         self.opened - ended
@@ -106,20 +106,20 @@ impl Counts {
     }
 }
 
-/// What has become of slow clients.
+/// Counters of slow clients of one kind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SlowCounts {
-    /// Those that were to be.
+    /// The number of slow clients.
     pub wanted: u64,
-    /// Those whose connection was opened.
+    /// Of those, clients with an open connection, at some time.
     pub opened: u64,
-    /// Those that have been answered.
+    /// Of those, clients with a complete reply.
     pub answered: u64,
-    /// Those whose connection the server has closed, or reset.
+    /// Of those, clients whose connection the server has closed or reset.
     pub closed: u64,
 }
 
-/// Times in µs, from one to an hour, with three digits.
+/// A histogram of latencies in µs, from one to an hour, with three significant digits.
 #[derive(Clone, Debug)]
 pub struct Latency {
     histogram: Histogram<u64>,
@@ -142,22 +142,22 @@ impl Latency {
         self.histogram.reset();
     }
 
-    /// How many were measured.
+    /// The number of measurements.
     pub fn count(&self) -> u64 {
         self.histogram.len()
     }
 
-    /// So much of them, from 0 to 1, took at most this long, in µs.
+    /// The quantile `part`, from 0 to 1, in µs.
     pub fn quantile(&self, part: f64) -> u64 {
         self.histogram.value_at_quantile(part)
     }
 
-    /// The longest, in µs.
+    /// The longest latency, in µs.
     pub fn max(&self) -> u64 {
         self.histogram.max()
     }
 
-    /// Their mean, in µs.
+    /// The mean, in µs.
     pub fn mean(&self) -> f64 {
         self.histogram.mean()
     }

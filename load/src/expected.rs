@@ -1,56 +1,57 @@
-//! The reply that every connection must get: the first one, or what `--expect` says.
+//! The expected reply of each path: the first one, or the one that `--expect` gives.
 
 use std::ops::Range;
 
 use crate::http::{Chunks, Head, latin1};
 use crate::settings::Compare;
 
-/// The longest reply that is kept to compare others with.
+/// The longest expected reply, in bytes.
 pub(crate) const REPLY_MAX: usize = 256 << 20;
 
-/// A reply, and what of it others are compared with.
+/// An expected reply, and the part of it that others are compared with.
 #[derive(Clone, Debug)]
 pub(crate) struct Expected {
-    /// All of it, or its body, by what is compared.
+    /// The whole reply or its body, by what is compared.
     bytes: Vec<u8>,
     compare: Compare,
-    /// The value of the field `Date`, which changes from second to second. Empty where there is none.
+    /// The bytes of the value of the field `Date`, which may differ. Empty if there is none.
     date: Range<usize>,
     body_len: usize,
     status: u16,
 }
 
-/// A reply that nothing can be compared with.
+/// Why a first reply cannot be the expected one.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum NotComparable {
     /// It is not HTTP.
     #[error("the reply does not begin as one of HTTP/1 does: {0:?}")]
     NotHttp(String),
-    /// Replies of 1xx came, and no final one.
+    /// There were interim replies (1xx), and no final one.
     #[error("the final reply has not come, only one of 1xx: {0:?}")]
     Interim(String),
-    /// There is no end of it.
+    /// It is too long.
     #[error("the reply is longer than {REPLY_MAX} bytes")]
     TooLong,
-    /// There is less of it than it says.
+    /// It is shorter than it says.
     #[error("the reply says that its body has {announced} bytes, and has {found}")]
     Length {
-        /// By `Content-Length`.
+        /// The length of the body by `Content-Length`.
         announced: usize,
-        /// That came.
+        /// The length of the body that was received.
         found: usize,
     },
-    /// Its body is in chunks, and they are not well-formed, or the last one has not come.
+    /// Its body is chunked, and malformed or incomplete.
     #[error("the body of the reply is in chunks, and has no end")]
     Chunks,
-    /// It is not what was expected.
+    /// It differs from the file of `--expect`.
     #[error(
-        "the body of the reply differs from the file given with --expect at byte {at}: {found} bytes came, the file has {expected}"
+        "the body of the reply differs from the file given with --expect at byte {at}: {found} bytes came, the \
+        file has {expected}"
     )]
     Unexpected {
         /// The first byte that differs.
         at: usize,
-        /// Bytes that came.
+        /// Bytes that were received.
         found: usize,
         /// Bytes of the file.
         expected: usize,
@@ -58,7 +59,7 @@ pub enum NotComparable {
 }
 
 impl Expected {
-    /// Takes a whole reply as the expected one, if it is one of HTTP, is whole, and its body is as expected.
+    /// Makes a reply the expected one, if it is HTTP, complete, and has the body that `expect` gives, if any.
     pub(crate) fn new(bytes: Vec<u8>, expect: Option<&[u8]>, compare: Compare) -> Result<Self, NotComparable> {
         let not_http = || {
             let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
@@ -92,12 +93,12 @@ impl Expected {
         })
     }
 
-    /// Bytes that are compared.
+    /// The bytes that are compared.
     pub(crate) const fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Bytes of its body.
+    /// The bytes of its body.
     pub(crate) const fn body_len(&self) -> usize {
         self.body_len
     }
@@ -106,12 +107,12 @@ impl Expected {
         self.status
     }
 
-    /// What of a reply is compared.
+    /// Which part of a reply is compared.
     pub(crate) const fn compare(&self) -> Compare {
         self.compare
     }
 
-    /// The first of `bytes`, which stand at `offset`, that is wrong.
+    /// The first of `bytes`, which begin at `offset`, that differs.
     pub(crate) fn difference(&self, offset: usize, bytes: &[u8]) -> Option<usize> {
         let expect = self.bytes.get(offset..).unwrap_or_default();
         let same = expect.len().min(bytes.len());

@@ -1,23 +1,23 @@
-//! Frames from nobody: they look like the beginning of something, and nothing follows.
+//! Floods: frames that belong to no client, and are not followed up.
 
 use std::net::{IpAddr, SocketAddr};
 
 use crate::client_pool::{ClientPool, mix};
 use crate::wire::{ACK, Ends, Link, PSH, SYN, Segment, emit, internet_packet};
 
-/// What frames a flood is made of.
+/// The frames of a flood.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FloodKind {
-    /// SYNs, each from another client.
+    /// SYNs, each from another source.
     Syn,
-    /// Segments of connections that never were: ACKs, every other one with a request.
+    /// ACKs of connections that do not exist, every other one with a request.
     Ack,
-    /// IP packets to the server with anything in them.
+    /// IP packets to the server with random contents.
     Garbage,
 }
 
 impl FloodKind {
-    /// For people, and as a key.
+    /// Its name, in reports and in JSON.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Syn => "syn",
@@ -30,30 +30,30 @@ impl FloodKind {
 /// A flood.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Flood {
-    /// Of what.
+    /// Its frames.
     pub kind: FloodKind,
-    /// Frames a second; as many as can be sent, if nothing is said.
+    /// Frames a second; without a value as many as possible.
     pub per_second: Option<f64>,
 }
 
-/// Frames of a flood that are sent between two looks at what has come in.
+/// The most frames of a flood in a turn, so that received frames do not wait.
 const BATCH: u64 = 64;
 
-/// Bytes of garbage, at most.
+/// The most random bytes in a frame.
 const GARBAGE_MAX: u64 = 512;
 
-/// A flood under way.
+/// A running flood.
 #[derive(Clone, Debug)]
-pub(crate) struct Stream {
+pub(crate) struct FloodStream {
     flood: Flood,
     pool: ClientPool,
-    /// µs.
+    /// The time of its first frame, in µs.
     begun: Option<u64>,
     sent: u64,
     random: u64,
 }
 
-impl Stream {
+impl FloodStream {
     pub(crate) const fn new(flood: Flood, pool: ClientPool, seed: u64) -> Self {
         Self { flood, pool, begun: None, sent: 0, random: seed }
     }
@@ -62,7 +62,7 @@ impl Stream {
         self.flood
     }
 
-    /// Frames sent.
+    /// The frames that were sent.
     pub(crate) const fn sent(&self) -> u64 {
         self.sent
     }
@@ -71,7 +71,7 @@ impl Stream {
         self.sent += 1;
     }
 
-    /// How many frames are to be sent now, at `now` µs. What could not be sent in time follows, a batch at a time.
+    /// The number of frames due at `now` µs, at most a batch. Frames that are late follow batch by batch.
     pub(crate) fn due(&mut self, now: u64) -> u64 {
         let begun = *self.begun.get_or_insert(now);
         #[expect(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "a rate is not that exact")]
@@ -79,7 +79,7 @@ impl Stream {
         due.saturating_sub(self.sent).min(BATCH)
     }
 
-    /// Writes the next frame, to `server` by `link`, which is of the same family as `source`.
+    /// Writes the next frame, to `server` over `link`. Both are of the address family of `source`.
     pub(crate) fn emit(&self, buffer: &mut [u8], link: Link, source: (IpAddr, u16), server: SocketAddr) -> usize {
         let ends =
             Ends { source: source.0, destination: server.ip(), source_port: source.1, destination_port: server.port() };
@@ -96,7 +96,7 @@ impl Stream {
                 Segment { seq, ack, flags: ACK | PSH, window: 65_535, mss: None, timestamps, payload }
             }
             FloodKind::Garbage => {
-                // Mostly what the server listens to.
+                // Most packets are TCP, which the server parses further.
                 let protocol = if random.is_multiple_of(4) { (random >> 40) as u8 } else { 6 };
                 let checksum = (!random.is_multiple_of(3)).then_some(16);
                 return internet_packet(buffer, link, (ends.source, ends.destination), (protocol, 64), |room| {
@@ -115,7 +115,7 @@ impl Stream {
         emit(buffer, link, &ends, &segment)
     }
 
-    /// Who sends the next frame: anybody.
+    /// Draws the source of the next frame from the pool.
     pub(crate) fn next_source(&mut self) -> (IpAddr, u16) {
         self.random = self.random.wrapping_add(1);
         let client = self.pool.client(mix(!self.random) % self.pool.count());
@@ -133,9 +133,9 @@ mod tests {
     use super::*;
     use crate::wire::{Content, parse};
 
-    fn stream(kind: FloodKind, per_second: Option<f64>) -> Stream {
+    fn stream(kind: FloodKind, per_second: Option<f64>) -> FloodStream {
         let pool = ClientPool::new(&["198.18.0.0/15".parse().unwrap(), "2001:2::/48".parse().unwrap()], &[]).unwrap();
-        Stream::new(Flood { kind, per_second }, pool, 7)
+        FloodStream::new(Flood { kind, per_second }, pool, 7)
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The clients at work.
+//! The load generator: all clients, from stage to stage.
 //!
 //! ```text
 //!  Resolving ─► Learning ─► Crowding ─┬─► Running ─► Draining ──────────┬─► Over
@@ -7,9 +7,9 @@
 //!                            open     └─► Opening ─► Holding ─► Fetching┘
 //! ```
 //!
-//! The table of connections begins with those of slow clients and of the first fetches; the rest is the main ones. In
-//! [`Plan::Rate`](crate::Plan::Rate) it is as long as connections can begin within the timeout, so that the one whose place is needed next has
-//! ended.
+//! The table of connections begins with the slots of slow clients and of the first fetches; the others are those of the
+//! main connections. With [`Plan::Rate`](crate::Plan::Rate) there are as many as connections can begin within the
+//! timeout, so that a connection has ended when its slot is used again.
 
 mod plan;
 mod receive;
@@ -29,101 +29,99 @@ use crate::client_pool::{Client, ClientPool, mix};
 use crate::connection::Connection;
 use crate::counts::{Counts, Latency, SlowCounts};
 use crate::expected::{Expected, NotComparable};
-use crate::flood::{Flood, Stream};
+use crate::flood::{Flood, FloodStream};
 use crate::http::Chunks;
 use crate::neighbors::Neighbors;
 use crate::settings::{Settings, SettingsError, Slow};
 use crate::wire::{Content, Ends, parse};
 use send::send;
 
-/// Frames that are taken, and connections that are begun, between two looks at anything else.
+/// The most frames that are received, and connections that are begun, in a turn.
 const BURST: usize = 64;
 
-/// The window that is announced: all that there is without scaling.
+/// The receive window: the largest without window scaling.
 const WINDOW: u16 = u16::MAX;
 
-/// That of a slow reader: a segment of the size that every host takes (RFC 9293, section 3.7.1).
+/// The receive window of a slow reader: one segment of the default MSS (RFC 9293, section 3.7.1).
 const TINY_WINDOW: u16 = 536;
 
-/// How far a run is.
+/// The stage of a run.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Stage {
-    /// It is found out where the server is.
+    /// The hardware address of the server, or of a router, is resolved.
     Resolving,
-    /// Each path is asked for once, to have something to compare with.
+    /// Each path is fetched once, for the expected reply.
     Learning,
     /// The slow clients open their connections.
     Crowding,
-    /// Connections begin at their times.
+    /// Connections begin, at the rate of the plan.
     Running,
-    /// No more connections begin; the last answers are waited for.
+    /// No more connections begin; the last ones end or time out.
     Draining,
     /// Connections are opened.
     Opening,
-    /// They are open.
+    /// All connections are held open.
     Holding,
-    /// Each asks.
+    /// Each connection sends its request.
     Fetching,
-    /// All is done.
+    /// The run is over.
     Over,
 }
 
-/// Why a run cannot go on.
+/// Why a run cannot continue.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Trouble {
+pub enum RunError {
     /// There is no answer to ARP or neighbor solicitations.
-    #[error(
-        "nobody answers for {0}: is the server running, and is it, or the router given with --gateway, on this link?"
-    )]
+    #[error("no answer from {0}: is the server running, and is it, or the router given with --gateway, on this link?")]
     NoNeighbor(IpAddr),
     /// The first fetch of a path failed.
     #[error("the first fetch of {path} from {server} failed: {what}")]
     FirstFetch {
-        /// What was asked for.
+        /// The path.
         path: String,
-        /// Whom.
+        /// The server.
         server: SocketAddr,
-        /// What became of it.
+        /// The failure.
         what: &'static str,
     },
-    /// What it got is no reply to compare others with.
+    /// The first reply cannot be the expected one.
     #[error("the first fetch of {path}: {reason}")]
     NotComparable {
-        /// What was asked for.
+        /// The path.
         path: String,
-        /// What is wrong.
+        /// The reason.
         reason: NotComparable,
     },
 }
 
-/// A reply that is not as it should be.
+/// A reply that differs from the expected one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Mismatch {
-    /// What was asked for.
+    /// The path.
     pub path: String,
-    /// Who asked.
+    /// The client.
     pub client: Client,
-    /// What of it is wrong.
+    /// The first difference.
     pub part: Part,
 }
 
-/// What of a reply is wrong.
+/// The first difference of a reply from the expected one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Part {
-    /// This byte, counted from the first of the reply, or there is none where one should be.
+    /// The byte at this offset in the reply, which is wrong or missing.
     Byte(usize),
-    /// This byte, counted from the first of the body, or there is none where one should be.
+    /// The byte at this offset in the body, which is wrong or missing.
     OfBody(usize),
-    /// Its status.
+    /// The status.
     Status {
-        /// That came.
+        /// The status of the reply.
         found: u16,
-        /// Of the first reply.
+        /// The expected status.
         expected: u16,
     },
-    /// It does not begin as replies of HTTP do, or its head has no end.
+    /// The head: it does not begin as HTTP does, or has no end.
     Head,
-    /// The chunks that its body is in.
+    /// The chunks of the body, which are malformed.
     Chunks,
 }
 
@@ -139,41 +137,42 @@ impl fmt::Display for Part {
     }
 }
 
-/// All clients, and what they have seen.
+/// All clients, and their results.
 #[derive(Debug)]
 pub struct Generator {
     settings: Settings,
     pool: ClientPool,
     neighbors: Neighbors,
-    /// Requests, and what must come for them, by path.
+    /// The requests and their expected replies, by path.
     requests: Vec<Request>,
-    floods: Vec<Stream>,
+    floods: Vec<FloodStream>,
     table: Vec<Connection>,
-    /// Connections of the table that are not main ones: slow clients, then a first fetch for each path.
+    /// Slots before those of the main connections: `slow` of slow clients, and `extras` together with the first
+    /// fetches.
     slow: usize,
     extras: usize,
-    /// What slow clients do, by their places.
+    /// The kinds of slow clients, and their slots.
     slow_ranges: Vec<(Slow, Range<usize>)>,
     slow_counts: Vec<SlowCounts>,
-    /// Main connections that were begun, in order.
+    /// The number of main connections that were begun.
     begun: u64,
-    /// The next connection to ask, when all are open.
+    /// The next slot to open a slow connection in, or to send a request on.
     cursor: usize,
-    /// Connections, slow clients apart once they are open, that wait for an answer.
+    /// Connections that wait for an answer, without slow clients that are open.
     waiting: usize,
     stage: Stage,
-    /// When the stage began, and what time it is, in µs since the start.
+    /// The time at which the stage began, and the current time, in µs since the start.
     stage_begun: u64,
     now: u64,
     origin: Option<Instant>,
-    /// Where the timers are looked at next, and when that was last done.
+    /// The slot at which the scan of timers continues, and the time of the last part of it.
     scan_at: usize,
     scanned: u64,
-    /// The reply of a first fetch, as far as it has come.
+    /// The received part of the reply of a first fetch.
     learned: Vec<u8>,
-    /// Of replies whose bodies are compared, what 24 bytes do not hold: few at a time.
+    /// State of replies whose bodies are compared that does not fit 24 bytes, by slot: few at a time.
     partial: HashMap<usize, Partial>,
-    trouble: Option<Trouble>,
+    error: Option<RunError>,
     mismatch: Option<Mismatch>,
     counts: Counts,
     connect: Latency,
@@ -181,16 +180,16 @@ pub struct Generator {
     recent: Latency,
 }
 
-/// What is kept of a reply that has begun.
+/// The state of a partly received reply.
 #[derive(Debug)]
 enum Partial {
     /// The beginning of its head.
     Head(Vec<u8>),
-    /// Where it is among its chunks, and how much of the body has come.
+    /// The decoder of its chunks, and the bytes of the body so far.
     Chunks(Chunks, usize),
 }
 
-/// What is asked for.
+/// A request, and its expected reply.
 #[derive(Debug)]
 struct Request {
     path: String,
@@ -198,61 +197,61 @@ struct Request {
     expected: Option<Expected>,
 }
 
-/// All that follows from a connection's number.
+/// Identifies a connection: all that follows from its number.
 #[derive(Clone, Copy, Debug)]
-struct Identity {
+struct ConnectionId {
     slot: usize,
-    /// From the client.
+    /// Source and destination of the client's segments.
     ends: Ends,
     isn: u32,
-    /// What it asks for.
+    /// The number of its request.
     path: usize,
 }
 
 impl Generator {
-    /// Clients that do what the settings say.
+    /// A generator with these settings.
     ///
     /// # Errors
     ///
-    /// Settings that do not fit each other.
+    /// Settings that contradict each other.
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
         plan::build(settings)
     }
 
-    /// Takes what has come in, does what is due, and tells whether there was anything of either.
+    /// Handles received frames and does what is due. Returns whether there was anything to do.
     ///
     /// # Errors
     ///
-    /// When there is no use in going on.
+    /// The run cannot continue.
     pub fn turn(
         &mut self,
         clock: impl Fn() -> Instant,
         rx: &mut impl RxQueue,
         tx: &mut impl TxQueue,
-    ) -> Result<bool, Trouble> {
+    ) -> Result<bool, RunError> {
         self.set_time(clock());
         let mut taken = 0;
         while taken < BURST {
             let Some(frame) = rx.receive() else { break };
             taken += 1;
             self.counts.frames_in += 1;
-            // Of what waited in the queue the time is not known; the later one makes nobody look faster.
+            // The arrival time of queued frames is unknown. The time of reading never makes a server look faster.
             self.set_time(clock());
             self.handle(&parse(&frame), tx);
         }
         let done = self.proceed(tx) + self.run_timers(tx) + self.flood(tx);
         tx.flush();
-        self.trouble.take().map_or(Ok(taken > 0 || done > 0), Err)
+        self.error.take().map_or(Ok(taken > 0 || done > 0), Err)
     }
 
     fn set_time(&mut self, now: Instant) {
         let origin = *self.origin.get_or_insert(now);
-        // A clock that is set back stands still here.
+        // A clock that is set back stands still for the generator.
         let nanos = now.as_unix_nanos().saturating_sub(origin.as_unix_nanos());
         self.now = self.now.max(nanos / 1000);
     }
 
-    /// Begins no more connections, and waits for the answers that are still to come.
+    /// Stops beginning connections, and waits for the outstanding answers.
     pub fn stop(&mut self) {
         let next = match self.stage {
             Stage::Running => Stage::Draining,
@@ -261,12 +260,12 @@ impl Generator {
         self.enter(next);
     }
 
-    /// How far it is.
+    /// The current stage.
     pub const fn stage(&self) -> Stage {
         self.stage
     }
 
-    /// Whether all is done.
+    /// Whether the run is over.
     pub const fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Over)
     }
@@ -283,44 +282,45 @@ impl Generator {
         (self.now - self.stage_begun) as f64 / 1e6
     }
 
-    /// What was counted, slow clients and first fetches apart.
+    /// The counters, without slow clients and first fetches.
     pub const fn counts(&self) -> &Counts {
         &self.counts
     }
 
-    /// From when a SYN was to be sent to when it was answered.
+    /// The latency of connecting: from the time at which a SYN was due to the SYN+ACK.
     pub const fn connect(&self) -> &Latency {
         &self.connect
     }
 
-    /// From when a connection was to begin, or where all are opened first, to ask, to the last byte of its reply.
+    /// The latency of replies: from the time at which a connection was due, or a request if all connections are opened
+    /// first, to the last byte of the reply.
     pub const fn latency(&self) -> &Latency {
         &self.latency
     }
 
-    /// The same since this was last asked.
+    /// The latency of replies since the last call.
     pub fn take_recent(&mut self) -> Latency {
         let recent = self.recent.clone();
         self.recent.clear();
         recent
     }
 
-    /// The first reply that was not as it should be.
+    /// The first reply that differed from the expected one.
     pub const fn mismatch(&self) -> Option<&Mismatch> {
         self.mismatch.as_ref()
     }
 
-    /// What became of the slow clients of each kind.
+    /// The counters of slow clients, by kind.
     pub fn slow(&self) -> impl Iterator<Item = (Slow, SlowCounts)> {
         self.slow_ranges.iter().map(|(kind, _)| *kind).zip(self.slow_counts.iter().copied())
     }
 
-    /// The floods, and how many frames each has sent.
+    /// The floods, and the frames that each has sent.
     pub fn floods(&self) -> impl Iterator<Item = (Flood, u64)> {
         self.floods.iter().map(|stream| (stream.flood(), stream.sent()))
     }
 
-    /// What was asked for, with status and bytes of the body, as far as it has been fetched.
+    /// The expected replies that were fetched: path, status, and bytes of the body.
     pub fn replies(&self) -> impl Iterator<Item = (&str, u16, usize)> {
         self.requests.iter().filter_map(|request| {
             let expected = request.expected.as_ref()?;
@@ -328,14 +328,14 @@ impl Generator {
         })
     }
 
-    /// Bytes of memory that are kept for connections.
+    /// The memory of the table of connections, in bytes.
     pub fn table_bytes(&self) -> usize {
         size_of_val(self.table.as_slice())
     }
 
-    /// How long nothing is due, as far as that is known, if nothing comes in.
+    /// How long the caller may wait for frames before the next turn.
     pub fn pause(&self) -> Duration {
-        /// The timers are looked at now and then.
+        /// The timers are scanned at least so often, in µs.
         const LONGEST: u64 = 1000;
         let is_flooding = !self.floods.is_empty() && self.stage >= Stage::Running;
         Duration::from_micros(if is_flooding { 0 } else { self.until_next().min(LONGEST) })
@@ -359,18 +359,18 @@ impl Generator {
         Some((at, self.slow_ranges[at].0))
     }
 
-    /// How many main connections the table has room for.
+    /// The number of slots of main connections.
     const fn room(&self) -> u64 {
         (self.table.len() - self.extras) as u64
     }
 
-    /// Numbers of clients that main connections take, again and again: a multiple of their places.
+    /// The number of clients that main connections rotate through: a multiple of their slots.
     const fn numbers(&self) -> u64 {
         let there = self.pool.count() - self.extras as u64;
         there - there % self.room()
     }
 
-    /// The main connection that was last begun in a place, by its place among all that were begun.
+    /// The main connection that was last begun in a slot, by its number among all main connections.
     const fn latest(&self, slot: usize) -> Option<u64> {
         let (room, at) = (self.room(), (slot - self.extras) as u64);
         let Some(last) = self.begun.checked_sub(1) else { return None };
@@ -378,16 +378,16 @@ impl Generator {
         if found <= last { Some(found) } else { found.checked_sub(room) }
     }
 
-    /// The connection that is, or was last, in a place.
-    fn identity(&self, slot: usize) -> Option<Identity> {
-        let turn = if self.is_main(slot) { self.latest(slot)? } else { 0 };
-        Some(self.identity_of(slot, turn))
+    /// The connection that was last begun in a slot.
+    fn connection_id(&self, slot: usize) -> Option<ConnectionId> {
+        let nth = if self.is_main(slot) { self.latest(slot)? } else { 0 };
+        Some(self.nth_connection_id(slot, nth))
     }
 
-    /// The connection in a place that is the `turn`-th begun.
-    fn identity_of(&self, slot: usize, turn: u64) -> Identity {
+    /// The connection in a slot that is the `nth` main one.
+    fn nth_connection_id(&self, slot: usize, nth: u64) -> ConnectionId {
         let (number, round) = if self.is_main(slot) {
-            (self.extras as u64 + turn % self.numbers(), turn / self.numbers())
+            (self.extras as u64 + nth % self.numbers(), nth / self.numbers())
         } else {
             (slot as u64, 0)
         };
@@ -399,23 +399,23 @@ impl Generator {
             source_port: client.port,
             destination_port: server.port(),
         };
-        self.identify(slot, number, round, ends)
+        self.id_of(slot, number, round, ends)
     }
 
-    fn identify(&self, slot: usize, number: u64, round: u64, ends: Ends) -> Identity {
-        // Where a client comes again it goes on above where it was, as RFC 6528 has it.
+    fn id_of(&self, slot: usize, number: u64, round: u64, ends: Ends) -> ConnectionId {
+        // A client that connects again takes a higher ISN, as with RFC 6528.
         let isn = (mix(self.settings.seed ^ number) as u32).wrapping_add((round as u32) << 20);
-        // The networks are taken in turns as well: each asks for everything.
+        // Numbers rotate through the networks, so that each network requests every path.
         let path = if self.is_main(slot) || self.is_slow(slot) {
             (number / self.settings.from.len() as u64) as usize % self.requests.len()
         } else {
             slot - self.slow
         };
-        Identity { slot, ends, isn, path }
+        ConnectionId { slot, ends, isn, path }
     }
 
     /// The connection that a segment from a server belongs to.
-    fn find(&self, ends: &Ends) -> Option<Identity> {
+    fn find(&self, ends: &Ends) -> Option<ConnectionId> {
         let server = SocketAddr::new(ends.source, ends.source_port);
         if !self.settings.to.contains(&server) {
             return None;
@@ -428,14 +428,14 @@ impl Generator {
             destination_port: ends.source_port,
         };
         let Some(main) = number.checked_sub(self.extras as u64) else {
-            return Some(self.identify(number as usize, number, 0, from_client));
+            return Some(self.id_of(number as usize, number, 0, from_client));
         };
         let slot = self.extras + (main % self.room()) as usize;
-        let turn = self.latest(slot)?;
-        (turn % self.numbers() == main).then(|| self.identify(slot, number, turn / self.numbers(), from_client))
+        let nth = self.latest(slot)?;
+        (nth % self.numbers() == main).then(|| self.id_of(slot, number, nth / self.numbers(), from_client))
     }
 
-    /// The server of an address's family.
+    /// The server of the same address family.
     fn server(&self, like: IpAddr) -> SocketAddr {
         let same = |server: &&SocketAddr| server.is_ipv4() == like.is_ipv4();
         *self.settings.to.iter().find(same).expect("each family of clients has a server")
@@ -462,7 +462,7 @@ impl Generator {
         }
     }
 
-    /// The time as connections keep it.
+    /// The current time in the unit of [`Connection::begun`].
     const fn micros(&self) -> u32 {
         self.now as u32
     }

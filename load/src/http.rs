@@ -1,30 +1,30 @@
-//! What a reply of HTTP/1 is made of: heads and a body, as bytes (RFC 9112). A field may hold any byte but CR and LF.
+//! Parses replies of HTTP/1: heads and a body, as bytes (RFC 9112). A field may hold any byte but CR and LF.
 
 use std::ops::Range;
 
-/// The longest head that is looked at, with all heads of 1xx before it.
+/// The longest head that is parsed, including the heads of interim replies (1xx) before it.
 #[cfg(feature = "generator")]
 pub(crate) const HEAD_MAX: usize = u16::MAX as usize;
 
-/// The head of a final reply: not of one of 1xx, of which any number may come before it (RFC 9110, section 15.2).
+/// The head of a final reply. Any number of interim replies (1xx) may precede it (RFC 9110, section 15.2).
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
-    /// From the status line to the empty line, which is in it.
+    /// From the status line to the empty line, inclusive.
     bytes: &'a [u8],
-    /// Where it begins among all bytes that came.
+    /// Its offset in the bytes of the reply.
     start: usize,
     status: u16,
 }
 
 impl<'a> Head<'a> {
-    /// The head of the final reply in these bytes; none, if they are not HTTP, or not enough of it yet.
+    /// Parses the head of the final reply. `None` if the bytes are not HTTP, or the head is incomplete.
     pub fn last_of(bytes: &'a [u8]) -> Option<Self> {
         let mut start = 0;
         loop {
             let rest = &bytes[start..];
             let status = status(rest)?;
             let head = Self { bytes: &rest[..head_len(rest)?], start, status };
-            // 101 is an answer: there is nothing of HTTP behind it.
+            // 101 is final for us: HTTP ends with it.
             if !(100..200).contains(&status) || status == 101 {
                 return Some(head);
             }
@@ -32,46 +32,46 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// Its status, three digits.
+    /// The status code.
     pub const fn status(&self) -> u16 {
         self.status
     }
 
-    /// The status and what is said of it.
+    /// The status code and the reason phrase.
     pub fn status_text(&self) -> String {
         let line = self.bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
         latin1(line.get(9..).unwrap_or_default()).trim_end().to_owned()
     }
 
-    /// Where it begins, in the bytes that it was found in.
+    /// The offset of its first byte.
     #[cfg(feature = "generator")]
     pub(crate) const fn start(&self) -> usize {
         self.start
     }
 
-    /// Where it ends, and the body begins.
+    /// The offset of the body.
     pub const fn end(&self) -> usize {
         self.start + self.bytes.len()
     }
 
-    /// What its field `Content-Length` says.
+    /// The value of `Content-Length`.
     pub fn content_length(&self) -> Option<usize> {
         let value = &self.bytes[self.field("content-length")?];
         str::from_utf8(value).ok()?.trim().parse().ok()
     }
 
-    /// Whether it is a reply to GET that has no body, whatever its fields say (RFC 9112, section 6.3).
+    /// Whether a reply to GET with this status has no body, whatever its fields say (RFC 9112, section 6.3).
     pub const fn has_no_body(&self) -> bool {
         matches!(self.status, 101 | 204 | 304)
     }
 
-    /// Whether the body comes in chunks (RFC 9112, section 7.1).
+    /// Whether the body is chunked (RFC 9112, section 7.1).
     pub fn is_chunked(&self) -> bool {
         let codings = self.field("transfer-encoding").map(|range| self.bytes[range].to_ascii_lowercase());
         codings.is_some_and(|codings| codings.trim_ascii().ends_with(b"chunked"))
     }
 
-    /// Where the value of a field is within the head: of the first of this name, which is in lower case.
+    /// The range in the head of the value of the first field with this name, which is in lower case.
     pub(crate) fn field(&self, name: &str) -> Option<Range<usize>> {
         let mut at = 0;
         for line in self.bytes.split_inclusive(|&byte| byte == b'\n') {
@@ -85,14 +85,15 @@ impl<'a> Head<'a> {
     }
 }
 
-/// The status in a line such as `HTTP/1.1 200 OK`.
+/// The status code of a line such as `HTTP/1.1 200 OK`.
 fn status(bytes: &[u8]) -> Option<u16> {
     let digits = bytes.strip_prefix(b"HTTP/1.")?.get(1..5)?.strip_prefix(b" ")?;
     let is_number = digits.iter().all(u8::is_ascii_digit);
     is_number.then(|| digits.iter().fold(0, |number, digit| number * 10 + u16::from(digit - b'0')))
 }
 
-/// How long the head is that begins here: up to an empty line, which may end without CR (RFC 9112, section 2.2).
+/// The length of the head at the start of `bytes`: up to an empty line, which may end without CR (RFC 9112, section
+/// 2.2).
 fn head_len(bytes: &[u8]) -> Option<usize> {
     let ends = bytes.iter().enumerate().filter(|&(_, &byte)| byte == b'\n').map(|(at, _)| at + 1);
     ends.into_iter().find_map(|at| match &bytes[at..] {
@@ -102,43 +103,43 @@ fn head_len(bytes: &[u8]) -> Option<usize> {
     })
 }
 
-/// Bytes as people see them: each a character, as Latin-1 has it, and no control characters.
+/// Decodes bytes as Latin-1 for messages, without control characters.
 pub(crate) fn latin1(bytes: &[u8]) -> String {
     bytes.iter().map(|&byte| char::from(byte)).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// Takes a body out of its chunks, piece by piece as it comes.
+/// Decodes a chunked body, piece by piece.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Chunks {
     state: State,
-    /// The size of the chunk as far as it is read, or how much of its data is still to come.
+    /// The size of the chunk as far as it is parsed, or how much of its data is missing.
     left: usize,
 }
 
-/// What comes next of a body in chunks.
+/// What the next byte of a chunked body is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 enum State {
     /// The first digit of a size.
     #[default]
     Begin,
-    /// Another, or what ends it.
+    /// Another digit, or the end of the size.
     Size,
-    /// An extension, which is ignored, up to the end of the line.
+    /// A chunk extension, which is ignored.
     Extension,
     /// Data.
     Data,
-    /// The end of the line behind the data.
+    /// The line end behind the data.
     DataEnd,
-    /// A trailer line; whether there is anything in it yet.
+    /// A trailer line, and whether it is empty so far.
     Trailer { is_empty: bool },
-    /// Nothing: it is over.
+    /// The body is complete.
     Done,
-    /// It is no body in chunks.
+    /// The body is malformed.
     Bad,
 }
 
 impl Chunks {
-    /// Takes the next bytes, and hands on those of the body.
+    /// Decodes the next bytes, and passes those of the body on.
     pub fn take<'b>(&mut self, mut bytes: &'b [u8], mut body: impl FnMut(&'b [u8])) {
         while let Some((&byte, rest)) = bytes.split_first() {
             if self.state == State::Data {
@@ -156,7 +157,7 @@ impl Chunks {
         }
     }
 
-    /// What comes next after a byte that is none of the body.
+    /// The next state after a byte that is not data.
     fn after(&mut self, byte: u8) -> State {
         match (self.state, byte) {
             (State::Size | State::Extension, b'\n') if self.left == 0 => State::Trailer { is_empty: true },
@@ -179,12 +180,12 @@ impl Chunks {
         }
     }
 
-    /// Whether the last chunk has come.
+    /// Whether the body is complete.
     pub fn is_done(&self) -> bool {
         self.state == State::Done
     }
 
-    /// Whether what came is no body in chunks.
+    /// Whether the body is malformed.
     pub fn is_bad(&self) -> bool {
         self.state == State::Bad
     }

@@ -1,9 +1,9 @@
-//! A load generator for servers of HTTP over TCP: Lethe, or any other.
+//! A load generator for HTTP servers: Lethe, or any other.
 //!
 //! It is a set of clients on the same two queues that the engine runs on ([`RxQueue`](lethe::port::RxQueue),
 //! [`TxQueue`](lethe::port::TxQueue)): a TAP device, an interface, a card. Their addresses are whole networks, so that
-//! there may be ten million of them, and what a client can compute it does not remember: address, port and initial
-//! sequence number of a connection follow from its number, and 24 bytes are kept of each.
+//! there may be ten million of them. Address, port and initial sequence number of a connection are computed from its
+//! number, and 24 bytes of state are kept of each.
 //!
 //! ```text
 //!   number ──► pool ──► address, port        hash ──► initial sequence number
@@ -11,15 +11,14 @@
 //!            ┌─────────── Generator ───────────┐
 //!   rx ────► │ neighbors   ARP, ND             │ ────► tx
 //!            │ connection  24 bytes a client   │
-//!            │ expected    what must come      │
-//!            │ flood       from nobody         │
+//!            │ expected    the right replies   │
+//!            │ flood       SYN, ACK, garbage   │
 //!            └─────────────────────────────────┘
 //! ```
 //!
-//! Nothing here uses the engine's code for packets, so that no error stands at both ends of the wire.
+//! It does not use the engine's packet code, so that an error in that cannot be on both ends of the wire.
 //!
-//! [`Generator::turn`] is the loop: whoever runs it hands in a clock and both queues, again and again, until
-//! [`Generator::is_over`].
+//! The caller runs the loop: it calls [`Generator::turn`] with a clock and both queues until [`Generator::is_over`].
 
 #[cfg(feature = "generator")]
 mod client_pool;
@@ -50,7 +49,7 @@ pub use expected::NotComparable;
 #[cfg(feature = "generator")]
 pub use flood::{Flood, FloodKind};
 #[cfg(feature = "generator")]
-pub use generator::{Generator, Mismatch, Part, Stage, Trouble};
+pub use generator::{Generator, Mismatch, Part, RunError, Stage};
 pub use http::{Chunks, Head};
 #[cfg(feature = "generator")]
 pub use settings::{Compare, Plan, Settings, SettingsError, Slow};

@@ -1,4 +1,4 @@
-//! Hardware addresses: those of the servers, asked for, and ours, told to whoever asks.
+//! Address resolution: resolves the next hops, and answers requests for the clients' addresses.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -6,22 +6,22 @@ use lethe::wire::ethernet::MacAddress;
 
 use crate::wire::{Content, Link, arp, neighbor};
 
-/// Micros between two questions, and how many are asked.
+/// µs between two requests, and the most requests for an address.
 const PATIENCE: u64 = 500_000;
 const QUESTIONS: u32 = 10;
 
-/// The next station on the way to a server: itself, or a router.
+/// The next hop to a server: the server itself, or a router.
 #[derive(Clone, Copy, Debug)]
 struct Hop {
     address: IpAddr,
-    /// What it is asked by.
+    /// The client that sends the requests.
     client: IpAddr,
     mac: Option<MacAddress>,
     asked: u32,
     next: u64,
 }
 
-/// Who is next to us.
+/// All next hops.
 #[derive(Clone, Debug)]
 pub(crate) struct Neighbors {
     mac: MacAddress,
@@ -29,24 +29,24 @@ pub(crate) struct Neighbors {
 }
 
 impl Neighbors {
-    /// Next hops, each with one of our addresses, at the hardware address `mac`.
+    /// Next hops, each with the client that resolves it. All clients have the hardware address `mac`.
     pub(crate) fn new(mac: MacAddress, hops: impl Iterator<Item = (IpAddr, IpAddr)>) -> Self {
         let hop = |(address, client)| Hop { address, client, mac: None, asked: 0, next: 0 };
         Self { mac, hops: hops.map(hop).collect() }
     }
 
-    /// How frames get to the server of this family, once that is known.
+    /// The link-layer addresses of frames to the server of this family, once they are resolved.
     pub(crate) fn link(&self, is_ipv4: bool) -> Option<Link> {
         let hop = self.hops.iter().find(|hop| hop.address.is_ipv4() == is_ipv4)?;
         Some(Link { source: self.mac, destination: hop.mac? })
     }
 
-    /// Whether all are known.
+    /// Whether all next hops are resolved.
     pub(crate) fn is_known(&self) -> bool {
         self.hops.iter().all(|hop| hop.mac.is_some())
     }
 
-    /// Writes a question, if one is due at `now`, in µs. An error is the address for which nobody answers.
+    /// Writes a request, if one is due at `now`, in µs. The error is an address that does not answer.
     pub(crate) fn question(&mut self, now: u64, buffer: &mut [u8]) -> Result<Option<usize>, IpAddr> {
         let Some(hop) = self.hops.iter_mut().find(|hop| hop.mac.is_none() && hop.next <= now) else { return Ok(None) };
         if hop.asked == QUESTIONS {
@@ -68,7 +68,7 @@ impl Neighbors {
         })
     }
 
-    /// Learns from a frame.
+    /// Learns the address of a next hop from a frame.
     pub(crate) fn learn(&mut self, content: &Content<'_>) {
         let (address, mac) = match *content {
             Content::Arp { sender: (mac, address), .. } => (IpAddr::V4(address), mac),
@@ -80,12 +80,13 @@ impl Neighbors {
         }
     }
 
-    /// Writes the answer to a question for `target`, which is one of ours.
+    /// Writes the answer to a request for the address of a client.
     pub(crate) fn answer(&self, content: &Content<'_>, buffer: &mut [u8]) -> Option<usize> {
         let to = |mac| Link { source: self.mac, destination: mac };
         match *content {
             Content::Arp { operation: 1, sender: (mac, asker), target } => Some(arp(buffer, to(mac), 2, target, asker)),
-            // A probe for a duplicate has no source (RFC 4862, section 5.4.3): nobody else is to have our addresses.
+            // A probe of duplicate address detection has no source (RFC 4862, section 5.4.3); it is answered too, since
+            // the address is in use.
             Content::Solicitation { mac, source, target } if !source.is_unspecified() => {
                 Some(neighbor(buffer, to(mac), 136, (target, source), target))
             }
@@ -94,7 +95,7 @@ impl Neighbors {
     }
 }
 
-/// The group that is asked for an address (RFC 4291, section 2.7.1), and its hardware address (RFC 2464, section 7).
+/// The solicited-node group of an address (RFC 4291, section 2.7.1), and its hardware address (RFC 2464, section 7).
 fn solicited_node(address: Ipv6Addr) -> (Ipv6Addr, MacAddress) {
     let [.., a, b, c] = address.octets();
     let group = 0xff02_0000_0000_0000_0000_0001_ff00_0000 | address.to_bits() & 0xff_ffff;

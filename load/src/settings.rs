@@ -1,4 +1,4 @@
-//! What the clients are to do.
+//! The settings of a run.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -9,48 +9,48 @@ use lethe::wire::ethernet::MacAddress;
 use crate::client_pool::ClientPoolError;
 use crate::flood::Flood;
 
-/// Everything that a generator is told.
+/// The settings of a generator.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The hardware address of all clients.
     pub mac: MacAddress,
-    /// The largest IP packet that the port carries.
+    /// The MTU of the port.
     pub mtu: u16,
-    /// The networks that clients are in.
+    /// The networks of the clients.
     pub from: Vec<IpNet>,
-    /// The servers, at most one of each family.
+    /// The servers, at most one of each address family.
     pub to: Vec<SocketAddr>,
-    /// Routers on the way, at most one of each family; without one the server is on the same link.
+    /// Gateways, at most one of each address family. Without one the server is on the link.
     pub gateways: Vec<IpAddr>,
-    /// What is asked for, in turns.
+    /// The paths that are requested, in rotation.
     pub paths: Vec<String>,
-    /// The value of `Host`; the server's address, if there is none.
+    /// The value of `Host`; by default the server's address.
     pub host: Option<String>,
-    /// What must come for it; if nothing is said, what came first.
+    /// The expected body; by default that of the first reply.
     pub expect: Option<Vec<u8>>,
-    /// What of a reply is compared.
+    /// Which part of replies is compared.
     pub compare: Compare,
-    /// What is done.
+    /// When connections begin.
     pub plan: Plan,
-    /// How long an answer to a SYN, and to a request, is waited for.
+    /// The time after which a SYN, or a request, without an answer has failed.
     pub timeout: Duration,
-    /// The MSS that is announced; what fits the MTU, if there is none.
+    /// The MSS option; by default what fits the MTU.
     pub mss: Option<u16>,
     /// Whether timestamps are offered (RFC 7323).
     pub timestamps: bool,
-    /// The most SYNs or requests that wait for an answer where the pace is set by answers.
+    /// The most outstanding SYNs or requests, where answers set the pace.
     pub window: u32,
-    /// Clients that take their time, and how many.
+    /// Slow clients, and their number.
     pub slow: Vec<(Slow, u32)>,
-    /// Frames from nobody.
+    /// Floods, beside the clients.
     pub floods: Vec<Flood>,
-    /// Where they say that they come from.
+    /// The networks of the source addresses of floods.
     pub flood_from: Vec<IpNet>,
-    /// What initial sequence numbers are made from.
+    /// The seed of initial sequence numbers.
     pub seed: u64,
 }
 
-/// What of a reply must be as in the first one for the same path.
+/// The part of a reply that must equal that of the expected one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Compare {
     /// The status and the body. Header fields may change from reply to reply: times, cookies, numbers of requests.
@@ -60,40 +60,40 @@ pub enum Compare {
     All,
 }
 
-/// What is done.
+/// When connections begin, and requests are sent.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Plan {
-    /// Connections begin at their times, whatever the server does. Each asks at once.
+    /// Open loop: connections begin at a rate, whatever the server does, and send their request at once.
     Rate {
         /// Connections a second.
         per_second: f64,
-        /// For how long connections begin.
+        /// How long connections begin.
         duration: Duration,
     },
-    /// All connections are opened, then held, then each asks.
+    /// All connections are opened, then held, then each sends its request.
     Open {
-        /// How many.
+        /// The number of connections.
         connections: u32,
-        /// How many at most begin, and then ask, a second; as fast as answers come, if nothing is said.
+        /// The most connections, and later requests, a second; by default as fast as answers come.
         per_second: Option<f64>,
-        /// How long all of them are held open before the first asks.
+        /// How long all of them are held open before the first request.
         hold: Duration,
     },
 }
 
-/// A client that takes its time.
+/// A kind of slow client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Slow {
-    /// It opens a connection and says nothing.
+    /// Opens a connection and sends nothing.
     Idle,
-    /// It sends a byte of its request a second.
+    /// Sends a byte of its request a second.
     Drip,
-    /// It reads 536 bytes at a time.
+    /// Reads 536 bytes at a time.
     Window,
 }
 
 impl Slow {
-    /// For people, and as a key.
+    /// Its name, in reports and in JSON.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Idle => "idle",
@@ -103,63 +103,63 @@ impl Slow {
     }
 }
 
-/// Settings that do not fit each other.
+/// Why settings are invalid.
 #[derive(Clone, PartialEq, Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// The networks of the clients.
+    /// The networks of the clients are invalid.
     #[error(transparent)]
     ClientPool(#[from] ClientPoolError),
-    /// The networks of the floods.
+    /// The networks of the floods are invalid.
     #[error("--flood-from: {0}")]
     FloodSources(ClientPoolError),
     /// There is no server.
-    #[error("there is nobody to ask: --to IP[:PORT]")]
+    #[error("there is no server: give one with --to IP[:PORT]")]
     NoServer,
-    /// There are two.
+    /// There are two servers of one address family.
     #[error("one server of each family: leave {0} out")]
     TwoServers(IpAddr),
-    /// There are clients of a family, and no server.
+    /// Clients have no server of their address family.
     #[error("clients in {0} have no server of their family: give one with --to, or leave the network out")]
     NoServerFor(IpNet),
-    /// The other way round.
+    /// A server has no clients of its address family.
     #[error("no client can ask {0}: give a network of its family with --from")]
     NoClientFor(SocketAddr),
-    /// A gateway that leads nowhere.
+    /// A gateway has no server of its address family.
     #[error("gateway {0} is on the way to no server: give one of its family with --to")]
     IdleGateway(IpAddr),
-    /// A path that cannot be in a request line.
+    /// A path is not valid in a request line.
     #[error("{0:?} is no path: it begins with / and has no spaces, as in --path /index.html")]
     Path(String),
-    /// A request that needs two segments.
+    /// A request does not fit one segment.
     #[error("the request for {path:?} has {len} bytes, and a segment has room for {room}: use a shorter path")]
     LongRequest {
-        /// What is asked for.
+        /// The path.
         path: String,
-        /// Bytes of the request.
+        /// The bytes of the request.
         len: usize,
-        /// Bytes that a segment has room for.
+        /// The bytes that fit a segment.
         room: usize,
     },
-    /// An MSS that no frame has room for, or that servers take for a mistake.
+    /// The MSS does not fit the MTU, or is smaller than servers accept.
     #[error("an MSS is from 88 to {0} with this MTU")]
     Mss(u16),
-    /// There are not so many pairs of address and port.
+    /// There are fewer pairs of address and port than connections.
     #[error(
         "{wanted} connections at a time need as many clients, and there are {there}: give a larger network with --from"
     )]
     TooFewClients {
-        /// Connections at a time.
+        /// The connections at a time.
         wanted: u64,
-        /// Clients.
+        /// The number of clients.
         there: u64,
     },
-    /// More connections than are numbered.
+    /// There are more connections than slot numbers.
     #[error("{0} connections at a time are too many: shorten --timeout, or ask for less")]
     TooMany(u64),
     /// There is nothing to do.
     #[error("nothing is to be done: ask for a rate above 0, for connections to be opened, or for a flood")]
     Nothing,
-    /// A time that the counters of a connection cannot tell.
+    /// The timeout does not fit the clock of a connection.
     #[error("a timeout is from 1 second to 30 minutes")]
     Timeout,
 }

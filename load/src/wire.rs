@@ -1,4 +1,4 @@
-//! Frames as clients send and read them, written from the RFCs and not by the engine's code.
+//! Writes and parses the frames of clients, by the RFCs and without the engine's code.
 
 mod emit;
 mod parse;
@@ -22,7 +22,7 @@ pub(crate) const RST: u8 = 0x04;
 pub(crate) const PSH: u8 = 0x08;
 pub(crate) const ACK: u8 = 0x10;
 
-/// Both ends of a segment, from where it comes first.
+/// Source and destination of a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Ends {
     pub(crate) source: IpAddr,
@@ -38,9 +38,9 @@ pub(crate) struct Segment<'a> {
     pub(crate) ack: u32,
     pub(crate) flags: u8,
     pub(crate) window: u16,
-    /// Only of a SYN.
+    /// The MSS option of a SYN.
     pub(crate) mss: Option<u16>,
-    /// Value and echo.
+    /// The timestamps option: value and echo.
     pub(crate) timestamps: Option<(u32, u32)>,
     pub(crate) payload: &'a [u8],
 }
@@ -51,10 +51,10 @@ impl Segment<'_> {
     }
 }
 
-/// The sum of big-endian words that the Internet checksum is made of (RFC 1071), not folded yet. All parts of a packet
-/// but the last are of even length.
+/// The sum of big-endian words for the Internet checksum (RFC 1071), before folding. All parts of a packet but the last
+/// have an even length.
 pub(crate) fn sum(bytes: &[u8]) -> u64 {
-    // Words of 32 bits are worth the same: 2^16 is 1 modulo 65,535.
+    // Words of 32 bits can be added as well, since 2^16 is 1 modulo 65,535.
     let (words, rest) = bytes.as_chunks::<4>();
     let sum: u64 = words.iter().map(|word| u64::from(u32::from_be_bytes(*word))).sum();
     let mut last = [0; 4];
@@ -62,7 +62,7 @@ pub(crate) fn sum(bytes: &[u8]) -> u64 {
     sum + u64::from(u32::from_be_bytes(last))
 }
 
-/// The checksum whose words have this sum. Over words that hold it, it is zero.
+/// The checksum for a sum. Over bytes that include a right checksum it is 0.
 pub(crate) const fn fold(mut sum: u64) -> u16 {
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);

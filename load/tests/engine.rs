@@ -16,8 +16,8 @@ use lethe::turn;
 use lethe::verdict::Stats;
 use lethe::wire::ethernet::MacAddress;
 use lethe_load::{
-    Compare, Failure, Flood, FloodKind, Generator, Part, Plan, Settings, SettingsError, Slow, SlowCounts, Stage,
-    Trouble,
+    Compare, Failure, Flood, FloodKind, Generator, Part, Plan, RunError, Settings, SettingsError, Slow, SlowCounts,
+    Stage,
 };
 use lethe_sim::sample::{Sample, expected};
 
@@ -106,7 +106,7 @@ impl<A: App> Lab<A> {
         self
     }
 
-    fn step(&mut self) -> Result<(), Trouble> {
+    fn step(&mut self) -> Result<(), RunError> {
         let now = &self.now;
         let clock = || Instant::from_unix_nanos(now.get());
         self.generator.turn(clock, &mut self.down, &mut self.up)?;
@@ -116,7 +116,7 @@ impl<A: App> Lab<A> {
         Ok(())
     }
 
-    fn run(mut self) -> Result<Self, Trouble> {
+    fn run(mut self) -> Result<Self, RunError> {
         let end = self.now.get() + 600_000_000_000;
         while !self.generator.is_over() {
             self.step()?;
@@ -265,9 +265,9 @@ fn few_clients_come_again_and_again_and_are_told_apart() {
 fn a_server_that_does_not_answer_is_told_by_name() {
     let server = "10.9.0.3:80".parse().unwrap();
     let from = vec!["10.0.0.0/8".parse().unwrap()];
-    let nobody = Settings { to: vec![server], from: from.clone(), ..settings(open(1)) };
-    let error = Lab::new(nobody, sample()).run().err().unwrap();
-    assert_eq!(error, Trouble::NoNeighbor(server.ip()));
+    let silent = Settings { to: vec![server], from: from.clone(), ..settings(open(1)) };
+    let error = Lab::new(silent, sample()).run().err().unwrap();
+    assert_eq!(error, RunError::NoNeighbor(server.ip()));
 
     let server = "10.9.0.2:81".parse().unwrap();
     let closed = Settings { to: vec![server], from, ..settings(open(1)) };
@@ -288,7 +288,7 @@ fn what_is_expected_is_compared_with_the_first_reply() {
     assert!(error.to_string().contains("at byte 99: 100 bytes came, the file has 99"), "{error}");
 }
 
-/// Tells everybody something else after the first.
+/// Answers every request after the first with something else.
 struct Fickle {
     asked: Cell<u32>,
     inner: Sample,

@@ -13,7 +13,7 @@ use lethe::App;
 use lethe::port::{RxQueue, TxQueue};
 use lethe::verdict::Stats;
 use lethe::versions::Versions;
-use lethe_hw::dpdk::{BURST, Card, CardStats, Clock, Eal, Link, Polling, Port, PortConfig, Rx, Tx, Workers};
+use lethe_hw::dpdk::{BURST, Card, CardStats, Eal, Link, Polling, Port, PortConfig, Rx, TimeSource, Tx, Workers};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
@@ -45,7 +45,7 @@ impl From<Poll> for Polling {
     }
 }
 
-impl From<Time> for Clock {
+impl From<Time> for TimeSource {
     fn from(time: Time) -> Self {
         match time {
             Time::Wall => Self::Wall,

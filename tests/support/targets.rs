@@ -356,7 +356,7 @@ static SITE: LazyLock<Vec<u8>> = LazyLock::new(|| {
 /// What a table says, for whoever asks nothing more of it.
 struct Deaf;
 
-impl scores::Watch for Deaf {
+impl scores::PrepareObserver for Deaf {
     fn read(&mut self, _: u64) {}
     fn rejected(&mut self, reject: &Reject) {
         assert!(!reject.to_string().is_empty());

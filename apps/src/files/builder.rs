@@ -1,4 +1,4 @@
-//! Makes an image, one object after the other.
+//! Writes an image, object by object.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
@@ -11,51 +11,51 @@ use super::encoding::Coding;
 use super::format::{self, HEAD_MAX, HEADER_LEN, Header, NONE, ObjectRecord, PathRecord, REDIRECT};
 use super::path;
 use super::tag::{Tag, Tagger};
-use crate::huge::HugeWriter;
-use crate::positions::place;
+use crate::huge_page_writer::HugePageWriter;
+use crate::positions::reserve;
 
-/// The most bytes of a file that are in memory at a time. A file that is no larger is written in one piece.
+/// The most bytes of a file in memory at a time. A smaller file is written in one piece.
 const PIECE: usize = 1 << 20;
 
-/// The number of an object: the order in which they were added.
+/// The number of an object, in the order in which they were added.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ObjectId(u32);
 
-/// What is said of a file ahead of it.
+/// What the head of a response says of a body.
 #[derive(Clone, Copy, Debug)]
 pub struct About<'a> {
-    /// 200, or 404 for the page that is shown instead of what is not there.
+    /// 200, or 404 for the page that is sent for unknown paths.
     pub status: Status,
     /// Its media type.
     pub content_type: &'a str,
-    /// How it is compressed on its way.
+    /// The value of `Content-Encoding`.
     pub coding: Option<Coding>,
-    /// Whether there are other forms of it, for other clients.
+    /// Whether the response depends on `Accept-Encoding`.
     pub varies: bool,
 }
 
 impl About<'_> {
-    /// The complete head: always as many bytes for the same length, whatever the tag.
+    /// The complete head. Its length does not depend on the tag, so that it can be written before the body is hashed.
     fn head(&self, body_len: u64, tag: Tag) -> String {
         let line = self.status.line();
         let content_type = self.content_type;
         let coding = self.coding.map_or_else(String::new, |coding| format!("\r\nContent-Encoding: {coding}"));
         let vary = if self.varies { "\r\nVary: Accept-Encoding" } else { "" };
-        // The tag names what is at a path, and what stands in for something else is not.
+        // An entity tag identifies the content of a path; the page for 404 is not that of any.
         let tag = if self.status == Status::Ok { format!("\r\nETag: {tag}") } else { String::new() };
         let end = format::head_end(body_len);
         format!("{line}\r\nContent-Type: {content_type}{coding}{vary}{tag}{end}")
     }
 }
 
-/// An image in the making: it is written as it comes, and what is kept of a file is its place.
+/// Writes an image to `W`. Bodies are written as they are added; only their records are kept in memory.
 ///
-/// The header comes last: what is there before [`Builder::finish`] is no image.
+/// The header is written last: before [`Builder::finish`] there is no valid image.
 pub struct Builder<W: Write + Seek> {
-    out: HugeWriter<W>,
-    /// Where the next object begins.
+    out: HugePageWriter<W>,
+    /// The offset of the next object.
     at: u64,
-    /// The next unit that is free.
+    /// The first free unit.
     unit: u32,
     objects: Vec<ObjectRecord>,
     paths: Vec<(Vec<u8>, u32, [u32; Coding::ALL.len()])>,
@@ -68,9 +68,9 @@ impl<W: Write + Seek> Builder<W> {
     ///
     /// # Errors
     ///
-    /// What `out` says.
+    /// The error of `out`.
     pub fn new(out: W) -> io::Result<Self> {
-        let mut out = HugeWriter::new(out);
+        let mut out = HugePageWriter::new(out);
         out.write_all(&[0; HEADER_LEN])?;
         Ok(Self {
             out,
@@ -83,13 +83,12 @@ impl<W: Write + Seek> Builder<W> {
         })
     }
 
-    /// Adds a body of `len` bytes. `progress` is told of each piece that was copied, and may
-    /// break it off.
+    /// Adds a body of `len` bytes. `progress` is called with the bytes of each piece that was copied, and may stop it.
     ///
     /// # Errors
     ///
-    /// [`AddError::Length`] when there are more bytes or fewer. After any error but [`AddError::Write`] it is
-    /// as if nothing had been added.
+    /// [`AddError::Length`] when the body has another length. After any error but [`AddError::Write`] the image is as
+    /// it was before.
     pub fn add(
         &mut self,
         about: &About<'_>,
@@ -102,9 +101,9 @@ impl<W: Write + Seek> Builder<W> {
             self.out.seek(SeekFrom::Start(self.at)).map_err(AddError::Write)?;
         }
         let mut record = added?;
-        // What is no larger fits any segment, and is sent whole or not at all.
+        // A smaller response fits any segment, so it is never continued from a position.
         if record.len() > Position::UNIT as u64
-            && let Some((first, end)) = place(self.unit, record.len())
+            && let Some((first, end)) = reserve(self.unit, record.len())
         {
             record.unit = first;
             self.unit = end;
@@ -167,20 +166,20 @@ impl<W: Write + Seek> Builder<W> {
         Ok(ObjectRecord { start: self.at, body_len: len, tag, head_len, head_checksum, unit: NONE })
     }
 
-    /// Answers a path with an object, or with a variant of it.
+    /// Maps a path to an object and its compressed variants.
     ///
     /// # Panics
     ///
-    /// When it is no path that can be asked for.
+    /// When it cannot be the path of a request.
     pub fn name(&mut self, path: &[u8], object: ObjectId, variants: [Option<ObjectId>; Coding::ALL.len()]) {
         self.push(path, object.0, variants.map(|id| id.map_or(NONE, |id| id.0)));
     }
 
-    /// Answers a path with the same path and a slash behind it.
+    /// Maps a path to a redirect to the same path with a slash at its end.
     ///
     /// # Panics
     ///
-    /// When it is no path that can be asked for.
+    /// When it cannot be the path of a request.
     pub fn redirect(&mut self, path: &[u8]) {
         self.push(path, REDIRECT, [NONE; Coding::ALL.len()]);
     }
@@ -190,7 +189,7 @@ impl<W: Write + Seek> Builder<W> {
         self.paths.push((path.to_owned(), object, variants));
     }
 
-    /// Shows this object in place of whatever is not there.
+    /// Sends this object for unknown paths.
     pub fn not_found(&mut self, object: ObjectId) {
         self.not_found = object.0;
     }
@@ -199,7 +198,7 @@ impl<W: Write + Seek> Builder<W> {
     ///
     /// # Errors
     ///
-    /// What the destination says.
+    /// The error of the destination.
     ///
     /// # Panics
     ///
@@ -241,7 +240,7 @@ impl<W: Write + Seek> Builder<W> {
         self.out.into_inner()
     }
 
-    /// The hash table: at most half full, so that what is looked for is mostly in the first slot.
+    /// The hash table: at most half full, so that most lookups end at their first slot.
     fn slots(&self) -> Vec<(u32, u32)> {
         let mut slots = vec![(0, 0); (2 * self.paths.len() + 1).next_power_of_two()];
         let last = slots.len() - 1;
@@ -263,16 +262,16 @@ pub enum AddError {
     /// It cannot be read.
     #[error("cannot be read")]
     Read(#[source] io::Error),
-    /// It has not the length that it was said to have.
+    /// It has another length than was said.
     #[error("changed while it was read")]
     Length,
-    /// The head would be longer than any is.
+    /// The head would be longer than [`HEAD_MAX`].
     #[error("its media type is too long")]
     Head,
-    /// There are as many objects as there can be.
+    /// The format has no number for one more object.
     #[error("too many files")]
     TooMany,
-    /// It was broken off.
+    /// `progress` stopped it.
     #[error("stopped")]
     Stopped,
     /// The image cannot be written.

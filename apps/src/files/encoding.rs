@@ -1,12 +1,12 @@
-//! Which of the forms that a file exists in a client would rather have (RFC 9110, section 12.5.3).
+//! Content codings, and which of them a client accepts: `Accept-Encoding` (RFC 9110, section 12.5.3).
 
 use core::fmt;
 
 use lethe::http::Headers;
 
-use crate::weight::{Weight, elements};
+use crate::qvalue::{Weight, elements};
 
-/// How a file is compressed.
+/// A content coding: how a file is compressed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Coding {
     /// RFC 7932
@@ -21,7 +21,7 @@ impl Coding {
     /// All of them.
     pub(super) const ALL: [Self; 3] = [Self::Brotli, Self::Zstandard, Self::Gzip];
 
-    /// What it is called in HTTP.
+    /// Its name in HTTP.
     pub(super) const fn token(self) -> &'static str {
         match self {
             Self::Brotli => "br",
@@ -30,7 +30,7 @@ impl Coding {
         }
     }
 
-    /// What it is called by people.
+    /// Its name in messages.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Brotli => "brotli",
@@ -39,7 +39,7 @@ impl Coding {
         }
     }
 
-    /// What the name of a compressed file ends with.
+    /// The suffix of the names of such files.
     pub(super) const fn suffix(self) -> &'static str {
         match self {
             Self::Brotli => ".br",
@@ -61,17 +61,17 @@ impl fmt::Display for Coding {
     }
 }
 
-/// What `Accept-Encoding` says of each form.
+/// The quality value of each form, by `Accept-Encoding`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Accepted {
-    /// The file as it is; all weights are doubled, in halves of a thousandth.
+    /// The uncompressed file. All values are doubled, so that 1 is less than any that a client can send.
     pub(super) identity: Weight,
     /// Each of [`Coding::ALL`].
     pub(super) codings: [Weight; Coding::ALL.len()],
 }
 
 impl Accepted {
-    /// Reads all fields of this name as one list. An element that is malformed is passed over.
+    /// Reads all fields of this name as one list. Malformed elements are skipped.
     pub(super) fn of(headers: &Headers<'_>) -> Self {
         let (mut identity, mut codings, mut others) = (None, [None; Coding::ALL.len()], None);
         for (name, weight) in elements(headers, "accept-encoding") {
@@ -84,7 +84,7 @@ impl Accepted {
             }
         }
         Self {
-            // What nothing was said of is acceptable, and anything that something was said of is better.
+            // An uncompressed file is acceptable unless it is excluded, and worse than any coding that is named.
             identity: identity.or(others).map_or(1, |weight| weight * 2),
             codings: codings.map(|weight| weight.or(others).unwrap_or(0) * 2),
         }
@@ -95,7 +95,7 @@ impl Accepted {
 mod tests {
     use super::*;
 
-    /// Whatever is acceptable, best first; of what is as good, the file as it is comes last.
+    /// The acceptable forms, best first; of equal ones, the uncompressed file comes last.
     fn order(fields: &str) -> Vec<&'static str> {
         let accepted = Accepted::of(&Headers::new(fields.as_bytes()));
         let codings = Coding::ALL.map(Coding::token).into_iter().zip(accepted.codings);

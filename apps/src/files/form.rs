@@ -1,7 +1,8 @@
-//! Whether a compressed file is what its name says: a form of another file, which may be sent in place of that one.
+//! Checks that a compressed file holds the same contents as another file, so that it may be sent in its place.
 //!
-//! It is unpacked, and compared with the file, a piece of both at a time. What a browser would not unpack, or not to
-//! the same bytes, is no form. Of each coding there has to be exactly one stream: browsers read the first.
+//! The compressed file is unpacked and compared with the other one, a piece at a time. It is rejected if a browser
+//! would not unpack it, or would get other bytes. It has to be exactly one stream of its coding, since browsers read
+//! only the first.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
@@ -15,13 +16,13 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use super::encoding::Coding;
 use super::tree::FILE_MAX;
 
-/// The bytes of either file that are looked at together.
+/// The bytes of both files that are compared at a time.
 const PIECE: usize = 1 << 16;
 
-/// The most memory that unpacking zstd may take, by RFC 9659. Gzip has 32 KiB, and brotli at most 16 MiB.
+/// The largest window of zstd, by RFC 9659. Gzip has 32 KiB, and brotli at most 16 MiB.
 const ZSTD_WINDOW_MAX: u64 = 8 << 20;
 
-/// Why a compressed file is not sent as what its name says.
+/// Why a compressed file is not sent in place of the file that it is named after.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Flaw {
     /// It has no bytes.
@@ -30,13 +31,13 @@ pub enum Flaw {
     Damaged(Coding),
     /// Something follows its end.
     More(Coding),
-    /// It takes more memory to unpack than browsers have for it.
+    /// Its window is larger than browsers accept.
     Window,
     /// It has more than [`FILE_MAX`] bytes when it is unpacked.
     Large,
-    /// It was made before the file that it is a form of was written to.
+    /// It was written before the file that it is named after.
     Older,
-    /// It has other contents than the file.
+    /// It unpacks to other contents than the file has.
     Differs,
 }
 
@@ -54,7 +55,7 @@ impl fmt::Display for Flaw {
     }
 }
 
-/// What comes of a check that does not go through.
+/// How a check failed.
 pub(super) enum Failure {
     /// The compressed file has a flaw.
     Flaw(Flaw),
@@ -62,12 +63,12 @@ pub(super) enum Failure {
     Read(io::Error),
     /// The file cannot be read.
     File(io::Error),
-    /// It was broken off.
+    /// `progress` stopped it.
     Stopped,
 }
 
-/// Compares what a compressed file unpacks to with a file; without one, only unpacks it. `progress` is told of each
-/// piece that was unpacked, and may break it off.
+/// Unpacks a compressed file and compares it with `file`, if there is one. `progress` is called with the bytes of each
+/// piece that was unpacked, and may stop it.
 pub(super) fn check(
     coding: Coding,
     form: impl Read,
@@ -79,7 +80,7 @@ pub(super) fn check(
     loop {
         let len = decoder.read(&mut unpacked)?;
         if let Some(file) = &mut file {
-            // At the end of what was unpacked, the file ends as well.
+            // At the end of the stream one more byte is read, since the file has to end there, too.
             let there = read_full(file, &mut expected[..len.max(1)]).map_err(Failure::File)?;
             if unpacked[..len] != expected[..there] {
                 return Err(Failure::Flaw(Flaw::Differs));
@@ -95,7 +96,7 @@ pub(super) fn check(
     }
 }
 
-/// As many bytes as there are, or as there is room for.
+/// Reads until the buffer is full or the file ends.
 fn read_full(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut done = 0;
     while done < buffer.len() {
@@ -109,7 +110,8 @@ fn read_full(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(done)
 }
 
-/// A reader that keeps its error: decoders make another of it, which does not tell a bad disk from a bad stream.
+/// A reader that keeps its error. Decoders replace it by one of their own, which does not tell a failing disk from a
+/// malformed stream.
 struct Noting<R> {
     inner: BufReader<R>,
     failure: Option<io::Error>,
@@ -153,7 +155,7 @@ impl<R: Read> BufRead for Noting<R> {
     }
 }
 
-/// What unpacks one coding.
+/// The decoder of a coding.
 enum Decoder<R: Read> {
     Gzip(GzDecoder<Noting<R>>),
     Zstandard(Box<Zstandard<R>>),
@@ -169,7 +171,7 @@ impl<R: Read> Decoder<R> {
         })
     }
 
-    /// Unpacks some bytes; none at the end of the stream.
+    /// Unpacks some bytes; 0 at the end of the stream.
     fn read(&mut self, out: &mut [u8]) -> Result<usize, Failure> {
         match self {
             Self::Gzip(decoder) => decoder.read(out).map_err(|_| decoder.get_mut().failure(Coding::Gzip)),
@@ -178,7 +180,7 @@ impl<R: Read> Decoder<R> {
         }
     }
 
-    /// Whether the stream was as it should be, and the file ends with it.
+    /// Checks that the stream is intact, and that the file ends with it.
     fn finish(self) -> Result<(), Failure> {
         let (coding, mut source) = match self {
             Self::Gzip(decoder) => (Coding::Gzip, decoder.into_inner()),
@@ -201,7 +203,7 @@ impl<R: Read> Decoder<R> {
     }
 }
 
-/// One frame of RFC 8878, behind any that are to be skipped.
+/// One frame of RFC 8878, behind any number of skippable ones.
 struct Zstandard<R: Read> {
     source: Noting<R>,
     decoder: FrameDecoder,
@@ -214,7 +216,7 @@ impl<R: Read> Zstandard<R> {
         loop {
             match decoder.init(&mut source) {
                 Ok(()) => return Ok(Self { source, decoder }),
-                // RFC 8878, 3.1.2: a frame without contents, as which other data are put before those that there are.
+                // RFC 8878, section 3.1.2: a skippable frame, which holds data of other programs.
                 Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
                     let skipped = io::copy(&mut source.by_ref().take(length.into()), &mut io::sink());
                     if skipped.ok() != Some(length.into()) {
@@ -228,7 +230,7 @@ impl<R: Read> Zstandard<R> {
     }
 
     fn read(&mut self, out: &mut [u8]) -> Result<usize, Failure> {
-        // One block at a time: no more is kept than the window.
+        // One block at a time, so that no more than the window is in memory.
         while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
             let decoded = self.decoder.decode_blocks(&mut self.source, BlockDecodingStrategy::UptoBlocks(1));
             decoded.map_err(|_| self.source.failure(Coding::Zstandard))?;
@@ -237,7 +239,7 @@ impl<R: Read> Zstandard<R> {
     }
 }
 
-/// A stream of RFC 7932, which has no large windows.
+/// A stream of RFC 7932, without the large windows that browsers do not accept.
 struct Brotli<R: Read> {
     source: Noting<R>,
     state: BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>,

@@ -1,4 +1,4 @@
-//! The format of an image: files as they are sent, and an index to find them by.
+//! The format of an image: complete responses, and an index of their paths.
 //!
 //! Numbers are little-endian. The sections follow one another without gaps.
 //!
@@ -27,41 +27,42 @@
 //! | 4     | CRC-32 of all behind the objects  | 3 × 4 | its variants br, zstd, gzip, or 2³² − 1 |
 //! | 4     | CRC-32 of the header before this  |       |                                         |
 //!
-//! A slot of the hash table is the upper half of the hash of a path, and the number of that path, counted
-//! from 1; 0 is an empty slot. The lower half says in which slot to begin, and where others have it the next
-//! ones follow. An entry of the position table is the unit at which an object begins, and the number of the
-//! object: [`Position`](lethe::app::Position)s without what the generation adds to them.
+//! The hash table has open addressing with linear probing. The lower half of the hash of a path is the slot at which a
+//! lookup begins; a slot has the upper half, and the number of the path, counted from 1, or 0 when it is empty. An
+//! entry of the position table is the unit at which an object begins, and the number of the object: a
+//! [`Position`](lethe::app::Position) without its generation.
 //!
-//! So a request costs a cache line of the hash table and one or two each of path, path table, object table
-//! and head, whatever the number of files.
+//! So a request reads a cache line of the hash table, and one or two each of the path, the path table, the object table
+//! and the head, whatever the number of files.
 
 use std::hash::Hasher as _;
 use std::ops::Range;
 
 use siphasher::sip::SipHasher13;
 
-use super::damage::OpenError;
 use super::encoding::Coding;
+use super::error::OpenError;
 use super::tag::{TAG_LEN, Tag};
-use crate::bytes::{u32_at, u64_at};
+use crate::container::{Format, check_len, index_checksum, put_u32, put_u64, seal, u32_at, u64_at};
 use crate::positions::PAIR_LEN;
 
 /// The version of the format that is read and written here.
 pub const VERSION: u32 = 1;
 
-pub(super) const MAGIC: &[u8; 8] = b"LETHE-FS";
+pub(super) const FORMAT: Format =
+    Format { magic: b"LETHE-FS", version: VERSION, file: "an image of files", name: "the image format", advice: "" };
 pub(super) const HEADER_LEN: usize = 64;
 
 /// No object, and no unit.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// In place of an object: the path wants a slash behind it.
+/// In place of an object: the path is redirected to the same path with a slash at its end.
 pub(super) const REDIRECT: u32 = u32::MAX - 1;
 
-/// No head is longer. What varies in it are two numbers and a type.
+/// The longest head. It varies by two numbers and a media type.
 pub(super) const HEAD_MAX: u32 = 512;
 
-/// What an image says of itself.
+/// The header of an image.
 #[derive(Clone, Copy)]
 pub(super) struct Header {
     pub(super) objects: u32,
@@ -77,20 +78,7 @@ pub(super) struct Header {
 
 impl Header {
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, OpenError> {
-        if !bytes.starts_with(MAGIC) {
-            return Err(OpenError::Magic);
-        }
-        let actual = bytes.len() as u64;
-        let header: &[u8; HEADER_LEN] =
-            bytes.first_chunk().ok_or(OpenError::Length { actual, expected: HEADER_LEN as u64 })?;
-        // The version comes first: whatever is behind it is what it says.
-        let found = u32_at(header, 8);
-        if found != VERSION {
-            return Err(OpenError::Version { found });
-        }
-        if crc32fast::hash(&header[..HEADER_LEN - 4]) != u32_at(header, HEADER_LEN - 4) {
-            return Err(OpenError::HeaderChecksum);
-        }
+        let header: &[u8; HEADER_LEN] = FORMAT.sealed_header(bytes)?;
         let parsed = Self {
             objects: u32_at(header, 12),
             paths: u32_at(header, 16),
@@ -100,33 +88,27 @@ impl Header {
             text: u64_at(header, 32),
             index: u64_at(header, 40),
             len: u64_at(header, 48),
-            checksum: u32_at(header, 56),
+            checksum: index_checksum(header),
         };
-        if parsed.len != actual {
-            return Err(OpenError::Length { actual, expected: parsed.len });
-        }
+        check_len(bytes, parsed.len)?;
         let sections = parsed.tables_len().checked_add(parsed.text).and_then(|len| len.checked_add(parsed.index));
-        let fits = sections == Some(actual) && parsed.index >= HEADER_LEN as u64;
+        let fits = sections == Some(parsed.len) && parsed.index >= HEADER_LEN as u64;
         if fits { Ok(parsed) } else { Err(OpenError::Sections) }
     }
 
     pub(super) fn emit(&self) -> [u8; HEADER_LEN] {
         let Self { objects, paths, slots, positions, not_found, text, index, len, checksum } = *self;
-        let mut header = [0; HEADER_LEN];
-        header[..8].copy_from_slice(MAGIC);
-        for (at, number) in [VERSION, objects, paths, slots, positions, not_found].into_iter().enumerate() {
-            header[8 + 4 * at..][..4].copy_from_slice(&number.to_le_bytes());
+        let mut header = FORMAT.new_header();
+        for (at, number) in [objects, paths, slots, positions, not_found].into_iter().enumerate() {
+            put_u32(&mut header, 12 + 4 * at, number);
         }
         for (at, number) in [text, index, len].into_iter().enumerate() {
-            header[32 + 8 * at..][..8].copy_from_slice(&number.to_le_bytes());
+            put_u64(&mut header, 32 + 8 * at, number);
         }
-        header[56..60].copy_from_slice(&checksum.to_le_bytes());
-        let own = crc32fast::hash(&header[..60]);
-        header[60..].copy_from_slice(&own.to_le_bytes());
-        header
+        seal(header, checksum)
     }
 
-    /// Four counts of 32 bits, each times less than 64, do not overflow.
+    /// The bytes of all tables. Four counts of 32 bits, each times less than 64, do not overflow.
     fn tables_len(&self) -> u64 {
         let tables = [
             (self.objects, ObjectRecord::LEN),
@@ -138,7 +120,7 @@ impl Header {
     }
 }
 
-/// One object, as the table has it.
+/// An entry of the object table.
 #[derive(Clone, Copy)]
 pub(super) struct ObjectRecord {
     pub(super) start: u64,
@@ -174,7 +156,7 @@ impl ObjectRecord {
         }
     }
 
-    /// Where head and body are, and where the next object begins; `None` where no file is that long.
+    /// The ranges of head and body in the file; `None` when they are beyond any file.
     pub(super) fn ranges(&self) -> Option<(Range<usize>, Range<usize>)> {
         let start = usize::try_from(self.start).ok()?;
         let body = start.checked_add(self.head_len as usize)?;
@@ -188,7 +170,7 @@ impl ObjectRecord {
     }
 }
 
-/// One path, as the table has it.
+/// An entry of the path table.
 #[derive(Clone, Copy)]
 pub(super) struct PathRecord {
     pub(super) start: u32,
@@ -216,7 +198,7 @@ impl PathRecord {
     }
 }
 
-/// The hash of a path: where it is looked for, and what it is known by there.
+/// The two halves of the hash of a path: where its lookup begins, and what its slot is recognized by.
 pub(super) fn hash(path: &[u8]) -> (usize, u32) {
     let mut hasher = SipHasher13::new();
     hasher.write(path);
@@ -224,7 +206,7 @@ pub(super) fn hash(path: &[u8]) -> (usize, u32) {
     (hash as u32 as usize, (hash >> 32) as u32)
 }
 
-/// How every head ends.
+/// The end of every head.
 pub(super) fn head_end(body_len: u64) -> String {
     format!("\r\nContent-Length: {body_len}\r\nConnection: close\r\n\r\n")
 }
@@ -232,6 +214,7 @@ pub(super) fn head_end(body_len: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ContainerError;
 
     /// Images go from one build to another, which has to find each path where this one has put it.
     #[test]
@@ -274,7 +257,8 @@ mod tests {
         assert_eq!(wrong(Header { index: u64::MAX, ..header }), Some(OpenError::Sections));
         assert_eq!(wrong(Header { positions: 4, ..header }), Some(OpenError::Sections));
         let cut = Header::parse(&file(&header, 257)).err();
-        assert_eq!(cut, Some(OpenError::Length { actual: 257, expected: 258 }));
-        assert_eq!(Header::parse(&bytes[..63]).err(), Some(OpenError::Length { actual: 63, expected: 64 }));
+        assert_eq!(cut, Some(ContainerError::Length { actual: 257, expected: 258 }.into()));
+        let cut = Header::parse(&bytes[..63]).err();
+        assert_eq!(cut, Some(ContainerError::Length { actual: 63, expected: 64 }.into()));
     }
 }

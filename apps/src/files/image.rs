@@ -1,42 +1,39 @@
-//! An image that is open: checked, and ready to be answered from. Its format is that of [`super::format`].
+//! An open image: checked, and ready for lookups. [`super::format`] has its format.
 
 use std::fmt;
 
 use lethe::app::Position;
 
-use super::damage::OpenError;
 use super::encoding::Coding;
+use super::error::OpenError;
 use super::format::{HEAD_MAX, HEADER_LEN, Header, NONE, ObjectRecord, PathRecord, REDIRECT, hash, head_end};
 use super::path;
 use super::tag::{Tag, Tagger};
-use crate::bytes::table;
-use crate::positions::{Buckets, Pair, pair, place};
+use crate::container::{FileBytes, check_index, table};
+use crate::positions::{Buckets, Pair, pair, reserve};
 
-/// How many bytes of a body are hashed between two calls that tell how far it is.
+/// Bytes of a body that are hashed between two calls of `progress`.
 const PROGRESS_STEP: usize = 1 << 20;
 
-/// Where an image lies: a mapped file, or memory.
-type Owner = Box<dyn AsRef<[u8]> + Send + Sync>;
-
-/// An image that was checked. Once it is open it cannot fail, as long as its bytes stay what they are.
+/// A checked image. Lookups cannot fail, as long as its bytes do not change.
 pub struct Image {
-    bytes: Owner,
+    bytes: FileBytes,
     header: Header,
     buckets: Buckets,
 }
 
 impl Image {
-    /// Opens an image, and checks all of it but the bodies: those are [`Image::check_bodies`]'s.
+    /// Opens an image, and checks all of it but the bodies, which [`Image::check_bodies`] does.
     ///
     /// # Errors
     ///
-    /// The first damage that is found. What befell an image on its way shows in its length or a checksum;
-    /// the errors after these tell of a program that wrote it wrong.
+    /// The first error found. Damage in transit or on disk shows in the length or in a checksum; the other errors mean
+    /// that the program that wrote the image is faulty.
     pub fn open(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Self, OpenError> {
         let header = Header::parse(bytes.as_ref())?;
         let mut image = Self { bytes: Box::new(bytes), header, buckets: Buckets::default() };
         let sections = image.sections();
-        sections.check_checksum(&header)?;
+        check_index(sections.index, header.checksum)?;
         sections.check_objects(&header)?;
         sections.check_positions()?;
         sections.check_paths()?;
@@ -44,11 +41,11 @@ impl Image {
         Ok(image)
     }
 
-    /// Checks each body against its hash. `progress` is told the bytes done and those of all bodies.
+    /// Checks each body against its hash. `progress` is called with the bytes checked, and those of all bodies.
     ///
     /// # Errors
     ///
-    /// The first object that is damaged.
+    /// The first damaged object.
     pub fn check_bodies(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), OpenError> {
         let sections = self.sections();
         let (mut done, total) = (0, self.body_bytes());
@@ -67,12 +64,12 @@ impl Image {
         Ok(())
     }
 
-    /// How many paths are answered with a file; a directory that has an index counts as well.
+    /// The number of paths that are answered with a file, including directories with an index.
     pub fn path_count(&self) -> usize {
         self.sections().paths.iter().filter(|path| PathRecord::parse(path).object != REDIRECT).count()
     }
 
-    /// How many responses it has: files, and their variants.
+    /// The number of responses: files, and their compressed variants.
     pub const fn object_count(&self) -> usize {
         self.header.objects as usize
     }
@@ -87,17 +84,17 @@ impl Image {
         self.header.len
     }
 
-    /// Whether it has no path at all.
+    /// Whether it has no path.
     pub const fn is_empty(&self) -> bool {
         self.header.paths == 0
     }
 
-    /// What stands behind a path.
+    /// Looks a path up.
     pub(super) fn find(&self, path: &[u8]) -> Option<Entry<'_>> {
         self.sections().find(path)
     }
 
-    /// The response for whatever is not there.
+    /// The response for unknown paths.
     pub(super) fn not_found(&self) -> Option<Object<'_>> {
         (self.header.not_found != NONE).then(|| self.sections().object(self.header.not_found))
     }
@@ -125,16 +122,16 @@ impl fmt::Debug for Image {
     }
 }
 
-/// What a path stands for.
+/// What a path is answered with.
 #[derive(Clone, Copy)]
 pub(super) enum Entry<'a> {
-    /// A directory that was asked for without its slash.
+    /// A directory without its slash.
     Redirect,
     /// A file.
     File(File<'a>),
 }
 
-/// A file, in every form that it is there in.
+/// A file, in all its forms.
 #[derive(Clone, Copy)]
 pub(super) struct File<'a> {
     sections: Sections<'a>,
@@ -146,12 +143,12 @@ impl<'a> File<'a> {
         self.sections.object(self.record.object)
     }
 
-    /// The variants that there are, in the order of [`Coding::ALL`].
+    /// Its compressed variants, in the order of [`Coding::ALL`].
     pub(super) fn variants(&self) -> [Option<Object<'a>>; Coding::ALL.len()] {
         self.record.variants.map(|id| (id != NONE).then(|| self.sections.object(id)))
     }
 
-    /// Whether it depends on the client what it is answered with.
+    /// Whether the response depends on `Accept-Encoding`.
     pub(super) fn varies(&self) -> bool {
         self.record.variants.iter().any(|&id| id != NONE)
     }
@@ -163,11 +160,11 @@ pub(super) struct Object<'a> {
     pub(super) head: &'a [u8],
     pub(super) body: &'a [u8],
     pub(super) tag: Tag,
-    /// Where it begins among the units of the image.
+    /// The unit of the image at which it begins.
     pub(super) unit: Option<u32>,
 }
 
-/// The sections of an image, taken apart.
+/// The sections of an image.
 #[derive(Clone, Copy)]
 struct Sections<'a> {
     /// From the first byte of the image to the end of the last object.
@@ -182,7 +179,7 @@ struct Sections<'a> {
 }
 
 impl<'a> Sections<'a> {
-    /// The lengths are those that the header was checked with.
+    /// Splits an image whose header was checked.
     fn split(bytes: &'a [u8], header: &Header) -> Self {
         let (contents, index) = bytes.split_at(header.index as usize);
         let (objects, rest) = table(index, header.objects);
@@ -208,10 +205,10 @@ impl<'a> Sections<'a> {
         &self.text[record.start as usize..][..record.len as usize]
     }
 
-    /// Ends at an empty slot at the latest, of which there is always one.
+    /// Looks a path up. Probing ends at the next empty slot, of which there is at least one.
     fn find(&self, path: &[u8]) -> Option<Entry<'a>> {
         let (first, mark) = hash(path);
-        // As many slots as a power of two: the number of the last one is a mask.
+        // The number of slots is a power of two, so that of the last one is a mask.
         let last = self.slots.len().wrapping_sub(1);
         let mut at = first & last;
         loop {
@@ -230,17 +227,12 @@ impl<'a> Sections<'a> {
         }
     }
 
-    /// The object of an entry of the position table, if it reaches as far as `unit`.
+    /// The object of an entry of the position table, if it covers `unit`.
     fn covering(&self, entry: usize, unit: u32) -> Option<Object<'a>> {
         let (first, id) = pair(*self.positions.get(entry)?);
         let object = self.object(id);
         let units = Position::units(object.head.len() + object.body.len());
         (units > (unit - first) as usize).then_some(object)
-    }
-
-    fn check_checksum(&self, header: &Header) -> Result<(), OpenError> {
-        let (actual, expected) = (crc32fast::hash(self.index), header.checksum);
-        if actual == expected { Ok(()) } else { Err(OpenError::Checksum { actual, expected }) }
     }
 
     fn check_objects(&self, header: &Header) -> Result<(), OpenError> {
@@ -265,7 +257,7 @@ impl<'a> Sections<'a> {
         if all && not_found { Ok(()) } else { Err(OpenError::Objects) }
     }
 
-    /// Positions are those of the objects that have one, without gaps.
+    /// Checks that the position table has the positions of the objects, without gaps.
     fn check_positions(&self) -> Result<(), OpenError> {
         let (mut next, mut entries) = (0_u32, self.positions.iter().copied().map(pair));
         for (id, record) in self.objects.iter().enumerate() {
@@ -273,7 +265,7 @@ impl<'a> Sections<'a> {
             if record.unit == NONE {
                 continue;
             }
-            let (first, end) = place(next, record.len()).ok_or(OpenError::Positions)?;
+            let (first, end) = reserve(next, record.len()).ok_or(OpenError::Positions)?;
             if record.unit != first || entries.next() != Some((first, id as u32)) {
                 return Err(OpenError::Positions);
             }
@@ -307,7 +299,7 @@ impl<'a> Sections<'a> {
             }
             before = path;
         }
-        // Ascending paths are different ones, so each that is found is found as itself.
+        // Paths are distinct, since they ascend; so a lookup of each can only find itself.
         let is_lost = |record: &[u8; PathRecord::LEN]| self.find(self.path(&PathRecord::parse(record))).is_none();
         if next as usize != self.text.len() {
             Err(OpenError::Text)
@@ -318,7 +310,7 @@ impl<'a> Sections<'a> {
         }
     }
 
-    /// An object for people: a path that it is the answer to. The index may still be wrong.
+    /// Names an object in a message by a path that is answered with it. The index may not have been checked yet.
     fn describe(&self, id: u32) -> String {
         let of = |record: &PathRecord| record.object == id || record.variants.contains(&id);
         let record = self.paths.iter().map(PathRecord::parse).find(of);

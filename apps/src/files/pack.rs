@@ -1,4 +1,4 @@
-//! From a directory to an image.
+//! Packs a directory into an image.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -15,41 +15,41 @@ use super::encoding::Coding;
 use super::form::{self, Failure, Flaw};
 use super::tree::{FILE_MAX, FILES_MAX, Listed, Skipped, Tree, file_name};
 
-/// What stands for a directory.
+/// The file that is sent for a directory.
 const INDEX: &[u8] = b"index.html";
 
-/// What is shown in place of a file that is not there.
+/// The file that is sent for unknown paths.
 const NOT_FOUND: &[u8] = b"/404.html";
 
-/// How often a file is read that changes meanwhile, before that is an error.
+/// How often a file is read that changes meanwhile, before it is an error.
 const ATTEMPTS: u32 = 3;
 
-/// How much older than its file a form may be. Of two files that are copied together, one has to be written first; what
-/// is in them is compared anyway.
+/// How much older than its file a compressed file may be. Of two files that are copied together, either may be written
+/// first; their contents are compared anyway.
 const OLDER_MAX: Duration = Duration::from_mins(1);
 
-/// A file with this ending is compressed itself, and is what it is only for a client that is told so.
+/// The extension of SVG files compressed by gzip, which are sent with `Content-Encoding`.
 const SVGZ: &str = "svgz";
 
-/// What of a directory is packed.
+/// Which files of a directory are packed.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Options {
     /// Whether names that begin with a dot are served.
     pub hidden: bool,
 }
 
-/// Somebody who is told how far it is.
-pub trait Watch {
-    /// So many files were found.
+/// Observes packing: is told of its progress and of files that are left out, and may stop it.
+pub trait PackObserver {
+    /// `files` were found so far.
     fn listed(&mut self, files: u64);
-    /// Something was found that is not served.
+    /// A file or directory is not served.
     fn skipped(&mut self, path: &Path, why: Skipped);
-    /// Something is served, but not as what its name says: not in place of the file `of`, or without `Content-Encoding`
-    /// where there is no such file.
+    /// A compressed file is served under its own name only: not in place of the file `of`, or, without one, without
+    /// `Content-Encoding`.
     fn unused(&mut self, path: &Path, of: Option<&Path>, why: Flaw);
-    /// So many bytes of files that have compressed forms were compared with them, of as many.
+    /// `done` bytes of `total` were compared, of the files that have compressed forms.
     fn compared(&mut self, done: u64, total: u64);
-    /// So many bytes were written, of as many.
+    /// `done` bytes of `total` were written.
     fn packed(&mut self, done: u64, total: u64);
     /// Whether to stop.
     fn stop(&self) -> bool {
@@ -57,35 +57,35 @@ pub trait Watch {
     }
 }
 
-/// What came of a directory.
+/// The contents of an image, for a summary.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Packed {
-    /// The files that are served.
+    /// The number of files that are served.
     pub files: usize,
-    /// Their bytes, without those of variants.
+    /// Their bytes, without those of compressed variants.
     pub bytes: u64,
-    /// How many of them are there in other forms.
+    /// The number of compressed variants.
     pub variants: usize,
 }
 
-/// Writes an image of `directory` to `out`, which is empty. Of a file there is never more in memory than a
-/// piece; the same directory makes the same bytes.
+/// Writes an image of `directory` to `out`, which is empty. Files go through memory piece by piece; the same directory
+/// always makes the same bytes.
 ///
 /// # Errors
 ///
-/// Whatever cannot be read or written, and a file that changes while it is read.
+/// A file that cannot be read, or changes while it is read; or an error of `out`.
 pub fn pack<W: Write + Seek>(
     directory: &Path,
     options: Options,
     out: W,
-    watch: &mut dyn Watch,
+    observer: &mut dyn PackObserver,
 ) -> Result<(W, Packed), PackError> {
-    let tree = Tree::list(directory, options, watch)?;
-    let plan = Plan::of(&tree, watch)?;
+    let tree = Tree::list(directory, options, observer)?;
+    let plan = Plan::of(&tree, observer)?;
     let total = plan.jobs.iter().map(|job| tree.files[job.file].len).sum();
     let mut packer =
-        Packer { tree: &tree, builder: Builder::new(out).map_err(PackError::Write)?, watch, done: 0, total };
-    packer.watch.packed(0, total);
+        Packer { tree: &tree, builder: Builder::new(out).map_err(PackError::Write)?, observer, done: 0, total };
+    packer.observer.packed(0, total);
     let ids = plan.jobs.iter().map(|job| packer.add(job)).collect::<Result<Vec<_>, _>>()?;
     let mut builder = packer.builder;
     for answer in &plan.answers {
@@ -110,17 +110,17 @@ pub fn pack<W: Write + Seek>(
     Ok((builder.finish().map_err(PackError::Write)?, summary))
 }
 
-/// Which objects there are going to be.
+/// The objects of the image, before they are written.
 struct Plan {
     jobs: Vec<Job>,
     answers: Vec<Answer>,
     not_found: Option<usize>,
 }
 
-/// An object: which file, and what is said of it.
+/// An object to be written: its file, and what its head says.
 struct Job {
     file: usize,
-    /// When the file was written to that was compared, where one was.
+    /// The modification time of the file when it was compared, if it was.
     compared: Option<SystemTime>,
     status: Status,
     content_type: String,
@@ -128,7 +128,7 @@ struct Job {
     varies: bool,
 }
 
-/// What the path of a file is answered with.
+/// The objects that the path of a file is answered with.
 struct Answer {
     file: usize,
     job: usize,
@@ -136,9 +136,9 @@ struct Answer {
 }
 
 impl Plan {
-    fn of(tree: &Tree, watch: &mut dyn Watch) -> Result<Self, PackError> {
+    fn of(tree: &Tree, observer: &mut dyn PackObserver) -> Result<Self, PackError> {
         let mut plan = Self { jobs: Vec::new(), answers: Vec::new(), not_found: None };
-        let forms = Forms::of(tree, watch)?;
+        let forms = Forms::of(tree, observer)?;
         for (file, (Listed { path, .. }, forms)) in tree.files.iter().zip(forms).enumerate() {
             let varies = forms.variants.iter().any(Option::is_some);
             let content_type = content_type(file_name(path));
@@ -160,21 +160,21 @@ impl Plan {
     }
 }
 
-/// In which forms there is a file, after all of them were compared with it.
+/// The forms of a file, after they were compared with it.
 #[derive(Clone, Default)]
 struct Forms {
-    /// When the file was written to, where it was compared with anything.
+    /// The modification time of the file when it was compared, if it was.
     compared: Option<SystemTime>,
-    /// How the file itself is compressed.
+    /// The coding of the file itself.
     coding: Option<Coding>,
-    /// Which files are forms of it, and when those were written to.
+    /// The files that are its compressed forms, and their modification times.
     variants: [Option<(usize, SystemTime)>; Coding::ALL.len()],
 }
 
 impl Forms {
-    /// Those of each file of a tree.
-    fn of(tree: &Tree, watch: &mut dyn Watch) -> Result<Vec<Self>, PackError> {
-        /// A file that says to be compressed, and the one that it says to be a form of.
+    /// The forms of each file of a tree.
+    fn of(tree: &Tree, observer: &mut dyn PackObserver) -> Result<Vec<Self>, PackError> {
+        /// A file that is compressed by its name, and the file that it is named after.
         struct Pair {
             form: usize,
             coding: Coding,
@@ -192,12 +192,12 @@ impl Forms {
         }
         let mut forms = vec![Self::default(); tree.files.len()];
         let total = pairs.iter().map(|pair| tree.files[pair.file.unwrap_or(pair.form)].len).sum();
-        let mut comparison = Comparison { tree, watch, done: 0, total };
+        let mut comparison = Comparison { tree, observer, done: 0, total };
         for Pair { form, coding, file } in pairs {
             let listed = (&tree.files[form], file.map(|file| &tree.files[file]));
             let compared = comparison.compare(coding, listed.0, listed.1)?;
             comparison.done += listed.1.unwrap_or(listed.0).len;
-            comparison.watch.compared(comparison.done, total);
+            comparison.observer.compared(comparison.done, total);
             match (compared, file) {
                 (Ok((modified, of_file)), Some(file)) => {
                     let forms = &mut forms[file];
@@ -210,7 +210,7 @@ impl Forms {
                 }
                 (Err(flaw), _) => {
                     let file = listed.1.map(|file| tree.name(file));
-                    comparison.watch.unused(&tree.name(listed.0), file.as_deref(), flaw);
+                    comparison.observer.unused(&tree.name(listed.0), file.as_deref(), flaw);
                 }
             }
         }
@@ -218,15 +218,15 @@ impl Forms {
     }
 }
 
-/// Compares one file after the other with its forms.
+/// Compares files with their compressed forms.
 struct Comparison<'c> {
     tree: &'c Tree,
-    watch: &'c mut dyn Watch,
+    observer: &'c mut dyn PackObserver,
     done: u64,
     total: u64,
 }
 
-/// When a form and its file were written to, or what is wrong with the form.
+/// The modification times of a form and its file, or the flaw of the form.
 type Compared = Result<(SystemTime, Option<SystemTime>), Flaw>;
 
 impl Comparison<'_> {
@@ -241,10 +241,10 @@ impl Comparison<'_> {
     }
 
     fn try_compare(&mut self, coding: Coding, form: &Listed, file: Option<&Listed>) -> Result<Compared, PackError> {
-        if self.watch.stop() {
+        if self.observer.stop() {
             return Err(PackError::Stopped);
         }
-        let (tree, watch, done, total) = (self.tree, &mut *self.watch, self.done, self.total);
+        let (tree, observer, done, total) = (self.tree, &mut *self.observer, self.done, self.total);
         let (mut form_read, len) = Steady::open(tree, form)?;
         let mut file_read = file.map(|file| Steady::open(tree, file)).transpose()?.map(|(file, _)| file);
         if len == 0 {
@@ -258,8 +258,8 @@ impl Comparison<'_> {
         let mut unpacked = 0;
         let checked = form::check(coding, &mut form_read, file_read.as_mut(), &mut |bytes| {
             unpacked += bytes;
-            watch.compared(done + unpacked.min(limit), total);
-            if watch.stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            observer.compared(done + unpacked.min(limit), total);
+            if observer.stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         match checked {
             Ok(()) => Ok(Ok(modified)),
@@ -274,16 +274,16 @@ impl Comparison<'_> {
     }
 }
 
-/// Whether a file is an image that is compressed, by its name.
+/// Whether a file is a compressed SVG image, by its name.
 fn is_svgz(path: &[u8]) -> bool {
     Path::new(file_name(path)).extension().is_some_and(|ending| ending.eq_ignore_ascii_case(SVGZ))
 }
 
-/// Copies one file after the other.
+/// Copies files into the image.
 struct Packer<'p, W: Write + Seek> {
     tree: &'p Tree,
     builder: Builder<W>,
-    watch: &'p mut dyn Watch,
+    observer: &'p mut dyn PackObserver,
     done: u64,
     total: u64,
 }
@@ -300,24 +300,24 @@ impl<W: Write + Seek> Packer<'_, W> {
     }
 
     fn try_add(&mut self, job: &Job) -> Result<ObjectId, PackError> {
-        if self.watch.stop() {
+        if self.observer.stop() {
             return Err(PackError::Stopped);
         }
         let file = &self.tree.files[job.file];
         let path = || self.tree.name(file);
         let (mut body, len) = Steady::open(self.tree, file)?;
-        // What was compared is what is sent, or nothing is.
+        // Only the version of the file that was compared may be sent.
         if len > FILE_MAX || job.compared.is_some_and(|compared| compared != body.modified) {
             return Err(PackError::Changed { path: path() });
         }
         let about =
             About { status: job.status, content_type: &job.content_type, coding: job.coding, varies: job.varies };
         let mut copied = 0;
-        let (watch, done, total) = (&mut *self.watch, self.done, self.total);
+        let (observer, done, total) = (&mut *self.observer, self.done, self.total);
         let added = self.builder.add(&about, len, &mut body, &mut |bytes| {
             copied += bytes;
-            watch.packed(done + copied, total);
-            if watch.stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            observer.packed(done + copied, total);
+            if observer.stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         let added = added.map_err(|error| match error {
             AddError::Length => PackError::Changed { path: path() },
@@ -331,8 +331,8 @@ impl<W: Write + Seek> Packer<'_, W> {
     }
 }
 
-/// A file that must not be written to while it is read. Two versions of it can have as many bytes: what tells
-/// is when it was written to.
+/// A file that must not be written to while it is read. Its modification time tells, since two versions may have the
+/// same length.
 struct Steady {
     file: File,
     modified: SystemTime,
@@ -340,7 +340,7 @@ struct Steady {
 }
 
 impl Steady {
-    /// Opens a file of a tree, and tells how long it is.
+    /// Opens a file of a tree. Returns its length as well.
     fn open(tree: &Tree, listed: &Listed) -> Result<(Self, u64), PackError> {
         let opened = tree.open(listed).and_then(|(file, len)| {
             let modified = file.metadata()?.modified()?;
@@ -349,7 +349,7 @@ impl Steady {
         opened.map_err(|cause| PackError::Io { path: tree.name(listed), cause })
     }
 
-    /// What an error is that came of reading it.
+    /// The error for one that reading it returned.
     fn error(&self, path: PathBuf, cause: io::Error) -> PackError {
         if self.changed { PackError::Changed { path } } else { PackError::Io { path, cause } }
     }
@@ -366,29 +366,29 @@ impl Read for Steady {
     }
 }
 
-/// What a name says of the file's contents. Text is UTF-8, since nothing else is written any more.
+/// The media type by the extension of a name. Text is taken to be UTF-8.
 fn content_type(name: &OsStr) -> String {
     let guess = mime_guess::from_path(name).first_raw().unwrap_or("application/octet-stream");
     let is_text = guess.starts_with("text/") || matches!(guess, "application/javascript" | "application/xml");
     if is_text { format!("{guess}; charset=utf-8") } else { guess.to_owned() }
 }
 
-/// Why there is no image.
+/// Why a directory cannot be packed.
 #[derive(Debug, Error)]
 pub enum PackError {
-    /// Something in the directory cannot be read.
+    /// A file or directory cannot be read.
     #[error("cannot read {}", path.display())]
     Io {
-        /// What.
+        /// Its path.
         path: PathBuf,
-        /// Why.
+        /// The error of the file system.
         #[source]
         cause: io::Error,
     },
-    /// A file was written to while it was read, each time that was tried.
+    /// A file was written to while it was read, in each of several attempts.
     #[error("{} changes while it is read: put files in place by renaming them", path.display())]
     Changed {
-        /// Which one.
+        /// Its path.
         path: PathBuf,
     },
     /// There are more files than can be served.
@@ -397,7 +397,7 @@ pub enum PackError {
     /// The image cannot be written.
     #[error("cannot write the image: {0}")]
     Write(io::Error),
-    /// The watcher said so.
+    /// The observer stopped it.
     #[error("stopped")]
     Stopped,
 }

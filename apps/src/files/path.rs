@@ -1,41 +1,41 @@
 //! The path of a request, as the path of a file.
 //!
-//! There is no directory to get out of when a request is answered: a path is only ever compared with those
-//! in the image. That what cannot be a path in it is refused all the same, and not just not found, is for
-//! whoever reads the image with other programs, and for whoever asks by mistake.
+//! Path traversal is impossible: a path is only compared with those of the image, and no file is opened. Paths that no
+//! file can have are still refused with 400 and not answered with 404: an image must not hold such paths, which another
+//! program could unpack to a place outside its directory, and the client learns that its request is malformed.
 
-/// The most bytes that the path of a file can have. A request has to fit a segment, percent-encoded, and
-/// few do that are longer.
+/// The longest path of a file, in bytes. A request has to fit a segment, and few would with a longer path,
+/// percent-encoded.
 pub(super) const PATH_MAX: usize = 1024;
 
 /// Why a path names no file in any directory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Unfit {
+pub(super) enum PathError {
     /// A `%` without two hexadecimal digits behind it.
     Escape,
     /// A NUL or a backslash, or a slash that was percent-encoded.
     Character,
     /// A segment `.` or `..`. Clients resolve them before they ask (RFC 3986, section 5.2.4).
     Dots,
-    /// More than [`PATH_MAX`] bytes, or more than there is room for. It may be fine, and is not here.
+    /// More than [`PATH_MAX`] bytes, or than there is room for: no file of an image has such a path.
     Long,
 }
 
-/// Decodes a path that begins with `/`. It is only written to `buffer` where something is encoded in it.
-pub(super) fn decode<'a>(encoded: &'a [u8], buffer: &'a mut [u8]) -> Result<&'a [u8], Unfit> {
+/// Decodes a path that begins with `/`. `buffer` is used only if anything in it is percent-encoded.
+pub(super) fn decode<'a>(encoded: &'a [u8], buffer: &'a mut [u8]) -> Result<&'a [u8], PathError> {
     let decoded = if encoded.contains(&b'%') { unescape(encoded, buffer)? } else { encoded };
     check(decoded).map(|()| decoded)
 }
 
 /// Whether these bytes, which begin with `/`, can be the path of a file.
-pub(super) fn check(path: &[u8]) -> Result<(), Unfit> {
-    // All bytes are looked at, many at once; and segments only where one begins with a dot, as few do.
+pub(super) fn check(path: &[u8]) -> Result<(), PathError> {
+    // The first loop has no early exit, so that it is vectorized. Few paths have a segment that begins with a dot.
     if path.iter().fold(false, |found, byte| found | matches!(byte, 0 | b'\\')) {
-        Err(Unfit::Character)
+        Err(PathError::Character)
     } else if path.windows(2).any(|pair| pair == b"/.") && path.split(|&byte| byte == b'/').any(is_dots) {
-        Err(Unfit::Dots)
+        Err(PathError::Dots)
     } else if path.len() > PATH_MAX {
-        Err(Unfit::Long)
+        Err(PathError::Long)
     } else {
         Ok(())
     }
@@ -45,7 +45,7 @@ fn is_dots(segment: &[u8]) -> bool {
     matches!(segment, b"." | b"..")
 }
 
-fn unescape<'a>(encoded: &[u8], buffer: &'a mut [u8]) -> Result<&'a [u8], Unfit> {
+fn unescape<'a>(encoded: &[u8], buffer: &'a mut [u8]) -> Result<&'a [u8], PathError> {
     let mut len = 0;
     let mut rest = encoded;
     while let [first, after @ ..] = rest {
@@ -54,26 +54,26 @@ fn unescape<'a>(encoded: &[u8], buffer: &'a mut [u8]) -> Result<&'a [u8], Unfit>
                 rest = after;
                 digit(*high)? << 4 | digit(*low)?
             }
-            (b'%', _) => return Err(Unfit::Escape),
+            (b'%', _) => return Err(PathError::Escape),
             (&byte, after) => {
                 rest = after;
-                // A slash of the path itself is none that hides in a name.
-                *buffer.get_mut(len).ok_or(Unfit::Long)? = byte;
+                // A literal slash separates segments; only an encoded one would be part of a name.
+                *buffer.get_mut(len).ok_or(PathError::Long)? = byte;
                 len += 1;
                 continue;
             }
         };
         if byte == b'/' {
-            return Err(Unfit::Character);
+            return Err(PathError::Character);
         }
-        *buffer.get_mut(len).ok_or(Unfit::Long)? = byte;
+        *buffer.get_mut(len).ok_or(PathError::Long)? = byte;
         len += 1;
     }
     Ok(&buffer[..len])
 }
 
-fn digit(character: u8) -> Result<u8, Unfit> {
-    char::from(character).to_digit(16).map(|digit| digit as u8).ok_or(Unfit::Escape)
+fn digit(character: u8) -> Result<u8, PathError> {
+    char::from(character).to_digit(16).map(|digit| digit as u8).ok_or(PathError::Escape)
 }
 
 #[cfg(test)]
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check_path(path: &str, expect: Result<&[u8], Unfit>) {
+    fn check_path(path: &str, expect: Result<&[u8], PathError>) {
         assert_eq!(decode(path.as_bytes(), &mut [0; PATH_MAX]), expect, "{path}");
     }
 
@@ -110,21 +110,21 @@ mod tests {
     #[test]
     fn an_escape_has_two_hexadecimal_digits() {
         for path in ["/%", "/%2", "/%2/", "/%g0", "/%0g", "/%%20", "/%+1", "/a%"] {
-            check_path(path, Err(Unfit::Escape));
+            check_path(path, Err(PathError::Escape));
         }
     }
 
     #[test]
     fn nul_backslash_and_an_encoded_slash_are_refused() {
         for path in ["/%00", "/a%00.html", "/%5c", "/a\\b", "/..%5c", "/%2f", "/a%2Fb", "/..%2fetc"] {
-            check_path(path, Err(Unfit::Character));
+            check_path(path, Err(PathError::Character));
         }
     }
 
     #[test]
     fn dot_segments_are_refused_however_they_are_written() {
         for path in ["/..", "/.", "/../a", "/a/..", "/a/./b", "/%2e%2e/a", "/.%2e", "/%2E/"] {
-            check_path(path, Err(Unfit::Dots));
+            check_path(path, Err(PathError::Dots));
         }
     }
 
@@ -132,13 +132,13 @@ mod tests {
     fn a_path_that_is_longer_than_any_file_has_is_told_apart() {
         let long = format!("/{}", "a".repeat(PATH_MAX - 1));
         check_path(&long, Ok(long.as_bytes()));
-        check_path(&format!("{long}a"), Err(Unfit::Long));
-        check_path(&format!("{long}%61"), Err(Unfit::Long));
-        // Whatever little room there is.
-        assert_eq!(decode(b"/%61", &mut [0; 1]), Err(Unfit::Long));
+        check_path(&format!("{long}a"), Err(PathError::Long));
+        check_path(&format!("{long}%61"), Err(PathError::Long));
+        // The buffer may be smaller still.
+        assert_eq!(decode(b"/%61", &mut [0; 1]), Err(PathError::Long));
     }
 
-    /// Pieces of which the worst paths are made.
+    /// Paths of pieces that traversal attacks are made of.
     fn path() -> impl Strategy<Value = String> {
         let piece = prop_oneof![
             Just("/"),

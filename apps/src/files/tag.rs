@@ -1,4 +1,4 @@
-//! Entity tags: the name of a content (RFC 9110, section 8.8.3).
+//! Entity tags (RFC 9110, section 8.8.3).
 
 use core::fmt;
 use core::hash::Hasher as _;
@@ -9,15 +9,15 @@ use siphasher::sip128::{Hasher128 as _, SipHasher13};
 /// The bytes of a tag.
 pub(super) const TAG_LEN: usize = 16;
 
-/// The hash of a content: SipHash-1-3 of 128 bits under a key of zeros, so that every machine that serves
-/// the same file gives it the same tag.
+/// The hash of a content: SipHash-1-3 of 128 bits under a key of zeros, so that all machines that serve a file give it
+/// the same tag.
 ///
-/// It tells any two contents apart that come about by themselves, and any damage. It is no proof against
-/// somebody who may write the files and looks for two with the same hash; that one can do worse.
+/// It finds accidental damage, and accidental collisions are not to be expected. It is not collision-resistant against
+/// an attacker who may write the served files, and who could do worse than make two with the same tag.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Tag(pub(super) [u8; TAG_LEN]);
 
-/// Hashes a content piece by piece.
+/// Computes a tag piece by piece.
 #[derive(Default)]
 pub(super) struct Tagger(SipHasher13);
 
@@ -32,7 +32,7 @@ impl Tagger {
 }
 
 impl Tag {
-    /// In hexadecimal, as it stands between the quotes.
+    /// The opaque tag, in hexadecimal.
     pub(super) fn hex(self) -> [u8; 2 * TAG_LEN] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut hex = [0; 2 * TAG_LEN];
@@ -42,18 +42,18 @@ impl Tag {
         hex
     }
 
-    /// Whether `If-None-Match` lists it, or anything at all: the client has this content (RFC 9110, section
-    /// 13.1.2). What is malformed ends the list.
+    /// Whether `If-None-Match` lists it, or is `*`: the client has this content (RFC 9110, section 13.1.2). Malformed
+    /// text ends the list.
     pub(super) fn is_known(self, headers: &Headers<'_>) -> bool {
         headers.values("if-none-match").any(|value| {
-            // Once for a list, which may be long.
+            // Outside of the loop over a list, which may be long.
             let hex = self.hex();
             value == b"*" || Opaque(value).any(|tag| tag == hex)
         })
     }
 }
 
-/// As it stands in a header field, with its quotes.
+/// The value of the header field, in quotes.
 impl fmt::Display for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{}\"", self.hex().escape_ascii())
@@ -66,7 +66,7 @@ impl fmt::Debug for Tag {
     }
 }
 
-/// What is between the quotes of each tag in a list. Weak tags count as strong ones: the comparison is weak.
+/// The opaque tags of a list. The comparison is weak, so weak tags are like strong ones.
 struct Opaque<'a>(&'a [u8]);
 
 impl<'a> Iterator for Opaque<'a> {

@@ -1,8 +1,8 @@
-//! What of a directory is served, and what is not.
+//! Lists the files of a directory that are served.
 //!
-//! Each file is opened beneath the directory and without following any link on the way (`openat2`): a link
-//! was followed, and what it leads to found to be within, before. So whoever changes the tree meanwhile gets
-//! an error, and never a file from elsewhere.
+//! Symbolic links are resolved while the tree is listed, and have to lead to a file within it. Each file is then opened
+//! by its resolved path, beneath the directory and without following links (`openat2`). So a tree that is changed
+//! meanwhile leads to an error, and never to a file from elsewhere.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -15,17 +15,16 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
-use super::pack::{Options, PackError, Watch};
+use super::pack::{Options, PackError, PackObserver};
 use super::path::{self, PATH_MAX};
 
-/// The most files of one directory: ten times what it is made for, and few enough that links to one another
-/// do not go on for ever.
+/// The most files of a tree: ten times what images are made for, and a bound on directories that link to one another.
 pub const FILES_MAX: usize = 1 << 20;
 
-/// The largest file. It takes a quarter of the positions that an image can have.
+/// The largest file, in bytes. It takes a quarter of the positions of an image.
 pub const FILE_MAX: u64 = 1 << 30;
 
-/// Why something in the directory is not served.
+/// Why a file or directory is not served.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Skipped {
     /// Its name begins with a dot.
@@ -40,7 +39,7 @@ pub enum Skipped {
     Special,
     /// There is a backslash in its name, which no request can have.
     Backslash,
-    /// Its path has more bytes than any that is asked for.
+    /// Its path has more than [`PATH_MAX`] bytes.
     Long,
     /// It has more than [`FILE_MAX`] bytes.
     Large,
@@ -59,7 +58,7 @@ impl Skipped {
         Self::Large,
     ];
 
-    /// Whether whoever put it there should be told.
+    /// Whether to warn of it.
     pub const fn is_surprising(self) -> bool {
         !matches!(self, Self::Hidden)
     }
@@ -91,9 +90,9 @@ pub(super) struct Tree {
 
 /// A file that is served.
 pub(super) struct Listed {
-    /// What it is asked for by, decoded.
+    /// The path of its requests, decoded.
     pub(super) path: Vec<u8>,
-    /// Where it is beneath the directory, without links.
+    /// Its path beneath the directory, with links resolved.
     real: PathBuf,
     /// Its bytes when it was listed.
     pub(super) len: u64,
@@ -101,12 +100,12 @@ pub(super) struct Listed {
 
 impl Tree {
     /// Lists a directory.
-    pub(super) fn list(directory: &Path, options: Options, watch: &mut dyn Watch) -> Result<Self, PackError> {
+    pub(super) fn list(directory: &Path, options: Options, observer: &mut dyn PackObserver) -> Result<Self, PackError> {
         let cannot = |cause| PackError::Io { path: directory.to_owned(), cause };
         let root = fs::canonicalize(directory).map_err(cannot)?;
         let handle = OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(&root);
         let tree = Self { root, handle: handle.map_err(cannot)?, files: Vec::new() };
-        let mut walk = Walk { tree, options, watch, within: Vec::new() };
+        let mut walk = Walk { tree, options, observer, within: Vec::new() };
         walk.directory(PathBuf::new(), &[])?;
         let mut tree = walk.tree;
         tree.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
@@ -118,14 +117,14 @@ impl Tree {
         self.files.binary_search_by(|file| file.path.as_slice().cmp(path)).ok()
     }
 
-    /// Where a file is, for people.
+    /// The path of a file, for messages.
     pub(super) fn name(&self, file: &Listed) -> PathBuf {
         self.root.join(&file.real)
     }
 
     /// Opens a file, if it is one still, and tells how long it is now.
     pub(super) fn open(&self, file: &Listed) -> io::Result<(File, u64)> {
-        // Should it have become a pipe, nobody waits for its other end.
+        // If it has become a pipe, opening it must not wait for its other end.
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS;
         let opened = openat2(&self.handle, &file.real, OpenHow::new().flags(flags).resolve(resolve));
@@ -138,16 +137,16 @@ impl Tree {
     }
 }
 
-/// A tree in the making.
+/// The walk that lists a tree.
 struct Walk<'w> {
     tree: Tree,
     options: Options,
-    watch: &'w mut dyn Watch,
-    /// The directories that we are in, without links.
+    observer: &'w mut dyn PackObserver,
+    /// The directories on the way down to this one, with links resolved.
     within: Vec<PathBuf>,
 }
 
-/// What an entry of a directory is, behind all links, and where.
+/// What an entry of a directory is after links are resolved, and its path.
 enum Kind {
     File(PathBuf, u64),
     Directory(PathBuf),
@@ -155,23 +154,22 @@ enum Kind {
 }
 
 impl Walk<'_> {
-    /// Lists what is in a directory: `real` beneath the root, `path` in requests. It goes as deep as
-    /// [`PATH_MAX`] lets it.
+    /// Lists a directory: `real` beneath the root, `path` in requests. [`PATH_MAX`] limits the depth.
     fn directory(&mut self, real: PathBuf, path: &[u8]) -> Result<(), PackError> {
         let name = self.tree.root.join(&real);
         let cannot = |cause| PackError::Io { path: name.clone(), cause };
         let entries = fs::read_dir(&name).map_err(cannot)?.collect::<io::Result<Vec<_>>>().map_err(cannot)?;
         self.within.push(real);
         for entry in entries {
-            if self.watch.stop() {
+            if self.observer.stop() {
                 return Err(PackError::Stopped);
             }
             let path = [path, b"/", entry.file_name().as_bytes()].concat();
             let cannot = |cause| PackError::Io { path: entry.path(), cause };
             match self.kind(&entry, &path).map_err(cannot)? {
-                Kind::Skipped(why) => self.watch.skipped(&entry.path(), why),
+                Kind::Skipped(why) => self.observer.skipped(&entry.path(), why),
                 Kind::Directory(real) if self.within.contains(&real) => {
-                    self.watch.skipped(&entry.path(), Skipped::Loop);
+                    self.observer.skipped(&entry.path(), Skipped::Loop);
                 }
                 Kind::Directory(real) => self.directory(real, &path)?,
                 Kind::File(real, len) => {
@@ -179,7 +177,7 @@ impl Walk<'_> {
                         return Err(PackError::TooMany);
                     }
                     self.tree.files.push(Listed { path, real, len });
-                    self.watch.listed(self.tree.files.len() as u64);
+                    self.observer.listed(self.tree.files.len() as u64);
                 }
             }
         }
@@ -194,8 +192,8 @@ impl Walk<'_> {
         }
         match path::check(path) {
             Ok(()) => {}
-            Err(path::Unfit::Long) => return Ok(Kind::Skipped(Skipped::Long)),
-            // A name has no NUL and is neither of the dots.
+            Err(path::PathError::Long) => return Ok(Kind::Skipped(Skipped::Long)),
+            // A file name has no NUL and is neither `.` nor `..`.
             Err(_) => return Ok(Kind::Skipped(Skipped::Backslash)),
         }
         let kind = entry.file_type()?;
@@ -219,7 +217,7 @@ impl Walk<'_> {
             Err(error) if matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::ENOENT | Errno::ELOOP)) => {
                 return Ok(Kind::Skipped(Skipped::Dangling));
             }
-            // Whoever may not look there is not to be told what is there.
+            // The target is in a directory that the server may not read, so it is not served either.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 return Ok(Kind::Skipped(Skipped::Outside));
             }
@@ -257,7 +255,7 @@ mod tests {
 
     struct Silent;
 
-    impl Watch for Silent {
+    impl PackObserver for Silent {
         fn listed(&mut self, _: u64) {}
         fn skipped(&mut self, _: &Path, _: Skipped) {}
         fn unused(&mut self, _: &Path, _: Option<&Path>, _: crate::files::Flaw) {}

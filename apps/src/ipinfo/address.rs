@@ -1,4 +1,4 @@
-//! Addresses as requests write them, and what to say of one that has no place.
+//! Parses the addresses of requests, and describes those that have no place.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -13,8 +13,7 @@ pub(super) fn parse(text: &str) -> Option<IpAddr> {
     }
 }
 
-/// The form that nearly all requests have: read in under half the time that the standard library takes,
-/// and with the same result.
+/// Parses a dotted quad as the standard library does, in less than half the time. Nearly all requests have one.
 #[inline]
 pub(super) fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
     let (a, rest) = parse_octet(text)?;
@@ -24,7 +23,7 @@ pub(super) fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
     rest.is_empty().then(|| Ipv4Addr::new(a, b, c, d))
 }
 
-/// Reads 0 to 255, and returns what follows. Leading zeros are no part of it: some take them for octal.
+/// Parses 0 to 255, and returns the rest. Leading zeros are not allowed, since some programs take them for octal.
 #[inline]
 fn parse_octet(text: &[u8]) -> Option<(u8, &[u8])> {
     let value = |digit: u8| u16::from(digit - b'0');
@@ -39,15 +38,15 @@ fn parse_octet(text: &[u8]) -> Option<(u8, &[u8])> {
     Some((octet.try_into().ok()?, rest))
 }
 
-/// Whether someone who wrote this meant an address, though it may be none: it is of digits and dots, or
-/// of hexadecimal digits, dots and colons with at least one colon.
+/// Whether text looks like an address, though it may be invalid: digits and dots, or hexadecimal digits, dots and
+/// colons with at least one colon.
 pub(super) fn is_attempt(text: &str) -> bool {
     let all = |allowed: fn(&u8) -> bool| !text.is_empty() && text.as_bytes().iter().all(allowed);
     all(|byte| matches!(byte, b'0'..=b'9' | b'.'))
         || text.contains(':') && all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':'))
 }
 
-/// Appends an address in its usual form.
+/// Appends an address in its canonical form.
 pub(super) fn push(writer: &mut Writer<'_>, address: IpAddr) {
     match address {
         IpAddr::V4(v4) => {
@@ -60,14 +59,13 @@ pub(super) fn push(writer: &mut Writer<'_>, address: IpAddr) {
         }
         IpAddr::V6(v6) => {
             use core::fmt::Write;
-            // What does not fit, the writer remembers itself.
+            // The writer keeps track of text that does not fit.
             let _ = write!(writer, "{v6}");
         }
     }
 }
 
-/// What an address is that has no place, in words that go on from "it is …": the special purposes of
-/// RFC 6890, if it has one of those.
+/// Describes an address that has no place, to follow "it is": by its special purpose of RFC 6890, if it has one.
 pub(super) const fn kind(address: IpAddr) -> &'static str {
     match address {
         IpAddr::V4(v4) => kind_v4(v4),

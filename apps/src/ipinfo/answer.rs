@@ -1,4 +1,4 @@
-//! What is answered, and how it reads as text and as JSON.
+//! Answers, as text and as JSON.
 
 use core::net::IpAddr;
 
@@ -7,14 +7,14 @@ use lethe::http::{Status, Writer};
 use super::{Place, address};
 use crate::json;
 
-/// What is known of the subject of a question.
+/// The answer to a question.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Answer<'a> {
     /// The address has a place.
     Place(IpAddr, Place<'a>),
-    /// The address has none.
+    /// The address has no place.
     NoPlace(IpAddr),
-    /// It is no address.
+    /// The text is not an address.
     NoAddress,
 }
 
@@ -28,7 +28,7 @@ impl Answer<'_> {
         }
     }
 
-    /// Writes a line of text: the place alone, or else a sentence.
+    /// Writes a line of text: the place, or a sentence that says why there is none.
     pub(super) fn write_text(&self, body: &mut Writer<'_>) {
         match *self {
             Self::Place(_, place) => push_names(body, place, Writer::push),
@@ -43,7 +43,7 @@ impl Answer<'_> {
         body.push("\n");
     }
 
-    /// Writes a JSON object: address, country, province and city, or else an error.
+    /// Writes a JSON object: address, country, province and city, or an error.
     pub(super) fn write_json(&self, body: &mut Writer<'_>) {
         let object = json::Object::begin(body);
         match *self {
@@ -61,7 +61,7 @@ impl Answer<'_> {
     }
 }
 
-/// Appends the names that are known, from the country down, each by way of `push`.
+/// Appends the known names with `push`, from the country down.
 pub(super) fn push_names<'b>(body: &mut Writer<'b>, place: Place<'_>, push: fn(&mut Writer<'b>, &str)) {
     let mut separator = "";
     for name in place.names().into_iter().filter(|name| !name.is_empty()) {

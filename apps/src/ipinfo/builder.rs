@@ -1,4 +1,4 @@
-//! Makes a database.
+//! Builds a database.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -8,33 +8,33 @@ use thiserror::Error;
 
 use super::database::{Header, INDEX_LEN, Place, range};
 
-/// Makes the bytes of a [`Database`](super::Database) from ranges that ascend.
+/// Builds the bytes of a [`Database`](super::Database) from ranges in ascending order.
 ///
-/// Neighbours with the same place become one range, and the same ranges always make the same bytes.
+/// Adjacent ranges with the same place are merged. The same ranges always make the same bytes.
 #[derive(Debug)]
 pub struct Builder<'a> {
     /// First address and place of each range.
     ranges: Vec<(u32, u16)>,
     places: Vec<Place<'a>>,
     ids: HashMap<Place<'a>, u16>,
-    /// The first address that nothing is said of yet; 2^32 when there is none.
+    /// The first address behind all ranges so far; 2^32 at the end.
     next: u64,
 }
 
 impl<'a> Builder<'a> {
-    /// The most places that a database can have: as many as 16 bits tell apart.
+    /// The most places of a database: their numbers have 16 bits.
     pub const MAX_PLACES: usize = 1 << 16;
 
-    /// The place of addresses that nothing is said of.
+    /// The place of addresses in no range.
     const UNKNOWN: u16 = 0;
 
-    /// Begins a database in which nothing is known.
+    /// An empty database.
     pub fn new() -> Self {
         let unknown = Place::default();
         Self { ranges: Vec::new(), places: vec![unknown], ids: HashMap::from([(unknown, Self::UNKNOWN)]), next: 0 }
     }
 
-    /// Adds a range. What lies between it and the one before is not known.
+    /// Adds a range. Addresses between it and the one before have no place.
     ///
     /// # Errors
     ///
@@ -68,7 +68,7 @@ impl<'a> Builder<'a> {
         file
     }
 
-    /// Leaves what lies before `address` unknown.
+    /// Leaves addresses up to `address` without a place.
     fn go_to(&mut self, address: u64) {
         if self.next < address {
             self.begin(Self::UNKNOWN);
@@ -76,7 +76,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Begins a range here, unless the one before it goes on.
+    /// Begins a range at `next`, unless the one before it has the same place.
     fn begin(&mut self, place: u16) {
         if self.ranges.last().is_none_or(|&(_, before)| before != place) {
             self.ranges.push((self.next as u32, place));
@@ -122,7 +122,7 @@ impl Default for Builder<'_> {
     }
 }
 
-/// Why a range cannot be in a database.
+/// Why a range cannot be added.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum BuildError {
     /// It ends before it begins, or begins before the one before it ends.
@@ -133,7 +133,7 @@ pub enum BuildError {
         /// Its last address.
         last: Ipv4Addr,
     },
-    /// There would be one place more than the format can tell apart.
+    /// There are more places than the format can number.
     #[error("more than {} places", Builder::MAX_PLACES)]
     TooManyPlaces,
     /// The names of a place are longer than [`Place::MAX_LEN`] together.

@@ -1,4 +1,4 @@
-//! The database file: which place an IPv4 address belongs to.
+//! The database file, which maps IPv4 addresses to places.
 //!
 //! Numbers are little-endian. The sections follow one another without gaps.
 //!
@@ -18,10 +18,9 @@
 //! A range ends where the next one begins, and the first begins at 0.0.0.0. Any name may be empty, and
 //! a place of three empty names stands for "not known".
 //!
-//! A lookup is one step into the index, by the high half of the address, and a binary search among the
-//! ranges that begin under that half. Where none of those begins at or below the address, the range
-//! that holds it is the one before them in the array, whichever half that one began under. So no range
-//! is split at a multiple of 2¹⁶, and no half is a special case.
+//! A lookup reads the index at the high half of the address, and does a binary search among the ranges that begin under
+//! that half. If none of them begins at or below the address, the address is in the range before them in the array,
+//! which began under a lower half. So ranges need not be split at multiples of 2¹⁶.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -29,13 +28,16 @@ use std::ops::Range;
 
 use thiserror::Error;
 
+use crate::ContainerError;
+use crate::container::{Format, check_len, put_u32, u32_at};
+
 /// The version of the format that is read and written here.
 pub const VERSION: u32 = 1;
 
 /// The database that comes with Lethe; `data/README.md` tells its origin.
 static EMBEDDED: &[u8] = include_bytes!("../../data/ipinfo.db");
 
-/// Which place an IPv4 address belongs to. Once it is open it cannot fail.
+/// Maps IPv4 addresses to places. Lookups cannot fail.
 #[derive(Clone, Copy)]
 pub struct Database<'a> {
     index: &'a [Word; INDEX_LEN],
@@ -56,8 +58,8 @@ impl<'a> Database<'a> {
     ///
     /// # Errors
     ///
-    /// The first damage that is found. What befell a file on its way shows in its length or checksum;
-    /// the errors after these tell of a program that wrote it wrong.
+    /// The first error found. Damage in transit or on disk shows in the length or in a checksum; the other errors mean
+    /// that the program that wrote the file is faulty.
     pub fn open(bytes: &'a [u8]) -> Result<Self, OpenError> {
         let database = Self::split(bytes)?;
         database.check_index()?;
@@ -66,29 +68,29 @@ impl<'a> Database<'a> {
         Ok(database)
     }
 
-    /// The place of an address, or `None` where it is not known.
+    /// The place of an address, if it is known.
     #[inline]
     pub fn lookup(&self, address: Ipv4Addr) -> Option<Place<'a>> {
         self.find(address).map(|place| self.place(place))
     }
 
-    /// The number of that place.
+    /// The number of the place of an address, if it is known.
     #[inline]
     pub(super) fn find(&self, address: Ipv4Addr) -> Option<usize> {
         let [high, low] = halves(address.to_bits());
         let under = self.under(high);
         let below = self.ranges[under.clone()].partition_point(|&range| first_low(range) <= low);
-        // The first range of all begins at 0.0.0.0, so there is always one at or below the address.
+        // The first range begins at 0.0.0.0, so there is always one at or below the address.
         let place = place_id(self.ranges[under.start + below - 1]);
         (!self.is_unknown(place)).then_some(place)
     }
 
-    /// All places, by their numbers.
+    /// All places, in the order of their numbers.
     pub(super) fn places(&self) -> impl Iterator<Item = Place<'a>> {
         (0..self.place_count()).map(|place| self.place(place))
     }
 
-    /// All ranges in ascending order: first address, and place where it is known.
+    /// All ranges in ascending order: first address, and place if it is known.
     pub fn ranges(&self) -> impl Iterator<Item = (Ipv4Addr, Option<Place<'a>>)> {
         (0..=u16::MAX).flat_map(move |high| {
             self.ranges[self.under(high)].iter().map(move |&range| {
@@ -108,7 +110,7 @@ impl<'a> Database<'a> {
         self.names.len() / NAMES
     }
 
-    /// Which ranges begin at an address with this high half.
+    /// The ranges that begin at an address with this high half.
     fn under(&self, high: u16) -> Range<usize> {
         let high = usize::from(high);
         number(self.index[high])..number(self.index[high + 1])
@@ -120,7 +122,7 @@ impl<'a> Database<'a> {
         (!place.is_empty()).then_some(place)
     }
 
-    /// Whether it has no name.
+    /// Whether a place has no name.
     fn is_unknown(&self, place: usize) -> bool {
         self.names[NAMES * place] == self.names[NAMES * place + NAMES]
     }
@@ -131,19 +133,16 @@ impl<'a> Database<'a> {
         Place { country, province, city }
     }
 
-    /// Where in the text a name is.
+    /// The bytes of a name in the text.
     fn name(&self, at: usize) -> Range<usize> {
         number(self.names[at])..number(self.names[at + 1])
     }
 
-    /// Checks header, length and checksum, and takes the sections apart.
+    /// Checks header, length and checksum, and splits the sections.
     fn split(bytes: &'a [u8]) -> Result<Self, OpenError> {
         const CHECKED: &str = "the length is right";
         let header = Header::parse(bytes)?;
-        let (actual, expected) = (bytes.len() as u64, header.file_len());
-        if actual != expected {
-            return Err(OpenError::Length { actual, expected });
-        }
+        check_len(bytes, header.file_len())?;
         let (contents, checksum) = bytes.split_last_chunk().expect(CHECKED);
         let (actual, expected) = (crc32fast::hash(contents), u32::from_le_bytes(*checksum));
         if actual != expected {
@@ -195,7 +194,7 @@ impl<'a> Database<'a> {
     }
 }
 
-/// A database with memory of its own, which goes with it: what a server replaces.
+/// A database that owns its memory, so that a server can replace it.
 pub(super) struct Owned {
     index: Box<[Word; INDEX_LEN]>,
     ranges: Box<[Word]>,
@@ -204,7 +203,7 @@ pub(super) struct Owned {
 }
 
 impl Owned {
-    /// To be asked.
+    /// A view of it, for lookups.
     #[inline]
     pub(super) fn database(&self) -> Database<'_> {
         Database { index: &self.index, ranges: &self.ranges, names: &self.names, text: &self.text }
@@ -224,7 +223,7 @@ impl fmt::Debug for Database<'_> {
     }
 }
 
-/// A place on earth. What is not known of it is empty.
+/// A geographic place. Unknown parts are empty.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct Place<'a> {
     /// The country.
@@ -236,11 +235,11 @@ pub struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    /// The most bytes that the names of a place have together, so that the page about it fits a segment.
-    /// It is twice what the longest in the embedded database have.
+    /// The most bytes of all names of a place, so that the page about it fits a segment: twice those of the longest in
+    /// the embedded database.
     pub const MAX_LEN: usize = 84;
 
-    /// From the country down.
+    /// The names, from the country down.
     pub const fn names(&self) -> [&'a str; NAMES] {
         [self.country, self.province, self.city]
     }
@@ -250,7 +249,7 @@ impl<'a> Place<'a> {
         self.country.len() + self.province.len() + self.city.len()
     }
 
-    /// Whether nothing is known of it.
+    /// Whether it has no name.
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -259,29 +258,15 @@ impl<'a> Place<'a> {
 /// What is wrong with a database file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum OpenError {
-    /// It does not begin as a database does.
-    #[error("this is not a Lethe database")]
-    Magic,
-    /// It is in another version of the format.
-    #[error("version {found} of the database format, where this build reads version {VERSION}")]
-    Version {
-        /// What the file says.
-        found: u32,
-    },
-    /// It is cut off, or something follows it.
-    #[error("cut off, or grown: {actual} bytes, where there should be {expected}")]
-    Length {
-        /// The bytes that there are.
-        actual: u64,
-        /// The bytes that there should be, by the header.
-        expected: u64,
-    },
+    /// What any file may suffer: another file, another version, a wrong length.
+    #[error("{}", FORMAT.describe(*.0))]
+    Container(ContainerError),
     /// The checksum in it is not that of its contents.
     #[error("damaged: the checksum of the contents is {actual:08x}, and {expected:08x} in the file")]
     Checksum {
-        /// That of the contents.
+        /// The checksum of the contents.
         actual: u32,
-        /// That in the file.
+        /// The checksum at the end of the file.
         expected: u32,
     },
     /// The text is not UTF-8.
@@ -299,7 +284,7 @@ pub enum OpenError {
         /// The high half of their first addresses.
         high: u16,
     },
-    /// A range has a place that there is not.
+    /// A range has a place that does not exist.
     #[error("range {range} has none of the {places} places")]
     PlaceOfRange {
         /// The position of the range.
@@ -315,11 +300,20 @@ pub enum OpenError {
     },
 }
 
-/// A number as it lies in the file.
+impl From<ContainerError> for OpenError {
+    fn from(error: ContainerError) -> Self {
+        Self::Container(error)
+    }
+}
+
+const FORMAT: Format =
+    Format { magic: b"LETHE-IP", version: VERSION, file: "a Lethe database", name: "the database format", advice: "" };
+
+/// A number in the file, little-endian.
 type Word = [u8; 4];
 
 /// Magic, version and three counts.
-const HEADER_LEN: usize = Header::MAGIC.len() + 4 * size_of::<Word>();
+const HEADER_LEN: usize = 8 + 4 * size_of::<Word>();
 
 /// An entry for each high half of an address, and one for the end.
 pub(super) const INDEX_LEN: usize = (1 << 16) + 1;
@@ -329,7 +323,7 @@ const NAMES: usize = 3;
 
 const CHECKSUM_LEN: usize = size_of::<Word>();
 
-/// What precedes the sections.
+/// The header, before the sections.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header {
     /// The number of ranges.
@@ -341,24 +335,18 @@ pub(super) struct Header {
 }
 
 impl Header {
-    const MAGIC: &[u8; 8] = b"LETHE-IP";
-
     fn parse(bytes: &[u8]) -> Result<Self, OpenError> {
-        let (words, _) = bytes.strip_prefix(Self::MAGIC).ok_or(OpenError::Magic)?.as_chunks();
-        let words =
-            words.first_chunk().ok_or(OpenError::Length { actual: bytes.len() as u64, expected: HEADER_LEN as u64 })?;
-        let [found, ranges, places, text] = words.map(u32::from_le_bytes);
-        if found != VERSION {
-            return Err(OpenError::Version { found });
-        }
+        let header: &[u8; HEADER_LEN] = FORMAT.header(bytes)?;
+        let [ranges, places, text] = [12, 16, 20].map(|at| u32_at(header, at));
         Ok(Self { ranges, places, text })
     }
 
     pub(super) fn emit(self, file: &mut Vec<u8>) {
-        file.extend(Self::MAGIC);
-        for word in [VERSION, self.ranges, self.places, self.text] {
-            file.extend(word.to_le_bytes());
+        let mut header: [u8; HEADER_LEN] = FORMAT.new_header();
+        for (at, word) in [self.ranges, self.places, self.text].into_iter().enumerate() {
+            put_u32(&mut header, 12 + 4 * at, word);
         }
+        file.extend(header);
     }
 
     /// The length of the whole file. The largest counts do not overflow it.
@@ -369,7 +357,7 @@ impl Header {
     }
 }
 
-/// A count of something in the file, or its position there.
+/// The value of a count or a position.
 fn number(word: Word) -> usize {
     u32::from_le_bytes(word) as usize
 }
@@ -378,7 +366,7 @@ fn halves(address: u32) -> [u16; 2] {
     [(address >> 16) as u16, address as u16]
 }
 
-/// What the file says of a range; the high half of its first address is left to the index.
+/// An entry of the array of ranges. The high half of the first address follows from the index.
 pub(super) fn range(first: u32, place: u16) -> u32 {
     first << 16 | u32::from(place)
 }
@@ -469,13 +457,13 @@ mod tests {
     #[test]
     fn another_file_is_told_from_a_database() {
         for other in [&b""[..], b"LETHE-I", b"lethe-ip and more", &[0; 1000]] {
-            assert_eq!(Database::open(other).err(), Some(OpenError::Magic));
+            assert_eq!(Database::open(other).err(), Some(ContainerError::Magic.into()));
         }
     }
 
     #[test]
     fn another_version_is_named() {
-        assert_eq!(with_word(8, 2), Some(OpenError::Version { found: 2 }));
+        assert_eq!(with_word(8, 2), Some(ContainerError::Version { found: 2 }.into()));
     }
 
     #[test]
@@ -483,7 +471,7 @@ mod tests {
         let mut file = small();
         let expected = file.len() as u64;
         file.push(0);
-        let wrong = |actual, expected| Some(OpenError::Length { actual, expected });
+        let wrong = |actual, expected| Some(ContainerError::Length { actual, expected }.into());
         assert_eq!(Database::open(&file).err(), wrong(expected + 1, expected));
         assert_eq!(Database::open(&file[..file.len() - 2]).err(), wrong(expected - 1, expected));
         assert_eq!(Database::open(&file[..20]).err(), wrong(20, 24));
@@ -553,9 +541,15 @@ mod tests {
     #[test]
     fn every_error_says_what_is_wrong() {
         for (error, message) in [
-            (OpenError::Magic, "this is not a Lethe database"),
-            (OpenError::Version { found: 2 }, "version 2 of the database format, where this build reads version 1"),
-            (OpenError::Length { actual: 1, expected: 2 }, "cut off, or grown: 1 bytes, where there should be 2"),
+            (ContainerError::Magic.into(), "this is not a Lethe database"),
+            (
+                ContainerError::Version { found: 2 }.into(),
+                "version 2 of the database format, where this build reads version 1",
+            ),
+            (
+                ContainerError::Length { actual: 1, expected: 2 }.into(),
+                "cut off, or grown: 1 bytes, where there should be 2",
+            ),
             (
                 OpenError::Checksum { actual: 1, expected: 2 },
                 "damaged: the checksum of the contents is 00000001, and 00000002 in the file",

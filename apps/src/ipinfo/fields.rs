@@ -1,6 +1,6 @@
-//! Which fields of a region of ip2region are country, province and city.
+//! Finds out which fields of an ip2region region are country, province and city.
 //!
-//! A file does not say. There were, and are:
+//! A file does not say. These layouts are known:
 //!
 //! ```text
 //! until 2024   国家|区域|省份|城市|ISP      中国|0|广东省|广州市|电信        area, seldom known, before the province
@@ -8,9 +8,9 @@
 //! since 2025   国家|省份|城市|ISP|代码      中国|广东省|广州市|电信|CN       and the country's two letters
 //! ```
 //!
-//! and files that are made of other data may have others. What tells them apart are regions in China, whose provinces
-//! and cities are known by name. Where these do not agree with exactly one of the three, or another field has cities,
-//! the fields have to be named.
+//! Files that are made from other data may have others. The layout is recognized by regions in China, whose provinces
+//! and cities are known by name. If they do not fit exactly one layout, or another field has cities too, the fields
+//! have to be named on the command line.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -21,51 +21,50 @@ use thiserror::Error;
 
 use super::database::{Database, Place};
 
-/// The country of which provinces and cities are kept, by its names and its codes.
+/// The names and codes of the country whose provinces and cities are kept.
 const CHINA: [&str; 6] = ["中国", "中國", "中华人民共和国", "中華人民共和國", "China", "People's Republic of China"];
 const CHINA_CODES: [&str; 2] = ["CN", "CHN"];
 
-/// What stands for a country where addresses are for special use.
+/// The country of addresses for special use.
 const RESERVED: &str = "Reserved";
 
-/// What the names of provinces begin with; some have 省 or more behind it, and some not.
+/// Prefixes of the names of provinces; 省 or more may follow.
 const PROVINCES: &str = "北京 天津 上海 重庆 河北 山西 辽宁 吉林 黑龙江 江苏 浙江 安徽 福建 江西 山东 河南 湖北 \
     湖南 广东 海南 四川 贵州 云南 陕西 甘肃 青海 台湾 内蒙古 广西 西藏 宁夏 新疆 香港 澳门 \
     重慶 遼寧 黑龍江 江蘇 廣東 貴州 雲南 陝西 甘肅 臺灣 台灣 內蒙古 廣西 寧夏 澳門";
 
-/// Provinces without cities: what is below them are districts.
+/// Provinces that have districts and no cities.
 const MUNICIPALITIES: &str = "北京 天津 上海 重庆 香港 澳门 重慶 澳門";
 
-/// What the names of cities end in, and those of what has a city's place.
+/// Suffixes of the names of cities, and of units of the same level.
 const CITIES: [&str; 8] = ["市", "州", "盟", "地区", "县", "林区", "地區", "縣"];
 
-/// Names of cities, with and without their ending: those in the database that comes with Lethe.
+/// Names of cities, with and without their suffix, from the embedded database.
 static CITIES_BY_NAME: LazyLock<HashSet<&str>> = LazyLock::new(|| {
     let database = Database::embedded();
     let names = database.places().map(|place| place.city).filter(|city| !city.is_empty());
     names.flat_map(|city| [city, without_ending(city)]).collect()
 });
 
-/// What is in the names of carriers, and in no name of a city.
+/// Parts of the names of carriers that no name of a city has.
 const CARRIERS: &str = "电信 联通 移动 铁通 网通 教育网 广电网 鹏博士 阿里云 腾讯云 华为云";
 
-/// The files that there were: how many fields, and which are country, province and city. The last field is the carrier,
-/// or the code.
+/// The known layouts. The last field is the carrier or the code.
 const WITH_AREA: Fields = Fields { count: 5, country: 0, province: Some(2), city: Some(3) };
 const WITHOUT_AREA: Fields = Fields { count: 4, country: 0, province: Some(1), city: Some(2) };
 const WITH_CODE: Fields = Fields { count: 5, country: 0, province: Some(1), city: Some(2) };
 const KNOWN: [Fields; 3] = [WITH_AREA, WITHOUT_AREA, WITH_CODE];
 
-/// One in so many may be odd, as one or the other is in so much data that was put together by hand.
+/// One value in so many may be wrong, since such data is maintained by hand.
 const ODD: usize = 100;
 
-/// One city in so many may have a name that is none of a city.
+/// One city in so many may have a name that does not look like one.
 const ODD_CITIES: usize = 10;
 
-/// The most regions of a file that may be without China: a file for trials.
+/// The most regions of a file without China that is accepted: a file for trials.
 const FEW: usize = 8;
 
-/// The most characters of a region that are shown.
+/// The most characters of a region in a message.
 const SHOWN: usize = 60;
 
 /// The most fields that can be named.
@@ -81,7 +80,7 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// Finds out which they are, by all regions of a file.
+    /// Recognizes the layout by all regions of a file.
     pub(super) fn told(regions: &[&str]) -> Result<Self, FieldsError> {
         let first = regions.first().copied().unwrap_or_default();
         let count = split(first).count();
@@ -102,14 +101,14 @@ impl Fields {
             FieldsError::Unknown { count, example: shown(example) }
         };
         let fields = fitting.next().ok_or_else(unknown)?;
-        // Where nothing more is known of China, one may be as good as the other.
+        // Several layouts may fit, if they give the same places.
         let same = |other: Self| regions.iter().all(|region| fields.place(region) == other.place(region));
         if fitting.all(same) { Ok(fields) } else { Err(unknown()) }
     }
 
-    /// Whether regions have in these fields what should be there.
+    /// Whether this layout fits the regions.
     fn fit(self, regions: &[&str]) -> bool {
-        // How many regions in China have something in this field.
+        // The number of regions in China whose field `at` has something.
         let having = |at: usize, something: fn(&str) -> bool| {
             let placed = regions.iter().filter(|region| is_placed(region));
             let field = placed.filter_map(|region| split(region).nth(at));
@@ -117,7 +116,7 @@ impl Fields {
         };
         let (Some(province), Some(city)) = (self.province, self.city) else { return false };
         let provinces = having(province, is_province);
-        // How many regions in China have the name of a city in this field.
+        // The number of regions in China whose field `at` is a city.
         let cities_in = |at: usize, is_city: fn(&str, &str) -> bool| {
             let placed = regions.iter().filter(|region| is_placed(region));
             let field = placed.filter_map(|region| Some((split(region).nth(province)?, split(region).nth(at)?)));
@@ -131,7 +130,7 @@ impl Fields {
         let mut others_than_these = (1..self.count).filter(|&at| at != province && at != city);
         let last = self.count - 1;
         let (codes, others) = (having(last, is_code), having(last, |field| !is_code(field)));
-        // No country is called so that China is elsewhere, or that it is two letters.
+        // The first field is not the country if another one is China, or if it is a code.
         let is_elsewhere = |region: &str| {
             let mut fields = split(region);
             let country = fields.next().unwrap_or_default();
@@ -142,13 +141,14 @@ impl Fields {
             && (having(city, |_| true) - cities) * ODD_CITIES <= cities
             && !others_than_these.any(is_rival)
             && (provinces > 0 || having(city, |_| true) == 0)
-            // A city has the name of its province at times; an area has not.
+            // A city may have the name of its province; an area does not.
             && (province == 1 || few(having(1, is_province), provinces))
             && if self == WITH_CODE { few(others, codes) } else { few(codes, others) }
             && !regions.iter().any(|region| is_elsewhere(region))
     }
 
-    /// The place of a region, when it has as many fields: China to the city, elsewhere the country.
+    /// The place of a region: down to the city in China, elsewhere the country. `None` if it has another number of
+    /// fields.
     pub(super) fn place(self, region: &str) -> Option<Place<'_>> {
         let mut place = Place::default();
         let mut count = 0;
@@ -172,18 +172,18 @@ impl Fields {
         })
     }
 
-    /// The country alone.
+    /// This layout with the country alone.
     pub(super) const fn only_country(self) -> Self {
         Self { province: None, city: None, ..self }
     }
 
-    /// How many there are in a region.
+    /// The number of fields of a region.
     pub(super) const fn count(self) -> usize {
         self.count
     }
 }
 
-/// The fields of a region without the blanks around them, where what is not known is empty.
+/// The fields of a region, trimmed. Unknown ones, which the file has as 0, are empty.
 fn split(region: &str) -> impl Iterator<Item = &str> {
     region.split('|').map(str::trim).map(|field| if field == "0" { "" } else { field })
 }
@@ -192,13 +192,13 @@ fn is_china(country: &str) -> bool {
     CHINA.iter().any(|name| name.eq_ignore_ascii_case(country)) || CHINA_CODES.contains(&country)
 }
 
-/// Whether more is known of a region than that it is in China.
+/// Whether a region in China has more than its country and a code.
 fn is_placed(region: &str) -> bool {
     let mut fields = split(region);
     fields.next().is_some_and(is_china) && fields.any(|field| !field.is_empty() && !is_code(field))
 }
 
-/// Whether something is known of a region between its country and its last field, which is a carrier or a code.
+/// Whether a region has anything between its country and its last field, which is a carrier or a code.
 fn has_more_than_a_country(region: &str) -> bool {
     let fields: Vec<_> = split(region).collect();
     match fields[..] {
@@ -211,7 +211,7 @@ fn is_province(field: &str) -> bool {
     PROVINCES.split(' ').any(|province| field.starts_with(province))
 }
 
-/// Whether a field has the name of a city, or of what stands in a city's place in this province.
+/// Whether a field is a city, or a unit that replaces it in this province.
 fn is_city(province: &str, field: &str) -> bool {
     let is_municipality = || MUNICIPALITIES.split(' ').any(|name| province.starts_with(name));
     CITIES.iter().any(|ending| field.ends_with(ending))
@@ -233,19 +233,19 @@ fn is_carrier(field: &str) -> bool {
     CARRIERS.split(' ').any(|carrier| field.contains(carrier))
 }
 
-/// Two letters, as of ISO 3166.
+/// Whether a field is a code of two letters, as in ISO 3166.
 fn is_code(field: &str) -> bool {
     field.len() == 2 && field.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
-/// Whether what should not be is so seldom, beside what should, that it says nothing.
+/// Whether wrong values are so few, compared with right ones, that they can be ignored.
 const fn few(odd: usize, right: usize) -> bool {
     odd * ODD <= right
 }
 
-/// As much of a region as fits a line.
+/// A region, shortened to a line of a message.
 fn shown(region: &str) -> String {
-    // A file that is not what it says may have anything in it.
+    // A file of another kind may have any characters.
     let printable = |char: char| if char.is_control() { '\u{fffd}' } else { char };
     let mut shown: String = region.chars().take(SHOWN).map(printable).collect();
     if region.chars().nth(SHOWN).is_some() {
@@ -254,7 +254,7 @@ fn shown(region: &str) -> String {
     shown
 }
 
-/// What can be said of a field.
+/// The names of fields on the command line.
 const NAMES: [&str; 3] = ["country", "province", "city"];
 const NOT_USED: &str = "-";
 
@@ -294,30 +294,30 @@ impl fmt::Display for Fields {
     }
 }
 
-/// Why it cannot be told which fields there are.
+/// Why the layout of a file is not known.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum FieldsError {
-    /// Not all regions have as many.
+    /// Regions differ in the number of their fields.
     #[error(
         "it has regions of {count} fields and of {others}, such as {other}: take a file whose regions are all alike"
     )]
     Uneven {
-        /// How many the first one has.
+        /// The number of fields of the first region.
         count: usize,
-        /// One that has another number.
+        /// A region with another number.
         other: String,
-        /// How many that has.
+        /// The number of its fields.
         others: usize,
     },
-    /// They are none that there were.
+    /// No layout fits, or several do.
     #[error(
         "it cannot be told which of its {count} fields are country, province and city, as in {example}: name them in \
          their order, with - for each that is none of these (--fields country,-,province,city,-)"
     )]
     Unknown {
-        /// How many there are.
+        /// The number of fields.
         count: usize,
-        /// A region.
+        /// An example of a region.
         example: String,
     },
     /// There is no region of China.
@@ -328,17 +328,17 @@ pub enum FieldsError {
         .fields.count
     )]
     NoChina {
-        /// A region.
+        /// An example of a region.
         example: String,
-        /// The fields of a file of which only the country is used.
+        /// The names to give where only the country is used.
         fields: Fields,
     },
-    /// A region has another number than was named.
+    /// A region has another number of fields than were named.
     #[error("there are {named} names of fields, and {found} fields in {region}")]
     Named {
-        /// How many were named.
+        /// The number of names.
         named: usize,
-        /// How many the region has.
+        /// The number of fields of the region.
         found: usize,
         /// The region.
         region: String,
@@ -346,31 +346,31 @@ pub enum FieldsError {
 }
 
 impl FieldsError {
-    /// That a region has not as many fields as were named.
+    /// The error for a region with another number of fields than were named.
     pub(super) fn named(fields: Fields, region: &str) -> Self {
         Self::Named { named: fields.count(), found: split(region).count(), region: shown(region) }
     }
 }
 
-/// What is wrong with names of fields.
+/// Why a list of names of fields is invalid.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum NamesError {
-    /// One is none.
+    /// A name is unknown.
     #[error("{name:?} is no field: there are country, province and city, and - for any other")]
     Unknown {
-        /// Which one.
+        /// The name.
         name: String,
     },
-    /// One is there more than once.
+    /// A name is there more than once.
     #[error("{name} is there twice")]
     Twice {
-        /// Which one.
+        /// The name.
         name: &'static str,
     },
     /// There is no country.
     #[error("country has to be one of them")]
     NoCountry,
-    /// There are more than any region has.
+    /// There are too many names.
     #[error("more than {COUNT_MAX} fields")]
     TooMany,
 }

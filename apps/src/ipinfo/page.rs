@@ -1,8 +1,8 @@
-//! The page.
+//! The HTML page.
 //!
 //! Head and body fit one segment of 1,208 bytes, which every path carries (RFC 8200, section 5: 1,280, less
-//! 40 for IPv6, 20 for TCP and 12 for its timestamps), whatever the page is about. HTML lets one leave
-//! out the tags that say nothing and the quotes around simple values, and what is left is valid.
+//! 40 for IPv6, 20 for TCP and 12 for its timestamps), whatever the page is about. Optional tags
+//! and quotes are left out, which is valid HTML.
 
 use lethe::http::Writer;
 
@@ -27,7 +27,7 @@ const BOTTOM: &str = "<form action=\"/\">\
     <p>This is <b>Lethe</b>, a web server that forgets every connection. It answers each packet from that \
     packet alone, and this page came in one.\n";
 
-/// Writes the page about the client's `own` address, or about another.
+/// Writes the page about the client's `own` address, or about another one.
 pub(super) fn write(body: &mut Writer<'_>, answer: &Answer<'_>, own: bool) {
     body.push(TOP);
     body.push(if own { "Your address" } else { "<a href=\"/\">← Your address</a>" });

@@ -1,4 +1,4 @@
-//! Makes a database from a file of [ip2region](https://github.com/lionsoul2014/ip2region).
+//! Builds a database from a file of [ip2region](https://github.com/lionsoul2014/ip2region).
 //!
 //! Versions 2 and 3 of its `xdb` format, numbers little-endian:
 //!
@@ -13,10 +13,9 @@
 //!          an address of IPv4 is a u32, and one of IPv6 16 bytes as they are sent
 //! ```
 //!
-//! The vector index only finds segments faster than the segments themselves can be searched; a reader
-//! of all of them does without it. Of each region we keep the country, and in China province and
-//! city too: elsewhere these are known for few addresses, and the file would be twice as large. Which fields those
-//! are, `fields.rs` finds out.
+//! The vector index speeds up lookups of single addresses; a reader of all segments does not need it. The country of
+//! each region is kept, and in China province and city too: elsewhere these are known for few addresses, and the
+//! database would be twice as large. `fields.rs` finds out which fields they are.
 
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
@@ -31,12 +30,12 @@ use super::fields::{Fields, FieldsError};
 const VERSION_2: u16 = 2;
 const VERSION_3: u16 = 3;
 
-/// What version 3 says of its addresses and its offsets.
+/// Version 3: the kinds of addresses, and the length of offsets.
 const IPV4: u16 = 4;
 const IPV6: u16 = 6;
 const OFFSET_LEN: u16 = 4;
 
-/// Header and vector index.
+/// The length of header and vector index.
 const SEGMENTS_FROM: usize = 256 + 256 * 256 * 8;
 
 const SEGMENT_LEN: usize = 14;
@@ -44,16 +43,16 @@ const SEGMENT_LEN: usize = 14;
 /// The length of a segment of IPv6.
 const SEGMENT_LEN_IPV6: usize = 38;
 
-/// How files begin that hold an `xdb` file, and what unpacks them.
+/// Compressed files that may hold an `xdb` file: their magic, and the program that unpacks them.
 const PACKED: [([u8; 2], &str); 3] = [(*b"\x1f\x8b", "gunzip"), (*b"PK", "unzip"), (*b"\x28\xb5", "unzstd")];
 
-/// Segments read between two calls to `progress`: often enough for a smooth bar of any width.
+/// Segments between two calls of `progress`: enough calls for a smooth progress bar.
 const PROGRESS_STEP: usize = 4096;
 
-/// What [`prepare`] made.
+/// The result of [`prepare`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Prepared {
-    /// The database, as it is to be written to a file.
+    /// The contents of the database file.
     pub database: Vec<u8>,
     /// Segments read from the source.
     pub segments: usize,
@@ -61,18 +60,18 @@ pub struct Prepared {
     pub ranges: usize,
     /// Places in the database, the unknown one counted.
     pub places: usize,
-    /// Which fields of the source are in the database: the country alone where nothing more is known of any region.
+    /// The fields of the source that are in the database: the country alone if no region has more.
     pub fields: Fields,
 }
 
-/// Makes a database from the contents of an `xdb` file. Which of its `fields` to use is found out, unless it is said.
+/// Builds a database from the contents of an `xdb` file. Without `fields`, the layout of its regions is recognized.
 ///
-/// `progress` is told now and then how many segments are read, of how many. The same source always
-/// makes the same database.
+/// `progress` is called with the number of segments read so far, and of all segments. The same source always makes the
+/// same database.
 ///
 /// # Errors
 ///
-/// The first thing in the source that is not as it should be.
+/// The first error in the source.
 pub fn prepare(
     source: &[u8],
     fields: Option<Fields>,
@@ -97,7 +96,7 @@ pub fn prepare(
     Ok(Prepared { database, segments, ranges, places, fields })
 }
 
-/// An `xdb` file, as far as it can be checked without reading all of it.
+/// An open `xdb` file. Its segments are not checked yet.
 struct Source<'a> {
     bytes: &'a [u8],
     segments: &'a [[u8; SEGMENT_LEN]],
@@ -131,15 +130,15 @@ impl<'a> Source<'a> {
         }
         let [first, last] = [8, 12].map(|at| offset(at).unwrap_or_default());
         let wrong = PrepareError::Segments { first, last, len: bytes.len() };
-        // The end of the last segment, since `last` is where it begins.
+        // `last` is where the last segment begins.
         let (from, to) = (first as usize, last as usize);
-        // A part of a segment at the end of a file that is cut off is left out.
+        // In a file that is cut off, the range ends with the file.
         let until = |len: usize| {
             let segments = bytes.get(from..to.saturating_add(len).min(bytes.len()));
             segments.filter(|_| from >= SEGMENTS_FROM && from <= to).unwrap_or_default()
         };
         let segments = until(SEGMENT_LEN).as_chunks();
-        // Files of IPv6 that say no version 3: some have as many bytes of segments as a file of IPv4.
+        // Files with IPv6 addresses may have version 2, and segments whose total length would fit IPv4 as well.
         let segments_ipv6 = until(SEGMENT_LEN_IPV6).as_chunks::<SEGMENT_LEN_IPV6>().0;
         if (to.wrapping_sub(from)).is_multiple_of(SEGMENT_LEN_IPV6)
             && are_segments(bytes, segments_ipv6)
@@ -154,7 +153,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Which fields its regions have.
+    /// The layout of its regions.
     fn fields(&self) -> Result<Fields, PrepareError> {
         let mut seen = HashSet::new();
         let mut regions = Vec::new();
@@ -190,7 +189,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Whether these are segments, by where they have their regions: behind the index, and within the file.
+/// Whether these are segments: their regions are behind the index, and within the file.
 fn are_segments<const LEN: usize>(bytes: &[u8], segments: &[[u8; LEN]]) -> bool {
     let has_region = |segment: &[u8; LEN]| {
         let Some(&[n0, n1, r0, r1, r2, r3]) = segment.last_chunk() else { return false };
@@ -207,10 +206,10 @@ pub enum PrepareError {
     /// It ends within its header or its index.
     #[error("too short for an xdb file")]
     Header,
-    /// It is packed.
+    /// It is compressed.
     #[error("this is a packed file: unpack it first ({program})")]
     Packed {
-        /// What unpacks it.
+        /// The program that unpacks it.
         program: &'static str,
     },
     /// It is in another version of the format, or no `xdb` file at all.
@@ -222,22 +221,22 @@ pub enum PrepareError {
     /// It has addresses of IPv6.
     #[error("its addresses are of IPv6, of which ipinfo knows no places: take the file for IPv4 (ip2region_v4.xdb)")]
     Ipv6,
-    /// It has addresses of no known kind.
+    /// It has addresses of an unknown version of IP.
     #[error("its addresses are of version {found} of IP, where {IPV4} is read")]
     Family {
         /// What the file says.
         found: u16,
     },
-    /// It is a kind of version 3 that there is not yet.
+    /// Its offsets have another length than those of known files.
     #[error("its offsets have {found} bytes, where {OFFSET_LEN} are read: make it with offsets of {OFFSET_LEN} bytes")]
     Offsets {
         /// What the file says.
         found: u16,
     },
-    /// Which of its fields are country, province and city is not known.
+    /// The layout of its regions is not known.
     #[error(transparent)]
     Fields(#[from] FieldsError),
-    /// The header has the segments where they cannot be.
+    /// The segments are not within the file.
     #[error("segments from {first} to {last} in a file of {len} bytes: the file is cut off or damaged")]
     Segments {
         /// The offset of the first.
@@ -274,10 +273,10 @@ pub enum SegmentError {
         /// The offset of the region.
         from: usize,
     },
-    /// Its region has not as many fields as were named.
+    /// Its region has another number of fields than were named.
     #[error(transparent)]
     Fields(#[from] FieldsError),
-    /// The database cannot have it.
+    /// It cannot be added to the database.
     #[error(transparent)]
     Build(#[from] BuildError),
 }

@@ -7,30 +7,30 @@ use lethe::Request;
 use super::address;
 use crate::query::{self, Plus, decode};
 
-/// What a request asks for.
+/// The question of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Question {
-    /// The form in which it wants the answer.
+    /// The format of the answer.
     pub(super) form: Form,
-    /// The address, when it is one.
+    /// The address, if it is valid.
     pub(super) address: Option<IpAddr>,
 }
 
-/// The form of an answer.
+/// The format of an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Form {
     /// A line of text.
     Text,
     /// A JSON object.
     Json,
-    /// The page, about an address that was asked for.
+    /// The page about an address in the query.
     Page,
-    /// The page, about the client's own address.
+    /// The page about the client's own address.
     Home,
 }
 
 impl Question {
-    /// Reads a request; `None` when it asks for nothing that is here.
+    /// Parses a request. `None` for a path that this application does not have.
     pub(super) fn of(request: &Request<'_>) -> Option<Self> {
         match request.path {
             b"/" => Some(Self::of_query(request)),
@@ -38,7 +38,7 @@ impl Question {
         }
     }
 
-    /// The address in a path that is nothing but a slash and a dotted quad: what nearly all requests have.
+    /// The address of a path that is a slash and a dotted quad, as that of nearly all requests.
     #[inline]
     pub(super) fn plain(path: &[u8]) -> Option<Ipv4Addr> {
         address::parse_v4(path.strip_prefix(b"/")?)
@@ -50,14 +50,13 @@ impl Question {
             None => (path, Form::Text),
         };
         let mut room = [0; DECODED_LEN];
-        // Nearly always there is nothing to decode.
+        // Percent-encoding is rare.
         let text = if text.contains('%') { decode(text.as_bytes(), Plus::Itself, &mut room)? } else { text };
         let address = address::parse(text);
         (address.is_some() || address::is_attempt(text)).then_some(Self { form, address })
     }
 
-    /// The query is that of an HTML form (`application/x-www-form-urlencoded`): the first field called
-    /// `ip` counts.
+    /// Parses the query of an HTML form (`application/x-www-form-urlencoded`). The first field `ip` counts.
     fn of_query(request: &Request<'_>) -> Self {
         let value = query::field(request.query, "ip").unwrap_or_default();
         let mut room = [0; DECODED_LEN];
@@ -68,8 +67,8 @@ impl Question {
     }
 }
 
-/// The bytes that decoding can make: the longest address, an IPv4-mapped one written out in full, has
-/// 45, and there may be white space around it.
+/// Room for decoded text: the longest address, an IPv4-mapped one written out in full, has 45 bytes, and there may be
+/// white space around it.
 const DECODED_LEN: usize = 64;
 
 #[cfg(test)]

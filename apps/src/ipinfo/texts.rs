@@ -1,4 +1,4 @@
-//! The responses that say a place as text: there are few places, and so each is made once and for all.
+//! Prepared text responses, one for each place of a database. There are few places.
 
 use lethe::http::Response;
 use lethe::wire::checksum::Sum;
@@ -6,18 +6,18 @@ use lethe::wire::checksum::Sum;
 use super::answer::Answer;
 use super::{Database, Form};
 
-/// The response for each place of a database, as it is sent.
+/// The complete response for each place of a database.
 #[derive(Clone)]
 pub(super) struct Texts {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
 }
 
-/// A response among the bytes.
+/// The position of a response in the bytes.
 #[derive(Clone, Copy)]
 struct Entry {
     start: u32,
-    /// The length of its head, of all, and the one's complement sum over all.
+    /// Length of the head, length of the whole response, and its one's complement sum.
     head: u16,
     len: u16,
     sum: u16,
@@ -39,7 +39,7 @@ impl Texts {
         texts
     }
 
-    /// That of the place with this number.
+    /// The response for the place with this number.
     #[inline]
     pub(super) fn get(&self, place: usize) -> Response<'_> {
         let Entry { start, head, len, sum } = self.entries[place];

@@ -1,4 +1,4 @@
-//! Makes a file of scores, one candidate after the other.
+//! Writes a file of scores, candidate by candidate.
 
 use std::io::{self, Seek, SeekFrom, Write};
 
@@ -10,23 +10,23 @@ use super::format::{self, CANDIDATES_MAX, HEADER_LEN, Header, LINE, NONE, PAGE_M
 use super::key::{KEY_LEN, Key};
 use super::number::Number;
 use super::page::Labels;
-use super::perfect;
-use crate::huge::HugeWriter;
-use crate::positions::place;
+use super::phf;
+use crate::huge_page_writer::HugePageWriter;
+use crate::positions::reserve;
 
-/// A file in the making: pages are written as they come, and what is kept of each is where it is.
+/// Writes a file of scores to `W`. Pages are written as they are added; only the index is kept in memory.
 ///
-/// The header comes last: what is there before [`Builder::finish`] is no file of scores.
+/// The header is written last: before [`Builder::finish`] there is no valid file.
 pub struct Builder<W: Write + Seek> {
-    out: HugeWriter<W>,
+    out: HugePageWriter<W>,
     key: Key,
     labels: Labels,
-    /// Where the next record begins.
+    /// The offset of the next record.
     at: u64,
-    /// The next unit that is free.
+    /// The first free unit.
     unit: u32,
-    /// Where the record of each candidate is looked for, and its line.
-    places: Vec<(u64, u32)>,
+    /// For each candidate, the key of the perfect hash function and the line of the record.
+    slot_keys: Vec<(u64, u32)>,
     positions: Vec<(u32, u32)>,
     page: Vec<u8>,
 }
@@ -36,9 +36,9 @@ impl<W: Write + Seek> Builder<W> {
     ///
     /// # Errors
     ///
-    /// What `out` says.
+    /// The error of `out`.
     pub fn new(out: W, key: [u8; KEY_LEN], labels: Labels) -> io::Result<Self> {
-        let mut out = HugeWriter::new(out);
+        let mut out = HugePageWriter::new(out);
         out.write_all(&[0; HEADER_LEN])?;
         Ok(Self {
             out,
@@ -46,18 +46,18 @@ impl<W: Write + Seek> Builder<W> {
             labels,
             at: HEADER_LEN as u64,
             unit: 0,
-            places: Vec::new(),
+            slot_keys: Vec::new(),
             positions: Vec::new(),
             page: Vec::new(),
         })
     }
 
-    /// Adds a candidate. Nobody checks here whether there is one with the same seat number already.
+    /// Adds a candidate. The caller makes sure that no two have the same seat number.
     ///
     /// # Errors
     ///
-    /// A number or page that cannot be, after which it is as if nothing had been added; or what the destination
-    /// says.
+    /// A number or page that the format does not allow, after which the file is as it was before; or the error of the
+    /// destination.
     pub fn add(&mut self, seat: &str, secret: &str, body: &[u8]) -> Result<(), AddError> {
         let number = |text| Number::parse(text).map_err(|_| AddError::Number);
         self.add_numbers(&number(seat)?, &number(secret)?, body)
@@ -67,7 +67,7 @@ impl<W: Write + Seek> Builder<W> {
         if body.len() > PAGE_MAX {
             return Err(AddError::Page { len: body.len() });
         }
-        let line = u32::try_from(self.at / LINE as u64).ok().filter(|_| self.places.len() < CANDIDATES_MAX as usize);
+        let line = u32::try_from(self.at / LINE as u64).ok().filter(|_| self.slot_keys.len() < CANDIDATES_MAX as usize);
         let line = line.ok_or(AddError::TooMany)?;
         let digest = self.key.digest(seat, secret);
         let head = format::head(body.len());
@@ -82,9 +82,9 @@ impl<W: Write + Seek> Builder<W> {
             head_len: head.len() as u16,
             sum: Sum::new().with(&self.page).folded(),
         };
-        // What is no larger fits any segment, and is sent whole or not at all.
+        // A smaller response fits any segment, so it is never continued from a position.
         if self.page.len() > Position::UNIT
-            && let Some((first, end)) = place(self.unit, self.page.len() as u64)
+            && let Some((first, end)) = reserve(self.unit, self.page.len() as u64)
         {
             header.unit = first;
             self.unit = end;
@@ -96,7 +96,7 @@ impl<W: Write + Seek> Builder<W> {
         self.out.write_all(&self.page)?;
         self.out.write_all(&[0; LINE][..padding])?;
         self.at += (len + padding) as u64;
-        self.places.push((digest.place, line));
+        self.slot_keys.push((digest.slot_key, line));
         Ok(())
     }
 
@@ -104,15 +104,15 @@ impl<W: Write + Seek> Builder<W> {
     ///
     /// # Errors
     ///
-    /// [`FinishError::Empty`] without a candidate, or what the destination says.
+    /// [`FinishError::Empty`] without a candidate, or the error of the destination.
     pub fn finish(mut self) -> Result<W, FinishError> {
-        let Some(&(_, first)) = self.places.first() else { return Err(FinishError::Empty) };
-        let places: Vec<u64> = self.places.iter().map(|&(place, _)| place).collect();
-        let pilots = perfect::find(&places).ok_or(FinishError::Hash)?;
-        let count = perfect::slots(places.len() as u32).ok_or(FinishError::Hash)?;
+        let Some(&(_, first)) = self.slot_keys.first() else { return Err(FinishError::Empty) };
+        let keys: Vec<u64> = self.slot_keys.iter().map(|&(key, _)| key).collect();
+        let pilots = phf::find(&keys).ok_or(FinishError::Hash)?;
+        let count = phf::slots(keys.len() as u32).ok_or(FinishError::Hash)?;
         let mut slots = vec![first; count as usize];
-        for &(place, line) in &self.places {
-            slots[perfect::slot(&pilots, count, place) as usize] = line;
+        for &(key, line) in &self.slot_keys {
+            slots[phf::slot(&pilots, count, key) as usize] = line;
         }
         let mut index = pilots.concat();
         let positions = self.positions.iter().flat_map(|&(unit, line)| [unit, line]);
@@ -120,7 +120,7 @@ impl<W: Write + Seek> Builder<W> {
         let text = self.labels.emit();
         index.extend_from_slice(&text);
         let header = Header {
-            candidates: self.places.len() as u32,
+            candidates: self.slot_keys.len() as u32,
             positions: self.positions.len() as u32,
             text: text.len() as u32,
             index: self.at,
@@ -147,7 +147,7 @@ pub enum AddError {
         /// Its bytes.
         len: usize,
     },
-    /// There are as many candidates as there can be.
+    /// The format has no room for one more candidate.
     #[error("more than {CANDIDATES_MAX} candidates, or more than 256 GiB of pages")]
     TooMany,
     /// The file cannot be written.
@@ -155,13 +155,13 @@ pub enum AddError {
     Write(#[from] io::Error),
 }
 
-/// Why there is no file.
+/// Why a file cannot be completed.
 #[derive(Debug, Error)]
 pub enum FinishError {
     /// No candidate was added.
     #[error("there is not one candidate in it")]
     Empty,
-    /// No perfect hash function was found: somebody was added twice.
+    /// No perfect hash function was found, because a candidate was added twice.
     #[error("two candidates have the same numbers")]
     Hash,
     /// The file cannot be written.

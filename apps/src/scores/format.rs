@@ -1,4 +1,4 @@
-//! The format of a file of scores: pages as they are sent, and an index to find them by.
+//! The format of a file of scores: complete responses, and an index to find them by.
 //!
 //! Numbers are little-endian. The sections follow one another without gaps; a *line* is 64 bytes, a cache line.
 //!
@@ -6,7 +6,7 @@
 //! |-------|---------------------------------------------------------------------------------------|
 //! | 128   | header                                                                                |
 //! |       | records, in the order of the table; each begins with a line                           |
-//! | 2 × P | pilots of the [perfect hash function](super::perfect)                                 |
+//! | 2 × P | pilots of the [perfect hash function](super::phf)                                     |
 //! | 4 × S | slots: the line at which a record begins. A slot that is no candidate's has the first |
 //! | 8 × Q | positions: the unit at which a page begins, and the line of its record, ascending     |
 //! | T     | title and labels of the form, each of which ends with a NUL                           |
@@ -25,15 +25,14 @@
 //! | 4     | CRC-32 of the index                    |       |                                              |
 //! | 4     | CRC-32 of the header before this       |       |                                              |
 //!
-//! So a request costs a cache line of the pilots, which soon stay in the cache, one of the slots, and then those
-//! of the page, the first of which says whether it is the right one. The index is checked when the file is opened;
-//! a record each time before it is used. So a server is ready without having read the pages, and yet sends none that
-//! is damaged.
+//! So a request reads a cache line of the pilots, which are cached after some requests, one of the slots, and then
+//! those of the page, the first of which has the tag to compare. The index is checked when the file is opened, and a
+//! record before each use. So a server is ready before it has read the pages, and never sends a damaged one.
 
-use super::damage::OpenError;
+use super::error::OpenError;
 use super::key::{KEY_LEN, Key, TAG_LEN, Tag};
-use super::perfect;
-use crate::bytes::{u16_at, u32_at, u64_at};
+use super::phf;
+use crate::container::{Format, check_len, index_checksum, put_u32, put_u64, seal, u16_at, u32_at, u64_at};
 use crate::positions::PAIR_LEN;
 
 /// The version of the format that is read and written here.
@@ -45,16 +44,22 @@ pub const PAGE_MAX: usize = 20_000;
 /// The most candidates: 2^24, ten times as many as sit for the largest exam of a province.
 pub const CANDIDATES_MAX: u32 = 1 << 24;
 
-pub(super) const MAGIC: &[u8; 8] = b"LETHE-SC";
+pub(super) const FORMAT: Format = Format {
+    magic: b"LETHE-SC",
+    version: VERSION,
+    file: "a file of scores: `lethe prepare scores` makes one",
+    name: "the format",
+    advice: ": prepare it again",
+};
 pub(super) const HEADER_LEN: usize = 128;
 
-/// What lines of the file are counted in.
+/// Bytes of a line, in which records are aligned.
 pub(super) const LINE: usize = 64;
 
 /// No unit.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// What a file says of itself.
+/// The header of a file.
 #[derive(Clone, Copy)]
 pub(super) struct Header {
     pub(super) candidates: u32,
@@ -68,20 +73,7 @@ pub(super) struct Header {
 
 impl Header {
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, OpenError> {
-        if !bytes.starts_with(MAGIC) {
-            return Err(OpenError::Magic);
-        }
-        let actual = bytes.len() as u64;
-        let header: &[u8; HEADER_LEN] =
-            bytes.first_chunk().ok_or(OpenError::Length { actual, expected: HEADER_LEN as u64 })?;
-        // The version comes first: whatever is behind it is what it says.
-        let found = u32_at(header, 8);
-        if found != VERSION {
-            return Err(OpenError::Version { found });
-        }
-        if crc32fast::hash(&header[..HEADER_LEN - 4]) != u32_at(header, HEADER_LEN - 4) {
-            return Err(OpenError::HeaderChecksum);
-        }
+        let header: &[u8; HEADER_LEN] = FORMAT.sealed_header(bytes)?;
         let mut key = Key([0; KEY_LEN]);
         key.0.copy_from_slice(&header[40..40 + KEY_LEN]);
         let parsed = Self {
@@ -91,48 +83,42 @@ impl Header {
             index: u64_at(header, 24),
             len: u64_at(header, 32),
             key,
-            checksum: u32_at(header, HEADER_LEN - 8),
+            checksum: index_checksum(header),
         };
-        if parsed.len != actual {
-            return Err(OpenError::Length { actual, expected: parsed.len });
-        }
+        check_len(bytes, parsed.len)?;
         let fits = (1..=CANDIDATES_MAX).contains(&parsed.candidates)
-            && parsed.index.checked_add(parsed.tables_len()) == Some(actual)
+            && parsed.index.checked_add(parsed.tables_len()) == Some(parsed.len)
             && parsed.index >= (HEADER_LEN + RecordHeader::LEN) as u64;
         if fits { Ok(parsed) } else { Err(OpenError::Sections) }
     }
 
     pub(super) fn emit(&self) -> [u8; HEADER_LEN] {
-        let mut header = [0; HEADER_LEN];
-        header[..8].copy_from_slice(MAGIC);
-        for (at, number) in [VERSION, self.candidates, self.positions, self.text].into_iter().enumerate() {
-            header[8 + 4 * at..][..4].copy_from_slice(&number.to_le_bytes());
+        let mut header = FORMAT.new_header();
+        for (at, number) in [self.candidates, self.positions, self.text].into_iter().enumerate() {
+            put_u32(&mut header, 12 + 4 * at, number);
         }
-        header[24..32].copy_from_slice(&self.index.to_le_bytes());
-        header[32..40].copy_from_slice(&self.len.to_le_bytes());
+        put_u64(&mut header, 24, self.index);
+        put_u64(&mut header, 32, self.len);
         header[40..40 + KEY_LEN].copy_from_slice(&self.key.0);
-        header[HEADER_LEN - 8..][..4].copy_from_slice(&self.checksum.to_le_bytes());
-        let own = crc32fast::hash(&header[..HEADER_LEN - 4]);
-        header[HEADER_LEN - 4..].copy_from_slice(&own.to_le_bytes());
-        header
+        seal(header, self.checksum)
     }
 
     pub(super) fn slots(&self) -> u32 {
-        perfect::slots(self.candidates).expect("not more candidates than there can be")
+        phf::slots(self.candidates).expect("not more candidates than there can be")
     }
 
     pub(super) fn pilots(&self) -> u32 {
-        perfect::pilots(self.candidates)
+        phf::pilots(self.candidates)
     }
 
-    /// Counts of 32 bits, each times at most 8, do not overflow.
+    /// The bytes of the index. Counts of 32 bits, each times at most 8, do not overflow.
     fn tables_len(&self) -> u64 {
         let counts = [(self.pilots(), 2), (self.slots(), 4), (self.positions, PAIR_LEN as u64), (self.text, 1)];
         counts.into_iter().map(|(count, len)| u64::from(count) * len).sum()
     }
 }
 
-/// What stands ahead of a page.
+/// The header of a record, before its page.
 #[derive(Clone, Copy)]
 pub(super) struct RecordHeader {
     pub(super) tag: Tag,
@@ -168,16 +154,16 @@ impl RecordHeader {
         let mut bytes = [0; Self::LEN];
         bytes[..TAG_LEN].copy_from_slice(&self.tag.0);
         for (at, number) in [self.checksum, self.body_len, self.unit].into_iter().enumerate() {
-            bytes[16 + 4 * at..][..4].copy_from_slice(&number.to_le_bytes());
+            put_u32(&mut bytes, 16 + 4 * at, number);
         }
         bytes[28..30].copy_from_slice(&self.head_len.to_le_bytes());
         bytes[30..32].copy_from_slice(&self.sum.to_le_bytes());
         let own = crc32fast::hash(&bytes[..32]);
-        bytes[32..].copy_from_slice(&own.to_le_bytes());
+        put_u32(&mut bytes, 32, own);
         bytes
     }
 
-    /// Bytes of the page.
+    /// The bytes of the page, head and body.
     pub(super) fn page_len(&self) -> usize {
         usize::from(self.head_len) + self.body_len as usize
     }

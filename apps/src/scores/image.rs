@@ -1,68 +1,66 @@
-//! A file of scores that is open. Its format is that of [`super::format`].
+//! An open file of scores. [`super::format`] has its format.
 
 use std::fmt;
 
 use lethe::app::Position;
 use lethe::wire::checksum::Sum;
 
-use super::damage::OpenError;
+use super::error::OpenError;
 use super::format::{HEADER_LEN, Header, LINE, NONE, RecordHeader, head};
 use super::key::Digest;
 use super::number::Number;
 use super::page::Labels;
-use super::perfect::{self, Pilot};
-use crate::bytes::{table, u32_at};
+use super::phf::{self, Pilot};
+use crate::container::{FileBytes, check_index, table, u32_at};
 use crate::positions::{Buckets, Pair, UNITS, pair};
 
-/// How many records are checked between two calls that tell how far it is.
+/// Records that are checked between two calls of `progress`.
 const PROGRESS_STEP: usize = 256;
 
-/// Where a file lies: mapped, or in memory.
-type Owner = Box<dyn AsRef<[u8]> + Send + Sync>;
-
-/// A file whose index was checked. Its records are checked each time that they are used.
+/// A file whose index was checked. A record is checked each time that it is used.
 pub struct Image {
-    bytes: Owner,
+    bytes: FileBytes,
     header: Header,
     buckets: Buckets,
     labels: Labels,
 }
 
-/// A record is not what it was.
+/// A record is damaged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Damaged;
 
-/// A page, as it is sent.
+/// A page: a complete response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Page<'a> {
     pub(super) head: &'a [u8],
     pub(super) body: &'a [u8],
     /// The one's complement sum of both, as [`Sum::folded`] gives it.
     pub(super) sum: u16,
-    /// Where it begins among the units of the file.
+    /// The unit of the file at which it begins.
     pub(super) unit: Option<u32>,
 }
 
 impl Image {
-    /// Opens a file, and checks its header and index. Only those are read.
+    /// Opens a file. Reads and checks its header and index only.
     ///
     /// # Errors
     ///
-    /// The first damage that is found.
+    /// The first error found.
     pub fn open(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Self, OpenError> {
         let header = Header::parse(bytes.as_ref())?;
         let sections = Sections::split(bytes.as_ref(), &header);
-        sections.check(&header)?;
+        check_index(sections.index, header.checksum)?;
+        sections.check()?;
         let buckets = Buckets::of(sections.positions);
         let labels = Labels::parse(sections.text).ok_or(OpenError::Labels)?;
         Ok(Self { bytes: Box::new(bytes), header, buckets, labels })
     }
 
-    /// Checks each record. `progress` is told the candidates done, and those of the file.
+    /// Checks each record. `progress` is called with the records checked, and those of the file.
     ///
     /// # Errors
     ///
-    /// How many are damaged, and where the first is.
+    /// [`OpenError::Records`], with the number of damaged records and the offset of the first.
     pub fn check_records(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), OpenError> {
         let sections = self.sections();
         let candidates = self.header.candidates;
@@ -84,7 +82,7 @@ impl Image {
         if count == 0 { Ok(()) } else { Err(OpenError::Records { count, candidates, first }) }
     }
 
-    /// How many candidates it has.
+    /// The number of candidates.
     pub const fn candidates(&self) -> u32 {
         self.header.candidates
     }
@@ -94,7 +92,7 @@ impl Image {
         self.header.len
     }
 
-    /// Never: there is a candidate.
+    /// Always `false`: there is at least one candidate.
     pub const fn is_empty(&self) -> bool {
         self.header.candidates == 0
     }
@@ -103,12 +101,12 @@ impl Image {
         &self.labels
     }
 
-    /// The page of the candidate with these numbers. `Ok(None)` takes as long for a seat that nobody has as for
-    /// an identity number that is another's.
+    /// The page of the candidate with these numbers. `Ok(None)` takes the same time for an unknown seat number as for
+    /// an identity number of another candidate.
     pub(super) fn find(&self, seat: &Number, secret: &Number) -> Result<Option<Page<'_>>, Damaged> {
-        let Digest { place, tag } = self.header.key.digest(seat, secret);
+        let Digest { slot_key, tag } = self.header.key.digest(seat, secret);
         let sections = self.sections();
-        let slot = perfect::slot(sections.pilots, sections.slots.len() as u32, place);
+        let slot = phf::slot(sections.pilots, sections.slots.len() as u32, slot_key);
         let line = u32_at(sections.slots.get(slot as usize).ok_or(Damaged)?, 0);
         let record = sections.record(line)?;
         if record.header.tag.is(tag) { record.page().map(Some) } else { Ok(None) }
@@ -137,7 +135,7 @@ impl fmt::Debug for Image {
     }
 }
 
-/// The sections of a file, taken apart.
+/// The sections of a file.
 #[derive(Clone, Copy)]
 struct Sections<'a> {
     /// From the first byte of the file to the end of the last record.
@@ -151,7 +149,7 @@ struct Sections<'a> {
 }
 
 impl<'a> Sections<'a> {
-    /// The lengths are those that the header was checked with.
+    /// Splits a file whose header was checked.
     #[inline]
     fn split(bytes: &'a [u8], header: &Header) -> Self {
         let (records, index) = bytes.split_at(header.index as usize);
@@ -161,11 +159,7 @@ impl<'a> Sections<'a> {
         Self { records, index, pilots, slots, positions, text }
     }
 
-    fn check(&self, header: &Header) -> Result<(), OpenError> {
-        let (actual, expected) = (crc32fast::hash(self.index), header.checksum);
-        if actual != expected {
-            return Err(OpenError::Checksum { actual, expected });
-        }
+    fn check(&self) -> Result<(), OpenError> {
         let is_record = |line: u32| line as usize * LINE + RecordHeader::LEN <= self.records.len();
         let is_above_header = |line: u32| line as usize * LINE >= HEADER_LEN;
         let slots_lead_to_records =
@@ -175,7 +169,7 @@ impl<'a> Sections<'a> {
         if slots_lead_to_records && positions_ascend { Ok(()) } else { Err(OpenError::Index) }
     }
 
-    /// The record that begins at a line, as far as its header says.
+    /// The record that begins at a line. Its header is checked, and not yet its page.
     #[inline]
     fn record(&self, line: u32) -> Result<Record<'a>, Damaged> {
         let bytes = self.records.get(line as usize * LINE..).ok_or(Damaged)?;
@@ -185,14 +179,14 @@ impl<'a> Sections<'a> {
     }
 }
 
-/// A record whose header is whole.
+/// A record whose header was checked.
 struct Record<'a> {
     header: RecordHeader,
     page: &'a [u8],
 }
 
 impl<'a> Record<'a> {
-    /// Its page, if that is what it was.
+    /// Its page, if the checksum is right.
     #[inline]
     fn page(&self) -> Result<Page<'a>, Damaged> {
         if crc32fast::hash(self.page) != self.header.checksum {
@@ -203,7 +197,8 @@ impl<'a> Record<'a> {
         Ok(Page { head, body, sum: self.header.sum, unit })
     }
 
-    /// Whether everything about it is right, and not only what damage could befall.
+    /// Whether head and sum of its page are right, besides its checksum: those a faulty program could have written
+    /// wrong.
     fn is_whole(&self) -> bool {
         self.page().is_ok_and(|page| {
             page.head == head(page.body.len()).as_bytes() && page.sum == Sum::new().with(self.page).folded()

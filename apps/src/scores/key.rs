@@ -1,9 +1,9 @@
-//! What stands in the file for a seat number and an identity number: a keyed hash of both.
+//! The keyed hash that the file has in place of a seat number and an identity number.
 //!
-//! The key is in the file as well. So what the hash keeps from whoever *reads over somebody's shoulder* is the
-//! identity number: it cannot be seen, searched for, or compared with another file's. It keeps nothing from
-//! whoever has the file and sets out to guess: an identity number is a place, a birthday and three digits, and a
-//! machine tries all of those in a day. That one has the pages besides.
+//! The key is in the file as well. So the hash only prevents that identity numbers are seen in the file, searched for
+//! in it, or matched with those of another file. It does not protect against an attacker who has the file and tries all
+//! numbers: an identity number is a region, a birthday and three digits, which takes a machine a day. That attacker has
+//! the pages anyway.
 
 use subtle::ConstantTimeEq;
 
@@ -12,7 +12,7 @@ use super::number::{NUMBER_MAX, Number};
 /// The bytes of a key.
 pub(super) const KEY_LEN: usize = 32;
 
-/// The bytes of a tag: no two candidates have the same, and none is guessed.
+/// The bytes of a tag: enough that no two candidates have the same, and that none is guessed.
 pub(super) const TAG_LEN: usize = 16;
 
 /// The key of a file, drawn when it is made.
@@ -21,22 +21,22 @@ pub(super) struct Key(pub(super) [u8; KEY_LEN]);
 
 /// A seat number and an identity number, hashed together.
 ///
-/// Where a candidate is looked for depends on both. So a wrong identity number leads to a record as little
-/// related to that candidate's as an unknown seat number does, and the time that it takes tells neither apart.
+/// The slot of a candidate depends on both numbers. So a wrong identity number leads to an unrelated record, as an
+/// unknown seat number does, and timing does not tell the two cases apart.
 #[derive(Clone, Copy)]
 pub(super) struct Digest {
-    /// Says where the record is.
-    pub(super) place: u64,
-    /// Is in the record.
+    /// The key of the perfect hash function, which gives the slot of the record.
+    pub(super) slot_key: u64,
+    /// Compared with the tag in the record.
     pub(super) tag: Tag,
 }
 
-/// What a record is known by.
+/// Identifies a record.
 #[derive(Clone, Copy)]
 pub(super) struct Tag(pub(super) [u8; TAG_LEN]);
 
 impl Tag {
-    /// Compares all of it, however early it differs.
+    /// Compares in constant time.
     pub(super) fn is(self, other: Self) -> bool {
         self.0.ct_eq(&other.0).into()
     }
@@ -52,9 +52,9 @@ impl Key {
         message[1..][..seat.len()].copy_from_slice(seat);
         message[1 + seat.len()..len].copy_from_slice(secret);
         let hash = blake3::keyed_hash(&self.0, &message[..len]);
-        let (place, rest) = hash.as_bytes().split_first_chunk().expect("32 bytes");
+        let (slot_key, rest) = hash.as_bytes().split_first_chunk().expect("32 bytes");
         let tag = rest.first_chunk().expect("24 bytes");
-        Digest { place: u64::from_le_bytes(*place), tag: Tag(*tag) }
+        Digest { slot_key: u64::from_le_bytes(*slot_key), tag: Tag(*tag) }
     }
 }
 
@@ -80,8 +80,8 @@ mod tests {
     #[test]
     fn a_digest_stays_what_it_is() {
         let [seat, secret] = ["0101", "99010120080101001X"].map(|text| Number::parse(text).unwrap());
-        let Digest { place, tag } = Key([7; KEY_LEN]).digest(&seat, &secret);
+        let Digest { slot_key, tag } = Key([7; KEY_LEN]).digest(&seat, &secret);
         let hash = blake3::keyed_hash(&[7; 32], b"\x04010199010120080101001X");
-        assert_eq!([&place.to_le_bytes()[..], &tag.0].concat(), hash.as_bytes()[..24]);
+        assert_eq!([&slot_key.to_le_bytes()[..], &tag.0].concat(), hash.as_bytes()[..24]);
     }
 }

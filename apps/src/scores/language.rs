@@ -1,8 +1,8 @@
-//! Which of two languages a client would rather read (RFC 9110, section 12.5.4).
+//! The languages of the form, and which of them a client prefers: `Accept-Language` (RFC 9110, section 12.5.4).
 
 use lethe::http::Headers;
 
-use crate::weight::elements;
+use crate::qvalue::elements;
 
 /// A language that the form is written in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,7 +17,7 @@ impl Language {
         [Self::Chinese, Self::English].into_iter().find(|language| language.name().as_bytes() == name)
     }
 
-    /// What it is called (RFC 5646).
+    /// Its language tag (RFC 5646).
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Chinese => "zh",
@@ -25,7 +25,7 @@ impl Language {
         }
     }
 
-    /// English for whom it is better than Chinese; Chinese for everybody else.
+    /// English if it has a higher quality value than Chinese; otherwise Chinese.
     pub(super) fn of(headers: &Headers<'_>) -> Self {
         let (mut chinese, mut english) = (0, 0);
         for (range, weight) in elements(headers, "accept-language") {

@@ -1,9 +1,9 @@
-//! Seat numbers and identity numbers, in the one form in which they are compared.
+//! Seat numbers and identity numbers, normalized so that they can be compared.
 //!
-//! People type them on phones, with input methods that make digits as wide as characters, and copy them from
-//! messages with spaces in and around them. Tables come from several hands as well. So both go through here.
+//! People type them on phones, with input methods that make fullwidth digits, and copy them from messages with spaces
+//! in and around them. Tables differ in the same ways. So numbers of requests and of tables are both normalized here.
 
-/// The most bytes of a number. The longest that there are have 18; what is longer than this is no number.
+/// The most bytes of a number. Identity numbers have 18.
 pub(super) const NUMBER_MAX: usize = 64;
 
 /// A number without white space, in ASCII where it can be, and in capitals: the check digit of an identity
@@ -14,31 +14,31 @@ pub(super) struct Number {
     len: usize,
 }
 
-/// Why a text is no number.
+/// Why a text is not a number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Unfit {
-    /// There is nothing in it.
+pub(super) enum NumberError {
+    /// It is empty, or blank.
     Empty,
     /// It is longer than [`NUMBER_MAX`].
     Long,
 }
 
 impl Number {
-    pub(super) fn parse(text: &str) -> Result<Self, Unfit> {
+    pub(super) fn parse(text: &str) -> Result<Self, NumberError> {
         let mut number = Self { bytes: [0; NUMBER_MAX], len: 0 };
         if text.is_ascii() {
-            // As nearly all are.
+            // The common case.
             for byte in text.bytes().filter(|&byte| !is_blank(byte.into())) {
-                *number.bytes.get_mut(number.len).ok_or(Unfit::Long)? = byte.to_ascii_uppercase();
+                *number.bytes.get_mut(number.len).ok_or(NumberError::Long)? = byte.to_ascii_uppercase();
                 number.len += 1;
             }
         } else {
             for character in text.chars().filter(|&character| !is_blank(character)).map(narrow) {
                 let room = number.bytes.get_mut(number.len..).filter(|room| room.len() >= character.len_utf8());
-                number.len += character.encode_utf8(room.ok_or(Unfit::Long)?).len();
+                number.len += character.encode_utf8(room.ok_or(NumberError::Long)?).len();
             }
         }
-        if number.len == 0 { Err(Unfit::Empty) } else { Ok(number) }
+        if number.len == 0 { Err(NumberError::Empty) } else { Ok(number) }
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {
@@ -50,7 +50,7 @@ impl Number {
     }
 }
 
-/// White space of any kind, and what cannot be seen at all.
+/// White space of any kind, and invisible characters.
 #[inline]
 pub(super) fn is_blank(character: char) -> bool {
     character.is_whitespace() || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
@@ -70,7 +70,7 @@ pub(super) fn narrow(character: char) -> char {
 mod tests {
     use super::*;
 
-    fn check(text: &str, expect: Result<&str, Unfit>) {
+    fn check(text: &str, expect: Result<&str, NumberError>) {
         assert_eq!(Number::parse(text).as_ref().map(Number::as_str).map_err(|&unfit| unfit), expect, "{text:?}");
     }
 
@@ -93,12 +93,12 @@ mod tests {
     #[test]
     fn what_is_no_number_says_why() {
         for text in ["", " ", "\u{3000}\r\n", "\u{200b}"] {
-            check(text, Err(Unfit::Empty));
+            check(text, Err(NumberError::Empty));
         }
         let (longest, longer) = ("9".repeat(NUMBER_MAX), "9".repeat(NUMBER_MAX + 1));
         check(&longest, Ok(&longest));
-        check(&longer, Err(Unfit::Long));
-        check(&"甲".repeat(22), Err(Unfit::Long));
+        check(&longer, Err(NumberError::Long));
+        check(&"甲".repeat(22), Err(NumberError::Long));
     }
 
     #[quickcheck_macros::quickcheck]

@@ -1,16 +1,15 @@
-//! The form, and what it says when there is no page to show.
+//! The form, and its messages when there is no page to show.
 //!
 //! Head and body fit one segment of 1,208 bytes, which every path carries (RFC 8200, section 5: 1,280, less
-//! 40 for IPv6, 20 for TCP and 12 for its timestamps), whatever it says and in both languages; a test holds that.
-//! HTML lets one leave out the tags that say nothing and the quotes around simple values, and what is left is
-//! valid.
+//! 40 for IPv6, 20 for TCP and 12 for its timestamps), with every message and in both languages; a test checks that.
+//! Optional tags and quotes are left out, which is valid HTML.
 
 use lethe::http::Writer;
 
 use super::language::Language;
 
-/// Header fields of all that is about one person, or is typed by one: nobody keeps it, and no other site is told
-/// the address that it came from, which has the numbers in it.
+/// Header fields of responses with personal data: no cache may store them, and no other site gets their URL, which has
+/// the numbers in it, as a referrer.
 pub(super) const PRIVATE: &str = "Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\n";
 
 /// The header fields of the form.
@@ -20,8 +19,7 @@ pub(super) const FIELDS: &str =
 /// The most bytes of all labels together, so that the form fits a segment.
 const LABELS_MAX: usize = 120;
 
-/// What the form calls itself and its fields, where that is not what it calls them by itself. Each is the same in
-/// both languages.
+/// Title and field labels of the form that replace its own, in both languages.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Labels {
     title: String,
@@ -30,8 +28,8 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// An empty text stands for the form's own. `None` when they are too long for a form that is to fit one
-    /// packet: 120 bytes, 40 Chinese characters; or when there is a NUL in one.
+    /// An empty text leaves the form's own label. `None` when they are longer than 120 bytes together (40 Chinese
+    /// characters), so that the form would not fit one packet, or when one has a NUL, `<` or `&`.
     pub fn new(title: &str, seat: &str, secret: &str) -> Option<Self> {
         let fits = [title, seat, secret].iter().map(|text| text.len()).sum::<usize>() <= LABELS_MAX;
         let texts = [title, seat, secret].map(|text| (!text.contains(['\0', '<', '&'])).then(|| text.to_owned()));
@@ -44,7 +42,7 @@ impl Labels {
         or(&self.title, language, "考试成绩查询", "Exam results")
     }
 
-    /// Each with a NUL behind it.
+    /// The labels, each followed by a NUL.
     pub(super) fn emit(&self) -> Vec<u8> {
         [&self.title, &self.seat, &self.secret].into_iter().flat_map(|text| text.bytes().chain([0])).collect()
     }
@@ -65,16 +63,16 @@ fn or<'a>(own: &'a str, language: Language, chinese: &'static str, english: &'st
     }
 }
 
-/// What the form says, above its fields.
+/// The message above the fields of the form.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Message {
-    /// Nothing: it is asked for the first time.
+    /// No message: the form was requested without numbers.
     None,
     /// A field is empty.
     Empty,
-    /// No candidate has these numbers. Which of them is wrong is not told.
+    /// No candidate has both numbers. The message does not tell which is wrong.
     Wrong,
-    /// There is a page, and it is damaged.
+    /// The page is damaged.
     Damaged,
 }
 

@@ -1,4 +1,4 @@
-//! From a table of candidates to a file of scores.
+//! Makes a file of scores from a table of candidates.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,41 +10,42 @@ use thiserror::Error;
 use super::builder::{AddError, Builder, FinishError};
 use super::format::PAGE_MAX;
 use super::key::KEY_LEN;
-use super::number::{NUMBER_MAX, Number, Unfit};
+use super::number::{NUMBER_MAX, Number, NumberError};
 use super::page::Labels;
 use super::source::{Format, Read, Row, Source, SourceError};
 use super::spreadsheet::{Findings, Warning};
 use super::template::{Keys, NoField, Template, TemplateError, position};
 
-/// Rows between two calls that tell how far it is.
+/// Rows between two calls that report progress.
 const PROGRESS_STEP: u64 = 256;
 
-/// What is to be made of a table.
+/// How a table is read, and what its pages look like.
 #[derive(Clone, Default, Debug)]
 pub struct Options {
-    /// How its text is encoded, where it does not say so or says it wrong.
+    /// The encoding of its text, where the table does not say it or says it wrong.
     pub encoding: Option<&'static Encoding>,
-    /// The field with the seat number.
+    /// The name of the field with the seat number.
     pub seat_field: String,
-    /// The field with the identity number.
+    /// The name of the field with the identity number.
     pub secret_field: String,
-    /// What a page looks like; without, it has a table of all other fields.
+    /// The template of a page. Without one, a page has a table of all other fields.
     pub template: Option<String>,
-    /// What the form calls itself and its fields.
+    /// The labels of the form.
     pub labels: Labels,
-    /// The key of the hashes: random, or the same file is made by everybody who knows it.
+    /// The key of the hashes, which has to be random and secret until the file is published: hashes under a known key
+    /// can be computed beforehand.
     pub key: [u8; KEY_LEN],
-    /// Whether the first row that cannot be used is the end of it, and the first number that a spreadsheet has damaged.
+    /// Whether to fail at the first row that cannot be used, or number that a spreadsheet has damaged.
     pub strict: bool,
 }
 
-/// Somebody who is told how far it is.
-pub trait Watch {
-    /// So many bytes of the table were read.
+/// Observes the preparation: is told of its progress and of rows that are left out, and may stop it.
+pub trait PrepareObserver {
+    /// `bytes` of the table were read so far.
     fn read(&mut self, bytes: u64);
     /// A row was left out.
     fn rejected(&mut self, reject: &Reject);
-    /// Something is to be known of the table as a whole.
+    /// There is a warning about the table as a whole.
     fn warned(&mut self, warning: &Warning);
     /// Whether to stop.
     fn stop(&self) -> bool {
@@ -52,14 +53,14 @@ pub trait Watch {
     }
 }
 
-/// A row that was left out: which, and why. There is no identity number in it.
+/// A row that was left out. It does not contain the identity number, since it is written to logs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reject {
     /// The number of the record, or of the line, from 1.
     pub row: u64,
-    /// Its seat number, where it has one.
+    /// Its seat number, if it has one.
     pub seat: Option<String>,
-    /// What is wrong with it.
+    /// The reason.
     pub why: String,
 }
 
@@ -73,40 +74,40 @@ impl fmt::Display for Reject {
     }
 }
 
-/// What came of a table.
+/// The contents of a file, for a summary.
 pub struct Prepared {
-    /// Candidates that have a page.
+    /// The number of candidates.
     pub candidates: u64,
     /// Rows that were left out.
     pub rejected: u64,
     /// Rows that were deleted in the table.
     pub deleted: u64,
-    /// The longest page, in bytes of its body; and all of them.
+    /// Bytes of the longest body.
     pub longest: usize,
     /// Bytes of all bodies.
     pub bytes: u64,
 }
 
 /// Reads a table of `len` bytes and writes a file of scores to `out`, which is empty. Pages go through memory one by
-/// one; what stays of a candidate are some dozen bytes.
+/// one; some dozen bytes are kept of each candidate.
 ///
 /// # Errors
 ///
-/// Whatever cannot be read or written, and with [`Options::strict`] the first row that cannot be used, or numbers that
-/// a spreadsheet has damaged.
+/// A table that cannot be read, or an error of `out`; with [`Options::strict`] also the first row that cannot be used,
+/// or numbers that a spreadsheet has damaged.
 pub fn prepare<W: Write + Seek>(
     format: Format,
     table: impl BufRead,
     len: u64,
     options: &Options,
     out: W,
-    watch: &mut dyn Watch,
+    observer: &mut dyn PrepareObserver,
 ) -> Result<(W, Prepared), PrepareError> {
     let keys = [&options.seat_field, &options.secret_field].map(String::as_str);
     let mut source = Source::open(format, table, len, options.encoding, keys)?;
     let mut pages = Pages::of(format, &source, options)?;
     if !source.left_out().is_empty() {
-        watch.warned(&Warning::LeftOut(source.left_out().to_vec()));
+        observer.warned(&Warning::LeftOut(source.left_out().to_vec()));
     }
     let mut findings = Findings::new(pages.examined(source.fields()), pages.keys);
     let builder = Builder::new(out, options.key, options.labels.clone()).map_err(AddError::Write)?;
@@ -132,29 +133,29 @@ pub fn prepare<W: Write + Seek>(
                 return Err(PrepareError::Rejected(reject));
             }
             maker.prepared.rejected += 1;
-            watch.rejected(&reject);
+            observer.rejected(&reject);
         }
         if row.number.is_multiple_of(PROGRESS_STEP) {
-            watch.read(source.position());
-            if watch.stop() {
+            observer.read(source.position());
+            if observer.stop() {
                 return Err(PrepareError::Stopped);
             }
         }
     }
-    watch.read(len);
+    observer.read(len);
     for warning in findings.damaged().into_iter().chain(findings.no_numbers(source.no_numbers())) {
         if options.strict {
             return Err(PrepareError::Damaged(warning));
         }
-        watch.warned(&warning);
+        observer.warned(&warning);
     }
     if let Some(warning) = findings.shared() {
-        watch.warned(&warning);
+        observer.warned(&warning);
     }
     Ok((maker.builder.finish()?, maker.prepared))
 }
 
-/// How a page is made of a row.
+/// Makes the pages of rows.
 struct Pages {
     keys: Keys,
     names: [String; 2],
@@ -187,12 +188,12 @@ impl Pages {
         Ok(Self { keys, names, template: Some(template), page: String::new() })
     }
 
-    /// The fields in which damage is looked for: not in pages that are complete.
+    /// The fields in which damage is looked for. Pages that the table has ready are not examined.
     fn examined<'a>(&self, fields: &'a [String]) -> &'a [String] {
         if self.template.is_some() { fields } else { &fields[..2] }
     }
 
-    /// The page of a row: what was written by somebody else before is taken as it is.
+    /// The page of a row. A page that the table has ready is taken as it is.
     fn page<'a>(&'a mut self, row: &'a Row) -> &'a str {
         match &self.template {
             Some(template) => {
@@ -225,13 +226,13 @@ impl<W: Write + Seek> Maker<W> {
         row: &Row,
     ) -> Result<Result<(), Rejected>, PrepareError> {
         let number = |at: usize, name: &String| {
-            // Between the two may be what belongs to another candidate.
+            // A line break may mean that two rows were joined, so that the second part belongs to another candidate.
             if row.values[at].contains(['\r', '\n']) {
                 return Err(format!("a line break in {name}"));
             }
             Number::parse(&row.values[at]).map_err(|unfit| match unfit {
-                Unfit::Empty => format!("no {name}"),
-                Unfit::Long => format!("{name} of more than {NUMBER_MAX} bytes"),
+                NumberError::Empty => format!("no {name}"),
+                NumberError::Long => format!("{name} of more than {NUMBER_MAX} bytes"),
             })
         };
         let seat = match number(pages.keys.seat, &pages.names[0]) {
@@ -260,7 +261,7 @@ impl<W: Write + Seek> Maker<W> {
     }
 }
 
-/// Why there is no file of scores.
+/// Why a file of scores cannot be made.
 #[derive(Debug, Error)]
 pub enum PrepareError {
     /// The table cannot be read.
@@ -269,15 +270,15 @@ pub enum PrepareError {
     /// There is no field of this name.
     #[error("the table has no field {name}; it has {fields}")]
     Field {
-        /// What was asked for.
+        /// The name that was given.
         name: String,
-        /// What there is.
+        /// The names that the table has.
         fields: String,
     },
     /// There is more than one field of this name.
     #[error("the table has more than one field {name}: give each a name of its own")]
     Twice {
-        /// What was asked for.
+        /// The name that was given.
         name: String,
     },
     /// The seat number and the identity number are the same field.
@@ -286,10 +287,10 @@ pub enum PrepareError {
     /// The template is wrong.
     #[error("the template, {0}")]
     Template(TemplateError),
-    /// A row cannot be used, and none was to be left out.
+    /// A row cannot be used, with [`Options::strict`].
     #[error("{0}")]
     Rejected(Reject),
-    /// A spreadsheet has damaged numbers, and none was to be taken as it is.
+    /// A spreadsheet has damaged numbers, with [`Options::strict`].
     #[error("{0}")]
     Damaged(Warning),
     /// A candidate cannot be added.
@@ -298,7 +299,7 @@ pub enum PrepareError {
     /// The file cannot be completed.
     #[error(transparent)]
     Finish(#[from] FinishError),
-    /// The watcher said so.
+    /// The observer stopped it.
     #[error("stopped")]
     Stopped,
 }

@@ -1,18 +1,18 @@
-//! A table of candidates that nobody is: as large as a real one, and the same every time.
+//! A table of fictitious candidates, as large as a real one and reproducible.
 //!
-//! It is a dBASE III table in GBK with the names of its fields in Chinese, as boards have them. Identity numbers are
-//! 18 digits with a birthday and a right check digit (GB 11643), of the region 99, which there is not: no person can
-//! have one. Names are drawn from a list of surnames and one of syllables.
+//! The table is dBASE III in GBK with Chinese field names, as boards have them. Identity numbers are 18 digits with a
+//! birthday and a valid check digit (GB 11643), of the region 99, which does not exist, so that no person has one.
+//! Names are drawn from a list of surnames and one of syllables.
 
 use std::io::{self, BufWriter, Write};
 
 use encoding_rs::GBK;
 use thiserror::Error;
 
-/// The most candidates of a sample: as many as there are seats for in the numbers.
+/// The most candidates of a sample: as many as seat numbers tell apart.
 const SAMPLE_MAX: u32 = 10_000_000;
 
-/// Name, type and bytes of each field; of a number, how many of its digits are behind the point.
+/// Name, type, bytes and decimals of each field.
 const FIELDS: [(&str, u8, u8, u8); 17] = [
     (SEAT_FIELD, b'C', 13, 0),
     (SECRET_FIELD, b'C', 18, 0),
@@ -33,7 +33,7 @@ const FIELDS: [(&str, u8, u8, u8); 17] = [
     ("备注", b'C', 220, 0),
 ];
 
-/// What the sample calls its seat number and its identity number.
+/// The names of the fields with the seat number and the identity number.
 const SEAT_FIELD: &str = "准考证号";
 const SECRET_FIELD: &str = "身份证号";
 
@@ -44,15 +44,15 @@ const ELECTIVES: [&str; 6] = ["化学生物", "化学地理", "政治地理", "�
 const NOTE: &str = "成绩如有疑问，请于公布之日起三日内持准考证和身份证到报名所在地招生办公室申请复核。复核仅限于核对各题得分之和\
     是否有误，不重新评阅答卷。本页为演示数据，与任何真实的人无关。";
 
-/// Whoever has as many points may go on to a university.
+/// The points, in tenths, that admit to a university.
 const LINE: u32 = 4500;
 
-/// Writes a table of so many candidates. The same number and seed make the same bytes. `progress` is told how many
-/// of them were written, of how many.
+/// Writes a table of so many candidates. The same number and seed make the same bytes. `progress` is called with the
+/// bytes written, and those of the table.
 ///
 /// # Errors
 ///
-/// When there are too many, or what the destination says.
+/// [`SampleError::Count`], or the error of the destination.
 pub fn write_sample(
     candidates: u32,
     seed: u64,
@@ -78,7 +78,7 @@ pub fn write_sample(
         for ((_, kind, len, _), value) in FIELDS.iter().zip(&values) {
             let (bytes, len) = (GBK.encode(value).0, usize::from(*len));
             let padding = len.saturating_sub(bytes.len());
-            // Numbers stand at the right of their field, text at the left.
+            // Numbers are right-aligned, text is left-aligned.
             let (before, behind) = if *kind == b'N' { (padding, 0) } else { (0, padding) };
             record.extend(std::iter::repeat_n(b' ', before));
             record.extend(bytes.iter().take(len));
@@ -86,16 +86,16 @@ pub fn write_sample(
         }
         out.write_all(&record)?;
     }
-    // The mark of the end.
+    // The end-of-file mark.
     out.write_all(&[0x1a])?;
     out.flush()?;
     progress(bytes(candidates), bytes(candidates));
     Ok(())
 }
 
-/// The header of dBASE III: what it is, when it was changed, records, lengths, code page; and the fields.
+/// The header of dBASE III: version, date, records, lengths, code page, and the list of fields.
 ///
-/// Returns it, and the bytes of a record.
+/// Returns the header, and the length of a record.
 fn header(records: u32) -> (Vec<u8>, usize) {
     let len = 32 + 32 * FIELDS.len() + 1;
     let record = 1 + FIELDS.iter().map(|field| usize::from(field.2)).sum::<usize>();
@@ -118,7 +118,7 @@ fn header(records: u32) -> (Vec<u8>, usize) {
     (header, record)
 }
 
-/// How many candidates have more points.
+/// For each number of points, how many candidates have more.
 struct Ranks(Vec<u32>);
 
 impl Ranks {
@@ -127,7 +127,7 @@ impl Ranks {
         for total in totals {
             above[total as usize] += 1;
         }
-        // From how many have as many to how many have more.
+        // Turns counts of each number of points into sums of those above it.
         let mut sum = 0;
         for count in above.iter_mut().rev() {
             (*count, sum) = (sum, sum + *count);
@@ -161,7 +161,7 @@ impl Candidate {
         let (region, order) = (random.below(100), random.below(500) * 2 + u32::from(!woman));
         let birthday = (2007 + random.below(2)) * 10_000 + (1 + random.below(12)) * 100 + 1 + random.below(28);
         let digits = format!("99{region:02}{:02}{birthday}{order:03}", random.below(100));
-        // How good somebody is shows in every subject.
+        // A candidate's skill shows in every subject.
         let skill = random.below(400).midpoint(random.below(400));
         let points = [1500, 1500, 1500, 1000, 1000, 1000].map(|most| {
             let share = 250 + skill + random.below(350);
@@ -191,7 +191,7 @@ impl Candidate {
         format!("26{:04}{site:02}{room:03}{seat:02}", 9901 + county)
     }
 
-    /// In the order of [`FIELDS`].
+    /// The values of the fields, in the order of [`FIELDS`].
     fn values(self, ranks: &Ranks) -> [String; FIELDS.len()] {
         let total = self.total();
         let tenths = |points: u32| format!("{}.{}", points / 10, points % 10);
@@ -218,7 +218,7 @@ impl Candidate {
     }
 }
 
-/// The last of 18 digits: ISO 7064, MOD 11-2.
+/// The check digit of an identity number: ISO 7064, MOD 11-2.
 fn check_digit(digits: &str) -> char {
     let sum = digits.bytes().fold(0, |sum, digit| (sum + u32::from(digit - b'0')) * 2 % 11);
     char::from(b"0123456789X"[((12 - sum) % 11) as usize])
@@ -245,10 +245,10 @@ impl Random {
     }
 }
 
-/// Why there is no sample.
+/// Why a sample cannot be made.
 #[derive(Debug, Error)]
 pub enum SampleError {
-    /// None, or too many.
+    /// No candidates, or too many.
     #[error("from 1 to {SAMPLE_MAX} candidates")]
     Count,
     /// It cannot be written.

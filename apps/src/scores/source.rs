@@ -1,4 +1,4 @@
-//! Tables of candidates, in each form that boards have them in.
+//! Readers of tables of candidates, in the formats that boards have.
 
 mod csv;
 mod dbf;
@@ -13,55 +13,56 @@ use thiserror::Error;
 
 use super::spreadsheet::Tally;
 
-pub use self::csv::{OneColumn, QuoteFault, Separator};
+pub use self::csv::{QuoteFault, Separator, SeparatorHint};
 pub use self::dbf::{NotDbf, Unplaced};
 
-/// The form of a table.
+/// The format of a table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
     /// dBASE III and IV, Clipper, `FoxPro` and Visual `FoxPro`.
     Dbf,
     /// Values with commas, semicolons, tabs or bars between them; the first line has the names.
     Csv,
-    /// `seat_id_html`, a line for each candidate: what the talk made of its table.
+    /// `seat_id_html`, a line for each candidate, with a complete page.
     Lines,
 }
 
-/// The encoding of this name: GBK, CP936, UTF-8, Latin-1 and whatever else the Encoding Standard names.
+/// The encoding with this name: GBK, CP936, UTF-8, Latin-1 or any other label of the Encoding Standard.
 pub fn encoding(name: &str) -> Option<&'static Encoding> {
-    // What the standard calls GBK has a number on Windows, and no name by it.
+    // The standard has no label for the Windows code page 936, which is GBK.
     let label = if matches!(name.to_ascii_lowercase().as_str(), "cp936" | "936") { "gbk" } else { name };
     Encoding::for_label(label.as_bytes())
 }
 
-/// A table that is open.
+/// An open table.
 pub(super) enum Source<R> {
     Dbf(dbf::Table<R>),
     Csv(csv::Table<R>),
     Lines(lines::Lines<R>),
 }
 
-/// One row.
+/// A row of a table.
 #[derive(Default)]
 pub(super) struct Row {
     /// The number of its record, or of its line, from 1.
     pub(super) number: u64,
-    /// As many as there are fields.
+    /// The values, one for each field.
     pub(super) values: Vec<String>,
 }
 
-/// What came of reading a row.
+/// The result of reading a row.
 pub(super) enum Read {
     Row,
-    /// It is there and cannot be used. The number of the row says which one.
+    /// The row cannot be used, for this reason.
     Unusable(String),
-    /// It was deleted: it stays in the table until that is packed.
+    /// The row is marked as deleted. dBASE keeps such records until the table is packed.
     Deleted,
     End,
 }
 
 impl<R: BufRead> Source<R> {
-    /// Opens a table of `len` bytes. The names of the keys tell what separates its columns, where it does not say so.
+    /// Opens a table of `len` bytes. The names of the keys help to find the separator of a CSV file that does not say
+    /// it.
     pub(super) fn open(
         format: Format,
         mut reader: R,
@@ -82,7 +83,7 @@ impl<R: BufRead> Source<R> {
         })
     }
 
-    /// The fields that are not shown.
+    /// The fields that no page shows.
     pub(super) fn left_out(&self) -> &[LeftOut] {
         match self {
             Self::Dbf(table) => table.left_out(),
@@ -99,7 +100,7 @@ impl<R: BufRead> Source<R> {
         }
     }
 
-    /// Reads the next row in place of what is in `row`.
+    /// Reads the next row into `row`.
     pub(super) fn read(&mut self, row: &mut Row) -> Result<Read, SourceError> {
         match self {
             Self::Dbf(table) => table.read(row),
@@ -108,7 +109,7 @@ impl<R: BufRead> Source<R> {
         }
     }
 
-    /// For each field whose values are numbers, how many are none.
+    /// For each field, the floating-point values that are not finite.
     pub(super) fn no_numbers(&self) -> &[Tally] {
         match self {
             Self::Dbf(table) => table.no_numbers(),
@@ -116,7 +117,7 @@ impl<R: BufRead> Source<R> {
         }
     }
 
-    /// How many bytes were read.
+    /// The bytes that were read.
     pub(super) fn position(&self) -> u64 {
         match self {
             Self::Dbf(table) => table.position(),
@@ -126,16 +127,16 @@ impl<R: BufRead> Source<R> {
     }
 }
 
-/// A field or column that is not shown.
+/// A field that no page shows.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LeftOut {
-    /// Its name; or, where it has none, the number of its column.
+    /// Its name, or the number of its column if it has no name.
     pub field: String,
-    /// What is in it.
+    /// What it contains.
     pub what: Unshown,
 }
 
-/// What is in a field that is not shown.
+/// The contents of a field that no page shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unshown {
     /// Text, in another file.
@@ -146,9 +147,9 @@ pub enum Unshown {
     Picture,
     /// Bytes, here or in another file.
     Binary,
-    /// Which values of a record are null, and how long its texts are.
+    /// Flags of Visual `FoxPro`: which values are null, and which have their length in their last byte.
     Nulls,
-    /// There is no saying what: the column has no name.
+    /// A column without a name.
     Unnamed,
 }
 
@@ -169,10 +170,10 @@ impl fmt::Display for LeftOut {
 /// Why a table cannot be read.
 #[derive(Debug, Error)]
 pub enum SourceError {
-    /// Whatever it was.
+    /// Reading failed.
     #[error("cannot read")]
     Io(#[from] io::Error),
-    /// It is no table of this form.
+    /// It is not a dBASE table.
     #[error("not a dBASE table: {0}")]
     Dbf(NotDbf),
     /// It is a table of dBASE 7.
@@ -185,7 +186,7 @@ pub enum SourceError {
          count"
     )]
     Short {
-        /// How many records there should be.
+        /// The number of records by the header.
         records: u32,
         /// Bytes of each.
         record: u64,
@@ -196,29 +197,29 @@ pub enum SourceError {
         /// Bytes that there are.
         actual: u64,
     },
-    /// It has more than it says.
+    /// It has more records than its header says.
     #[error(
         "the header says {records} records, and there are the bytes of {actual}: open the table with the program that \
          wrote it, which mends the count"
     )]
     Long {
-        /// How many records there should be.
+        /// The number of records by the header.
         records: u32,
-        /// How many more would fit.
+        /// The number of records by the length of the file.
         actual: u64,
     },
-    /// It ends before it should.
+    /// It has fewer records than its header says.
     #[error(
         "the header says {records} records, and the mark of the end stands behind {actual}: open the table with the \
          program that wrote it, which mends the count"
     )]
     End {
-        /// How many records there should be.
+        /// The number of records by the header.
         records: u32,
-        /// How many there are.
+        /// The number of records before the end mark.
         actual: u64,
     },
-    /// The records are shorter than their fields.
+    /// The length of a record is not that of its fields.
     #[error("damaged: a record is {record} bytes by the header, and its fields are {fields}: get the table again")]
     Record {
         /// By the header.
@@ -226,7 +227,7 @@ pub enum SourceError {
         /// By the fields.
         fields: u64,
     },
-    /// There is no saying where each field is.
+    /// The positions of the fields in a record are ambiguous.
     #[error(
         "its columns cannot be told: a record is {record} bytes by the header, and there is {ways} to share them among \
         the fields; the decimals of each of these text fields may mean that it is longer than 255 bytes (Clipper), or \
@@ -235,95 +236,95 @@ pub enum SourceError {
     Columns {
         /// By the header.
         record: u64,
-        /// How many ways there are.
+        /// Whether there is no way to divide a record, or more than one.
         ways: Unplaced,
-        /// The fields of which it is not known.
+        /// The fields whose length is unknown.
         names: String,
     },
-    /// A record does not begin as records do.
+    /// A record does not begin with a deletion mark or a blank.
     #[error(
         "damaged: record {record} begins with the byte {byte:#04x}, where there should be a blank, or * if it was \
          deleted: header and records do not fit together; get the table again"
     )]
     Mark {
-        /// Which record.
+        /// Its number.
         record: u64,
-        /// What it begins with.
+        /// Its first byte.
         byte: u8,
     },
-    /// The table does not say what its text is.
+    /// The table does not say how its text is encoded.
     #[error("the table does not say how its text is encoded: add --encoding gbk (or utf-8, latin1)")]
     Encoding,
-    /// The table says what its text is, and that is not read.
+    /// The text is in a code page that is not supported.
     #[error(
         "the table says that its text is in code page {0}, which is not read; many tables say so and are in another: \
          add --encoding gbk (or utf-8, latin1), or if it is right save the table as CSV in UTF-8"
     )]
     CodePage(u16),
-    /// What was given as an encoding is none in which separators stand for themselves.
+    /// The encoding that was given is not a superset of ASCII, so that separators could not be found.
     #[error("text in {0} is not read: convert the table to UTF-8, or give it without --encoding")]
     UnfitEncoding(&'static str),
-    /// A name of a field is not text.
+    /// The name of a field is not text in this encoding.
     #[error("the names of the fields are not {0} text: add another --encoding, such as gbk, utf-8 or latin1")]
     Names(&'static str),
-    /// It is text of two or four bytes a character.
+    /// It is UTF-16 or UTF-32.
     #[error(
         "its text is {name}, as \"Unicode text\" of Excel is: save it as \"CSV UTF-8\", or convert it with iconv -f \
          {name} -t UTF-8"
     )]
     WideText {
-        /// UTF-16 or UTF-32.
+        /// The encoding.
         name: &'static str,
     },
-    /// It is something else.
+    /// It is not text.
     #[error("it is no text: there is a byte 0 in its first line; a table of Excel is to be saved as \"CSV UTF-8\"")]
     NoText,
-    /// There is not even a line with names.
+    /// It has no line with names.
     #[error("it is empty")]
     Empty,
-    /// There is no saying where a cell ends.
+    /// A quote leaves the end of a cell unclear.
     #[error("line {line}: {fault}")]
     Quote {
-        /// Where.
+        /// The line.
         line: u64,
         /// What is wrong.
         fault: QuoteFault,
     },
-    /// A row of another candidate may be in a cell.
+    /// A cell has a line end of another kind, behind which there may be the row of another candidate.
     #[error(
         "line {line}: behind the U+{end:04X} inside a cell, which many programs take for the end of a line, there may \
         be another row: end each row with LF or CR LF, and put a blank in place of the U+{end:04X} elsewhere"
     )]
     LineEnd {
-        /// Where.
+        /// The line.
         line: u64,
-        /// What stands there.
+        /// The character.
         end: u32,
     },
-    /// There is no saying what stands between two columns.
+    /// Two separators are possible.
     #[error(
         "the names in the first line may be separated by a {} or by a {}: put a line that says which ahead of it, \
         sep={} or sep={}",
         .0[0].name(), .0[1].name(), .0[0], .0[1]
     )]
     Separators([Separator; 2]),
-    /// There is no separator.
-    #[error("the first line has one column only, \"{name}\": {advice}")]
+    /// The first line has only one column.
+    #[error("the first line has one column only, \"{name}\": {hint}")]
     OneColumn {
-        /// All of it.
+        /// The line.
         name: String,
-        /// What helps.
-        advice: OneColumn,
+        /// What to do about it.
+        hint: SeparatorHint,
     },
-    /// What the table says of it is none.
+    /// The line `sep=` does not name a separator.
     #[error("line 1: sep= is to be followed by one separator: a comma, a semicolon, a tab, a bar or another sign")]
     SeparatorLine,
-    /// A row does not end.
+    /// A row is too long.
     #[error("line {line}: a row of more than {most} bytes: this is not a table")]
     LongRow {
-        /// Where it begins.
+        /// The line in which it begins.
         line: u64,
-        /// The most that there may be.
+        /// The limit.
         most: usize,
     },
 }

@@ -1,8 +1,8 @@
-//! What spreadsheets make of numbers, and tables in which one secret is that of many.
+//! Damage that spreadsheets do to numbers, and secrets that several candidates share.
 //!
 //! A spreadsheet that opens a CSV file and saves it again writes `9.90101E+17` for every identity number of a county.
-//! Each row can still be used, but that one secret now opens the pages of all. So such values are counted and warned
-//! of.
+//! The rows can still be used, but that one secret now opens all of their pages. So such values are counted, with
+//! a warning.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -14,28 +14,28 @@ use super::number::{Number, is_blank, narrow};
 use super::source::LeftOut;
 use super::template::Keys;
 
-/// The digits of a number that a spreadsheet keeps; those behind them become zeros.
+/// The digits of a number that a spreadsheet keeps; further ones become zeros.
 const DIGITS: usize = 15;
 
-/// A secret that two candidates have may be that of one person in two exams; one that more have is not.
+/// From this many candidates on a shared secret is reported. Two may be one person in two exams.
 const SHARED_MIN: u64 = 3;
 
-/// Of this many candidates, one with a secret of another is too many in any case.
+/// Shared secrets are reported in any case if one in this many candidates has one.
 const SHARED_ONE_IN: u64 = 100;
 
-/// Errors of Excel and `LibreOffice`, in place of a value, that do not end as all others do: with `!` or `?`.
+/// Error values of Excel and `LibreOffice` that do not end in `!` or `?` as the others do.
 const ERRORS: [&str; 6] = ["#N/A", "#NV", "#N/D", "#Н/Д", "#GETTING_DATA", "#YOK"];
 
-/// What was done to a value.
+/// How a value is damaged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Damage {
-    /// `9.90101E+17`: most digits are gone.
+    /// `9.90101E+17`: most digits are lost.
     Exponent,
     /// `="0123"`: a formula, so that a spreadsheet shows the zero.
     Formula,
     /// `'0123`: the mark of text in a spreadsheet.
     Apostrophe,
-    /// `#N/A`, `####`, `Err:502`.
+    /// An error value: `#N/A`, `####`, `Err:502`.
     Error,
     /// `123.0`, for a key.
     Decimals,
@@ -46,15 +46,15 @@ pub enum Damage {
 }
 
 impl Damage {
-    /// All, in the order in which they are told.
+    /// All kinds, in the order in which they are reported.
     const ALL: [Self; 7] =
         [Self::Exponent, Self::Formula, Self::Apostrophe, Self::Error, Self::Decimals, Self::Thousands, Self::Rounded];
 
-    /// What was done to this value, without blanks around it. What only a number can suffer that is compared is told of
-    /// keys alone: points may well be `118.0`.
+    /// The damage of a value, which has no blanks around it. Some kinds only count in keys, which are compared: points
+    /// may well be `118.0`.
     fn of(value: &str, is_key: bool) -> Option<Self> {
         let first = fold(value.chars().next()?);
-        // As nearly all begin, and are as they should be.
+        // Most values end here: they begin with another character.
         if !matches!(first, '0'..='9' | '+' | '-' | '.' | '#' | '\'' | '=' | 'E') {
             return None;
         }
@@ -80,12 +80,12 @@ impl Damage {
         let is_zeros = |text: &str| text.bytes().all(|byte| byte == b'0');
         let marks: Vec<char> = unsigned.chars().filter(|character| marks.contains(character)).collect();
         let Some((&first, further)) = marks.split_first() else {
-            // One such number may be right. Of many, most are not.
+            // A single such number may be right, so these are only reported where they are many.
             return (value.len() > DIGITS && is_zeros(&value[DIGITS..])).then_some(Self::Rounded);
         };
         let are_groups = |parts: &[&str]| parts[0].len() <= 3 && parts[1..].iter().all(|part| part.len() == 3);
         let is_grouped = match further.split_last() {
-            // 990.101 may be no number at all.
+            // 990.101 may also be a code.
             None => first != '.' && are_groups(&parts),
             Some((&mark, others)) => {
                 others.iter().all(|&other| other == first) && are_groups(if mark == first { &parts } else { ahead })
@@ -97,7 +97,7 @@ impl Damage {
         (further.is_empty() && first != '\'' && is_zeros(last)).then_some(Self::Decimals)
     }
 
-    /// What it is, and what helps.
+    /// A description, and what to do about it.
     fn told(self) -> [&'static str; 2] {
         let (as_it_stands, export) = (
             "it is compared and shown as it stands, so export the values without it",
@@ -124,12 +124,12 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// What may stand behind an apostrophe. Names begin with one as well, and have no digits.
+/// Whether this is a number or a code, behind an apostrophe. Names may begin with one as well, and have no digits.
 fn is_number_or_code(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_digit()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// A character in the form in which damage is looked for, which all that look like it have.
+/// Maps a character to the ASCII one that it looks like.
 fn fold(character: char) -> char {
     match narrow(character) {
         '‘' | '’' | '‛' | 'ʼ' | '′' | '´' | '`' => '\'',
@@ -139,7 +139,7 @@ fn fold(character: char) -> char {
     }
 }
 
-/// Whether it is `#N/A`, `#REF!`, `####`, `Err:502`: what Excel and `LibreOffice` write in any language.
+/// Whether this is an error value of Excel or `LibreOffice`, in any language: `#N/A`, `#REF!`, `####`, `Err:502`.
 fn is_error(folded: &str) -> bool {
     if let Some(number) = folded.strip_prefix("ERR:") {
         return is_digits(number);
@@ -155,10 +155,10 @@ fn is_error(folded: &str) -> bool {
         || name.strip_suffix(['!', '?']).is_some_and(is_named)
 }
 
-/// Whether it is `9.9E+17` as programs write it: with a sign, a point or a comma. `12E3` may be a seat.
+/// Whether this is a number such as `9.9E+17`, with a sign, a point or a comma. `12E3` may be a seat number.
 fn has_exponent(folded: &str) -> bool {
     let written = folded.replace("*10^", "E+").replace("X10^", "E+");
-    // In Fortran it is a D, which without a sign may be anything.
+    // Fortran writes a D, which counts only with a sign behind it.
     let Some((mantissa, exponent)) = written
         .split_once('E')
         .or_else(|| written.split_once('D').filter(|(_, exponent)| exponent.starts_with(['+', '-'])))
@@ -168,14 +168,14 @@ fn has_exponent(folded: &str) -> bool {
     let digits = mantissa.trim_start_matches(['+', '-']);
     let unsigned = exponent.trim_start_matches(['+', '-']);
     let is_mantissa = match digits.split_once(['.', ',']) {
-        // One of the two may be missing.
+        // One of the two may be empty.
         Some((whole, fraction)) => is_digits(&[whole, fraction].concat()),
         None => is_digits(digits) && unsigned != exponent,
     };
     is_mantissa && is_digits(unsigned)
 }
 
-/// What is to be known of a table, and is no reason to refuse it.
+/// A warning about a table, which is no reason to refuse it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Warning {
     /// Fields that no page shows.
@@ -191,7 +191,7 @@ pub enum Warning {
         /// The row of the first one.
         first: u64,
     },
-    /// Values of a double that are no number, and left empty.
+    /// Floating-point values that are not finite. They are left empty.
     NoNumber {
         /// The field.
         field: String,
@@ -244,19 +244,19 @@ impl fmt::Display for Warning {
     }
 }
 
-/// What was found in the rows so far.
+/// The damage found in the rows so far.
 pub(super) struct Findings {
     keys: Keys,
     names: Vec<String>,
-    /// For each field, and each damage.
+    /// The tallies of each field, by kind of damage.
     damaged: Vec<[Tally; Damage::ALL.len()]>,
-    /// For each field, the numbers of more than 15 digits.
+    /// The count of numbers of more than 15 digits in each field.
     long: Vec<u64>,
-    /// The secrets, hashed, of the candidates.
+    /// The secrets of candidates, hashed.
     secrets: HashMap<u128, Tally>,
 }
 
-/// How many, and in which row the first one is.
+/// A count, and the row of the first one.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Tally {
     count: u64,
@@ -278,7 +278,7 @@ impl Findings {
         Self { keys, names: names.to_vec(), damaged, long: vec![0; names.len()], secrets: HashMap::new() }
     }
 
-    /// Looks at the values of a row. Returns what is wrong with the first that is certainly damaged.
+    /// Examines the values of a row. Describes the first that is certainly damaged.
     pub(super) fn examine(&mut self, row: u64, values: &[String]) -> Option<String> {
         let mut certain = None;
         for (at, value) in values.iter().enumerate().take(self.names.len()) {
@@ -294,17 +294,17 @@ impl Findings {
         certain
     }
 
-    /// Takes down whose secret it is.
+    /// Records the secret of a candidate.
     pub(super) fn add_secret(&mut self, row: u64, secret: &Number) {
         let hash = SipHasher13::new().hash(secret.as_bytes()).as_u128();
         self.secrets.entry(hash).or_default().add(row);
     }
 
-    /// What is to be told of numbers.
+    /// The warnings about damaged numbers.
     pub(super) fn damaged(&self) -> Vec<Warning> {
         let of_field = |at: usize| {
             let tallies = Damage::ALL.into_iter().zip(self.damaged[at]);
-            // Right numbers end in a zero as well, one in ten of 16 digits.
+            // Undamaged numbers end in a zero as well, one in ten of 16 digits.
             let is_told = move |damage, count| damage != Damage::Rounded || count > 1 && 2 * count > self.long[at];
             tallies.filter(move |&(damage, Tally { count, .. })| count > 0 && is_told(damage, count)).map(
                 move |(damage, Tally { count, first })| Warning::Damaged {
@@ -318,16 +318,16 @@ impl Findings {
         (0..self.names.len()).flat_map(of_field).collect()
     }
 
-    /// What is to be told of values that are no numbers, of which the table has counted those of each field.
+    /// The warnings about values that are not finite, from the table's tallies of each field.
     pub(super) fn no_numbers(&self, tallies: &[Tally]) -> impl Iterator<Item = Warning> {
         let counted = self.names.iter().zip(tallies).filter(|(_, tally)| tally.count > 0);
         counted.map(|(field, &Tally { count, first })| Warning::NoNumber { field: field.clone(), count, first })
     }
 
-    /// What is to be told of secrets that several candidates have.
+    /// The warning about secrets that several candidates share.
     pub(super) fn shared(&self) -> Option<Warning> {
         let shared = || self.secrets.values().filter(|tally| tally.count > 1);
-        // Of several that as many have, the first one.
+        // Of several that equally many have, the first.
         let most = shared().max_by_key(|tally| (tally.count, Reverse(tally.first)))?;
         let [candidates, of] =
             [shared().map(|tally| tally.count).sum::<u64>(), self.secrets.values().map(|tally| tally.count).sum()];

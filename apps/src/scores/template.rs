@@ -1,25 +1,25 @@
-//! What a page looks like: HTML with places for the fields of a table.
+//! Templates of pages: HTML with placeholders for the fields of a table.
 //!
 //! | in the template | in the page                                                        |
 //! |-----------------|--------------------------------------------------------------------|
 //! | `{{NAME}}`      | the field of this name, escaped                                    |
-//! | `{{*}}`         | rows of a table: every field that is no key, its name and its value |
+//! | `{{*}}`         | table rows with name and value of every field that is not a key    |
 //!
-//! Names are compared without regard to case. Everything else is copied as it is.
+//! Names are compared without regard to case. All other text is copied.
 
 use thiserror::Error;
 
 use super::language::Language;
 use super::page::Labels;
 
-/// Where the keys of a candidate are among the fields.
+/// The numbers of the fields with the keys of a candidate.
 #[derive(Clone, Copy)]
 pub(super) struct Keys {
     pub(super) seat: usize,
     pub(super) secret: usize,
 }
 
-/// A template, made for a table.
+/// A template, compiled for the fields of a table.
 pub(super) struct Template {
     pieces: Vec<Piece>,
 }
@@ -27,7 +27,7 @@ pub(super) struct Template {
 enum Piece {
     Text(String),
     Field(usize),
-    /// All fields but the keys: what stands ahead of each value, and the place of the value.
+    /// All fields but the keys: the text before each value, and the number of the field.
     Rows(Vec<(String, usize)>),
 }
 
@@ -43,7 +43,7 @@ const TOP: &str = "<!doctype html><html lang=zh><meta charset=utf-8>\
 const BOTTOM: &str = "</table><p><a href=\"/\">返回 · Back</a>\n";
 
 impl Template {
-    /// A table of all fields but the secret, below the seat number.
+    /// The template that is used without a file: the seat number, and a table of the other fields.
     pub(super) fn of_table(labels: &Labels, fields: &[String], keys: Keys) -> Self {
         let mut title = String::new();
         push_escaped(&mut title, labels.title(Language::Chinese));
@@ -58,7 +58,7 @@ impl Template {
         Self { pieces }
     }
 
-    /// Takes a template apart.
+    /// Compiles a template.
     pub(super) fn parse(text: &str, fields: &[String], keys: Keys) -> Result<Self, TemplateError> {
         let mut pieces = Vec::new();
         let mut rest = text;
@@ -79,7 +79,7 @@ impl Template {
         Ok(Self { pieces })
     }
 
-    /// Writes the page of one candidate in place of what `page` had.
+    /// Replaces `page` by the page of a candidate.
     pub(super) fn write(&self, values: &[String], page: &mut String) {
         page.clear();
         let value = |at: usize| values.get(at).map_or("", String::as_str);
@@ -109,12 +109,12 @@ fn rows(fields: &[String], keys: Keys) -> Piece {
     Piece::Rows(others.map(row).collect())
 }
 
-/// Why a name stands for no field.
+/// Why a name does not name a field.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum NoField {
-    /// No field has it.
+    /// There is no field with it.
     Unknown,
-    /// More than one has it.
+    /// There are several.
     Twice,
 }
 
@@ -129,7 +129,7 @@ pub(super) fn position(fields: &[String], name: &str) -> Result<usize, NoField> 
     }
 }
 
-/// Text with the characters escaped that mean something in HTML.
+/// Appends text, escaped for HTML.
 fn push_escaped(page: &mut String, text: &str) {
     for piece in text.split_inclusive(['&', '<', '>', '"', '\'']) {
         let escaped = match piece.as_bytes().last() {
@@ -151,28 +151,28 @@ fn push_escaped(page: &mut String, text: &str) {
 /// What is wrong with a template.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum TemplateError {
-    /// There is no end to a place.
+    /// A placeholder is not closed.
     #[error("line {line}: {{{{ without }}}} behind it")]
     Open {
-        /// Where.
+        /// Its line.
         line: usize,
     },
     /// There is no such field.
     #[error("line {line}: the table has no field {name}; it has {fields}")]
     Field {
-        /// Where.
+        /// Its line.
         line: usize,
-        /// What is asked for.
+        /// The name in the template.
         name: String,
-        /// What there is.
+        /// The names that the table has.
         fields: String,
     },
     /// There is more than one such field.
     #[error("line {line}: the table has more than one field {name}: give each a name of its own")]
     Twice {
-        /// Where.
+        /// Its line.
         line: usize,
-        /// What is asked for.
+        /// The name in the template.
         name: String,
     },
 }

@@ -192,8 +192,8 @@ fn a_first_line_of_one_column_is_an_error_of_separators() {
         assert_eq!(
             error_of(FORMAT, table.replace(',', sign).as_bytes()),
             format!(
-                "the first line has one column only, \"KSH{sign}SFZH{sign}XM\": where columns are not separated by a comma, \
-                a semicolon, a tab or a bar, put a line that says by what ahead of it: sep={sign}"
+                "the first line has one column only, \"KSH{sign}SFZH{sign}XM\": where columns are not separated by a \
+                comma, a semicolon, a tab or a bar, put a line that says by what ahead of it: sep={sign}"
             )
         );
         assert_eq!(
@@ -218,8 +218,8 @@ fn a_first_line_of_one_column_is_an_error_of_separators() {
         assert_eq!(
             error_of(FORMAT, quoted.as_bytes()),
             format!(
-                "the first line has one column only, \"{name}\": the line is in quotes as a whole; remove those around each \
-                line, or export the table again"
+                "the first line has one column only, \"{name}\": the line is in quotes as a whole; remove those around \
+                each line, or export the table again"
             )
         );
     }
@@ -230,21 +230,21 @@ fn a_first_line_of_one_column_is_an_error_of_separators() {
     );
     assert_eq!(
         error_of(FORMAT, format!("sep=,\n{}", table.replace(',', ":")).as_bytes()),
-        "the first line has one column only, \"KSH:SFZH:XM\": where columns are not separated by a comma, put a line that \
-        says by what ahead of it: sep=:"
+        "the first line has one column only, \"KSH:SFZH:XM\": where columns are not separated by a comma, put a line \
+        that says by what ahead of it: sep=:"
     );
     assert_eq!(
         error_of(FORMAT, b"sep=^\n\"KSH^SFZH^XM\"\n"),
-        "the first line has one column only, \"KSH^SFZH^XM\": the line is in quotes as a whole; remove those around each \
-        line, or export the table again"
+        "the first line has one column only, \"KSH^SFZH^XM\": the line is in quotes as a whole; remove those around \
+        each line, or export the table again"
     );
     assert!(error_of(FORMAT, b"KSH\x01SFZH\x01XM\n").contains(": U+0001 is no separator; put a comma, "));
     for name in ["KSH", "准考证号", "KSH_2024"] {
         assert_eq!(
             error_of(FORMAT, format!("{name}\n1\n").as_bytes()),
             format!(
-                "the first line has one column only, \"{name}\": where columns are not separated by a comma, a semicolon, a \
-                tab or a bar, put a line that says by what ahead of it, such as sep=^"
+                "the first line has one column only, \"{name}\": where columns are not separated by a comma, a \
+                semicolon, a tab or a bar, put a line that says by what ahead of it, such as sep=^"
             )
         );
     }

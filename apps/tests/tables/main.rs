@@ -8,7 +8,7 @@ use std::io::Cursor;
 
 use lethe::engine::SCRATCH_LEN;
 use lethe::{App, Request};
-use lethe_apps::scores::{Format, Image, Options, Reject, Scores, Warning, Watch, prepare};
+use lethe_apps::scores::{Format, Image, Options, PrepareObserver, Reject, Scores, Warning, prepare};
 
 /// What was said while a table was read.
 #[derive(Default)]
@@ -17,7 +17,7 @@ struct Listener {
     warnings: Vec<String>,
 }
 
-impl Watch for Listener {
+impl PrepareObserver for Listener {
     fn read(&mut self, _: u64) {}
 
     fn rejected(&mut self, reject: &Reject) {

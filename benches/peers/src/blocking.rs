@@ -10,7 +10,7 @@ use nix::unistd::{ForkResult, fork};
 
 use crate::service::{Connection, Progress, Service, concerns_one, scratch};
 
-/// Bytes of stack of a thread. What is not touched takes no memory.
+/// The stack of a thread, in bytes. Untouched pages take no memory.
 const STACK: usize = 256 << 10;
 
 /// Serves until accepting fails.
@@ -27,13 +27,13 @@ pub(crate) fn serve_by_threads(listener: &TcpListener, service: &Service) -> io:
 pub(crate) fn serve_by_processes(listener: &TcpListener, service: &Service) -> io::Result<()> {
     loop {
         let (stream, client) = accept(listener)?;
-        // SAFETY: there is one thread, so the child finds no lock that another one holds.
+        // SAFETY: the process has one thread, so no lock is held by another one in the child.
         #[allow(unsafe_code, reason = "no crate has a fork that is safe")]
         if let ForkResult::Child = unsafe { fork() }? {
             converse(stream, client, service);
             process::exit(0);
         }
-        // Those that have ended; their time is then counted as ours.
+        // Reaps the children that have ended, so that their CPU time is counted.
         while !matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive) | Err(_)) {}
     }
 }

@@ -20,7 +20,7 @@ pub(crate) fn serve(listener: &TcpListener, service: &Service) -> io::Result<()>
     let door = key(listener.as_raw_fd());
     epoll.add(listener, EpollEvent::new(EpollFlags::EPOLLIN, door))?;
 
-    // By descriptor. A connection that is dropped is closed, which takes it out of the epoll as well.
+    // Connections by descriptor. Dropping one closes it, which removes it from the epoll as well.
     let mut connections = HashMap::new();
     let mut scratch = scratch();
     let mut events = [EpollEvent::empty(); EVENTS];

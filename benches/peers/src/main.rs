@@ -1,8 +1,8 @@
 //! Servers with sockets, to compare Lethe with.
 //!
-//! Each answers what `lethe serve … ipinfo` answers, byte for byte, with the same lookup, and closes the connection.
-//! What differs is how connections are waited for: that is what is compared. They are plain on purpose, as somebody
-//! would write them who knows the calls; none of them has more than one thread that waits.
+//! Each sends the same answers as `lethe serve … ipinfo`, byte for byte, with the same lookup, and closes the
+//! connection. They differ in how they wait for connections, which is what is compared. They are simple on purpose, as
+//! a programmer who knows the calls would write them; none has more than one thread that waits.
 
 mod blocking;
 mod event;
@@ -66,8 +66,8 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Listens beside others on the same port, among whom the kernel divides the connections: a process has only so many
-/// descriptors. The library's own backlog of 128 would lose clients of all these servers alike.
+/// Listens with `SO_REUSEPORT`, so that the kernel distributes connections over several processes, each with its limit
+/// of descriptors. The standard library's backlog of 128 would drop clients of all these servers alike.
 fn listen(address: SocketAddr) -> nix::Result<TcpListener> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let listener = socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;

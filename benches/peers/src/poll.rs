@@ -37,7 +37,7 @@ pub(crate) fn serve(listener: &TcpListener, service: &Service) -> io::Result<()>
     }
 }
 
-/// Waits until there is something to do; whether somebody wants to connect, and which connections can be read.
+/// Waits for events. Returns whether a connection can be accepted, and which ones can be read.
 fn wait(listener: &TcpListener, connections: &[Box<Connection>]) -> io::Result<(bool, Vec<bool>)> {
     let sockets = iter::once(listener.as_fd()).chain(connections.iter().map(|connection| connection.stream().as_fd()));
     let mut asked: Vec<_> = sockets.map(|socket| PollFd::new(socket, PollFlags::POLLIN)).collect();

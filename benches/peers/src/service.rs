@@ -1,4 +1,4 @@
-//! What all these servers answer with.
+//! The answers of all these servers.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, TcpStream};
@@ -7,10 +7,10 @@ use lethe::http::{Method, RequestLine, Response, Status};
 use lethe::{App, Request};
 use lethe_apps::ipinfo::IpInfo;
 
-/// The longest head of a request, in bytes: of those that browsers send none is half as long.
+/// The longest head of a request, in bytes: more than twice as long as those of browsers.
 pub(crate) const REQUEST_MAX: usize = 4096;
 
-/// Bytes in which an answer is made: the page, with its head, has 1,200 or so.
+/// Bytes of scratch space of an answer: the page, with its head, has about 1,200.
 pub(crate) const SCRATCH_LEN: usize = 4096;
 
 /// The lookup, and the HTTP around it.
@@ -25,7 +25,7 @@ impl Default for Service {
 }
 
 impl Service {
-    /// The whole response to a request whose head is complete, as bytes. What is made for it is made in `scratch`.
+    /// The response to a request whose head is complete. It is built in `scratch`.
     pub(crate) fn answer(&self, request: &[u8], client: IpAddr, scratch: &mut [u8]) -> Vec<u8> {
         let response = match RequestLine::parse(request) {
             Ok(line) => {
@@ -38,12 +38,12 @@ impl Service {
     }
 }
 
-/// Room for any answer, to be used again and again.
+/// A reusable buffer for an answer.
 pub(crate) const fn scratch() -> [u8; SCRATCH_LEN] {
     [0; SCRATCH_LEN]
 }
 
-/// A connection that is read when there is something, and ends with its first answer.
+/// A connection that is read when it is readable, and ends with its first answer.
 pub(crate) struct Connection {
     stream: TcpStream,
     client: IpAddr,
@@ -51,17 +51,17 @@ pub(crate) struct Connection {
     len: usize,
 }
 
-/// Whether a connection is still wanted.
+/// The state of a connection.
 #[derive(PartialEq, Eq)]
 pub(crate) enum Progress {
     /// Its request is not complete.
     Waits,
-    /// It was answered, or is gone: close it.
+    /// It was answered, or the client has gone: close it.
     Done,
 }
 
 impl Connection {
-    /// One that was just accepted.
+    /// A connection that was just accepted.
     pub(crate) fn new(stream: TcpStream, client: IpAddr) -> Self {
         Self { stream, client, request: [0; REQUEST_MAX], len: 0 }
     }
@@ -79,8 +79,8 @@ impl Connection {
                 self.len += read;
                 let request = &self.request[..self.len];
                 if is_complete(request) {
-                    // It fits the empty buffer of a new socket: this neither waits nor is cut. A client that has gone
-                    // has nothing to be told.
+                    // The answer fits the empty send buffer of a new socket, so this neither blocks nor is partial. An
+                    // error means that the client has gone.
                     let _ = self.stream.write_all(&service.answer(request, self.client, scratch));
                     Progress::Done
                 } else {
@@ -93,12 +93,12 @@ impl Connection {
     }
 }
 
-/// Whether the blank line has come.
+/// Whether the head is complete: the blank line was received.
 pub(crate) fn is_complete(request: &[u8]) -> bool {
     request.windows(4).any(|bytes| bytes == b"\r\n\r\n")
 }
 
-/// Whether another connection can be accepted after this error: it was about one that went before it was.
+/// Whether this error of accept concerns one connection, which ended before it was accepted, so that others can follow.
 pub(crate) fn concerns_one(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted)
 }

@@ -1,6 +1,6 @@
-//! One thread and `io_uring`: the kernel accepts, receives, sends and closes, and tells what became of it.
+//! One thread and `io_uring`: the kernel accepts, receives, sends and closes, and reports the results.
 //!
-//! It does not know its clients' addresses, so that its page about them (`GET /`) is none.
+//! It does not know its clients' addresses, so its page about them (`GET /`) is not right.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,11 +11,11 @@ use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
 use crate::service::{REQUEST_MAX, SCRATCH_LEN, Service, is_complete, scratch};
 
-/// Entries of the ring to the kernel. That back has [`COMPLETIONS`].
+/// Entries of the submission ring. The completion ring has [`COMPLETIONS`].
 const SUBMISSIONS: u32 = 1024;
 const COMPLETIONS: u32 = 8192;
 
-/// A connection, as long as the kernel has to do with it. It stays where it is: the kernel writes to it.
+/// A connection. It is not moved while an operation is pending, since the kernel writes to it.
 struct Connection {
     socket: RawFd,
     request: [u8; REQUEST_MAX],
@@ -23,7 +23,7 @@ struct Connection {
     response: Vec<u8>,
 }
 
-/// What the kernel was asked for, in the low bits of the number that it gives back; above it the connection.
+/// The operation, in the low bits of the user data of an entry; the connection is in the upper bits.
 #[derive(Clone, Copy)]
 enum Task {
     Accept = 0,
@@ -38,10 +38,10 @@ struct Server<'s> {
     ring: IoUring,
     service: &'s Service,
     scratch: [u8; SCRATCH_LEN],
-    /// Made once, and used again; never freed while the ring is there.
+    /// Allocated once and reused; never freed while the ring exists.
     connections: Vec<Box<Connection>>,
     free: Vec<usize>,
-    /// What the ring had no room for.
+    /// Entries that the ring had no room for.
     waiting: VecDeque<squeue::Entry>,
 }
 
@@ -77,7 +77,7 @@ pub(crate) fn serve(listener: &TcpListener, service: &Service) -> io::Result<()>
                     }
                 }
                 1 => server.received(number, usize::try_from(result).unwrap_or(0)),
-                // Whether it was sent or the client has gone: it is closed next.
+                // It is closed next, whether the answer was sent or the client has gone.
                 2 => server.close(number),
                 _ => server.free.push(number),
             }
@@ -90,15 +90,15 @@ impl Server<'_> {
         self.waiting.push_back(entry.user_data((number as u64) << TASK_BITS | task as u64));
     }
 
-    /// Hands all that is asked for to the kernel, and waits until something is done.
+    /// Submits all entries, and waits for a completion.
     fn submit(&mut self) -> io::Result<()> {
         loop {
             let mut queue = self.ring.submission();
             while !queue.is_full()
                 && let Some(entry) = self.waiting.pop_front()
             {
-                // SAFETY: what an entry points to is in `connections`, each in its box, which is neither freed nor moved
-                // nor touched until the kernel has said that it is done.
+                // SAFETY: an entry points into `connections`, to a box that is neither freed nor moved nor accessed
+                // until the kernel has completed the entry.
                 #[allow(unsafe_code, reason = "the kernel is given addresses")]
                 unsafe { queue.push(&entry) }.expect("there is room");
             }
@@ -129,7 +129,7 @@ impl Server<'_> {
         self.ask(number, Task::Receive, entry);
     }
 
-    /// `len` bytes have come; 0 is the end.
+    /// Handles `len` received bytes; 0 is the end of the stream.
     fn received(&mut self, number: usize, len: usize) {
         let connection = &mut self.connections[number];
         connection.len += len;
@@ -137,7 +137,7 @@ impl Server<'_> {
         if len == 0 || connection.len == REQUEST_MAX {
             self.close(number);
         } else if is_complete(request) {
-            // Only the page about the client itself depends on who asks, which is nothing to compare with.
+            // Only the page about the client itself depends on the address, and that is not measured.
             connection.response = self.service.answer(request, IpAddr::V4(Ipv4Addr::UNSPECIFIED), &mut self.scratch);
             let (bytes, count) = (connection.response.as_ptr(), connection.response.len() as u32);
             let entry = opcode::Send::new(types::Fd(connection.socket), bytes, count).build();

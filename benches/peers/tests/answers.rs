@@ -91,7 +91,7 @@ fn a_request_may_come_in_parts_and_a_client_may_go() {
         let peer = Peer::start(model);
         let (first, second) = GET.split_at(9);
         assert_eq!(peer.ask(&[first, second]), lethe(GET), "{model}");
-        // Neither of these is answered, nor does anybody else wait for them.
+        // Neither of these is answered, and others do not wait for them.
         let idle = peer.connect();
         let mut gone = peer.connect();
         gone.write_all(first.as_bytes()).unwrap();

@@ -1,16 +1,16 @@
-//! Bindings to the DPDK that is installed, made when this crate is built: what Lethe needs, and no more.
+//! Bindings to the installed DPDK, generated when this crate is built: only what Lethe needs.
 //!
-//! Why a crate of our own: `dpdk-sys` on crates.io (0.1.5) is dead. It wants a DPDK of 2017 and a musl cross
-//! compiler, and its fields are those of an `rte_mbuf` that is no more.
+//! Why a crate of our own: `dpdk-sys` on crates.io (0.1.5) is unmaintained. It needs a DPDK of 2017 and a musl cross
+//! compiler, and has an obsolete layout of `rte_mbuf`.
 //!
-//! DPDK's data path is `static inline` functions in headers, which have no symbol that could be called, and
-//! macros. `shim.h` has a function or a constant for each one that is used, named `dpdk_*`.
+//! DPDK's data path consists of macros and of `static inline` functions in headers, which have no symbols. `shim.h` has
+//! a function or a constant `dpdk_*` for each that is used.
 //!
-//! [`rte_mbuf`] is written down here, because each DPDK groups its fields in other nameless structures, and none moves
-//! them: `shim.c` asserts where they are, and so does the end of this file. For every other structure `bindgen` does.
+//! [`rte_mbuf`] is defined here, because versions of DPDK group its fields in different anonymous structures, at the
+//! same offsets: `shim.c` asserts these, and so does the end of this file. `bindgen` generates all other structures.
 //!
-//! It is linked against the shared libraries: EAL loads the drivers, which are shared objects as well, and two
-//! copies of the same library would not know of each other's ports.
+//! The shared libraries are linked: EAL loads the drivers, which are shared objects as well, and with a second, static
+//! copy of a library they would not share its ports.
 
 #![allow(unsafe_code, reason = "bindings: every function here is C")]
 #![allow(missing_docs, reason = "DPDK documents its own: https://doc.dpdk.org/api-22.11/")]
@@ -20,7 +20,7 @@
 
 include!(concat!(env!("OUT_DIR"), "/bindings.rs"));
 
-/// A buffer and what is known of the frame in it: the fields that are used here.
+/// A buffer and the metadata of its frame: the fields that are used here.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub struct rte_mbuf {

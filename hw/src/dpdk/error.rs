@@ -1,37 +1,37 @@
-//! Why a card cannot be had, and what can be done about it.
+//! Errors of DPDK, with advice.
 
 use std::ffi::CStr;
 
 /// Why DPDK, or a port of it, cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DpdkError {
-    /// EAL does not start. It has written its own reason to standard error before.
+    /// EAL does not start. It has written details to standard error.
     #[error("DPDK's EAL does not start with `{arguments}`: {reason}{}", advice(reason))]
     Eal {
-        /// What it was started with.
+        /// The arguments that it was started with.
         arguments: String,
-        /// What it says.
+        /// The reason that it returns.
         reason: String,
     },
-    /// An argument has a byte of zero in it.
+    /// An argument contains a NUL.
     #[error("an argument of EAL cannot have a NUL in it")]
     Argument,
-    /// There are fewer ports.
+    /// There is no port with this number.
     #[error("DPDK has no port {port}: it found {found}{}", if *found == 0 { NO_PORTS } else { "" })]
     NoPort {
-        /// The one that was asked for.
+        /// The number of the port.
         port: u16,
-        /// How many there are.
+        /// The number of ports found.
         found: u16,
     },
-    /// The driver cannot do without what we do not do.
+    /// The driver does not support what is needed.
     #[error("port {port} ({driver}): {what}")]
     Unfit {
         /// The port.
         port: u16,
         /// Its driver.
         driver: String,
-        /// What is the matter.
+        /// What is not supported.
         what: String,
     },
     /// A call failed.
@@ -41,9 +41,9 @@ pub enum DpdkError {
         port: u16,
         /// Its driver.
         driver: String,
-        /// What was to be done.
+        /// The operation.
         what: &'static str,
-        /// What DPDK says.
+        /// The reason that DPDK returns.
         reason: String,
     },
 }
@@ -54,26 +54,26 @@ const NO_PORTS: &str = ".\n\
     \x20   modprobe vfio-pci && dpdk-devbind.py --bind=vfio-pci 0000:01:00.0\n\
     Where no card can be had, a virtual one will do: --eal \"--no-pci --vdev net_af_packet0,iface=eth1\"";
 
-/// What mends the usual reasons.
+/// Advice for common reasons.
 fn advice(reason: &str) -> &'static str {
     if reason.contains("allocate memory") || reason.contains("ermission denied") {
-        ".\nIt has to be started as root, and wants hugepages: `sysctl vm.nr_hugepages=256` reserves 512 MB in pages of \
-         2 MB, and `grep Huge /proc/meminfo` shows what there is. Without any: --eal \"--no-huge -m 512 ...\""
+        ".\nIt has to be started as root, and wants hugepages: `sysctl vm.nr_hugepages=256` reserves 512 MB in pages \
+         of 2 MB, and `grep Huge /proc/meminfo` shows what there is. Without any: --eal \"--no-huge -m 512 ...\""
     } else {
         ""
     }
 }
 
-/// DPDK's words for an errno, of either sign.
+/// DPDK's message for an errno, of either sign.
 pub(super) fn reason(errno: i32) -> String {
-    // SAFETY: it returns a string of its own for every number, which stays until the same thread asks again.
+    // SAFETY: the call returns a string for every number, which is valid until the next call on this thread.
     let text = unsafe { CStr::from_ptr(dpdk_sys::rte_strerror(errno.abs())) };
     text.to_string_lossy().into_owned()
 }
 
-/// The reason of the last call that failed, where it is not the value returned.
+/// The message for `rte_errno`: the reason of the last failed call, where that does not return it.
 pub(super) fn last() -> String {
-    // SAFETY: it reads a variable of this thread.
+    // SAFETY: the call reads a variable of this thread.
     reason(unsafe { dpdk_sys::dpdk_errno() })
 }
 
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn the_usual_reasons_come_with_advice() {
         let text = |errno| DpdkError::Eal { arguments: "-l 0".to_owned(), reason: reason(errno) }.to_string();
-        // ENOMEM, and EACCES, which EAL says also where there are no hugepages.
+        // ENOMEM, and EACCES, which EAL also returns without hugepages.
         for errno in [12, -13] {
             assert!(text(errno).contains("as root") && text(errno).contains("vm.nr_hugepages"), "{}", text(errno));
         }

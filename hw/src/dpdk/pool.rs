@@ -1,4 +1,4 @@
-//! Buffers for frames: a mempool of mbufs.
+//! Buffers of frames: a mempool of mbufs.
 
 use std::ffi::CString;
 use std::ptr::NonNull;
@@ -8,33 +8,33 @@ use lethe::wire::ethernet::LINK_HEADER_MAX;
 
 use super::error;
 
-/// Buffers that a worker keeps to itself, so that it seldom goes to the ring that the pool is.
+/// The cache of each lcore, which saves accesses to the shared ring of the pool.
 const CACHE: u32 = 256;
 
-/// Buffers of a pool, all of one size. They go when it is dropped.
+/// A pool of buffers of one size, which are freed when it is dropped.
 #[derive(Debug)]
 pub(super) struct Pool {
     raw: NonNull<rte_mempool>,
     buffers: u32,
 }
 
-// SAFETY: a mempool is made to be used by many lcores at a time.
+// SAFETY: a mempool may be used by many lcores at a time.
 unsafe impl Send for Pool {}
-// SAFETY: the same.
+// SAFETY: a mempool is not bound to a thread.
 unsafe impl Sync for Pool {}
 
 impl Pool {
-    /// Makes `buffers` of them, each with room for a frame of this MTU, in memory near `socket`.
+    /// Allocates `buffers`, each with room for a frame of this MTU, on NUMA node `socket`.
     ///
     /// # Errors
     ///
-    /// What DPDK says: mostly that there is no memory.
+    /// The error of DPDK, mostly a lack of memory.
     pub(super) fn new(name: &str, buffers: u32, mtu: u16, socket: i32) -> Result<Self, String> {
         let name = CString::new(name).map_err(|_| "its name has a NUL in it".to_owned())?;
-        // Some cards take only powers of two; some do not take less than 2,048.
+        // Some cards accept only powers of two; some no less than 2,048.
         let room = (usize::from(mtu) + LINK_HEADER_MAX).next_power_of_two().max(2048);
         let room = u16::try_from(room + usize::from(dpdk_sys::DPDK_HEADROOM)).unwrap_or(u16::MAX);
-        // SAFETY: the name is copied; everything else is a number that is checked.
+        // SAFETY: the name is copied; the other arguments are numbers, which DPDK checks.
         let raw = unsafe { dpdk_sys::rte_pktmbuf_pool_create(name.as_ptr(), buffers, CACHE, 0, room, socket) };
         NonNull::new(raw).map(|raw| Self { raw, buffers }).ok_or_else(error::last)
     }
@@ -43,39 +43,39 @@ impl Pool {
         self.raw.as_ptr()
     }
 
-    /// How many buffers there are.
+    /// The number of buffers.
     pub(super) fn buffers(&self) -> u32 {
         self.buffers
     }
 
-    /// How many of them are not in the pool. Right only while nobody works with it.
+    /// The number of buffers that are not in the pool. Exact only while no lcore uses it.
     pub(super) fn in_use(&self) -> u32 {
-        // SAFETY: the pool is there for as long as this value.
+        // SAFETY: the pool lives as long as this value.
         unsafe { dpdk_sys::rte_mempool_in_use_count(self.as_ptr()) }
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        // SAFETY: the port that used it is closed before: it owns the pools, and closes itself first.
+        // SAFETY: the port that used it owns it, and closes itself first.
         unsafe { dpdk_sys::rte_mempool_free(self.as_ptr()) };
     }
 }
 
-/// Up to `N` buffers, which are ours and nobody else's.
+/// Up to `N` mbufs that this value owns.
 ///
-/// **Invariant:** each of the first `len` is an mbuf that was taken from a pool or from a driver and has not been
-/// given back; none is there twice. The others mean nothing.
+/// **Invariant:** each of the first `len` is an mbuf that was taken from a pool or a driver and not returned; none is
+/// there twice. The others are not valid.
 #[derive(Debug)]
-pub(super) struct Buffers<const N: usize> {
+pub(super) struct Mbufs<const N: usize> {
     frames: [*mut rte_mbuf; N],
     len: usize,
 }
 
-// SAFETY: an mbuf belongs to whoever has taken it, on whatever thread that is.
-unsafe impl<const N: usize> Send for Buffers<N> {}
+// SAFETY: an mbuf belongs to the thread that has taken it, and may be passed on to another.
+unsafe impl<const N: usize> Send for Mbufs<N> {}
 
-impl<const N: usize> Buffers<N> {
+impl<const N: usize> Mbufs<N> {
     pub(super) const fn new() -> Self {
         Self { frames: [std::ptr::null_mut(); N], len: 0 }
     }
@@ -95,14 +95,14 @@ impl<const N: usize> Buffers<N> {
         self.frames.get(..self.len).unwrap_or_default()
     }
 
-    /// Puts one behind the others; there is room for it.
+    /// Appends an mbuf, for which there is room.
     #[inline]
     pub(super) fn push(&mut self, frame: *mut rte_mbuf) {
         self.frames[self.len] = frame;
         self.len += 1;
     }
 
-    /// Takes the last one.
+    /// Removes the last mbuf.
     #[inline]
     pub(super) fn pop(&mut self) -> Option<*mut rte_mbuf> {
         let last = self.len.checked_sub(1)?;
@@ -110,11 +110,12 @@ impl<const N: usize> Buffers<N> {
         self.frames.get(last).copied()
     }
 
-    /// Fills the room by `fill`, which puts that many at its argument, at most as many as its other argument.
+    /// Fills the free room by `fill`, which writes at most as many mbufs as its second argument to the first, and
+    /// returns their number.
     ///
     /// # Safety
     ///
-    /// What it puts there is as the invariant says.
+    /// The mbufs that it writes satisfy the invariant.
     #[inline]
     pub(super) unsafe fn fill(&mut self, limit: usize, fill: impl FnOnce(*mut *mut rte_mbuf, u16) -> u16) {
         let room = self.frames.get_mut(self.len..).unwrap_or_default();
@@ -123,12 +124,12 @@ impl<const N: usize> Buffers<N> {
         self.len += usize::from(filled).min(room_len);
     }
 
-    /// Fills the room from a pool, as a whole or not at all.
+    /// Fills the free room from a pool, completely or not at all.
     #[inline]
     pub(super) fn allocate(&mut self, pool: &Pool) {
         let pool = pool.as_ptr();
-        // SAFETY: the pool is there for as long as it is borrowed. It writes all pointers, each to an mbuf that is ours
-        // from then on, or none.
+        // SAFETY: the pool lives as long as it is borrowed. It writes all pointers, each to an mbuf that is ours from
+        // then on, or none.
         unsafe {
             self.fill(
                 N,
@@ -139,11 +140,11 @@ impl<const N: usize> Buffers<N> {
         }
     }
 
-    /// Gives the first of them to `take`, which says how many it has taken.
+    /// Passes all mbufs to `take`, which takes some from the first on, and returns their number.
     ///
     /// # Safety
     ///
-    /// It takes those from the first on, and has them from then on.
+    /// `take` owns the first mbufs, as many as it returns, and no others.
     #[inline]
     pub(super) unsafe fn take(&mut self, take: impl FnOnce(*mut *mut rte_mbuf, u16) -> u16) {
         let taken = usize::from(take(self.frames.as_mut_ptr(), self.len as u16)).min(self.len);
@@ -151,7 +152,7 @@ impl<const N: usize> Buffers<N> {
         self.len -= taken;
     }
 
-    /// Keeps the first `len`, and gives the others back to their pool.
+    /// Keeps the first `len`, and returns the others to their pool.
     pub(super) fn truncate(&mut self, len: usize) {
         if let Some(rest) = self.frames.get_mut(len..self.len) {
             // SAFETY: they are ours, by the invariant, and after this they are not among the first `len`.
@@ -160,7 +161,7 @@ impl<const N: usize> Buffers<N> {
         }
     }
 
-    /// Gives all of them back to their pool.
+    /// Returns all mbufs to their pool.
     #[inline]
     pub(super) fn free(&mut self) {
         // SAFETY: they are ours, by the invariant, and after this there are none.
@@ -169,7 +170,7 @@ impl<const N: usize> Buffers<N> {
     }
 }
 
-impl<const N: usize> Drop for Buffers<N> {
+impl<const N: usize> Drop for Mbufs<N> {
     fn drop(&mut self) {
         self.free();
     }

@@ -1,4 +1,4 @@
-//! A port: a network card, or what a driver makes look like one.
+//! A port: a network card, or a virtual device.
 
 use std::ffi::{CStr, c_char, c_int};
 use std::fmt;
@@ -15,47 +15,47 @@ use super::pool::Pool;
 use super::rx::Rx;
 use super::tx::Tx;
 
-/// Descriptors of a queue, if the card has room for so many: 1,024 frames are 0.7 ms of a full 1 Gbit/s, and 70 µs of a
-/// full 10 Gbit/s, of the shortest frames.
+/// Descriptors of a queue, if the card supports so many. 1,024 of the shortest frames take 0.7 ms at 1 Gbit/s, and 70
+/// µs at 10 Gbit/s.
 const DESCRIPTORS: u16 = 1024;
 
-/// How many times as many buffers as descriptors: some are on their way through a worker, or in a pool's cache.
+/// Buffers for each descriptor: some are in use by a worker, or in the cache of a pool.
 const SPARE: u32 = 2;
 
-/// What a port should be like.
+/// The configuration of a port.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PortConfig {
-    /// Its number in DPDK's count.
+    /// Its number in DPDK.
     pub number: u16,
-    /// The most queues of each kind to use: one for each worker. Fewer are used where the card has no more.
+    /// The number of queues of each kind, one for each worker. Fewer are used if the card has fewer.
     pub queues: u16,
-    /// The MTU to set; what the driver says if there is none.
+    /// The MTU to set; by default the MTU of the driver.
     pub mtu: Option<u16>,
 }
 
-/// What the card itself has counted since it was started.
+/// The counters of the card, since it was started.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct CardStats {
-    /// Frames received, and given to us.
+    /// Frames received.
     pub received: u64,
     /// Frames sent.
     pub sent: u64,
-    /// Frames that came while no descriptor was free: we were too slow.
+    /// Frames dropped because no descriptor was free: the workers were too slow.
     pub missed: u64,
-    /// Frames that were damaged on the wire.
+    /// Frames with errors, such as a wrong check sequence.
     pub receive_errors: u64,
-    /// Frames that could not be sent.
+    /// Frames that the card failed to send.
     pub send_errors: u64,
-    /// Times that there was no buffer to receive into: there are too few.
+    /// Failed allocations of receive buffers: there are too few.
     pub no_buffer: u64,
 }
 
-/// The state of the cable.
+/// The state of the link.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Link {
-    /// Nothing can be sent.
+    /// There is no link.
     Down,
-    /// It can, at this many Mbit/s, if the driver knows.
+    /// There is a link, with a speed in Mbit/s if the driver knows it.
     Up(Option<u32>),
 }
 
@@ -69,7 +69,7 @@ impl fmt::Display for Link {
     }
 }
 
-/// A port, set up and started. It is stopped and closed when it is dropped.
+/// A configured and started port. It is stopped and closed when it is dropped.
 #[derive(Debug)]
 pub struct Port<'e> {
     number: u16,
@@ -81,29 +81,29 @@ pub struct Port<'e> {
     is_promiscuous: bool,
     timestamps: Timestamps,
     is_open: bool,
-    /// One for each queue, used by its worker alone. Dropped after the port is closed.
+    /// The pools of the queues, each used by one worker. Dropped after the port is closed.
     pools: Vec<Pool>,
     _eal: PhantomData<&'e Eal>,
 }
 
 impl<'e> Port<'e> {
-    /// Sets a port up with one receive and one transmit queue for each worker, and starts it.
+    /// Configures a port with one receive and one transmit queue for each worker, and starts it.
     ///
     /// # Errors
     ///
-    /// When there is no such port, or it cannot be set up as it has to be.
+    /// No such port, or it does not support what is needed.
     pub fn open(_eal: &'e Eal, config: PortConfig) -> Result<Self, DpdkError> {
         let number = config.number;
-        // SAFETY: both take any number.
+        // SAFETY: both calls accept any number.
         let (is_valid, found) =
             unsafe { (dpdk_sys::rte_eth_dev_is_valid_port(number), dpdk_sys::rte_eth_dev_count_avail()) };
         if is_valid == 0 {
             return Err(DpdkError::NoPort { port: number, found });
         }
         let mut info = rte_eth_dev_info::default();
-        // SAFETY: the port is there, and the structure is ours to be written to.
+        // SAFETY: the port exists, and the structure is valid for writes.
         let result = unsafe { dpdk_sys::rte_eth_dev_info_get(number, &raw mut info) };
-        // SAFETY: the name of a driver is a string of the driver's, or null where it has none.
+        // SAFETY: the name is a static string of the driver, or null.
         let driver = unsafe { text(info.driver_name) };
         let mut port = Self {
             number,
@@ -126,13 +126,13 @@ impl<'e> Port<'e> {
 
     fn driver_mtu(&self) -> Result<u16, DpdkError> {
         let mut mtu = 0;
-        // SAFETY: the port is there, and the number is ours to be written to.
+        // SAFETY: the port exists, and the number is valid for writes.
         let result = unsafe { dpdk_sys::rte_eth_dev_get_mtu(self.number, &raw mut mtu) };
         self.check("be asked for its MTU", result)?;
         Ok(mtu)
     }
 
-    /// Everything from "it is there" to "it receives".
+    /// Configures and starts the port.
     fn set_up(&mut self, info: &rte_eth_dev_info, queues: u16) -> Result<(), DpdkError> {
         let number = self.number;
         let largest = if info.max_mtu == 0 { u16::MAX } else { info.max_mtu };
@@ -146,21 +146,21 @@ impl<'e> Port<'e> {
         self.is_open = true;
 
         let (mut rx_descriptors, mut tx_descriptors) = (DESCRIPTORS, DESCRIPTORS);
-        // SAFETY: the port is there, and the numbers are ours to be written to.
+        // SAFETY: the port exists, and the numbers are valid for writes.
         let result = unsafe {
             dpdk_sys::rte_eth_dev_adjust_nb_rx_tx_desc(number, &raw mut rx_descriptors, &raw mut tx_descriptors)
         };
         self.check("be given descriptors", result)?;
-        // A ring of a power of two less one: the size that wastes no memory.
+        // A power of two less one is the size of a mempool that wastes no memory.
         let buffers = (SPARE * (u32::from(rx_descriptors) + u32::from(tx_descriptors))).next_power_of_two() - 1;
-        // SAFETY: it takes the number of any port.
+        // SAFETY: the call accepts the number of any port.
         let socket = unsafe { dpdk_sys::rte_eth_dev_socket_id(number) };
         for queue in 0..queues {
             let pool = Pool::new(&format!("lethe-{number}-{queue}"), buffers, self.mtu, socket);
             let pool = pool.map_err(|reason| self.failed("have memory for its buffers", reason))?;
             let near = socket.cast_unsigned();
-            // SAFETY: the port is set up and not started, the queues are within what it was set up for, and the pool
-            // stays until the port is closed. A null pointer asks for the settings that the driver likes best.
+            // SAFETY: the port is configured and not started, the number of the queue is within the configured ones,
+            // and the pool lives until the port is closed. A null pointer selects the defaults of the driver.
             let results = unsafe {
                 [
                     dpdk_sys::rte_eth_rx_queue_setup(number, queue, rx_descriptors, near, ptr::null(), pool.as_ptr()),
@@ -171,9 +171,9 @@ impl<'e> Port<'e> {
             self.check("have a receive queue", results[0])?;
             self.check("have a transmit queue", results[1])?;
         }
-        // SAFETY: it is set up, with all of its queues.
+        // SAFETY: the port and all of its queues are configured.
         self.check("be started", unsafe { dpdk_sys::rte_eth_dev_start(number) })?;
-        // The engine looks at the addresses itself: it has its own, and listens to groups. SAFETY: the port is there.
+        // Promiscuous, since the engine filters addresses itself: its own one, and groups. SAFETY: the port exists.
         self.is_promiscuous = unsafe {
             dpdk_sys::rte_eth_allmulticast_enable(number);
             dpdk_sys::rte_eth_promiscuous_enable(number) == 0
@@ -181,7 +181,7 @@ impl<'e> Port<'e> {
         Ok(())
     }
 
-    /// Chooses offloads by what the card can do: all that it can of what we have a use for.
+    /// Chooses the offloads: all that the card supports of those that the engine uses.
     fn choose(&mut self, info: &rte_eth_dev_info, queues: u16) -> rte_eth_conf {
         use dpdk_sys::{
             DPDK_RSS_IP_TCP, DPDK_RX_OFFLOAD_IPV4_CKSUM, DPDK_RX_OFFLOAD_TCP_CKSUM, DPDK_TX_OFFLOAD_IPV4_CKSUM,
@@ -190,7 +190,7 @@ impl<'e> Port<'e> {
         let mut config = rte_eth_conf::default();
         config.rxmode.mtu = self.mtu.into();
         config.rxmode.offloads = info.rx_offload_capa & (DPDK_RX_OFFLOAD_IPV4_CKSUM | DPDK_RX_OFFLOAD_TCP_CKSUM);
-        // A queue's buffers are all of one pool, and each is referred to once.
+        // Fast free: the buffers of a queue are of one pool, and have one reference.
         let wanted = DPDK_TX_OFFLOAD_IPV4_CKSUM | DPDK_TX_OFFLOAD_TCP_CKSUM | DPDK_TX_OFFLOAD_MBUF_FAST_FREE;
         config.txmode.offloads = info.tx_offload_capa & wanted;
         let hash = info.flow_type_rss_offloads & DPDK_RSS_IP_TCP;
@@ -206,7 +206,7 @@ impl<'e> Port<'e> {
         config
     }
 
-    /// Its name in DPDK: a PCI address, or that of a virtual device.
+    /// Its name in DPDK: a PCI address, or the name of a virtual device.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -221,40 +221,40 @@ impl<'e> Port<'e> {
         self.mtu
     }
 
-    /// What it computes on the way out.
+    /// The transmit offloads.
     pub const fn offload(&self) -> Offload {
         self.offload
     }
 
-    /// Whether it looks at checksums on the way in.
+    /// Whether it verifies checksums of received frames.
     pub const fn checks_received(&self) -> bool {
         self.checks_received
     }
 
-    /// Whether it hands over frames for any address. Where it does not, ours has to be its own.
+    /// Whether it receives frames to any hardware address. If not, ours has to be its own.
     pub const fn is_promiscuous(&self) -> bool {
         self.is_promiscuous
     }
 
-    /// How many queues of each kind it was set up with.
+    /// The number of queues of each kind.
     pub fn queue_count(&self) -> usize {
         self.pools.len()
     }
 
-    /// All its queues, a pair for each worker, and what can be asked of the card while they work.
+    /// All its queues, a pair for each worker, and the card, which can be queried meanwhile.
     pub fn queues(&mut self) -> (Vec<(Rx<'_>, Tx<'_>)>, Card<'_>) {
         let (number, timestamps) = (self.number, self.timestamps);
         let pair = |(queue, pool)| (Rx::new(number, queue, timestamps), Tx::new(number, queue, pool));
         ((0..).zip(&self.pools).map(pair).collect(), Card { number, _port: PhantomData })
     }
 
-    /// How many buffers it has.
+    /// The number of its buffers.
     pub fn buffers(&self) -> u32 {
         self.pools.iter().map(Pool::buffers).sum()
     }
 
-    /// Stops and closes the port, and tells how many of its buffers have not come back. None is missing, but with
-    /// drivers that keep those they were to receive into (`net_af_xdp`), or that pass them on (`net_ring`).
+    /// Stops and closes the port. Returns the number of buffers that were not returned: none, except with drivers that
+    /// keep receive buffers (`net_af_xdp`) or pass them on (`net_ring`).
     pub fn close(mut self) -> u32 {
         self.shut();
         self.pools.iter().map(Pool::in_use).sum()
@@ -262,7 +262,7 @@ impl<'e> Port<'e> {
 
     fn shut(&mut self) {
         if std::mem::take(&mut self.is_open) {
-            // SAFETY: the port is there; its queues borrow this value and are gone.
+            // SAFETY: the port exists; its queues borrow this value, so they are dropped.
             unsafe {
                 dpdk_sys::rte_eth_dev_stop(self.number);
                 dpdk_sys::rte_eth_dev_close(self.number);
@@ -289,7 +289,7 @@ impl Drop for Port<'_> {
     }
 }
 
-/// What can be asked of a card while others send and receive.
+/// A card, for queries while workers use its queues.
 #[derive(Clone, Copy, Debug)]
 pub struct Card<'p> {
     number: u16,
@@ -297,18 +297,18 @@ pub struct Card<'p> {
 }
 
 impl Card<'_> {
-    /// The state of the cable; up where the driver cannot tell.
+    /// The state of the link; up if the driver does not know.
     pub fn link(&self) -> Link {
         let mut speed = 0;
-        // SAFETY: the port is there for as long as it is borrowed, and the number is ours to be written to.
+        // SAFETY: the port exists as long as it is borrowed, and the number is valid for writes.
         match unsafe { dpdk_sys::dpdk_link(self.number, &raw mut speed) } {
             0 => Link::Down,
-            // Zero and all ones are DPDK's words for "none" and "unknown".
+            // In DPDK 0 is "none", and all ones are "unknown".
             _ => Link::Up(Some(speed).filter(|&speed| speed != 0 && speed != u32::MAX)),
         }
     }
 
-    /// What the card has counted.
+    /// The counters of the card.
     pub fn stats(&self) -> CardStats {
         let mut stats = rte_eth_stats::default();
         // SAFETY: the port is there for as long as it is borrowed, and the structure is ours to be written to.
@@ -324,32 +324,32 @@ impl Card<'_> {
     }
 }
 
-/// Where drivers that know it put the time at which a frame was captured.
+/// The dynamic field of an mbuf for the time at which a frame was captured.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timestamps {
-    /// Bytes from the start of an mbuf.
+    /// The offset in an mbuf.
     offset: usize,
-    /// The bit of `ol_flags` that says that it is there.
+    /// The bit of `ol_flags` that marks it as valid.
     flag: u64,
 }
 
 impl Timestamps {
-    /// Asks for the place; every driver in the process gets the same. Without a place there are none.
+    /// Registers the field, which all drivers of the process share. Without it frames have no timestamps.
     fn register() -> Self {
         let (mut offset, mut flag) = (0, 0);
-        // SAFETY: both numbers are ours to be written to.
+        // SAFETY: both numbers are valid for writes.
         let result = unsafe { dpdk_sys::rte_mbuf_dyn_rx_timestamp_register(&raw mut offset, &raw mut flag) };
         let offset = usize::try_from(offset).ok().filter(|_| result == 0);
         offset.map_or(Self { offset: 0, flag: 0 }, |offset| Self { offset, flag })
     }
 
-    /// The time, which those drivers that read capture files give in microseconds since 1970.
+    /// The timestamp of a frame, which drivers of capture files set in µs since 1970.
     ///
     /// # Safety
     ///
-    /// `frame` is an mbuf that nobody writes to.
+    /// `frame` is an mbuf that is not written to meanwhile.
     pub(super) unsafe fn read(self, frame: *const rte_mbuf) -> Option<Instant> {
-        // SAFETY: by the caller's promise; the place is within an mbuf, by its registration.
+        // SAFETY: by the caller's promise; a registered field is within an mbuf.
         let micros = unsafe {
             ((*frame).ol_flags & self.flag != 0)
                 .then(|| frame.cast::<u8>().add(self.offset).cast::<u64>().read_unaligned())
@@ -360,7 +360,7 @@ impl Timestamps {
 
 fn name(number: u16) -> String {
     let mut name: [c_char; dpdk_sys::RTE_ETH_NAME_MAX_LEN as usize] = [0; _];
-    // SAFETY: it writes a string that fits an array of this length, or nothing.
+    // SAFETY: the call writes a string that fits an array of this length, or nothing.
     unsafe {
         dpdk_sys::rte_eth_dev_get_name_by_port(number, name.as_mut_ptr());
         text(name.as_ptr())
@@ -369,7 +369,7 @@ fn name(number: u16) -> String {
 
 /// # Safety
 ///
-/// `string` is a null pointer, or a string that stays for as long as this takes.
+/// `string` is a null pointer, or a valid C string.
 unsafe fn text(string: *const c_char) -> String {
     if string.is_null() {
         return "no driver".to_owned();

@@ -1,5 +1,5 @@
-//! A card that is a program: what it feeds is received by a port of `net_ring`, and what that sends comes back to it.
-//! For tests of several workers, and to measure what the loop costs where the card costs next to nothing.
+//! A virtual card in this program: a port of `net_ring` receives the frames that it feeds, and returns the frames that
+//! are sent. It serves tests of several workers, and measurements of the loop, since it costs next to nothing itself.
 
 use std::ffi::CString;
 use std::marker::PhantomData;
@@ -11,20 +11,20 @@ use lethe::port::TxChecksum;
 use super::BURST;
 use super::eal::Eal;
 use super::error::{self, DpdkError};
-use super::pool::{Buffers, Pool};
+use super::pool::{Mbufs, Pool};
 use super::rx::view;
 use super::tx::{finish, room};
 
-/// Frames that each of the rings has room for.
+/// The size of each ring, in frames.
 const RING: u32 = 1024;
 
-/// Buffers of a queue: what its ring holds, and what is on its way.
+/// The buffers of a queue: those in its ring, and those in use.
 const BUFFERS: u32 = 4 * RING - 1;
 
 /// The longest frame that can be fed.
 const FRAME_MAX: u16 = 2000;
 
-/// A port of `net_ring`, from its other side. What it is made of stays until DPDK ends: a port may still use it.
+/// The far side of a port of `net_ring`. Rings and pools are leaked, since the port may use them until DPDK ends.
 #[derive(Debug)]
 pub struct RingPort<'e> {
     number: u16,
@@ -32,11 +32,11 @@ pub struct RingPort<'e> {
 }
 
 impl<'e> RingPort<'e> {
-    /// A port called `name` with a queue for each of these lists of frames. None may be empty.
+    /// Creates a port called `name` with a queue for each list of frames. No list may be empty.
     ///
     /// # Errors
     ///
-    /// When there is not enough memory.
+    /// There is not enough memory.
     pub fn new(eal: &'e Eal, name: &str, queues: &[Vec<Vec<u8>>]) -> Result<Self, DpdkError> {
         let failed =
             |reason| DpdkError::Call { port: u16::MAX, driver: "net_ring".to_owned(), what: "be made", reason };
@@ -45,7 +45,7 @@ impl<'e> RingPort<'e> {
         let rx: Vec<_> = queues.iter().map(|queue| queue.to_port.as_ptr()).collect();
         let tx: Vec<_> = queues.iter().map(|queue| queue.from_port.as_ptr()).collect();
         let (name, count) = (CString::new(name).map_err(|_| DpdkError::Argument)?, queues.len() as u32);
-        // SAFETY: two lists of `count` rings, which are copied; the rings stay for good.
+        // SAFETY: two lists of `count` rings, which are copied; the rings are leaked.
         let number = unsafe { dpdk_sys::rte_eth_from_rings(name.as_ptr(), rx.as_ptr(), count, tx.as_ptr(), count, 0) };
         let number = u16::try_from(number).map_err(|_| failed(error::last()))?;
         Ok(Self { number, queues })
@@ -56,13 +56,13 @@ impl<'e> RingPort<'e> {
         self.number
     }
 
-    /// The other side of each queue, for a thread each.
+    /// The far side of each queue, for a thread each.
     pub fn into_queues(self) -> Vec<RingQueue<'e>> {
         self.queues
     }
 }
 
-/// The other side of a receive and a transmit queue.
+/// The far side of a pair of a receive and a transmit queue.
 #[derive(Debug)]
 pub struct RingQueue<'e> {
     to_port: NonNull<rte_ring>,
@@ -73,12 +73,12 @@ pub struct RingQueue<'e> {
     _eal: PhantomData<&'e ()>,
 }
 
-// SAFETY: each ring has one who puts in and one who takes out; on this side that is whoever has the queue.
+// SAFETY: each ring has a single producer and a single consumer, one of which is the owner of this value.
 unsafe impl Send for RingQueue<'_> {}
 
 impl<'e> RingQueue<'e> {
     fn new(_eal: &'e Eal, name: &str, frames: &[Vec<u8>]) -> Result<Self, String> {
-        // Frames of it may be anywhere when the queue is dropped.
+        // Leaked, because its frames may still be in use when the queue is dropped.
         let pool = Box::leak(Box::new(Pool::new(name, BUFFERS, FRAME_MAX, dpdk_sys::DPDK_ANY_SOCKET)?));
         Ok(Self {
             to_port: ring(&format!("{name}-in"))?,
@@ -90,27 +90,27 @@ impl<'e> RingQueue<'e> {
         })
     }
 
-    /// Puts the next frames where the port receives them: at most a burst, and at most `limit`. Behind the last comes
-    /// the first. Returns how many there was room for.
+    /// Feeds the next frames to the port, in rotation: at most a burst, and at most `limit`. Returns their number,
+    /// which the room in the ring limits, too.
     ///
     /// # Panics
     ///
     /// When a frame is longer than its buffer.
     #[inline]
     pub fn feed(&mut self, limit: usize) -> usize {
-        let mut burst = Buffers::<BURST>::new();
+        let mut burst = Mbufs::<BURST>::new();
         burst.allocate(self.pool);
         burst.truncate(limit);
         for (at, &buffer) in (self.next..).zip(burst.as_slice()) {
             let frame = &self.frames[at % self.frames.len()];
-            // SAFETY: the buffer has just been taken, and is one of our pool.
+            // SAFETY: the buffer was just taken from our pool.
             unsafe {
                 room(buffer)[..frame.len()].copy_from_slice(frame);
                 finish(buffer, frame.len(), TxChecksum::Complete);
             }
         }
         let (ring, mut fed) = (self.to_port.as_ptr(), 0);
-        // SAFETY: it takes the frames from the first on, and says how many.
+        // SAFETY: the call takes the frames from the first on, and returns their number.
         unsafe {
             burst.take(|frames, count| {
                 fed = dpdk_sys::dpdk_ring_enqueue(ring, frames.cast(), count.into()) as u16;
@@ -121,17 +121,18 @@ impl<'e> RingQueue<'e> {
         fed.into()
     }
 
-    /// Takes what the port has sent, at most a burst, and has `look` see each frame. Returns how many there were.
+    /// Takes the frames that the port has sent, at most a burst, and calls `look` with each. Returns their number.
     #[inline]
     pub fn collect(&mut self, mut look: impl FnMut(&[u8])) -> usize {
-        let mut sent = Buffers::<BURST>::new();
+        let mut sent = Mbufs::<BURST>::new();
         let ring = self.from_port.as_ptr();
-        // SAFETY: it writes as many pointers as it says, each to an mbuf that the port has sent, which is ours then.
+        // SAFETY: the call writes as many pointers as it returns, each to an mbuf that the port has sent, and that is
+        // ours.
         unsafe {
             sent.fill(BURST, |frames, room| dpdk_sys::dpdk_ring_dequeue(ring, frames.cast(), room.into()) as u16);
         };
         for &frame in sent.as_slice() {
-            // SAFETY: it is ours, until it is given back below.
+            // SAFETY: the mbuf is ours until it is freed below.
             look(unsafe { view(frame) }.bytes);
         }
         sent.as_slice().len()

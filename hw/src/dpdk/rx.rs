@@ -8,30 +8,29 @@ use lethe::port::{Checked, RxChecksum, RxFrame, RxQueue};
 use lethe::time::Instant;
 
 use super::BURST;
-use super::pool::Buffers;
+use super::pool::Mbufs;
 use super::port::Timestamps;
 
-/// A receive queue of a [`Port`](super::Port): a burst of frames, which stay where the card has put them.
+/// A receive queue of a [`Port`](super::Port): a burst of frames in the buffers of the card.
 ///
-/// [`Rx::poll`] asks the card; [`receive`](RxQueue::receive) goes through what it had.
+/// [`Rx::poll`] receives a burst; [`receive`](RxQueue::receive) returns its frames one by one.
 #[derive(Debug)]
 pub struct Rx<'p> {
     port: u16,
     queue: u16,
     timestamps: Timestamps,
-    burst: Buffers<BURST>,
-    /// How many of the burst have been received.
+    burst: Mbufs<BURST>,
+    /// The frames of the burst that were returned.
     taken: usize,
     _port: PhantomData<&'p ()>,
 }
 
 impl Rx<'_> {
     pub(super) const fn new(port: u16, queue: u16, timestamps: Timestamps) -> Self {
-        Self { port, queue, timestamps, burst: Buffers::new(), taken: 0, _port: PhantomData }
+        Self { port, queue, timestamps, burst: Mbufs::new(), taken: 0, _port: PhantomData }
     }
 
-    /// Gives the buffers of the last burst back, and asks the card for the next: at most `limit` frames. Returns
-    /// how many there are.
+    /// Frees the buffers of the last burst, and receives the next: at most `limit` frames. Returns their number.
     #[inline]
     pub fn poll(&mut self, limit: usize) -> usize {
         if !self.burst.is_empty() {
@@ -39,13 +38,13 @@ impl Rx<'_> {
         }
         self.taken = 0;
         let (port, queue) = (self.port, self.queue);
-        // SAFETY: the port is started for as long as it is borrowed, the queue is one of its, and only this value
-        // uses it. It writes as many pointers as it says, each to an mbuf that is ours from then on.
+        // SAFETY: the port is started as long as it is borrowed, the queue is one of its own, and only this value uses
+        // it. The call writes as many pointers as it returns, each to an mbuf that is ours from then on.
         unsafe { self.burst.fill(limit, |frames, room| dpdk_sys::dpdk_rx_burst(port, queue, frames, room)) };
         self.burst.as_slice().len()
     }
 
-    /// When the next frame was captured, if the driver says so: those of capture files do.
+    /// The timestamp of the next frame, which drivers of capture files set.
     pub fn timestamp(&self) -> Option<Instant> {
         let &frame = self.burst.as_slice().get(self.taken)?;
         // SAFETY: the frame is ours, until the next poll.
@@ -58,22 +57,22 @@ impl RxQueue for Rx<'_> {
     fn receive(&mut self) -> Option<RxFrame<'_>> {
         let &frame = self.burst.as_slice().get(self.taken)?;
         self.taken += 1;
-        // SAFETY: the frame is ours until the next poll, which this borrow of `self` keeps off.
+        // SAFETY: the frame is ours until the next poll, which this borrow of `self` prevents.
         Some(unsafe { view(frame) })
     }
 }
 
-/// The bytes of a frame, and what the card says of its checksums.
+/// The bytes of a frame, and the card's verdict on its checksums.
 ///
-/// A frame in several buffers shows only its first, and its lengths then tell that it is cut: buffers are made to
-/// hold the MTU, so that it was longer than that.
+/// Of a frame in several buffers only the first is returned, so that the frame looks truncated: buffers hold the MTU,
+/// and the frame is longer than that.
 ///
 /// # Safety
 ///
-/// `frame` is an mbuf that a driver has filled, and that nobody writes to for as long as `'a`.
+/// `frame` is an mbuf that a driver has filled, and that is not written to during `'a`.
 #[inline]
 pub(super) unsafe fn view<'a>(frame: *const rte_mbuf) -> RxFrame<'a> {
-    // SAFETY: by the caller's promise; a driver leaves offset and length within the buffer.
+    // SAFETY: by the caller's promise; a driver sets offset and length within the buffer.
     unsafe {
         let data = (*frame).buf_addr.cast::<u8>().add(usize::from((*frame).data_off));
         let bytes = slice::from_raw_parts(data, usize::from((*frame).data_len));
@@ -81,12 +80,11 @@ pub(super) unsafe fn view<'a>(frame: *const rte_mbuf) -> RxFrame<'a> {
     }
 }
 
-/// What the card has found out. `NONE` is DPDK's word for a packet that has come over no wire, so that its checksum was
-/// never made, and is as good as one that was looked at.
+/// The checksums that the card has verified. `NONE` is a packet of a virtual device that has not crossed a wire, so
+/// that its checksum was never computed, and counts as verified.
 ///
-/// Many drivers call every checksum good that they have not found to be bad, also where the card knows nothing of the
-/// protocol. They are believed about TCP only, which every card knows, and about nothing if they do not say what a
-/// packet is.
+/// Many drivers report every checksum as good that they have not found to be bad, also of protocols that the card does
+/// not know. So they are trusted for TCP only, which every card knows, and only if they report the packet type.
 #[inline]
 const fn checksum(flags: u64, packet_type: u32) -> RxChecksum {
     let network = match flags & dpdk_sys::DPDK_RX_IP_CKSUM_MASK {
@@ -123,7 +121,7 @@ mod tests {
         check(DPDK_RX_IP_CKSUM_GOOD | DPDK_RX_L4_CKSUM_GOOD, DPDK_PTYPE_L4_TCP, Good, Good);
         check(DPDK_RX_IP_CKSUM_NONE | DPDK_RX_L4_CKSUM_NONE, DPDK_PTYPE_L4_TCP, Good, Good);
         check(DPDK_RX_IP_CKSUM_BAD | DPDK_RX_L4_CKSUM_BAD, DPDK_PTYPE_L4_TCP, Bad, Bad);
-        // What is no TCP, or not said to be.
+        // Packets that are not TCP, or not reported as TCP.
         check(DPDK_RX_IP_CKSUM_GOOD | DPDK_RX_L4_CKSUM_GOOD, 0, Good, Unknown);
         check(DPDK_RX_IP_CKSUM_GOOD | DPDK_RX_L4_CKSUM_BAD, 0, Good, Bad);
     }

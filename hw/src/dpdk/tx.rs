@@ -7,60 +7,52 @@ use dpdk_sys::rte_mbuf;
 use lethe::port::{Transmit, TxChecksum, TxFrame, TxQueue};
 
 use super::BURST;
-use super::pool::{Buffers, Pool};
+use super::pool::{Mbufs, Pool};
 
-/// Frames that wait for the card to take them. What does not fit is lost, as on any full queue.
+/// Frames that wait for the card. More are dropped, as by any full queue.
 const QUEUE: usize = 2 * BURST;
 
-/// How often the card is asked to take what still waits when all is over.
+/// Attempts to send the waiting frames at the end.
 const LAST_TRIES: usize = 10_000;
 
-/// A transmit queue of a [`Port`](super::Port): frames are written where the card takes them from.
+/// A transmit queue of a [`Port`](super::Port): frames are written to the buffers that the card sends from.
 #[derive(Debug)]
 pub struct Tx<'p> {
     port: u16,
     queue: u16,
     pool: &'p Pool,
-    /// Empty buffers, taken from the pool a burst at a time.
-    stock: Buffers<BURST>,
+    /// Empty mbufs, taken from the pool burst by burst.
+    stock: Mbufs<BURST>,
     /// Frames that the card has not taken yet.
-    waiting: Buffers<QUEUE>,
-    /// Whether the driver has something to prepare in any of them.
+    waiting: Mbufs<QUEUE>,
+    /// Whether the driver has to prepare any of them, for offloads.
     is_partial: bool,
     _port: PhantomData<&'p ()>,
 }
 
 impl<'p> Tx<'p> {
     pub(super) const fn new(port: u16, queue: u16, pool: &'p Pool) -> Self {
-        Self {
-            port,
-            queue,
-            pool,
-            stock: Buffers::new(),
-            waiting: Buffers::new(),
-            is_partial: false,
-            _port: PhantomData,
-        }
+        Self { port, queue, pool, stock: Mbufs::new(), waiting: Mbufs::new(), is_partial: false, _port: PhantomData }
     }
 
-    /// Tells the card once of all that waits: it takes what it has room for.
+    /// Passes all waiting frames to the card, which takes as many as it has room for.
     #[inline]
     fn send(&mut self) {
         let (port, queue) = (self.port, self.queue);
         if std::mem::take(&mut self.is_partial) {
             self.prepare();
         }
-        // SAFETY: the port is started for as long as it is borrowed, the queue is one of its, and only this value uses
-        // it. It takes the frames from the first on, and says how many.
+        // SAFETY: the port is started as long as it is borrowed, the queue is one of its own, and only this value uses
+        // it. The call takes the frames from the first on, and returns their number.
         unsafe { self.waiting.take(|frames, count| dpdk_sys::dpdk_tx_burst(port, queue, frames, count)) };
     }
 
-    /// Lets the driver make of the frames what its card wants. One that it refuses is not sent, nor those behind it:
-    /// the engine writes no such frames, and a driver that sees one has another idea of what it promised.
+    /// Lets the driver prepare the frames for its card. A frame that it rejects is dropped with those behind it; that
+    /// would be an error of the driver, since the engine only uses the offloads that it has announced.
     fn prepare(&mut self) {
         let (port, queue) = (self.port, self.queue);
         let mut fit = 0;
-        // SAFETY: as in `send`; it takes nothing, but changes what is in the frames.
+        // SAFETY: as in `send`; the call takes no frames, and changes their contents.
         unsafe {
             self.waiting.take(|frames, count| {
                 fit = dpdk_sys::dpdk_tx_prepare(port, queue, frames, count);
@@ -70,7 +62,7 @@ impl<'p> Tx<'p> {
         self.waiting.truncate(usize::from(fit));
     }
 
-    /// Sends what still waits, for a while.
+    /// Tries to send the waiting frames, a number of times.
     pub fn drain(&mut self) {
         for _ in 0..LAST_TRIES {
             if self.waiting.is_empty() {
@@ -100,12 +92,12 @@ impl TxQueue for Tx<'_> {
             return Transmit::Full;
         }
         let Some(buffer) = self.empty_buffer() else { return Transmit::Full };
-        // SAFETY: the buffer has just been taken, and is one of our pool.
+        // SAFETY: the buffer was just taken from our pool.
         let Some(TxFrame { len, checksum }) = write(unsafe { room(buffer) }) else {
             self.stock.push(buffer);
             return Transmit::Nothing;
         };
-        // SAFETY: the same; a frame is within the room that it was written to.
+        // SAFETY: as above; the frame is within the room that it was written to.
         unsafe { finish(buffer, len, checksum) };
         self.is_partial |= checksum != TxChecksum::Complete;
         self.waiting.push(buffer);
@@ -120,15 +112,15 @@ impl TxQueue for Tx<'_> {
     }
 }
 
-/// Where a frame can be written in an empty buffer. It holds what its last user left.
+/// The room for a frame in an empty buffer. It contains old data.
 ///
 /// # Safety
 ///
-/// `buffer` is an empty mbuf of a [`Pool`] that nobody else has, for as long as `'a`. Its memory comes from the
-/// kernel, which zeroes it: there is nothing uninitialized.
+/// `buffer` is an empty mbuf of a [`Pool`] that the caller owns during `'a`. Its memory is initialized, since the
+/// kernel zeroes it.
 #[inline]
 pub(super) unsafe fn room<'a>(buffer: *mut rte_mbuf) -> &'a mut [u8] {
-    // SAFETY: by the caller's promise; an empty buffer has its room behind `data_off`, to the end of it.
+    // SAFETY: by the caller's promise; the room of an empty buffer is from `data_off` to its end.
     unsafe {
         let data_off = usize::from((*buffer).data_off);
         let data = (*buffer).buf_addr.cast::<u8>().add(data_off);
@@ -136,11 +128,11 @@ pub(super) unsafe fn room<'a>(buffer: *mut rte_mbuf) -> &'a mut [u8] {
     }
 }
 
-/// Makes a frame of a buffer: how long it is, and what the card has to do.
+/// Sets the length of a frame in its mbuf, and the offloads that the card performs.
 ///
 /// # Safety
 ///
-/// `buffer` is an mbuf that nobody else has, and `len` bytes are within its room.
+/// `buffer` is an mbuf that the caller owns, and `len` bytes are within its room.
 #[inline]
 pub(super) unsafe fn finish(buffer: *mut rte_mbuf, len: usize, checksum: TxChecksum) {
     // SAFETY: by the caller's promise.
@@ -154,8 +146,8 @@ pub(super) unsafe fn finish(buffer: *mut rte_mbuf, len: usize, checksum: TxCheck
     }
 }
 
-/// What DPDK calls what is left to do. The family is told by the length of the header: the engine sends neither
-/// IPv4 options nor IPv6 extension headers in front of what a card completes.
+/// The offload flags of DPDK. The length of the header tells the address family: the engine sends neither IPv4 options
+/// nor IPv6 extension headers in packets that a card completes.
 const fn flags(network_len: usize, network: bool, transport: bool) -> u64 {
     let family =
         if network_len == lethe::wire::ipv6::HEADER_LEN { dpdk_sys::DPDK_TX_IPV6 } else { dpdk_sys::DPDK_TX_IPV4 };

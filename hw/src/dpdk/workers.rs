@@ -1,4 +1,4 @@
-//! The workers of a card, one on each lcore, and what may be read and changed while they run.
+//! The workers of a card, one on each lcore; their counters can be read and their engine replaced while they run.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -15,50 +15,51 @@ use lethe::verdict::Stats;
 use super::{BURST, Rx, Tx};
 use crate::worker_stats::{StatsPublisher, WorkerStats};
 
-/// Polls without a frame after which an adaptive worker takes its time: some 20 µs.
+/// Empty polls after which an adaptive worker slows down: some 20 µs.
 const SPINS: u32 = 1_000;
 
-/// Polls after which it begins to sleep: some 200 µs.
+/// Empty polls after which it begins to sleep: some 200 µs.
 const PAUSES: u32 = 3_000;
 
-/// How long it sleeps. A card with 1,024 descriptors loses nothing meanwhile below some 10 million frames a second.
+/// The duration of a sleep. A card with 1,024 descriptors loses no frame meanwhile, below some 10 million frames a
+/// second.
 const NAP: Duration = Duration::from_micros(50);
 
-/// What a worker does when there is nothing to do.
+/// How a worker polls when there are no frames.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Polling {
-    /// It asks again at once: the shortest answers, and a core at full load.
+    /// At once: the lowest latency, and a core at full load.
     Busy,
-    /// It asks again at once, then more slowly, and then sleeps between two polls.
+    /// At once, later with pauses, and then with a sleep between polls.
     Adaptive,
 }
 
-/// Where a worker has the time from.
+/// The source of a worker's time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Clock {
-    /// The machine's clock, read once a burst; no system call where the kernel's vDSO has it.
+pub enum TimeSource {
+    /// The system clock, read once a burst; without a system call where the vDSO has it.
     Wall,
-    /// The time that the driver puts on each frame, as those of capture files do: the same file always has the same
-    /// answers. Frames are taken one at a time.
+    /// The timestamp of each frame, which drivers of capture files set, so that a file always gets the same answers.
+    /// Frames are taken one at a time.
     Frames,
 }
 
-/// What the workers share.
+/// The shared state of all workers.
 ///
-/// They share nothing that changes while they run; each publishes its counters. To replace the data set the engine has to
-/// be written to, which needs a *quiescent point*: a number is advanced, which each worker compares between two bursts. It
+/// It does not change while they run; each publishes its own counters. Replacing the data set writes to the engine,
+/// which needs a *quiescent point*: a number is advanced, which each worker compares between two bursts. The worker
 /// then releases its read lock of the engine, waits at the writer gate, and takes the lock again.
 #[derive(Debug)]
 pub struct Workers<'s, A> {
     engine: RwLock<Engine<A>>,
     stop: &'s AtomicBool,
     polling: Polling,
-    clock: Clock,
+    clock: TimeSource,
     /// Frames that a worker takes at a time.
     burst: usize,
     /// The number of the last quiescent point.
     quiesce: AtomicU64,
-    /// Whether the network is to be told where our addresses are.
+    /// Whether to announce our addresses to the network.
     to_announce: AtomicBool,
     /// Held by the writer of the engine, so that no worker takes the read lock again before it has written.
     writer_gate: Mutex<()>,
@@ -66,14 +67,14 @@ pub struct Workers<'s, A> {
 }
 
 impl<'s, A: App + Send + Sync> Workers<'s, A> {
-    /// So many workers, which run until `stop` is set.
-    pub fn new(engine: Engine<A>, count: usize, stop: &'s AtomicBool, polling: Polling, clock: Clock) -> Self {
+    /// A number of workers, which run until `stop` is set.
+    pub fn new(engine: Engine<A>, count: usize, stop: &'s AtomicBool, polling: Polling, clock: TimeSource) -> Self {
         Self {
             engine: RwLock::new(engine),
             stop,
             polling,
             clock,
-            burst: if clock == Clock::Frames { 1 } else { BURST },
+            burst: if clock == TimeSource::Frames { 1 } else { BURST },
             quiesce: AtomicU64::new(0),
             to_announce: AtomicBool::new(false),
             writer_gate: Mutex::default(),
@@ -81,14 +82,14 @@ impl<'s, A: App + Send + Sync> Workers<'s, A> {
         }
     }
 
-    /// Takes at most so many frames at a time, from 1 to [`BURST`].
+    /// Limits the frames of a burst, to a number from 1 to [`BURST`].
     #[must_use]
     pub fn with_burst(self, burst: usize) -> Self {
         assert!((1..=BURST).contains(&burst), "{burst} frames at a time: buffers are for 1 to {BURST}");
         Self { burst: self.burst.min(burst), ..self }
     }
 
-    /// What worker `number` does, on its own lcore: answers what `rx` receives on `tx` until all is over.
+    /// Runs worker `number` on its lcore: answers the frames of `rx` on `tx` until `stop` is set.
     pub fn work(&self, number: usize, rx: &mut Rx<'_>, tx: &mut Tx<'_>) {
         let mut scratch = vec![0; SCRATCH_LEN];
         let mut stats = Stats::default();
@@ -109,7 +110,7 @@ impl<'s, A: App + Send + Sync> Workers<'s, A> {
         tx.drain();
     }
 
-    /// The loop. It ends with the next quiescent point.
+    /// The loop, up to the next quiescent point.
     fn serve(
         &self,
         engine: &Engine<A>,
@@ -130,15 +131,15 @@ impl<'s, A: App + Send + Sync> Workers<'s, A> {
             }
             idle = 0;
             let now = match self.clock {
-                Clock::Wall => wall_clock(),
-                Clock::Frames => rx.timestamp().unwrap_or_else(wall_clock),
+                TimeSource::Wall => wall_clock(),
+                TimeSource::Frames => rx.timestamp().unwrap_or_else(wall_clock),
             };
             turn(engine, now, rx, tx, scratch, stats, count);
             publisher.turned(count == self.burst, stats);
         }
     }
 
-    /// Waits for as long as fits so many polls in vain.
+    /// Waits by the number of empty polls.
     #[inline]
     fn rest(&self, idle: &mut u32) {
         if self.polling == Polling::Busy {
@@ -148,7 +149,7 @@ impl<'s, A: App + Send + Sync> Workers<'s, A> {
         if *idle > PAUSES {
             thread::sleep(NAP);
         } else if *idle > SPINS {
-            // Each lets the other thread of the core work for a moment.
+            // A pause lets the other hardware thread of the core run.
             (0..8).for_each(|_| std::hint::spin_loop());
         }
     }
@@ -157,15 +158,15 @@ impl<'s, A: App + Send + Sync> Workers<'s, A> {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Has the first worker tell the network where our addresses are; not where frames come from a capture file.
+    /// Makes the first worker announce our addresses, unless frames are from a capture file.
     pub fn announce(&self) {
-        if self.clock == Clock::Wall {
+        if self.clock == TimeSource::Wall {
             self.to_announce.store(true, Ordering::Relaxed);
             self.request_quiescent_point();
         }
     }
 
-    /// The counters of each worker, as of a moment ago; as of the end, when all is over.
+    /// The counters of each worker, as last published; after the end, the final ones.
     pub fn stats(&self) -> Vec<Stats> {
         self.published.iter().map(WorkerStats::stats).collect()
     }
@@ -175,7 +176,7 @@ impl<'s, A: App + Send + Sync> Workers<'s, A> {
         Arc::clone(&self.published)
     }
 
-    /// Writes to the engine while no worker uses it.
+    /// Calls `work` with the engine while no worker uses it.
     pub fn with_engine<T>(&self, work: impl FnOnce(&mut Engine<A>) -> T) -> T {
         let _gate = open(&self.writer_gate);
         self.request_quiescent_point();
@@ -188,7 +189,7 @@ impl<'s, A: App + Send + Sync> Workers<'s, A> {
     }
 }
 
-/// Locks it, poisoned or not: nothing is left half done under these locks.
+/// Locks a mutex, also if it is poisoned: no invariant is broken in between.
 fn open<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -202,7 +203,7 @@ fn announce<A: App>(engine: &Engine<A>, tx: &mut Tx<'_>, stats: &mut Stats) {
     tx.flush();
 }
 
-/// What time it is. Saturating in the year 2554; a clock before 1970 is 1970.
+/// The current time. Saturates in the year 2554; a clock before 1970 is 1970.
 fn wall_clock() -> Instant {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Instant::from_unix_nanos(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX))

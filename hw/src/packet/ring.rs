@@ -1,4 +1,4 @@
-//! The receive ring of an `AF_PACKET` socket: memory that the kernel puts frames into
+//! The receive ring of an `AF_PACKET` socket: shared memory into which the kernel copies frames
 //! (`packet_mmap` in the kernel's documentation, `TPACKET_V2`).
 //!
 //! ```text
@@ -6,9 +6,8 @@
 //!        0                                   tp_mac
 //! ```
 //!
-//! A slot is ours from when its status says so until we say that it is the kernel's. Version 2, since with
-//! version 3 the kernel hands over a block of frames when it is full or a timer of milliseconds expires, and
-//! a client would wait for that timer.
+//! The status of a slot tells whether it belongs to the kernel or to this program. Version 3 of the ring is not used:
+//! it delivers blocks of frames when they are full or after a timer of milliseconds, which would delay answers.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -19,44 +18,43 @@ use memmap2::{MmapOptions, MmapRaw};
 
 use crate::sys;
 
-/// Bytes of the whole ring: thousands of requests that arrive while we answer others.
+/// Bytes of the whole ring: room for thousands of requests.
 const RING_LEN: usize = 8 << 20;
 
 /// Bytes that the kernel allocates at a time; divides [`RING_LEN`].
 const BLOCK_LEN: usize = 256 << 10;
 
-/// Bytes of a slot in front of a frame, at most: `struct tpacket2_hdr`, a socket address, and what the
-/// kernel aligns.
+/// The most bytes of a slot before a frame: `struct tpacket2_hdr`, a socket address, and alignment.
 const HEADER_ROOM: usize = 128;
 
-/// Bytes kept free in front of each frame, for a tag that the kernel has taken out.
+/// Bytes reserved before each frame, for a VLAN tag that the kernel has taken out.
 pub(super) const TAG_LEN: usize = 4;
 
-/// The ring, and where in it we are.
+/// The ring, and the current position.
 pub(super) struct Ring {
     memory: MmapRaw,
     slot_len: usize,
-    /// The slot that is looked at next.
+    /// The offset of the next slot.
     at: usize,
-    /// It has been handed out, and not yet given back.
+    /// Whether that slot was returned to the caller, and is not released yet.
     is_held: bool,
 }
 
-/// A slot that is ours.
+/// A slot that the kernel has filled.
 pub(super) struct Slot<'a> {
     status: u32,
-    /// The slot, behind its status.
+    /// The bytes of the slot behind its status.
     bytes: &'a mut [u8],
 }
 
 impl Ring {
-    /// Has the kernel make a ring for a socket that is not bound yet, with slots for frames of this MTU.
+    /// Creates a ring for a socket that is not bound yet, with slots for frames of this MTU.
     pub(super) fn new(socket: BorrowedFd<'_>, mtu: u16) -> io::Result<Self> {
         let slot_len = (usize::from(mtu) + HEADER_ROOM).next_power_of_two().max(2048);
         let version = libc::tpacket_versions::TPACKET_V2;
         sys::set_option(socket, SOL_PACKET, libc::PACKET_VERSION, &version)?;
         sys::set_option(socket, SOL_PACKET, libc::PACKET_RESERVE, &(TAG_LEN as u32))?;
-        // What is too long for its slot is also put into the socket's own queue.
+        // A frame that is too long for its slot is put into the socket's queue as well.
         sys::set_option(socket, SOL_PACKET, libc::PACKET_COPY_THRESH, &1i32)?;
         let request = tpacket_req {
             tp_block_size: BLOCK_LEN as u32,
@@ -69,7 +67,7 @@ impl Ring {
         Ok(Self { memory, slot_len, at: 0, is_held: false })
     }
 
-    /// The next frame, if there is one. The one before goes back to the kernel.
+    /// The next frame, if there is one. Releases the one before.
     pub(super) fn next(&mut self) -> Option<Slot<'_>> {
         if self.is_held {
             self.status().store(libc::TP_STATUS_KERNEL, Ordering::Release);
@@ -87,35 +85,35 @@ impl Ring {
     #[expect(unsafe_code, reason = "memory that the kernel writes to as well")]
     fn status(&self) -> &AtomicU32 {
         // SAFETY: the status is the first word of a slot; `at` is a multiple of `slot_len`, a power of two, and
-        // less than `RING_LEN`, so the word is in the mapping, and aligned. Nothing else refers to it: see
-        // `bytes`. The kernel reads and writes it in one piece.
+        // less than `RING_LEN`, so the word is in the mapping, and aligned. No other reference includes it: see
+        // `bytes`. The kernel accesses it atomically.
         unsafe { AtomicU32::from_ptr(self.memory.as_mut_ptr().add(self.at).cast()) }
     }
 
-    /// The slot that is held, without its status.
+    /// The bytes of the current slot, without its status.
     #[expect(unsafe_code, reason = "memory that the kernel writes to as well")]
     fn bytes(&mut self) -> &mut [u8] {
         debug_assert!(self.is_held);
         let start = size_of::<AtomicU32>();
-        // SAFETY: the slot is in the mapping, as in `status`. It is held: the kernel wrote it before it changed
-        // the status, and leaves it alone until we change it back, which takes `&mut self`.
+        // SAFETY: the slot is in the mapping, as in `status`. The kernel wrote it before it changed the status, and
+        // does not write it again before the status is changed back, which takes `&mut self`.
         unsafe { std::slice::from_raw_parts_mut(self.memory.as_mut_ptr().add(self.at + start), self.slot_len - start) }
     }
 }
 
 impl<'a> Slot<'a> {
-    /// Whether the frame is longer than its slot, and is in the socket's queue as well.
+    /// Whether the frame is longer than its slot, so that the whole frame is in the socket's queue.
     pub(super) fn is_cut(&self) -> bool {
         self.status & TP_STATUS_COPY != 0
     }
 
-    /// Whether the kernel vouches for the checksum of the transport: a card has verified it, or the sender is on
-    /// this machine and has not computed it yet.
+    /// Whether the transport checksum counts as verified: by the card, or because the sender is on this machine and has
+    /// not computed it yet.
     pub(super) fn is_verified(&self) -> bool {
         self.status & (TP_STATUS_CSUM_VALID | TP_STATUS_CSUMNOTREADY) != 0
     }
 
-    /// The tag that the kernel has taken out of the frame: its type, and its control information.
+    /// The VLAN tag that the kernel has taken out of the frame: type, and control information.
     pub(super) fn tag(&self) -> Option<[u8; 4]> {
         let [t0, t1] = match self.status & libc::TP_STATUS_VLAN_TPID_VALID {
             0 => 0x8100,
@@ -126,15 +124,15 @@ impl<'a> Slot<'a> {
         (self.status & libc::TP_STATUS_VLAN_VALID != 0).then_some([t0, t1, c0, c1])
     }
 
-    /// As much of the frame as the slot holds, behind [`TAG_LEN`] bytes that are free.
+    /// The part of the frame that the slot holds, behind [`TAG_LEN`] reserved bytes.
     pub(super) fn frame(self) -> &'a mut [u8] {
         let (len, start) = (self.word(8), self.half(12));
         let start = usize::from(start).saturating_sub(size_of::<u32>() + TAG_LEN);
         self.bytes.get_mut(start..).and_then(|rest| rest.get_mut(..TAG_LEN + len as usize)).unwrap_or_default()
     }
 
-    /// A field of `struct tpacket2_hdr`: status, length, and length in the slot, each a word; then offsets of frame
-    /// and IP packet, each a half; seconds, nanoseconds; tag and its type, each a half.
+    /// A field of `struct tpacket2_hdr`: status, length, and length in the slot, of 32 bits; offsets of frame and IP
+    /// packet, of 16 bits; seconds and nanoseconds, of 32 bits; tag and its type, of 16 bits.
     fn word(&self, offset: usize) -> u32 {
         self.bytes.get(offset - 4..).and_then(|rest| rest.first_chunk()).map_or(0, |field| u32::from_ne_bytes(*field))
     }
@@ -144,13 +142,13 @@ impl<'a> Slot<'a> {
     }
 }
 
-/// Puts a tag back into a frame that stands behind [`TAG_LEN`] free bytes, and returns the frame.
+/// Restores the VLAN tag of a frame that is behind [`TAG_LEN`] reserved bytes. Returns the frame.
 pub(super) fn with_tag(room: &mut [u8], tag: Option<[u8; 4]>) -> &[u8] {
     let Some(tag) = tag else { return room.get(TAG_LEN..).unwrap_or_default() };
     if room.len() < 12 + TAG_LEN {
         return &[];
     }
-    // The two addresses move to the front, the tag goes behind them.
+    // Both hardware addresses move forward, and the tag follows them.
     room.copy_within(TAG_LEN..12 + TAG_LEN, 0);
     if let Some(place) = room.get_mut(12..12 + TAG_LEN) {
         place.copy_from_slice(&tag);
@@ -158,12 +156,12 @@ pub(super) fn with_tag(room: &mut [u8], tag: Option<[u8; 4]>) -> &[u8] {
     room
 }
 
-/// Room for a frame of any length, behind [`TAG_LEN`] free bytes.
+/// A buffer for a frame of any length, behind [`TAG_LEN`] reserved bytes.
 pub(super) fn room_for_any() -> Box<[u8]> {
     vec![0; TAG_LEN + 14 + 65_535].into()
 }
 
-/// The part of that room that a frame goes to.
+/// The part of that buffer for the frame.
 pub(super) fn behind_tag(room: &mut [u8]) -> &mut [u8] {
     room.get_mut(TAG_LEN..).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
-//! The system call `bpf`: a map of sockets, a program, and its place at an interface.
+//! The system call `bpf`: a map of sockets, a program, and the link that attaches it to an interface.
 //!
-//! A place is held by a link, a file: when the last process that has it open is gone, whatever ended it, the
-//! kernel takes the program off the interface.
+//! The link is a file descriptor. The kernel detaches the program when the last process that has it open has ended,
+//! however that ends.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -10,16 +10,16 @@ use libc::c_long;
 
 use super::program::Instruction;
 
-/// Which end of the driver a program sits at.
+/// Where a program runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Hook {
-    /// In the driver, before the kernel makes anything of a frame (`XDP_FLAGS_DRV_MODE`).
+    /// In the driver, before the kernel allocates a buffer for the frame (`XDP_FLAGS_DRV_MODE`).
     Native = 4,
     /// In the kernel's stack, with any driver (`XDP_FLAGS_SKB_MODE`).
     Generic = 2,
 }
 
-// Commands (`enum bpf_cmd`). Their arguments are structures in `union bpf_attr`; what is not given is zero.
+// Commands (`enum bpf_cmd`). Their arguments are structures in `union bpf_attr`; missing fields are zero.
 const MAP_CREATE: c_long = 0;
 const MAP_UPDATE_ELEM: c_long = 2;
 const PROG_LOAD: c_long = 5;
@@ -27,19 +27,19 @@ const LINK_CREATE: c_long = 28;
 
 const MAP_TYPE_XSKMAP: u32 = 17;
 const PROG_TYPE_XDP: u32 = 6;
-/// The place of a program (`enum bpf_attach_type`).
+/// The attach type of a program (`enum bpf_attach_type`).
 const ATTACH_XDP: u32 = 37;
-/// The program looks only at the first part of a frame, and may be given one that has several.
+/// The program supports frames in several parts, and reads only the first.
 const PROG_HAS_FRAGS: u32 = 1 << 5;
-/// No function is called that asks for another one.
+/// The licence of the program. It calls no function that requires GPL.
 const LICENSE: &[u8] = b"MIT\0";
 
-/// Which socket takes the frames of which queue.
+/// The map from queues to sockets.
 #[derive(Debug)]
 pub(super) struct Sockets(OwnedFd);
 
 impl Sockets {
-    /// None yet, of `queues`.
+    /// An empty map for `queues`.
     #[expect(unsafe_code, reason = "a system call")]
     pub(super) fn new(queues: u32) -> io::Result<Self> {
         #[repr(C)]
@@ -50,11 +50,11 @@ impl Sockets {
             max_entries: u32,
         }
         let mut arguments = Arguments { map_type: MAP_TYPE_XSKMAP, key_size: 4, value_size: 4, max_entries: queues };
-        // SAFETY: there is no pointer in it, and the command opens a file.
+        // SAFETY: the arguments have no pointer, and the command opens a file.
         unsafe { open(MAP_CREATE, &mut arguments) }.map(Self)
     }
 
-    /// Gives what comes in by `queue` to `socket`.
+    /// Directs the frames of `queue` to `socket`.
     #[expect(unsafe_code, reason = "a system call")]
     pub(super) fn set(&self, queue: u32, socket: BorrowedFd<'_>) -> io::Result<()> {
         #[repr(C)]
@@ -67,7 +67,7 @@ impl Sockets {
         let value = number(socket);
         let (key, value) = (address(&raw const queue), address(&raw const value));
         let mut arguments = Arguments { map: number(self.0.as_fd()), key, value, flags: 0 };
-        // SAFETY: key and value have four bytes, as the map says.
+        // SAFETY: key and value have four bytes, as declared for the map.
         unsafe { bpf(MAP_UPDATE_ELEM, &mut arguments) }.map(drop)
     }
 }
@@ -78,7 +78,7 @@ impl AsRawFd for Sockets {
     }
 }
 
-/// Has the kernel check a program and translate it.
+/// Loads a program, which the kernel verifies and compiles.
 #[expect(unsafe_code, reason = "a system call")]
 pub(super) fn load(instructions: &[Instruction]) -> io::Result<OwnedFd> {
     #[repr(C)]
@@ -110,11 +110,11 @@ pub(super) fn load(instructions: &[Instruction]) -> io::Result<OwnedFd> {
         interface: 0,
         attach_type: ATTACH_XDP,
     };
-    // SAFETY: there are as many instructions as it says, and the licence ends in zero. The command opens a file.
+    // SAFETY: the number of instructions is right, and the licence ends with a NUL. The command opens a file.
     unsafe { open(PROG_LOAD, &mut arguments) }
 }
 
-/// Puts a program at an interface, until the link is closed.
+/// Attaches a program to an interface, until the link is closed.
 #[expect(unsafe_code, reason = "a system call")]
 pub(super) fn attach(program: BorrowedFd<'_>, interface: u32, hook: Hook) -> io::Result<OwnedFd> {
     #[repr(C)]
@@ -126,7 +126,7 @@ pub(super) fn attach(program: BorrowedFd<'_>, interface: u32, hook: Hook) -> io:
     }
     let program = number(program);
     let mut arguments = Arguments { program, interface, attach_type: ATTACH_XDP, flags: hook as u32 };
-    // SAFETY: there is no pointer in it, and the command opens a file.
+    // SAFETY: the arguments have no pointer, and the command opens a file.
     unsafe { open(LINK_CREATE, &mut arguments) }
 }
 
@@ -140,28 +140,28 @@ fn address<T>(pointer: *const T) -> u64 {
 
 /// # Safety
 ///
-/// As for [`bpf`]; and the command returns the number of a file that it has opened.
+/// The requirements of [`bpf`]; and the command returns a new file descriptor.
 #[expect(unsafe_code, reason = "the number of a file")]
 unsafe fn open<A>(command: c_long, arguments: &mut A) -> io::Result<OwnedFd> {
-    // SAFETY: as the caller says.
+    // SAFETY: by the caller's promise.
     let number = unsafe { bpf(command, arguments) }?;
-    // SAFETY: the kernel has just opened it, and nobody else knows of it.
+    // SAFETY: the kernel has just opened it, and no other value owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(number as i32) })
 }
 
 /// # Safety
 ///
-/// `arguments` begins like the structure of `command` in `union bpf_attr`, and whatever address is in it is
-/// that of as much memory as the command uses.
+/// `arguments` begins like the structure of `command` in `union bpf_attr`, and each address in it is that of as much
+/// memory as the command uses.
 #[expect(unsafe_code, reason = "a system call")]
 unsafe fn bpf<A>(command: c_long, arguments: &mut A) -> io::Result<c_long> {
-    // SAFETY: the kernel reads and writes no more of the arguments than there is, and what they point to as the
-    // caller says.
+    // SAFETY: the kernel accesses no more of the arguments than their size, and the memory that they point to, by the
+    // caller's promise.
     let done = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(arguments), size_of::<A>()) };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(done) }
 }
 
-/// What a program does with a frame, without an interface.
+/// Runs a program on a frame, without an interface. Returns its verdict.
 #[expect(unsafe_code, reason = "a system call")]
 pub(super) fn run(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<u32> {
     const PROG_TEST_RUN: c_long = 10;
@@ -179,7 +179,7 @@ pub(super) fn run(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<u32> {
     let program = number(program);
     let (data_len, data) = (frame.len() as u32, address(frame.as_ptr()));
     let mut arguments = Arguments { program, result: 0, data_len, room_len: 0, data, room: 0, repeat: 1, duration: 0 };
-    // SAFETY: the frame is as long as it says, and there is no room for what becomes of it.
+    // SAFETY: the length of the frame is right, and no output buffer is given.
     unsafe { bpf(PROG_TEST_RUN, &mut arguments) }?;
     Ok(arguments.result)
 }

@@ -1,7 +1,7 @@
-//! The XDP program: a frame that is for us goes to the socket of its queue, every other one on to the kernel.
+//! The XDP program: passes frames for our addresses to the socket of their queue, and all others to the kernel.
 //!
-//! It is compiled here from the [rules](crate::filter), for the addresses of this very server, into the few
-//! instructions that it takes. That needs neither a compiler for BPF nor a loader for what it makes.
+//! It is generated here from the [rules](crate::filter) for the addresses of this server, in a few instructions. That
+//! needs neither a compiler for BPF nor a loader of object files.
 //!
 //! ```text
 //!     r6 = context;  r2 = start of the frame;  r3 = its end
@@ -19,18 +19,18 @@ use crate::filter::{Field, Rule, Width};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Instruction {
     code: u8,
-    /// The destination in the low half, the source in the high one.
+    /// The destination in the low nibble, the source in the high one.
     registers: u8,
     offset: i16,
     constant: i32,
 }
 
-/// What becomes of a frame (`enum xdp_action`).
+/// The verdict on a frame (`enum xdp_action`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(i32)]
 pub(super) enum Action {
     Pass = 2,
-    /// What is for us, where there is no socket: [`Sorting`](super::Sorting).
+    /// For our addresses, where there is no socket: [`SortingProgram`](super::SortingProgram).
     Transmit = 3,
 }
 
@@ -44,17 +44,17 @@ mod code {
     pub(super) const MOVE: u8 = 0xbf;
     pub(super) const MOVE_CONSTANT: u8 = 0xb7;
     pub(super) const ADD_CONSTANT: u8 = 0x07;
-    /// Of 32 bits: fields.
+    /// On 32 bits, for fields.
     pub(super) const AND_CONSTANT: u8 = 0x54;
-    /// Of 64 bits: pointers.
+    /// On 64 bits, for pointers.
     pub(super) const JUMP_IF_GREATER: u8 = 0x2d;
-    /// Of 32 bits: fields.
+    /// On 32 bits, for fields.
     pub(super) const JUMP_UNLESS_EQUAL: u8 = 0x56;
     pub(super) const CALL: u8 = 0x85;
     pub(super) const EXIT: u8 = 0x95;
 }
 
-/// Marks a constant as the number of an open map (`BPF_PSEUDO_MAP_FD`).
+/// Marks a constant as the file descriptor of a map (`BPF_PSEUDO_MAP_FD`).
 const MAP: u8 = 1;
 
 /// `bpf_redirect_map`.
@@ -65,8 +65,8 @@ const DATA: i16 = 0;
 const DATA_END: i16 = 4;
 const RX_QUEUE_INDEX: i16 = 16;
 
-/// The program for `rules`, which looks the socket of a queue up in `map`. What is for us and comes in by a queue
-/// without socket becomes `otherwise`.
+/// The program for `rules`, which looks the socket of a queue up in `map`. `otherwise` is the verdict on frames for our
+/// addresses that are received by a queue without a socket.
 pub(super) fn compile(rules: &[Rule], map: i32, otherwise: Action) -> Vec<Instruction> {
     let mut program = vec![
         instruction(code::MOVE, 6, 1, 0, 0),
@@ -91,10 +91,10 @@ pub(super) fn compile(rules: &[Rule], map: i32, otherwise: Action) -> Vec<Instru
     program
 }
 
-/// What is done only if the frame has all these fields.
+/// Instructions `then`, which run only if the frame has all these fields.
 fn only_if(fields: &[Field], then: &[Instruction]) -> Vec<Instruction> {
     let end = fields.iter().map(|field| field.offset + field.width.bytes()).max().unwrap_or(0);
-    // What is left when all is well: two or three instructions a field, and what is done.
+    // The remaining instructions, which a jump on mismatch skips: two or three a field, and `then`.
     let masks = fields.iter().filter(|field| !field.is_whole()).count();
     let mut left = i16::try_from(2 * fields.len() + masks + then.len()).expect("a rule has few fields");
     let mut block = vec![
@@ -103,7 +103,7 @@ fn only_if(fields: &[Field], then: &[Instruction]) -> Vec<Instruction> {
         instruction(code::JUMP_IF_GREATER, 4, 3, left, 0),
     ];
     for field in fields {
-        // As it stands in memory, whatever the order of bytes of this machine.
+        // Compared as it is in memory, whatever the byte order of this machine.
         let in_memory = |value: u32| match field.width {
             Width::Byte => value,
             Width::Half => u16::to_be(value as u16).into(),

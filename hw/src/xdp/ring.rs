@@ -1,8 +1,8 @@
-//! The rings of an `AF_XDP` socket: numbers of buffers, and descriptions of frames, that go to the kernel and
-//! come back (`af_xdp` in the kernel's documentation).
+//! The rings of an `AF_XDP` socket, by which buffer addresses and frame descriptors go to the kernel and come back
+//! (`af_xdp` in the kernel's documentation).
 //!
-//! Both ends count how many entries they have ever written or read, modulo 2³²; an entry's place is its number
-//! modulo the length of the ring, a power of two. One end writes, the other reads.
+//! A ring has one producer and one consumer. Both count the entries that they have written or read, modulo 2³²; the
+//! index of an entry is its number modulo the length of the ring, a power of two.
 
 use std::io;
 use std::marker::PhantomData;
@@ -12,16 +12,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::net::xdp::{XdpDesc, XdpRingFlags, XdpRingOffset};
 
-/// An entry: any bytes are a value.
+/// A type of entries, for which any bytes are a valid value.
 pub(super) trait Entry: Copy {}
 
-/// The number of a byte in the buffers.
+/// An offset in the memory of the buffers.
 impl Entry for u64 {}
 
-/// Where a frame is, or a part of it.
+/// The descriptor of a frame, or of a part of it.
 impl Entry for XdpDesc {}
 
-/// Memory that a ring is in.
+/// The mapped memory of a ring.
 struct Shared<T> {
     memory: MmapRaw,
     offsets: XdpRingOffset,
@@ -47,12 +47,12 @@ impl<T: Entry> Shared<T> {
 
     #[expect(unsafe_code, reason = "memory that the kernel writes to as well")]
     fn word(&self, offset: u64) -> &AtomicU32 {
-        // SAFETY: the kernel has said that one of the ring's words is here: in the mapping, which goes further, and
-        // aligned. It is read and written in one piece by both sides.
+        // SAFETY: the kernel gave the offset of this word of the ring, which is in the mapping and aligned. Both sides
+        // access it atomically.
         unsafe { AtomicU32::from_ptr(self.memory.as_mut_ptr().add(offset as usize).cast()) }
     }
 
-    /// Where the entry with this number is. It is in the mapping, and aligned.
+    /// The address of the entry with this number. It is in the mapping, and aligned.
     fn entry(&self, number: u32) -> *mut T {
         let place = (number & (self.len - 1)) as usize;
         let offset = self.offsets.desc as usize + place * size_of::<T>();
@@ -63,7 +63,7 @@ impl<T: Entry> Shared<T> {
 /// A ring that we write and the kernel reads.
 pub(super) struct Producer<T> {
     shared: Shared<T>,
-    /// How many entries have been written; the kernel knows of those before [`Producer::submit`].
+    /// The number of entries that were written. The kernel sees them after [`Producer::submit`].
     written: u32,
 }
 
@@ -73,35 +73,35 @@ impl<T: Entry> Producer<T> {
         Ok(Self { shared: Shared::map(socket, page, offsets, len)?, written: 0 })
     }
 
-    /// How many entries there is room for.
+    /// The number of free entries.
     pub(super) fn room(&self) -> u32 {
         self.shared.len - self.unread()
     }
 
-    /// How many entries the kernel has not yet read.
+    /// The number of entries that the kernel has not read yet.
     pub(super) fn unread(&self) -> u32 {
         self.written.wrapping_sub(self.shared.consumer().load(Ordering::Acquire))
     }
 
-    /// Writes an entry, if there is room for it.
+    /// Writes an entry, if there is room.
     #[expect(unsafe_code, reason = "memory that the kernel reads")]
     pub(super) fn push(&mut self, entry: T) -> bool {
         if self.room() == 0 {
             return false;
         }
-        // SAFETY: the place is in the mapping, and aligned. The kernel has read what was there, since there is room,
-        // and does not look at it again before it is submitted.
+        // SAFETY: the entry is in the mapping, and aligned. It is free: the kernel has read it, and does not read it
+        // again before it is submitted.
         unsafe { self.shared.entry(self.written).write(entry) };
         self.written = self.written.wrapping_add(1);
         true
     }
 
-    /// Tells the kernel of all entries that have been written.
+    /// Submits all written entries to the kernel.
     pub(super) fn submit(&mut self) {
         self.shared.producer().store(self.written, Ordering::Release);
     }
 
-    /// Whether the kernel looks at the ring only when it is told to.
+    /// Whether the kernel has to be woken to read the ring.
     pub(super) fn needs_wakeup(&self) -> bool {
         let flags = |offset| self.shared.word(offset).load(Ordering::Relaxed);
         self.shared.offsets.flags.is_none_or(|offset| flags(offset) & XdpRingFlags::XDP_RING_NEED_WAKEUP.bits() != 0)
@@ -111,7 +111,7 @@ impl<T: Entry> Producer<T> {
 /// A ring that the kernel writes and we read.
 pub(super) struct Consumer<T> {
     shared: Shared<T>,
-    /// How many entries have been read.
+    /// The number of entries that were read.
     read: u32,
 }
 
@@ -127,8 +127,8 @@ impl<T: Entry> Consumer<T> {
         if self.shared.producer().load(Ordering::Acquire) == self.read {
             return None;
         }
-        // SAFETY: the place is in the mapping, and aligned. The kernel has written it, and does not write there again
-        // before it is told that it was read.
+        // SAFETY: the entry is in the mapping, and aligned. The kernel has written it, and does not write it again
+        // before it is released.
         let entry = unsafe { self.shared.entry(self.read).read() };
         self.read = self.read.wrapping_add(1);
         self.shared.consumer().store(self.read, Ordering::Release);

@@ -8,8 +8,8 @@
 //!   frames that `write` has written           buffers to write into again
 //! ```
 //!
-//! A buffer belongs to the kernel from when its number is in the first ring until it comes back in the second,
-//! and to us otherwise. That rule is what the `unsafe` here rests on.
+//! A buffer belongs to the kernel from when its address is in the first ring until it comes back in the second, and to
+//! this program otherwise. The `unsafe` code here relies on that rule.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -29,21 +29,21 @@ use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, bind, send,
 use super::ring::{Consumer, Producer};
 use crate::interface::widen_send_buffer;
 
-/// Buffers to receive into, and as many to send from: what a burst of requests fills while we answer another.
+/// The number of receive buffers, and of transmit buffers: room for a burst of requests while another one is answered.
 const BUFFERS: u32 = 2048;
 
-/// Bytes that the kernel leaves free in front of a received frame (`XDP_PACKET_HEADROOM`).
+/// Bytes that the kernel leaves free before a received frame (`XDP_PACKET_HEADROOM`).
 const HEADROOM: usize = 256;
 
 /// The largest buffer: a page.
 const BUFFER_MAX: usize = 4096;
 
-/// Bytes of frames on their way out that the kernel keeps, where it copies them.
+/// The send buffer of the socket, in bytes, where the kernel copies frames.
 const SEND_BUFFER: i32 = 4 << 20;
 
-/// The buffers of a socket, half of them to receive into and half of them to send from.
+/// The buffers of a socket: one half for receiving, one for sending.
 struct Memory {
-    // Closed before the buffers go.
+    // Closed before the buffers are unmapped.
     file: OwnedFd,
     buffers: MmapRaw,
     /// Bytes of a buffer, a power of two.
@@ -69,7 +69,7 @@ impl Memory {
         Ok(Self { file, buffers, buffer_len })
     }
 
-    /// Where the buffers begin that are sent from.
+    /// The offset of the transmit buffers.
     fn half(&self) -> usize {
         self.buffers.len() / 2
     }
@@ -79,7 +79,7 @@ impl Memory {
 ///
 /// # Errors
 ///
-/// What the kernel says: an error of its own choice where it or the driver cannot do what `flags` ask for.
+/// The error of the kernel; which one is not specified if it or the driver does not support the `flags`.
 pub(super) fn open(interface: u32, queue: u32, mtu: u16, flags: SocketAddrXdpFlags) -> io::Result<(Receiver, Sender)> {
     let frame_len = usize::from(mtu) + LINK_HEADER_MAX;
     let memory = Arc::new(Memory::open(frame_len)?);
@@ -117,7 +117,7 @@ pub(super) fn open(interface: u32, queue: u32, mtu: u16, flags: SocketAddrXdpFla
     Ok((receiver, sender))
 }
 
-/// Whether a frame of this MTU goes into one buffer, so that nobody need put several together.
+/// Whether a frame of this MTU fits one buffer.
 pub(super) fn fits_one_buffer(mtu: u16) -> bool {
     usize::from(mtu) + LINK_HEADER_MAX + HEADROOM <= BUFFER_MAX
 }
@@ -126,21 +126,21 @@ pub(super) fn fits_one_buffer(mtu: u16) -> bool {
 pub(super) struct Receiver {
     fill: Producer<u64>,
     ring: Consumer<XdpDesc>,
-    /// The address of the frame that is being read.
+    /// The address of the frame that was returned last.
     held: Option<u64>,
-    /// A frame that was in several buffers.
+    /// A frame that was received in several buffers.
     gathered: Vec<u8>,
     memory: Arc<Memory>,
 }
 
 impl Receiver {
-    /// Whether the driver uses our buffers itself.
+    /// Whether the driver uses the buffers in place (zero copy).
     pub(super) fn is_zero_copy(&self) -> bool {
         let options = sockopt::xdp_options(&self.memory.file);
         options.is_ok_and(|options| options.contains(XdpOptionsFlags::XDP_OPTIONS_ZEROCOPY))
     }
 
-    /// Frames that found the ring full, or no buffer.
+    /// Frames that were dropped because the ring was full or there was no buffer.
     pub(super) fn missed(&self) -> io::Result<u64> {
         let counted = sockopt::xdp_statistics(&self.memory.file)?;
         Ok(counted.rx_dropped + counted.rx_ring_full.unwrap_or(0))
@@ -151,27 +151,27 @@ impl Receiver {
         self.ring.has_entry()
     }
 
-    /// Gives the buffer of the last frame back to the kernel.
+    /// Returns the buffer of the last frame to the kernel.
     pub(super) fn release(&mut self) {
         if let Some(address) = self.held.take() {
             self.give_back(address);
         }
     }
 
-    /// The next frame, if there is one, until [`Receiver::release`].
+    /// The next frame, if there is one. It is valid until [`Receiver::release`].
     #[expect(unsafe_code, reason = "memory that the kernel writes to as well")]
     pub(super) fn receive(&mut self) -> Option<&[u8]> {
         self.release();
         let mut part = self.ring.pop()?;
         if is_last(&part) {
             self.held = Some(part.addr);
-            // SAFETY: it comes from the receive ring, and is given back when `&mut self` is next taken.
+            // SAFETY: it comes from the receive ring, and is returned to the kernel only by the next `&mut self`.
             return Some(unsafe { frame(&self.memory, &part) });
         }
-        // All parts of a frame are put into the ring together.
+        // The kernel puts all parts of a frame into the ring at once.
         self.gathered.clear();
         loop {
-            // SAFETY: it comes from the receive ring, and is given back when it has been copied.
+            // SAFETY: it comes from the receive ring, and is returned to the kernel after it was copied.
             self.gathered.extend_from_slice(unsafe { frame(&self.memory, &part) });
             self.give_back(part.addr);
             if is_last(&part) {
@@ -181,7 +181,7 @@ impl Receiver {
         }
     }
 
-    /// Makes a buffer the kernel's again. Its ring has room for all that there are.
+    /// Returns a buffer to the kernel. The ring has room for all buffers.
     fn give_back(&mut self, address: u64) {
         self.fill.push(address & !(self.memory.buffer_len as u64 - 1));
         self.fill.submit();
@@ -202,13 +202,13 @@ fn is_last(part: &XdpDesc) -> bool {
 ///
 /// # Safety
 ///
-/// `part` comes from the receive ring, and its buffer is not given back to the kernel while it is read.
+/// `part` comes from the receive ring, and its buffer is not returned to the kernel while it is read.
 #[expect(unsafe_code, reason = "memory that the kernel writes to as well")]
 unsafe fn frame<'a>(memory: &'a Memory, part: &XdpDesc) -> &'a [u8] {
     let (start, len) = (part.addr as usize, part.len as usize);
     assert!(start.saturating_add(len) <= memory.half(), "the kernel names a buffer that it was given");
-    // SAFETY: it is in the mapping. The kernel does not have the buffer, as the caller says, and nobody else writes to
-    // this half.
+    // SAFETY: it is in the mapping. The kernel does not have the buffer, as the caller promises, and this half is not
+    // written elsewhere.
     unsafe { std::slice::from_raw_parts(memory.buffers.as_ptr().add(start), len) }
 }
 
@@ -216,9 +216,9 @@ unsafe fn frame<'a>(memory: &'a Memory, part: &XdpDesc) -> &'a [u8] {
 pub(super) struct Sender {
     ring: Producer<XdpDesc>,
     completion: Consumer<u64>,
-    /// Runs of buffers, one behind the other, that the kernel does not have. A run holds a frame of the MTU.
+    /// Free runs: adjacent buffers that hold a frame of the MTU together, and that the kernel does not have.
     free: Vec<usize>,
-    /// For each run: its buffers that the kernel has.
+    /// For each run, the number of its buffers that the kernel has.
     pending: Vec<usize>,
     /// Buffers of a run.
     run: usize,
@@ -229,7 +229,7 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    /// Hands a run of buffers to `write`, and queues the frame that it puts there.
+    /// Passes a free run to `write`, and queues the frame that it writes.
     pub(super) fn transmit(&mut self, write: impl FnOnce(&mut [u8]) -> Option<TxFrame>) -> Transmit {
         if self.free.is_empty() || self.ring.room() < self.run as u32 {
             self.flush();
@@ -260,7 +260,7 @@ impl Sender {
         Transmit::Queued(len)
     }
 
-    /// Has the kernel send what is queued, and takes back the buffers of what has been sent.
+    /// Makes the kernel send the queued frames, and reclaims the buffers of those that were sent.
     pub(super) fn flush(&mut self) {
         if std::mem::take(&mut self.has_queued) {
             self.ring.submit();
@@ -269,13 +269,13 @@ impl Sender {
         self.collect();
     }
 
-    /// Wakes the kernel until it has taken everything, or takes no more: that is sent when we next wait.
+    /// Wakes the kernel until it has taken all frames, or takes no more. The rest is sent at the next wait.
     fn kick(&self) {
         let mut left = self.ring.unread();
         while left > 0 && self.ring.needs_wakeup() {
             let kicked = send(&self.memory.file, &[], SendFlags::DONTWAIT);
             let before = std::mem::replace(&mut left, self.ring.unread());
-            // It takes some 32 frames at a time and says that there are more.
+            // It takes about 32 frames at a time, and reports that there are more.
             let has_more = matches!(kicked, Err(Errno::AGAIN | Errno::BUSY | Errno::NOBUFS));
             if !has_more || left == before {
                 break;
@@ -283,7 +283,7 @@ impl Sender {
         }
     }
 
-    /// Takes back the buffers of what has been sent.
+    /// Reclaims the buffers of frames that were sent.
     fn collect(&mut self) {
         while let Some(address) = self.completion.pop() {
             let run = (address as usize).saturating_sub(self.memory.half()) / self.memory.buffer_len / self.run;
@@ -296,7 +296,7 @@ impl Sender {
         }
     }
 
-    /// Where a run begins.
+    /// The offset of a run.
     fn start(&self, run: usize) -> usize {
         self.memory.half() + run * self.run * self.memory.buffer_len
     }

@@ -1,4 +1,4 @@
-//! What a busy server receives: of each client a SYN, an ACK, a request and a FIN, as Linux and curl send them.
+//! The frames of many clients: of each a SYN, an ACK, a request and a FIN, as Linux and curl send them.
 
 #![allow(dead_code, reason = "each program uses its own part")]
 
@@ -16,7 +16,7 @@ use lethe_sim::frame::Ends;
 /// Frames that each client sends.
 pub(crate) const FRAMES_PER_REQUEST: usize = 4;
 
-/// An engine for 10.9.0.2 and `fd09::2` that tells places, with a key that everybody knows.
+/// An engine with `ipinfo` for 10.9.0.2 and `fd09::2`, with a fixed key.
 pub(crate) fn engine(offload: Offload) -> Engine<IpInfo<'static>> {
     let mut addresses = Addresses::new();
     for address in ["10.9.0.2", "fd09::2"] {
@@ -26,7 +26,7 @@ pub(crate) fn engine(offload: Offload) -> Engine<IpInfo<'static>> {
     Engine::new(config, IpInfo::embedded())
 }
 
-/// What so many clients send who come at this time. Their cookies are good for a minute, at least.
+/// The frames of so many clients that connect at this time. Their cookies are valid for a minute, at least.
 pub(crate) fn mix(now: Instant, clients: u32) -> Vec<Vec<u8>> {
     let engine = engine(Offload::default());
     let fetch = |number: u32| {

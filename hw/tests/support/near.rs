@@ -1,4 +1,4 @@
-//! Frames that are for us, or nearly so, and which of them are: read from the frame, not by the rules of `filter.rs`.
+//! Frames for us, and frames that nearly are, with a check that does not use the rules of `filter.rs`.
 
 use ipnet::IpNet;
 use proptest::prelude::*;
@@ -39,7 +39,7 @@ pub(crate) fn is_for(networks: &[IpNet], frame: &[u8]) -> bool {
     })
 }
 
-/// Frames that are for us or nearly so: of each kind, to addresses of ours and others, whole and cut short.
+/// Frames of each kind to our addresses and to others, whole and truncated.
 pub(crate) fn nearly_for_us() -> impl Strategy<Value = Vec<u8>> {
     let v4 = prop_oneof![
         Just([10, 9, 0, 2]),

@@ -1,4 +1,4 @@
-//! From settings to clients, and from stage to stage.
+//! Builds a generator from its settings, and takes it from stage to stage.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -7,25 +7,25 @@ use std::time::Duration;
 use lethe::port::TxQueue;
 
 use super::send::send;
-use super::{BURST, Generator, Request, Stage, Trouble};
+use super::{BURST, Generator, Request, RunError, Stage};
 use crate::client_pool::{ClientPool, ClientPoolError};
 use crate::connection::{Connection, Phase};
 use crate::counts::{Counts, Latency, SlowCounts};
-use crate::flood::Stream;
+use crate::flood::FloodStream;
 use crate::neighbors::Neighbors;
 use crate::settings::{Plan, Settings, SettingsError};
 
-/// Bytes of options of a segment with a request.
+/// Bytes of TCP options of a segment with a request.
 const OPTIONS: usize = 12;
 
-/// The smallest MSS that servers take (Linux: `tcp_min_snd_mss` and timestamps).
+/// The smallest MSS that servers accept (Linux: `tcp_min_snd_mss` and timestamps).
 const MSS_MIN: u16 = 88;
 
-/// Timeouts that clocks of 32 bits in µs can tell.
+/// Timeouts that fit a clock of 32 bits in µs.
 const TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(30);
 
-/// Places are numbers of 32 bits.
-const PLACES_MAX: u64 = 1 << 31;
+/// The most slots: their numbers have 32 bits.
+const SLOTS_MAX: u64 = 1 << 31;
 
 pub(super) fn build(settings: Settings) -> Result<Generator, SettingsError> {
     check_servers(&settings)?;
@@ -37,9 +37,9 @@ pub(super) fn build(settings: Settings) -> Result<Generator, SettingsError> {
     let requests = requests(&settings)?;
     let slow: usize = settings.slow.iter().map(|&(_, count)| count as usize).sum();
     let extras = slow + requests.len();
-    let room = places(&settings)?;
+    let room = slots(&settings)?;
     let wanted = room + extras as u64;
-    if wanted > PLACES_MAX {
+    if wanted > SLOTS_MAX {
         return Err(SettingsError::TooMany(wanted));
     }
     if wanted > pool.count() {
@@ -79,7 +79,7 @@ pub(super) fn build(settings: Settings) -> Result<Generator, SettingsError> {
         scanned: 0,
         learned: Vec::new(),
         partial: HashMap::new(),
-        trouble: None,
+        error: None,
         mismatch: None,
         counts: Counts::default(),
         connect: Latency::new(),
@@ -143,9 +143,10 @@ fn requests(settings: &Settings) -> Result<Vec<Request>, SettingsError> {
     settings.paths.iter().map(request).collect()
 }
 
-/// How many main connections there are at a time. One more than begin within the timeout: it has ended by then.
+/// The number of slots of main connections. At a rate it is one more than begin within the timeout, so that a
+/// connection has timed out when its slot is used again.
 #[expect(clippy::cast_sign_loss, reason = "a rate is above 0, and a number too large is refused")]
-fn places(settings: &Settings) -> Result<u64, SettingsError> {
+fn slots(settings: &Settings) -> Result<u64, SettingsError> {
     match settings.plan {
         Plan::Rate { per_second, .. } if per_second > 0.0 => {
             Ok((per_second * settings.timeout.as_secs_f64()).ceil() as u64 + 1)
@@ -159,7 +160,7 @@ fn places(settings: &Settings) -> Result<u64, SettingsError> {
     }
 }
 
-fn floods(settings: &Settings, taken: &[IpAddr]) -> Result<Vec<Stream>, SettingsError> {
+fn floods(settings: &Settings, taken: &[IpAddr]) -> Result<Vec<FloodStream>, SettingsError> {
     if settings.floods.is_empty() {
         return Ok(Vec::new());
     }
@@ -173,16 +174,18 @@ fn floods(settings: &Settings, taken: &[IpAddr]) -> Result<Vec<Stream>, Settings
         }
     }
     let streams = settings.floods.iter().zip(1..);
-    Ok(streams.map(|(&flood, at)| Stream::new(flood, pool.clone(), settings.seed.wrapping_add(at << 48))).collect())
+    Ok(streams
+        .map(|(&flood, at)| FloodStream::new(flood, pool.clone(), settings.seed.wrapping_add(at << 48)))
+        .collect())
 }
 
 impl Generator {
-    /// Whether all connections are opened before any asks.
+    /// Whether all connections are opened before the first request.
     pub(super) const fn opens_first(&self) -> bool {
         matches!(self.settings.plan, Plan::Open { .. })
     }
 
-    /// Does what the stage has due, and returns how many frames that took.
+    /// Does what is due in the stage. Returns the number of frames sent.
     pub(super) fn proceed(&mut self, tx: &mut impl TxQueue) -> usize {
         match self.stage {
             Stage::Resolving => self.resolve(tx),
@@ -214,23 +217,23 @@ impl Generator {
             return 0;
         }
         let (neighbors, now) = (&mut self.neighbors, self.now);
-        let mut nobody = None;
+        let mut silent = None;
         let sent = send(&mut self.counts, tx, |buffer| match neighbors.question(now, buffer) {
             Ok(len) => len,
             Err(address) => {
-                nobody = Some(address);
+                silent = Some(address);
                 None
             }
         });
-        if let Some(address) = nobody {
-            self.trouble = Some(Trouble::NoNeighbor(address));
+        if let Some(address) = silent {
+            self.error = Some(RunError::NoNeighbor(address));
         }
         sent.into()
     }
 
-    /// One path after the other is fetched by a client of its own.
+    /// Fetches the paths one by one, each by a client of its own.
     fn learn(&mut self, tx: &mut impl TxQueue) -> usize {
-        if self.waiting > 0 || self.trouble.is_some() {
+        if self.waiting > 0 || self.error.is_some() {
             return 0;
         }
         let Some(path) = self.requests.iter().position(|request| request.expected.is_none()) else {
@@ -240,7 +243,7 @@ impl Generator {
         self.begin(self.slow + path, 0, self.now, tx).into()
     }
 
-    /// Slow clients open their connections, as fast as the answers come.
+    /// Opens the connections of slow clients, as fast as the answers come.
     fn crowd(&mut self, tx: &mut impl TxQueue) -> usize {
         let mut sent = 0;
         while self.cursor < self.slow && sent < BURST && self.has_room() {
@@ -256,7 +259,7 @@ impl Generator {
         sent
     }
 
-    /// Begins the connections that are due, each as of its time.
+    /// Begins the connections that are due. Latencies count from their due times.
     fn keep_rate(&mut self, tx: &mut impl TxQueue) -> usize {
         let Plan::Rate { per_second, duration } = self.settings.plan else { return 0 };
         let elapsed = self.now - self.stage_begun;
@@ -266,7 +269,7 @@ impl Generator {
         while self.begun < due && sent < BURST {
             let at = self.stage_begun + time_of(self.begun, per_second);
             let slot = self.extras + (self.begun % self.room()) as usize;
-            // Whoever was here began a timeout ago.
+            // The last connection of this slot began at least a timeout ago.
             self.give_up(slot);
             if !self.begin(slot, self.begun, at, tx) {
                 break;
@@ -274,14 +277,14 @@ impl Generator {
             sent += 1;
         }
         if elapsed >= end {
-            // What could not be begun by now will not be: the rate was more than we can do.
+            // Connections that are still due are given up: the rate was too high for the generator.
             self.counts.never_begun = times(end, per_second) - self.begun;
             self.enter(Stage::Draining);
         }
         sent
     }
 
-    /// Opens connections, as fast as the answers come or at a rate.
+    /// Opens connections, at a rate or as fast as the answers come.
     fn open(&mut self, tx: &mut impl TxQueue) -> usize {
         let mut sent = 0;
         while self.begun < self.room().min(self.paced()) && sent < BURST && self.has_room() {
@@ -298,13 +301,13 @@ impl Generator {
         sent
     }
 
-    /// Has open connections ask, in the order in which they were opened.
+    /// Sends the requests of open connections, in the order in which these were opened.
     fn fetch(&mut self, tx: &mut impl TxQueue) -> usize {
         let mut sent = 0;
         let end = self.extras + self.room().min(self.paced()) as usize;
         while self.cursor < end && sent < BURST && self.has_room() {
             if self.table[self.cursor].phase == Phase::Open
-                && let Some(id) = self.identity(self.cursor)
+                && let Some(id) = self.connection_id(self.cursor)
             {
                 self.ask(&id, tx);
                 sent += 1;
@@ -317,7 +320,7 @@ impl Generator {
         sent
     }
 
-    /// µs until the next connection is to begin, where they begin at a rate.
+    /// µs until the next connection is due, with a rate.
     pub(super) fn until_next(&self) -> u64 {
         match (self.stage, self.settings.plan) {
             (Stage::Running, Plan::Rate { per_second, .. }) if per_second > 0.0 => {
@@ -327,7 +330,7 @@ impl Generator {
         }
     }
 
-    /// How many connections may have begun, or asked, by now.
+    /// The number of connections, or requests, that are due by now.
     fn paced(&self) -> u64 {
         match self.settings.plan {
             Plan::Open { per_second: Some(rate), .. } => times(self.now - self.stage_begun, rate),
@@ -339,9 +342,9 @@ impl Generator {
         self.waiting < self.settings.window as usize
     }
 
-    /// Sends the SYN of a connection, the `turn`-th main one, that was to be sent at `at` µs; says whether there was room.
-    fn begin(&mut self, slot: usize, turn: u64, at: u64, tx: &mut impl TxQueue) -> bool {
-        let id = self.identity_of(slot, turn);
+    /// Sends the SYN of a connection, the `nth` main one, which was due at `at` µs. Returns whether there was room.
+    fn begin(&mut self, slot: usize, nth: u64, at: u64, tx: &mut impl TxQueue) -> bool {
+        let id = self.nth_connection_id(slot, nth);
         let before = self.table[slot];
         self.table[slot] = Connection { begun: at as u32, phase: Phase::SynSent, ..Connection::default() };
         self.table[slot].sent_first((self.now / 1000) as u16);
@@ -358,11 +361,11 @@ impl Generator {
         true
     }
 
-    /// Slow clients that are still there leave, and all is over.
+    /// Resets the connections of slow clients, and ends the run.
     fn part(&mut self, tx: &mut impl TxQueue) {
         for slot in 0..self.slow {
             if matches!(self.table[slot].phase, Phase::Open | Phase::Asked)
-                && let Some(id) = self.identity(slot)
+                && let Some(id) = self.connection_id(slot)
             {
                 self.send_flags(&id, crate::wire::RST, 0, tx);
             }
@@ -371,13 +374,13 @@ impl Generator {
     }
 }
 
-/// How many of a rate have their time within so many µs, the first at once.
+/// The number of events of a rate within so many µs, the first at 0.
 #[expect(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "below 2^53 for days")]
 fn times(micros: u64, per_second: f64) -> u64 {
     (micros as f64 * per_second / 1e6).ceil() as u64
 }
 
-/// When one of a rate has its time, in µs.
+/// The time of an event of a rate, in µs.
 #[expect(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "below 2^53 for days")]
 fn time_of(number: u64, per_second: f64) -> u64 {
     (number as f64 * 1e6 / per_second) as u64

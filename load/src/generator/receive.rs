@@ -1,10 +1,10 @@
-//! What a segment of the server does to a connection.
+//! Handles the segments of the server.
 
 use std::collections::HashMap;
 
 use lethe::port::TxQueue;
 
-use super::{Generator, Identity, Mismatch, Part, Partial, Trouble};
+use super::{ConnectionId, Generator, Mismatch, Part, Partial, RunError};
 use crate::client_pool::Client;
 use crate::connection::{Connection, Phase};
 use crate::counts::Failure;
@@ -18,7 +18,7 @@ impl Generator {
         let found = self.find(ends).filter(|id| self.table[id.slot].phase != Phase::Free);
         let Some(id) = found else {
             self.counts.strays += 1;
-            // Of others on the network nothing is known.
+            // Segments between other hosts are ignored.
             if self.pool.has(ends.destination) && self.settings.to.iter().any(|to| to.ip() == ends.source) {
                 self.send_reset(ends, segment, tx);
             }
@@ -36,7 +36,7 @@ impl Generator {
                     self.fail(&id, Failure::Reset);
                 }
             }
-            // The ACK or request that ended the handshake was lost; a request has its own timer.
+            // The last ACK of the handshake was lost, or the request, which has its own timer.
             Phase::Open if segment.has(SYN) => {
                 self.send_flags(&id, ACK, 0, tx);
             }
@@ -46,8 +46,8 @@ impl Generator {
         }
     }
 
-    /// A segment while the SYN waits for its answer (RFC 9293, section 3.10.7.3).
-    fn handle_syn_ack(&mut self, id: &Identity, ends: &Ends, segment: &Segment<'_>, tx: &mut impl TxQueue) {
+    /// Handles a segment in SYN-SENT (RFC 9293, section 3.10.7.3).
+    fn handle_syn_ack(&mut self, id: &ConnectionId, ends: &Ends, segment: &Segment<'_>, tx: &mut impl TxQueue) {
         if !segment.has(ACK) || segment.ack != id.isn.wrapping_add(1) {
             self.send_reset(ends, segment, tx);
             return;
@@ -80,14 +80,14 @@ impl Generator {
                     Slow::Drip | Slow::Window => self.ask(id, tx),
                 }
             }
-            // Whoever holds connections open has the server know that they are.
+            // A connection that is held open without a request completes the handshake by an ACK.
             None if self.is_main(id.slot) && self.opens_first() => _ = self.send_flags(id, ACK, 0, tx),
             None => self.ask(id, tx),
         }
     }
 
     /// Sends the request, for the first time.
-    pub(super) fn ask(&mut self, id: &Identity, tx: &mut impl TxQueue) {
+    pub(super) fn ask(&mut self, id: &ConnectionId, tx: &mut impl TxQueue) {
         let now = self.micros();
         let connection = &mut self.table[id.slot];
         connection.phase = Phase::Asked;
@@ -101,12 +101,12 @@ impl Generator {
         if self.is_main(id.slot) {
             self.counts.asked += 1;
         }
-        // If there is no room it is sent again.
+        // Without room in the queue it is retransmitted.
         self.send_request(id, tx);
     }
 
-    /// A segment of the reply, or an acknowledgement of the request.
-    fn handle_reply(&mut self, id: &Identity, ends: &Ends, segment: &Segment<'_>, tx: &mut impl TxQueue) {
+    /// Handles a segment of the reply, or an ACK of the request.
+    fn handle_reply(&mut self, id: &ConnectionId, ends: &Ends, segment: &Segment<'_>, tx: &mut impl TxQueue) {
         let offered = self.offered(id) as u32;
         let millis = (self.now / 1000) as u16;
         let connection = &mut self.table[id.slot];
@@ -114,7 +114,7 @@ impl Generator {
         if segment.has(ACK) && acknowledged <= offered && acknowledged > connection.acknowledged.into() {
             connection.acknowledged = acknowledged as u16;
         }
-        // How much of the segment is known; one that comes too early has a huge part.
+        // How much of the segment was received before. It wraps to a huge number for a segment beyond RCV.NXT.
         let known = connection.expected().wrapping_sub(segment.seq) as usize;
         let is_next = known <= segment.payload.len();
         if known < 1 << 30
@@ -123,7 +123,7 @@ impl Generator {
             connection.take_timestamp(value);
         }
         if !is_next {
-            // Old or early: what we have is said again (RFC 9293, section 3.10.7.4).
+            // Old or out of order: answered with an ACK (RFC 9293, section 3.10.7.4).
             self.send_flags(id, ACK, 0, tx);
             return;
         }
@@ -144,19 +144,19 @@ impl Generator {
         }
     }
 
-    fn note_mismatch(&mut self, id: &Identity, part: Part) {
+    fn note_mismatch(&mut self, id: &ConnectionId, part: Part) {
         let client = Client { address: id.ends.source, port: id.ends.source_port };
         let path = self.requests[id.path].path.clone();
         self.mismatch.get_or_insert(Mismatch { path, client, part });
     }
 
-    /// Compares with the expected reply, or takes the bytes for a new one. An error is the first thing that is wrong.
-    fn compare(&mut self, id: &Identity, offset: usize, fresh: &[u8]) -> Result<(), Part> {
+    /// Compares bytes with the expected reply, or collects them for a new one. The error is the first difference.
+    fn compare(&mut self, id: &ConnectionId, offset: usize, fresh: &[u8]) -> Result<(), Part> {
         let Some(expected) = &self.requests[id.path].expected else {
             self.learned.extend_from_slice(fresh);
             if self.learned.len() > REPLY_MAX {
                 let path = self.requests[id.path].path.clone();
-                self.trouble = Some(Trouble::NotComparable { path, reason: NotComparable::TooLong });
+                self.error = Some(RunError::NotComparable { path, reason: NotComparable::TooLong });
             }
             return Ok(());
         };
@@ -169,8 +169,8 @@ impl Generator {
         }
     }
 
-    /// Whether the reply is as long as the expected one; where it is not, what is missing.
-    fn check_end(&self, id: &Identity, expected: &Expected) -> Result<(), Part> {
+    /// Checks that the reply is as long as the expected one.
+    fn check_end(&self, id: &ConnectionId, expected: &Expected) -> Result<(), Part> {
         let connection = &self.table[id.slot];
         let received = connection.received as usize;
         match (expected.compare(), self.partial.get(&id.slot)) {
@@ -188,11 +188,11 @@ impl Generator {
         }
     }
 
-    /// The server has said all, up to its FIN.
-    fn end(&mut self, id: &Identity, ends: &Ends, segment: &Segment<'_>, tx: &mut impl TxQueue) {
+    /// Handles the FIN of the server, behind the complete reply.
+    fn end(&mut self, id: &ConnectionId, ends: &Ends, segment: &Segment<'_>, tx: &mut impl TxQueue) {
         if let Some(expected) = &self.requests[id.path].expected {
             if let Err(part) = self.check_end(id, expected) {
-                // A server that closes without a word is busy; one that has begun a reply has given a wrong one.
+                // Without any reply the server is overloaded; with a part of one, the reply is wrong.
                 let failure = if self.table[id.slot].received > 0 {
                     self.note_mismatch(id, part);
                     Failure::WrongBytes
@@ -208,7 +208,7 @@ impl Generator {
                 Ok(expected) => self.requests[id.path].expected = Some(expected),
                 Err(reason) => {
                     let path = self.requests[id.path].path.clone();
-                    self.trouble = Some(Trouble::NotComparable { path, reason });
+                    self.error = Some(RunError::NotComparable { path, reason });
                 }
             }
         }
@@ -228,10 +228,10 @@ impl Generator {
         }
     }
 
-    /// Ends a connection that has gone wrong, and tells the server.
+    /// Fails a connection, and resets it.
     fn break_off(
         &mut self,
-        id: &Identity,
+        id: &ConnectionId,
         failure: Failure,
         ends: &Ends,
         segment: &Segment<'_>,
@@ -241,8 +241,8 @@ impl Generator {
         self.send_reset(ends, segment, tx);
     }
 
-    /// A connection that was open, or was to be, has failed.
-    pub(super) fn fail(&mut self, id: &Identity, failure: Failure) {
+    /// Fails a connection.
+    pub(super) fn fail(&mut self, id: &ConnectionId, failure: Failure) {
         let phase = std::mem::replace(&mut self.table[id.slot].phase, Phase::Failed);
         self.partial.remove(&id.slot);
         let is_slow = self.is_slow(id.slot);
@@ -263,12 +263,12 @@ impl Generator {
                 Failure::ClosedEarly | Failure::WrongBytes => "its connection was closed",
             };
             let (path, server) = (self.requests[id.path].path.clone(), self.server(id.ends.source));
-            self.trouble = Some(Trouble::FirstFetch { path, server, what });
+            self.error = Some(RunError::FirstFetch { path, server, what });
         }
     }
 }
 
-/// Compares status and body of a reply that comes piece by piece, in order.
+/// Compares status and body of a reply, piece by piece in order.
 fn compare_body(
     expected: &Expected,
     connection: &mut Connection,
@@ -292,7 +292,7 @@ fn compare_body(
     }
 }
 
-/// Takes what has come so far of a reply whose head was not whole before.
+/// Handles the beginning of a reply whose head was incomplete so far.
 fn begin_body(
     expected: &Expected,
     connection: &mut Connection,

@@ -1,27 +1,27 @@
-//! What is sent of a connection.
+//! Sends the segments of a connection.
 
 use lethe::port::{Transmit, TxChecksum, TxFrame, TxQueue};
 
-use super::{Generator, Identity, TINY_WINDOW, WINDOW};
+use super::{ConnectionId, Generator, TINY_WINDOW, WINDOW};
 use crate::connection::Phase;
 use crate::counts::Counts;
 use crate::settings::Slow;
 use crate::wire::{ACK, Ends, PSH, RST, SYN, Segment, emit};
 
 impl Generator {
-    /// Sends a segment of a connection; says whether there was room.
-    pub(super) fn send(&mut self, id: &Identity, segment: &Segment<'_>, tx: &mut impl TxQueue) -> bool {
+    /// Sends a segment of a connection. Returns whether there was room.
+    pub(super) fn send(&mut self, id: &ConnectionId, segment: &Segment<'_>, tx: &mut impl TxQueue) -> bool {
         let Some(link) = self.neighbors.link(id.ends.source.is_ipv4()) else { return false };
         send(&mut self.counts, tx, |buffer| Some(emit(buffer, link, &id.ends, segment)))
     }
 
-    /// The timestamps of a segment of ours.
+    /// The timestamps option of a segment.
     pub(super) fn timestamps(&self, echo: u32) -> Option<(u32, u32)> {
         self.settings.timestamps.then(|| (self.millis().wrapping_add(self.settings.seed as u32), echo))
     }
 
     /// Sends a SYN.
-    pub(super) fn send_syn(&mut self, id: &Identity, tx: &mut impl TxQueue) -> bool {
+    pub(super) fn send_syn(&mut self, id: &ConnectionId, tx: &mut impl TxQueue) -> bool {
         let headers = if id.ends.source.is_ipv4() { 40 } else { 60 };
         let segment = Segment {
             seq: id.isn,
@@ -34,8 +34,8 @@ impl Generator {
         self.send(id, &segment, tx)
     }
 
-    /// Sends what of the request is not acknowledged, as far as the client has come; an ACK, if that is nothing.
-    pub(super) fn send_request(&mut self, id: &Identity, tx: &mut impl TxQueue) -> bool {
+    /// Sends the offered part of the request that is not acknowledged, or an ACK if there is none.
+    pub(super) fn send_request(&mut self, id: &ConnectionId, tx: &mut impl TxQueue) -> bool {
         let connection = self.table[id.slot];
         let end = self.offered(id);
         let start = usize::from(connection.acknowledged).min(end);
@@ -48,13 +48,13 @@ impl Generator {
             timestamps: self.timestamps(connection.echo),
             payload: &self.requests[id.path].bytes[start..end],
         };
-        // A request is small, and `send` needs all of us: it is written from where it is.
+        // Not by `Generator::send`, which borrows all of `self`: the segment borrows the request.
         let Some(link) = self.neighbors.link(id.ends.source.is_ipv4()) else { return false };
         send(&mut self.counts, tx, |buffer| Some(emit(buffer, link, &id.ends, &segment)))
     }
 
-    /// Sends flags behind all that was sent, acknowledging all that has come and `more`.
-    pub(super) fn send_flags(&mut self, id: &Identity, flags: u8, more: u32, tx: &mut impl TxQueue) -> bool {
+    /// Sends a segment without payload: SND.NXT, and an acknowledgment of RCV.NXT and `more`.
+    pub(super) fn send_flags(&mut self, id: &ConnectionId, flags: u8, more: u32, tx: &mut impl TxQueue) -> bool {
         let connection = self.table[id.slot];
         let sent = match connection.phase {
             Phase::Asked | Phase::Done => self.offered(id),
@@ -71,7 +71,7 @@ impl Generator {
         self.send(id, &segment, tx)
     }
 
-    /// Answers a segment that belongs to no connection (RFC 9293, section 3.10.7.1).
+    /// Answers a segment that belongs to no connection with RST (RFC 9293, section 3.10.7.1).
     pub(super) fn send_reset(&mut self, ends: &Ends, segment: &Segment<'_>, tx: &mut impl TxQueue) {
         if segment.has(RST) || !segment.has(ACK) {
             return;
@@ -87,8 +87,8 @@ impl Generator {
         send(&mut self.counts, tx, |buffer| Some(emit(buffer, link, &back, &reset)));
     }
 
-    /// How much of the request the client has come to.
-    pub(super) fn offered(&self, id: &Identity) -> usize {
+    /// The bytes of the request that the client has released so far: a slow one releases byte by byte.
+    pub(super) fn offered(&self, id: &ConnectionId) -> usize {
         let len = self.requests[id.path].bytes.len();
         match self.slow_kind(id.slot).filter(|_| self.is_slow(id.slot)) {
             Some((_, Slow::Drip)) => {
@@ -107,7 +107,7 @@ impl Generator {
     }
 }
 
-/// Has a frame written and sent; says whether there was one, and room for it.
+/// Writes and sends a frame. Returns whether there was one, and room for it.
 pub(super) fn send(counts: &mut Counts, tx: &mut impl TxQueue, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
     let whole = |buffer: &mut [u8]| write(buffer).map(|len| TxFrame { len, checksum: TxChecksum::Complete });
     match tx.transmit(whole) {

@@ -1,7 +1,7 @@
-//! What is sent again, and what is given up.
+//! Retransmission and timeouts.
 //!
-//! There is no queue of timers: the table is gone through, a piece at every turn. That costs no memory, and 1 or 2 ns a
-//! connection each time.
+//! There is no queue of timers: the table is scanned, a part of it in every turn. That takes no memory, and 1 or 2 ns
+//! for each connection.
 
 use lethe::port::TxQueue;
 
@@ -11,18 +11,19 @@ use crate::connection::Phase;
 use crate::counts::Failure;
 use crate::settings::Slow;
 
-/// Within how many µs the whole table is looked at: at least, and per connection. Ten million take half a second.
+/// The period of a scan of the whole table: at least so many µs, and so many for each connection. Ten million take half
+/// a second.
 const ROUND_MIN: u64 = 20_000;
 const ROUND_EACH_NANOS: u64 = 50;
 
-/// The most connections that are looked at in a turn: others are not kept waiting.
+/// The most connections that are scanned in a turn, so that received frames do not wait.
 const STEP_MAX: u64 = 100_000;
 
-/// The most frames that are sent again in a turn.
+/// The most retransmissions in a turn.
 const AGAIN_MAX: usize = 64;
 
 impl Generator {
-    /// Looks at as many connections as the time says, and returns how many frames were sent.
+    /// Scans the connections that are due. Returns the number of frames sent.
     pub(super) fn run_timers(&mut self, tx: &mut impl TxQueue) -> usize {
         let len = self.table.len() as u64;
         let round = ROUND_MIN.max(len * ROUND_EACH_NANOS / 1000);
@@ -48,9 +49,9 @@ impl Generator {
         sent
     }
 
-    /// Gives a connection up, or sends what it waits for again; says whether something was sent.
+    /// Checks the timers of a connection: it times out, or retransmits. Returns whether a frame was sent.
     fn look_at(&mut self, slot: usize, tx: &mut impl TxQueue) -> bool {
-        let Some(id) = self.identity(slot) else { return false };
+        let Some(id) = self.connection_id(slot) else { return false };
         let connection = self.table[slot];
         let millis = (self.now / 1000) as u16;
         let habit = self.slow_kind(slot).map(|(_, kind)| kind);
@@ -63,7 +64,7 @@ impl Generator {
             && connection.phase == Phase::Asked
             && self.offered(&id) < self.requests[id.path].bytes.len()
         {
-            // The next byte, and all before it that is not acknowledged.
+            // The next byte, with all unacknowledged ones before it.
             let is_due = u32::from(millis.wrapping_sub(connection.sent)) >= 1000;
             return is_due && self.send_request(&id, tx) && {
                 self.table[slot].sent_first(millis);
@@ -76,7 +77,7 @@ impl Generator {
         let is_acknowledged = usize::from(connection.acknowledged) == self.requests[id.path].bytes.len();
         let sent = match connection.phase {
             Phase::SynSent => self.send_syn(&id, tx),
-            // The server has it all, and will send its reply again by itself.
+            // The request is acknowledged, so retransmission is up to the server.
             _ if is_acknowledged => return false,
             _ => self.send_request(&id, tx),
         };
@@ -92,9 +93,9 @@ impl Generator {
         u128::from(elapsed) >= self.settings.timeout.as_micros()
     }
 
-    /// No answer has come in time.
+    /// Fails a connection by timeout.
     pub(super) fn give_up(&mut self, slot: usize) {
-        let Some(id) = self.identity(slot) else { return };
+        let Some(id) = self.connection_id(slot) else { return };
         let connection = self.table[slot];
         let failure = match connection.phase {
             Phase::SynSent => Failure::NoSynAck,
@@ -105,7 +106,7 @@ impl Generator {
         self.fail(&id, failure);
     }
 
-    /// Sends what floods have due, and returns how many frames.
+    /// Sends the frames of floods that are due. Returns their number.
     pub(super) fn flood(&mut self, tx: &mut impl TxQueue) -> usize {
         if !(Stage::Running..Stage::Over).contains(&self.stage) {
             return 0;
@@ -117,7 +118,7 @@ impl Generator {
                 let server = self.server(source.0);
                 let Some(link) = self.neighbors.link(source.0.is_ipv4()) else { break };
                 let stream = &self.floods[at];
-                // A flood is not counted among what clients send, and a full queue is what it is for.
+                // Frames of floods have a counter of their own, and a full queue is expected.
                 let mut apart = crate::Counts::default();
                 if !send(&mut apart, tx, |buffer| Some(stream.emit(buffer, link, source, server))) {
                     break;

@@ -1,4 +1,4 @@
-//! Frames out.
+//! Writes frames.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -6,22 +6,22 @@ use lethe::wire::ethernet::MacAddress;
 
 use super::{ACK, ARP, Ends, ICMPV6, IPV4, IPV6, Segment, TCP, fold, pseudo_sum, sum};
 
-/// Bytes of the headers of Ethernet, IPv4 and IPv6.
+/// The lengths of the headers of Ethernet, IPv4 and IPv6.
 const ETHERNET_LEN: usize = 14;
 const IPV4_LEN: usize = 20;
 const IPV6_LEN: usize = 40;
 
-/// Hops that a packet may take.
+/// TTL and hop limit.
 const HOPS: u8 = 64;
 
-/// Hardware addresses: whom a frame is from, and to whom it goes.
+/// The hardware addresses of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Link {
     pub(crate) source: MacAddress,
     pub(crate) destination: MacAddress,
 }
 
-/// Writes bytes one behind the other.
+/// Appends bytes to a buffer.
 struct Writer<'b> {
     buffer: &'b mut [u8],
     len: usize,
@@ -40,12 +40,12 @@ impl Writer<'_> {
     }
 }
 
-/// Writes a frame with an IP packet, `fill` what it carries: it is given room, and returns a length and where in it
-/// the checksum goes, if there is one. Returns the length of the frame.
+/// Writes a frame with an IP packet. `fill` writes its payload, and returns the length and the offset of the checksum,
+/// if there is one. Returns the length of the frame.
 ///
 /// # Panics
 ///
-/// When the buffer is too short: one has room for the MTU.
+/// When the buffer is shorter than the frame.
 pub(crate) fn internet_packet(
     buffer: &mut [u8],
     link: Link,
@@ -66,7 +66,7 @@ pub(crate) fn internet_packet(
             out.ethernet(link, IPV4);
             let total = (IPV4_LEN + len) as u16;
             let [high, low] = total.to_be_bytes();
-            // Version and length of the header; don't fragment.
+            // Version, header length, and the flag "don't fragment".
             out.put(&[0x45, 0, high, low, 0, 0, 0x40, 0, hops, protocol, 0, 0]);
             out.put(&source.octets());
             out.put(&destination.octets());
@@ -103,7 +103,7 @@ pub(crate) fn emit(buffer: &mut [u8], link: Link, ends: &Ends, segment: &Segment
             out.put(&mss.to_be_bytes());
         }
         if let Some((value, echo)) = segment.timestamps {
-            // As RFC 7323, appendix A, recommends.
+            // The layout of RFC 7323, appendix A.
             out.put(&[1, 1, 8, 10]);
             out.put(&value.to_be_bytes());
             out.put(&echo.to_be_bytes());
@@ -113,7 +113,7 @@ pub(crate) fn emit(buffer: &mut [u8], link: Link, ends: &Ends, segment: &Segment
     })
 }
 
-/// Writes an ARP packet (RFC 826): `operation` 1 asks, 2 answers. Returns the length of the frame.
+/// Writes an ARP packet (RFC 826): `operation` is 1 for a request, 2 for a reply. Returns the length of the frame.
 pub(crate) fn arp(buffer: &mut [u8], link: Link, operation: u8, sender: Ipv4Addr, target: Ipv4Addr) -> usize {
     let mut out = Writer { buffer, len: 0 };
     out.ethernet(link, ARP);
@@ -125,8 +125,8 @@ pub(crate) fn arp(buffer: &mut [u8], link: Link, operation: u8, sender: Ipv4Addr
     out.len
 }
 
-/// Writes a neighbor solicitation (`kind` 135) or advertisement (136) for `target` (RFC 4861, section 4.3 and 4.4), with
-/// our hardware address. Returns the length of the frame.
+/// Writes a neighbor solicitation (`kind` 135) or advertisement (136) for `target` (RFC 4861, sections 4.3 and 4.4),
+/// with our hardware address. Returns the length of the frame.
 pub(crate) fn neighbor(
     buffer: &mut [u8],
     link: Link,
@@ -137,10 +137,10 @@ pub(crate) fn neighbor(
     internet_packet(buffer, link, (source.into(), destination.into()), (ICMPV6, 255), |room| {
         let mut out = Writer { buffer: room, len: 0 };
         let is_answer = kind == 136;
-        // Solicited, and to replace what was known.
+        // The flags Solicited and Override.
         out.put(&[kind, 0, 0, 0, if is_answer { 0x60 } else { 0 }, 0, 0, 0]);
         out.put(&target.octets());
-        // The source's hardware address, or the target's.
+        // The option with the hardware address of the source, or of the target.
         out.put(&[if is_answer { 2 } else { 1 }, 1]);
         out.put(&link.source.bytes());
         (out.len, Some(2))

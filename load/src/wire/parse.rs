@@ -1,4 +1,4 @@
-//! Frames in.
+//! Parses frames.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,31 +7,31 @@ use lethe::wire::ethernet::MacAddress;
 
 use super::{ARP, Ends, ICMPV6, IPV4, IPV6, Segment, TCP, fold, pseudo_sum, sum};
 
-/// What is in a frame.
+/// The contents of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Content<'a> {
-    /// An ARP packet: operation, who sends it, whom it is about.
+    /// An ARP packet: operation, sender, and target.
     Arp { operation: u16, sender: (MacAddress, Ipv4Addr), target: Ipv4Addr },
-    /// A neighbor solicitation: from where, and whom it asks for.
+    /// A neighbor solicitation: its source, and the target address.
     Solicitation { mac: MacAddress, source: Ipv6Addr, target: Ipv6Addr },
     /// A neighbor advertisement.
     Advertisement { mac: MacAddress, target: Ipv6Addr },
     /// A TCP segment.
     Segment(Ends, Segment<'a>),
-    /// An IP packet in pieces, which are not put together here.
+    /// An IP fragment. Fragments are not reassembled.
     Fragment,
-    /// A length lies, or a checksum is wrong.
+    /// A frame with a wrong length or checksum.
     Bad,
-    /// Something that no client waits for.
+    /// Any other frame.
     Other,
 }
 
-/// Looks at a frame without tag.
+/// Parses a frame without a VLAN tag.
 pub(crate) fn parse<'a>(frame: &RxFrame<'a>) -> Content<'a> {
     parse_frame(frame).unwrap_or(Content::Bad)
 }
 
-/// `None` where something is cut short, or wrong.
+/// `None` for a frame that is truncated or malformed.
 fn parse_frame<'a>(frame: &RxFrame<'a>) -> Option<Content<'a>> {
     let (_, rest) = frame.bytes.split_first_chunk::<6>()?;
     let (source, rest) = rest.split_first_chunk::<6>()?;
@@ -97,7 +97,7 @@ fn parse_ipv6<'a>(frame: &RxFrame<'a>, mac: MacAddress, packet: &'a [u8]) -> Opt
     }
 }
 
-/// A message of neighbor discovery comes from this link: its hop limit was never made smaller (RFC 4861, section 7.1).
+/// Parses a message of neighbor discovery. It has to come from this link, by its hop limit (RFC 4861, section 7.1).
 fn parse_neighbor(mac: MacAddress, source: Ipv6Addr, hops: u8, message: &[u8]) -> Content<'_> {
     let (Some(&[kind, ..]), Some(target)) = (message.first_chunk::<8>(), message.get(8..24)) else {
         return Content::Other;
@@ -139,7 +139,7 @@ fn parse_tcp(checked: Checked, source: IpAddr, destination: IpAddr, bytes: &[u8]
     Some(Content::Segment(ends, segment))
 }
 
-/// MSS and timestamps; what is behind an option that lies about its length is not looked at.
+/// MSS and timestamps. Parsing ends at an option with an invalid length.
 fn parse_options(mut rest: &[u8]) -> (Option<u16>, Option<(u32, u32)>) {
     let (mut mss, mut timestamps) = (None, None);
     loop {
@@ -162,7 +162,7 @@ fn parse_options(mut rest: &[u8]) -> (Option<u16>, Option<(u32, u32)>) {
     }
 }
 
-/// Whether a checksum is wrong: by the port's word, or else by our own sum.
+/// Whether a checksum is wrong: as the port says, or else by its sum.
 fn is_wrong(checked: Checked, sums_up: impl FnOnce() -> bool) -> bool {
     match checked {
         Checked::Good => false,

@@ -1,4 +1,4 @@
-//! Values with separators between them (RFC 4180); the first line has the names.
+//! CSV tables (RFC 4180). The first line has the names of the columns.
 
 mod rows;
 mod separator;
@@ -14,21 +14,21 @@ use super::{LeftOut, Read, Row, SourceError, Unshown};
 use crate::scores::template::{NoField, position};
 
 pub use self::rows::QuoteFault;
-pub use self::separator::{OneColumn, Separator};
+pub use self::separator::{Separator, SeparatorHint};
 
-/// The most bytes in which the names are looked for: hundreds of columns, each name four times as long as any.
+/// The longest line of names, in bytes: hundreds of columns with names four times as long as any known.
 const NAMES_MAX: u64 = 1 << 16;
 
 /// The most characters of a name that a message shows.
 const NAME_SHOWN: usize = 100;
 
-/// A table. In no encoding that is read is a byte of a character a comma, a quote or the end of a line, so that it can
-/// be taken apart before it is decoded.
+/// An open table. In the supported encodings no byte of a longer character is a comma, a quote or a line end, so rows
+/// are split before they are decoded.
 pub(in crate::scores) struct Table<R> {
     rows: Rows<Chain<Cursor<Vec<u8>>, R>>,
     /// The names of all columns. Some have none.
     columns: Vec<String>,
-    /// The names that there are.
+    /// The names of the columns that have one.
     fields: Vec<String>,
     left_out: Vec<LeftOut>,
     decoder: Decoder,
@@ -42,7 +42,7 @@ impl<R: BufRead> Table<R> {
     ) -> Result<Self, SourceError> {
         let mut head = Vec::new();
         reader.by_ref().take(NAMES_MAX).read_to_end(&mut head)?;
-        // Excel's mark of UTF-8.
+        // The byte order mark of UTF-8, which Excel writes.
         let marked = head.starts_with(b"\xef\xbb\xbf");
         let encoding = if marked { UTF_8 } else { encoding.unwrap_or(UTF_8) };
         let opening = Opening { encoding, decoder: Decoder(Some(encoding)), keys };
@@ -65,11 +65,11 @@ impl<R: BufRead> Table<R> {
             && !opening.has_keys(&columns)
         {
             let said = (line > 0).then_some(separator);
-            return Err(SourceError::OneColumn { name: cut(name), advice: OneColumn::of(name, said) });
+            return Err(SourceError::OneColumn { name: cut(name), hint: SeparatorHint::of(name, said) });
         }
         let named = |&(_, name): &(usize, &String)| !name.is_empty();
         let fields = columns.iter().enumerate().filter(named).map(|(_, name)| name.clone()).collect();
-        // What is behind the last name is no column: many programs end each row with a separator.
+        // Empty names at the end are not columns: many programs end each row with a separator.
         let last = columns.iter().rposition(|name| !name.is_empty()).unwrap_or(0);
         let left_out = columns[..last].iter().zip(1..).filter(|(name, _)| name.is_empty());
         let left_out = left_out.map(|(_, column)| LeftOut { field: column.to_string(), what: Unshown::Unnamed });
@@ -101,7 +101,7 @@ impl<R: BufRead> Table<R> {
         let (mut values, mut last) = (row.values.iter_mut(), None);
         for (bytes, name) in self.rows.cells().zip(&self.columns) {
             if name.is_empty() {
-                // As when a cell has a separator, and no quotes.
+                // A cell with a separator was probably not quoted.
                 if let Some(last) = last.filter(|_| values.len() == 0 && !bytes.is_empty()) {
                     self.check_whole(line)?;
                     let why = format!("a value behind that of {last}, the last name in the first line");
@@ -123,7 +123,7 @@ impl<R: BufRead> Table<R> {
         Ok(Read::Row)
     }
 
-    /// Refuses a row without as many values as there are names if it goes over the end of a line: more than one row.
+    /// Rejects a row of several lines that has not as many values as there are names: it may be several rows.
     fn check_whole(&self, line: u64) -> Result<(), SourceError> {
         if let Some(line) = self.rows.broken() {
             return Err(SourceError::Quote { line, fault: QuoteFault::Spans });
@@ -131,7 +131,7 @@ impl<R: BufRead> Table<R> {
         let mut text = String::new();
         for cell in self.rows.cells() {
             text.clear();
-            // What cannot be decoded is in no page.
+            // A row that cannot be decoded gets no page anyway.
             if self.decoder.decode(cell, &mut text).is_ok()
                 && let Some(end) = self.decoder.other_end(&text)
             {
@@ -142,7 +142,7 @@ impl<R: BufRead> Table<R> {
     }
 }
 
-/// Refuses a cell in which there may be a row of another candidate.
+/// Rejects a cell that may contain the row of another candidate.
 fn check<R: BufRead>(decoder: Decoder, cell: &str, line: u64, rows: &Rows<R>) -> Result<(), SourceError> {
     match decoder.hides_row(cell) {
         None => Ok(()),
@@ -151,7 +151,7 @@ fn check<R: BufRead>(decoder: Decoder, cell: &str, line: u64, rows: &Rows<R>) ->
     }
 }
 
-/// As much of a name as a message has room for.
+/// A name, shortened for a message.
 fn cut(name: &str) -> String {
     match name.char_indices().nth(NAME_SHOWN) {
         Some((end, _)) => format!("{}…", &name[..end]),
@@ -159,7 +159,7 @@ fn cut(name: &str) -> String {
     }
 }
 
-/// What is known of a table before its names are.
+/// What is known of a table before its names are read.
 struct Opening<'a> {
     encoding: &'static Encoding,
     decoder: Decoder,
@@ -168,7 +168,7 @@ struct Opening<'a> {
 
 impl Opening<'_> {
     fn rows<R: BufRead>(&self, reader: R, separator: Separator, line: u64, position: u64) -> Rows<R> {
-        // In UTF-8 and where each byte is a character, no separator is part of one.
+        // In UTF-8 and single-byte encodings no separator is part of another character.
         let wide = self.encoding != UTF_8 && !self.encoding.is_single_byte();
         Rows::new(reader, separator, wide, line, position)
     }
@@ -189,7 +189,8 @@ impl Opening<'_> {
         self.keys.iter().all(|key| position(names, key) != Err(NoField::Unknown))
     }
 
-    /// What separates the names of the keys; where those are not there, what makes most names, so that they are listed.
+    /// The separator that separates the names of the keys. If they are missing, the one that makes the most names, so
+    /// that the error lists them.
     fn separator(&self, head: &[u8]) -> Result<Separator, SourceError> {
         let names = COMMON.map(|separator| (separator, self.names(&mut self.rows(head, separator, 0, 0))));
         let has_keys = |names: &Result<Vec<String>, _>| names.as_ref().is_ok_and(|names| self.has_keys(names));

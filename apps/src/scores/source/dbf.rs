@@ -8,47 +8,48 @@ use std::io::BufRead;
 use encoding_rs::Encoding;
 
 use self::header::{CodePage, Field, Header};
-use self::value::{Unfit, push};
+use self::value::{ValueError, push};
 use super::text::{DecodeError, Decoder};
 use super::{LeftOut, Read, Row, SourceError, Unshown};
 use crate::scores::spreadsheet::Tally;
 
 pub use self::header::{NotDbf, Unplaced};
 
-/// In the first byte of a record.
+/// The first byte of a deleted record.
 const DELETED: u8 = b'*';
 
-/// In place of a record: there are no more.
+/// The end mark, behind the last record.
 const END: u8 = 0x1a;
 
-/// A table.
+/// An open table.
 pub(in crate::scores) struct Table<R> {
     reader: R,
     names: Vec<String>,
-    places: Vec<Place>,
+    columns: Vec<Column>,
     left_out: Vec<LeftOut>,
-    /// Where the marks are in a record that say what is null.
+    /// The bytes of a record with the null flags.
     nulls: std::ops::Range<usize>,
     decoder: Decoder,
     code_page: CodePage,
-    /// Its deletion mark and its fields.
+    /// The current record: its deletion mark and its fields.
     record: Vec<u8>,
     header_len: u64,
     len: u64,
     records: u32,
     read: u32,
-    /// What the header says of a record that is longer, which is right if the mark of the end is behind the last one.
+    /// The length of a record by the header, where it is less than that of its fields. The latter is right if the end
+    /// mark follows the last record.
     claimed: Option<usize>,
-    /// For each field that is shown, the values that are to be numbers and are none.
+    /// For each field that is shown, the floating-point values that are not finite.
     no_numbers: Vec<Tally>,
 }
 
 /// A field that is shown.
-struct Place {
+struct Column {
     field: Field,
-    /// Which mark says that the value is shorter than the field.
+    /// The flag that the value has its length in its last byte.
     length_mark: Option<usize>,
-    /// Which mark says that there is no value.
+    /// The flag that the value is null.
     null_mark: Option<usize>,
 }
 
@@ -68,7 +69,7 @@ impl<R: BufRead> Table<R> {
         let mut table = Self {
             reader,
             names: Vec::new(),
-            places: Vec::new(),
+            columns: Vec::new(),
             left_out: Vec::new(),
             nulls: 0..0,
             decoder: Decoder(encoding),
@@ -84,12 +85,12 @@ impl<R: BufRead> Table<R> {
         let mut marks = 0..;
         for field in fields {
             let name = table.name(&field.name)?;
-            // In the order of the fields, each that has one or both takes the next ones.
+            // Flags are numbered in the order of the fields; a field may have one or two.
             let mut mark = |has_one: bool| if has_one { marks.next() } else { None };
             let [length_mark, null_mark] = [field.kind.has_own_length(), field.is_nullable].map(&mut mark);
             let Some(what) = field.kind.unshown() else {
                 table.names.push(name);
-                table.places.push(Place { field, length_mark, null_mark });
+                table.columns.push(Column { field, length_mark, null_mark });
                 continue;
             };
             if what == Unshown::Nulls {
@@ -97,11 +98,11 @@ impl<R: BufRead> Table<R> {
             }
             table.left_out.push(LeftOut { field: name, what });
         }
-        table.no_numbers.resize_with(table.places.len(), Tally::default);
+        table.no_numbers.resize_with(table.columns.len(), Tally::default);
         Ok(table)
     }
 
-    /// Names are text too. Without an encoding they are ASCII.
+    /// Decodes the name of a field. Without an encoding it has to be ASCII.
     fn name(&self, bytes: &[u8]) -> Result<String, SourceError> {
         let mut name = String::new();
         let decoded = if bytes.len() < header::NAME_MAX {
@@ -149,37 +150,37 @@ impl<R: BufRead> Table<R> {
         self.read += 1;
         row.number = self.read.into();
         match self.record[0] {
-            // dBASE writes a blank.
+            // dBASE writes a blank, other programs a NUL.
             b' ' | 0 => {}
             DELETED => return Ok(Read::Deleted),
             END => return Err(SourceError::End { records: self.records, actual: before.into() }),
             byte => return Err(SourceError::Mark { record: row.number, byte }),
         }
-        row.values.resize_with(self.places.len(), String::new);
-        for (at, (place, value)) in self.places.iter().zip(&mut row.values).enumerate() {
+        row.values.resize_with(self.columns.len(), String::new);
+        for (at, (column, value)) in self.columns.iter().zip(&mut row.values).enumerate() {
             let name = &self.names[at];
             value.clear();
-            let Field { kind, decimals, .. } = place.field;
-            match push(kind, decimals, self.value(place), self.decoder, value) {
+            let Field { kind, decimals, .. } = column.field;
+            match push(kind, decimals, self.value(column), self.decoder, value) {
                 Ok(()) => {}
-                Err(Unfit::Text(DecodeError::Unknown)) => return Err(self.unknown_text()),
-                Err(Unfit::Text(error)) => return error.unusable(name),
-                // The value is left empty.
-                Err(Unfit::Number) => self.no_numbers[at].add(row.number),
-                Err(Unfit::Date) => return Ok(Read::Unusable(format!("{name} is no date"))),
+                Err(ValueError::Text(DecodeError::Unknown)) => return Err(self.unknown_text()),
+                Err(ValueError::Text(error)) => return error.unusable(name),
+                // The value stays empty.
+                Err(ValueError::Number) => self.no_numbers[at].add(row.number),
+                Err(ValueError::Date) => return Ok(Read::Unusable(format!("{name} is no date"))),
             }
         }
         Ok(Read::Row)
     }
 
-    /// The bytes of a value in this record: none where it is null.
-    fn value(&self, place: &Place) -> &[u8] {
-        let bytes = &self.record[place.field.start..][..place.field.len];
-        if self.is_marked(place.null_mark) {
+    /// The bytes of a value in the current record; empty if it is null.
+    fn value(&self, column: &Column) -> &[u8] {
+        let bytes = &self.record[column.field.start..][..column.field.len];
+        if self.is_marked(column.null_mark) {
             return &[];
         }
         match bytes.split_last() {
-            Some((&len, rest)) if self.is_marked(place.length_mark) => rest.get(..len.into()).unwrap_or(rest),
+            Some((&len, rest)) if self.is_marked(column.length_mark) => rest.get(..len.into()).unwrap_or(rest),
             _ => bytes,
         }
     }
@@ -189,8 +190,7 @@ impl<R: BufRead> Table<R> {
         byte.is_some_and(|(byte, bit)| byte >> bit & 1 != 0)
     }
 
-    /// Behind the records stands a mark, and then anything. Without a mark it is nothing, or less than a record, or as
-    /// programs fill up what they have no use for.
+    /// Checks what follows the last record: the end mark and anything behind it, less than a record, or padding.
     fn check_end(&mut self) -> Result<(), SourceError> {
         if let Some(claimed) = self.claimed {
             let mut byte = [0];

@@ -1,4 +1,4 @@
-//! `seat_id_html`, a line for each candidate: what the talk made of its table.
+//! Lines of `seat_id_html`: a candidate's numbers, and a complete page.
 
 use std::io::{BufRead, Read as _};
 
@@ -8,11 +8,10 @@ use super::text::Decoder;
 use super::{Read, Row, SourceError};
 use crate::scores::format::PAGE_MAX;
 
-/// The most bytes of a line that are read: those of a page, four times as many as it may have after it was
-/// decoded, and two numbers.
+/// The longest line, in bytes: a page, which before decoding may be four times as long as after it, and two numbers.
 const LINE_MAX: u64 = 4 * PAGE_MAX as u64 + 1024;
 
-/// Lines.
+/// An open table of lines.
 pub(in crate::scores) struct Lines<R> {
     reader: R,
     fields: Vec<String>,
@@ -51,7 +50,7 @@ impl<R: BufRead> Lines<R> {
             return Ok(Read::Unusable(format!("a line of more than {LINE_MAX} bytes")));
         }
         let line = self.line.trim_ascii_end();
-        // With lines that end in CR alone, all candidates would be in the page of the first.
+        // Lines that end in CR alone would put all candidates into the page of the first.
         if line.contains(&b'\r') {
             return Ok(Read::Unusable("a CR inside the line, which is to end in LF or CR LF".to_owned()));
         }

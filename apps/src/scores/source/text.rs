@@ -1,19 +1,19 @@
-//! Bytes as text: in an encoding, or refused.
+//! Decodes text, and rejects files that are not text.
 
 use encoding_rs::{DecoderResult, Encoding};
 
 use super::{Read, SourceError};
 use crate::scores::number::narrow;
 
-/// How much of a file is looked at to tell whether it is text.
+/// Bytes at the beginning of a file that are examined to tell whether it is text.
 const BEGINNING: usize = 256;
 
-/// How text is read: by an encoding, or without one as long as it is ASCII.
+/// Decodes text in an encoding, or without one as long as it is ASCII.
 #[derive(Clone, Copy)]
 pub(super) struct Decoder(pub(super) Option<&'static Encoding>);
 
 impl Decoder {
-    /// Puts `bytes` behind `text`. What is not text in this encoding is never guessed at.
+    /// Appends `bytes` to `text`. Bytes that are malformed in the encoding are an error, and are never replaced.
     pub(super) fn decode(self, bytes: &[u8], text: &mut String) -> Result<(), DecodeError> {
         match self.0 {
             _ if bytes.is_ascii() => text.push_str(str::from_utf8(bytes).expect("ASCII")),
@@ -26,8 +26,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// Decodes text that fills all the room that it has, so that its last character may have been cut. What is left of
-    /// that one is no character.
+    /// Decodes text that fills its field, so that its last character may have been cut. An incomplete character at the
+    /// end is dropped.
     pub(super) fn decode_cut(self, bytes: &[u8], text: &mut String) -> Result<(), DecodeError> {
         let Some(encoding) = self.0.filter(|_| !bytes.is_ascii()) else { return self.decode(bytes, text) };
         let mut decoder = encoding.new_decoder_without_bom_handling();
@@ -38,7 +38,7 @@ impl Decoder {
         }
     }
 
-    /// What is in this text that many programs take for the end of a line, though no row of a table ends in it here.
+    /// The first character that many programs take for a line end, though rows do not end with it here.
     pub(super) fn other_end(self, text: &str) -> Option<char> {
         text.chars().find_map(|character| self.as_other_end(character))
     }
@@ -46,13 +46,13 @@ impl Decoder {
     fn as_other_end(self, character: char) -> Option<char> {
         match character {
             '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}' => Some(character),
-            // The byte 0x85, which in Latin-1 is U+0085.
+            // The byte 0x85, decoded as Windows-1252. In Latin-1 it is U+0085.
             '…' if self.0.is_some_and(Encoding::is_single_byte) => Some('\u{85}'),
             _ => None,
         }
     }
 
-    /// The end of a line inside this cell behind which there may be a row of another candidate.
+    /// A line end inside a cell, behind which there may be the row of another candidate.
     pub(super) fn hides_row(self, cell: &str) -> Option<char> {
         let mut end = None;
         for character in cell.chars() {
@@ -68,14 +68,14 @@ impl Decoder {
 }
 
 pub(super) enum DecodeError {
-    /// There is no saying what it is.
+    /// No encoding is known, and the text is not ASCII.
     Unknown,
-    /// It is not in this encoding.
+    /// The text is malformed in this encoding.
     Wrong(&'static Encoding),
 }
 
 impl DecodeError {
-    /// Without an encoding no row can be read; with one, this one cannot.
+    /// Without an encoding the table cannot be read; with one, only this row cannot.
     pub(super) fn unusable(&self, field: &str) -> Result<Read, SourceError> {
         match self {
             Self::Unknown => Err(SourceError::Encoding),
@@ -84,7 +84,7 @@ impl DecodeError {
     }
 }
 
-/// Refuses a file that does not begin as one of a byte for each ASCII character does.
+/// Rejects a file that is not text in a superset of ASCII, by its beginning.
 pub(super) fn check(beginning: &[u8]) -> Result<(), SourceError> {
     match beginning {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => return Err(SourceError::WideText { name: "UTF-32" }),
@@ -99,14 +99,14 @@ pub(super) fn check(beginning: &[u8]) -> Result<(), SourceError> {
     if line.contains(&0) { Err(SourceError::NoText) } else { Ok(()) }
 }
 
-/// Whether this is UTF-16 without a mark: each ASCII character, of which a table has many, has a zero beside it, always
+/// Whether this is UTF-16 without a byte order mark: each ASCII character, of which a table has many, has a zero byte
 /// on the same side.
 fn is_utf_16(beginning: &[u8]) -> bool {
     let is_ascii = |byte: u8| matches!(byte, b' '..=b'~' | b'\t' | b'\r' | b'\n');
     let count = |is_little: bool| {
         let zeros = beginning.as_chunks().0.iter().map(|&[first, second]| {
             let (character, zero) = if is_little { (first, second) } else { (second, first) };
-            // What has its zero on the other side makes it none.
+            // A zero on the other side rules this byte order out.
             if character == 0 { None } else { Some(usize::from(zero == 0 && is_ascii(character))) }
         });
         zeros.sum::<Option<usize>>().unwrap_or(0)
@@ -116,7 +116,7 @@ fn is_utf_16(beginning: &[u8]) -> bool {
     zeros > 0 && zeros >= separators
 }
 
-/// Whether the row of a candidate has such characters, and what else is in a cell mostly has none.
+/// Whether the character is a digit or a separator: rows of candidates have them, and other text in a cell seldom does.
 pub(super) fn is_of_row(character: char) -> bool {
     narrow(character).is_ascii_digit() || matches!(character, ',' | ';' | '\t' | '|')
 }

@@ -1,10 +1,9 @@
-//! Rows taken apart into cells (RFC 4180), with nothing forgiven that could put one row into another.
+//! Splits rows into cells (RFC 4180), and tolerates no mistake that could join rows.
 //!
-//! A quote too many is an ordinary mistake, and most readers take all that follows it for text of that cell, up to the
-//! next quote: rows of other candidates, with their identity numbers. So a quote that opens a cell has to close it
-//! ahead of a separator or a blank or the end of the line. A cell may go over several lines, as Excel writes line
-//! breaks inside one; but then its further lines have no digit and none of the common separators, as the row of a
-//! candidate has.
+//! A stray quote is a common mistake, and most readers take all text up to the next quote for one cell: rows of other
+//! candidates, with their identity numbers. So a quoted cell has to be closed by a quote before a separator, a blank or
+//! a line end. A cell may have several lines, as Excel writes line breaks in cells; but then its further lines must
+//! have no digit and none of the common separators, as rows of candidates do.
 
 use std::io::BufRead;
 
@@ -14,68 +13,68 @@ use super::super::SourceError;
 use super::super::text::is_of_row;
 use super::separator::Separator;
 
-/// The most bytes of a row: many times those of a page. What is longer is not a table.
+/// The longest row, in bytes: many times that of a page. A file with longer ones is not a table.
 const ROW_MAX: usize = 1 << 20;
 
-/// Where a cell cannot be told from what follows it.
+/// A quote that leaves the end of a cell unclear.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum QuoteFault {
-    /// A quote opens a cell, and the table ends.
+    /// A quote opens a cell, and the table ends before it is closed.
     #[error("a quote opens a cell and is never closed: close it, or remove it")]
     Open,
-    /// A quote opens a cell, which goes over the end of a line and may have another row in it.
+    /// A quote opens a cell of several lines, which may contain another row.
     #[error(
         "a quote opens a cell and the line ends inside it: close the quote, or remove it (a cell can be of several \
         lines only where no further line has a digit or one of the separators , ; tab |)"
     )]
     Spans,
-    /// A quote closes a cell, which goes on.
+    /// Text follows the quote that closes a cell.
     #[error("text behind the quote that closes a cell: a quote inside a cell in quotes is written twice")]
     Behind,
 }
 
-/// Rows, from where the reader is.
+/// Reads rows, from the current position of the reader.
 pub(super) struct Rows<R> {
     reader: R,
     separator: u8,
     /// Whether the second byte of a character may be a separator, as in GBK.
     wide: bool,
-    /// How many lines were read.
+    /// The number of lines that were read.
     line: u64,
-    /// How many bytes were read.
+    /// The number of bytes that were read.
     position: u64,
-    /// The line that is taken apart.
+    /// The line that is being split.
     text: Vec<u8>,
-    /// The bytes of all cells, without quotes around them.
+    /// The bytes of all cells of the row, without the quotes around them.
     bytes: Vec<u8>,
-    /// Where each cell ends in them.
+    /// The end of each cell in `bytes`.
     ends: Vec<usize>,
-    /// The line of the first quote that opens a cell of several lines in the row.
+    /// The line of the quote that opens the first cell of several lines in the row.
     broken: Option<u64>,
 }
 
-/// Where in a cell the last byte was.
+/// The position of the last byte within its cell.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Ahead of it, where blanks may be.
+    /// Before its text, where blanks are ignored.
     Ahead,
-    /// Inside, without quotes.
+    /// In a cell without quotes.
     Plain,
-    /// Inside quotes.
+    /// Between the quotes.
     Quoted,
-    /// Behind the quotes.
+    /// Behind the closing quote.
     Closed,
 }
 
-/// The cell that is read.
+/// The state of the current cell.
 #[derive(Clone, Copy)]
 struct Cell {
     state: State,
     /// The line of the quote that opens it.
     opened: u64,
-    /// Whether a separator is in it.
+    /// Whether it contains a separator.
     separated: bool,
-    /// Whether it goes over the end of a line.
+    /// Whether it has several lines.
     broken: bool,
 }
 
@@ -84,7 +83,7 @@ impl Cell {
 }
 
 impl<R: BufRead> Rows<R> {
-    /// `line` lines and `position` bytes were read before.
+    /// Rows of a reader from which `line` lines and `position` bytes were read before.
     pub(super) fn new(reader: R, separator: Separator, wide: bool, line: u64, position: u64) -> Self {
         let (text, bytes, ends) = (Vec::new(), Vec::new(), Vec::new());
         Self { reader, separator: separator.byte(), wide, line, position, text, bytes, ends, broken: None }
@@ -94,7 +93,7 @@ impl<R: BufRead> Rows<R> {
         self.position
     }
 
-    /// How many cells the row has.
+    /// The number of cells of the row.
     pub(super) fn len(&self) -> usize {
         self.ends.len()
     }
@@ -105,12 +104,12 @@ impl<R: BufRead> Rows<R> {
         starts.zip(&self.ends).map(|(&start, &end)| self.bytes[start..end].trim_ascii())
     }
 
-    /// Where a cell begins that goes over the end of a line, if the row has one.
+    /// The line in which the first cell of several lines begins, if the row has one.
     pub(super) fn broken(&self) -> Option<u64> {
         self.broken
     }
 
-    /// Reads the next row that is not blank. Returns the line in which it begins; none when there is none.
+    /// Reads the next row that is not blank. Returns the line in which it begins, or `None` at the end.
     pub(super) fn read(&mut self) -> Result<Option<u64>, SourceError> {
         while self.read_line()? {
             let first = self.line;
@@ -122,7 +121,7 @@ impl<R: BufRead> Rows<R> {
         Ok(None)
     }
 
-    /// Takes a row apart of which the first line was read.
+    /// Splits a row whose first line was read.
     fn read_row(&mut self) -> Result<(), SourceError> {
         let first = self.line;
         self.bytes.clear();
@@ -152,7 +151,7 @@ impl<R: BufRead> Rows<R> {
         }
     }
 
-    /// Takes a line apart; the last cell stays open.
+    /// Splits a line. Its last cell stays open.
     fn split(&mut self, line: &[u8], cell: &mut Cell) -> Result<(), SourceError> {
         let fault = |line, fault| Err(SourceError::Quote { line, fault });
         let content = without_end(line);
@@ -184,8 +183,8 @@ impl<R: BufRead> Rows<R> {
                         cell.state = State::Plain;
                     }
                     self.bytes.push(byte);
-                    // Lead bytes are above ASCII, and no second byte is a quote, a comma or the end of a line. In GB 18030
-                    // it may be that of a digit.
+                    // Lead bytes are above ASCII, and no second byte is a quote, a comma or a line end. In GB 18030 it
+                    // may be a digit.
                     if self.wide
                         && byte > 0x80
                         && let Some((&second @ (b'0'..=b'9' | 0x40..), behind)) = rest.split_first()
@@ -202,7 +201,7 @@ impl<R: BufRead> Rows<R> {
         Ok(())
     }
 
-    /// Reads a line with its end, which is LF, CR LF, or CR. Returns whether there was one.
+    /// Reads a line up to its end: LF, CR LF, or CR. Returns whether there was one.
     pub(super) fn read_line(&mut self) -> Result<bool, SourceError> {
         self.text.clear();
         let mut was_cr = false;
@@ -237,7 +236,7 @@ impl<R: BufRead> Rows<R> {
     }
 }
 
-/// A line without LF, CR LF, or CR.
+/// A line without its line end.
 pub(super) fn without_end(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     line.strip_suffix(b"\r").unwrap_or(line)

@@ -1,4 +1,4 @@
-//! What stands between two columns.
+//! The separator of columns.
 
 use std::fmt;
 
@@ -7,11 +7,11 @@ use thiserror::Error;
 use super::super::SourceError;
 use super::rows::without_end;
 
-/// A byte between two columns, in ASCII.
+/// An ASCII character that separates columns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Separator(u8);
 
-/// What is looked for where a table does not say what it has.
+/// The separators that are tried when a table does not name one.
 pub(super) const COMMON: [Separator; 4] = [Separator(b','), Separator(b';'), Separator(b'\t'), Separator(b'|')];
 
 impl Separator {
@@ -19,7 +19,7 @@ impl Separator {
         self.0
     }
 
-    /// As it is called.
+    /// Its name.
     pub fn name(self) -> String {
         match self.0 {
             b',' => "comma".to_owned(),
@@ -30,7 +30,7 @@ impl Separator {
         }
     }
 
-    /// What a line says ahead of the table: `sep=;`, which Excel reads and writes. `None` where it is another line.
+    /// Parses a line `sep=;` before the table, which Excel reads and writes. `None` for any other line.
     pub(super) fn of_line(line: &[u8]) -> Option<Result<Self, SourceError>> {
         let line = without_end(line);
         let line = line.strip_prefix(b"\"").and_then(|line| line.strip_suffix(b"\"")).unwrap_or(line);
@@ -38,14 +38,14 @@ impl Separator {
         if !start.eq_ignore_ascii_case(b"sep=") {
             return None;
         }
-        // A program that took the line for a row has filled it up.
+        // A program that took the line for a row may have appended separators.
         let separator = rest.split_first().filter(|(first, rest)| rest.iter().all(|byte| byte == *first));
         let separator = separator.map(|(&first, _)| first).filter(|&first| is_separator(first));
         Some(separator.map(Self).ok_or(SourceError::SeparatorLine))
     }
 }
 
-/// Whether it can be told from what is in a cell, and from the end of a row.
+/// Whether a byte can be a separator: not part of a number or a word, no quote and no line end.
 fn is_separator(byte: u8) -> bool {
     byte == b'\t' || byte.is_ascii_punctuation() && byte != b'"'
 }
@@ -56,46 +56,49 @@ impl fmt::Display for Separator {
     }
 }
 
-/// What helps where the first line has one column, and so no separator.
+/// What to do about a first line with only one column.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
-pub enum OneColumn {
-    /// There is one, inside quotes.
+pub enum SeparatorHint {
+    /// The whole line is in quotes.
     #[error("the line is in quotes as a whole; remove those around each line, or export the table again")]
     Quoted,
-    /// There is one, and the table says that it is another.
+    /// The line `sep=` names another separator than the one that is used.
     #[error(
         "the line ahead of it says sep={said}, and what separates the columns seems to be a {}: put sep={found} there, \
         or leave the line out", found.name()
     )]
     Other {
-        /// What the table says.
+        /// The separator that the table names.
         said: Separator,
-        /// What is there.
+        /// The separator that is used.
         found: Separator,
     },
-    /// There is a sign that can be one.
-    #[error("where columns are not separated by {}, put a line that says by what ahead of it: sep={found}", tried(*said))]
-    Unsaid {
-        /// What the table says.
-        said: Option<Separator>,
-        /// What is there.
-        found: Separator,
-    },
-    /// There is what looks like one, and cannot be.
+    /// The line has a character that may be the separator.
     #[error(
-        "{} is no separator; put a comma, a semicolon, a tab or a bar between the columns, or another sign of ASCII that \
-        a line ahead of it says, such as sep=^", shown(*.0)
+        "where columns are not separated by {}, put a line that says by what ahead of it: sep={found}",
+        tried(*said)
+    )]
+    Unsaid {
+        /// The separator that the table names.
+        said: Option<Separator>,
+        /// The separator that is used.
+        found: Separator,
+    },
+    /// The line has a character that looks like a separator and cannot be one.
+    #[error(
+        "{} is no separator; put a comma, a semicolon, a tab or a bar between the columns, or another sign of ASCII \
+        that a line ahead of it says, such as sep=^", shown(*.0)
     )]
     Unfit(char),
-    /// There is nothing of the kind.
+    /// The line has no candidate for a separator.
     #[error(
         "where columns are not separated by {}, put a line that says by what ahead of it, such as sep=^", tried(*.0)
     )]
     Unknown(Option<Separator>),
 }
 
-impl OneColumn {
-    /// What helps for a line of this one name, under a line that says a separator, or under none.
+impl SeparatorHint {
+    /// The hint for a first line with this name only, and the separator of the line `sep=` before it, if any.
     pub(super) fn of(name: &str, said: Option<Separator>) -> Self {
         let is_in = |separator: &Separator| name.contains(char::from(separator.0));
         match (said, COMMON.into_iter().find(is_in)) {
@@ -104,7 +107,7 @@ impl OneColumn {
             (Some(said), Some(found)) => return Self::Other { said, found },
             (_, None) => {}
         }
-        // Signs that are in names.
+        // Characters that are common in names.
         let is_of_name = |byte: &u8| b"\"'_-.()[]{}%&".contains(byte);
         if let Some(found) = name.bytes().find(|byte| is_separator(*byte) && !is_of_name(byte)) {
             return Self::Unsaid { said, found: Separator(found) };
@@ -115,12 +118,12 @@ impl OneColumn {
     }
 }
 
-/// What was taken for a separator.
+/// The separators that were tried.
 fn tried(said: Option<Separator>) -> String {
     said.map_or("a comma, a semicolon, a tab or a bar".to_owned(), |said| format!("a {}", said.name()))
 }
 
-/// A character that may be no sign.
+/// A character for a message, also if it is not printable.
 fn shown(character: char) -> String {
     match character {
         _ if character.is_whitespace() => "a blank".to_owned(),

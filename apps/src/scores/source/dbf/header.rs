@@ -1,4 +1,4 @@
-//! What a table says of itself: 32 bytes, and 32 for each field.
+//! The header of a dBASE table: 32 bytes, and 32 for each field.
 //!
 //! ```text
 //!   0  version        1  day of the last change (3)    4  records (4)     8  bytes of all this (2)
@@ -8,10 +8,11 @@
 //!  16  length                              17  decimals                                      18  flags
 //! ```
 //!
-//! The list ends at a byte 0x0D, mostly. What is behind it belongs to the program that wrote it.
+//! The list of fields usually ends with a byte 0x0D. The bytes behind it are private to the program that wrote the
+//! table.
 //!
-//! The `dbase` crate reads such headers as well, of tables as it writes them. What boards have comes from thirty years
-//! of programs, each with its own idea of where a header ends and how long a field can be.
+//! The `dbase` crate reads only headers as it writes them. Boards have tables of thirty years of programs, which differ
+//! in where a header ends and how long a field can be.
 
 use std::io::BufRead;
 
@@ -23,44 +24,45 @@ use thiserror::Error;
 
 use super::super::{SourceError, Unshown};
 
-/// Ahead of the list of fields.
+/// Bytes before the list of fields.
 const FIELDS_FROM: usize = 32;
 
 /// Bytes of a field in the list.
 const FIELD_LEN: usize = 32;
 
-/// The bytes of a name, without the NUL behind it, which some programs leave out. What is as long may have been cut.
+/// The longest name of a field, without the NUL behind it, which some programs leave out. A name of this length may
+/// have been cut.
 pub(super) const NAME_MAX: usize = 10;
 
-/// What a table says of itself.
+/// The header of a table.
 pub(super) struct Header {
     pub(super) records: u32,
-    /// Bytes ahead of the first record.
+    /// Bytes before the first record.
     pub(super) len: u64,
     pub(super) record_len: usize,
-    /// What the table says of that, if it is less and the fields seem to be right.
+    /// The length of a record by the header, if it is less and that of the fields seems to be right.
     pub(super) claimed: Option<usize>,
     pub(super) code_page: CodePage,
     pub(super) fields: Vec<Field>,
 }
 
-/// What it says of a field.
+/// An entry of the list of fields.
 pub(super) struct Field {
     pub(super) name: Vec<u8>,
     pub(super) kind: Kind,
-    /// Where it begins in a record.
+    /// Its offset in a record.
     pub(super) start: usize,
     pub(super) len: usize,
     pub(super) decimals: u8,
-    /// Whether its value may be null, which then stands in the marks.
+    /// Whether its value may be null, for which there is a flag in the record.
     pub(super) is_nullable: bool,
 }
 
-/// How a value is written.
+/// The type of a field.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
     Text,
-    /// Text that may have its length in its last byte.
+    /// Text that may have its length in its last byte (Visual `FoxPro`).
     Varchar,
     Number,
     Logical,
@@ -79,7 +81,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// dBASE's letters, and those of `FoxPro`. `None` where there is no such type.
+    /// The type with this letter, in dBASE or `FoxPro`.
     fn of(letter: u8, len: u8) -> Option<Self> {
         Some(match letter {
             b'C' => Self::Text,
@@ -89,7 +91,7 @@ impl Kind {
             b'D' => Self::Date,
             b'I' | b'+' => Self::Integer,
             b'Y' => Self::Currency,
-            // In dBASE V ten bytes, which say where in another file it is.
+            // In dBASE V ten bytes, a reference to another file.
             b'B' if len != 8 => Self::Unshown(Unshown::Binary),
             b'B' | b'O' => Self::Double,
             b'T' | b'@' => Self::Moment,
@@ -103,7 +105,7 @@ impl Kind {
         })
     }
 
-    /// How many bytes it has, where that is always the same.
+    /// The bytes of its values, if that is fixed.
     fn len(self) -> Option<u8> {
         match self {
             Self::Integer => Some(4),
@@ -112,7 +114,7 @@ impl Kind {
         }
     }
 
-    /// What is in it, where it is not shown.
+    /// What it contains, if it is not shown.
     pub(super) fn unshown(self) -> Option<Unshown> {
         match self {
             Self::Unshown(what) => Some(what),
@@ -121,7 +123,7 @@ impl Kind {
         }
     }
 
-    /// Whether one of the marks says that its length is in its last byte.
+    /// Whether a flag in the record may say that the value has its length in its last byte.
     pub(super) fn has_own_length(self) -> bool {
         matches!(self, Self::Varchar | Self::Varbinary)
     }
@@ -155,7 +157,7 @@ impl Header {
             code_page: CodePage::of(bytes[29]),
             fields: fields(&bytes[FIELDS_FROM..])?,
         };
-        // Some programs count the mark of a deleted record wrong; then the file is as long as its fields say.
+        // Some programs count the deletion mark wrong; then the length of the file is that of the fields.
         let by_fields = 1 + header.fields.iter().map(|field| field.len).sum::<usize>();
         if !header.fills(header.record_len, file_len) && header.fills(by_fields, file_len) {
             header.record_len = by_fields;
@@ -165,21 +167,21 @@ impl Header {
         {
             header.claimed = Some(std::mem::replace(&mut header.record_len, by_fields));
         }
-        place(&mut header.fields, header.record_len)?;
+        lay_out(&mut header.fields, header.record_len)?;
         Ok(header)
     }
 
-    /// Whether records of this length fill the file, up to the mark of its end.
+    /// Whether records of this length fill the file up to its end mark.
     fn fills(&self, record_len: usize, file_len: u64) -> bool {
         let len = self.len + u64::from(self.records) * record_len as u64;
         matches!(file_len.checked_sub(len), Some(0 | 1))
     }
 }
 
-/// Takes the list of fields apart.
+/// Parses the list of fields.
 fn fields(list: &[u8]) -> Result<Vec<Field>, SourceError> {
     let mut fields = Vec::new();
-    // Some programs leave the 0x0D out; then the list goes as far as the header, or is filled up.
+    // Some programs leave the 0x0D out; then the list ends with the header, or with padding.
     let is_field = |field: &&[u8; FIELD_LEN]| {
         !matches!(field[0], b'\r' | b'\n') && field[..12] != [0; 12] && field[..12] != [b' '; 12]
     };
@@ -204,18 +206,19 @@ fn fields(list: &[u8]) -> Result<Vec<Field>, SourceError> {
     if fields.is_empty() { Err(NotDbf::NoFields.into()) } else { Ok(fields) }
 }
 
-/// What can be shown of a name whose encoding is not known yet.
+/// A name for messages, if it is ASCII; its encoding is not known yet.
 fn shown(name: &[u8]) -> Option<String> {
     let is_shown = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
     is_shown.then(|| String::from_utf8_lossy(name).into_owned())
 }
 
-/// Says where each field is in a record.
+/// Finds the offset of each field in a record.
 ///
-/// Text has no decimals: Clipper and `FoxPro` make them 256 bytes each, and other programs leave anything there, in the
-/// same table as well. What the list says of where fields begin is right if it fits, and else the only way that fills
-/// the record; without one the columns cannot be told.
-fn place(fields: &mut [Field], record_len: usize) -> Result<(), SourceError> {
+/// Text has no decimals, so Clipper and `FoxPro` use that byte for the length: 256 bytes for each decimal. Other
+/// programs leave any value there, even in the same table. The offsets in the list of fields are used if they fit the
+/// record, and otherwise the only choice of long fields that fills it. Without one the columns are ambiguous, which is
+/// an error.
+fn lay_out(fields: &mut [Field], record_len: usize) -> Result<(), SourceError> {
     let without = 1 + fields.iter().map(|field| field.len).sum::<usize>();
     let Some(more) = record_len.checked_sub(without) else {
         return Err(SourceError::Record { record: record_len as u64, fields: without as u64 });
@@ -249,13 +252,13 @@ fn place(fields: &mut [Field], record_len: usize) -> Result<(), SourceError> {
     Ok(())
 }
 
-/// The bytes that the decimals of a field add to it, if they do.
+/// The bytes by which a field is longer if its decimals are part of its length.
 fn more_of(field: &Field) -> usize {
     if field.kind == Kind::Text { 256 * usize::from(field.decimals) } else { 0 }
 }
 
-/// Which fields have the bytes of their decimals, by where the list says that each begins. `None` where that does not fit
-/// the record to the byte, or is a sum of their lengths alone: programs write it that know of no longer fields.
+/// The long fields, by the offsets in the list of fields. `None` if those do not fill the record exactly, or are the
+/// sums of the short lengths: programs that know no long fields write such offsets.
 fn long_by_starts(fields: &[Field], record_len: usize) -> Option<Vec<usize>> {
     let ends = fields.iter().skip(1).map(|field| field.start).chain([record_len]);
     let (mut long, mut expected) = (Vec::new(), 1);
@@ -273,9 +276,9 @@ fn long_by_starts(fields: &[Field], record_len: usize) -> Option<Vec<usize>> {
     long.first().is_some_and(|&at| at + 1 < fields.len()).then_some(long)
 }
 
-/// The one choice of `numbers` that are `sum` together.
+/// The only choice of `numbers` whose sum is `sum`.
 fn choose(numbers: &[usize], sum: usize) -> Result<Vec<usize>, Unplaced> {
-    // How many ways the numbers from each on have to each sum: none, one, or more.
+    // For each tail of the numbers and each sum, the number of choices: 0, 1, or 2 for more.
     let mut ways = vec![vec![0_u8; sum + 1]; numbers.len() + 1];
     ways[numbers.len()][0] = 1;
     for (at, &number) in numbers.iter().enumerate().rev() {
@@ -299,7 +302,7 @@ fn choose(numbers: &[usize], sum: usize) -> Result<Vec<usize>, Unplaced> {
     Ok(chosen)
 }
 
-/// How many ways there are to share a record among its fields, where there is not one.
+/// Why the columns of a record are ambiguous.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum Unplaced {
     /// None.
@@ -310,7 +313,7 @@ pub enum Unplaced {
     Anywhere,
 }
 
-/// Whether this is a header of dBASE 7: 68 bytes, and 48 for each field, of which together a record is as long.
+/// Whether this is a header of dBASE 7: 68 bytes, and 48 for each field, with lengths that add up to that of a record.
 fn is_of_dbase_7(header: &[u8], record_len: u16) -> bool {
     let Some(list) = header.get(68..).filter(|_| header[0] & 7 == 4) else { return false };
     let mut len = 1_u32;
@@ -324,17 +327,17 @@ fn is_of_dbase_7(header: &[u8], record_len: u16) -> bool {
     false
 }
 
-/// What byte 29 says of the text, the "language driver".
+/// The encoding by byte 29, the "language driver".
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum CodePage {
     Read(&'static Encoding),
-    /// A code page of DOS that no encoding is made of here.
+    /// A code page of DOS that is not supported.
     Other(u16),
     Unsaid,
 }
 
 impl CodePage {
-    /// The table of Visual `FoxPro`, and what others have added to it.
+    /// By the codes of Visual `FoxPro`, and those that other programs have added.
     fn of(code: u8) -> Self {
         Self::Read(match code {
             0x03 | 0x57..=0x59 => WINDOWS_1252,
@@ -374,42 +377,42 @@ impl CodePage {
     }
 }
 
-/// Why a file is no dBASE table.
+/// Why a file is not a dBASE table.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum NotDbf {
-    /// It ends ahead of the first record.
+    /// It ends before the first record.
     #[error("it is shorter than a header")]
     Short,
     /// It is text.
     #[error("it begins with text: add --format csv, if that is what it is")]
     Text,
-    /// There is no field in it.
+    /// Its header is too short for a field.
     #[error("its header is of {0} bytes, and one with a field has 65")]
     HeaderLen(u16),
-    /// There is no room for a value.
+    /// A record has no room for a value.
     #[error("its records are of {0} bytes")]
     RecordLen(u16),
     /// There is no field in it.
     #[error("it has no fields")]
     NoFields,
-    /// A field of no known type.
+    /// A field has an unknown type.
     #[error("its field {name} is of a type that there is not, {letter}")]
     Kind {
-        /// Which: its name, or its number.
+        /// Its name, or its number.
         name: String,
         /// Its type.
         letter: String,
     },
-    /// A field that is not as long as all of its type are.
+    /// A field has not the length of its type.
     #[error("its field {name}, of type {letter}, has {len} bytes and not {right}")]
     FieldLen {
-        /// Which: its name, or its number.
+        /// Its name, or its number.
         name: String,
         /// Its type.
         letter: String,
         /// Its bytes.
         len: u8,
-        /// As many as it should have.
+        /// The bytes that values of its type have.
         right: u8,
     },
 }

@@ -1,49 +1,55 @@
-//! One value of a record, as people write it.
+//! Converts a value of a record to text.
 //!
-//! The values are read as they stand there: a score of `118.50`, or of `0118`, is shown as the board wrote it.
+//! Numbers that the table has as text are not reformatted: `118.50` and `0118` are shown as the board wrote them.
 
 use std::fmt::Write as _;
 
 use super::super::text::{DecodeError, Decoder};
 use super::header::Kind;
 
-/// The digits of a number that a double keeps; what is behind them is made up.
+/// The significant digits of a double.
 const DIGITS: usize = 15;
 
-/// What a double has to be below to keep all of its digits.
+/// Below this a double is an exact integer.
 const WHOLE: f64 = 1e15;
 
-/// Points have fewer digits, and the numbers of candidates have more.
+/// The most digits of points. Numbers of candidates have more.
 const POINTS: usize = 6;
 
 const DAY: u32 = 86_400;
 
 /// Why a value cannot be shown.
-pub(super) enum Unfit {
+pub(super) enum ValueError {
     Text(DecodeError),
     Number,
     Date,
 }
 
-impl From<DecodeError> for Unfit {
+impl From<DecodeError> for ValueError {
     fn from(error: DecodeError) -> Self {
         Self::Text(error)
     }
 }
 
-/// Puts a value behind `text`. What is blank is empty, whatever it would be as a number.
-pub(super) fn push(kind: Kind, decimals: u8, bytes: &[u8], decoder: Decoder, text: &mut String) -> Result<(), Unfit> {
+/// Appends a value to `text`. A blank value is empty, also in a numeric field.
+pub(super) fn push(
+    kind: Kind,
+    decimals: u8,
+    bytes: &[u8],
+    decoder: Decoder,
+    text: &mut String,
+) -> Result<(), ValueError> {
     if bytes.iter().all(|&byte| byte == b' ') {
         return Ok(());
     }
     match kind {
         Kind::Text | Kind::Varchar => match until_nul(bytes).trim_ascii_end() {
-            // Programs cut what is too long for a field wherever it ends.
+            // Programs cut text that is too long for its field at any byte.
             full if full.len() == bytes.len() => decoder.decode_cut(full.trim_ascii(), text)?,
             shorter => decoder.decode(shorter.trim_ascii(), text)?,
         },
         Kind::Number => {
-            // Nothing, or a number that was too wide for its field, is ahead of what is one.
+            // Skips leading blanks and NULs. Asterisks stand for a number that is too wide for its field.
             let start = bytes.iter().position(|&byte| byte != 0 && byte != b' ').unwrap_or(bytes.len());
             match until_nul(&bytes[start..]).trim_ascii() {
                 [b'*', ..] => {}
@@ -69,56 +75,56 @@ pub(super) fn push(kind: Kind, decimals: u8, bytes: &[u8], decoder: Decoder, tex
             other => decoder.decode(other, text)?,
         },
         Kind::Integer => text.push_str(&i32::from_le_bytes(fixed(bytes)).to_string()),
-        Kind::Double => text.push_str(&double(f64::from_le_bytes(fixed(bytes)), decimals).ok_or(Unfit::Number)?),
+        Kind::Double => text.push_str(&double(f64::from_le_bytes(fixed(bytes)), decimals).ok_or(ValueError::Number)?),
         Kind::Currency => {
             let value = i64::from_le_bytes(fixed(bytes));
             let (sign, value) = (if value < 0 { "-" } else { "" }, value.unsigned_abs());
             let (whole, fraction) = (value / 10_000, value % 10_000);
             write!(text, "{sign}{whole}.{fraction:04}").expect("a string takes everything");
         }
-        Kind::Moment => text.push_str(&moment(fixed(bytes)).ok_or(Unfit::Date)?),
+        Kind::Moment => text.push_str(&moment(fixed(bytes)).ok_or(ValueError::Date)?),
         Kind::Unshown(_) | Kind::Varbinary => {}
     }
     Ok(())
 }
 
-/// Text is filled up with blanks, or ends at a NUL; what is behind that was there before.
+/// Text is padded with blanks, or ends at a NUL, behind which there may be old text.
 fn until_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|&byte| byte == 0).next().unwrap_or_default()
 }
 
-/// The bytes of a value whose length the header was checked for.
+/// The bytes of a value of fixed length, which was checked with the header.
 fn fixed<const N: usize>(bytes: &[u8]) -> [u8; N] {
     *bytes.first_chunk().expect("the header says so of each field of this type")
 }
 
-/// A number with as many decimals as its field has; with none, as many as it has itself.
+/// Formats a double with the decimals of its field, or without any with as many as it needs.
 fn double(value: f64, decimals: u8) -> Option<String> {
     if !value.is_finite() {
         return None;
     }
     if value.abs() >= WHOLE {
-        // One digit, a point, the others, and the exponent.
+        // One digit, a point, the other digits, and the exponent.
         let text = format!("{value:.*e}", DIGITS - 1);
         let (digits, exponent) = text.split_once('e')?;
         let zeros = exponent.parse::<usize>().ok()? + 1 - DIGITS;
         return Some(digits.replace('.', "") + &"0".repeat(zeros));
     }
     let decimals = decimals.min(DIGITS as u8);
-    // Adding makes a zero of a negative one.
+    // Adding 0 turns a negative zero into a positive one.
     if decimals == 0 {
         return Some((value + 0.0).to_string());
     }
-    // Halves go up, as in FoxPro; in Rust they go to the even digit.
+    // Rounds halves away from zero, as FoxPro does; Rust's formatting rounds them to even.
     let scale = 10_f64.powi(i32::from(decimals));
     let rounded = (value * scale).round() / scale + 0.0;
     let decimals = usize::from(decimals);
     Some(format!("{rounded:.decimals$}"))
 }
 
-/// A number with an exponent, as C writes it, without one. `None` where there is none, or where it stands for digits
-/// that are not there: an identity number of `9.90101E+17` is that of many people. Points of `1.0E+002` are 100: a zero
-/// at the end of the digits says that there are no more.
+/// Expands a number with an exponent, as C writes it. `None` without an exponent, or where digits were lost: an
+/// identity number of `9.90101E+17` fits many people. Points of `1.0E+002` are 100, since a zero at the end of the
+/// digits shows that none were lost.
 fn written_out(number: &[u8], decimals: u8) -> Option<String> {
     let number = str::from_utf8(number).ok()?;
     let (mantissa, exponent) = number.split_once(['e', 'E'])?;
@@ -136,14 +142,14 @@ fn written_out(number: &[u8], decimals: u8) -> Option<String> {
     double(number.parse().ok()?, decimals)
 }
 
-/// Day and time. A day 0 is none, whatever the time: programs leave something there.
+/// Formats a date and time. Day 0 is empty, whatever the time, which programs do not clear.
 fn moment(bytes: [u8; 8]) -> Option<String> {
     let [day, milliseconds] = bytes.as_chunks().0 else { return None };
     let [day, milliseconds] = [day, milliseconds].map(|half| u32::from_le_bytes(*half));
     if day == 0 {
         return Some(String::new());
     }
-    // FoxPro writes some seconds a millisecond short.
+    // FoxPro stores some seconds a millisecond short.
     let seconds = milliseconds.saturating_add(500) / 1000;
     let (later, seconds) = (seconds / DAY, seconds % DAY);
     if later > 1 || later == 1 && seconds > 0 {

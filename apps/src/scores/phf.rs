@@ -1,13 +1,13 @@
-//! A perfect hash function: each key of a set that is known beforehand has a slot of its own.
+//! A perfect hash function: each key of a fixed set has a slot of its own.
 //!
-//! Keys are thrown into small buckets. For each bucket, the largest first, a *pilot* is looked for: a number
-//! which, mixed into the keys of that bucket, sends each of them to a slot that is free ("Hash, displace, and
+//! Keys are distributed over small buckets. For each bucket, the largest first, a *pilot* is searched: a number
+//! which, mixed into the keys of that bucket, sends each of them to a free slot ("Hash, displace, and
 //! compress", Belazzougui, Botelho and Dietzfelbinger, 2009; the search as in `PTHash`, Pibiri and Trani, 2021). So
-//! a lookup reads one pilot and one slot, whatever is looked for: it never collides, never follows a chain, and
-//! what is not in the set ends where something else is.
+//! every lookup reads one pilot and one slot, without collisions or chains. A key that is not in the set leads to the
+//! slot of another one.
 //!
-//! The pilots are small, and after some thousand lookups all of them are in a cache near the processor: 2 bytes
-//! for four keys. `cargo bench -p lethe-apps --bench scores` has it beside tables of other kinds.
+//! The pilots are small, 2 bytes for four keys, so that all of them are in a cache near the processor after some
+//! thousand lookups. `cargo bench -p lethe-apps --bench scores` compares it with other hash tables.
 
 /// Keys in a bucket, on average. With more there are fewer pilots, and each takes longer to find.
 const BUCKET: u32 = 4;
@@ -15,20 +15,20 @@ const BUCKET: u32 = 4;
 /// One slot in this many is left empty. With fewer, the last pilots are hard to find.
 const SPARE: u32 = 32;
 
-/// A number for each bucket.
+/// The pilot of a bucket, little-endian.
 pub(super) type Pilot = [u8; 2];
 
-/// How many pilots there are for so many keys.
+/// The number of pilots for a number of keys.
 pub(super) const fn pilots(keys: u32) -> u32 {
     keys.div_ceil(BUCKET)
 }
 
-/// How many slots there are for so many keys; `None` where they are too many to be counted.
+/// The number of slots for a number of keys; `None` on overflow.
 pub(super) const fn slots(keys: u32) -> Option<u32> {
     keys.checked_add(keys / SPARE + 1)
 }
 
-/// The slot of a key, one of `slots`.
+/// The slot of a key, below `slots`.
 #[inline]
 pub(super) fn slot(pilots: &[Pilot], slots: u32, key: u64) -> u32 {
     let bucket = scale(key, pilots.len() as u32);
@@ -38,23 +38,23 @@ pub(super) fn slot(pilots: &[Pilot], slots: u32, key: u64) -> u32 {
 
 #[inline]
 fn slot_with(key: u64, pilot: u16, slots: u32) -> u32 {
-    // Two odd constants, 2^64 divided by the golden ratio and one of MurmurHash3. The keys of one bucket
-    // differ in their lower bits, and multiplication carries those up.
+    // Two odd constants: 2^64 divided by the golden ratio, and one of MurmurHash3. The keys of a bucket differ in their
+    // lower bits, which multiplication carries up.
     let mixed = (key ^ u64::from(pilot).wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     scale(mixed ^ mixed << 32, slots)
 }
 
-/// A number below `count`, by the upper bits of `hash` and without a division.
+/// Maps a hash to a number below `count`, by its upper bits and without a division.
 #[inline]
 fn scale(hash: u64, count: u32) -> u32 {
     ((u128::from(hash) * u128::from(count)) >> 64) as u32
 }
 
-/// Finds the pilots for these keys; `None` when there are none, as for two keys that are the same.
+/// Finds the pilots for these keys. `None` when a bucket has none, as with a duplicate key.
 pub(super) fn find(keys: &[u64]) -> Option<Vec<Pilot>> {
     let count = u32::try_from(keys.len()).ok()?;
     let (pilots, slots) = (pilots(count), slots(count)?);
-    // Ordered by bucket, since that is the upper bits.
+    // The bucket of a key is in its upper bits, so sorting by key groups the buckets.
     let mut keys = keys.to_vec();
     keys.sort_unstable();
     let mut buckets: Vec<&[u64]> = keys.chunk_by(|a, b| scale(*a, pilots) == scale(*b, pilots)).collect();
@@ -68,12 +68,12 @@ pub(super) fn find(keys: &[u64]) -> Option<Vec<Pilot>> {
     Some(found)
 }
 
-/// Takes the slots that these keys have with this pilot, unless one of them is taken.
+/// Takes the slots of these keys with this pilot, unless one is taken.
 fn take(bucket: &[u64], pilot: u16, taken: &mut [bool]) -> bool {
     for (at, &key) in bucket.iter().enumerate() {
         let slot = slot_with(key, pilot, taken.len() as u32) as usize;
         if std::mem::replace(&mut taken[slot], true) {
-            // Those before it are given back.
+            // Frees those before it.
             for &key in &bucket[..at] {
                 taken[slot_with(key, pilot, taken.len() as u32) as usize] = false;
             }

@@ -1,16 +1,16 @@
-//! Header fields that list what a client would like, each with a weight (RFC 9110, section 12.4.2).
+//! Quality values of content negotiation: `en;q=0.8, zh` (RFC 9110, section 12.4.2).
 
 use lethe::http::Headers;
 
-/// How much a client would like something, in thousandths; 0 is not at all.
+/// A quality value in thousandths; 0 is "not acceptable".
 pub(crate) type Weight = u16;
 
-/// The elements of all fields called `name`, as one list. An element that is malformed is passed over.
+/// The elements of all fields called `name`, as one list. Malformed elements are skipped.
 pub(crate) fn elements<'a>(headers: &Headers<'a>, name: &str) -> impl Iterator<Item = (&'a [u8], Weight)> {
     headers.values(name).flat_map(|value| value.split(|&byte| byte == b',')).filter_map(parse_element)
 }
 
-/// `name;q=0.5`, or just the name.
+/// Parses `name;q=0.5`, or a name alone.
 fn parse_element(element: &[u8]) -> Option<(&[u8], Weight)> {
     let mut parts = element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
     let name = parts.next().filter(|name| !name.is_empty())?;
@@ -21,7 +21,7 @@ fn parse_element(element: &[u8]) -> Option<(&[u8], Weight)> {
     Some((name, weight))
 }
 
-/// `q=0`, `q=1`, and up to three digits behind a point (RFC 9110, section 12.4.2).
+/// Parses `q=0` or `q=1` with up to three decimals.
 fn parse_weight(parameter: &[u8]) -> Option<Weight> {
     let [b'q' | b'Q', b'=', whole @ (b'0' | b'1'), fraction @ ..] = parameter else { return None };
     let digits = match fraction {
