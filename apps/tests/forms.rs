@@ -15,7 +15,7 @@ use lethe_apps::files::{Coding, Files, Flaw, Image, Options, PackError, PackObse
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use tempfile::TempDir;
 
-/// A reporter that keeps what it is told.
+/// A observer that keeps what it is told.
 #[derive(Default)]
 struct Notes {
     unused: Vec<(PathBuf, Option<PathBuf>, Flaw)>,
@@ -353,18 +353,23 @@ fn progress_of_comparing_goes_to_the_end() {
     assert_eq!(notes.compared.last(), Some(&(total, total)));
 }
 
-/// A reporter that writes to a file when that was compared, or while it is.
-struct Meddler {
-    path: PathBuf,
-    when: fn(u64, u64) -> bool,
+/// How far it is.
+enum Step {
+    /// So many bytes were compared, of as many.
+    Compared(u64, u64),
+    /// All were, and nothing is packed yet.
+    AllCompared,
 }
 
-impl PackObserver for Meddler {
-    fn listed(&mut self, _: u64) {}
-    fn skipped(&mut self, _: &Path, _: Skipped) {}
-    fn unused(&mut self, _: &Path, _: Option<&Path>, _: Flaw) {}
-    fn compared(&mut self, done: u64, total: u64) {
-        if (self.when)(done, total) {
+/// A observer that writes to a file at some of the steps.
+struct Meddler {
+    path: PathBuf,
+    when: fn(Step) -> bool,
+}
+
+impl Meddler {
+    fn at(&self, step: Step) {
+        if (self.when)(step) {
             let file = fs::OpenOptions::new().write(true).open(&self.path).unwrap();
             // Another time, each time, and one by which the form is not older.
             let hour = Duration::from_hours(1);
@@ -372,19 +377,36 @@ impl PackObserver for Meddler {
             file.set_modified(if self.path.ends_with("a") { now - hour } else { now + hour }).unwrap();
         }
     }
-    fn packed(&mut self, _: u64, _: u64) {}
+}
+
+impl PackObserver for Meddler {
+    fn listed(&mut self, _: u64) {}
+    fn skipped(&mut self, _: &Path, _: Skipped) {}
+    fn unused(&mut self, _: &Path, _: Option<&Path>, _: Flaw) {}
+    fn compared(&mut self, done: u64, total: u64) {
+        self.at(Step::Compared(done, total));
+    }
+    fn packed(&mut self, done: u64, _: u64) {
+        if done == 0 {
+            self.at(Step::AllCompared);
+        }
+    }
 }
 
 #[test]
 fn what_is_written_to_between_comparing_and_sending_is_an_error() {
-    // What is hardly shorter when it is compressed, so that either is read in several pieces.
-    let contents: Vec<u8> =
-        (0..200_000_u32).map(|number| (number.wrapping_mul(number).wrapping_mul(0x9e37_79b1) >> 16) as u8).collect();
+    let contents = vec![b'a'; 200_000];
     let compressed = gzip(&contents);
-    assert!(compressed.len() > 1 << 17);
     let pair: [(&str, &[u8]); 2] = [("a", &contents), ("a.gz", &compressed)];
-    for (files, name) in [(&pair[..], "a"), (&pair, "a.gz"), (&[("i.svgz", &compressed)], "i.svgz")] {
-        for when in [|done, total| done == total, |done, total| done < total] {
+    let whens: [fn(Step) -> bool; 3] = [
+        |step| matches!(step, Step::Compared(done, total) if done < total),
+        |step| matches!(step, Step::Compared(done, total) if done == total),
+        |step| matches!(step, Step::AllCompared),
+    ];
+    // An image that is compressed is compared with nothing, in one piece of its own length.
+    let cases = [(&pair[..], "a", 0), (&pair, "a.gz", 0), (&[("i.svgz", &compressed)], "i.svgz", 1)];
+    for (files, name, from) in cases {
+        for &when in &whens[from..] {
             let directory = directory(files);
             let path = directory.path().join(name);
             let mut meddler = Meddler { path: path.clone(), when };
@@ -421,7 +443,7 @@ fn comparing_stops_when_it_is_told_to() {
     assert!(matches!(result, Err(PackError::Stopped)));
 }
 
-/// A reporter that writes to a file so many times, each time that some of it was read.
+/// A observer that writes to a file so many times, each time that some of it was read.
 struct Writer {
     path: PathBuf,
     times: u64,
