@@ -19,11 +19,11 @@ run: ## serve IP geolocation on a TAP device, and fetch it once
 test: ## every test: units, properties, dialogues, captures, end to end
 	@tools/install test
 	$(CARGO) test --workspace
-	$(CARGO) test -p lethe-cli -p lethe-hw -p lethe-server --features dpdk --lib --test dpdk --test workers
+	$(CARGO) test -p lethe-httpd -p lethe-hw -p lethe-server --features dpdk --lib --test dpdk --test workers
 
 test-hw: ## DPDK's drivers of real cards, in a virtual machine
 	@tools/install test
-	$(CARGO) test -p lethe-cli --features dpdk --test guest -- --nocapture --test-threads 1
+	$(CARGO) test -p lethe-httpd --features dpdk --test guest -- --nocapture --test-threads 1
 
 faults: ## the simulator's own test: it must find each fault put into the engine
 	@tools/install build

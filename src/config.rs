@@ -323,8 +323,8 @@ impl Default for Addresses {
 #[inline]
 fn is_host(address: IpAddr) -> bool {
     match address {
-        // "This host on this network" (RFC 1122) is all of 0/8; 240/4 is reserved and ends in the
-        // limited broadcast address.
+        // "This host on this network" is all of 0/8, and 127/8 stays inside a host (RFC 1122, section 3.2.1.3; RFC
+        // 9293, section 3.9.2.3); 240/4 is reserved and ends in the limited broadcast address.
         IpAddr::V4(v4) => {
             let [first, ..] = v4.octets();
             first != 0 && first != 127 && first < 224

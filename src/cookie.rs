@@ -4,7 +4,8 @@
 //!
 //! * the **cookie** is the sequence number of our SYN+ACK. It comes back as the acknowledgement of the
 //!   first segment of the request, and proves that the client got our SYN+ACK within the last two
-//!   epochs, which MSS it had announced, and which version of the data set was current then:
+//!   epochs, which MSS it had announced, and which version of the data set was current then. It is no clock (RFC 9293,
+//!   section 3.4.1), and needs no quiet time (RFC 9293, section 3.4.3):
 //!
 //!   ```text
 //!    31    29 28  27 26                    16 15                             0

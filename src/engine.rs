@@ -95,8 +95,8 @@ impl<A: App> Engine<A> {
     }
 
     /// Frames that tell the network where our addresses are, without being asked: a gratuitous ARP for each IPv4
-    /// address (RFC 5227, section 3) and an unsolicited neighbor advertisement for each IPv6 address (RFC 4861, section
-    /// 7.2.6). A server that takes over from another sends them once its link is up.
+    /// address (RFC 5227, sections 2.3 and 3) and an unsolicited neighbor advertisement for each IPv6 address (RFC
+    /// 4861, section 7.2.6). A server that takes over from another sends them once its link is up.
     pub fn announcements(&self) -> impl Iterator<Item = Reply<'_>> {
         let v4 = self.config.addresses.v4().iter().map(move |&address| {
             let packet = arp::Packet {
@@ -134,6 +134,9 @@ impl<A: App> Engine<A> {
         }
     }
 
+    /// Answers a request, and learns nothing from it: not who asks (RFC 826), nor that another has our address (RFC
+    /// 5227, sections 2.1 and 2.4).
+    ///
     /// Re-parses the frame instead of borrowing the parsed header, so the hot path can keep that header in registers
     /// (fast: parsed again).
     #[cold]
@@ -179,6 +182,7 @@ impl<A: App> Engine<A> {
             Err(reason) => return reason.into(),
         };
         let ipv4::Header { source, destination, protocol } = header;
+        // RFC 1122, section 3.2.1.3.
         if !self.config.addresses.has_v4(destination) {
             return DropReason::Ipv4NotForUs.into();
         }
@@ -192,6 +196,7 @@ impl<A: App> Engine<A> {
         match protocol {
             Protocol::TCP => tcp::answer(&self.config, &self.app, now, packet(), scratch),
             Protocol::ICMP => self.answer_icmpv4(now, packet()),
+            // Nothing is reported (RFC 1122, section 3.2.2.1).
             _ => DropReason::IpProtocol.into(),
         }
     }
@@ -245,6 +250,7 @@ impl<A: App> Engine<A> {
         match protocol {
             Protocol::TCP => tcp::answer(&self.config, &self.app, now, packet(), scratch),
             Protocol::ICMPV6 => self.answer_icmpv6(now, header, packet()),
+            // Nothing is reported (RFC 8200, section 4; RFC 4443, section 3.1).
             _ => DropReason::IpProtocol.into(),
         }
     }
@@ -252,7 +258,8 @@ impl<A: App> Engine<A> {
     /// Tells the sender of a packet that an option of it is unknown, if the option says so (RFC 8200, section 4.2).
     ///
     /// The sender has proven nothing, so the message is no larger than its packet where that leaves room for what an
-    /// IPv6 stack wants to see of a packet of its own: [`QUOTED_MIN`] bytes.
+    /// IPv6 stack wants to see of a packet of its own: [`QUOTED_MIN`] bytes (RFC 4443, sections 2.4 and 3.4). No rate
+    /// is kept, and so none is limited.
     #[cold]
     #[inline(never)]
     fn refuse_option<'a>(&'a self, link: &ethernet::Header, packet: &'a [u8]) -> Reply<'a> {
@@ -303,7 +310,8 @@ impl<A: App> Engine<A> {
         }
     }
 
-    /// Answers a packet for a group: only a solicitation for an address of ours is for us.
+    /// Answers a packet for a group: only a solicitation for an address of ours is for us, and no echo request (RFC
+    /// 4443, section 4.2).
     #[cold]
     fn answer_group<'a>(&'a self, header: ipv6::Header, packet: Packet<'a, V6Pair>) -> Reply<'a> {
         let ours = self.config.addresses.v6().iter();
@@ -324,6 +332,8 @@ impl<A: App> Engine<A> {
         }
     }
 
+    /// Answers a solicitation; its sender is not remembered (RFC 4861, section 7.2.3), and that it has our address for
+    /// its own is not noticed (RFC 4862, section 5.4).
     fn advertise<'a>(&'a self, packet: &Packet<'a, V6Pair>, solicitation: icmpv6::Solicitation) -> Reply<'a> {
         let icmpv6::Solicitation { target, probe } = solicitation;
         let path = packet.reply_path;
@@ -344,6 +354,7 @@ impl<A: App> Engine<A> {
         Reply::datagram(ReplyKind::Neighbor, datagram)
     }
 
+    /// The data goes back as it came (RFC 1122, section 3.2.2.6; RFC 4443, section 4.2).
     fn echo<'a>(
         &'a self,
         kind: ReplyKind,

@@ -1,5 +1,5 @@
-//! What our timestamps say. They do not tell the time: a client only compares and echoes them, so they
-//! carry what it is to remember for us.
+//! What our timestamps say. They do not tell the time (RFC 7323, section 5.4): a client only compares and echoes them,
+//! so they carry what it is to remember for us.
 //!
 //! A timestamp is the connection's keyed base plus a stamp, and a stamp is one of
 //!
@@ -18,7 +18,7 @@
 //! ```
 //!
 //! Along a response the position grows, and with it the timestamp, as a client demands (RFC 7323, section
-//! 5: an older one is a duplicate). A stamp is below 2^31, so the first is never newer than the last.
+//! 5.2: an older one is a duplicate). A stamp is below 2^31, so the first is never newer than the last.
 
 use crate::position::Position;
 
@@ -81,7 +81,7 @@ pub(crate) enum SendReason {
     Pair,
 }
 
-/// The congestion window, in eight levels.
+/// The congestion window (RFC 9293, section 3.8.2), in eight levels.
 ///
 /// | level | segments in flight                              |
 /// |-------|-------------------------------------------------|

@@ -51,7 +51,8 @@ const FIN_ACK: Flags = Flags::FIN.with(Flags::ACK);
 const RST_ACK: Flags = Flags::RST.with(Flags::ACK);
 const SYN_ACK: Flags = Flags::SYN.with(Flags::ACK);
 
-/// The flags that tell segments apart. PSH, URG and the ECN bits say nothing that matters here.
+/// The flags that tell segments apart. PSH says nothing that matters here; ECN (RFC 9293, section 3.8.2) and urgent
+/// data (RFC 9293, section 3.8.5) are not supported.
 const KIND: Flags = Flags::SYN.with(Flags::ACK).with(Flags::FIN).with(Flags::RST);
 
 /// Answers a TCP segment.
@@ -63,7 +64,7 @@ pub(crate) fn answer<'a, A: App, P: Pair>(
     packet: Packet<'a, P>,
     scratch: &'a mut [u8],
 ) -> Reply<'a> {
-    // (fast: checked first)
+    // Never optional: RFC 9293, section 3.1 (fast: checked first).
     if !packet.checksum_is_valid(Protocol::TCP) {
         return DropReason::TcpChecksum.into();
     }
@@ -76,7 +77,8 @@ pub(crate) fn answer<'a, A: App, P: Pair>(
     }
     let kind = header.flags().masked(KIND);
     let for_us = config.tcp_ports.has(header.destination_port());
-    // By far the most common segment, and nothing more has to be known about it.
+    // By far the most common segment, and nothing more has to be known about it. A keep-alive probe looks like this
+    // (RFC 9293, section 3.8.4).
     let is_plain = kind == ACK && payload.is_empty();
     let has_options = packet.payload.len() - payload.len() > HEADER_LEN;
     if for_us && is_plain && (!has_options || !app.stores()) {
@@ -92,6 +94,7 @@ pub(crate) fn answer<'a, A: App, P: Pair>(
             Err(reason) => return reason.into(),
         };
     }
+    // A RST is ignored, and dropped is what has neither SYN nor ACK (RFC 9293, sections 3.10.7.2 and 3.10.7.4).
     match kind {
         ACK | FIN_ACK if let Some(echoed) = segment.echoed_segment() => transfer::answer(segment, echoed, app),
         ACK if is_plain => answer_ack(segment, app),
@@ -105,7 +108,8 @@ pub(crate) fn answer<'a, A: App, P: Pair>(
 
 /// Answers an ICMP error of a router: the packet that begins with `quoted` is longer than the `mtu` of the next link.
 ///
-/// If it is a segment of a stored response, its timestamp identifies it, as in an ACK that echoes it.
+/// If it is a segment of a stored response, its timestamp identifies it, as in an ACK that echoes it; else it was not
+/// sent here (RFC 8201, section 4).
 pub(crate) fn answer_too_big<'a, A: App, P: Pair>(
     config: &'a Config,
     app: &'a A,
@@ -148,18 +152,24 @@ fn find_quoted<'a, A: App, P: Pair>(
     Transfer::find(segment, SentSegment { narrow: true, ..echoed }, app)
 }
 
+/// Answers a SYN, whatever there has been with these addresses and ports: nothing is known of it (RFC 9293, sections
+/// 3.6.1, 3.10.7.2 and 3.10.7.4; RFC 6191, section 2). A SYN+ACK that is lost is drawn again by the client's next SYN
+/// (RFC 9293, sections 3.8.3 and 3.10.8).
 #[inline]
 fn syn_ack<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &A) -> Reply<'a> {
     let announced = segment.header.options.mss.unwrap_or(segment.default_mss());
     let fields = CookieFields { mss: Mss::at_most(announced), generation: app.generations().current };
     let (cookie, proof) = segment.keys.cookie(segment.now, segment.header.seq(), fields);
     let sack = segment.header.options.sack_permitted;
+    // Only what the client has offered (RFC 7323, section 3.2; RFC 2018, section 2), and the MSS (RFC 9293, section
+    // 3.7.1).
     let options = Options {
         mss: Some(segment.own_mss() as u16),
         sack_permitted: sack,
         timestamps: segment.timestamps(Stamp::Handshake { proof, sack }),
     };
-    // Data on a SYN is not acknowledged: the client sends it again with its ACK (RFC 7413, section 4.1.2).
+    // Data on a SYN is not acknowledged: the client sends it again with its ACK (RFC 9293, sections 3.5 and 3.10.7.3;
+    // RFC 7413, section 4.2.2).
     let header = segment.header_back(SYN_ACK, cookie, options).with_ack(segment.header.seq().advance(1));
     segment.reply(ReplyKind::SynAck, header)
 }
@@ -178,7 +188,7 @@ fn answer_fin<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &A) -> Reply<'a
         // Straight after the handshake, so there was no request: we are done as well.
         Seen::Handshake | Seen::Unknown if is_idle() => segment.acknowledge(ReplyKind::FinAck, FIN_ACK),
         // The request came before the FIN and was lost, or its response was. The client will repeat
-        // what is not acknowledged.
+        // what is not acknowledged (RFC 9293, section 3.6).
         Seen::Handshake => DropReason::TcpFinEarly.into(),
         Seen::Response | Seen::Part | Seen::Unknown => segment.acknowledge(ReplyKind::FinAck, ACK),
     }

@@ -76,6 +76,17 @@ fn arp_is_answered_for_our_address_only() {
 }
 
 #[test]
+fn an_arp_reply_goes_from_us_to_the_one_who_asked() {
+    let engine = engine();
+    let ends = Ends::v4();
+    let mut client = Client::new(&engine, ends, Offer::LINUX);
+    let request = Arp::request(&ends).frame();
+    assert_eq!(request[..6], [0xff; 6]);
+    let reply = &client.send_frame(&request)[0];
+    assert_eq!((&reply[..6], &reply[6..12]), (&ends.client_mac.bytes()[..], &ends.server_mac.bytes()[..]));
+}
+
+#[test]
 fn echo_gives_back_what_it_got() {
     check_linux("echo", |client| {
         for len in [0, 1, 56, 1400] {

@@ -751,6 +751,9 @@ fn what_comes_again_with_a_stamp_of_no_segment_is_refused() {
     assert_eq!(client.verdict(), Verdict::Dropped(DropReason::TcpEcho));
     assert!(send(&ack(&client, &forged, 2 * 1448).with(Flags::FIN), &mut client).is_empty());
     assert_eq!(client.verdict(), Verdict::Dropped(DropReason::TcpEcho));
+    // What may be a late ACK is none the less one.
+    assert!(send(&ack(&client, &forged, 2 * 1448), &mut client).is_empty());
+    assert_eq!(client.verdict(), Verdict::Absorbed(Absorbed::Ack));
 }
 
 #[test]

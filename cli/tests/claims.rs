@@ -152,8 +152,21 @@ fn the_engine_has_no_dependency_as_the_book_says() {
 /// Whether a word names a file or a folder of the repository.
 fn is_path(word: &str) -> bool {
     let folders = [
-        "apps/", "benches/", "cli/", "docs/", "fuzz/", "hw/", "load/", "pcaps/", "server/", "sim/", "src/", "tests/",
-        "tools/", "xtask/",
+        "apps/",
+        "benches/",
+        "cli/",
+        "docs/",
+        "examples/",
+        "fuzz/",
+        "hw/",
+        "load/",
+        "pcaps/",
+        "server/",
+        "sim/",
+        "src/",
+        "tests/",
+        "tools/",
+        "xtask/",
     ];
     folders.iter().any(|folder| word.starts_with(folder)) && !word.contains(['*', '…', '{'])
 }

@@ -63,7 +63,7 @@ fn run(name: &str) {
     for item in &page.items {
         match item {
             Item::Setup { line, script } => {
-                let ended = if script.starts_with("lethe serve ") {
+                let ended = if is_server(script) {
                     session.start(script, |said| is_listening(script, said))
                 } else {
                     Ok(session.run(&format!("set -e\n{script}")))
@@ -105,7 +105,7 @@ fn run_block(
     let count = commands.len();
     for (number, command) in commands.into_iter().enumerate() {
         let at = format!("{name}:{}: {}", command.output_lines.0 - 1, command.text);
-        let serves = command.text.starts_with("lethe serve ");
+        let serves = is_server(&command.text);
         let ended = if serves || block.how == How::Stays {
             session.start(&command.text, |said| {
                 (!serves || is_listening(&command.text, said)) && compare(said, &command.output).is_ok()
@@ -128,6 +128,11 @@ fn run_block(
         }
     }
     count
+}
+
+/// Whether a command is a server: `lethe serve`, or that of a program made with the library.
+fn is_server(command: &str) -> bool {
+    command.split_whitespace().nth(1) == Some("serve")
 }
 
 /// Whether a server has said of each of its addresses that it is there.
@@ -173,6 +178,11 @@ fn overwrite(page: &Page, changes: &[Change]) {
 #[test(root, "curl", "ethtool")]
 fn readme() {
     run("README.md");
+}
+
+#[test(root, "curl", "dumpcap", "ethtool", "git")]
+fn app() {
+    run("docs/app.md");
 }
 
 #[test(root, "bird", "nft")]

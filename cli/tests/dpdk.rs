@@ -1,6 +1,9 @@
 //! `lethe serve --device dpdk:0` over DPDK's virtual devices: real clients through the kernel's interfaces, and
 //! captures from file to file. Needs root. Every server is a process with an EAL of its own.
 
+#[path = "support/outside.rs"]
+mod outside;
+
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -17,6 +20,7 @@ use lethe_sim::sample::expected;
 use lethe_testnet::{Namespace, Server, V4, V6};
 use nix::sys::signal::Signal;
 use nix::unistd::User;
+use outside::Template;
 
 /// How long a server may take for what it is given.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -351,6 +355,24 @@ fn clients_of_our_own_are_behind_a_card_too() {
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("20000  answered, status and body right (all)"), "{text}");
     assert_eq!(count(&server.stop(), " syn-ack") / 20_000, 1);
+}
+
+/// A project of its own, built with the feature.
+#[test(root, "curl")]
+fn the_template_is_served_through_dpdk() {
+    let template = Template::copy();
+    let program = template.build("dpdk");
+    let (space, prefix) = (Namespace::new(), Prefix::new());
+    space.run(VETH);
+    let mut command = space.command(&program);
+    command.args(["serve", "--device", "dpdk:0", &prefix.eal("net_af_packet0,iface=lethe0,framesz=2048")]);
+    command.args(["--addr", "10.9.0.2"]).arg(template.path().join("page.html"));
+    let server = Server::launch(&mut command, 1).unwrap();
+    space.run(CLIENT);
+    assert_eq!(space.run(&format!("curl -sS '{V4}/hello?name=Ada'")), "<!doctype html><p>Hello, Ada\n");
+    space.run(&format!("curl -sS {V4}/ | cmp - {}/page.html", template.path().display()));
+    let table = server.stop();
+    assert_eq!(count(&table, "  response"), 2, "{table}");
 }
 
 lethe_harness::main!();

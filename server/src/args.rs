@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use anyhow::bail;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 use clap::{ArgMatches, Subcommand};
@@ -71,7 +72,8 @@ pub(crate) fn command<X: clap::Args, A, P>(server: &Server<X, A, P>) -> clap::Co
         }
     }
     let app = if server.example.0.is_empty() { String::new() } else { format!(" {}", server.example.0) };
-    fill_in(command, &[("{name}", server.name), ("{app}", &app), ("{path}", server.example.1)])
+    let own = server.own_port.as_ref().map_or(String::new(), |own| format!("; or {}", own.usage));
+    fill_in(command, &[("{name}", server.name), ("{app}", &app), ("{path}", server.example.1), ("{own}", &own)])
 }
 
 /// Puts the names of the server into all texts.
@@ -91,12 +93,35 @@ fn fill_in(command: clap::Command, names: &[(&str, &str)]) -> clap::Command {
     command.mut_subcommands(|command| fill_in(command, names))
 }
 
+/// An error where an argument of the application has the name of one of the server, in one of the commands that have both.
+fn check_names(command: &clap::Command) -> anyhow::Result<()> {
+    for of in command.get_subcommands() {
+        let arguments: Vec<&clap::Arg> = of.get_arguments().collect();
+        for (count, argument) in arguments.iter().enumerate() {
+            let is_twice = |other: &&clap::Arg| {
+                other.get_id() == argument.get_id()
+                    || other.get_long().is_some() && other.get_long() == argument.get_long()
+            };
+            if arguments[..count].iter().any(is_twice) {
+                let name = argument.get_long().map_or(argument.get_id().to_string(), |long| format!("--{long}"));
+                let of = of.get_name();
+                bail!("two arguments of `{of}` are called {name}: that of the application needs another name");
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What a command line says. What is wrong with it is said, and ends the process.
-pub(crate) fn parse<X: clap::Args, A, P>(server: &Server<X, A, P>, line: Vec<OsString>) -> (clap::Command, ArgMatches) {
+pub(crate) fn parse<X: clap::Args, A, P>(
+    server: &Server<X, A, P>,
+    line: Vec<OsString>,
+) -> anyhow::Result<(clap::Command, ArgMatches)> {
     let mut command = command(server);
+    check_names(&command)?;
     let words: Vec<String> = line.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     match command.try_get_matches_from_mut(line) {
-        Ok(matches) => (command, matches),
+        Ok(matches) => Ok((command, matches)),
         Err(error) => with_hint(error, &command, &words).exit(),
     }
 }
@@ -139,8 +164,11 @@ mod tests {
     use std::path::PathBuf;
 
     use lethe_sim::sample::Sample;
+    use lethe_sim::tap::Tap;
 
     use super::*;
+
+    type Opened = anyhow::Result<Tap>;
 
     /// An application that is chosen by its name, as those of `lethe` are.
     #[derive(Clone, Subcommand)]
@@ -172,6 +200,38 @@ mod tests {
         command(&own).debug_assert();
     }
 
+    #[derive(Clone, clap::Args)]
+    struct Usual {
+        path: PathBuf,
+        host: Option<String>,
+        input: Option<PathBuf>,
+    }
+
+    #[derive(Clone, clap::Args)]
+    struct Clashing {
+        #[arg(long)]
+        burst: u16,
+    }
+
+    #[derive(Clone, clap::Args)]
+    struct ClashingUnseen {
+        user: String,
+    }
+
+    #[test]
+    fn an_argument_of_the_application_has_a_name_of_its_own() {
+        let load = |_: &Usual| Ok::<_, Infallible>(Sample::new(10));
+        let usual = command(&Server::new("usual", load));
+        check_names(&usual).unwrap();
+        usual.debug_assert();
+        let clashing = Server::new("clashing", |_: &Clashing| Ok::<_, Infallible>(Sample::new(10)));
+        let error = check_names(&command(&clashing)).unwrap_err().to_string();
+        assert_eq!(error, "two arguments of `serve` are called --burst: that of the application needs another name");
+        let unseen = Server::new("unseen", |_: &ClashingUnseen| Ok::<_, Infallible>(Sample::new(10)));
+        let error = check_names(&command(&unseen)).unwrap_err().to_string();
+        assert_eq!(error, "two arguments of `serve` are called user: that of the application needs another name");
+    }
+
     #[test]
     fn every_text_has_the_name_of_the_server_in_it() {
         let hello = Server::of("hello", || Sample::new(10));
@@ -181,9 +241,28 @@ mod tests {
             texts += &command.render_long_help().to_string();
         }
         assert!(texts.contains("hello serve --device tap:lethe0,host=10.9.0.1/24 --addr 10.9.0.2\n"), "{texts}");
-        for hole in ["{name}", "{app}", "{path}", "lethe serve", "`lethe "] {
+        for hole in ["{name}", "{app}", "{path}", "{own}", "lethe serve", "`lethe "] {
             assert!(!texts.contains(hole), "{hole}: {texts}");
         }
+    }
+
+    #[test]
+    fn a_device_of_the_server_s_own_is_in_the_help_of_commands_that_take_one() {
+        let open = |_: &str| -> Opened { bail!("nothing is served") };
+        let hello = Server::of("hello", || Sample::new(10)).with_port("unix", "unix:PATH, a socket", open);
+        let all = command(&hello);
+        for name in if cfg!(feature = "load") { &["serve", "load"][..] } else { &["serve"] } {
+            let device =
+                all.find_subcommand(name).unwrap().get_arguments().find(|arg| arg.get_id() == "device").unwrap();
+            let help = device.get_help().unwrap().to_string();
+            assert!(help.ends_with("; or unix:PATH, a socket"), "{help}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "every server has a kind of device called xdp")]
+    fn a_device_of_the_server_s_own_has_a_name_of_its_own() {
+        let _ = Server::of("hello", || Sample::new(10)).with_port("xdp", "", |_| -> Opened { bail!("none") });
     }
 
     #[test]

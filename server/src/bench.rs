@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, ensure};
 use lethe::config::{Addresses, Config};
 use lethe::cookie::Secret;
 use lethe::port::Offload;
@@ -42,19 +42,20 @@ pub struct BenchArgs {
 pub(crate) struct Args<X: clap::Args> {
     #[command(flatten)]
     bench: BenchArgs,
-    /// What clients ask for, each for one of them; the response has to fit one segment
-    #[arg(long, value_name = "PATH")]
+    /// What clients ask for; repeat it for more: each asks for one of them, and its response has to fit one segment
+    #[arg(id = "server-path", long = "path", value_name = "PATH")]
     path: Vec<String>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Application")]
     app: X,
 }
 
 /// What the figures are.
 pub const ABOUT: &str = "\
-Each packet is one of 256 clients, and its reply is written into a buffer as a card has them. Times are
-of one packet, in the mean over 64 that are measured together: the best of these, the middle, and the
-one that 1 % are above. Where the machine counts cycles and instructions, they are shown. A fetch is all
-five packets of a client: SYN, ACK, request, ACK, FIN. \"card\" says that a network card does the checksums.";
+Each packet is one of 256 clients, and its reply is written into a buffer as a card has them.
+Times are of one packet, in the mean over 64 that are measured together: the best of these, the
+middle, and the one that 1 % are above. Where the machine counts cycles and instructions, they
+are shown. A fetch is all five packets of a client: SYN, ACK, request, ACK, FIN. \"card\" says
+that a network card does the checksums.";
 
 /// When all clients come.
 const NOW: Instant = Instant::from_unix_seconds(1_700_000_000);
@@ -77,15 +78,20 @@ where
     X: clap::Args,
     A: App,
 {
-    let paths = if args.path.is_empty() { &server.paths } else { &args.path };
+    let app = (server.load)(&args.app)?;
+    let paths = if args.path.is_empty() { of_one_segment(&app, &server.paths)? } else { args.path.clone() };
     let mut report = Report::begin(&args.bench)?;
-    report.packets(
-        server.name,
-        &PACKETS,
-        || (server.load)(&args.app),
-        |number| paths[number as usize % paths.len()].clone(),
-    )?;
+    report.packets(server.name, &PACKETS, || Ok(&app), |number| paths[number as usize % paths.len()].clone())?;
     report.end()
+}
+
+/// Those of these paths whose responses fit one segment.
+fn of_one_segment(app: &impl App, paths: &[String]) -> anyhow::Result<Vec<String>> {
+    let engine = engine(Family::V6, Offload::default(), app)?;
+    let fits = |path: &&String| Fetch::new(&engine, NOW, &Family::V6.ends(0), path).is_ok();
+    let fitting: Vec<String> = paths.iter().filter(fits).cloned().collect();
+    ensure!(!fitting.is_empty(), "no response to {} fits one segment: --path", paths.join(", "));
+    Ok(fitting)
 }
 
 #[derive(Clone, Copy)]
@@ -255,5 +261,22 @@ fn frames(what: &str, fetch: &Fetch) -> Vec<Vec<u8>> {
         "ARP" => vec![Arp::request(&Family::V4.ends(1)).frame()],
         "garbage" => vec![[&fetch.syn[..14], &[0xa5; 60]].concat()],
         _ => fetch.frames().map(<[u8]>::to_vec).to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lethe_sim::sample::Sample;
+
+    use super::*;
+
+    #[test]
+    fn paths_whose_responses_are_longer_than_a_segment_are_left_out() {
+        let sample = Sample::new(100_000);
+        let paths =
+            |all: &[&str]| of_one_segment(&sample, &all.iter().map(|&path| path.to_owned()).collect::<Vec<_>>());
+        assert_eq!(paths(&["/100", "/50000", "/7"]).unwrap(), ["/100", "/7"]);
+        let error = paths(&["/50000", "/60000"]).unwrap_err().to_string();
+        assert_eq!(error, "no response to /50000, /60000 fits one segment: --path");
     }
 }

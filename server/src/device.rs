@@ -93,6 +93,8 @@ pub(crate) type OpenOwn<P> = Box<dyn Fn(&str) -> anyhow::Result<P>>;
 pub(crate) struct OwnPort<P> {
     /// What it is called before the colon.
     pub(crate) kind: &'static str,
+    /// How it is written, and what it is: for `--help`.
+    pub(crate) usage: &'static str,
     /// Opens the one that the details behind the colon name.
     pub(crate) open: OpenOwn<P>,
 }
@@ -176,6 +178,11 @@ impl Device {
             _ => None,
         }
     }
+}
+
+/// Whether every server has this kind of device.
+pub(crate) fn is_known(kind: &str) -> bool {
+    ["tap", "packet", "xdp", "dpdk"].contains(&kind)
 }
 
 /// How a device of this kind is opened.

@@ -68,7 +68,10 @@
 //!     Server::new("page", |args: &PageArgs| Page::load(args)).main()
 //! }
 //! ```
-
+//!
+//! The crate `lethe-test` tests an application: its contract, clients on a bad network, recorded captures. What an answer may
+//! depend on is in the book, `docs/app.md`, which goes from `cargo new` to a network card. What is not re-exported here is in
+//! [`lethe`], the engine.
 //!
 //! # Features
 //!
@@ -116,8 +119,9 @@ use std::sync::OnceLock;
 
 pub use anyhow;
 pub use clap;
+pub use lethe;
 pub use lethe::app::{App, Position, Request};
-pub use lethe::http::{Headers, Method, Response, Status};
+pub use lethe::http::{Headers, Method, Methods, Response, Status, Writer, query};
 pub use lethe::port::Port;
 pub use server::Server;
 pub use store::{Store, StoreError, Stored};

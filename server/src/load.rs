@@ -35,7 +35,8 @@ pub(crate) const MAC: MacAddress = MacAddress::new([0x02, b'L', b'o', b'a', b'd'
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Args {
-    /// Device that the clients are behind, as `{name} serve` has it: packet:IFACE, xdp:IFACE, tap:NAME or dpdk:PORT
+    /// Device that the clients are behind, as `{name} serve` has it: packet:IFACE, xdp:IFACE, tap:NAME or
+    /// dpdk:PORT{own}
     #[arg(long, value_name = "DEVICE")]
     device: Device,
     /// Network whose addresses are the clients'; repeat it for more. The server's own addresses in it are left out

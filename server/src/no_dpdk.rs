@@ -8,7 +8,7 @@ use crate::dpdk_args::DpdkArgs;
 /// Says how to get what is missing.
 pub(crate) fn open(_: DpdkPort, _: &DpdkArgs, _: impl OnDevice) -> anyhow::Result<()> {
     let name = crate::name();
-    let package = if name == "lethe" { " -p lethe-cli" } else { "" };
+    let package = if name == "lethe" { " -p lethe-httpd" } else { "" };
     bail!(
         "this `{name}` was built without DPDK. With it: apt-get install dpdk libdpdk-dev clang libclang-dev pkg-config, \
          then cargo build --release{package} --features dpdk"

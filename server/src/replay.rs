@@ -30,17 +30,17 @@ const SECRET: [u8; 16] = [0; 16];
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Args<X: clap::Args> {
     /// Capture to read: pcap or pcapng, of Ethernet
-    #[arg(value_name = "IN")]
+    #[arg(id = "server-input", value_name = "IN")]
     input: PathBuf,
     /// Capture to write: pcapng, with what came in on interface `in` and the answers on `out`
-    #[arg(long = "out", value_name = "OUT")]
+    #[arg(id = "server-output", long = "out", value_name = "OUT")]
     output: PathBuf,
     /// MTU of the link
     #[arg(long, value_name = "N", default_value_t = 1500, value_parser = parse_mtu)]
     mtu: u16,
     #[command(flatten)]
     engine: EngineArgs,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Application")]
     app: X,
 }
 

@@ -41,7 +41,7 @@ pub(crate) struct Args<X: clap::Args> {
     /// Device to serve through: tap:NAME[,host=IP/LEN]...[,mtu=N], a TAP device, made if there is none, where
     /// each `host` is an address for the kernel's end; packet:IFACE[,fanout=N], an interface shared with the
     /// kernel; xdp:IFACE[,queue=N][,copy|,zerocopy][,generic], the same ahead of the kernel; or dpdk:PORT[,mtu=N],
-    /// a card that DPDK drives
+    /// a card that DPDK drives{own}
     #[arg(long, value_name = "DEVICE")]
     device: Device,
     /// User to go on as once the device is open, when started as root
@@ -73,7 +73,7 @@ pub(crate) struct Args<X: clap::Args> {
     pub(crate) dpdk: DpdkArgs,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Application")]
     pub(crate) app: X,
 }
 

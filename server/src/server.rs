@@ -12,7 +12,7 @@ use lethe::port::Port;
 use crate::args::{self, Command};
 #[cfg(feature = "bench")]
 use crate::bench;
-use crate::device::{NoPort, OwnPort};
+use crate::device::{NoPort, OwnPort, is_known};
 #[cfg(feature = "load")]
 use crate::load;
 use crate::print::ReaderLeft;
@@ -68,7 +68,11 @@ where
     X: clap::Args + Clone + Send + 'static,
     A: App + Send + Sync + 'static,
 {
-    /// A server whose application `load` makes of its arguments. On SIGHUP it is loaded again: new connections are answered
+    /// A server whose application `load` makes of its arguments, `X`, which stand on the command line beside the options of
+    /// the server. None may have the name of one of the server, as `--help` of `serve`, `replay`, `simulate` and `bench` lists
+    /// them: the program says so when it is started.
+    ///
+    /// On SIGHUP the application is loaded again: new connections are answered
     /// from the new one, and those that began with another one from that one. An error is told, and the old one stays.
     ///
     /// An application stores its responses at positions from 0 to [`Position::PER_GENERATION`](lethe::app::Position), as a
@@ -95,14 +99,32 @@ where
         }
     }
 
-    /// Adds a kind of device of the author's own: `--device KIND:DETAILS` calls `open` with the details.
+    /// Adds a kind of device of the author's own, which `serve` and `load` take beside the others: `--device KIND:DETAILS`
+    /// calls `open` with the details. `usage` is what `--help` says of it: `KIND:DETAILS, what that is`.
+    ///
+    /// ```
+    /// # use lethe_server::{App, Port, Request, Response, Server, Status, anyhow};
+    /// fn with_pipes<A, P>(app: fn() -> A, open: fn(&str) -> anyhow::Result<P>) -> Server<impl clap::Args, A, P>
+    /// where
+    ///     A: App + Send + Sync + 'static,
+    ///     P: Port,
+    /// {
+    ///     Server::of("hello", app).with_port("pipe", "pipe:IN,OUT, frames from one named pipe to another", open)
+    /// }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When `kind` is one that every server has.
     pub fn with_port<P: Port>(
         self,
         kind: &'static str,
+        usage: &'static str,
         open: impl Fn(&str) -> anyhow::Result<P> + 'static,
     ) -> Server<X, A, P> {
+        assert!(!is_known(kind), "every server has a kind of device called {kind}");
         let Self { name, about, version, load, reload, app_name, source, summary, example, paths, extras, .. } = self;
-        let own_port = Some(OwnPort { kind, open: Box::new(open) });
+        let own_port = Some(OwnPort { kind, usage, open: Box::new(open) });
         let marker = PhantomData;
         Server {
             name,
@@ -173,7 +195,8 @@ where
         Self { example: (args, path), ..self }
     }
 
-    /// Paths that `simulate` and `bench` ask for where none is given: `/`, if nothing is said.
+    /// Paths that `simulate` and `bench` ask for where none is given: `/`, if nothing is said. `bench` leaves those out whose
+    /// response does not fit one segment.
     #[must_use]
     pub fn paths<S: Into<String>>(self, paths: impl IntoIterator<Item = S>) -> Self {
         Self { paths: paths.into_iter().map(Into::into).collect(), ..self }
@@ -209,7 +232,7 @@ where
     /// Does what a command line says, of which the first word is the name of the program. Where the line itself is wrong, or
     /// asks for help, that is printed, and ends the process.
     fn run(&self, line: impl IntoIterator<Item = OsString>) -> anyhow::Result<()> {
-        let (mut command, matches) = args::parse(self, line.into_iter().collect());
+        let (mut command, matches) = args::parse(self, line.into_iter().collect())?;
         if let Some((name, matches)) = matches.subcommand()
             && let Some(extra) = self.extras.iter().find(|extra| extra.command.get_name() == name)
         {

@@ -52,15 +52,15 @@ pub(crate) struct Args<X: clap::Args> {
     #[command(flatten)]
     run: RunArgs,
     /// What clients ask for; repeat it for more: each client asks for one of them, in pieces that are cut anywhere
-    #[arg(long, value_name = "PATH", value_parser = parse_path)]
+    #[arg(id = "server-path", long = "path", value_name = "PATH", value_parser = parse_path)]
     path: Vec<String>,
     /// Name of the server in the requests
-    #[arg(long, value_name = "NAME", default_value = "lethe.example")]
+    #[arg(id = "server-host", long = "host", value_name = "NAME", default_value = "lethe.example")]
     host: String,
     /// Header field of the requests; repeat it for more
-    #[arg(long, value_name = "NAME: VALUE", value_parser = parse_header)]
+    #[arg(id = "server-header", long = "header", value_name = "NAME: VALUE", value_parser = parse_header)]
     header: Vec<String>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Application")]
     app: X,
 }
 
@@ -95,8 +95,9 @@ pub struct Network {
 }
 
 const EXAMPLE: &str = "\
-All kinds of clients fetch from the application: with and without timestamps and SACK, with small windows, and with requests
-that come in pieces. Every reply is compared with what the application answers, and every frame is checked.
+All kinds of clients fetch from the application: with and without timestamps and SACK, with small
+windows, and with requests that come in pieces. Every reply is compared with what the application
+answers, and every frame is checked.
 The same seed and options always give the same frames; the digest of two runs tells.
 
 Example:

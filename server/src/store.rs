@@ -16,6 +16,7 @@ pub struct Stored(usize);
 
 /// Why a response cannot be stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum StoreError {
     /// All responses together are longer than 2 GiB.
     Full,

@@ -2,7 +2,8 @@
 //!
 //! A response has two parts, head and body, so that a body that lies in a data set is never copied
 //! before it is copied into the frame. What goes out always has the right `Content-Length` and says
-//! `Connection: close`; it has no `Date`, because the same request must give the same bytes.
+//! `Connection: close` (RFC 9110, section 8.6; RFC 9112, sections 9.3 and 9.6); it has no `Date` (RFC 9110, section
+//! 6.6.1), because the same request must give the same bytes.
 
 use core::fmt;
 

@@ -113,7 +113,7 @@ impl Status {
         !matches!(self, Self::NoContent | Self::NotModified)
     }
 
-    /// Whether a response with this status may have content (RFC 9110, section 6.4.1, and section 15.3.6 for 205).
+    /// Whether a response with this status may have content (RFC 9110, sections 6.4.1 and 15.3.6).
     #[inline]
     pub(super) const fn has_content(self) -> bool {
         self.has_length() && !matches!(self, Self::ResetContent)

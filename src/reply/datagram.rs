@@ -118,7 +118,9 @@ impl<'a> Datagram<'a> {
         self
     }
 
-    /// Cuts the datagram into packets of at most `limit` bytes.
+    /// Cuts the datagram into packets of at most `limit` bytes, which do not overlap (RFC 8200, section 4.5) and of
+    /// which the first holds all headers (RFC 7112, section 5). Together they may be longer than 1500 bytes (RFC 8200,
+    /// section 5).
     ///
     /// Its fragments are told from those of others by `identification` and its checksum: another copy of
     /// the same datagram gets the same number, and their fragments may be mixed; another answer to the

@@ -6,7 +6,8 @@ use crate::port::TxChecksum;
 use crate::wire::ethernet;
 use crate::wire::ip::{AddressPair, Pair};
 
-/// The hop limit, or time to live, of everything but neighbor discovery (RFC 1700).
+/// The hop limit, or time to live, of everything but neighbor discovery (RFC 1700). It is neither configured (RFC 1122,
+/// section 3.2.1.7) nor learned from a router (RFC 4861, section 6.3.4).
 pub(super) const HOP_LIMIT: u8 = 64;
 
 /// The Ethernet header of a frame that goes this way.

@@ -38,7 +38,9 @@ pub(crate) struct Train<'a> {
     /// Probes to go ahead of them and behind.
     pub(crate) probes: [Option<Probe>; 2],
     /// The start of the packet that the client retransmitted after an RTO. It is quoted in ICMP errors ahead of the
-    /// segments and behind them, each of which has the client revert one step of its back-off (RFC 6069). There are two
+    /// segments and behind them, each of which has the client revert one step of its back-off (RFC 6069,
+    /// section 4.2; RFC 6298, section 5). To its connection such an error is a hint (RFC 1122, sections 3.2.2.1 and
+    /// 4.2.3.9), and elsewhere a router's to send (RFC 792; RFC 4443, sections 2.4 and 3.1). There are two
     /// because they, too, get lost.
     pub(crate) quotes: [&'a [u8]; 2],
     /// The most segments still to be sent.

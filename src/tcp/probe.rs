@@ -1,9 +1,10 @@
 //! Probes: the ACK clock of a client without timestamps.
 //!
 //! A client with SACK answers a segment that it has received already at once, with an ACK whose first block is that
-//! segment (D-SACK, RFC 2883). So it echoes a sequence number of our choice, once. A **probe** is a segment of old
-//! bytes that is sent along with the segments of a stored response. Its distance from the end of what has been sent
-//! encodes the connection's keyed base and where in the data set that end is:
+//! segment (D-SACK; RFC 2883, section 4; RFC 9293, section 3.10.7.4). So it echoes a sequence number of our choice,
+//! once. A **probe** is a segment of old bytes, acknowledged long ago (RFC 9293, section 3.8.1), that is sent along
+//! with the segments of a stored response. Its distance from the end of what has been sent encodes the connection's
+//! keyed base and where in the data set that end is:
 //!
 //! ```text
 //!   end of what was sent - 1 - sequence number of the probe = margin + (base + block * 2^14) mod (2^31 - 2 margins)

@@ -2,7 +2,8 @@
 //!
 //! A response that fits a packet and the client's window is one segment. A longer one is a train of segments: stored,
 //! by the client's ACK clock ([`transfer`]); else its first window, and more whenever the request comes again
-//! ([`resume`]).
+//! ([`resume`]). A request ends with its first segment: neither the rest of its header section (RFC 9110, section 5.3)
+//! nor a body (RFC 9112, section 6.1) is waited for, and it is the only one of its connection (RFC 9112, section 9.6).
 
 use super::resume::{self, Resumption};
 use super::segment::{Seen, Segment};
@@ -28,7 +29,7 @@ const RESPONSE_MAX: usize = u16::MAX as usize - ipv6::HEADER_LEN - HEADER_LEN - 
 const METHODS: [&[u8]; 9] =
     [b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"CONNECT ", b"OPTIONS ", b"TRACE ", b"PATCH "];
 
-/// The flags of a segment with the end of a response.
+/// The flags of a segment with the end of a response (RFC 9293, section 3.9.1.2).
 const LAST: Flags = Flags::ACK.with(Flags::PSH).with(Flags::FIN);
 
 /// Answers a segment with payload: a request if the cookie is right.
@@ -64,7 +65,8 @@ fn answer_request<'a, A: App, P: Pair>(
             };
             (ReplyKind::Response, response)
         }
-        // The rest of the line is in flight, or will be retransmitted together with the start.
+        // The rest of the line is in flight, or will be retransmitted together with the start. Nagle's algorithm must
+        // be off for that (RFC 9293, section 3.7.4).
         Err(Problem::Incomplete) if !segment.is_fin() && !segment.is_full(fields.mss) => {
             return DropReason::HttpIncomplete.into();
         }
@@ -93,15 +95,16 @@ fn answer_request_again<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A
     answer_later_payload(segment, app.methods())
 }
 
-/// A segment with payload that is not the first one of a request, or belongs to no connection of ours.
+/// A segment with payload that is not the first one of a request, or belongs to no connection of ours. What a TCP would
+/// accept or acknowledge is mostly dropped (RFC 9293, section 3.10.7.4).
 fn answer_later_payload<P: Pair>(segment: Segment<'_, P>, methods: Methods) -> Reply<'_> {
     let is_request = || RequestLine::parse_for(methods, segment.payload).is_ok();
     match (segment.seen(), segment.is_fin()) {
         // The rest of a request whose response was sent before the request was complete.
         (Seen::Response, false) => segment.acknowledge(ReplyKind::LateAck, Flags::ACK),
-        // A request of a connection that began before our secret, or of which it is unknown how much of the response has
-        // arrived: a RST tells its client. Anything else may be a later part of a request, and a RST would abort its
-        // response.
+        // A request of a connection that began before our secret, or of which it is unknown how much of the response
+        // has arrived: a RST tells its client. Anything else may be a later part of a request, and a RST would abort
+        // its response.
         (Seen::Unknown, _) | (Seen::Forged, false) if is_request() => segment.refuse(DropReason::TcpCookie),
         (Seen::Response | Seen::Part | Seen::Unknown, true) => segment.acknowledge(ReplyKind::FinAck, Flags::ACK),
         (Seen::Handshake, true) => DropReason::TcpFinEarly.into(),
@@ -203,7 +206,8 @@ fn is_proven<P: Pair>(segment: Segment<'_, P>) -> bool {
         || matches!(segment.stamp(), Some(Stamp::Handshake { .. }))
 }
 
-/// The response of the engine itself to a request that cannot be handed to an application.
+/// The response of the engine itself to a request that cannot be handed to an application (RFC 9112, sections 2.2 and
+/// 3; RFC 9110, section 15.6.6).
 fn refusal(problem: Problem, methods: Methods, is_complete: bool, scratch: &mut [u8]) -> Response<'_> {
     let (status, text) = match problem {
         Problem::Incomplete if !is_complete => (Status::UriTooLong, "The request line does not fit one segment.\n"),
@@ -214,6 +218,7 @@ fn refusal(problem: Problem, methods: Methods, is_complete: bool, scratch: &mut 
     Response::build(scratch, status).header("Content-Type", "text/plain").body(text.as_bytes())
 }
 
+/// 405 for every method that is not answered, known or not (RFC 9110, sections 9.1 and 15.5.6).
 fn method_not_allowed(methods: Methods, scratch: &mut [u8]) -> Response<'_> {
     let count = methods.iter().count();
     let list = |out: &mut Writer<'_>, last: &'static str| {

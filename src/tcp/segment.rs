@@ -33,7 +33,7 @@ const IPV4_PATH_MSS: usize = 536;
 /// The MSS of the smallest packet that every link carries (RFC 8200, section 5).
 const IPV6_PATH_MSS: usize = 1220;
 
-/// Bytes of a segment that tell which one it was (RFC 792).
+/// Bytes of a segment that tell which one it was (RFC 792; RFC 1122, section 3.2.2).
 const QUOTED: usize = 8;
 
 /// A segment that arrived, and all that is known about it. It is `Copy` and handed on as such (fast: by
@@ -170,8 +170,8 @@ impl<'a, P: Pair> Segment<'a, P> {
         self.packet.payload.get(HEADER_LEN..header_len).unwrap_or_default()
     }
 
-    /// What a client at `acked` has received beyond that. `None` if it reports a duplicate (RFC 2883), or something
-    /// that it cannot have.
+    /// What a client at `acked` has received beyond that. `None` if it reports a duplicate (RFC 2883, section 4), or
+    /// something that it cannot have.
     pub(super) fn sacked(self, start: SeqNumber, acked: u32, len: u32) -> Option<SackRanges> {
         let options = self.options();
         if options.len() <= TIMESTAMPS_LEN && self.has_timestamps() {
@@ -228,8 +228,8 @@ impl<'a, P: Pair> Segment<'a, P> {
         self.addresses().header_len() + HEADER_LEN
     }
 
-    /// Two segments. One request in one segment is all that is read, but Linux halves its segments when
-    /// the window does not hold two (`tcp_bound_to_half_wnd`).
+    /// Two segments, and never scaled (RFC 7323, section 2.2). One request in one segment is all that is read, but
+    /// Linux halves its segments when the window does not hold two (`tcp_bound_to_half_wnd`).
     #[inline]
     pub(super) fn window(self) -> u16 {
         (2 * self.own_mss()).min(usize::from(u16::MAX)) as u16
@@ -241,7 +241,7 @@ impl<'a, P: Pair> Segment<'a, P> {
         segment >= self.own_mss().min(usize::from(mss.bytes()))
     }
 
-    /// The largest IP packet for a client with this MSS.
+    /// The largest IP packet for a client with this MSS, however far it is (RFC 1122, section 3.3.3).
     #[inline]
     pub(super) fn packet_limit(self, mss: Mss) -> usize {
         let limit = usize::from(mss.bytes()) + self.headers_len();
@@ -271,7 +271,7 @@ impl<'a, P: Pair> Segment<'a, P> {
         Some(self.seg_size(mss)).filter(|&seg_size| seg_size as usize >= Position::UNIT)
     }
 
-    /// Bytes of payload in a packet that every path carries.
+    /// Bytes of payload in a packet that every path carries: there is never reason for less (RFC 8201, section 4).
     pub(super) fn narrow_piece(self) -> u32 {
         let smallest = match self.addresses() {
             AddressPair::V4 { .. } => IPV4_PATH_MSS,
@@ -304,12 +304,14 @@ impl<'a, P: Pair> Segment<'a, P> {
         Header::new(ports, seq, self.end(), flags, self.window(), options)
     }
 
-    /// Options of a segment behind the handshake: timestamps, if the client uses them.
+    /// Options of a segment behind the handshake: timestamps, if the client uses them (RFC 7323, section 3.2). MSS and
+    /// SACK-permitted stand on SYNs only (RFC 9293, section 3.2; RFC 2018, section 2).
     #[inline]
     pub(super) fn plain_options(self, stamp: Stamp) -> Options {
         Options { timestamps: self.timestamps(stamp), ..Options::default() }
     }
 
+    /// Our stamp, and the client's own timestamp, of which it takes its RTT (RFC 7323, section 4.1).
     #[inline]
     pub(super) fn timestamps(self, stamp: Stamp) -> Option<Timestamps> {
         self.header.options.timestamps.map(|theirs| Timestamps {
@@ -329,7 +331,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     pub(super) fn acknowledge(self, kind: ReplyKind, flags: Flags) -> Reply<'a> {
         let options = Options {
             // At least the newest that the client has seen, or it would drop the segment as an old duplicate (RFC
-            // 7323, section 5).
+            // 7323, section 5.3).
             timestamps: self
                 .header
                 .options
@@ -340,7 +342,8 @@ impl<'a, P: Pair> Segment<'a, P> {
         self.reply(kind, self.header_back(flags, self.header.ack(), options))
     }
 
-    /// A segment that is not wanted here: silence, or RST (RFC 9293, section 3.5.2).
+    /// A segment that is not wanted here: silence, or RST (RFC 9293, section 3.5.2), which has no options (RFC 7323,
+    /// section 3.2).
     #[cold]
     pub(super) fn refuse(self, reason: DropReason) -> Reply<'a> {
         const RST_ACK: Flags = Flags::RST.with(Flags::ACK);
@@ -385,7 +388,8 @@ impl<'a, P: Pair> Segment<'a, P> {
         Reply::train(kind, train)
     }
 
-    /// What an ICMP error quotes of this packet: up to the ports and the sequence number (RFC 6069).
+    /// What an ICMP error quotes of this packet: up to the ports and the sequence number (RFC 6069,
+    /// section 4.2).
     fn quote(self) -> &'a [u8] {
         let Packet { datagram, payload, .. } = self.packet;
         let len = match (self.addresses(), datagram) {

@@ -1,14 +1,16 @@
 //! A stored response, by the ACK clock of its client.
 //!
 //! No segment acknowledges the whole request before the client has acknowledged the whole response. So
-//! the client's retransmission timer runs for us: whatever gets lost, the client speaks again, and its
-//! acknowledgement says how far it has got.
+//! the client's retransmission timer runs for us (RFC 9293, sections 3.8.1, 3.8.2 and 3.8.3; RFC 6298, section 5):
+//! whatever gets lost, the client speaks again, and its acknowledgement says how far it has got. That is later than a
+//! TCP may acknowledge (RFC 9293, section 3.8.6.3).
 //!
 //! Between those timeouts each ACK draws what comes next. It echoes the timestamp of the segment that began
 //! where the last ACK had been (RFC 7323, section 4.3), and the stamp in it says which response that was and
-//! what the congestion window was there. So an ACK tells what was acknowledged before it and what is now; what is in
-//! flight is a function of the offset; and the segments by which the window has moved are what is sent. See
-//! docs/protocol.md for why this neither stops nor storms.
+//! what the congestion window was there. There is one for every second segment at least (RFC 5681, section 4.2), and at
+//! once where something is missing (RFC 5681, section 3.2). So an ACK tells what was acknowledged before it and what is
+//! now; what is in flight is a function of the offset; and the segments by which the window has moved are what is sent.
+//! See docs/protocol.md for why this neither stops nor storms.
 
 use super::ranges::{SackRanges, is_end, last_boundary, only};
 use super::segment::Segment;
@@ -49,7 +51,7 @@ pub(super) struct Transfer<'a, P> {
     prev_acked: u32,
     /// What it acknowledges now.
     acked: u32,
-    /// The end of its receive window.
+    /// The end of its receive window, as it is now: it may have shrunk (RFC 9293, section 3.8.6).
     window_end: u32,
     /// What it has received beyond the acknowledgement.
     sacked: SackRanges,
@@ -70,7 +72,8 @@ pub(super) fn begin<'a, P: Pair>(
     let mut train = segment.train(response, start, seg_size, segment.header.seq(), segment.window());
     let ceiling = u32::from(segment.config.ceiling);
     let room = (window / seg_size).saturating_sub(SLACK);
-    // No more than a first window answers a request, and what is not sent now, no later ACK will draw.
+    // No more than a first window (RFC 6928, section 2), in segments of any size, answers a request; and what is not
+    // sent now, no later ACK will draw.
     let cap = WindowLevel::at_most(room.min(segment.config.first_window.into()));
     let level = if window / seg_size >= ceiling + SLACK { WindowLevel::SLOW_START } else { cap };
     let schedule = WindowSchedule { origin: 0, level, cap };
@@ -99,7 +102,7 @@ pub(super) fn answer<'a, A: App, P: Pair>(segment: Segment<'a, P>, echoed: SentS
 }
 
 impl<'a, P: Pair> Transfer<'a, P> {
-    /// What the packet tells, if it can be true.
+    /// What the packet tells, if it can be true. Its own timestamp is compared with none (RFC 7323, section 5.3).
     pub(super) fn find<A: App>(segment: Segment<'a, P>, echoed: SentSegment, app: &'a A) -> Option<Self> {
         if !segment.is_ack_clocked() {
             return None;
@@ -173,7 +176,9 @@ impl<'a, P: Pair> Transfer<'a, P> {
             }
             // The end of a recovery. From here on with half the window, which is the level in the stamp.
             SendReason::Retransmission => (self.schedule(acked, echoed.level), acked),
-            // The receive window was full. What it has opened to since is all that may be sent.
+            // The receive window was full. What it has opened to since is all that may be sent, and by two segments at
+            // least (RFC 9293, section 3.8.6.2.1). No probe asks for that (RFC 9293, section 3.8.6.1): the client's
+            // update tells (RFC 9293, section 3.8.6.2.2).
             SendReason::WindowLimited if window_end - acked >= (2 * seg_size).min(len + 1 - acked) => {
                 (self.schedule(acked, WindowLevel::LOWEST), acked)
             }
@@ -183,8 +188,8 @@ impl<'a, P: Pair> Transfer<'a, P> {
         self.send(ReplyKind::NextWindow, only((from, end)), schedule, SendReason::NewData)
     }
 
-    /// An ACK with a gap: what is missing, when it is certain that it is lost. No new data is sent before
-    /// everything in flight has arrived.
+    /// An ACK with a gap, as its SACK blocks tell (RFC 2018, section 4): what is missing, when it is certain that it is
+    /// lost. No new data is sent before everything in flight has arrived.
     fn recover(&self) -> Reply<'a> {
         let Self { seg_size, prev_acked, acked, echoed, len, window_end, .. } = *self;
         let received = self.sacked.as_slice();
@@ -210,7 +215,8 @@ impl<'a, P: Pair> Transfer<'a, P> {
         self.send(ReplyKind::Resent, lost, self.schedule(acked, level), SendReason::Retransmission)
     }
 
-    /// The client's RTO has expired: what it is missing, with the lowest window.
+    /// The client's RTO has expired: what it is missing, from its acknowledgement on (RFC 2018, section 5), with the
+    /// lowest window: four segments, where RFC 5681, section 3.1, has one.
     fn answer_timeout(&self) -> Reply<'a> {
         let Self { seg_size, acked, window_end, len, echoed, ref sacked, .. } = *self;
         if echoed.reason == SendReason::Pair {
@@ -248,7 +254,8 @@ impl<'a, P: Pair> Transfer<'a, P> {
     }
 
     /// Answers an ICMP error that a segment did not fit `mtu` bytes: if the client would be there, that segment once
-    /// more in pieces that every path carries. From then on all that its ACKs draw goes in such pieces.
+    /// more in pieces that every path carries. From then on all that its ACKs draw goes in such pieces; the path MTU is
+    /// not stored (RFC 8201, section 5.2).
     pub(super) fn narrow(&self, mtu: u32) -> Reply<'a> {
         let Self { segment, first, seg_size, prev_acked, acked, len, echoed, .. } = *self;
         let packet = (segment.headers_len() + TIMESTAMPS_LEN) as u32 + seg_size.min(len - acked);

@@ -32,7 +32,7 @@ pub struct Packet {
     pub operation: Operation,
     /// The sender's hardware address.
     pub sender_mac: MacAddress,
-    /// The sender's IP address: 0.0.0.0 in a probe (RFC 5227).
+    /// The sender's IP address: 0.0.0.0 in a probe (RFC 5227, section 2.1.1).
     pub sender_ip: Ipv4Addr,
     /// The target's hardware address; means nothing in a request.
     pub target_mac: MacAddress,

@@ -72,6 +72,7 @@ impl<'a> Message<'a> {
             [UNREACHABLE, TOO_BIG, _, _, _, _, m0, m1] => {
                 Ok(Self::TooBig { mtu: u16::from_be_bytes([m0, m1]), quoted: data })
             }
+            // Unknown types (RFC 1122, section 3.2.2), and errors of other kinds (RFC 1122, section 4.2.3.9).
             _ => Err(DropReason::IcmpType),
         }
     }

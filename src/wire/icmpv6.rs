@@ -134,7 +134,7 @@ impl Solicitation {
 /// where the frame came from.
 fn scan_options(options: &[u8]) -> Result<bool, DropReason> {
     let (mut rest, mut has_source) = (options, false);
-    // An option is at least 8 bytes long, so this ends; none may be of length 0 (section 4.6).
+    // An option is at least 8 bytes long, so this ends; none may be of length 0 (RFC 4861, section 4.6).
     while let [kind, length, ..] = *rest {
         if length == 0 {
             return Err(DropReason::NeighborInvalid);

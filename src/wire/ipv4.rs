@@ -35,8 +35,9 @@ pub struct Header {
 }
 
 impl Header {
-    /// Splits a packet into header and payload. Options are skipped; what lies behind the total length
-    /// is padding and is not part of the payload.
+    /// Splits a packet into header and payload. Options are skipped (RFC 1122, sections 3.2.1.8 and 3.2.2.6), the time
+    /// to live is not looked at (RFC 1122, section 3.2.1.7), and what lies behind the total length is padding and is
+    /// not part of the payload. Fragments are not reassembled (RFC 1122, section 3.3.2).
     ///
     /// # Errors
     ///
@@ -47,6 +48,7 @@ impl Header {
         let [version_ihl, _, l0, l1, _, _, f0, f1, _, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = *fixed;
         let header_len = usize::from(version_ihl & 0xf) * 4;
         let total_len = usize::from(u16::from_be_bytes([l0, l1]));
+        // RFC 1122, section 3.2.1.1.
         if version_ihl >> 4 != 4 || header_len < HEADER_LEN {
             return Err(DropReason::Ipv4Malformed);
         }
@@ -63,6 +65,7 @@ impl Header {
                 if options.is_empty() { sum.is_valid() } else { sum.with(options).is_valid() }
             }
         };
+        // RFC 1122, section 3.2.1.2.
         if !valid {
             return Err(DropReason::Ipv4Checksum);
         }
@@ -89,7 +92,7 @@ pub(crate) struct Repr {
     pub(crate) protocol: Protocol,
     /// Time to live.
     pub(crate) ttl: u8,
-    /// Tells fragments of one packet from those of another. Don't Fragment is never set.
+    /// Tells fragments of one packet from those of another. Don't Fragment is never set (RFC 1191, section 3).
     pub(crate) identification: u16,
     /// Where the payload stands in the packet that was cut, in bytes: a multiple of 8.
     pub(crate) fragment_offset: usize,

@@ -21,8 +21,8 @@ pub const HEADER_LEN: usize = super::ip::V6_HEADER_LEN;
 /// Bytes of the fragment header.
 pub(crate) const FRAGMENT_HEADER_LEN: usize = 8;
 
-/// The most extension headers skipped. RFC 8200 has four kinds that can stand in front of TCP here;
-/// one may occur twice. More can only be meant to cost time.
+/// The most extension headers skipped. RFC 8200, section 4.1, has four kinds that can stand in front of TCP here; one
+/// may occur twice. More can only be meant to cost time.
 pub(crate) const EXTENSIONS_MAX: usize = 6;
 
 const HOP_BY_HOP: u8 = 0;
@@ -72,7 +72,7 @@ fn skip_extensions(first: u8, payload: &[u8]) -> Result<(Protocol, &[u8]), DropR
     let (mut next, mut rest) = (first, payload);
     for skipped in 0..=EXTENSIONS_MAX {
         match next {
-            // Only the first header may be the one that every router looks at (section 4.1).
+            // Only the first header may be the one that every router looks at (RFC 8200, section 4.1).
             HOP_BY_HOP if skipped > 0 => return Err(DropReason::Ipv6Malformed),
             HOP_BY_HOP | DESTINATION_OPTIONS => {
                 if unknown_option(options(rest)?)?.is_some() {
@@ -185,8 +185,8 @@ const fn is_icmp_error(kind: u8) -> bool {
     kind < 128 || kind == 137
 }
 
-/// A routing header with segments left asks us to forward the packet (section 4.4), and for a source route back (RFC
-/// 5095).
+/// A routing header with segments left asks us to forward the packet (RFC 8200, section 4.4), and for a source route
+/// back (RFC 5095, section 3).
 fn segments_left_is_zero(extension: &[u8]) -> Result<(), DropReason> {
     match extension {
         [_, _, _, 0, ..] => Ok(()),
@@ -194,7 +194,7 @@ fn segments_left_is_zero(extension: &[u8]) -> Result<(), DropReason> {
     }
 }
 
-/// One fragment of a packet: what stands in the fragment header (section 4.5).
+/// One fragment of a packet: what stands in the fragment header (RFC 8200, section 4.5).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Fragment {
     /// Tells fragments of one packet from those of another.

@@ -321,7 +321,8 @@ impl Options {
         }
     }
 
-    /// Walks the option list: at most 40 bytes, and each step takes at least one of them.
+    /// Walks the option list, wherever options begin in it (RFC 9293, section 3.2): at most 40 bytes, and each step
+    /// takes at least one of them.
     #[cold]
     fn scan(bytes: &[u8]) -> Result<Self, Malformed> {
         let (mut mss, mut sack_permitted, mut timestamps) = (None, false, None);

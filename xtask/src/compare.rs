@@ -271,7 +271,7 @@ impl Setup {
 
 /// Builds what is measured, and returns where it is.
 fn built(dpdk: bool) -> anyhow::Result<PathBuf> {
-    let lethe = if dpdk { "-p lethe-cli --features dpdk" } else { "-p lethe-cli" };
+    let lethe = if dpdk { "-p lethe-httpd --features dpdk" } else { "-p lethe-httpd" };
     programs::build(&[lethe, "-p lethe-peers", "-p lethe-sim --example relay"])?;
     Ok(programs::release())
 }

@@ -21,7 +21,7 @@ and then ends everything.";
 
 const EXAMPLE: &str = "\
 Example:
-  cargo build --release -p lethe-cli --features dpdk
+  cargo build --release -p lethe-httpd --features dpdk
   cargo xtask guest e1000 target/release/lethe serve --device dpdk:0 --eal \"-l 0\" --addr 10.9.0.2 ipinfo";
 
 #[derive(clap::Args)]

@@ -198,7 +198,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         programs::need(&[("tcpdump", "tcpdump")])?;
     }
     if !args.no_build {
-        programs::build(&["-p lethe-cli", "-p lethe-sim --example relay"])?;
+        programs::build(&["-p lethe-httpd", "-p lethe-sim --example relay"])?;
     }
     let release = programs::release();
     let mut networks = Networks::new(release.join("lethe"), release.join("examples/relay"));

@@ -145,7 +145,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         None => programs::release().join("lethe"),
     };
     if !lethe.exists() {
-        programs::build(&["-p lethe-cli --features dpdk"])?;
+        programs::build(&["-p lethe-httpd --features dpdk"])?;
     }
     let (server, client) = (Namespace::create()?, Namespace::create()?);
     args.network(&server, &client)?;

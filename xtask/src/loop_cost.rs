@@ -77,7 +77,7 @@ struct Bench<'a> {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     programs::need_root()?;
     programs::need(&[("dpdk-testpmd", "dpdk-dev"), ("stdbuf", "coreutils")])?;
-    programs::build(&["--features dpdk -p lethe-cli", "--features dpdk -p lethe-hw --example loop_cost"])?;
+    programs::build(&["--features dpdk -p lethe-httpd", "--features dpdk -p lethe-hw --example loop_cost"])?;
     let folder = janitor::folder("loop-cost")?;
     let (capture, secret) = (folder.path().join("mix.pcapng"), folder.path().join("secret"));
     fs::copy(root().join("pcaps/secret"), &secret)?;

@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     programs::need_root()?;
     programs::need(&[("ip", "iproute2"), ("ethtool", "ethtool"), ("curl", "curl"), ("ab", "apache2-utils")])?;
     if args.lethe.is_none() {
-        programs::build(&["-p lethe-cli --features dpdk"])?;
+        programs::build(&["-p lethe-httpd --features dpdk"])?;
     }
     let lethe = args.lethe.clone().unwrap_or_else(|| programs::release().join("lethe"));
     let space = Namespace::create()?;

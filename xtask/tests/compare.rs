@@ -50,7 +50,7 @@ fn rows<'r>(report: &'r str, heading: &str) -> Vec<Vec<&'r str>> {
 #[test(root, "nginx", "ab", "wrk", "ethtool")]
 fn a_quick_comparison_has_a_row_for_everybody() {
     let binaries = Path::new(env!("CARGO_BIN_EXE_xtask")).parent().unwrap();
-    let packages = ["-p lethe-cli", "-p lethe-peers", "-p lethe-sim --example relay"];
+    let packages = ["-p lethe-httpd", "-p lethe-peers", "-p lethe-sim --example relay"];
     for (name, package) in ["lethe", "lethe-peers", "examples/relay"].into_iter().zip(packages) {
         assert!(binaries.join(name).exists(), "there is no {name} yet: cargo build {package}");
     }

@@ -156,7 +156,7 @@ impl Settings {
             fs::metadata(&self.program).is_ok_and(|file| file.is_file() && file.permissions().mode() & 1 != 0);
         ensure!(
             is_program,
-            "{} is no program; cargo build --release -p lethe-cli --features dpdk makes it",
+            "{} is no program; cargo build --release -p lethe-httpd --features dpdk makes it",
             self.program.display()
         );
         for tool in TOOLS {

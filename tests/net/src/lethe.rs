@@ -23,7 +23,7 @@ pub fn binary() -> PathBuf {
     let own = env::current_exe().expect("a test is a file");
     let folders = own.ancestors().skip(1).take(3);
     let found = folders.map(|folder| folder.join("lethe")).find(|path| path.is_file());
-    found.unwrap_or_else(|| panic!("no `lethe` near {}: cargo build -p lethe-cli", own.display()))
+    found.unwrap_or_else(|| panic!("no `lethe` near {}: cargo build -p lethe-httpd", own.display()))
 }
 
 /// A running `lethe serve`.

@@ -14,14 +14,22 @@ use tempfile::TempDir;
 
 use crate::{binary, janitor, root};
 
-/// Seconds that a command may take.
+/// Seconds that a command may take, and one that builds.
 const PATIENCE: u64 = 100;
+const PATIENCE_TO_BUILD: u64 = 1200;
 
 /// How long a program may take until it says what it is quoted to say.
 const READY: Duration = Duration::from_secs(10);
 
 /// The repository as a page sees it: what is written there goes to a directory that is removed.
-const SHOWN: [&str; 8] = ["apps", "benches", "cli", "docs", "pcaps", "sim", "tests", "tools"];
+const SHOWN: [&str; 9] = ["apps", "benches", "cli", "docs", "examples", "pcaps", "sim", "tests", "tools"];
+
+/// `cargo` as the machine has it, without a network. What is built by a page shares the folder in which this workspace is
+/// built, which it finds as `$LETHE_TARGET`, and the workspace as `$LETHE_ROOT`.
+const CARGO: &str = r#"#!/bin/sh
+export PATH="$(dirname "$LETHE_CARGO"):$PATH" CARGO_NET_OFFLINE=true CARGO_PROFILE_DEV_OPT_LEVEL=1
+exec "$LETHE_CARGO" "$@"
+"#;
 
 /// A network, processes and a working directory for the commands of one page.
 #[derive(Debug)]
@@ -29,6 +37,8 @@ pub struct Session {
     space: Child,
     init: String,
     folder: TempDir,
+    /// Where commands run: `cd` changes it.
+    work: PathBuf,
     /// Programs that stay, by their names, with what they have said so far.
     staying: BTreeMap<String, (Child, PathBuf)>,
     number: u32,
@@ -46,6 +56,8 @@ impl Session {
             fs::create_dir(path).unwrap();
         }
         symlink(binary(), bin.join("lethe")).unwrap();
+        fs::write(bin.join("cargo"), CARGO).unwrap();
+        fs::set_permissions(bin.join("cargo"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         // On a terminal it shows no progress of a page that it prints.
         fs::write(at.join(".curlrc"), "silent\nshow-error\ngloboff\n").unwrap();
         for name in SHOWN {
@@ -67,7 +79,7 @@ impl Session {
         assert_eq!(line, "ready\n", "a network of its own needs root");
         let children = format!("/proc/{0}/task/{0}/children", space.id());
         let init = fs::read_to_string(children).unwrap().trim().to_owned();
-        Self { space, init, folder, staying: BTreeMap::new(), number: 0 }
+        Self { space, init, folder, work, staying: BTreeMap::new(), number: 0 }
     }
 
     /// A shell in there, which runs `script`.
@@ -76,8 +88,15 @@ impl Session {
         let path = format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", bin.display());
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.init, "--net", "--mount", "--pid"]);
-        command.arg(format!("--wdns={}", self.folder.path().join("work").display()));
-        command.args(["timeout", "--kill-after", "5", &PATIENCE.to_string(), "sh", "-c", script]);
+        command.arg(format!("--wdns={}", self.work.display()));
+        let patience = if script.starts_with("cargo ") { PATIENCE_TO_BUILD } else { PATIENCE };
+        command.args(["timeout", "--kill-after", "5", &patience.to_string(), "sh", "-c", script]);
+        let home =
+            std::env::var("CARGO_HOME").unwrap_or_else(|_| std::env::var("HOME").unwrap_or_default() + "/.cargo");
+        command.env("CARGO_HOME", home);
+        command.env("LETHE_CARGO", env!("CARGO"));
+        command.env("LETHE_ROOT", root());
+        command.env("LETHE_TARGET", binary().ancestors().nth(2).unwrap());
         command.env("PATH", path).env("HOME", self.folder.path()).env("LC_ALL", "C.UTF-8").env_remove("RUST_BACKTRACE");
         command.stdin(Stdio::null());
         command
@@ -93,6 +112,10 @@ impl Session {
 
     /// Runs a command until it ends; whether it ended well, and what it said.
     pub fn run(&mut self, script: &str) -> (bool, String) {
+        if let Some(folder) = script.strip_prefix("cd ") {
+            self.work.push(folder);
+            return (self.work.is_dir(), String::new());
+        }
         let (path, file) = self.transcript();
         let mut command = self.shell(script);
         let status = command.stdout(file.try_clone().unwrap()).stderr(file).status().unwrap();
