@@ -69,8 +69,8 @@ fn help_explains_each_command() {
         let listed = help.lines().skip_while(|line| !is_heading(line)).skip(1).take_while(|line| !line.is_empty());
         let names =
             listed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|name| !name.is_empty()));
-        // The applications of `replay` are those of `serve`, and explained there.
-        let deeper = !command.starts_with("replay");
+        // The applications of these are those of `serve`, and explained there.
+        let deeper = !["replay ", "simulate ", "bench "].contains(&command.as_str());
         commands.extend(names.filter(|name| *name != "help" && deeper).map(|name| format!("{command}{name} ")));
         let name = format!("help {command}").trim().replace(' ', "-");
         insta::assert_snapshot!(name, help);
