@@ -107,7 +107,7 @@ where
     /// fn with_pipes<A, P>(app: fn() -> A, open: fn(&str) -> anyhow::Result<P>) -> Server<impl clap::Args, A, P>
     /// where
     ///     A: App + Send + Sync + 'static,
-    ///     P: Port,
+    ///     P: Port + 'static,
     /// {
     ///     Server::of("hello", app).with_port("pipe", "pipe:IN,OUT, frames from one named pipe to another", open)
     /// }
