@@ -163,7 +163,7 @@ fn the_socket_is_for_its_owner_and_group_and_gone_with_the_server() {
         .unwrap();
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert_eq!(second.status.code(), Some(1), "{said}");
-    assert!(said.contains("somebody listens there already: another `lethe serve`?"), "{said}");
+    assert!(said.contains("the socket is in use, by another server?"), "{said}");
 
     // One that is killed leaves its socket, and the next one replaces it.
     server.signal(Signal::SIGKILL);
@@ -218,7 +218,7 @@ fn a_port_of_this_machine_is_asked_as_well_and_one_for_others_only_if_it_is_said
     let server = Server::start_on(&space, &DEVICE, "--metrics 192.0.2.1:9690,public ipinfo");
     assert!(space.run("curl -sS http://192.0.2.1:9690/").contains("/stats.json"));
     let (done, said) = space.try_run(&format!("{serve} 192.0.2.1:9690,public ipinfo").replace("lethe0", "lethe1"));
-    assert!(!done && said.contains("somebody listens there already: take another port"), "{said}");
+    assert!(!done && said.contains("the port is in use: take another one"), "{said}");
     server.stop();
 }
 
@@ -334,7 +334,7 @@ fn top_draws_a_terminal_and_gives_it_back() {
         server.stop();
         text.join().unwrap()
     });
-    assert!(text.contains("nobody answers at unix:") && text.contains(LEAVE) && text.contains("code=0"), "{text:?}");
+    assert!(text.contains("no answer at unix:") && text.contains(LEAVE) && text.contains("code=0"), "{text:?}");
 }
 
 #[test(root)]
@@ -345,8 +345,9 @@ fn top_says_what_is_missing() {
     };
     let (space, (folder, socket)) = (Namespace::new(), socket());
     let place = format!("unix:{}", socket.display());
-    let nobody =
-        format!("lethe: nobody answers at {place}: start the server with --metrics {place}, or say where it does\n");
+    let nobody = format!(
+        "lethe: no answer at {place}: start the server with --metrics {place}, or name the address that it has\n"
+    );
     assert_eq!(lethe(&[&place]), (Some(1), nobody));
     // Somebody else's web server.
     let other = folder.path().join("other");

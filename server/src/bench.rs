@@ -101,7 +101,7 @@ enum Family {
 }
 
 impl Family {
-    /// The ends of client `number`, each of whom has an address of its own.
+    /// Both ends of client `number`, which has an address of its own.
     fn ends(self, number: u32) -> Ends {
         let spread = number.wrapping_mul(0x9e37_79b9);
         let [_, a, b, c] = spread.to_be_bytes();

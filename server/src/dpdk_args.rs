@@ -37,7 +37,7 @@ pub(crate) enum Poll {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum Time {
-    /// That of the machine
+    /// The clock of the machine
     Wall,
     /// For each frame the time that the driver gives it
     Frames,

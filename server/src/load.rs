@@ -51,7 +51,7 @@ pub(crate) struct Args {
     /// Hardware address of the clients; that of the interface, if nothing is said
     #[arg(long)]
     mac: Option<MacAddress>,
-    /// User to go on as once the device is open, when started as root
+    /// User to run as once the device is open, when started as root
     #[arg(long, value_name = "NAME", default_value = "nobody")]
     pub(crate) user: String,
 
@@ -88,7 +88,7 @@ pub(crate) struct Args {
     /// 536 bytes at a time
     #[arg(long, value_name = "KIND=N", value_parser = parse_slow, help_heading = "Load")]
     slow: Vec<(Slow, u32)>,
-    /// Frames from nobody, beside the others, at a rate or as many as can be sent: syn, ack, garbage
+    /// Frames with forged sources, beside the clients, at a rate or as many as can be sent: syn, ack, garbage
     #[arg(long, value_name = "KIND[=N/s]", value_parser = parse_flood, help_heading = "Load")]
     flood: Vec<Flood>,
     /// Network that floods say they come from; those for measurements (RFC 2544, RFC 5180), if nothing is said
@@ -127,7 +127,7 @@ enum CompareWhat {
 }
 
 const EXAMPLE: &str = "\
-The addresses of --from must be nobody else's, and the server must find the way back: the network is on its link, or it \
+The addresses of --from must not be in use, and the server must find the way back: the network is on its link, or it \
 has a route by one of these addresses. Latency counts from when a connection was to begin, not from when it could. \
 Ctrl-C ends it and prints the result so far. \
 The exit code is 1 when a reply was wrong; a request without a reply is a figure of the result.
@@ -216,7 +216,7 @@ impl<'a> Session<'a> {
         stop: &AtomicBool,
     ) -> anyhow::Result<Option<Duration>> {
         let begun = self.begun;
-        // Of a clock that nobody sets.
+        // By a monotonic clock.
         let clock = || lethe::time::Instant::from_unix_nanos(u64::try_from(begun.elapsed().as_nanos()).unwrap_or(0));
         let is_busy = self.generator.turn(clock, rx, tx)?;
         if stop.load(Ordering::Relaxed) {

@@ -6,7 +6,7 @@
 //!                                                             └── (totals)     --stats
 //! ```
 //!
-//! **Invariant:** workers write words of memory and wait for nobody; all that reads, formats and sends is done by threads
+//! **Invariant:** workers write words of memory and never wait; all that reads, formats and sends is done by threads
 //! that they do not know of, on sockets of the kernel.
 
 pub(crate) mod endpoint;

@@ -16,7 +16,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The thread that prints, until this value is dropped.
 pub(crate) struct Monitor {
-    /// The thread ends when there is nobody who could send it anything.
+    /// The thread ends when this is dropped.
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -34,7 +34,7 @@ impl Monitor {
                     return;
                 }
                 let now = watched.total();
-                // Whoever closes standard output does not want to read; the server goes on.
+                // A closed standard output is no reason to stop.
                 let _ = writeln!(io::stdout(), "{}", line(seconds, &before, &now));
                 before = now;
             }

@@ -142,7 +142,7 @@ impl<A: Send + Sync + App + 'static> Reload<A> {
         Arc::clone(&self.counted)
     }
 
-    /// Whether [`observe`](Self::observe) has something to do, for those to whom it costs something to call it.
+    /// Whether [`observe`](Self::observe) has something to do, for callers that have to stop the workers to call it.
     #[cfg(feature = "dpdk")]
     pub(crate) fn is_due(&self) -> bool {
         match (self.settled, &self.worker) {
@@ -254,7 +254,7 @@ fn put_secrets(config: &mut Config, secrets: &Secrets) {
 }
 
 fn say(text: impl std::fmt::Display) {
-    // Whoever closes standard output does not want to read.
+    // A closed standard output is no reason to stop.
     let _ = writeln!(io::stdout(), "{text}");
 }
 

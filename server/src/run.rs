@@ -155,7 +155,7 @@ mod tests {
 
     use super::*;
 
-    /// A port with so many frames that nobody answers. It notes how many are left at the end of each turn.
+    /// A port with so many frames that are not answered. It notes how many are left at the end of each turn.
     struct Frames<'a> {
         left: Cell<usize>,
         turns: RefCell<Vec<usize>>,

@@ -61,7 +61,7 @@ fn try_read(path: &Path) -> anyhow::Result<Secrets> {
     let secrets = parse(&text)?;
     if mode & NOT_OWNER != 0 {
         let path = path.display();
-        warn(format_args!("{path} is not yours alone: whoever reads it can forge cookies; chmod 600 {path}"));
+        warn(format_args!("{path} can be read by other users, who could forge cookies with it; chmod 600 {path}"));
     }
     let mut secrets = secrets.into_iter().map(Secret::new);
     let current = secrets.next().context(

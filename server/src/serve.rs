@@ -44,27 +44,27 @@ pub(crate) struct Args<X: clap::Args> {
     /// a card that DPDK drives{own}
     #[arg(long, value_name = "DEVICE")]
     device: Device,
-    /// User to go on as once the device is open, when started as root
+    /// User to run as once the device is open, when started as root
     #[arg(long, value_name = "NAME", default_value = "nobody")]
     pub(crate) user: String,
     /// What is wrong with the network between the kernel and the server, in both directions:
     /// loss=5%,reorder=10%,delay=20ms,seed=7 and more
     #[arg(long, value_name = "LIST")]
     pub(crate) impair: Option<Impairment>,
-    /// Most frames that are taken, answered and sent at a time, from 1 to 256: many cost less each, few are answered
-    /// sooner. 64, if nothing is said; with dpdk 32, which is also the most there
+    /// Maximum frames per batch, from 1 to 256; larger is cheaper per frame, smaller lowers latency [default: 64; with
+    /// dpdk 32, which is also the maximum there]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     burst: Option<u16>,
-    /// Let frames gather for so long, at most 10ms, once some have come: fewer wakeups, and less time of the processor for
-    /// each of them; every answer comes later by as much. Try 50us. Not for dpdk, whose workers do not sleep
+    /// Time to let frames gather after a batch, at most 10ms: fewer wakeups and less CPU time per frame, and as much more
+    /// latency. Try 50us. Not for dpdk, whose workers poll
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_gather)]
     pub(crate) gather: Duration,
-    /// Number of the version of the data that is begun with: what the other servers of a cluster have come to, that count
-    /// one on with each reload, from 3 to 0
+    /// Number of the first version of the data, 0 to 3: the one that the other servers of a cluster have reached. Each
+    /// reload adds one, modulo 4
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=3))]
     generation: u8,
-    /// How long after a reload new connections still begin with the version before: until every server
-    /// of a cluster has the new one
+    /// How long after a reload new connections still begin with the old version: until every server of a cluster has the
+    /// new one
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
     settle: Duration,
     #[command(flatten)]

@@ -19,7 +19,7 @@ use crate::print::Printed as _;
 /// From one screen to the next.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The width of a screen that is printed for somebody who has none.
+/// The width of a screen that is printed where there is no terminal.
 const WIDTH: usize = 80;
 
 #[derive(clap::Args)]

@@ -84,7 +84,7 @@ impl Console {
             if self.shows_lines {
                 let memory = self.watch.and_then(|pid| memory(pid).ok());
                 let line = line(self.next_line, &self.before, generator, memory);
-                // When standard error is closed there is nobody left to tell.
+                // A closed standard error is no reason to stop.
                 let _ = writeln!(io::stderr(), "{line}");
             }
             self.before = *generator.counts();

@@ -21,7 +21,7 @@ pub(crate) const DEFAULT: &str = "unix:/run/lethe/metrics.sock";
 /// What others may not do to a socket: its mode is 0660, and connecting takes the right to write.
 const SOCKET_UMASK: Mode = Mode::from_bits_truncate(0o117);
 
-/// Who may look into a directory that was made for a socket: anybody. What counts is the socket's own mode.
+/// The mode of a directory that is made for a socket: open to all users. Access is limited by the socket's own mode.
 const DIRECTORY_MODE: u32 = 0o755;
 
 /// A place as the command line names it.
@@ -115,7 +115,7 @@ impl Listener {
             address.port()
         );
         let socket = TcpListener::bind(address).map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => anyhow!("somebody listens there already: take another port"),
+            io::ErrorKind::AddrInUse => anyhow!("the port is in use: take another one"),
             io::ErrorKind::AddrNotAvailable => {
                 anyhow!("the kernel has no such address: this one is asked by the kernel's TCP, not by Lethe's")
             }
@@ -174,15 +174,15 @@ fn make_directory(path: &Path, owner: Option<(Uid, Gid)>) -> anyhow::Result<()> 
     }
 }
 
-/// Gives a file away, or the link that somebody who may has put in its place.
+/// Changes the owner of a file; of a link itself, should one have been put in its place.
 fn own(path: &Path, owner: Option<(Uid, Gid)>) -> io::Result<()> {
     owner.map_or(Ok(()), |(uid, gid)| lchown(path, Some(uid.as_raw()), Some(gid.as_raw())))
 }
 
-/// A socket of this name. One that a dead server left is replaced; one that somebody listens on is not.
+/// A socket of this name. One that a dead server left is replaced; one that is in use is not.
 fn bind(path: &Path) -> anyhow::Result<UnixListener> {
     let bind = || {
-        // There is no moment at which anybody else may connect.
+        // At no moment may another user connect.
         let before = umask(SOCKET_UMASK);
         let bound = UnixListener::bind(path);
         umask(before);
@@ -199,7 +199,7 @@ fn bind(path: &Path) -> anyhow::Result<UnixListener> {
     match UnixStream::connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
         Err(error) => return Err(error.into()),
-        Ok(_) => bail!("somebody listens there already: another `lethe serve`? Give this one another path"),
+        Ok(_) => bail!("the socket is in use, by another server? Give this one another path"),
     }
     fs::remove_file(path)?;
     Ok(bind()?)
@@ -257,10 +257,7 @@ mod tests {
         let first = open().unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
         let taken = open().unwrap_err();
-        assert!(
-            taken.ends_with("somebody listens there already: another `lethe serve`? Give this one another path"),
-            "{taken}"
-        );
+        assert!(taken.ends_with("the socket is in use, by another server? Give this one another path"), "{taken}");
 
         // What is left of a process that was killed.
         let Listener { socket, _file: file } = first;
@@ -268,7 +265,7 @@ mod tests {
         std::mem::forget(file);
         assert!(path.exists());
         let second = open().unwrap();
-        // Somebody else's is not ours to remove.
+        // A socket of another server is not removed.
         fs::rename(&path, folder.path().join("moved")).unwrap();
         let other = UnixListener::bind(&path).unwrap();
         drop(second);

@@ -155,7 +155,7 @@ trait Stream: Read + Write + AsFd + Send {}
 
 impl<T: Read + Write + AsFd + Send> Stream for T {}
 
-/// Somebody who asks.
+/// A client of the endpoint.
 struct Connection {
     stream: Box<dyn Stream>,
     since: Instant,

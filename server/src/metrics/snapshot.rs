@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::reload::Reloads;
 
-/// In place of a number that nobody has counted.
+/// In place of a number that is not counted.
 const NOT_COUNTED: u64 = u64::MAX;
 
-/// A server as those see it who watch it. Each number in it is written by the one whose it is; nobody waits for anybody.
+/// The state of a server that its metrics are made of. Each number has one writer, and neither writers nor readers wait.
 pub(crate) struct Watched {
     device: String,
     application: String,
@@ -54,7 +54,7 @@ impl Watched {
         total
     }
 
-    /// Writes down how many frames were lost on the way to the workers, if anybody has counted them.
+    /// Sets how many frames were lost on the way to the workers, if that is counted.
     pub(crate) fn set_missed(&self, missed: Option<u64>) {
         self.missed.store(missed.unwrap_or(NOT_COUNTED), Ordering::Relaxed);
     }
@@ -119,7 +119,7 @@ pub(crate) struct Snapshot {
     /// Of all workers together.
     pub(crate) total: Counters,
     pub(crate) workers: Vec<Worker>,
-    /// Frames lost on the way to the workers; none where nobody counts them (TAP).
+    /// Frames lost on the way to the workers; `None` where they are not counted (TAP).
     pub(crate) frames_missed: Option<u64>,
     /// Where there is one that counts itself (DPDK).
     pub(crate) card: Option<Card>,

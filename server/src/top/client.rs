@@ -28,7 +28,7 @@ pub(super) fn fetch(server: &Endpoint, path: &str) -> anyhow::Result<String> {
     let (head, body) = response.split_once("\r\n\r\n").unwrap_or_default();
     ensure!(
         head.starts_with("HTTP/1.1 200 ") && head.contains("application/json"),
-        "whoever listens at {server} is no `lethe serve --metrics`"
+        "what listens at {server} is not a server that was started with --metrics"
     );
     Ok(body.to_owned())
 }
@@ -57,7 +57,7 @@ fn exchange(server: &Endpoint, path: &str) -> io::Result<String> {
 fn explain(server: &Endpoint, error: io::Error) -> anyhow::Error {
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
-            anyhow!("nobody answers at {server}: start the server with --metrics {server}, or say where it does")
+            anyhow!("no answer at {server}: start the server with --metrics {server}, or name the address that it has")
         }
         ErrorKind::PermissionDenied => {
             anyhow!("{server} is not for you: ask as root, or as the user or group that the server runs as")

@@ -63,7 +63,7 @@ impl Terminal {
         Ok(terminal)
     }
 
-    /// Columns and rows; 80 and 24 where nobody knows.
+    /// Columns and rows; 80 and 24 where they are unknown.
     pub(super) fn size() -> (usize, usize) {
         let (Width(columns), Height(rows)) = terminal_size().unwrap_or((Width(80), Height(24)));
         (columns.into(), rows.into())
