@@ -359,7 +359,7 @@ fn top_says_what_is_missing() {
     });
     let (code, said) = lethe(&[&format!("unix:{}", other.display())]);
     answer.join().unwrap();
-    assert!(code == Some(1) && said.contains("is no `lethe serve --metrics`"), "{said}");
+    assert!(code == Some(1) && said.contains("is not a server that was started with --metrics"), "{said}");
 
     let server = start(&space, &socket, "ipinfo");
     let (code, said) = lethe(&[&place]);
