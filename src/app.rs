@@ -85,6 +85,10 @@ impl<A: App + ?Sized> App for &A {
     }
 }
 
+// Each generation has positions for a whole version.
+const _: () =
+    assert!((Generations::COUNT as u32 - 1) * Position::PER_GENERATION + Position::PER_VERSION <= Position::COUNT);
+
 /// Versions of a data set, numbered in a circle of [`Generations::COUNT`].
 ///
 /// A connection belongs to the version that was current when it began, and never sees another.

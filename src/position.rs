@@ -23,6 +23,9 @@ impl Position {
     /// Positions of one version of a data set: version `g` has those from `g` times this on.
     pub const PER_GENERATION: u32 = 1 << 22;
 
+    /// Positions that the responses of a version may take: as many as the last generation has, 2 GiB of responses.
+    pub const PER_VERSION: u32 = Self::COUNT % Self::PER_GENERATION;
+
     /// The position `units` units from the start, unless that is [`Position::COUNT`] or more.
     pub const fn new(units: u32) -> Option<Self> {
         if units < Self::COUNT { Some(Self(units)) } else { None }
@@ -47,5 +50,50 @@ impl Position {
     /// How many units a stored response of `len` bytes, head and body, takes. Its end has a position too.
     pub const fn units(len: usize) -> usize {
         len / Self::UNIT + 1
+    }
+
+    /// Reserves units of a version for a response of `len` bytes, head and body, from `next` on: the first unit, and the
+    /// one behind the last. `None` when too few are left. A response that may be longer than the first window begins at
+    /// a multiple of a [block](Self::BLOCK).
+    pub fn reserve(next: u32, len: u64) -> Option<(u32, u32)> {
+        let is_long = len > Self::BLOCK as u64 * Self::UNIT as u64 / 2;
+        let first = if is_long { next.checked_next_multiple_of(Self::BLOCK as u32)? } else { next };
+        let units = u32::try_from(Self::units(usize::try_from(len).ok()?)).ok()?;
+        let end = first.checked_add(units).filter(|&end| end <= Self::PER_VERSION)?;
+        Some((first, end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_longer_than_a_first_window_begins_with_a_block() {
+        const BLOCK: u32 = Position::BLOCK as u32;
+        // A first window is 8,192 bytes: half a block.
+        let window = 8192;
+        for len in [0, 1, 511, 512, window] {
+            assert_eq!(Position::reserve(7, len), Some((7, 7 + Position::units(len as usize) as u32)), "{len}");
+        }
+        let units = Position::units(window as usize + 1) as u32;
+        for (next, first) in [(0, 0), (1, BLOCK), (BLOCK - 1, BLOCK), (BLOCK, BLOCK), (BLOCK + 1, 2 * BLOCK)] {
+            assert_eq!(Position::reserve(next, window + 1), Some((first, first + units)), "{next}");
+        }
+    }
+
+    #[test]
+    fn a_version_has_as_many_units_as_there_are_and_no_more() {
+        for len in [1, 512, 8192, 8193, 1 << 20] {
+            let units = Position::units(len) as u32;
+            let next = Position::PER_VERSION - units.next_multiple_of(Position::BLOCK as u32);
+            assert_eq!(Position::reserve(next, len as u64), Some((next, next + units)), "{len}");
+            assert_eq!(Position::reserve(Position::PER_VERSION - units + 1, len as u64), None, "{len}");
+        }
+        assert_eq!(
+            Position::reserve(Position::PER_VERSION - 2, 512),
+            Some((Position::PER_VERSION - 2, Position::PER_VERSION))
+        );
+        assert_eq!(Position::reserve(0, u64::MAX), None);
     }
 }

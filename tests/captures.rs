@@ -1,6 +1,6 @@
 //! The captures in `pcaps/`, replayed: what real clients sent is given to the engine again, and what it
-//! answers must be, byte for byte, what went over the wire when they were recorded. However they are changed, no rule is
-//! broken.
+//! answers must be, byte for byte, what went over the wire when they were recorded. However they are changed, no rule
+//! is broken.
 
 use std::fmt::Write;
 

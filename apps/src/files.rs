@@ -42,7 +42,6 @@ pub use pack::{Options, PackError, PackObserver, Packed, pack};
 use path::PathError;
 pub use tree::{FILE_MAX, FILES_MAX, Skipped};
 
-pub use crate::positions::UNITS;
 use crate::{query, redirect};
 
 const TEXT: &str = "text/plain; charset=utf-8";

@@ -1,23 +1,6 @@
-//! Positions of stored responses, in units of [`Position`], within one version of a data set.
-
-use lethe::app::{Generations, Position};
+//! Positions of stored responses, in units of [`Position`](lethe::app::Position), within one version of a data set.
 
 use crate::container::u32_at;
-
-/// The units of [`Position`] that one version may take: 2 GiB, so that each generation has as many.
-pub const UNITS: u32 = Position::PER_GENERATION - (1 << 11);
-
-const _: () = assert!((Generations::COUNT as u32 - 1) * Position::PER_GENERATION + UNITS <= Position::COUNT);
-
-/// Reserves units for a response of `len` bytes, from `next` on: the first unit, and the one behind the last. `None`
-/// when too few are left. A response that may be longer than the first window begins at a multiple of a block.
-pub(crate) fn reserve(next: u32, len: u64) -> Option<(u32, u32)> {
-    let is_long = len > Position::BLOCK as u64 * Position::UNIT as u64 / 2;
-    let first = if is_long { next.checked_next_multiple_of(Position::BLOCK as u32)? } else { next };
-    let units = u32::try_from(Position::units(usize::try_from(len).ok()?)).ok()?;
-    let end = first.checked_add(units).filter(|&end| end <= UNITS)?;
-    Some((first, end))
-}
 
 /// Two numbers: an entry of a position table, which is a unit and the object that begins there, or a slot of a hash
 /// table.
@@ -87,32 +70,6 @@ mod tests {
         let buckets = Buckets::of(&positions);
         let expect = |unit: u16| firsts.iter().rposition(|&first| first <= unit);
         (0..=u16::MAX).all(|unit| buckets.last_at(&positions, unit.into()) == expect(unit))
-    }
-
-    #[test]
-    fn what_is_longer_than_a_first_window_begins_with_a_block() {
-        const BLOCK: u32 = Position::BLOCK as u32;
-        // A first window is 8,192 bytes: half a block.
-        let window = 8192;
-        for len in [0, 1, 511, 512, window] {
-            assert_eq!(reserve(7, len), Some((7, 7 + Position::units(len as usize) as u32)), "{len}");
-        }
-        let units = Position::units(window as usize + 1) as u32;
-        for (next, first) in [(0, 0), (1, BLOCK), (BLOCK - 1, BLOCK), (BLOCK, BLOCK), (BLOCK + 1, 2 * BLOCK)] {
-            assert_eq!(reserve(next, window + 1), Some((first, first + units)), "{next}");
-        }
-    }
-
-    #[test]
-    fn a_version_has_as_many_units_as_there_are_and_no_more() {
-        for len in [1, 512, 8192, 8193, 1 << 20] {
-            let units = Position::units(len) as u32;
-            let next = UNITS - units.next_multiple_of(Position::BLOCK as u32);
-            assert_eq!(reserve(next, len as u64), Some((next, next + units)), "{len}");
-            assert_eq!(reserve(UNITS - units + 1, len as u64), None, "{len}");
-        }
-        assert_eq!(reserve(UNITS - 2, 512), Some((UNITS - 2, UNITS)));
-        assert_eq!(reserve(0, u64::MAX), None);
     }
 
     #[test]

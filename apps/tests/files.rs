@@ -17,7 +17,7 @@ use lethe::{App, Request};
 use lethe_apps::ContainerError;
 use lethe_apps::files::{
     About, AddError, Builder, FILE_MAX, Files, Flaw, Image, ObjectId, OpenError, Options, PackError, PackObserver,
-    Packed, Skipped, UNITS, pack,
+    Packed, Skipped, pack,
 };
 use nix::sys::stat::Mode;
 use nix::unistd::{Uid, mkfifo, setfsuid};
@@ -490,7 +490,9 @@ fn every_position_of_a_stored_response_leads_to_it() {
             assert_eq!((stored.position(), stored.len(), stored.body() == *bytes), (Some(first), len, true), "{unit}");
         }
     }
-    for unit in [next, UNITS - 1, Position::PER_GENERATION, 3 * Position::PER_GENERATION, Position::COUNT - 1] {
+    for unit in
+        [next, Position::PER_VERSION - 1, Position::PER_GENERATION, 3 * Position::PER_GENERATION, Position::COUNT - 1]
+    {
         assert_eq!(app.stored(Position::new(unit).unwrap()), None, "{unit}");
     }
 }

@@ -1,7 +1,7 @@
 //! `lethe bench`: what a packet costs the engine, with an application of the command line or with generated data sets.
 
 use lethe_server::bench::{BenchArgs, PACKETS, Report};
-use lethe_server::note;
+use lethe_server::{note, parse_path};
 
 use crate::app::AppArgs;
 use crate::bench_data::Dataset;
@@ -16,7 +16,7 @@ pub(crate) struct Args {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=8192))]
     data: u32,
     /// Path that clients request from APP; repeat it for several
-    #[arg(long, value_name = "PATH", default_value = "/")]
+    #[arg(long, value_name = "PATH", default_value = "/", value_parser = parse_path)]
     path: Vec<String>,
     #[command(subcommand)]
     app: Option<AppArgs>,
@@ -36,12 +36,18 @@ pub(crate) fn bench(args: &Args) -> anyhow::Result<()> {
     let mut report = Report::begin(&args.bench)?;
     if let Some(app) = &args.app {
         let target = |number: u32| args.path[number as usize % args.path.len()].clone();
-        report.packets(app.name(), &PACKETS, || app.load(), target)?;
+        report.packets(app.name(), &PACKETS, &app.load()?, target)?;
         return report.end();
     }
-    report.packets("ipinfo", &PACKETS, || Dataset::Places.load(), |number| Dataset::Places.target(number))?;
-    for (name, data) in [("files", Dataset::Files), ("scores", Dataset::Results { megabytes: 4 })] {
-        report.packets(name, &["GET", "fetch"], || data.load(), |number| data.target(number))?;
+    let of_requests: &[&str] = &["GET", "fetch"];
+    for (name, rows, data) in [
+        ("ipinfo", &PACKETS[..], Dataset::Places),
+        ("files", of_requests, Dataset::Files),
+        ("scores", of_requests, Dataset::Results { megabytes: 4 }),
+    ] {
+        if report.wants_packets(name, rows) {
+            report.packets(name, rows, &data.load()?, |number| data.target(number))?;
+        }
     }
     tables(&mut report, args.data)?;
     report.end()

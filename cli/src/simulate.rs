@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use lethe_server::parse_path;
 use lethe_server::print::print_line;
 use lethe_server::simulate::{RunArgs, requests, simulate_app};
 use lethe_sim::chart;
@@ -44,7 +45,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "OUT.svg", conflicts_with = "soak")]
     chart: Option<PathBuf>,
     /// Path that clients request from APP; repeat it for several
-    #[arg(long, value_name = "PATH", default_value = "/")]
+    #[arg(long, value_name = "PATH", default_value = "/", value_parser = parse_path)]
     path: Vec<String>,
     #[command(flatten)]
     comparison: Comparison,

@@ -1,5 +1,5 @@
-//! The examples, and the template as a project of its own outside of this repository: built, served to real clients on every
-//! device, reloaded, watched, replayed, simulated and measured. Needs root. `dpdk.rs` has the template on DPDK.
+//! The examples, and the template as a project of its own outside of this repository: built, served to real clients on
+//! every device, reloaded, watched, replayed, simulated and measured. Needs root. `dpdk.rs` has the template on DPDK.
 
 #[path = "support/outside.rs"]
 mod outside;
@@ -55,7 +55,8 @@ fn count(table: &str, row: &str) -> u64 {
     found[0].parse().unwrap()
 }
 
-/// Replays the capture of an example, whose requests are answered; simulates clients at a loss of 5 %; measures a fetch.
+/// Replays the capture of an example, whose requests are answered; simulates clients at a loss of 5 %; measures a
+/// fetch.
 fn check_offline(program: &Path, captures: &Path, replies: u64, app: &[&str]) {
     let folder = folder();
     let secret = folder.path().join("secret");

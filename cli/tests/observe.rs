@@ -345,11 +345,11 @@ fn top_says_what_is_missing() {
     };
     let (space, (folder, socket)) = (Namespace::new(), socket());
     let place = format!("unix:{}", socket.display());
-    let nobody = format!(
+    let no_answer = format!(
         "lethe: no answer at {place}: start the server with --metrics {place}, or name the address that it has\n"
     );
-    assert_eq!(lethe(&[&place]), (Some(1), nobody));
-    // Somebody else's web server.
+    assert_eq!(lethe(&[&place]), (Some(1), no_answer));
+    // Another web server.
     let other = folder.path().join("other");
     let listener = std::os::unix::net::UnixListener::bind(&other).unwrap();
     let answer = thread::spawn(move || {

@@ -76,6 +76,12 @@ pub(crate) fn command<X: clap::Args, A, P>(server: &Server<X, A, P>) -> clap::Co
     fill_in(command, &[("{name}", server.name), ("{app}", &app), ("{path}", server.example.1), ("{own}", &own)])
 }
 
+/// A path of a request, as `simulate` and `bench` take it: it begins with `/`.
+pub fn parse_path(text: &str) -> Result<String, String> {
+    let is_path = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_path { Ok(text.to_owned()) } else { Err("a path begins with / and has no spaces".to_owned()) }
+}
+
 /// Puts the names of the server into all texts.
 fn fill_in(command: clap::Command, names: &[(&str, &str)]) -> clap::Command {
     let filled = |text: Option<&StyledStr>| {
@@ -93,7 +99,8 @@ fn fill_in(command: clap::Command, names: &[(&str, &str)]) -> clap::Command {
     command.mut_subcommands(|command| fill_in(command, names))
 }
 
-/// An error where an argument of the application has the name of one of the server, in one of the commands that have both.
+/// An error where an argument of the application has the name of one of the server, in one of the commands that have
+/// both.
 fn check_names(command: &clap::Command) -> anyhow::Result<()> {
     for of in command.get_subcommands() {
         let arguments: Vec<&clap::Arg> = of.get_arguments().collect();

@@ -18,6 +18,7 @@ use lethe_sim::frame::{Arp, Ends};
 use serde::Serialize;
 
 use self::measure::{Bench, Cost};
+use crate::args::parse_path;
 use crate::print::Printed as _;
 use crate::server::Server;
 
@@ -43,7 +44,7 @@ pub(crate) struct Args<X: clap::Args> {
     #[command(flatten)]
     bench: BenchArgs,
     /// What clients ask for; repeat it for more: each asks for one of them, and its response has to fit one segment
-    #[arg(id = "server-path", long = "path", value_name = "PATH")]
+    #[arg(id = "server-path", long = "path", value_name = "PATH", value_parser = parse_path)]
     path: Vec<String>,
     #[command(flatten, next_help_heading = "Application")]
     app: X,
@@ -81,7 +82,7 @@ where
     let app = (server.load)(&args.app)?;
     let paths = if args.path.is_empty() { of_one_segment(&app, &server.paths)? } else { args.path.clone() };
     let mut report = Report::begin(&args.bench)?;
-    report.packets(server.name, &PACKETS, || Ok(&app), |number| paths[number as usize % paths.len()].clone())?;
+    report.packets(server.name, &PACKETS, &app, |number| paths[number as usize % paths.len()].clone())?;
     report.end()
 }
 
@@ -136,6 +137,33 @@ fn clients<A: App>(engine: &Engine<A>, family: Family, target: impl Fn(u32) -> S
     (0..CLIENTS).map(fetch).collect()
 }
 
+/// A kind of link that packets are measured on.
+struct Link {
+    name: &'static str,
+    family: Family,
+    /// Whether a card does the checksums.
+    by_card: bool,
+}
+
+const LINKS: [Link; 4] = [
+    Link { name: "IPv4", family: Family::V4, by_card: false },
+    Link { name: "IPv4 card", family: Family::V4, by_card: true },
+    Link { name: "IPv6", family: Family::V6, by_card: false },
+    Link { name: "IPv6 card", family: Family::V6, by_card: true },
+];
+
+impl Link {
+    /// What the row of these packets is called. `None` where they are not of this family.
+    fn row(&self, what: &str, app_name: &str) -> Option<String> {
+        let link = self.name;
+        match (what, self.family) {
+            ("GET" | "fetch", _) => Some(format!("{link} {what} {app_name}")),
+            ("ARP", Family::V6) => None,
+            _ => Some(format!("{link} {what}")),
+        }
+    }
+}
+
 /// Rows of an application: single packets, and all of a fetch.
 pub const PACKETS: [&str; 7] = ["SYN", "ACK", "GET", "FIN", "garbage", "fetch", "ARP"];
 
@@ -171,44 +199,38 @@ impl<'a> Report<'a> {
         name.to_lowercase().contains(&self.args.only.to_lowercase())
     }
 
-    /// Measures packets (those of [`PACKETS`] that `rows` names) over IPv4 and IPv6, with checksums by the processor and by
-    /// a card. Client `number` asks for `target(number)`; requests and fetches are called by the name of the application, which is loaded where a row is asked for.
-    pub fn packets<A: App>(
+    /// Whether any of these rows of [`packets`](Self::packets) is asked for.
+    pub fn wants_packets(&self, app_name: &str, rows: &[&str]) -> bool {
+        LINKS.iter().any(|link| !self.wanted(link, app_name, rows).is_empty())
+    }
+
+    /// The rows that are asked for on one kind of link, and what each is called.
+    fn wanted<'r>(&self, link: &Link, app_name: &str, rows: &[&'r str]) -> Vec<(&'r str, String)> {
+        let named = rows.iter().filter_map(|&what| Some((what, link.row(what, app_name)?)));
+        named.filter(|(_, name)| self.wants(name)).collect()
+    }
+
+    /// Measures packets (those of [`PACKETS`] that `rows` names) over IPv4 and IPv6, with checksums by the processor and
+    /// by a card. Client `number` asks for `target(number)`; requests and fetches are called by the name of the
+    /// application.
+    pub fn packets(
         &mut self,
         app_name: &str,
         rows: &[&str],
-        load: impl FnOnce() -> anyhow::Result<A>,
+        app: &impl App,
         target: impl Fn(u32) -> String,
     ) -> anyhow::Result<()> {
-        let (mut load, mut loaded) = (Some(load), None);
-        for (family, by_card) in
-            [Family::V4, Family::V6].into_iter().flat_map(|family| [(family, false), (family, true)])
-        {
-            let prefix = match (family, by_card) {
-                (Family::V4, false) => "IPv4",
-                (Family::V4, true) => "IPv4 card",
-                (Family::V6, false) => "IPv6",
-                (Family::V6, true) => "IPv6 card",
-            };
-            let name = |what: &str| match what {
-                "GET" | "fetch" => format!("{prefix} {what} {app_name}"),
-                _ => format!("{prefix} {what}"),
-            };
-            let is_row = |what: &str| self.wants(&name(what)) && (what != "ARP" || matches!(family, Family::V4));
-            let wanted: Vec<&str> = rows.iter().copied().filter(|what| is_row(what)).collect();
+        for link in &LINKS {
+            let wanted = self.wanted(link, app_name, rows);
             if wanted.is_empty() {
                 continue;
             }
-            if let Some(load) = load.take() {
-                loaded = Some(load()?);
-            }
-            let Some(app) = &loaded else { continue };
-            let engine = engine(family, Offload { ipv4: by_card, tcp: by_card }, app)?;
-            let fetches = clients(&engine, family, &target)?;
-            let mut bench = Bench::new(engine, by_card, self.args.each);
-            for what in wanted {
+            let engine = engine(link.family, Offload { ipv4: link.by_card, tcp: link.by_card }, app)?;
+            let fetches = clients(&engine, link.family, &target)?;
+            let mut bench = Bench::new(engine, link.by_card, self.args.each);
+            for (what, name) in wanted {
                 let asked: Vec<Vec<Vec<u8>>> = fetches.iter().map(|fetch| frames(what, fetch)).collect();
-                self.row(&name(what), || bench.measure(&asked))?;
+                self.row(&name, || bench.measure(&asked))?;
             }
         }
         Ok(())

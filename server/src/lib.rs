@@ -1,8 +1,8 @@
 //! A stateless web server around an application.
 //!
-//! An author writes an [`App`]: a function from a request to a response. [`Server`] makes a program of it, with a command
-//! line: `serve` on every device (TAP, `AF_PACKET`, `AF_XDP`, DPDK), with reload on SIGHUP, metrics, counters and dropped
-//! privileges; `replay` over capture files; `simulate` under loss; `bench`; `top`, `load` and `check`.
+//! An author writes an [`App`]: a function from a request to a response. [`Server`] makes a program of it, with a
+//! command line: `serve` on every device (TAP, `AF_PACKET`, `AF_XDP`, DPDK), with reload on SIGHUP, metrics, counters
+//! and dropped privileges; `replay` over capture files; `simulate` under loss; `bench`; `top`, `load` and `check`.
 //!
 //! ```no_run
 //! use std::process::ExitCode;
@@ -69,9 +69,9 @@
 //! }
 //! ```
 //!
-//! The crate `lethe-test` tests an application: its contract, clients on a bad network, recorded captures. What an answer may
-//! depend on is in the book, `docs/app.md`, which goes from `cargo new` to a network card. What is not re-exported here is in
-//! [`lethe`], the engine.
+//! The crate `lethe-test` tests an application: its contract, clients on a bad network, recorded captures. What an
+//! answer may depend on is in the book, `docs/app.md`, which goes from `cargo new` to a network card. What is not
+//! re-exported here is in [`lethe`], the engine.
 //!
 //! # Features
 //!
@@ -118,6 +118,7 @@ use std::io::{self, Write};
 use std::sync::OnceLock;
 
 pub use anyhow;
+pub use args::parse_path;
 pub use clap;
 pub use lethe;
 pub use lethe::app::{App, Position, Request};

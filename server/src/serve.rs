@@ -3,8 +3,8 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -55,16 +55,16 @@ pub(crate) struct Args<X: clap::Args> {
     /// dpdk 32, which is also the maximum there]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     burst: Option<u16>,
-    /// Time to let frames gather after a batch, at most 10ms: fewer wakeups and less CPU time per frame, and as much more
-    /// latency. Try 50us. Not for dpdk, whose workers poll
+    /// Time to let frames gather after a batch, at most 10ms: fewer wakeups and less CPU time per frame, and as much
+    /// more latency. Try 50us. Not for dpdk, whose workers poll
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_gather)]
     pub(crate) gather: Duration,
     /// Number of the first version of the data, 0 to 3: the one that the other servers of a cluster have reached. Each
     /// reload adds one, modulo 4
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=3))]
     generation: u8,
-    /// How long after a reload new connections still begin with the old version: until every server of a cluster has the
-    /// new one
+    /// How long after a reload new connections still begin with the old version: until every server of a cluster has
+    /// the new one
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
     settle: Duration,
     #[command(flatten)]
@@ -111,7 +111,7 @@ Example:
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn serve<X, A, P>(server: &Server<X, A, P>, args: &Args<X>) -> anyhow::Result<()>
 where
-    X: clap::Args + Clone + Send + 'static,
+    X: clap::Args + Clone + Send + Sync + 'static,
     A: App + Send + Sync + 'static,
     P: Port,
 {
@@ -120,8 +120,8 @@ where
     let data = (server.source)(&args.app).map(|name| Data {
         name,
         load: {
-            let (load, app) = (Arc::clone(&server.reload), Mutex::new(args.app.clone()));
-            Arc::new(move || load(&app.lock().unwrap_or_else(PoisonError::into_inner)))
+            let (load, app) = (Arc::clone(&server.reload), args.app.clone());
+            Arc::new(move || load(&app))
         },
         summary: server.summary,
     });

@@ -65,18 +65,18 @@ impl<A: App + Send + Sync + 'static> Server<NoArgs, A> {
 
 impl<X, A> Server<X, A>
 where
-    X: clap::Args + Clone + Send + 'static,
+    X: clap::Args + Clone + Send + Sync + 'static,
     A: App + Send + Sync + 'static,
 {
-    /// A server whose application `load` makes of its arguments, `X`, which stand on the command line beside the options of
-    /// the server. None may have the name of one of the server, as `--help` of `serve`, `replay`, `simulate` and `bench` lists
-    /// them: the program says so when it is started.
+    /// A server whose application `load` makes of its arguments, `X`, which stand on the command line beside the
+    /// options of the server. None may have the name of one of the server, as `--help` of `serve`, `replay`, `simulate`
+    /// and `bench` lists them: the program says so when it is started.
     ///
     /// On SIGHUP the application is loaded again: new connections are answered
     /// from the new one, and those that began with another one from that one. An error is told, and the old one stays.
     ///
-    /// An application stores its responses at positions from 0 to [`Position::PER_GENERATION`](lethe::app::Position), as a
-    /// [`Store`](crate::Store) does, and never needs to know of its predecessors ([`lethe::versions::Versions`]).
+    /// An application stores its responses at positions from 0 to [`Position::PER_GENERATION`](lethe::app::Position),
+    /// as a [`Store`](crate::Store) does, and never needs to know of its predecessors ([`lethe::versions::Versions`]).
     pub fn new<E: Into<anyhow::Error>>(
         name: &'static str,
         load: impl Fn(&X) -> Result<A, E> + Send + Sync + 'static,
@@ -99,8 +99,8 @@ where
         }
     }
 
-    /// Adds a kind of device of the author's own, which `serve` and `load` take beside the others: `--device KIND:DETAILS`
-    /// calls `open` with the details. `usage` is what `--help` says of it: `KIND:DETAILS, what that is`.
+    /// Adds a kind of device of the author's own, which `serve` and `load` take beside the others: `--device
+    /// KIND:DETAILS` calls `open` with the details. `usage` is what `--help` says of it: `KIND:DETAILS, what that is`.
     ///
     /// ```
     /// # use lethe_server::{App, Port, Request, Response, Server, Status, anyhow};
@@ -146,7 +146,7 @@ where
 
 impl<X, A, P> Server<X, A, P>
 where
-    X: clap::Args + Clone + Send + 'static,
+    X: clap::Args + Clone + Send + Sync + 'static,
     A: App + Send + Sync + 'static,
     P: Port,
 {
@@ -195,8 +195,8 @@ where
         Self { example: (args, path), ..self }
     }
 
-    /// Paths that `simulate` and `bench` ask for where none is given: `/`, if nothing is said. `bench` leaves those out whose
-    /// response does not fit one segment.
+    /// Paths that `simulate` and `bench` ask for where none is given: `/`, if nothing is said. `bench` leaves those out
+    /// whose response does not fit one segment.
     #[must_use]
     pub fn paths<S: Into<String>>(self, paths: impl IntoIterator<Item = S>) -> Self {
         Self { paths: paths.into_iter().map(Into::into).collect(), ..self }
@@ -229,8 +229,8 @@ where
         }
     }
 
-    /// Does what a command line says, of which the first word is the name of the program. Where the line itself is wrong, or
-    /// asks for help, that is printed, and ends the process.
+    /// Does what a command line says, of which the first word is the name of the program. Where the line itself is
+    /// wrong, or asks for help, that is printed, and ends the process.
     fn run(&self, line: impl IntoIterator<Item = OsString>) -> anyhow::Result<()> {
         let (mut command, matches) = args::parse(self, line.into_iter().collect())?;
         if let Some((name, matches)) = matches.subcommand()

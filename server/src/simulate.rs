@@ -17,6 +17,7 @@ use lethe_sim::run::{self, Failure, Summary};
 use lethe_sim::scenario::{Options, Scenario};
 use lethe_sim::world::Recorder;
 
+use crate::args::parse_path;
 use crate::print::{Printed as _, print_line};
 use crate::server::Server;
 use crate::warn;
@@ -153,11 +154,6 @@ fn again(words: &[String], seed: u64) -> String {
         }
     }
     line.join(" ")
-}
-
-fn parse_path(text: &str) -> Result<String, String> {
-    let is_path = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_path { Ok(text.to_owned()) } else { Err("a path begins with / and has no spaces".to_owned()) }
 }
 
 fn parse_header(text: &str) -> Result<String, String> {

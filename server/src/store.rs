@@ -1,11 +1,7 @@
 //! Responses that are made beforehand and kept: a page, an image, a file.
 
-use lethe::app::{Generations, Position};
+use lethe::app::Position;
 use lethe::http::{Response, Status};
-
-/// Positions that the responses of one application may take: those of one generation, of which the last generation has
-/// the fewest.
-const POSITIONS: u32 = Position::COUNT - (Generations::COUNT as u32 - 1) * Position::PER_GENERATION;
 
 /// Room for the head of a stored response.
 const HEAD_MAX: usize = 16 * 1024;
@@ -39,7 +35,8 @@ impl std::error::Error for StoreError {}
 ///
 /// Long ones are sent at the speed of the network: the engine finds the place of an acknowledgement in the middle of a
 /// response by its position, which the store hands out. An application with a store answers with [`get`](Self::get) and
-/// implements [`App::stored`](lethe::App::stored) by [`at`](Self::at) and [`App::stores`](lethe::App::stores) by `true`.
+/// implements [`App::stored`](lethe::App::stored) by [`at`](Self::at) and [`App::stores`](lethe::App::stores) by
+/// `true`.
 #[derive(Debug, Default)]
 pub struct Store {
     /// In the order of their positions.
@@ -91,22 +88,11 @@ impl Store {
         }
         let (head, len): (Box<[u8]>, _) = (response.head().into(), response.len());
         let body = if response.body().is_empty() { Box::default() } else { body };
-        let position = self.reserve(len).ok_or(StoreError::Full)?;
+        let (first, end) = Position::reserve(self.next, len as u64).ok_or(StoreError::Full)?;
+        let position = Position::new(first).ok_or(StoreError::Full)?;
+        self.next = end;
         self.kept.push(Kept { position, head, body });
         Ok(Stored(self.kept.len() - 1))
-    }
-
-    /// The next positions for a response of so many bytes. A long one begins with a block, so that clients without
-    /// timestamps get it at the speed of the network as well.
-    fn reserve(&mut self, len: usize) -> Option<Position> {
-        let is_long = len > Position::BLOCK * Position::UNIT / 2;
-        let first = if is_long { self.next.checked_next_multiple_of(Position::BLOCK as u32)? } else { self.next };
-        let end = first.checked_add(u32::try_from(Position::units(len)).ok()?)?;
-        if end > POSITIONS {
-            return None;
-        }
-        self.next = end;
-        Position::new(first)
     }
 
     /// A stored response.
@@ -180,10 +166,10 @@ mod tests {
 
     #[test]
     fn positions_end_where_those_of_another_generation_begin() {
-        let mut store = Store { kept: Vec::new(), next: POSITIONS - 2 };
+        let mut store = Store { kept: Vec::new(), next: Position::PER_VERSION - 2 };
         assert_eq!(store.add(Status::Ok, &[], vec![0; 1100]), Err(StoreError::Full));
         assert!(store.add(Status::Ok, &[], "fits").is_ok());
         assert_eq!(store.add(Status::Ok, &[], vec![0; 600]), Err(StoreError::Full));
-        const { assert!(POSITIONS <= Position::PER_GENERATION) };
+        const { assert!(Position::PER_VERSION <= Position::PER_GENERATION) };
     }
 }

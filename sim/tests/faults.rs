@@ -17,10 +17,6 @@ use std::{env, fs, io};
 /// What is put into the engine: see the file for its format.
 const LIST: &str = include_str!("faults/list.txt");
 
-/// What cargo needs to build the simulator.
-const SOURCES: [&str; 11] =
-    ["Cargo.toml", "Cargo.lock", "src", "apps", "sim", "server", "cli", "hw", "load", "benches", "tests"];
-
 /// How many seeds a checker has to find a fault: several times what the rarest needs.
 const SEEDS: u32 = 300;
 
@@ -123,10 +119,7 @@ impl Copy {
         if copy.sources.exists() {
             fs::remove_dir_all(&copy.sources).expect("what was left can be removed");
         }
-        fs::create_dir_all(&copy.sources).expect("there is room for a copy");
-        for name in SOURCES {
-            copy_all(&root.join(name), &copy.sources.join(name)).expect("sources can be copied");
-        }
+        copy_all(root, &copy.sources).expect("sources can be copied");
         copy
     }
 
@@ -169,7 +162,8 @@ fn write(path: &Path, source: &str) -> Result<(), String> {
     fs::write(path, source).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// A file, or a folder and all that is in it. The copy is as old as now: a compiler looks at nothing else.
+/// A file, or a folder and all that is in it but what was built and what is hidden. The copy is as old as now: a compiler
+/// looks at nothing else.
 fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
     if !from.is_dir() {
         return fs::write(to, fs::read(from)?);
@@ -177,6 +171,9 @@ fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let name = entry?.file_name();
+        if name == "target" || name.as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
         copy_all(&from.join(&name), &to.join(&name))?;
     }
     Ok(())

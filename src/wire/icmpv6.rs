@@ -199,11 +199,11 @@ mod tests {
 
     #[test]
     fn a_probe_for_duplicates_goes_to_a_solicited_node_group_alone() {
-        let nobody = Ipv6Addr::UNSPECIFIED;
-        assert_eq!(solicitation(nobody, solicited_node(TARGET)), Ok(true));
+        let unspecified = Ipv6Addr::UNSPECIFIED;
+        assert_eq!(solicitation(unspecified, solicited_node(TARGET)), Ok(true));
         for elsewhere in ["ff02::1", "fd09::2", "ff05::1:ff00:2", "ff02::1:fe00:2", "ff02::2:ff00:2"] {
             let elsewhere = elsewhere.parse().unwrap();
-            assert_eq!(solicitation(nobody, elsewhere), Err(DropReason::NeighborInvalid), "{elsewhere}");
+            assert_eq!(solicitation(unspecified, elsewhere), Err(DropReason::NeighborInvalid), "{elsewhere}");
             assert_eq!(solicitation(Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 1), elsewhere), Ok(false), "{elsewhere}");
         }
     }

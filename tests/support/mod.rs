@@ -154,7 +154,7 @@ impl<'e, A: App> Client<'e, A> {
         self.send(&segment)
     }
 
-    /// The same client, whose packets go to another engine from here on.
+    /// Sends the packets of this client to another engine from here on.
     pub(crate) fn moved<'o, B: App>(&self, engine: &'o Engine<B>) -> Client<'o, B> {
         let Self { ends, offer, cookie, echo, .. } = *self;
         Client { dialogue: Dialogue::new(engine), ends, offer, cookie, echo }

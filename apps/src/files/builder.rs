@@ -12,7 +12,6 @@ use super::format::{self, HEAD_MAX, HEADER_LEN, Header, NONE, ObjectRecord, Path
 use super::path;
 use super::tag::{Tag, Tagger};
 use crate::huge_page_writer::HugePageWriter;
-use crate::positions::reserve;
 
 /// The most bytes of a file in memory at a time. A smaller file is written in one piece.
 const PIECE: usize = 1 << 20;
@@ -103,7 +102,7 @@ impl<W: Write + Seek> Builder<W> {
         let mut record = added?;
         // A smaller response fits any segment, so it is never continued from a position.
         if record.len() > Position::UNIT as u64
-            && let Some((first, end)) = reserve(self.unit, record.len())
+            && let Some((first, end)) = Position::reserve(self.unit, record.len())
         {
             record.unit = first;
             self.unit = end;

@@ -10,7 +10,7 @@ use super::format::{HEAD_MAX, HEADER_LEN, Header, NONE, ObjectRecord, PathRecord
 use super::path;
 use super::tag::{Tag, Tagger};
 use crate::container::{FileBytes, check_index, table};
-use crate::positions::{Buckets, Pair, pair, reserve};
+use crate::positions::{Buckets, Pair, pair};
 
 /// Bytes of a body that are hashed between two calls of `progress`.
 const PROGRESS_STEP: usize = 1 << 20;
@@ -265,7 +265,7 @@ impl<'a> Sections<'a> {
             if record.unit == NONE {
                 continue;
             }
-            let (first, end) = reserve(next, record.len()).ok_or(OpenError::Positions)?;
+            let (first, end) = Position::reserve(next, record.len()).ok_or(OpenError::Positions)?;
             if record.unit != first || entries.next() != Some((first, id as u32)) {
                 return Err(OpenError::Positions);
             }

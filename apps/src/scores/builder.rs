@@ -12,7 +12,6 @@ use super::number::Number;
 use super::page::Labels;
 use super::phf;
 use crate::huge_page_writer::HugePageWriter;
-use crate::positions::reserve;
 
 /// Writes a file of scores to `W`. Pages are written as they are added; only the index is kept in memory.
 ///
@@ -84,7 +83,7 @@ impl<W: Write + Seek> Builder<W> {
         };
         // A smaller response fits any segment, so it is never continued from a position.
         if self.page.len() > Position::UNIT
-            && let Some((first, end)) = reserve(self.unit, self.page.len() as u64)
+            && let Some((first, end)) = Position::reserve(self.unit, self.page.len() as u64)
         {
             header.unit = first;
             self.unit = end;

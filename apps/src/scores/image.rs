@@ -12,7 +12,7 @@ use super::number::Number;
 use super::page::Labels;
 use super::phf::{self, Pilot};
 use crate::container::{FileBytes, check_index, table, u32_at};
-use crate::positions::{Buckets, Pair, UNITS, pair};
+use crate::positions::{Buckets, Pair, pair};
 
 /// Records that are checked between two calls of `progress`.
 const PROGRESS_STEP: usize = 256;
@@ -165,7 +165,7 @@ impl<'a> Sections<'a> {
         let slots_lead_to_records =
             self.slots.iter().map(|slot| u32_at(slot, 0)).all(|line| is_record(line) && is_above_header(line));
         let positions_ascend = self.positions.array_windows().all(|&[a, b]| pair(a).0 < pair(b).0)
-            && self.positions.last().is_none_or(|&last| pair(last).0 < UNITS);
+            && self.positions.last().is_none_or(|&last| pair(last).0 < Position::PER_VERSION);
         if slots_lead_to_records && positions_ascend { Ok(()) } else { Err(OpenError::Index) }
     }
 
@@ -306,8 +306,8 @@ mod tests {
             (positions, 2, true),
             (positions, 3, false),
             (positions, 4, false),
-            (positions + 8, UNITS - 1, true),
-            (positions + 8, UNITS, false),
+            (positions + 8, Position::PER_VERSION - 1, true),
+            (positions + 8, Position::PER_VERSION, false),
         ] {
             check(&file, (!is_right).then_some(&OpenError::Index), |file| put(file, at, number));
         }

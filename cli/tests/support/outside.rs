@@ -45,7 +45,8 @@ pub(crate) struct Template {
 }
 
 impl Template {
-    /// Copies it, with paths in place of the versions of its dependencies, and the versions of this workspace for the rest.
+    /// Copies it, with paths in place of the versions of its dependencies, and the versions of this workspace for the
+    /// rest.
     pub(crate) fn copy() -> Self {
         let folder = tempfile::Builder::new().prefix("lethe-template-").tempdir().unwrap();
         // The server reads its page again as the user `nobody`.

@@ -1,5 +1,5 @@
-//! A server with a kind of device of its own: each datagram of a Unix socket is an Ethernet frame, as some virtual machine
-//! monitors have their network cards.
+//! A server with a kind of device of its own: each datagram of a Unix socket is an Ethernet frame, as some virtual
+//! machine monitors have their network cards.
 
 use std::fmt;
 use std::io;

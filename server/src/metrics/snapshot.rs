@@ -17,7 +17,8 @@ use crate::reload::Reloads;
 /// In place of a number that is not counted.
 const NOT_COUNTED: u64 = u64::MAX;
 
-/// The state of a server that its metrics are made of. Each number has one writer, and neither writers nor readers wait.
+/// The state of a server that its metrics are made of. Each number has one writer, and neither writers nor readers
+/// wait.
 pub(crate) struct Watched {
     device: String,
     application: String,
@@ -137,8 +138,8 @@ pub(crate) struct Process {
 /// The data set of the application.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct Data {
-    /// The number of the one that new connections are answered from, modulo 4: what `--generation` says, and one on with
-    /// each reload.
+    /// The number of the one that new connections are answered from, modulo 4: what `--generation` says, and one on
+    /// with each reload.
     pub(crate) generation: u8,
     /// When it was put in place, in seconds since 1970.
     pub(crate) loaded_time_seconds: f64,

@@ -24,8 +24,8 @@ const READY: Duration = Duration::from_secs(10);
 /// The repository as a page sees it: what is written there goes to a directory that is removed.
 const SHOWN: [&str; 9] = ["apps", "benches", "cli", "docs", "examples", "pcaps", "sim", "tests", "tools"];
 
-/// `cargo` as the machine has it, without a network. What is built by a page shares the folder in which this workspace is
-/// built, which it finds as `$LETHE_TARGET`, and the workspace as `$LETHE_ROOT`.
+/// `cargo` as the machine has it, without a network. What is built by a page shares the folder in which this workspace
+/// is built, which it finds as `$LETHE_TARGET`, and the workspace as `$LETHE_ROOT`.
 const CARGO: &str = r#"#!/bin/sh
 export PATH="$(dirname "$LETHE_CARGO"):$PATH" CARGO_NET_OFFLINE=true CARGO_PROFILE_DEV_OPT_LEVEL=1
 exec "$LETHE_CARGO" "$@"
