@@ -181,7 +181,7 @@ impl<'a> Train<'a> {
     }
 
     fn next_quote(&mut self) -> Option<&'a [u8]> {
-        let is_sent = self.is_sent();
+        let is_sent = self.is_sent() && self.probes.iter().all(Option::is_none);
         let [ahead, behind] = &mut self.quotes;
         let quote = core::mem::take(if is_sent && ahead.is_empty() { behind } else { ahead });
         (!quote.is_empty()).then_some(quote)

@@ -65,15 +65,15 @@ impl<'a, A: App + ?Sized> AppClients<'a, A> {
 
     /// What the protocol promises this client.
     fn promise(&self, kind: &Kind, drawn: Promise, request: &[u8], ends: &Ends) -> Promise {
-        let (first, segment, timestamps, is_answered_at_once) = match kind {
+        let (writes, segment, timestamps, is_answered_at_once) = match kind {
             Kind::Model(settings) => (
-                settings.request.first().map_or(&[][..], Vec::as_slice),
+                settings.request.as_slice(),
                 settings.mss.map_or(SEGMENT_MIN, usize::from),
                 settings.timestamps,
                 crowd::is_answered_at_once(settings),
             ),
             // The least that one of this MTU announces.
-            Kind::Stack(settings) => (request, settings.mtu - crowd::HEADERS_MAX, false, true),
+            Kind::Stack(settings) => (&[][..], settings.mtu - crowd::HEADERS_MAX, false, true),
             Kind::Attacker(_) => return drawn,
         };
         if drawn != Promise::Reply {
@@ -87,15 +87,19 @@ impl<'a, A: App + ?Sized> AppClients<'a, A> {
         if has_rest && !(is_answered_at_once && timestamps) {
             return Promise::PerhapsReply;
         }
-        // The first write may draw another answer than the whole request.
-        let answers = [self.answer(request, ends), self.answer(first, ends)];
+        // The writes that arrive together first may draw another answer than the whole request.
+        let ends_of_writes = writes.iter().scan(0, |end, write| {
+            *end += write.len();
+            Some(*end)
+        });
+        let mut answers = ends_of_writes.chain([request.len()]).map(|end| self.answer(&request[..end], ends));
         let is_promised = |(len, is_stored)| {
             let is_spoilt = !self.scenario.down.corrupt.is_never()
                 && self.scenario.down.mtu.is_some()
                 && crowd::is_cut(&self.scenario, kind, len);
             !is_spoilt && crowd::is_promised(&self.scenario, kind, ends, len, is_stored)
         };
-        if answers.into_iter().all(is_promised) { Promise::Reply } else { Promise::PerhapsReply }
+        if answers.all(is_promised) { Promise::Reply } else { Promise::PerhapsReply }
     }
 }
 

@@ -231,6 +231,7 @@ pub(super) fn is_promised(scenario: &Scenario, kind: &Kind, ends: &Ends, len: us
     let is_v6 = ends.client.is_ipv6();
     let headers = if is_v6 { 60 } else { 40 };
     let mut resends_whole = true;
+    let mut is_slow = false;
     let (timestamps, sack, mss, window) = match kind {
         Kind::Model(settings) => {
             // A request that is lost and comes again in small pieces is never a request.
@@ -241,6 +242,7 @@ pub(super) fn is_promised(scenario: &Scenario, kind: &Kind, ends: &Ends, len: us
             let is_single = settings.request.len() == 1 && settings.close == Close::WithRequest;
             resends_whole = settings.resend_limit.is_none() && (is_single || settings.close == Close::AfterReply);
             let mss = settings.mss.map_or(if is_v6 { 1220 } else { 536 }, usize::from);
+            is_slow = settings.reads.is_some();
             (settings.timestamps, settings.sack, mss, settings.window as usize)
         }
         // It echoes the timestamp that came last, which says nothing of where it is.
@@ -258,7 +260,8 @@ pub(super) fn is_promised(scenario: &Scenario, kind: &Kind, ends: &Ends, len: us
     };
     let segments = len.div_ceil(segment);
     if segments <= 1 {
-        return true;
+        // What fits one segment is not cut to a smaller window.
+        return len <= window;
     }
     // Routers of IPv6 cut nothing, and what they say about it is not heeded yet.
     let path = scenario.down.mtu.map_or(usize::MAX, |mtu| usize::from(mtu.max(IPV6_MTU_MIN)));
@@ -266,6 +269,11 @@ pub(super) fn is_promised(scenario: &Scenario, kind: &Kind, ends: &Ends, len: us
         return false;
     }
     let of_window = window / segment;
+    // A receiver announces more only where it is half its buffer (RFC 9293, section 3.8.6.2.2): what a slow one has
+    // announced may stay below a segment.
+    if is_slow && of_window < 2 {
+        return false;
+    }
     let is_placed = is_stored && segment >= PLACED_MIN;
     let of_round = match (timestamps, sack) {
         (true, true) if is_placed => of_window.min(8),
