@@ -43,6 +43,9 @@ pub struct Config {
     pub ceiling: u8,
     /// Whether a client whose RTO has expired in the middle of a response is told to revert its back-off (RFC 6069).
     pub revert_backoff: bool,
+    /// Whether a connection stays open after a response in one segment, for as many requests as its client likes: where
+    /// the request is HTTP/1.1, complete in its packet and does not close, from a client with timestamps.
+    pub keep_alive: bool,
 }
 
 impl Config {
@@ -65,6 +68,7 @@ impl Config {
             first_window: 10,
             ceiling: 32,
             revert_backoff: true,
+            keep_alive: false,
         }
     }
 

@@ -151,6 +151,16 @@ impl Mss {
         Self { index: above.saturating_sub(1) as u8 }
     }
 
+    /// Which of them it is: three bits.
+    pub(crate) const fn index(self) -> u8 {
+        self.index
+    }
+
+    /// The one with this number, of which the low three bits count.
+    pub(crate) const fn of_index(index: u8) -> Self {
+        Self { index: index & 7 }
+    }
+
     /// In bytes.
     pub fn bytes(self) -> u16 {
         let [smallest, ..] = MSS_VALUES;
@@ -193,6 +203,15 @@ impl FlowKeys {
             tag == found && proof.is_none_or(|proof| proof == its_proof)
         };
         (0..epochs).any(known).then_some(fields)
+    }
+
+    /// What proves that a request begins at `client_next` whose client has acknowledged all up to `own_next`: the
+    /// response before it carried this, and nothing else of the connection does.
+    #[inline]
+    pub(crate) fn kept_proof(&self, client_next: SeqNumber, own_next: SeqNumber, mss: Mss) -> u32 {
+        let ends = u64::from(client_next.value()) | u64::from(own_next.value()) << 32;
+        let hash = self.addresses.with([u64::from(self.ports) | u64::from(mss.index) << 32, ends]).finish(0);
+        hash as u32 >> 8
     }
 
     /// The fields of a cookie are hashed with the rest, so that they cannot be changed. They stand above the epoch,

@@ -9,6 +9,8 @@
 //!   2^17           a response in one segment
 //!   2^17 + 1       a segment of a response that is not stored
 //!   2^17 + 2       the acknowledgement of a client that has all of such a response
+//!   2^31 - 2^27 .. a response in one segment after which the connection stays open: 24 bits that depend on both next
+//!                  sequence numbers, and 3 bits for the client's MSS
 //!   2^18 + segment a segment of a stored response:
 //!
 //!    29                           6 5     3 2      1 0
@@ -19,7 +21,12 @@
 //!
 //! Along a response the position grows, and with it the timestamp, as a client demands (RFC 7323, section
 //! 5.2: an older one is a duplicate). A stamp is below 2^31, so the first is never newer than the last.
+//!
+//! On a connection that stays open there is no last one: the next timestamp is the smallest that is not before the
+//! one that the client echoes, and whose low 31 bits are the stamp. It is less than 2^31 ahead, which a client takes for
+//! newer, so any number of responses can follow one another, round the circle ([`Stamp::following`]).
 
+use crate::cookie::Mss;
 use crate::position::Position;
 
 /// Bits of proof that a client gives back of its initial sequence number.
@@ -28,6 +35,12 @@ const WHOLE: u32 = 1 << 17;
 const PART: u32 = WHOLE + 1;
 const DONE: u32 = WHOLE + 2;
 const STORED: u32 = 1 << 18;
+/// Half the circle of timestamps: the bit that stamps leave free.
+const HALF: u32 = 1 << 31;
+/// Stamps of connections that stay open: bits of proof, and below them an MSS.
+const KEPT: u32 = HALF - (1 << (KEPT_PROOF_BITS + KEPT_MSS_BITS));
+const KEPT_PROOF_BITS: u32 = 24;
+const KEPT_MSS_BITS: u32 = 3;
 const POSITION_SHIFT: u32 = 6;
 const LEVEL_SHIFT: u32 = 3;
 const REASON_SHIFT: u32 = 1;
@@ -54,6 +67,12 @@ pub(crate) enum Stamp {
     Done,
     /// A segment of a stored one.
     Stored(SentSegment),
+    /// A response in one segment, and the connection stays open.
+    Kept {
+        /// What only the start of the next request can belong to.
+        proof: u32,
+        mss: Mss,
+    },
 }
 
 /// A segment of a stored response, and how it was sent.
@@ -151,6 +170,9 @@ impl Stamp {
             Self::Whole => WHOLE,
             Self::Part => PART,
             Self::Done => DONE,
+            Self::Kept { proof, mss } => {
+                KEPT + ((proof & ((1 << KEPT_PROOF_BITS) - 1)) << KEPT_MSS_BITS | u32::from(mss.index()))
+            }
             Self::Stored(segment) => {
                 STORED
                     + (segment.position.value() << POSITION_SHIFT
@@ -161,14 +183,22 @@ impl Stamp {
         }
     }
 
-    /// The stamp with this value, if we ever sent one.
+    /// The stamp that is this far from the base, if we ever sent one. In the second half of the circle there are only
+    /// those of connections that stay open, and what ends such a connection.
+    #[inline]
     pub(crate) fn parse(value: u32) -> Option<Self> {
         Some(match value {
+            KEPT..HALF => Self::kept(value),
+            HALF.. => match value - HALF {
+                value @ KEPT.. => Self::kept(value),
+                WHOLE => Self::Whole,
+                _ => return None,
+            },
             0..WHOLE => Self::Handshake { proof: (value >> PROOF_SHIFT) as u16, sack: value & 1 == 0 },
             WHOLE => Self::Whole,
             PART => Self::Part,
             DONE => Self::Done,
-            _ => {
+            STORED..KEPT => {
                 let segment = value.checked_sub(STORED)?;
                 Self::Stored(SentSegment {
                     position: Position::new(segment >> POSITION_SHIFT)?,
@@ -177,7 +207,21 @@ impl Stamp {
                     narrow: segment & 1 == 1,
                 })
             }
+            _ => return None,
         })
+    }
+
+    fn kept(value: u32) -> Self {
+        let value = value - KEPT;
+        Self::Kept { proof: value >> KEPT_MSS_BITS, mss: Mss::of_index(value as u8) }
+    }
+
+    /// What is added to the base for a timestamp with this stamp that is not before the one that the client `echoed`,
+    /// counted from the base as well.
+    #[inline]
+    pub(crate) fn following(self, echoed: u32) -> u32 {
+        let value = self.value() | echoed & HALF;
+        if value < echoed { value ^ HALF } else { value }
     }
 }
 
@@ -259,7 +303,16 @@ mod tests {
 
     #[quickcheck_macros::quickcheck]
     fn a_stamp_survives_value_and_parse(value: u32) -> bool {
-        Stamp::parse(value).is_none_or(|stamp| stamp.value() == value)
+        Stamp::parse(value).is_none_or(|stamp| stamp.value() == value & (HALF - 1))
+    }
+
+    #[quickcheck_macros::quickcheck]
+    fn the_next_timestamp_is_not_before_the_one_that_is_echoed(echoed: u32, proof: u32) -> bool {
+        let stamps = [Stamp::Whole, Stamp::Kept { proof: proof >> 8, mss: Mss::at_most(1460) }];
+        stamps.into_iter().all(|stamp| {
+            let next = stamp.following(echoed);
+            next.wrapping_sub(echoed) < HALF && Stamp::parse(next) == Some(stamp)
+        })
     }
 
     #[test]
@@ -302,10 +355,12 @@ mod tests {
             Stamp::Whole,
             Stamp::Part,
             Stamp::Done,
+            Stamp::Kept { proof: 0, mss: Mss::at_most(88) },
+            Stamp::Kept { proof: (1 << KEPT_PROOF_BITS) - 1, mss: Mss::at_most(8940) },
         ] {
             assert_eq!(Stamp::parse(stamp.value()), Some(stamp));
         }
-        assert_eq!([DONE + 1, STORED - 1].map(Stamp::parse), [None; 2]);
+        assert_eq!([DONE + 1, STORED - 1, KEPT - 1, HALF, HALF + STORED].map(Stamp::parse), [None; 5]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! | ACK with payload, cookie right       | the response: ACK+PSH+FIN, or its first window              |
 //! | a request again, response part there | the response from there on                                  |
 //! | ACK with payload, cookie wrong       | nothing; ACK if the client has its response already         |
+//! | keep-alive probe, proof right        | ACK                                                         |
 //! | FIN+ACK of a client with no request  | FIN+ACK                                                     |
 //! | FIN+ACK of a client with its response| ACK                                                         |
 //! | FIN+ACK of a client that waits       | nothing: an ACK would acknowledge a lost request too        |
@@ -81,7 +82,7 @@ pub(crate) fn answer<'a, A: App, P: Pair>(
     // (RFC 9293, section 3.8.4).
     let is_plain = kind == ACK && payload.is_empty();
     let has_options = packet.payload.len() - payload.len() > HEADER_LEN;
-    if for_us && is_plain && (!has_options || !app.stores()) {
+    if for_us && is_plain && (!has_options || !app.stores() && !config.keep_alive) {
         return Absorbed::Ack.into();
     }
     let mut segment = Segment::new(config, now, packet, header, payload);
@@ -176,7 +177,10 @@ fn syn_ack<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &A) -> Reply<'a> {
 
 /// An ACK without payload, and without a timestamp of a stored response.
 fn answer_ack<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A) -> Reply<'a> {
-    if segment.has_timestamps() { Absorbed::Ack.into() } else { probe::answer(segment, app) }
+    if !segment.has_timestamps() {
+        return probe::answer(segment, app);
+    }
+    if segment.is_keep_alive_probe() { segment.answer_keep_alive_probe() } else { Absorbed::Ack.into() }
 }
 
 /// A FIN without payload.
@@ -187,9 +191,12 @@ fn answer_fin<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &A) -> Reply<'a
         Seen::Forged => segment.refuse(DropReason::TcpFinForged),
         // Straight after the handshake, so there was no request: we are done as well.
         Seen::Handshake | Seen::Unknown if is_idle() => segment.acknowledge(ReplyKind::FinAck, FIN_ACK),
+        Seen::Kept if segment.verify_kept(segment.header.seq()).is_some() => {
+            segment.acknowledge(ReplyKind::FinAck, FIN_ACK)
+        }
         // The request came before the FIN and was lost, or its response was. The client will repeat
         // what is not acknowledged (RFC 9293, section 3.6).
-        Seen::Handshake => DropReason::TcpFinEarly.into(),
+        Seen::Handshake | Seen::Kept => DropReason::TcpFinEarly.into(),
         Seen::Response | Seen::Part | Seen::Unknown => segment.acknowledge(ReplyKind::FinAck, ACK),
     }
 }

@@ -73,6 +73,11 @@ outcomes! {
         FinAck = "fin-ack",
         /// ACK of the rest of a request whose response the client already has.
         LateAck = "late-ack",
+        /// ACK of a keep-alive probe.
+        KeepAlive = "keep-alive",
+        /// FIN with no response ahead of it: it needs more than one segment, on a connection that was kept open. The
+        /// client sends its request on a new one.
+        Closed = "closed",
         /// RST, sent only under `--refuse reset`.
         Reset = "reset",
     }

@@ -78,6 +78,48 @@ impl<'a> RequestLine<'a> {
     }
 }
 
+impl RequestLine<'_> {
+    /// Bytes of the request that begins with this line in `payload`, if all of it is there and its connection may stay
+    /// open behind the response: of HTTP/1.1, without a body, and without a field that closes it or changes the protocol
+    /// (RFC 9112, sections 6.3 and 9.3).
+    #[inline]
+    pub(crate) fn kept_len(&self, payload: &[u8]) -> Option<usize> {
+        let line = payload.len().checked_sub(self.headers.bytes.len())?;
+        if !payload.get(..line)?.ends_with(b" HTTP/1.1\r\n") {
+            return None;
+        }
+        let mut rest = self.headers.bytes;
+        loop {
+            let end = first(rest, |word| equal(word, b'\n'), |byte| byte == b'\n')?;
+            let (field, after) = rest.split_at_checked(end)?;
+            rest = after.strip_prefix(b"\n")?;
+            match field.strip_suffix(b"\r")? {
+                b"" => return Some(payload.len() - rest.len()),
+                field if may_stay_open(field)? => (),
+                _ => return None,
+            }
+        }
+    }
+}
+
+/// Whether a connection may stay open behind a request with this field. `None` if it is none.
+fn may_stay_open(field: &[u8]) -> Option<bool> {
+    const CLOSING: [&[u8]; 4] = [b"transfer-encoding", b"upgrade", b"expect", b"trailer"];
+    let (name, value) = split_while(field, is_token)?;
+    let value = value.strip_prefix(b":").filter(|_| !name.is_empty())?;
+    if value.iter().any(|&byte| byte.is_ascii_control() && byte != b'\t') {
+        return None;
+    }
+    if name.eq_ignore_ascii_case(b"content-length") {
+        return Some(value.trim_ascii() == b"0");
+    }
+    if name.eq_ignore_ascii_case(b"connection") {
+        let mut options = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+        return Some(options.all(|option| option.is_empty() || option.eq_ignore_ascii_case(b"keep-alive")));
+    }
+    Some(!CLOSING.iter().any(|closing| name.eq_ignore_ascii_case(closing)))
+}
+
 /// A method, as far as it decides which forms the target may have (RFC 9112, section 3.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Asked {

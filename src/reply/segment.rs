@@ -19,8 +19,8 @@ const ROOM: usize = HEADERS_MAX + ethernet::START_MAX;
 pub(crate) struct TxSegment<'a, P> {
     pub(crate) path: ReplyPath<P>,
     pub(crate) header: tcp::Header,
-    /// Two pieces, so that neither has to be copied to the other.
-    pub(crate) payload: [&'a [u8]; 2],
+    /// In pieces, so that none has to be copied to another.
+    pub(crate) payload: [&'a [u8]; 3],
     /// The sum over the payload, where it is known beforehand.
     pub(crate) sum: Option<Sum>,
     /// Where a router cuts the packet, its pieces must not be taken for those of another.
@@ -34,7 +34,7 @@ pub(crate) struct BuiltSegment<'a> {
     /// The headers from `start` on, and zeros behind them.
     bytes: [u8; ROOM],
     start: u8,
-    payload: [&'a [u8]; 2],
+    payload: [&'a [u8]; 3],
     /// Bytes of the headers.
     headers_len: u8,
     checksum: TxChecksum,
@@ -44,7 +44,7 @@ impl<'a, P: Pair> TxSegment<'a, P> {
     /// A segment without payload.
     #[inline]
     pub(crate) const fn new(path: ReplyPath<P>, header: tcp::Header) -> Self {
-        Self { path, header, payload: [&[], &[]], sum: None, identification: 0 }
+        Self { path, header, payload: [&[]; 3], sum: None, identification: 0 }
     }
 
     /// Puts the headers together.
@@ -52,8 +52,8 @@ impl<'a, P: Pair> TxSegment<'a, P> {
     #[expect(clippy::inline_always, reason = "fast: inline")]
     pub(crate) fn build(self, config: &Config) -> BuiltSegment<'a> {
         let transport = self.header.words();
-        let [head, body] = self.payload;
-        let payload_len = head.len() + body.len();
+        let [head, middle, body] = self.payload;
+        let payload_len = head.len() + middle.len() + body.len();
         let len = transport.len() + payload_len;
         let addresses = self.path.addresses.into();
         let pseudo_header = addresses.pseudo_header(Protocol::TCP, len);
@@ -63,7 +63,7 @@ impl<'a, P: Pair> TxSegment<'a, P> {
             let payload_sum = match self.sum {
                 Some(sum) => sum,
                 None if payload_len == 0 => Sum::new(),
-                None => Sum::new().with(head).with(body),
+                None => Sum::new().with(head).with(middle).with(body),
             };
             pseudo_header.followed_by(transport.sum()).followed_by(payload_sum).finish()
         };

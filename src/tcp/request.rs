@@ -39,12 +39,19 @@ pub(super) fn answer<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A, s
         // The last bytes of a long request may be as few.
         return match segment.seen() {
             Seen::Response => answer_later_payload(segment, app.methods()),
+            Seen::Kept if segment.is_keep_alive_probe() => segment.answer_keep_alive_probe(),
             _ => DropReason::TcpShortPayload.into(),
         };
     }
     match segment.verify_start(app) {
-        Some(fields) => answer_request(segment, fields, app, scratch),
-        None => answer_request_again(segment, app, scratch),
+        Some(fields) => answer_request(segment, fields, false, app, scratch),
+        None => match segment.verify_kept(segment.header.seq()) {
+            Some(mss) => {
+                let fields = CookieFields { mss, generation: app.generations().current };
+                answer_request(segment, fields, true, app, scratch)
+            }
+            None => answer_request_again(segment, app, scratch),
+        },
     }
 }
 
@@ -52,9 +59,11 @@ pub(super) fn answer<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A, s
 fn answer_request<'a, A: App, P: Pair>(
     segment: Segment<'a, P>,
     fields: CookieFields,
+    is_later: bool,
     app: &'a A,
     scratch: &'a mut [u8],
 ) -> Reply<'a> {
+    let (mut kept_len, mut has_headers) = (None, true);
     let (kind, response) = match RequestLine::parse_for(app.methods(), segment.payload) {
         Ok(line) => {
             // Shorter than a segment of a long response: a client that has received one of those takes nothing of it
@@ -63,6 +72,10 @@ fn answer_request<'a, A: App, P: Pair>(
             let Some(response) = segment.ask(&line, fields.generation, one_packet, app, scratch) else {
                 return DropReason::HttpIncomplete.into();
             };
+            if segment.config.keep_alive {
+                kept_len = line.kept_len(segment.payload);
+                has_headers = line.headers.is_complete();
+            }
             (ReplyKind::Response, response)
         }
         // The rest of the line is in flight, or will be retransmitted together with the start. Nagle's algorithm must
@@ -78,7 +91,65 @@ fn answer_request<'a, A: App, P: Pair>(
             (ReplyKind::Refusal, if is_head { response.without_body() } else { response })
         }
     };
+    if segment.config.keep_alive && segment.has_timestamps() {
+        let fits = fits_packet(segment, fields, response);
+        match kept_len {
+            Some(len) if fits && fits_window(segment, response) => {
+                return keep_open(segment, kind, fields, response, len);
+            }
+            // What could be sent of a response that is longer, or that is one to half a header section, might be taken for
+            // a part of the response to the whole request.
+            _ if is_later && kind == ReplyKind::Response && (!fits || !has_headers) => return close(segment),
+            _ => (),
+        }
+    }
     respond(segment, kind, fields, response)
+}
+
+/// Sends a response in one segment that leaves the connection open, and acknowledges the request, which has `len`
+/// bytes: a request behind it in the same packet comes again.
+///
+/// It does not say `Connection: close`, not even to a client that has closed its end: that may have sent the request
+/// without its FIN before, and the response to that has the same bytes.
+#[inline]
+fn keep_open<'a, P: Pair>(
+    segment: Segment<'a, P>,
+    kind: ReplyKind,
+    fields: CookieFields,
+    response: Response<'a>,
+    len: usize,
+) -> Reply<'a> {
+    const CLOSE: &[u8] = b"Connection: close\r\n\r\n";
+    let payload = match response.head().strip_suffix(CLOSE) {
+        Some(head) => [head, b"\r\n", response.body()],
+        None => [response.head(), &[], response.body()],
+    };
+    let response_len: usize = payload.iter().map(|part| part.len()).sum();
+    let client_next = segment.header.seq().advance(len as u32);
+    let own_next = segment.header.ack().advance(response_len as u32);
+    let (flags, ack, stamp) = if segment.is_fin() && segment.payload.len() == len {
+        (LAST, segment.end(), Stamp::Whole)
+    } else {
+        let proof = segment.keys.kept_proof(client_next, own_next, fields.mss);
+        (Flags::ACK.with(Flags::PSH), client_next, Stamp::Kept { proof, mss: fields.mss })
+    };
+    let options = segment.following_options(stamp);
+    let header = segment.header_back(flags, segment.header.ack(), options).with_ack(ack);
+    let answer = TxSegment {
+        payload,
+        identification: identification(segment),
+        ..TxSegment::new(segment.packet.reply_path, header)
+    };
+    Reply::segment(kind, answer.build(segment.config))
+}
+
+/// Ends a connection without a response. A client that had one on it before sends the request again, on a new one (RFC
+/// 9112, section 9.3.1).
+#[cold]
+fn close<P: Pair>(segment: Segment<'_, P>) -> Reply<'_> {
+    let options = segment.following_options(Stamp::Whole);
+    let header = segment.header_back(Flags::FIN.with(Flags::ACK), segment.header.ack(), options);
+    segment.reply(ReplyKind::Closed, header)
 }
 
 /// A segment with payload whose acknowledgement is not the cookie: a request of a client that has
@@ -107,9 +178,11 @@ fn answer_later_payload<P: Pair>(segment: Segment<'_, P>, methods: Methods) -> R
         // its response.
         (Seen::Unknown, _) | (Seen::Forged, false) if is_request() => segment.refuse(DropReason::TcpCookie),
         (Seen::Response | Seen::Part | Seen::Unknown, true) => segment.acknowledge(ReplyKind::FinAck, Flags::ACK),
-        (Seen::Handshake, true) => DropReason::TcpFinEarly.into(),
+        (Seen::Handshake | Seen::Kept, true) => DropReason::TcpFinEarly.into(),
         (Seen::Forged, true) => segment.refuse(DropReason::TcpFinForged),
-        (Seen::Handshake | Seen::Part | Seen::Unknown | Seen::Forged, false) => DropReason::TcpCookie.into(),
+        (Seen::Handshake | Seen::Part | Seen::Kept | Seen::Unknown | Seen::Forged, false) => {
+            DropReason::TcpCookie.into()
+        }
     }
 }
 
@@ -122,12 +195,16 @@ fn respond<'a, P: Pair>(
     response: Response<'a>,
 ) -> Reply<'a> {
     let header = last_header(segment);
-    let limit = packet_limit(segment, fields);
-    // The FIN takes a byte of the window as well.
-    if packet_len(segment, header, response) > limit || response.len() >= usize::from(segment.header.window()) {
+    if !fits_packet(segment, fields, response) || !fits_window(segment, response) {
         return respond_at_length(segment, kind, fields, response);
     }
     one_segment(segment, kind, header, response)
+}
+
+/// Whether a response fits one packet.
+#[inline]
+fn fits_packet<P: Pair>(segment: Segment<'_, P>, fields: CookieFields, response: Response<'_>) -> bool {
+    packet_len(segment, last_header(segment), response) <= packet_limit(segment, fields)
 }
 
 /// Sends a response that does not fit a packet, or not the client's window.
@@ -153,7 +230,7 @@ fn respond_at_length<'a, P: Pair>(
     let (kind, response) =
         if response.len() > len_max { (ReplyKind::Refusal, Response::OVERFLOW) } else { (kind, response) };
     let is_whole = packet_len(segment, header, response) <= limit;
-    let fits_window = response.len() < usize::from(segment.header.window());
+    let fits_window = fits_window(segment, response);
     if is_whole && fits_window {
         one_segment(segment, kind, header, response)
     } else if !is_whole && is_train {
@@ -170,7 +247,7 @@ fn respond_at_length<'a, P: Pair>(
 /// The header of a segment with all of a response.
 #[inline]
 fn last_header<P: Pair>(segment: Segment<'_, P>) -> Header {
-    segment.header_back(LAST, segment.header.ack(), segment.plain_options(Stamp::Whole))
+    segment.header_back(LAST, segment.header.ack(), segment.following_options(Stamp::Whole))
 }
 
 /// The largest IP packet for the client with this cookie.
@@ -192,12 +269,23 @@ fn one_segment<'a, P: Pair>(
     header: Header,
     response: Response<'a>,
 ) -> Reply<'a> {
-    let payload = [response.head(), response.body()];
-    let identification = segment.identification();
-    let identification = (identification >> 16 ^ identification) as u16;
-    let sum = response.sum();
+    let payload = [response.head(), response.body(), &[]];
+    let (sum, identification) = (response.sum(), identification(segment));
     let answer = TxSegment { payload, sum, identification, ..TxSegment::new(segment.packet.reply_path, header) };
     Reply::segment(kind, answer.build(segment.config))
+}
+
+/// Whether a response fits the client's window. The FIN takes a byte of it as well.
+#[inline]
+fn fits_window<P: Pair>(segment: Segment<'_, P>, response: Response<'_>) -> bool {
+    response.len() < usize::from(segment.header.window())
+}
+
+/// Tells the fragments that a router may make of a packet from those of another.
+#[inline]
+fn identification<P: Pair>(segment: Segment<'_, P>) -> u16 {
+    let identification = segment.identification();
+    (identification >> 16 ^ identification) as u16
 }
 
 /// Whether what looks like the start of a request can be nothing else: proven by a timestamp, or by how it begins.

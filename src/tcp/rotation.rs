@@ -57,6 +57,10 @@ fn is_proof<A: App, P: Pair>(segment: Segment<'_, P>, app: &A) -> bool {
         Some(Stamp::Handshake { .. }) => segment.keys.offset(segment.header.ack(), 0) == 0,
         Some(Stamp::Whole | Stamp::Part | Stamp::Done) => true,
         Some(Stamp::Stored(_)) => false,
+        Some(Stamp::Kept { .. }) => {
+            let seq = segment.header.seq();
+            [seq, seq.advance(1)].into_iter().any(|start| segment.verify_kept(start).is_some())
+        }
         None => !segment.has_timestamps() && segment.verify_start(app).is_some(),
     }
 }

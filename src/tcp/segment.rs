@@ -58,6 +58,8 @@ pub(super) enum Seen {
     Response,
     /// A segment of the response.
     Part,
+    /// All of a response after which the connection stays open.
+    Kept,
     /// Nothing: the timestamp was not made here.
     Forged,
     /// It does not use timestamps, so this is unknown.
@@ -146,6 +148,33 @@ impl<'a, P: Pair> Segment<'a, P> {
         }
     }
 
+    /// The MSS of a client that has received all of a response after which its connection stayed open, if its next
+    /// request begins at `seq`.
+    #[inline]
+    pub(super) fn verify_kept(self, seq: SeqNumber) -> Option<Mss> {
+        match self.stamp() {
+            Some(Stamp::Kept { proof, mss }) if self.config.keep_alive => {
+                (self.keys.kept_proof(seq, self.header.ack(), mss) == proof).then_some(mss)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it asks if the connection is still there: a segment of one byte, or none, that the client has sent already,
+    /// on a connection that was kept open (RFC 9293, section 3.8.4; RFC 1122, section 4.2.3.6).
+    pub(super) fn is_keep_alive_probe(self) -> bool {
+        self.payload.len() <= 1 && !self.is_fin() && self.verify_kept(self.header.seq().advance(1)).is_some()
+    }
+
+    /// Says that the connection is there.
+    pub(super) fn answer_keep_alive_probe(self) -> Reply<'a> {
+        let timestamps = self.header.options.timestamps;
+        let timestamps = timestamps.map(|theirs| Timestamps { value: theirs.echo, echo: theirs.value });
+        let options = Options { timestamps, ..Options::default() };
+        let header = self.header_back(Flags::ACK, self.header.ack(), options);
+        self.reply(ReplyKind::KeepAlive, header.with_ack(self.header.seq().advance(1)))
+    }
+
     #[inline]
     pub(super) fn seen(self) -> Seen {
         if !self.has_timestamps() {
@@ -155,6 +184,7 @@ impl<'a, P: Pair> Segment<'a, P> {
             Some(Stamp::Handshake { .. }) => Seen::Handshake,
             Some(Stamp::Whole | Stamp::Done) => Seen::Response,
             Some(Stamp::Part) => Seen::Part,
+            Some(Stamp::Kept { .. }) => Seen::Kept,
             Some(Stamp::Stored(_)) | None => Seen::Forged,
         }
     }
@@ -309,6 +339,17 @@ impl<'a, P: Pair> Segment<'a, P> {
     #[inline]
     pub(super) fn plain_options(self, stamp: Stamp) -> Options {
         Options { timestamps: self.timestamps(stamp), ..Options::default() }
+    }
+
+    /// Options of a segment that says this behind what the client echoes, on a connection that may have been kept open.
+    #[inline]
+    pub(super) fn following_options(self, stamp: Stamp) -> Options {
+        let base = self.keys.timestamp_base;
+        let timestamps = self.header.options.timestamps.map(|theirs| Timestamps {
+            value: base.wrapping_add(stamp.following(theirs.echo.wrapping_sub(base))),
+            echo: theirs.value,
+        });
+        Options { timestamps, ..Options::default() }
     }
 
     /// Our stamp, and the client's own timestamp, of which it takes its RTT (RFC 7323, section 4.1).

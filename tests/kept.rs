@@ -1,0 +1,355 @@
+//! Connections that stay open: any number of requests, and nothing remembered between them.
+
+use lethe::config::{Addresses, Config};
+use lethe::cookie::Secret;
+use lethe::http::{Response, Status};
+use lethe::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
+use lethe::wire::tcp::Flags;
+use lethe::{App, Engine, Request};
+use lethe_sim::dialogue::Dialogue;
+use lethe_sim::dissect::Frame;
+use lethe_sim::frame::{Ends, Segment};
+use proptest::prelude::*;
+
+const ISN: u32 = 1000;
+const HALF: u32 = 1 << 31;
+
+/// Tells the path; `/long` is more than a segment.
+struct Echo;
+
+impl App for Echo {
+    fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+        const LONG: &[u8] = &[b'x'; 5000];
+        let response = Response::build(scratch, Status::Ok);
+        if request.path == b"/long" {
+            response.body(LONG)
+        } else {
+            response.body_with(|body| body.push_bytes(request.path))
+        }
+    }
+}
+
+fn engine(secrets: &[u8]) -> Engine<Echo> {
+    let [first, former @ ..] = secrets else { panic!("there is a secret") };
+    let mut config = Config { keep_alive: true, ..Config::new(Secret::new([*first; 16])) };
+    for (slot, &byte) in config.former.iter_mut().zip(former) {
+        *slot = Some(Secret::new([byte; 16]));
+    }
+    let mut addresses = Addresses::new();
+    for address in ["10.9.0.2", "fd09::2"] {
+        addresses.add(address.parse().unwrap()).unwrap();
+    }
+    config.addresses = addresses;
+    Engine::new(config, Echo)
+}
+
+/// A client with timestamps, as RFC 7323 has it.
+struct Client<'e> {
+    dialogue: Dialogue<'e, Echo>,
+    ends: Ends,
+    next: u32,
+    read: u32,
+    echo: u32,
+}
+
+/// What is sent to a client.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Sent {
+    payload: String,
+    seq: u32,
+    ack: u32,
+    fin: bool,
+    timestamp: u32,
+}
+
+impl<'e> Client<'e> {
+    fn connected(engine: &'e Engine<Echo>, ends: Ends) -> Self {
+        let mut client = Self { dialogue: Dialogue::new(engine), ends, next: ISN, read: 0, echo: 0 };
+        let [sent] = &client.draw(&Segment::syn(&ends).seq(ISN).mss(1460).timestamps(5, 0))[..] else {
+            panic!("no SYN+ACK")
+        };
+        client.take(&sent.clone());
+        (client.next, client.read) = (ISN + 1, sent.seq.wrapping_add(1));
+        client
+    }
+
+    fn draw(&mut self, segment: &Segment) -> Vec<Sent> {
+        let sent = self.dialogue.send(&segment.frame());
+        let sent = sent.iter().map(|frame| {
+            let frame = Frame::dissect(frame).unwrap();
+            assert_eq!(frame.problem(), None);
+            let (_, tcp) = frame.tcp().unwrap();
+            Sent {
+                payload: String::from_utf8(tcp.payload.to_vec()).unwrap(),
+                seq: tcp.seq.value(),
+                ack: tcp.ack.value(),
+                fin: tcp.flags.has(Flags::FIN),
+                timestamp: tcp.timestamps.unwrap().0,
+            }
+        });
+        sent.collect()
+    }
+
+    /// A segment that begins `skip` bytes behind what has been sent and acknowledged.
+    fn segment(&self, skip: u32, payload: &str) -> Segment {
+        let segment = Segment::ack(&self.ends).seq(self.next.wrapping_add(skip)).ack_number(self.read);
+        segment.payload(payload).timestamps(5, self.echo)
+    }
+
+    fn send(&mut self, payload: &str) -> Vec<Sent> {
+        self.draw(&self.segment(0, payload))
+    }
+
+    /// Receives it in order.
+    fn take(&mut self, sent: &Sent) {
+        assert!(
+            sent.timestamp.wrapping_sub(self.echo) < HALF || self.read == 0,
+            "an old duplicate (RFC 7323, section 5.3)"
+        );
+        self.echo = sent.timestamp;
+        self.next = sent.ack;
+        self.read = sent.seq.wrapping_add(sent.payload.len() as u32 + u32::from(sent.fin));
+    }
+
+    /// Sends a request, and receives the response.
+    fn get(&mut self, path: &str) -> Sent {
+        let request = request(path);
+        let sent = self.send(&request);
+        let [response] = &sent[..] else { panic!("{path}: {sent:?}") };
+        assert_eq!((response.seq, response.ack), (self.read, self.next.wrapping_add(request.len() as u32)));
+        self.take(response);
+        response.clone()
+    }
+
+    fn verdict(&self) -> Verdict {
+        self.dialogue.verdict().unwrap()
+    }
+}
+
+fn request(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")
+}
+
+fn clients(check: impl Fn(Client<'_>)) {
+    for secrets in [&[7][..], &[7, 8], &[7, 8, 9]] {
+        for ends in [Ends::v4(), Ends::v6()] {
+            check(Client::connected(&engine(secrets), ends));
+        }
+    }
+}
+
+#[test]
+fn a_connection_takes_any_number_of_requests_and_no_timestamp_goes_back() {
+    clients(|mut client| {
+        for number in 0..300 {
+            let path = format!("/{number}");
+            let response = client.get(&path);
+            assert!(
+                response.payload.starts_with("HTTP/1.1 200 OK\r\n")
+                    && response.payload.ends_with(&format!("\r\n\r\n{path}"))
+            );
+            assert!(!response.payload.contains("Connection") && !response.fin);
+        }
+    });
+}
+
+#[test]
+fn a_request_that_comes_again_draws_the_same_packet() {
+    clients(|mut client| {
+        client.get("/1");
+        let [first, second] = [(); 2].map(|()| client.send(&request("/2")));
+        assert_eq!(first, second);
+    });
+}
+
+#[test]
+fn a_part_of_a_request_that_looks_like_a_request_is_none() {
+    clients(|mut client| {
+        client.get("/1");
+        for skip in (1..3000).chain([u32::MAX, u32::MAX - 1, HALF]) {
+            assert_eq!(client.draw(&client.segment(skip, &request("/secret"))), [], "{skip}");
+            assert_eq!(client.verdict(), Verdict::Dropped(DropReason::TcpCookie));
+        }
+        client.get("/2");
+    });
+}
+
+#[test]
+fn what_acknowledges_anything_else_than_the_whole_response_is_no_request() {
+    clients(|mut client| {
+        client.get("/1");
+        for less in 1..200 {
+            let segment = client.segment(0, &request("/2")).ack_number(client.read.wrapping_sub(less));
+            assert_eq!(client.draw(&segment), [], "{less}");
+        }
+    });
+}
+
+#[test]
+fn two_requests_in_a_packet_are_acknowledged_one_by_one() {
+    clients(|mut client| {
+        for both in [request("/1") + &request("/2"), request("/1") + "GET /2 HT"] {
+            let sent = client.send(&both);
+            let [response] = &sent[..] else { panic!("{sent:?}") };
+            assert_eq!(response.ack.wrapping_sub(client.next) as usize, request("/1").len());
+            assert!(response.payload.ends_with("/1"));
+            client.take(response);
+        }
+    });
+}
+
+#[test]
+fn a_client_that_closes_is_answered_with_a_fin_once_it_has_everything() {
+    clients(|mut client| {
+        client.get("/1");
+        let fin = |client: &Client<'_>, skip| client.segment(skip, "").with(Flags::FIN);
+        // A request ahead of it is lost.
+        assert_eq!(client.draw(&fin(&client, 40)), []);
+        assert_eq!(client.verdict(), Verdict::Dropped(DropReason::TcpFinEarly));
+        let sent = client.draw(&fin(&client, 0));
+        let [answer] = &sent[..] else { panic!("{sent:?}") };
+        assert!(answer.fin && answer.payload.is_empty());
+        assert_eq!((answer.seq, answer.ack), (client.read, client.next.wrapping_add(1)));
+    });
+}
+
+#[test]
+fn a_request_with_a_fin_draws_the_bytes_that_it_draws_without() {
+    clients(|mut client| {
+        for path in ["/1", "/2"] {
+            let [without, with] =
+                [client.segment(0, &request(path)), client.segment(0, &request(path)).with(Flags::FIN)];
+            let [without, with] = [without, with].map(|segment| client.draw(&segment).remove(0));
+            assert_eq!((&without.payload, without.seq), (&with.payload, with.seq));
+            assert_eq!((without.fin, with.fin), (false, true));
+            assert_eq!(with.ack, without.ack.wrapping_add(1));
+            client.take(&without);
+        }
+    });
+}
+
+#[test]
+fn an_idle_client_that_asks_whether_we_are_there_gets_an_ack_no_larger() {
+    clients(|mut client| {
+        let probe = |client: &Client<'_>, payload| client.segment(u32::MAX, payload);
+        assert_eq!(client.draw(&probe(&client, "")), [], "there has been no request");
+        for path in ["/1", "/2"] {
+            client.get(path);
+            for payload in ["", "x"] {
+                let segment = probe(&client, payload);
+                let sent = client.dialogue.send(&segment.frame());
+                assert_eq!(client.verdict(), Verdict::Replied(ReplyKind::KeepAlive));
+                assert!(sent.len() == 1 && sent[0].len() <= segment.frame().len());
+                let sent = client.draw(&segment);
+                assert_eq!((sent[0].seq, sent[0].ack, sent[0].timestamp), (client.read, client.next, client.echo));
+            }
+            assert_eq!(client.draw(&client.segment(0, "")), []);
+            assert_eq!(client.verdict(), Verdict::Absorbed(Absorbed::Ack));
+        }
+    });
+}
+
+#[test]
+fn a_request_that_closes_or_may_have_a_body_is_the_last_one() {
+    let fields = [
+        "Connection: close",
+        "connection: keep-alive, Close",
+        "Connection: upgrade\r\nUpgrade: h2c",
+        "Content-Length: 3",
+        "Content-Length: 00",
+        "Transfer-Encoding: chunked",
+        "Expect: 100-continue",
+        "Two words: x",
+        ": x",
+        "x: y\r\n z: folded",
+        "x: a\0b",
+        "x: a\rb",
+    ];
+    clients(|mut client| {
+        client.get("/1");
+        for field in fields {
+            let sent = client.send(&format!("GET /2 HTTP/1.1\r\nHost: h\r\n{field}\r\n\r\n"));
+            assert!(sent[0].fin && sent[0].payload.contains("\r\nConnection: close\r\n"), "{field}: {sent:?}");
+            assert!(sent[0].timestamp.wrapping_sub(client.echo) < HALF);
+        }
+        for bare in ["GET /2 HTTP/1.1\nHost: h\r\n\r\n", "GET /2 HTTP/1.1\r\nHost: h\n\r\n", "GET /2 HTTP/1.0\r\n\r\n"]
+        {
+            assert!(client.send(bare)[0].fin, "{bare:?}");
+        }
+        for field in ["Connection: keep-alive", "Content-Length: 0", "X: \ty\u{e9}"] {
+            let sent = client.send(&format!("GET /2 HTTP/1.1\r\n{field}\r\nHost: h\r\n\r\n"));
+            assert!(!sent[0].fin, "{field}: {sent:?}");
+        }
+    });
+}
+
+/// What would be sent could be taken for a part of the response to the whole request: nothing is.
+#[test]
+fn half_a_header_section_or_a_long_response_ends_a_connection_that_was_kept_open() {
+    clients(|mut client| {
+        client.get("/1");
+        for payload in ["GET /2 HTTP/1.1\r\nHost:".to_owned(), request("/long")] {
+            let sent = client.send(&payload);
+            assert!(sent.len() == 1 && sent[0].fin && sent[0].payload.is_empty(), "{payload}: {sent:?}");
+            assert_eq!(client.verdict(), Verdict::Replied(ReplyKind::Closed));
+        }
+        // The end of a request line is waited for.
+        assert_eq!(client.send("GET /2 HT"), []);
+    });
+}
+
+#[test]
+fn a_client_that_has_the_last_response_gets_its_fin_acknowledged() {
+    clients(|mut client| {
+        for path in ["/1", "/2", "/3"] {
+            client.get(path);
+        }
+        let sent = client.send("GET /4 HTTP/1.1\r\nConnection: close\r\n\r\n");
+        client.take(&sent[0]);
+        let sent = client.draw(&client.segment(0, "").with(Flags::FIN));
+        assert!(sent.len() == 1 && !sent[0].fin && sent[0].ack == client.next.wrapping_add(1), "{sent:?}");
+    });
+}
+
+#[test]
+fn a_secret_that_is_rotated_keeps_its_connections() {
+    for ends in [Ends::v4(), Ends::v6()] {
+        let engines = [&[7][..], &[8, 7], &[9, 8, 7]].map(engine);
+        let mut client = Client::connected(&engines[0], ends);
+        client.get("/0");
+        for engine in &engines {
+            client.dialogue = Dialogue::new(engine);
+            client.get("/1");
+        }
+        let stranger = engine(&[10]);
+        client.dialogue = Dialogue::new(&stranger);
+        assert_eq!(client.send(&request("/2")), []);
+    }
+}
+
+proptest! {
+    /// However long ago, and however its packets are repeated: a response belongs to its request, and follows the last.
+    #[test]
+    fn whatever_is_repeated_no_response_belongs_to_another_request(
+        steps in prop::collection::vec((0..4_u8, 0..1000_u32), 1..60),
+    ) {
+        let engine = engine(&[7]);
+        let mut client = Client::connected(&engine, Ends::v4());
+        let mut all: Vec<(Segment, Vec<Sent>)> = Vec::new();
+        for (step, number) in steps {
+            if step == 0 && !all.is_empty() {
+                let (segment, sent) = all[number as usize % all.len()].clone();
+                prop_assert_eq!(client.draw(&segment), sent, "the same packet, the same answer");
+                continue;
+            }
+            let path = format!("/{}", "x".repeat(number as usize));
+            let segment = client.segment(0, &request(&path));
+            let sent = client.draw(&segment);
+            prop_assert_eq!(sent.len(), 1);
+            prop_assert!(sent[0].payload.ends_with(&format!("\r\n\r\n{path}")), "another response");
+            prop_assert!(sent[0].timestamp.wrapping_sub(client.echo) < HALF);
+            all.push((segment, sent.clone()));
+            client.take(&sent[0]);
+        }
+    }
+}
