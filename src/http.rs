@@ -9,6 +9,7 @@ mod status;
 
 pub use field::{FieldName, FieldValue, InvalidField};
 pub use method::{Method, Methods};
+pub(crate) use request::KeptRequest;
 pub use request::{Headers, Problem, RequestLine};
 pub use response::{HEAD_ROOM, Response, ResponseBuilder, Writer};
 pub use status::Status;

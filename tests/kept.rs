@@ -276,9 +276,21 @@ fn a_request_that_closes_or_may_have_a_body_is_the_last_one() {
         {
             assert!(client.send(bare)[0].fin, "{bare:?}");
         }
-        for field in ["Connection: keep-alive", "Content-Length: 0", "X: \ty\u{e9}"] {
+        for field in ["Connection: keep-alive", "Connection: ,", "Content-Length: 0", "X: \ty\u{e9}"] {
             let sent = client.send(&format!("GET /2 HTTP/1.1\r\n{field}\r\nHost: h\r\n\r\n"));
             assert!(!sent[0].fin, "{field}: {sent:?}");
+        }
+    });
+}
+
+#[test]
+fn a_client_of_http_1_0_says_that_it_keeps_its_connection_and_is_told_so() {
+    clients(|mut client| {
+        for path in ["/1", "/2"] {
+            let sent = client.send(&format!("GET {path} HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"));
+            let [response] = &sent[..] else { panic!("{sent:?}") };
+            assert!(!response.fin && response.payload.ends_with(&format!("\r\nConnection: keep-alive\r\n\r\n{path}")));
+            client.take(response);
         }
     });
 }

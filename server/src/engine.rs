@@ -51,6 +51,16 @@ pub(crate) struct EngineArgs {
     /// message that quotes what it sent again (RFC 6069)
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub(crate) revert_backoff: bool,
+    /// Keep a connection open behind a response that fits one segment, for the client's next request.
+    /// On a connection that was kept, a longer response makes the client ask again on a new one
+    #[arg(long, value_enum, value_name = "ON|OFF", default_value_t = Switch::Off)]
+    pub(crate) keep_alive: Switch,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    On,
+    Off,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -126,6 +136,7 @@ impl EngineArgs {
             first_window: self.first_window,
             ceiling: self.ceiling,
             revert_backoff: self.revert_backoff,
+            keep_alive: self.keep_alive == Switch::On,
         })
     }
 }
@@ -236,6 +247,7 @@ mod tests {
             first_window: 10,
             ceiling: 32,
             revert_backoff: true,
+            keep_alive: Switch::Off,
         };
         let config = args.config(mtu, None, &Secret::new([0; 16]).into());
         let result = config.map(drop).map_err(|error| format!("{error:#}"));

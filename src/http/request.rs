@@ -78,46 +78,76 @@ impl<'a> RequestLine<'a> {
     }
 }
 
+/// A request that is complete, and leaves its connection open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct KeptRequest {
+    /// Bytes of the request: the next one begins behind them.
+    pub(crate) len: usize,
+    /// Whether the response has to say so, as for HTTP/1.0.
+    pub(crate) is_told: bool,
+}
+
 impl RequestLine<'_> {
-    /// Bytes of the request that begins with this line in `payload`, if all of it is there and its connection may stay
-    /// open behind the response: of HTTP/1.1, without a body, and without a field that closes it or changes the protocol
-    /// (RFC 9112, sections 6.3 and 9.3).
+    /// The request that begins with this line in `payload`, if all of it is there and its connection may stay open behind
+    /// the response: of HTTP/1.1, or of HTTP/1.0 with `Connection: keep-alive`, without a body, and without a field that
+    /// closes it or changes the protocol (RFC 9112, sections 6.3 and 9.3). A line that is not as the RFC has it closes.
     #[inline]
-    pub(crate) fn kept_len(&self, payload: &[u8]) -> Option<usize> {
-        let line = payload.len().checked_sub(self.headers.bytes.len())?;
-        if !payload.get(..line)?.ends_with(b" HTTP/1.1\r\n") {
+    pub(crate) fn kept(&self, payload: &[u8]) -> Option<KeptRequest> {
+        let line = payload.get(..payload.len().checked_sub(self.headers.bytes.len())?)?;
+        let is_told = !line.ends_with(b" HTTP/1.1\r\n");
+        if is_told && !line.ends_with(b" HTTP/1.0\r\n") {
             return None;
         }
-        let mut rest = self.headers.bytes;
+        let (mut rest, mut is_wanted) = (self.headers.bytes, !is_told);
         loop {
             let end = first(rest, |word| equal(word, b'\n'), |byte| byte == b'\n')?;
             let (field, after) = rest.split_at_checked(end)?;
             rest = after.strip_prefix(b"\n")?;
             match field.strip_suffix(b"\r")? {
-                b"" => return Some(payload.len() - rest.len()),
-                field if may_stay_open(field)? => (),
-                _ => return None,
+                b"" => return is_wanted.then_some(KeptRequest { len: payload.len() - rest.len(), is_told }),
+                field => match KeepAlive::of(field)? {
+                    KeepAlive::Unsaid => (),
+                    KeepAlive::Wanted => is_wanted = true,
+                    KeepAlive::Unwanted => return None,
+                },
             }
         }
     }
 }
 
-/// Whether a connection may stay open behind a request with this field. `None` if it is none.
-fn may_stay_open(field: &[u8]) -> Option<bool> {
-    const CLOSING: [&[u8]; 4] = [b"transfer-encoding", b"upgrade", b"expect", b"trailer"];
-    let (name, value) = split_while(field, is_token)?;
-    let value = value.strip_prefix(b":").filter(|_| !name.is_empty())?;
-    if value.iter().any(|&byte| byte.is_ascii_control() && byte != b'\t') {
-        return None;
+/// What a header field says of its connection.
+enum KeepAlive {
+    Unsaid,
+    /// It may stay open.
+    Wanted,
+    /// It ends, or may go on with something else than a request.
+    Unwanted,
+}
+
+impl KeepAlive {
+    /// `None` if the line is no field.
+    fn of(line: &[u8]) -> Option<Self> {
+        const UNWANTED: [&[u8]; 4] = [b"transfer-encoding", b"upgrade", b"expect", b"trailer"];
+        let (name, value) = split_while(line, is_token)?;
+        let value = value.strip_prefix(b":").filter(|_| !name.is_empty())?;
+        if value.iter().any(|&byte| byte.is_ascii_control() && byte != b'\t') {
+            return None;
+        }
+        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+        Some(if is(b"connection") {
+            let options =
+                || value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|option| !option.is_empty());
+            match options().next() {
+                None => Self::Unsaid,
+                Some(_) if options().all(|option| option.eq_ignore_ascii_case(b"keep-alive")) => Self::Wanted,
+                Some(_) => Self::Unwanted,
+            }
+        } else if UNWANTED.into_iter().any(is) || is(b"content-length") && value.trim_ascii() != b"0" {
+            Self::Unwanted
+        } else {
+            Self::Unsaid
+        })
     }
-    if name.eq_ignore_ascii_case(b"content-length") {
-        return Some(value.trim_ascii() == b"0");
-    }
-    if name.eq_ignore_ascii_case(b"connection") {
-        let mut options = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-        return Some(options.all(|option| option.is_empty() || option.eq_ignore_ascii_case(b"keep-alive")));
-    }
-    Some(!CLOSING.iter().any(|closing| name.eq_ignore_ascii_case(closing)))
 }
 
 /// A method, as far as it decides which forms the target may have (RFC 9112, section 3.2).

@@ -11,7 +11,7 @@ use super::transfer;
 use crate::app::App;
 use crate::config::LargeReplies;
 use crate::cookie::CookieFields;
-use crate::http::{Methods, Problem, RequestLine, Response, Status, Writer};
+use crate::http::{KeptRequest, Methods, Problem, RequestLine, Response, Status, Writer};
 use crate::reply::{Datagram, Reply, TransportHeader, TxSegment};
 use crate::stamp::Stamp;
 use crate::verdict::{DropReason, ReplyKind};
@@ -63,7 +63,7 @@ fn answer_request<'a, A: App, P: Pair>(
     app: &'a A,
     scratch: &'a mut [u8],
 ) -> Reply<'a> {
-    let (mut kept_len, mut has_headers) = (None, true);
+    let (mut kept, mut has_headers) = (None, true);
     let (kind, response) = match RequestLine::parse_for(app.methods(), segment.payload) {
         Ok(line) => {
             // Shorter than a segment of a long response: a client that has received one of those takes nothing of it
@@ -73,7 +73,7 @@ fn answer_request<'a, A: App, P: Pair>(
                 return DropReason::HttpIncomplete.into();
             };
             if segment.config.keep_alive {
-                kept_len = line.kept_len(segment.payload);
+                kept = line.kept(segment.payload);
                 has_headers = line.headers.is_complete();
             }
             (ReplyKind::Response, response)
@@ -93,41 +93,41 @@ fn answer_request<'a, A: App, P: Pair>(
     };
     if segment.config.keep_alive && segment.has_timestamps() {
         let fits = fits_packet(segment, fields, response);
-        match kept_len {
-            Some(len) if fits && fits_window(segment, response) => {
-                return keep_open(segment, kind, fields, response, len);
-            }
-            // What could be sent of a response that is longer, or that is one to half a header section, might be taken for
-            // a part of the response to the whole request.
-            _ if is_later && kind == ReplyKind::Response && (!fits || !has_headers) => return close(segment),
-            _ => (),
+        if let Some(request) = kept
+            && fits
+            && fits_window(segment, response)
+            && let Some(reply) = keep_open(segment, fields, response, request)
+        {
+            return reply;
+        }
+        // What could be sent of a response that is longer, or that is one to half a header section, might be taken for a
+        // part of the response to the whole request.
+        if is_later && kind == ReplyKind::Response && (!fits || !has_headers) {
+            return close(segment);
         }
     }
     respond(segment, kind, fields, response)
 }
 
-/// Sends a response in one segment that leaves the connection open, and acknowledges the request, which has `len`
-/// bytes: a request behind it in the same packet comes again.
+/// Sends a response in one segment that leaves the connection open, and acknowledges the request: what is behind that in
+/// the same packet comes again. `None` if the response does not fit a packet.
 ///
 /// It does not say `Connection: close`, not even to a client that has closed its end: that may have sent the request
 /// without its FIN before, and the response to that has the same bytes.
 #[inline]
 fn keep_open<'a, P: Pair>(
     segment: Segment<'a, P>,
-    kind: ReplyKind,
     fields: CookieFields,
     response: Response<'a>,
-    len: usize,
-) -> Reply<'a> {
-    const CLOSE: &[u8] = b"Connection: close\r\n\r\n";
-    let payload = match response.head().strip_suffix(CLOSE) {
-        Some(head) => [head, b"\r\n", response.body()],
-        None => [response.head(), &[], response.body()],
-    };
-    let response_len: usize = payload.iter().map(|part| part.len()).sum();
-    let client_next = segment.header.seq().advance(len as u32);
-    let own_next = segment.header.ack().advance(response_len as u32);
-    let (flags, ack, stamp) = if segment.is_fin() && segment.payload.len() == len {
+    request: KeptRequest,
+) -> Option<Reply<'a>> {
+    let head = response.head().strip_suffix(b"Connection: close\r\n\r\n")?;
+    let head_end: &[u8] = if request.is_told { b"Connection: keep-alive\r\n\r\n" } else { b"\r\n" };
+    let payload = [head, head_end, response.body()];
+    let len: usize = payload.iter().map(|part| part.len()).sum();
+    let client_next = segment.header.seq().advance(request.len as u32);
+    let own_next = segment.header.ack().advance(len as u32);
+    let (flags, ack, stamp) = if segment.is_fin() && segment.payload.len() == request.len {
         (LAST, segment.end(), Stamp::Whole)
     } else {
         let proof = segment.keys.kept_proof(client_next, own_next, fields.mss);
@@ -135,12 +135,13 @@ fn keep_open<'a, P: Pair>(
     };
     let options = segment.following_options(stamp);
     let header = segment.header_back(flags, segment.header.ack(), options).with_ack(ack);
-    let answer = TxSegment {
-        payload,
-        identification: identification(segment),
-        ..TxSegment::new(segment.packet.reply_path, header)
-    };
-    Reply::segment(kind, answer.build(segment.config))
+    let packet_len = segment.addresses().header_len() + header.header_len() + len;
+    if packet_len > packet_limit(segment, fields) {
+        return None;
+    }
+    let identification = identification(segment);
+    let answer = TxSegment { payload, identification, ..TxSegment::new(segment.packet.reply_path, header) };
+    Some(Reply::segment(ReplyKind::Response, answer.build(segment.config)))
 }
 
 /// Ends a connection without a response. A client that had one on it before sends the request again, on a new one (RFC
