@@ -168,10 +168,7 @@ impl<'a, P: Pair> Segment<'a, P> {
 
     /// Says that the connection is there.
     pub(super) fn answer_keep_alive_probe(self) -> Reply<'a> {
-        let timestamps = self.header.options.timestamps;
-        let timestamps = timestamps.map(|theirs| Timestamps { value: theirs.echo, echo: theirs.value });
-        let options = Options { timestamps, ..Options::default() };
-        let header = self.header_back(Flags::ACK, self.header.ack(), options);
+        let header = self.header_back(Flags::ACK, self.header.ack(), self.echoed_options());
         self.reply(ReplyKind::KeepAlive, header.with_ack(self.header.seq().advance(1)))
     }
 
@@ -344,21 +341,22 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// Options of a segment that says this behind what the client echoes, on a connection that may have been kept open.
     #[inline]
     pub(super) fn following_options(self, stamp: Stamp) -> Options {
-        let base = self.keys.timestamp_base;
-        let timestamps = self.header.options.timestamps.map(|theirs| Timestamps {
-            value: base.wrapping_add(stamp.following(theirs.echo.wrapping_sub(base))),
-            echo: theirs.value,
-        });
-        Options { timestamps, ..Options::default() }
+        let echoed = self.header.options.timestamps.map_or(0, |theirs| theirs.echo);
+        let value = stamp.following(echoed.wrapping_sub(self.keys.timestamp_base));
+        Options { timestamps: self.timestamps_at(value), ..Options::default() }
     }
 
     /// Our stamp, and the client's own timestamp, of which it takes its RTT (RFC 7323, section 4.1).
     #[inline]
     pub(super) fn timestamps(self, stamp: Stamp) -> Option<Timestamps> {
-        self.header.options.timestamps.map(|theirs| Timestamps {
-            value: self.keys.timestamp_base.wrapping_add(stamp.value()),
-            echo: theirs.value,
-        })
+        self.timestamps_at(stamp.value())
+    }
+
+    /// The timestamp that is so far from the base, and the client's own.
+    #[inline]
+    fn timestamps_at(self, value: u32) -> Option<Timestamps> {
+        let theirs = self.header.options.timestamps?;
+        Some(Timestamps { value: self.keys.timestamp_base.wrapping_add(value), echo: theirs.value })
     }
 
     /// A segment without payload.
@@ -370,17 +368,16 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// Acknowledges all that the segment holds.
     #[inline]
     pub(super) fn acknowledge(self, kind: ReplyKind, flags: Flags) -> Reply<'a> {
-        let options = Options {
-            // At least the newest that the client has seen, or it would drop the segment as an old duplicate (RFC
-            // 7323, section 5.3).
-            timestamps: self
-                .header
-                .options
-                .timestamps
-                .map(|theirs| Timestamps { value: theirs.echo, echo: theirs.value }),
-            ..Options::default()
-        };
-        self.reply(kind, self.header_back(flags, self.header.ack(), options))
+        self.reply(kind, self.header_back(flags, self.header.ack(), self.echoed_options()))
+    }
+
+    /// Options with the timestamp that the client echoes: at least the newest that it has seen, or it would drop the
+    /// segment as an old duplicate (RFC 7323, section 5.3).
+    #[inline]
+    fn echoed_options(self) -> Options {
+        let timestamps = self.header.options.timestamps;
+        let timestamps = timestamps.map(|theirs| Timestamps { value: theirs.echo, echo: theirs.value });
+        Options { timestamps, ..Options::default() }
     }
 
     /// A segment that is not wanted here: silence, or RST (RFC 9293, section 3.5.2), which has no options (RFC 7323,
