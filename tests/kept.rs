@@ -256,7 +256,6 @@ fn a_request_that_closes_or_may_have_a_body_is_the_last_one() {
         "connection: keep-alive, Close",
         "Connection: upgrade\r\nUpgrade: h2c",
         "Content-Length: 3",
-        "Content-Length: 00",
         "Transfer-Encoding: chunked",
         "Expect: 100-continue",
         "Two words: x",

@@ -11,7 +11,7 @@ use super::transfer;
 use crate::app::App;
 use crate::config::LargeReplies;
 use crate::cookie::CookieFields;
-use crate::http::{KeptRequest, Methods, Problem, RequestLine, Response, Status, Writer};
+use crate::http::{Framing, Methods, Persistence, Problem, RequestLine, Response, Status, Writer};
 use crate::reply::{Datagram, Reply, TransportHeader, TxSegment};
 use crate::stamp::Stamp;
 use crate::verdict::{DropReason, ReplyKind};
@@ -63,7 +63,7 @@ fn answer_request<'a, A: App, P: Pair>(
     app: &'a A,
     scratch: &'a mut [u8],
 ) -> Reply<'a> {
-    let (mut kept, mut has_headers) = (None, true);
+    let mut framing = Framing::Incomplete;
     let (kind, response) = match RequestLine::parse_for(app.methods(), segment.payload) {
         Ok(line) => {
             // Shorter than a segment of a long response: a client that has received one of those takes nothing of it
@@ -73,8 +73,7 @@ fn answer_request<'a, A: App, P: Pair>(
                 return DropReason::HttpIncomplete.into();
             };
             if segment.config.keep_alive {
-                kept = line.kept(segment.payload);
-                has_headers = line.headers.is_complete();
+                framing = line.framing();
             }
             (ReplyKind::Response, response)
         }
@@ -93,24 +92,24 @@ fn answer_request<'a, A: App, P: Pair>(
     };
     if segment.config.keep_alive && segment.has_timestamps() {
         let fits = fits_packet(segment, fields, response);
-        if let Some(request) = kept
+        if let Framing::Complete { behind, persistence } = framing
             && fits
             && fits_window(segment, response)
-            && let Some(reply) = keep_open(segment, fields, response, request)
+            && let Some(reply) = keep_open(segment, fields, response, behind, persistence)
         {
             return reply;
         }
         // What could be sent of a response that is longer, or that is one to half a header section, might be taken for a
         // part of the response to the whole request.
-        if is_later && kind == ReplyKind::Response && (!fits || !has_headers) {
+        if is_later && kind == ReplyKind::Response && (!fits || framing == Framing::Incomplete) {
             return close(segment);
         }
     }
     respond(segment, kind, fields, response)
 }
 
-/// Sends a response in one segment that leaves the connection open, and acknowledges the request: what is behind that in
-/// the same packet comes again. `None` if the response does not fit a packet.
+/// Sends a response in one segment that leaves the connection open, and acknowledges the request: the bytes `behind` that
+/// in the same packet come again. `None` if the connection ends with it, or the response does not fit a packet.
 ///
 /// It does not say `Connection: close`, not even to a client that has closed its end: that may have sent the request
 /// without its FIN before, and the response to that has the same bytes.
@@ -119,15 +118,20 @@ fn keep_open<'a, P: Pair>(
     segment: Segment<'a, P>,
     fields: CookieFields,
     response: Response<'a>,
-    request: KeptRequest,
+    behind: usize,
+    persistence: Persistence,
 ) -> Option<Reply<'a>> {
     let head = response.head().strip_suffix(b"Connection: close\r\n\r\n")?;
-    let head_end: &[u8] = if request.is_told { b"Connection: keep-alive\r\n\r\n" } else { b"\r\n" };
+    let head_end: &[u8] = match persistence {
+        Persistence::Keep => b"\r\n",
+        Persistence::KeepAlive => b"Connection: keep-alive\r\n\r\n",
+        Persistence::Close => return None,
+    };
     let payload = [head, head_end, response.body()];
     let len: usize = payload.iter().map(|part| part.len()).sum();
-    let client_next = segment.header.seq().advance(request.len as u32);
+    let client_next = segment.header.seq().advance(segment.payload.len().saturating_sub(behind) as u32);
     let own_next = segment.header.ack().advance(len as u32);
-    let (flags, ack, stamp) = if segment.is_fin() && segment.payload.len() == request.len {
+    let (flags, ack, stamp) = if segment.is_fin() && behind == 0 {
         (LAST, segment.end(), Stamp::Whole)
     } else {
         let proof = segment.keys.kept_proof(client_next, own_next, fields.mss);
