@@ -10,8 +10,8 @@ mod status;
 mod words;
 
 pub use field::{FieldName, FieldValue, InvalidField};
-pub use framing::{Framing, Persistence};
+pub use framing::{Framing, Persistence, Version};
 pub use method::{Method, Methods};
-pub use request::{Headers, Problem, RequestLine, Version};
+pub use request::{Headers, Problem, RequestLine};
 pub use response::{HEAD_ROOM, Response, ResponseBuilder, Writer};
 pub use status::Status;

@@ -6,7 +6,7 @@ mod segment;
 mod train;
 
 pub(crate) use datagram::{Datagram, TransportHeader};
-pub(crate) use segment::{BuiltSegment, TxSegment};
+pub(crate) use segment::{BuiltSegment, HeadEnd, TxSegment};
 pub(crate) use train::{Probe, ProbeOrder, RANGES_MAX, Train};
 
 use crate::port::{TxChecksum, TxFrame};

@@ -82,7 +82,7 @@ pub(crate) fn answer<'a, A: App, P: Pair>(
     // (RFC 9293, section 3.8.4).
     let is_plain = kind == ACK && payload.is_empty();
     let has_options = packet.payload.len() - payload.len() > HEADER_LEN;
-    if for_us && is_plain && (!has_options || !app.stores() && !config.keep_alive) {
+    if for_us && is_plain && !(has_options && (config.keep_alive || app.stores())) {
         return Absorbed::Ack.into();
     }
     let mut segment = Segment::new(config, now, packet, header, payload);
@@ -176,6 +176,8 @@ fn syn_ack<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &A) -> Reply<'a> {
 }
 
 /// An ACK without payload, and without a timestamp of a stored response.
+#[cold]
+#[inline(never)]
 fn answer_ack<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A) -> Reply<'a> {
     if !segment.has_timestamps() {
         return probe::answer(segment, app);

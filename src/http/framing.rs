@@ -15,10 +15,18 @@
 //!
 //! Names are read eight bytes at a time where they are letters and hyphens, values always.
 
-use super::Status;
 use super::field::is_token;
-use super::request::Version;
+use super::status::Status;
 use super::words::{ONES, control, first, no_letter, word_at};
+
+/// A version of HTTP/1, as far as requests are read differently (RFC 9110, section 6.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1, or a later minor version, which is taken for it.
+    Http11,
+}
 
 /// What the header section of a request says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -11,7 +11,7 @@
 //! *yet*, and a well-formed line with a method or version that is not supported.
 
 use super::field::is_token;
-use super::framing::Framing;
+use super::framing::{Framing, Version};
 use super::method::{Method, Methods};
 use super::words::{equal, first, is_other, others};
 
@@ -32,15 +32,6 @@ pub struct RequestLine<'a> {
     pub headers: Headers<'a>,
     /// It ends with CRLF and not with LF alone.
     is_strict: bool,
-}
-
-/// A version of HTTP/1, as far as requests are read differently (RFC 9110, section 6.2).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Version {
-    /// HTTP/1.0.
-    Http10,
-    /// HTTP/1.1, or a later minor version, which is taken for it.
-    Http11,
 }
 
 /// Why a payload is not a request that can be handed to an application.

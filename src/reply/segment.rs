@@ -19,12 +19,36 @@ const ROOM: usize = HEADERS_MAX + ethernet::START_MAX;
 pub(crate) struct TxSegment<'a, P> {
     pub(crate) path: ReplyPath<P>,
     pub(crate) header: tcp::Header,
-    /// In pieces, so that none has to be copied to another.
-    pub(crate) payload: [&'a [u8]; 3],
+    /// Two pieces, so that neither has to be copied to the other.
+    pub(crate) payload: [&'a [u8]; 2],
+    /// What stands between them.
+    pub(crate) head_end: HeadEnd,
     /// The sum over the payload, where it is known beforehand.
     pub(crate) sum: Option<Sum>,
     /// Where a router cuts the packet, its pieces must not be taken for those of another.
     pub(crate) identification: u16,
+}
+
+/// What replaces the end of a response's head, which says that the connection is closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum HeadEnd {
+    /// It is not replaced.
+    Nothing,
+    /// The empty line: the connection stays open.
+    Keep,
+    /// The connection stays open, which a client of HTTP/1.0 has to be told.
+    KeepAlive,
+}
+
+impl HeadEnd {
+    #[inline]
+    pub(crate) const fn bytes(self) -> &'static [u8] {
+        match self {
+            Self::Nothing => b"",
+            Self::Keep => b"\r\n",
+            Self::KeepAlive => b"Connection: keep-alive\r\n\r\n",
+        }
+    }
 }
 
 /// A segment whose headers are complete, from Ethernet to TCP. They are built where all their fields are at hand, and
@@ -34,7 +58,8 @@ pub(crate) struct BuiltSegment<'a> {
     /// The headers from `start` on, and zeros behind them.
     bytes: [u8; ROOM],
     start: u8,
-    payload: [&'a [u8]; 3],
+    head_end: HeadEnd,
+    payload: [&'a [u8]; 2],
     /// Bytes of the headers.
     headers_len: u8,
     checksum: TxChecksum,
@@ -44,7 +69,7 @@ impl<'a, P: Pair> TxSegment<'a, P> {
     /// A segment without payload.
     #[inline]
     pub(crate) const fn new(path: ReplyPath<P>, header: tcp::Header) -> Self {
-        Self { path, header, payload: [&[]; 3], sum: None, identification: 0 }
+        Self { path, header, payload: [&[], &[]], head_end: HeadEnd::Nothing, sum: None, identification: 0 }
     }
 
     /// Puts the headers together.
@@ -52,8 +77,9 @@ impl<'a, P: Pair> TxSegment<'a, P> {
     #[expect(clippy::inline_always, reason = "fast: inline")]
     pub(crate) fn build(self, config: &Config) -> BuiltSegment<'a> {
         let transport = self.header.words();
-        let [head, middle, body] = self.payload;
-        let payload_len = head.len() + middle.len() + body.len();
+        let [head, body] = self.payload;
+        let head_end = self.head_end.bytes();
+        let payload_len = head.len() + head_end.len() + body.len();
         let len = transport.len() + payload_len;
         let addresses = self.path.addresses.into();
         let pseudo_header = addresses.pseudo_header(Protocol::TCP, len);
@@ -63,7 +89,7 @@ impl<'a, P: Pair> TxSegment<'a, P> {
             let payload_sum = match self.sum {
                 Some(sum) => sum,
                 None if payload_len == 0 => Sum::new(),
-                None => Sum::new().with(head).with(middle).with(body),
+                None => Sum::new().with(head).with(head_end).with(body),
             };
             pseudo_header.followed_by(transport.sum()).followed_by(payload_sum).finish()
         };
@@ -96,6 +122,7 @@ impl<'a, P: Pair> TxSegment<'a, P> {
             bytes,
             start: start as u8,
             payload: self.payload,
+            head_end: self.head_end,
             headers_len: (link.header_len() + addresses.header_len() + transport.len()) as u8,
             checksum: tx_checksum(config, &self.path, config.offload.tcp),
         }
@@ -111,7 +138,8 @@ impl BuiltSegment<'_> {
         *buffer.first_chunk_mut::<HEADERS_MAX>()? = *headers.first_chunk()?;
         let mut len = usize::from(self.headers_len);
         let mut room = buffer.get_mut(len..)?;
-        for part in self.payload {
+        let [head, body] = self.payload;
+        for part in [head, self.head_end.bytes(), body] {
             if !part.is_empty() {
                 room = put(room, part)?;
                 len += part.len();

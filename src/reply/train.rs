@@ -203,8 +203,6 @@ impl<'a> Train<'a> {
     fn emit(&self, header: Header, payload: [&[u8]; 2], buffer: &mut [u8]) -> Option<TxFrame> {
         // Where a router cuts the packet, its pieces must not be taken for those of a neighbour.
         let identification = header.seq().value() as u16;
-        let [head, body] = payload;
-        let payload = [head, body, &[]];
         TxSegment { payload, identification, ..TxSegment::new(self.path, header) }.build(self.config).emit(buffer)
     }
 }

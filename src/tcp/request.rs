@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::config::LargeReplies;
 use crate::cookie::CookieFields;
 use crate::http::{Framing, Methods, Persistence, Problem, RequestLine, Response, Status, Writer};
-use crate::reply::{Datagram, Reply, TransportHeader, TxSegment};
+use crate::reply::{Datagram, HeadEnd, Reply, TransportHeader, TxSegment};
 use crate::stamp::Stamp;
 use crate::verdict::{DropReason, ReplyKind};
 use crate::wire::ip::Pair;
@@ -45,13 +45,20 @@ pub(super) fn answer<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A, s
     }
     match segment.verify_start(app) {
         Some(fields) => answer_request(segment, fields, false, app, scratch),
-        None => match segment.verify_kept(segment.header.seq()) {
-            Some(mss) => {
-                let fields = CookieFields { mss, generation: app.generations().current };
-                answer_request(segment, fields, true, app, scratch)
-            }
-            None => answer_request_again(segment, app, scratch),
-        },
+        None => answer_without_cookie(segment, app, scratch),
+    }
+}
+
+/// A segment with payload that does not acknowledge a cookie: a later request of a connection that was kept open, or
+/// anything else.
+#[inline(never)]
+fn answer_without_cookie<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A, scratch: &'a mut [u8]) -> Reply<'a> {
+    match segment.verify_kept(segment.header.seq()) {
+        Some(mss) => {
+            let fields = CookieFields { mss, generation: app.generations().current };
+            answer_request(segment, fields, true, app, scratch)
+        }
+        None => answer_request_again(segment, app, scratch),
     }
 }
 
@@ -113,7 +120,7 @@ fn answer_request<'a, A: App, P: Pair>(
 ///
 /// It does not say `Connection: close`, not even to a client that has closed its end: that may have sent the request
 /// without its FIN before, and the response to that has the same bytes.
-#[inline]
+#[inline(never)]
 fn keep_open<'a, P: Pair>(
     segment: Segment<'a, P>,
     fields: CookieFields,
@@ -122,13 +129,13 @@ fn keep_open<'a, P: Pair>(
     persistence: Persistence,
 ) -> Option<Reply<'a>> {
     let head = response.head().strip_suffix(b"Connection: close\r\n\r\n")?;
-    let head_end: &[u8] = match persistence {
-        Persistence::Keep => b"\r\n",
-        Persistence::KeepAlive => b"Connection: keep-alive\r\n\r\n",
+    let head_end = match persistence {
+        Persistence::Keep => HeadEnd::Keep,
+        Persistence::KeepAlive => HeadEnd::KeepAlive,
         Persistence::Close => return None,
     };
-    let payload = [head, head_end, response.body()];
-    let len: usize = payload.iter().map(|part| part.len()).sum();
+    let payload = [head, response.body()];
+    let len = head.len() + head_end.bytes().len() + response.body().len();
     let client_next = segment.header.seq().advance(segment.payload.len().saturating_sub(behind) as u32);
     let own_next = segment.header.ack().advance(len as u32);
     let (flags, ack, stamp) = if segment.is_fin() && behind == 0 {
@@ -144,12 +151,12 @@ fn keep_open<'a, P: Pair>(
         return None;
     }
     let identification = identification(segment);
-    let answer = TxSegment { payload, identification, ..TxSegment::new(segment.packet.reply_path, header) };
+    let answer = TxSegment { payload, head_end, identification, ..TxSegment::new(segment.packet.reply_path, header) };
     Some(Reply::segment(ReplyKind::Response, answer.build(segment.config)))
 }
 
 /// Ends a connection without a response. A client that had one on it before sends the request again, on a new one (RFC
-/// 9112, section 9.3.1).
+/// 9112, section 9.3).
 #[cold]
 fn close<P: Pair>(segment: Segment<'_, P>) -> Reply<'_> {
     let options = segment.following_options(Stamp::Whole);
@@ -274,7 +281,7 @@ fn one_segment<'a, P: Pair>(
     header: Header,
     response: Response<'a>,
 ) -> Reply<'a> {
-    let payload = [response.head(), response.body(), &[]];
+    let payload = [response.head(), response.body()];
     let (sum, identification) = (response.sum(), identification(segment));
     let answer = TxSegment { payload, sum, identification, ..TxSegment::new(segment.packet.reply_path, header) };
     Reply::segment(kind, answer.build(segment.config))

@@ -150,7 +150,8 @@ impl<'a, P: Pair> Segment<'a, P> {
 
     /// The MSS of a client that has received all of a response after which its connection stayed open, if its next
     /// request begins at `seq`.
-    #[inline]
+    #[cold]
+    #[inline(never)]
     pub(super) fn verify_kept(self, seq: SeqNumber) -> Option<Mss> {
         match self.stamp() {
             Some(Stamp::Kept { proof, mss }) if self.config.keep_alive => {
@@ -161,7 +162,8 @@ impl<'a, P: Pair> Segment<'a, P> {
     }
 
     /// Whether it asks if the connection is still there: a segment of one byte, or none, that the client has sent already,
-    /// on a connection that was kept open (RFC 9293, section 3.8.4; RFC 1122, section 4.2.3.6).
+    /// on a connection that was kept open (RFC 9293, section 3.8.4).
+    #[cold]
     pub(super) fn is_keep_alive_probe(self) -> bool {
         self.payload.len() <= 1 && !self.is_fin() && self.verify_kept(self.header.seq().advance(1)).is_some()
     }
