@@ -161,7 +161,7 @@ impl<'a> Request<'a> {
 
     /// The request that begins with this line.
     pub const fn of_line(line: &RequestLine<'a>) -> Self {
-        let RequestLine { method, authority, path, query, headers } = *line;
+        let RequestLine { method, authority, path, query, headers, .. } = *line;
         Self { method, query, authority, headers, ..Self::get(path) }
     }
 
@@ -175,7 +175,7 @@ impl<'a> Request<'a> {
         one_packet: usize,
         uses_headers: &'a Cell<bool>,
     ) -> Self {
-        let RequestLine { method, authority, path, query, headers } = *line;
+        let RequestLine { method, authority, path, query, headers, .. } = *line;
         let uses_headers = Some(uses_headers);
         Self { method, path, query, client, port, generation, authority, headers, one_packet, uses_headers }
     }

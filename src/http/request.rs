@@ -11,7 +11,9 @@
 //! *yet*, and a well-formed line with a method or version that is not supported.
 
 use super::field::is_token;
+use super::framing::{Framing, Version};
 use super::method::{Method, Methods};
+use super::words::{equal, first, is_other, others};
 
 /// A request line, taken apart, and what came behind it.
 #[derive(Clone, Copy, Debug)]
@@ -24,8 +26,12 @@ pub struct RequestLine<'a> {
     pub path: &'a [u8],
     /// What followed the first `?`.
     pub query: Option<&'a [u8]>,
+    /// Its version of HTTP.
+    pub version: Version,
     /// The header fields that came with it.
     pub headers: Headers<'a>,
+    /// It ends with CRLF and not with LF alone.
+    is_strict: bool,
 }
 
 /// Why a payload is not a request that can be handed to an application.
@@ -67,14 +73,20 @@ impl<'a> RequestLine<'a> {
         let line = payload.strip_prefix(b"\r\n").unwrap_or(payload);
         let (asked, rest) = parse_method(line)?;
         let (target, rest) = parse_target(asked, rest)?;
-        let headers = parse_version(rest)?;
+        let (version, is_strict, headers) = parse_version(rest)?;
         // Only now is the line known to be well-formed, and the method worth an answer of its own.
         let Asked::Known(method) = asked else { return Err(Problem::Method) };
         if !methods.has(method) {
             return Err(Problem::Method);
         }
         let Target { authority, path, query } = target;
-        Ok(Self { method, authority, path, query, headers: Headers { bytes: headers } })
+        Ok(Self { method, authority, path, query, version, headers: Headers { bytes: headers }, is_strict })
+    }
+
+    /// What the header section says of the end of the request and of its connection, if it is valid.
+    #[inline]
+    pub fn framing(&self) -> Framing {
+        Framing::of_section(self.version, self.is_strict, self.headers.bytes)
     }
 }
 
@@ -182,72 +194,37 @@ fn is_authority(text: &[u8]) -> bool {
     !text.is_empty() && !text.starts_with(b":") && !text.iter().any(|byte| matches!(byte, b'@' | b'/'))
 }
 
-/// Checks the version and the end of the line; returns what follows it.
-fn parse_version(bytes: &[u8]) -> Result<&[u8], Problem> {
-    const NAME: &[u8] = b"HTTP/";
+/// Checks the version and the end of the line, which is CRLF or LF alone; returns what follows it.
+#[inline]
+fn parse_version(bytes: &[u8]) -> Result<(Version, bool, &[u8]), Problem> {
     // The line end of nearly all requests.
     if let Some(rest) = bytes.strip_prefix(b"HTTP/1.1\r\n") {
-        return Ok(rest);
+        return Ok((Version::Http11, true, rest));
     }
+    parse_other_version(bytes)
+}
+
+#[cold]
+fn parse_other_version(bytes: &[u8]) -> Result<(Version, bool, &[u8]), Problem> {
+    const NAME: &[u8] = b"HTTP/";
     let Some(version) = bytes.strip_prefix(NAME) else {
         return Err(if NAME.starts_with(bytes) { Problem::Incomplete } else { Problem::Malformed });
     };
-    let (major, rest) = match version {
-        [major @ b'0'..=b'9', b'.', b'0'..=b'9', rest @ ..] => (*major, rest),
+    let (major, minor, rest) = match version {
+        [major @ b'0'..=b'9', b'.', minor @ b'0'..=b'9', rest @ ..] => (*major, *minor, rest),
         [] | [b'0'..=b'9'] | [b'0'..=b'9', b'.'] => return Err(Problem::Incomplete),
         _ => return Err(Problem::Malformed),
     };
-    let rest = match rest {
-        [b'\r', b'\n', rest @ ..] | [b'\n', rest @ ..] => rest,
+    let (is_strict, rest) = match rest {
+        [b'\r', b'\n', rest @ ..] => (true, rest),
+        [b'\n', rest @ ..] => (false, rest),
         [] | [b'\r'] => return Err(Problem::Incomplete),
         _ => return Err(Problem::Malformed),
     };
-    if major == b'1' { Ok(rest) } else { Err(Problem::Version) }
-}
-
-/// Marks what is no visible character: a space and what is below, DEL, and what is above. A mark is wrong only behind
-/// the first of them.
-#[inline]
-const fn others(word: u64) -> u64 {
-    let below = word.wrapping_sub(ONES * 0x21) & !word;
-    (below | word | word.wrapping_add(ONES)) & HIGH_BITS
-}
-
-/// Whether it is no visible character.
-#[inline]
-const fn is_other(byte: u8) -> bool {
-    !byte.is_ascii_graphic()
-}
-
-/// Marks `wanted`, which is ASCII.
-#[inline]
-const fn equal(word: u64, wanted: u8) -> u64 {
-    let word = word ^ (ONES * wanted as u64);
-    word.wrapping_sub(ONES) & !word & HIGH_BITS
-}
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
-
-/// The first byte that is found, eight at a time: `mark` sets the high bit of it in a little-endian word, and of none
-/// before it.
-#[inline]
-fn first(bytes: &[u8], mark: impl Fn(u64) -> u64, is_it: impl Fn(u8) -> bool) -> Option<usize> {
-    let (words, rest) = bytes.as_chunks::<8>();
-    let mut at = 0;
-    for word in words {
-        let marks = mark(u64::from_le_bytes(*word));
-        if marks != 0 {
-            return Some(at + marks.trailing_zeros() as usize / 8);
-        }
-        at += 8;
+    if major != b'1' {
+        return Err(Problem::Version);
     }
-    // Of the last eight, those that have been looked at are not marked again.
-    let Some(last) = bytes.last_chunk::<8>().filter(|_| !rest.is_empty()) else {
-        return rest.iter().position(|&byte| is_it(byte)).map(|found| at + found);
-    };
-    let marks = mark(u64::from_le_bytes(*last)) >> (64 - 8 * rest.len());
-    (marks != 0).then(|| at + marks.trailing_zeros() as usize / 8)
+    Ok((if minor == b'0' { Version::Http10 } else { Version::Http11 }, is_strict, rest))
 }
 
 /// Splits before the first byte that is not `wanted`; `None` when there is no such byte.
@@ -350,21 +327,13 @@ mod tests {
     extern crate std;
     use std::vec::Vec;
 
+    use super::super::framing::Persistence;
+    use super::super::status::Status;
     use super::*;
 
     fn target(payload: &str) -> Result<(Method, &str, Option<&str>), Problem> {
         let text = |bytes| str::from_utf8(bytes).unwrap();
         RequestLine::parse(payload.as_bytes()).map(|line| (line.method, text(line.path), line.query.map(text)))
-    }
-
-    #[quickcheck_macros::quickcheck]
-    #[expect(clippy::needless_pass_by_value, reason = "quickcheck hands over what it made")]
-    fn eight_bytes_at_a_time_find_what_one_at_a_time_finds(bytes: Vec<u8>, plain: u8) -> bool {
-        // Mostly of visible characters, or the first byte would nearly always be it.
-        let text: Vec<u8> = bytes.iter().map(|byte| if *byte > plain { byte % 0x5e + 0x21 } else { *byte }).collect();
-        let graphic = text.iter().position(|byte| !byte.is_ascii_graphic()).unwrap_or(text.len());
-        first(&text, others, is_other).unwrap_or(text.len()) == graphic
-            && first(&text, |word| equal(word, b'?'), |byte| byte == b'?') == text.iter().position(|&byte| byte == b'?')
     }
 
     #[quickcheck_macros::quickcheck]
@@ -515,6 +484,19 @@ mod tests {
     }
 
     #[test]
+    fn the_framing_is_that_of_version_line_end_and_section() {
+        let framing = |request: &str| RequestLine::parse(request.as_bytes()).unwrap().framing();
+        let complete = |behind, persistence| Framing::Complete { behind, persistence };
+        assert_eq!(framing("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), complete(0, Persistence::Keep));
+        assert_eq!(framing("\r\nGET / HTTP/1.7\r\nHost: h\r\n\r\nGET "), complete(4, Persistence::Keep));
+        assert_eq!(framing("GET / HTTP/1.1\nHost: h\r\n\r\n"), complete(0, Persistence::Close));
+        assert_eq!(framing("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"), complete(0, Persistence::KeepAlive));
+        assert_eq!(framing("GET / HTTP/1.0\r\n\r\n"), complete(0, Persistence::Close));
+        assert_eq!(framing("GET / HTTP/1.1\r\nHost: h\r\n"), Framing::Incomplete);
+        assert_eq!(framing("GET / HTTP/1.1\r\n\r\n"), Framing::Refused(Status::BadRequest));
+    }
+
+    #[test]
     fn header_fields_are_shown_as_a_map_for_debugging() {
         let headers = Headers::new(b"A: b\r\nC: \xff\r\n\r\n");
         assert_eq!(std::format!("{headers:?}"), r#"{"A": "b", "C": "\xff"}"#);
@@ -554,18 +536,6 @@ mod tests {
     #[test]
     fn a_line_without_a_method_is_malformed() {
         assert_eq!(target(" / HTTP/1.1\r\n"), Err(Problem::Malformed));
-    }
-
-    #[test]
-    fn each_byte_that_is_no_visible_character_ends_a_target_wherever_it_stands() {
-        for byte in 0..=u8::MAX {
-            for at in 0..18 {
-                let mut text = [b'x'; 18];
-                text[at] = byte;
-                let expect = Some(at).filter(|_| !(0x21..=0x7e).contains(&byte));
-                assert_eq!(first(&text, others, is_other), expect, "{byte:#x} at {at}");
-            }
-        }
     }
 
     #[test]

@@ -158,7 +158,7 @@ fn agrees_with_httparse(bytes: &[u8], line: &RequestLine<'_>) {
     let end = bytes.iter().skip(2).position(|&byte| byte == b'\n').unwrap() + 3;
     let alone = [&bytes[..end], b"\r\n"].concat();
     let parsed = request.parse(&alone);
-    // It knows versions 1.0 and 1.1 only; we take any 1.x (RFC 9110, section 2.5).
+    // It knows versions 1.0 and 1.1 only; we take any 1.x (RFC 9110, section 6.2).
     if parsed == Err(httparse::Error::Version) {
         return;
     }

@@ -1,0 +1,764 @@
+//! Where a request ends, and what becomes of its connection: one pass over the header section (RFC 9112, sections 2.2,
+//! 3.2, 5, 6.3 and 9.3).
+//!
+//! ```text
+//! Host: lethe.example\r\n      exactly one, and valid, in HTTP/1.1
+//! Accept: */*\r\n              a token, a colon, no control character but HTAB
+//! \r\n                         the request ends here, unless it has a body
+//! ```
+//!
+//! A connection that is kept is as safe as its framing: what one end takes for a body and the other for a request
+//! belongs to another client behind a shared proxy (RFC 9112, section 11.2). So a section that is not valid to the
+//! letter is refused, and what may have a body is answered and its connection closed: no byte of a body is ever read.
+//!
+//! A bare LF ends a line, as RFC 9112, section 2.2, allows and nginx does; but such a connection is not kept.
+//!
+//! Names are read eight bytes at a time where they are letters and hyphens, values always.
+
+use super::field::is_token;
+use super::status::Status;
+use super::words::{ONES, control, first, no_letter, word_at};
+
+/// What the header section of a request says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Framing {
+    /// The empty line that ends it has not come.
+    Incomplete,
+    /// It is valid.
+    Complete {
+        /// Bytes that came behind its empty line: the next request, or the body of this one.
+        behind: usize,
+        /// What becomes of the connection.
+        persistence: Persistence,
+    },
+    /// It is not, or asks for what is not here: the response has this status, and closes the connection.
+    Refused(Status),
+}
+
+/// What becomes of the connection behind the response, as far as the request says (RFC 9112, section 9.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Persistence {
+    /// It is closed: the client asks for that, or the request has a body or may have one, or wants another protocol,
+    /// or ends a line with a bare LF.
+    Close,
+    /// It may stay open.
+    Keep,
+    /// It may stay open if the response has `Connection: keep-alive`: to a client of HTTP/1.0.
+    KeepAlive,
+}
+
+/// A version of HTTP/1, as far as requests are read differently (RFC 9110, section 6.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1, or a later minor version, which is taken for it.
+    Http11,
+}
+
+impl Framing {
+    /// Reads the bytes behind a request line of this version.
+    #[inline]
+    pub(super) fn of_section(version: Version, is_strict: bool, bytes: &[u8]) -> Self {
+        let mut seen = Seen(if is_strict { 0 } else { Seen::BARE_LF });
+        match read_section(bytes, &mut seen) {
+            Ok(end) => {
+                let behind = bytes.len().saturating_sub(end);
+                if seen.0 == Seen::HOST && version == Version::Http11 {
+                    // Nearly all requests.
+                    return Self::Complete { behind, persistence: Persistence::Keep };
+                }
+                match seen.decide(version) {
+                    Ok(persistence) => Self::Complete { behind, persistence },
+                    Err(status) => Self::Refused(status),
+                }
+            }
+            Err(Stop::Incomplete) => Self::Incomplete,
+            Err(Stop::Malformed) => Self::Refused(Status::BadRequest),
+        }
+    }
+}
+
+/// Why the end of a section is not reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stop {
+    /// It has not come.
+    Incomplete,
+    /// A line is malformed, and more bytes do not mend it.
+    Malformed,
+}
+
+/// The fields that decide, as far as they have been seen.
+#[derive(Clone, Copy)]
+struct Seen(u32);
+
+impl Seen {
+    const HOST: u32 = 1;
+    /// A line that ends with LF alone.
+    const BARE_LF: u32 = 1 << 1;
+    /// `Connection: close`, or a `Connection` that is no list of tokens.
+    const CLOSE: u32 = 1 << 2;
+    const KEEP_ALIVE: u32 = 1 << 3;
+    /// `Content-Length`,
+    const LENGTH: u32 = 1 << 4;
+    /// and it is not 0.
+    const BODY: u32 = 1 << 5;
+    const UPGRADE: u32 = 1 << 6;
+    const EXPECT: u32 = 1 << 7;
+    /// An expectation other than `100-continue`.
+    const EXPECT_OTHER: u32 = 1 << 8;
+    /// The transfer coding `chunked`,
+    const CHUNKED: u32 = 1 << 9;
+    /// another one,
+    const CODING: u32 = 1 << 10;
+    /// and any.
+    const TRANSFER: u32 = 1 << 11;
+    /// Two fields where one may be, or a value that is not valid.
+    const INVALID: u32 = 1 << 12;
+
+    const fn has(self, any: u32) -> bool {
+        self.0 & any != 0
+    }
+
+    /// What they come to.
+    #[cold]
+    fn decide(self, version: Version) -> Result<Persistence, Status> {
+        let is_old = version == Version::Http10;
+        // RFC 9112, section 3.2.
+        let lacks_host = !is_old && !self.has(Self::HOST);
+        // With both, either may be wrong; HTTP/1.0 has no codings; and without `chunked` at the end nothing tells how
+        // long the body is (RFC 9112, sections 6.1 and 6.3).
+        let transfer_is_wrong =
+            self.has(Self::TRANSFER) && (is_old || self.has(Self::LENGTH) || !self.has(Self::CHUNKED | Self::CODING));
+        if self.has(Self::INVALID) || lacks_host || transfer_is_wrong {
+            return Err(Status::BadRequest);
+        }
+        // RFC 9112, section 6.1.
+        if self.has(Self::CODING) {
+            return Err(Status::NotImplemented);
+        }
+        // RFC 9110, section 10.1.1.
+        if self.has(Self::EXPECT_OTHER) && !is_old {
+            return Err(Status::ExpectationFailed);
+        }
+        let closes = Self::BARE_LF | Self::CLOSE | Self::BODY | Self::UPGRADE | Self::EXPECT | Self::TRANSFER;
+        Ok(if self.has(closes) {
+            Persistence::Close
+        } else if !is_old {
+            Persistence::Keep
+        } else if self.has(Self::KEEP_ALIVE) {
+            Persistence::KeepAlive
+        } else {
+            Persistence::Close
+        })
+    }
+
+    /// Takes a field whose name begins with the four letters `name`, in lower case.
+    #[inline]
+    fn take(&mut self, name: u32, field: &[u8], colon: usize) {
+        const HOST: u32 = u32::from_le_bytes(*b"host");
+        const CONNECTION: u32 = u32::from_le_bytes(*b"conn");
+        const CONTENT: u32 = u32::from_le_bytes(*b"cont");
+        const TRANSFER: u32 = u32::from_le_bytes(*b"tran");
+        const EXPECT: u32 = u32::from_le_bytes(*b"expe");
+        const UPGRADE: u32 = u32::from_le_bytes(*b"upgr");
+        match name {
+            HOST if colon == 4 => {
+                let value = field.get(5..).unwrap_or_default();
+                let is_valid = is_host(value.strip_prefix(b" ").unwrap_or(value));
+                self.once(Self::HOST, is_valid || is_host(value.trim_ascii()));
+            }
+            CONNECTION | CONTENT | TRANSFER | EXPECT | UPGRADE => self.take_other(field, colon),
+            _ => {}
+        }
+    }
+
+    #[cold]
+    fn take_other(&mut self, field: &[u8], colon: usize) {
+        let Some((name, value)) = field.split_at_checked(colon) else { return };
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        if name.eq_ignore_ascii_case(b"connection") {
+            self.take_connection(value);
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+            let length = str::from_utf8(value).ok().and_then(|digits| digits.parse::<u64>().ok());
+            self.once(Self::LENGTH, is_number && length.is_some());
+            self.0 |= if length == Some(0) { 0 } else { Self::BODY };
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            self.take_transfer(value);
+        } else if name.eq_ignore_ascii_case(b"expect") {
+            let is_known = value.eq_ignore_ascii_case(b"100-continue");
+            self.0 |= if is_known { Self::EXPECT } else { Self::EXPECT | Self::EXPECT_OTHER };
+        } else if name.eq_ignore_ascii_case(b"upgrade") {
+            self.0 |= Self::UPGRADE;
+        }
+    }
+
+    /// A field that may be there once (RFC 9112, section 3.2; RFC 9110, section 5.3).
+    #[inline]
+    const fn once(&mut self, field: u32, is_valid: bool) {
+        if self.has(field) || !is_valid {
+            self.0 |= Self::INVALID;
+        }
+        self.0 |= field;
+    }
+
+    /// A list of options, of which two are known (RFC 9110, section 7.6.1).
+    fn take_connection(&mut self, value: &[u8]) {
+        for option in elements(value) {
+            if option.eq_ignore_ascii_case(b"keep-alive") {
+                self.0 |= Self::KEEP_ALIVE;
+            } else if option.eq_ignore_ascii_case(b"close") || !option.iter().all(|&byte| is_token(byte)) {
+                self.0 |= Self::CLOSE;
+            }
+        }
+    }
+
+    /// A list of codings: `chunked` once and at the end, or it is unknown where the body ends (RFC 9112, section
+    /// 6.1).
+    fn take_transfer(&mut self, value: &[u8]) {
+        self.0 |= Self::TRANSFER;
+        for coding in elements(value) {
+            if self.has(Self::CHUNKED) {
+                self.0 |= Self::INVALID;
+            }
+            let name = coding.split(|byte| matches!(byte, b';' | b' ' | b'\t')).next().unwrap_or_default();
+            let is_chunked = name.eq_ignore_ascii_case(b"chunked");
+            // It has no parameters (RFC 9112, section 7.1).
+            if name.is_empty() || !name.iter().all(|&byte| is_token(byte)) || is_chunked && name.len() != coding.len() {
+                self.0 |= Self::INVALID;
+            }
+            self.0 |= if is_chunked { Self::CHUNKED } else { Self::CODING };
+        }
+    }
+}
+
+/// The elements of a list; empty ones are skipped (RFC 9110, section 5.6.1.2).
+fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
+}
+
+/// Reads lines up to the empty one; returns where it ends.
+#[inline]
+fn read_section(bytes: &[u8], seen: &mut Seen) -> Result<usize, Stop> {
+    let mut start = 0;
+    loop {
+        let head = word_at(bytes, start);
+        let (colon, mut word, mut at) = match read_name(bytes, start, head) {
+            Some(found) => found,
+            None => match read_odd_start(bytes, start)? {
+                OddStart::Empty(end, bare) => {
+                    seen.0 |= bare;
+                    return Ok(end);
+                }
+                OddStart::Name(colon) => (colon, word_at(bytes, colon), colon),
+            },
+        };
+        // Of this word, the part ahead of the colon has no control character.
+        let mut marks = control(word);
+        let end = loop {
+            if marks == 0 {
+                at += 8;
+                word = word_at(bytes, at);
+                marks = control(word);
+                continue;
+            }
+            let shift = marks.trailing_zeros() & !7;
+            let found = at + shift as usize / 8;
+            match (word >> shift) as u8 {
+                b'\r' | b'\n' => break found,
+                b'\t' | b' '..=b'~' | 0x80.. => marks &= marks - 1,
+                _ if found >= bytes.len() => return Err(Stop::Incomplete),
+                _ => return Err(Stop::Malformed),
+            }
+        };
+        let field = bytes.get(start..end).unwrap_or_default();
+        seen.take((head | (ONES * 0x20)) as u32, field, colon - start);
+        start = match bytes.get(end..).unwrap_or_default() {
+            // The last line of nearly all requests.
+            [b'\r', b'\n', b'\r', b'\n', ..] => return Ok(end + 4),
+            [b'\r', b'\n', ..] => end + 2,
+            [b'\n', ..] => {
+                seen.0 |= Seen::BARE_LF;
+                end + 1
+            }
+            [b'\r'] => return Err(Stop::Incomplete),
+            _ => return Err(Stop::Malformed),
+        };
+    }
+}
+
+/// The end of a name of letters and hyphens, which a colon follows: where that is, and the word it is in, with its
+/// place. `None` for all else.
+#[inline]
+fn read_name(bytes: &[u8], start: usize, head: u64) -> Option<(usize, u64, usize)> {
+    let (mut at, mut word) = (start, head);
+    let mut marks = no_letter(word);
+    loop {
+        if marks == 0 {
+            at += 8;
+            word = word_at(bytes, at);
+            marks = no_letter(word);
+            continue;
+        }
+        let shift = marks.trailing_zeros() & !7;
+        let found = at + shift as usize / 8;
+        match (word >> shift) as u8 {
+            b':' if found > start => return Some((found, word, at)),
+            b'-' => marks &= marks - 1,
+            _ => return None,
+        }
+    }
+}
+
+/// A line that does not begin with letters, hyphens and a colon.
+enum OddStart {
+    /// The empty line, where it ends, and what is to be noted of it.
+    Empty(usize, u32),
+    /// A name of other characters as well, and where its colon is.
+    Name(usize),
+}
+
+#[cold]
+fn read_odd_start(bytes: &[u8], start: usize) -> Result<OddStart, Stop> {
+    let line = bytes.get(start..).unwrap_or_default();
+    match line {
+        [b'\r', b'\n', ..] => return Ok(OddStart::Empty(start + 2, 0)),
+        [b'\n', ..] => return Ok(OddStart::Empty(start + 1, Seen::BARE_LF)),
+        [b'\r'] => return Err(Stop::Incomplete),
+        _ => {}
+    }
+    let len = line.iter().position(|&byte| !is_token(byte)).ok_or(Stop::Incomplete)?;
+    match line.get(len) {
+        Some(b':') if len > 0 => Ok(OddStart::Name(start + len)),
+        _ => Err(Stop::Malformed),
+    }
+}
+
+/// Whether it is a host with an optional port (RFC 9110, section 7.2; RFC 3986, section 3.2.2), and not empty: all
+/// targets here have one (RFC 9110, section 4.2.1).
+#[inline]
+pub(super) fn is_host(value: &[u8]) -> bool {
+    // Names and addresses of most hosts.
+    let end = first(value, no_host, |byte| !matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'.'));
+    match end {
+        None => !value.is_empty(),
+        Some(_) => is_odd_host(value),
+    }
+}
+
+/// Marks what is no letter, digit or dot.
+#[inline]
+const fn no_host(word: u64) -> u64 {
+    // The lowest bit swapped, dot and digits are neighbours.
+    let swapped = word ^ ONES;
+    let in_range = swapped.wrapping_add(ONES * (0x80 - 0x2f)) ^ swapped.wrapping_add(ONES * (0x80 - 0x3a));
+    no_letter(word) & (!in_range | word)
+}
+
+#[cold]
+fn is_odd_host(value: &[u8]) -> bool {
+    if let [b'[', rest @ ..] = value {
+        let Some(end) = rest.iter().position(|&byte| byte == b']') else { return false };
+        let (literal, rest) = rest.split_at_checked(end).unwrap_or_default();
+        return is_ip_literal(literal) && is_port(rest.get(1..).unwrap_or_default());
+    }
+    let end = value.iter().position(|&byte| byte == b':').unwrap_or(value.len());
+    let (name, port) = value.split_at_checked(end).unwrap_or_default();
+    is_reg_name(name) && is_port(port)
+}
+
+/// `IPv6address` or `IPvFuture` of RFC 3986, section 3.2.2.
+fn is_ip_literal(literal: &[u8]) -> bool {
+    if let [b'v' | b'V', rest @ ..] = literal {
+        let Some(dot) = rest.iter().position(|&byte| byte == b'.') else { return false };
+        let (version, rest) = rest.split_at_checked(dot).unwrap_or_default();
+        let rest = rest.get(1..).unwrap_or_default();
+        return !version.is_empty()
+            && version.iter().all(u8::is_ascii_hexdigit)
+            && !rest.is_empty()
+            && rest.iter().all(|&byte| byte == b':' || is_unreserved_or_sub_delim(byte));
+    }
+    str::from_utf8(literal).is_ok_and(|text| text.parse::<core::net::Ipv6Addr>().is_ok())
+}
+
+/// A name of at least a character.
+fn is_reg_name(name: &[u8]) -> bool {
+    let mut rest = name;
+    loop {
+        rest = match rest {
+            [] => return !name.is_empty(),
+            [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => rest,
+            [byte, rest @ ..] if is_unreserved_or_sub_delim(*byte) => rest,
+            _ => return false,
+        }
+    }
+}
+
+const fn is_unreserved_or_sub_delim(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+        )
+}
+
+/// Nothing, or a colon and a port, which may be empty (RFC 3986, section 3.2.3).
+fn is_port(text: &[u8]) -> bool {
+    match text {
+        [] | [b':'] => true,
+        [b':', digits @ ..] => {
+            digits.iter().all(u8::is_ascii_digit)
+                && str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::format;
+    use std::string::String;
+    use std::vec::Vec;
+
+    use super::*;
+
+    fn of(request: &str) -> Framing {
+        of_bytes(request.as_bytes())
+    }
+
+    fn of_bytes(request: &[u8]) -> Framing {
+        let request = request.strip_prefix(b"\r\n").unwrap_or(request);
+        let (line, section) = request.split_at(request.iter().position(|&byte| byte == b'\n').unwrap() + 1);
+        let version = if line.trim_ascii_end().ends_with(b"HTTP/1.0") { Version::Http10 } else { Version::Http11 };
+        Framing::of_section(version, line.ends_with(b"\r\n"), section)
+    }
+
+    /// A request of HTTP/1.1 with `Host` and these lines.
+    fn with(lines: &str) -> Framing {
+        of(&format!("GET / HTTP/1.1\r\nHost: h\r\n{lines}\r\n"))
+    }
+
+    fn old_with(lines: &str) -> Framing {
+        of(&format!("GET / HTTP/1.0\r\n{lines}\r\n"))
+    }
+
+    const fn complete(persistence: Persistence) -> Framing {
+        Framing::Complete { behind: 0, persistence }
+    }
+
+    const KEEP: Framing = complete(Persistence::Keep);
+    const CLOSE: Framing = complete(Persistence::Close);
+    const KEEP_ALIVE: Framing = complete(Persistence::KeepAlive);
+    const BAD: Framing = Framing::Refused(Status::BadRequest);
+    const NOT_IMPLEMENTED: Framing = Framing::Refused(Status::NotImplemented);
+    const EXPECTATION_FAILED: Framing = Framing::Refused(Status::ExpectationFailed);
+
+    #[test]
+    fn a_section_is_complete_with_its_empty_line_and_says_what_is_behind() {
+        let section = "GET / HTTP/1.1\r\nHost: h\r\nX: y\r\n\r\n";
+        for end in "GET / HTTP/1.1\r\n".len()..section.len() {
+            assert_eq!(of(&section[..end]), Framing::Incomplete, "{:?}", &section[..end]);
+        }
+        for behind in ["", "x", "\r\n", "GET / HTTP/1.1\r\nHost: h\r\n\r\n"] {
+            let expect = Framing::Complete { behind: behind.len(), persistence: Persistence::Keep };
+            assert_eq!(of(&format!("{section}{behind}")), expect);
+            assert_eq!(of(&format!("\r\n{section}{behind}")), expect, "an empty line ahead of it");
+        }
+    }
+
+    #[test]
+    fn http_1_1_has_one_host_and_http_1_0_at_most_one() {
+        assert_eq!(of("GET / HTTP/1.1\r\n\r\n"), BAD);
+        assert_eq!(of("GET / HTTP/1.1\r\nX: y\r\n\r\n"), BAD);
+        assert_eq!(of("GET / HTTP/1.9\r\nX: y\r\n\r\n"), BAD, "a later minor version is as 1.1");
+        assert_eq!(of("GET http://h/ HTTP/1.1\r\n\r\n"), BAD, "in absolute form as well");
+        assert_eq!(with("Host: h\r\n"), BAD);
+        assert_eq!(with("hOST:h\r\n"), BAD);
+        assert_eq!(with("X-Host: h\r\nHos: h\r\nHostt: h\r\n"), KEEP);
+        assert_eq!(old_with(""), CLOSE);
+        assert_eq!(old_with("Host: h\r\n"), CLOSE);
+        assert_eq!(old_with("Host: h\r\nHost: h\r\n"), BAD);
+        assert_eq!(old_with("Host: /\r\n"), BAD);
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_with_an_optional_port() {
+        for host in [
+            "h",
+            "10.9.0.2",
+            "lethe.example",
+            "Lethe.Example:80",
+            "a-b.example",
+            "h:",
+            "h:0",
+            "h:65535",
+            "[::1]",
+            "[fd09::2]:8080",
+            "[v1.a:b]",
+            "xn--bcher-kva.example",
+            "a_b",
+            "%41",
+            "a%2fb:1",
+            "!$&'()*+,;=~",
+            "1.2.3.4.5",
+        ] {
+            for [before, behind] in [["", ""], [" ", ""], ["\t ", "\t"], ["  ", " "]] {
+                assert_eq!(of(&format!("GET / HTTP/1.1\r\nHost:{before}{host}{behind}\r\n\r\n")), KEEP, "{host}");
+            }
+        }
+        for host in [
+            "", " ", "a b", "h/", "u@h", "h:a", "h:80:80", ":80", "[", "[]", "[::1", "[::1]a", "[g::]", "::1",
+            "h:65536", "a\\b", "a\"b", "<a>", "%4", "%zz", "h,h h", "h#a", "h?a", "[v1.]", "[v.a]", "[v1]", "http://h",
+            "h:-1", "h:+1", "{}", "a|b", "a^b", "\u{e9}",
+        ] {
+            assert_eq!(of(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")), BAD, "{host}");
+        }
+    }
+
+    #[quickcheck_macros::quickcheck]
+    #[expect(clippy::needless_pass_by_value, reason = "quickcheck hands over what it made")]
+    fn hosts_of_plain_characters_are_valid_wherever_another_one_stands(bytes: Vec<u8>) -> bool {
+        const PLAIN: &[u8; 16] = b"0189.azAZmM/-:@`";
+        let host: Vec<u8> = bytes.iter().map(|byte| PLAIN[usize::from(byte % 16)]).collect();
+        is_host(&host) == is_odd_host(&host)
+    }
+
+    #[test]
+    fn a_name_is_a_token_and_a_colon_follows_it() {
+        for line in [
+            "X-1: y\r\n",
+            "!#$%&'*+-.^_`|~9aZ: y\r\n",
+            "x:\r\n",
+            "x:y:z\r\n",
+            "--:\r\n",
+            "a-long-name-of-a-field: \r\n",
+        ] {
+            assert_eq!(with(line), KEEP, "{line}");
+        }
+        for line in [
+            ": y\r\n",
+            "X : y\r\n",
+            "X\t: y\r\n",
+            "X\r\n",
+            "X y\r\n",
+            "X;: y\r\n",
+            "X\u{e9}: y\r\n",
+            "(X): y\r\n",
+            "X\0: y\r\n",
+            "X/y: z\r\n",
+            "X\"y: z\r\n",
+            "=\r\n",
+            "a-long-name-of-a-field\r\n",
+            "a-long-name-of-a-field : y\r\n",
+        ] {
+            assert_eq!(with(line), BAD, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_begins_with_white_space_is_refused() {
+        for space in [" ", "\t"] {
+            assert_eq!(with(&format!("X: y\r\n{space}z\r\n")), BAD);
+            assert_eq!(with(&format!("{space}\r\n")), BAD);
+            assert_eq!(of(&format!("GET / HTTP/1.1\r\n{space}Host: h\r\n\r\n")), BAD, "ahead of the first field");
+        }
+    }
+
+    #[test]
+    fn a_value_has_no_control_character_but_the_tab() {
+        for byte in (0..=u8::MAX).filter(|byte| !matches!(byte, b'\n')) {
+            for at in 0..20 {
+                let mut value = [b'v'; 20];
+                value[at] = byte;
+                let section = [&b"GET / HTTP/1.1\r\nHost: h\r\nName: "[..], &value, b"\r\n\r\n"].concat();
+                let expect = if byte == b'\t' || !byte.is_ascii_control() { KEEP } else { BAD };
+                assert_eq!(of_bytes(&section), expect, "{byte:#x} at {at}");
+            }
+        }
+        assert_eq!(with("X: \u{e9}\t\u{e9}\u{fc}\t \t\r\nY: \t\u{e9}\r\n"), KEEP);
+        assert_eq!(with("X: \u{e9}\u{e9}\u{1}\r\n"), BAD);
+    }
+
+    #[test]
+    fn a_bare_cr_is_refused_and_a_bare_lf_ends_a_line_and_the_connection() {
+        for section in ["X: y\rz\r\n", "X: y\r\r\n", "X: y\rY: z\r\n", "\rX: y\r\n", "X\r: y\r\n"] {
+            assert_eq!(with(section), BAD, "{section:?}");
+        }
+        assert_eq!(of("GET / HTTP/1.1\r\nHost: h\r\n\r\r\n"), BAD);
+        for request in [
+            "GET / HTTP/1.1\nHost: h\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\n\n",
+            "GET / HTTP/1.1\nHost: h\n\n",
+        ] {
+            assert_eq!(of(request), CLOSE, "{request:?}");
+        }
+        assert_eq!(of("GET / HTTP/1.0\nConnection: keep-alive\n\n"), CLOSE);
+        assert_eq!(of("GET / HTTP/1.1\r\nHost: h\n\nGET / HTTP/1.1\r\nHost: h\r\n\r\n"), {
+            Framing::Complete { behind: 27, persistence: Persistence::Close }
+        });
+    }
+
+    #[test]
+    fn a_content_length_is_one_number() {
+        assert_eq!(with("Content-Length: 0\r\n"), KEEP);
+        assert_eq!(with("content-length:000\r\n"), KEEP);
+        for length in ["1", "5", "18446744073709551615"] {
+            assert_eq!(with(&format!("Content-Length: {length}\r\n")), CLOSE, "{length}");
+        }
+        for length in [
+            "",
+            "a",
+            "+1",
+            "-1",
+            "0x1",
+            "1 1",
+            "1,1",
+            "1, 1",
+            "0,0",
+            "1.0",
+            "1e1",
+            "18446744073709551616",
+            "\u{661}",
+            "'1'",
+        ] {
+            assert_eq!(with(&format!("Content-Length: {length}\r\n")), BAD, "{length}");
+        }
+        assert_eq!(with("Content-Length: 1\r\nContent-Length: 1\r\n"), BAD);
+        assert_eq!(with("Content-Length: 0\r\nX: y\r\ncontent-LENGTH: 0\r\n"), BAD);
+        assert_eq!(with("Content-Lengths: a\r\nContent: b\r\n"), KEEP);
+    }
+
+    #[test]
+    fn a_transfer_coding_is_chunked_and_alone() {
+        for coding in ["chunked", "Chunked", " chunked ", ",chunked,", "\tchunked"] {
+            assert_eq!(with(&format!("Transfer-Encoding:{coding}\r\n")), CLOSE, "{coding}");
+        }
+        for coding in ["gzip", "identity", "gzip, chunked", "xchunked", "chunkedx", "gzip;q=1, chunked"] {
+            assert_eq!(with(&format!("Transfer-Encoding: {coding}\r\n")), NOT_IMPLEMENTED, "{coding}");
+        }
+        for coding in ["", ",", "chunked, gzip", "chunked, chunked", "chunked;a=b", "\"chunked\"", "chunked chunked"] {
+            assert_eq!(with(&format!("Transfer-Encoding: {coding}\r\n")), BAD, "{coding}");
+        }
+        assert_eq!(with("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"), BAD);
+        assert_eq!(with("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n"), NOT_IMPLEMENTED);
+    }
+
+    #[test]
+    fn a_transfer_coding_beside_a_content_length_or_in_http_1_0_is_refused() {
+        for length in ["0", "4"] {
+            assert_eq!(with(&format!("Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n")), BAD);
+            assert_eq!(with(&format!("Transfer-Encoding: gzip\r\nContent-Length: {length}\r\n")), BAD);
+        }
+        assert_eq!(old_with("Transfer-Encoding: chunked\r\n"), BAD);
+        assert_eq!(old_with("Connection: keep-alive\r\nTransfer-Encoding: gzip\r\n"), BAD);
+    }
+
+    #[test]
+    fn an_unknown_expectation_is_refused_and_a_known_one_closes() {
+        assert_eq!(with("Expect: 100-continue\r\n"), CLOSE);
+        assert_eq!(with("expect: 100-Continue\r\n"), CLOSE);
+        for other in ["", "x", "100-continue, x", "200-ok"] {
+            assert_eq!(with(&format!("Expect: {other}\r\n")), EXPECTATION_FAILED, "{other}");
+        }
+        assert_eq!(with("Expect: 100-continue\r\nExpect: x\r\n"), EXPECTATION_FAILED);
+        assert_eq!(old_with("Expect: x\r\n"), CLOSE, "in HTTP/1.0 it is ignored");
+    }
+
+    #[test]
+    fn an_upgrade_is_ignored_and_closes() {
+        assert_eq!(with("Upgrade: h2c\r\nConnection: upgrade\r\n"), CLOSE);
+        assert_eq!(with("Upgrade: websocket\r\n"), CLOSE);
+        assert_eq!(with("Upgrade-Insecure-Requests: 1\r\n"), KEEP);
+    }
+
+    #[test]
+    fn a_connection_is_kept_as_its_options_and_version_say() {
+        for (options, in_1_1, in_1_0) in [
+            ("close", CLOSE, CLOSE),
+            ("CLOSE", CLOSE, CLOSE),
+            ("keep-alive", KEEP, KEEP_ALIVE),
+            ("Keep-Alive, TE", KEEP, KEEP_ALIVE),
+            (", ,\tkeep-alive ,", KEEP, KEEP_ALIVE),
+            ("keep-alive, close", CLOSE, CLOSE),
+            ("close\r\nConnection: keep-alive", CLOSE, CLOSE),
+            ("keep-alive\r\nX: y\r\nConnection: x,close", CLOSE, CLOSE),
+            ("x", KEEP, CLOSE),
+            ("closed, keep-alives", KEEP, CLOSE),
+            ("", KEEP, CLOSE),
+            ("a b", CLOSE, CLOSE),
+            ("\"keep-alive\"", CLOSE, CLOSE),
+        ] {
+            assert_eq!(with(&format!("Connection: {options}\r\n")), in_1_1, "{options}");
+            assert_eq!(old_with(&format!("Connection: {options}\r\n")), in_1_0, "{options}");
+        }
+        assert_eq!(with("Proxy-Connection: close\r\nConnections: close\r\n"), KEEP);
+    }
+
+    #[test]
+    fn a_malformed_section_counts_ahead_of_an_unknown_coding_and_that_ahead_of_an_expectation() {
+        assert_eq!(with("Expect: x\r\nTransfer-Encoding: gzip\r\n"), NOT_IMPLEMENTED);
+        assert_eq!(with("Expect: x\r\nTransfer-Encoding: gzip\r\nHost: h\r\n"), BAD);
+        assert_eq!(with("Expect: x\r\nContent-Length: x\r\n"), BAD);
+    }
+
+    /// Lines of all kinds, of which most are right.
+    fn section_of(pieces: &[u8]) -> String {
+        const PIECES: [&str; 24] = [
+            "Host: h\r\n",
+            "Host: h\r\n",
+            "\r\n",
+            "Connection: ",
+            "keep-alive",
+            "close",
+            "\r\n",
+            ", ",
+            "Content-Length: ",
+            "0",
+            "7",
+            "\r\n",
+            "Transfer-Encoding: ",
+            "chunked",
+            "\r\n",
+            "X-Y: ",
+            "long enough for two words",
+            "\r\n",
+            "\n",
+            "\r",
+            "\t",
+            " ",
+            "\u{e9}",
+            ":",
+        ];
+        pieces.iter().map(|&piece| PIECES[usize::from(piece) % PIECES.len()]).collect()
+    }
+
+    #[quickcheck_macros::quickcheck]
+    #[expect(clippy::needless_pass_by_value, reason = "quickcheck hands over what it made")]
+    fn more_bytes_change_nothing_once_a_section_is_complete(pieces: Vec<u8>, behind: Vec<u8>) -> bool {
+        let section = format!("GET / HTTP/1.1\r\nHost: h\r\n{}", section_of(&pieces));
+        let Framing::Complete { behind: rest, persistence } = of(&section) else { return true };
+        let longer = [section.as_bytes(), &behind].concat();
+        let expect = Framing::Complete { behind: rest + behind.len(), persistence };
+        of_bytes(&longer) == expect
+    }
+
+    #[quickcheck_macros::quickcheck]
+    #[expect(clippy::needless_pass_by_value, reason = "quickcheck hands over what it made")]
+    fn less_bytes_of_a_valid_section_are_incomplete(pieces: Vec<u8>) -> bool {
+        let section = format!("GET / HTTP/1.1\r\nHost: h\r\n{}", section_of(&pieces));
+        let whole = of(&section);
+        let Framing::Complete { behind, .. } = whole else { return true };
+        (16..section.len()).filter(|&end| section.is_char_boundary(end)).all(|end| {
+            let expect = if end < section.len() - behind {
+                Framing::Incomplete
+            } else {
+                let Framing::Complete { persistence, .. } = whole else { return false };
+                Framing::Complete { behind: end + behind - section.len(), persistence }
+            };
+            of(&section[..end]) == expect
+        })
+    }
+}

@@ -1,0 +1,147 @@
+//! Eight bytes at a time: marks in a little-endian word, which are high bits of the bytes that are looked for.
+
+/// Marks what is no visible character: a space and what is below, DEL, and what is above. A mark is wrong only behind
+/// the first of them.
+#[inline]
+pub(super) const fn others(word: u64) -> u64 {
+    (word.wrapping_sub(ONES * 0x21) | word.wrapping_add(ONES)) & HIGH_BITS
+}
+
+/// Marks control characters and what is no ASCII. Of what is behind the first of them, others may be marked as well,
+/// and none is missed.
+#[inline]
+pub(super) const fn control(word: u64) -> u64 {
+    (word.wrapping_sub(ONES * 0x20) | word.wrapping_add(ONES)) & HIGH_BITS
+}
+
+/// Marks what is no letter of ASCII. A mark is wrong, or missing, only behind a byte that is no ASCII, which is marked.
+#[inline]
+pub(super) const fn no_letter(word: u64) -> u64 {
+    let lower = word | (ONES * 0x20);
+    let from_a = lower.wrapping_add(ONES * (0x80 - 0x61));
+    let above_z = lower.wrapping_add(ONES * (0x80 - 0x7b));
+    (!(from_a ^ above_z) | word) & HIGH_BITS
+}
+
+/// Whether it is no visible character.
+#[inline]
+pub(super) const fn is_other(byte: u8) -> bool {
+    !byte.is_ascii_graphic()
+}
+
+/// Marks `wanted`, which is ASCII.
+#[inline]
+pub(super) const fn equal(word: u64, wanted: u8) -> u64 {
+    let word = word ^ (ONES * wanted as u64);
+    word.wrapping_sub(ONES) & !word & HIGH_BITS
+}
+
+pub(super) const ONES: u64 = 0x0101_0101_0101_0101;
+pub(super) const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+
+/// The eight bytes from `at` on; where fewer are left, zeros follow them.
+#[inline]
+pub(super) fn word_at(bytes: &[u8], at: usize) -> u64 {
+    match bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        Some(word) => u64::from_le_bytes(*word),
+        None => last_word(bytes, at),
+    }
+}
+
+/// What is left from `at` on, less than eight bytes.
+fn last_word(bytes: &[u8], at: usize) -> u64 {
+    let left = bytes.len().saturating_sub(at);
+    match bytes.last_chunk() {
+        Some(word) => u64::from_le_bytes(*word).checked_shr(64 - 8 * left as u32).unwrap_or(0),
+        None => bytes.iter().skip(at).rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
+    }
+}
+
+/// The first byte that is found, eight at a time: `mark` sets the high bit of it in a little-endian word, and of none
+/// before it.
+#[inline]
+pub(super) fn first(bytes: &[u8], mark: impl Fn(u64) -> u64, is_it: impl Fn(u8) -> bool) -> Option<usize> {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut at = 0;
+    for word in words {
+        let marks = mark(u64::from_le_bytes(*word));
+        if marks != 0 {
+            return Some(at + marks.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    // Of the last eight, those that have been looked at are not marked again.
+    let Some(last) = bytes.last_chunk::<8>().filter(|_| !rest.is_empty()) else {
+        return rest.iter().position(|&byte| is_it(byte)).map(|found| at + found);
+    };
+    let marks = mark(u64::from_le_bytes(*last)) >> (64 - 8 * rest.len());
+    (marks != 0).then(|| at + marks.trailing_zeros() as usize / 8)
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[quickcheck_macros::quickcheck]
+    #[expect(clippy::needless_pass_by_value, reason = "quickcheck hands over what it made")]
+    fn eight_bytes_at_a_time_find_what_one_at_a_time_finds(bytes: Vec<u8>, plain: u8) -> bool {
+        // Mostly of visible characters, or the first byte would nearly always be it.
+        let text: Vec<u8> = bytes.iter().map(|byte| if *byte > plain { byte % 0x5e + 0x21 } else { *byte }).collect();
+        let graphic = text.iter().position(|byte| !byte.is_ascii_graphic()).unwrap_or(text.len());
+        first(&text, others, is_other).unwrap_or(text.len()) == graphic
+            && first(&text, |word| equal(word, b'?'), |byte| byte == b'?') == text.iter().position(|&byte| byte == b'?')
+    }
+
+    #[test]
+    fn each_byte_that_is_no_visible_character_ends_a_target_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            for at in 0..18 {
+                let mut text = [b'x'; 18];
+                text[at] = byte;
+                let expect = Some(at).filter(|_| !(0x21..=0x7e).contains(&byte));
+                assert_eq!(first(&text, others, is_other), expect, "{byte:#x} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_control_character_and_what_is_no_letter_is_marked_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            for at in 0..8 {
+                let mut text = [b'x'; 8];
+                text[at] = byte;
+                let word = u64::from_le_bytes(text);
+                let mark = |is_it: bool| if is_it { 0x80 << (8 * at) } else { 0_u64 };
+                let first = |marks: u64| marks & marks.wrapping_neg();
+                assert_eq!(first(control(word)), mark(!(0x20..=0x7e).contains(&byte)), "{byte:#x} at {at}");
+                assert_eq!(first(no_letter(word)), mark(!byte.is_ascii_alphabetic()), "{byte:#x} at {at}");
+            }
+        }
+    }
+
+    #[quickcheck_macros::quickcheck]
+    #[expect(clippy::needless_pass_by_value, reason = "quickcheck hands over what it made")]
+    fn no_control_character_is_missed_behind_another(bytes: Vec<u8>) -> bool {
+        bytes.windows(8).all(|window| {
+            let marks = control(word_at(window, 0)).to_le_bytes();
+            window.iter().zip(marks).all(|(byte, mark)| mark != 0 || (0x20..=0x7e).contains(byte))
+        })
+    }
+
+    #[test]
+    fn a_word_is_filled_up_with_zeros_behind_the_last_byte() {
+        let text: Vec<u8> = (1..=20).collect();
+        for len in 0..=text.len() {
+            for at in 0..len + 9 {
+                let mut expect = [0; 8];
+                for (index, byte) in text[..len].iter().skip(at).take(8).enumerate() {
+                    expect[index] = *byte;
+                }
+                assert_eq!(word_at(&text[..len], at).to_le_bytes(), expect, "{len} {at}");
+            }
+        }
+    }
+}
