@@ -327,6 +327,8 @@ mod tests {
     extern crate std;
     use std::vec::Vec;
 
+    use super::super::framing::Persistence;
+    use super::super::status::Status;
     use super::*;
 
     fn target(payload: &str) -> Result<(Method, &str, Option<&str>), Problem> {
@@ -479,6 +481,19 @@ mod tests {
             }
         }
         assert!(Headers::NONE.is_complete() && !Headers::default().is_complete());
+    }
+
+    #[test]
+    fn the_framing_is_that_of_version_line_end_and_section() {
+        let framing = |request: &str| RequestLine::parse(request.as_bytes()).unwrap().framing();
+        let complete = |behind, persistence| Framing::Complete { behind, persistence };
+        assert_eq!(framing("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), complete(0, Persistence::Keep));
+        assert_eq!(framing("\r\nGET / HTTP/1.7\r\nHost: h\r\n\r\nGET "), complete(4, Persistence::Keep));
+        assert_eq!(framing("GET / HTTP/1.1\nHost: h\r\n\r\n"), complete(0, Persistence::Close));
+        assert_eq!(framing("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"), complete(0, Persistence::KeepAlive));
+        assert_eq!(framing("GET / HTTP/1.0\r\n\r\n"), complete(0, Persistence::Close));
+        assert_eq!(framing("GET / HTTP/1.1\r\nHost: h\r\n"), Framing::Incomplete);
+        assert_eq!(framing("GET / HTTP/1.1\r\n\r\n"), Framing::Refused(Status::BadRequest));
     }
 
     #[test]
