@@ -23,8 +23,8 @@
 //! 5.2: an older one is a duplicate). A stamp is below 2^31, so the first is never newer than the last.
 //!
 //! On a connection that stays open there is no last one: the next timestamp is the smallest that is not before the
-//! one that the client echoes, and whose low 31 bits are the stamp. It is less than 2^31 ahead, which a client takes for
-//! newer, so any number of responses can follow one another, round the circle ([`Stamp::following`]).
+//! one that the client echoes, and whose low 31 bits are the stamp. It is less than 2^31 ahead, which a client takes
+//! for newer, so any number of responses can follow one another, round the circle ([`Stamp::following`]).
 
 use crate::cookie::Mss;
 use crate::position::Position;

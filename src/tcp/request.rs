@@ -106,8 +106,8 @@ fn answer_request<'a, A: App, P: Pair>(
         {
             return reply;
         }
-        // What could be sent of a response that is longer, or that is one to half a header section, might be taken for a
-        // part of the response to the whole request.
+        // What could be sent of a response that is longer, or that is one to half a header section, might be taken for
+        // a part of the response to the whole request.
         if is_later && kind == ReplyKind::Response && (!fits || framing == Framing::Incomplete) {
             return close(segment);
         }
@@ -115,8 +115,9 @@ fn answer_request<'a, A: App, P: Pair>(
     respond(segment, kind, fields, response)
 }
 
-/// Sends a response in one segment that leaves the connection open, and acknowledges the request: the bytes `behind` that
-/// in the same packet come again. `None` if the connection ends with it, or the response does not fit a packet.
+/// Sends a response in one segment that leaves the connection open, and acknowledges the request, without the bytes
+/// `behind` it in the same packet: these come again. `None` if the connection ends with it, or the response does not
+/// fit a packet.
 ///
 /// It does not say `Connection: close`, not even to a client that has closed its end: that may have sent the request
 /// without its FIN before, and the response to that has the same bytes.

@@ -161,8 +161,8 @@ impl<'a, P: Pair> Segment<'a, P> {
         }
     }
 
-    /// Whether it asks if the connection is still there: a segment of one byte, or none, that the client has sent already,
-    /// on a connection that was kept open (RFC 9293, section 3.8.4).
+    /// Whether it asks if the connection is still there: a segment of one byte, or none, that the client has sent
+    /// already, on a connection that was kept open (RFC 9293, section 3.8.4).
     #[cold]
     pub(super) fn is_keep_alive_probe(self) -> bool {
         self.payload.len() <= 1 && !self.is_fin() && self.verify_kept(self.header.seq().advance(1)).is_some()
