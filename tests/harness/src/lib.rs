@@ -1,10 +1,4 @@
-//! The harness of tests that need more than a compiler: root, or programs that may not be installed.
-//!
-//! The standard harness decides when it is built which tests are ignored. Whether there is root is known when they
-//! run. So files of such tests have this harness (`libtest-mimic`, which takes the same arguments), and their tests
-//! say what they need. What is not there leaves a test out: it is reported as ignored with the reason, and the last
-//! line counts and names all that were left out. As root, and with everything installed that `tools/install test`
-//! installs, nothing is.
+//! What a file of tests says that need more than a compiler: root, or programs that may not be installed.
 //!
 //! ```text
 //! use lethe_harness::test;
@@ -15,122 +9,47 @@
 //! lethe_harness::main!();
 //! ```
 //!
-//! The file has `harness = false` in its Cargo.toml; if that is forgotten, a test says so.
+//! The file has `harness = false` in its Cargo.toml; if that is forgotten, a test says so. What runs the tests, and
+//! leaves some out, is `lethe_testnet::harness`, on which such a file must depend too.
 
-use std::collections::BTreeMap;
-use std::env;
-use std::path::Path;
-use std::process::ExitCode;
+use proc_macro::{Group, TokenStream, TokenTree};
 
-pub use inventory;
-pub use lethe_harness_macros::test;
-use libtest_mimic::{Arguments, Completion, Trial};
-use nix::unistd::Uid;
-
-/// Where Debian has programs of the administrator, which are not in everybody's `PATH`.
-const ADMINISTRATOR: &str = "/usr/sbin:/sbin";
-
-/// A test, as [`macro@test`] registers it.
-#[derive(Clone, Copy, Debug)]
-pub struct Test {
-    /// The name of its function.
-    pub name: &'static str,
-    /// Where that is, from the name of the crate on.
-    pub module: &'static str,
-    /// What it needs: `root`, or the names of programs.
-    pub needs: &'static [&'static str],
-    /// Why it does not run unless it is asked for, if so.
-    pub ignored: Option<&'static str>,
-    /// The test itself, which panics if it fails.
-    pub run: fn(),
-}
-
-inventory::collect!(Test);
-
-impl Test {
-    /// Its name as the standard harness would print it.
-    fn path(&self) -> String {
-        let module = self.module.split_once("::").map(|(_, module)| format!("{module}::"));
-        format!("{}{}", module.unwrap_or_default(), self.name)
-    }
-
-    /// What it needs that is not there.
-    fn missing(&self) -> Option<String> {
-        let is_there = |need: &str| if need == "root" { Uid::effective().is_root() } else { is_installed(need) };
-        let need = self.needs.iter().find(|need| !is_there(need))?;
-        Some(if *need == "root" { "without root".to_owned() } else { format!("without {need}") })
-    }
-
-    fn trial(self) -> Trial {
-        let run = move || {
-            if let Some(missing) = self.missing() {
-                return Ok(Completion::ignored_with(missing));
-            }
-            (self.run)();
-            Ok(Completion::Completed)
-        };
-        let trial = Trial::ignorable_test(self.path(), run);
-        trial.with_ignored_flag(self.ignored.is_some())
-    }
-}
-
-fn is_installed(program: &str) -> bool {
-    let path = env::var("PATH").unwrap_or_default();
-    [&path, ADMINISTRATOR].iter().any(|list| env::split_paths(list).any(|folder| folder.join(program).is_file()))
-}
-
-/// Runs all tests of a file, and then says what was left out.
+/// Registers a test with the harness of its file, with what it needs: `#[test(root, "nginx")]`.
 ///
-/// `source` is the file: every test in it must be registered, or it would never run.
-#[must_use]
-pub fn run(source: &Path) -> ExitCode {
-    let arguments = Arguments::from_args();
-    let tests: Vec<Test> = inventory::iter::<Test>().copied().collect();
-    if let Ok(source) = std::fs::read_to_string(source) {
-        let written = source.lines().filter(|line| line.trim_start().starts_with("#[test")).count();
-        assert_eq!(written, tests.len(), "a `#[test]` is not that of lethe_harness, and would never run");
-    }
-    let conclusion = libtest_mimic::run(&arguments, tests.iter().map(|test| test.trial()).collect());
-    if !arguments.list {
-        for (reason, tests) in left_out(&tests, |test| is_asked_for(&arguments, test)) {
-            let count = if tests.len() == 1 { "one test".to_owned() } else { format!("{} tests", tests.len()) };
-            println!("left out {reason}: {count}: {}\n", tests.join(", "));
-        }
-    }
-    conclusion.exit_code()
-}
-
-/// Whether the arguments have a test run.
-fn is_asked_for(arguments: &Arguments, test: &Test) -> bool {
-    let path = test.path();
-    let is_named = |name: &String| if arguments.exact { path == *name } else { path.contains(name.as_str()) };
-    let is_ignored = test.ignored.is_some();
-    arguments.filter.as_ref().is_none_or(is_named)
-        && !arguments.skip.iter().any(is_named)
-        && (arguments.include_ignored || arguments.ignored == is_ignored)
-}
-
-/// The names of tests that something is missing for, by what it is.
-fn left_out(tests: &[Test], is_asked_for: impl Fn(&Test) -> bool) -> BTreeMap<String, Vec<String>> {
-    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for test in tests.iter().filter(|test| is_asked_for(test)) {
-        if let Some(missing) = test.missing() {
-            all.entry(missing).or_default().push(test.path());
-        }
-    }
-    for names in all.values_mut() {
-        names.sort_unstable();
-    }
-    all
+/// `root` is the right to make network namespaces and devices; a string is a program. `#[ignore = "why"]` below it is
+/// what it is with the standard harness. A test that takes something that is not there is ignored, and says so.
+#[proc_macro_attribute]
+pub fn test(needs: TokenStream, item: TokenStream) -> TokenStream {
+    let (ignored, function) = take_ignored(item);
+    let Some(name) = name(&function) else {
+        return "compile_error!(\"#[test] stands before a function\");".parse().expect("it is Rust");
+    };
+    let needs: Vec<String> = needs
+        .into_iter()
+        .filter_map(|token| match token {
+            TokenTree::Ident(word) => Some(format!("\"{word}\"")),
+            TokenTree::Literal(word) => Some(word.to_string()),
+            _ => None,
+        })
+        .collect();
+    let ignored = ignored.map_or_else(|| "None".to_owned(), |reason| format!("Some({reason})"));
+    let registered = format!(
+        "::lethe_testnet::harness::inventory::submit! {{ ::lethe_testnet::harness::Test {{ name: \"{name}\", module: module_path!(), \
+         needs: &[{}], ignored: {ignored}, run: {name} }} }}",
+        needs.join(", ")
+    );
+    let mut tokens = function;
+    tokens.extend(registered.parse::<TokenStream>().expect("it is Rust"));
+    tokens
 }
 
 /// The `main` of a file of tests.
-#[macro_export]
-macro_rules! main {
-    () => {
+#[proc_macro]
+pub fn main(_: TokenStream) -> TokenStream {
+    r#"
         fn main() -> ::std::process::ExitCode {
             let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/", env!("CARGO_CRATE_NAME"), ".rs");
-            $crate::run(::std::path::Path::new(source))
+            ::lethe_testnet::harness::run(::std::path::Path::new(source))
         }
 
         #[cfg(test)]
@@ -141,38 +60,44 @@ macro_rules! main {
                 panic!("Cargo.toml has no `[[test]]` with `harness = false` for this file: none of its tests runs");
             }
         }
-    };
+    "#
+    .parse()
+    .expect("it is Rust")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::{Arguments, BTreeMap, Test, Uid, left_out};
-
-    const fn needing(name: &'static str, needs: &'static [&'static str], ignored: Option<&'static str>) -> Test {
-        Test { name, module: "some_crate", needs, ignored, run: || panic!("it was to be left out") }
+/// Takes `#[ignore]` away from a function, and returns the reason that it has.
+fn take_ignored(item: TokenStream) -> (Option<String>, TokenStream) {
+    let mut ignored = None;
+    let mut rest = TokenStream::new();
+    let mut tokens = item.into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        if let (TokenTree::Punct(hash), Some(TokenTree::Group(group))) = (&token, tokens.peek())
+            && hash.as_char() == '#'
+            && let Some(reason) = reason(group)
+        {
+            ignored = Some(reason);
+            tokens.next();
+            continue;
+        }
+        rest.extend([token]);
     }
+    (ignored, rest)
+}
 
-    #[test]
-    fn a_test_without_what_it_needs_is_left_out_by_name_and_never_passes() {
-        let tests = [
-            needing("b", &["no-such-program"], None),
-            needing("a", &["sh", "no-such-program"], None),
-            needing("slow", &["no-such-program"], Some("slow")),
-            needing("plain", &["sh"], None),
-        ];
-        let left_out = left_out(&tests, |test| test.ignored.is_none());
-        assert_eq!(left_out, BTreeMap::from([("without no-such-program".to_owned(), vec!["a".into(), "b".into()])]));
+/// The reason of `[ignore = "reason"]`.
+fn reason(attribute: &Group) -> Option<String> {
+    let mut tokens = attribute.stream().into_iter();
+    let is_ignore = matches!(tokens.next(), Some(TokenTree::Ident(word)) if word.to_string() == "ignore");
+    let reason = tokens.find_map(|token| match token {
+        TokenTree::Literal(text) => Some(text.to_string()),
+        _ => None,
+    });
+    is_ignore.then(|| reason.unwrap_or_else(|| "\"\"".to_owned()))
+}
 
-        let arguments = Arguments { logfile: Some("/dev/null".to_owned()), ..Arguments::default() };
-        let conclusion = libtest_mimic::run(&arguments, tests[..3].iter().map(|test| test.trial()).collect());
-        assert_eq!((conclusion.num_passed, conclusion.num_failed, conclusion.num_ignored), (0, 0, 3));
-        let conclusion = libtest_mimic::run(&arguments, vec![tests[3].trial()]);
-        assert_eq!((conclusion.num_passed, conclusion.num_failed), (0, 1), "with all that it needs it runs");
-    }
-
-    #[test]
-    fn root_is_the_user_who_runs_the_tests_and_not_who_built_them() {
-        let missing = needing("a", &["root"], None).missing();
-        assert_eq!(missing.is_none(), Uid::effective().is_root(), "{missing:?}");
-    }
+/// What stands behind `fn`.
+fn name(function: &TokenStream) -> Option<String> {
+    let mut tokens = function.clone().into_iter();
+    tokens.find(|token| matches!(token, TokenTree::Ident(word) if word.to_string() == "fn"))?;
+    tokens.next().map(|name| name.to_string())
 }

@@ -4,6 +4,7 @@
 //! * [`Server`] is a running `lethe serve`, [`nginx`] the one configuration of nginx, [`Program`] any other program.
 //! * [`Capture`] records what passes an interface.
 //! * [`guest`] boots a virtual machine with a network card that DPDK drives.
+//! * [`harness`] runs the tests of a file, and leaves out by name those that need what is not there.
 //! * [`cluster`], [`browser`] and [`session`] are what single test files are about.
 //!
 //! Everything needs root, and is removed however the process ends: by `Drop` where it returns or panics, and by
@@ -13,6 +14,7 @@ pub mod browser;
 pub mod capture;
 pub mod cluster;
 pub mod guest;
+pub mod harness;
 pub mod janitor;
 mod lethe;
 mod namespace;
@@ -41,7 +43,7 @@ const STEP: Duration = Duration::from_millis(20);
 
 /// The root of the repository.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("tests/net is in the repository").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the repository").to_owned()
 }
 
 /// Asks until the answer is there.
