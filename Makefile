@@ -6,7 +6,7 @@ FUZZ ?= 60
 # How long `make soak` runs fresh seeds through the simulator, and clients through a TAP.
 SOAK ?= 10m
 
-.PHONY: help run test test-hw faults lint bench instructions compare fuzz soak clean
+.PHONY: help run test test-hw faults lint package bench instructions compare fuzz soak clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -29,11 +29,18 @@ faults: ## the simulator's own test: it must find each fault put into the engine
 	@tools/install build
 	$(CARGO) test -p lethe-sim --features faults --test faults -- --nocapture
 
-lint: ## formatting and lints, warnings are errors
+lint: ## formatting, lints, documentation and public items: warnings and unknown changes are errors
 	@tools/install workspace
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
 	$(CARGO) clippy -p lethe-server --no-default-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --all-features --quiet
+	@$(CARGO) xtask api
+
+package: ## builds each published crate from the package that users would get
+	@tools/install workspace
+	$(CARGO) test -p lethe-httpd --test packages -- --include-ignored
 
 bench: ## what a packet costs
 	@tools/install workspace

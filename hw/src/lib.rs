@@ -3,7 +3,7 @@
 //! * [`packet`] shares an interface with the kernel by an `AF_PACKET` socket: any interface, any driver.
 //! * [`xdp`] takes frames from the driver before the kernel's stack sees them, by `AF_XDP`.
 //!
-//! Both take only the frames for Lethe's addresses, and leave the others to the kernel. [`dpdk`] takes over a whole
+//! Both take only the frames for Lethe's addresses, and leave the others to the kernel. `dpdk` takes over a whole
 //! card.
 
 #[cfg(feature = "dpdk")]

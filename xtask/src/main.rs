@@ -5,6 +5,7 @@
 
 #![allow(clippy::cast_precision_loss, reason = "figures for people")]
 
+mod api;
 mod compare;
 mod cost;
 mod downloads;
@@ -35,6 +36,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Compares what authors of applications can use of the published crates with docs/api
+    Api(api::Args),
     /// Compares Lethe with servers that have sockets: what a short connection costs, and how it ends
     Compare(compare::Args),
     /// Runs a program in a virtual machine, on a network card that QEMU emulates and DPDK's own driver drives
@@ -54,6 +57,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Api(args) => api::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Guest(args) => guest::run(&args),
         Command::Instructions(args) => instructions::run(&args),

@@ -264,7 +264,7 @@ pub enum AddError {
     /// It has another length than was said.
     #[error("changed while it was read")]
     Length,
-    /// The head would be longer than [`HEAD_MAX`].
+    /// The head would be longer than `HEAD_MAX`.
     #[error("its media type is too long")]
     Head,
     /// The format has no number for one more object.

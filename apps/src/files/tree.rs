@@ -39,7 +39,7 @@ pub enum Skipped {
     Special,
     /// There is a backslash in its name, which no request can have.
     Backslash,
-    /// Its path has more than [`PATH_MAX`] bytes.
+    /// Its path has more than `PATH_MAX` bytes.
     Long,
     /// It has more than [`FILE_MAX`] bytes.
     Large,
@@ -154,7 +154,7 @@ enum Kind {
 }
 
 impl Walk<'_> {
-    /// Lists a directory: `real` beneath the root, `path` in requests. [`PATH_MAX`] limits the depth.
+    /// Lists a directory: `real` beneath the root, `path` in requests. `PATH_MAX` limits the depth.
     fn directory(&mut self, real: PathBuf, path: &[u8]) -> Result<(), PackError> {
         let name = self.tree.root.join(&real);
         let cannot = |cause| PackError::Io { path: name.clone(), cause };
