@@ -1,26 +1,31 @@
 //! The command line as a whole.
 
 use std::ffi::OsString;
+use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
-use clap::{ArgMatches, Subcommand};
+use clap::{ArgMatches, FromArgMatches, Subcommand};
+use lethe::App;
+use lethe::port::Port;
 
 #[cfg(feature = "bench")]
 use crate::bench;
 #[cfg(feature = "load")]
 use crate::load;
+use crate::message::{set_name, tell};
+use crate::print::ReaderLeft;
 use crate::server::Server;
 #[cfg(feature = "simulate")]
 use crate::simulate;
-use crate::{check, replay, serve, top};
+use crate::{check, replay, serve, serving, top};
 
 /// What every server can be told to do.
 #[derive(Subcommand)]
 pub(crate) enum Command<X: clap::Args> {
     /// Serve through a network device
-    Serve(Box<serve::Args<X>>),
+    Serve(Box<serving::Args<X>>),
     /// Watch a server that was started with --metrics
     Top(top::Args),
     /// Run the engine over a capture file, offline
@@ -76,10 +81,47 @@ pub(crate) fn command<X: clap::Args, A, P>(server: &Server<X, A, P>) -> clap::Co
     fill_in(command, &[("{name}", server.name), ("{app}", &app), ("{path}", server.example.1), ("{own}", &own)])
 }
 
-/// A path of a request, as `simulate` and `bench` take it: it begins with `/`.
-pub fn parse_path(text: &str) -> Result<String, String> {
-    let is_path = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_path { Ok(text.to_owned()) } else { Err("a path begins with / and has no spaces".to_owned()) }
+impl<X, A, P> Server<X, A, P>
+where
+    X: clap::Args + Clone + Send + Sync + 'static,
+    A: App + Send + Sync + 'static,
+    P: Port,
+{
+    /// Does what the command line of this process says. An error is one line on standard error.
+    pub fn main(self) -> ExitCode {
+        set_name(self.name);
+        match self.run(std::env::args_os()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) if error.is::<ReaderLeft>() => ExitCode::SUCCESS,
+            Err(error) => {
+                tell(self.name, format_args!("{error:#}"));
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    /// Does what a command line says, of which the first word is the name of the program. Where the line itself is
+    /// wrong, or asks for help, that is printed, and ends the process.
+    fn run(&self, line: impl IntoIterator<Item = OsString>) -> anyhow::Result<()> {
+        let (mut command, matches) = parse(self, line.into_iter().collect())?;
+        if let Some((name, matches)) = matches.subcommand()
+            && let Some(extra) = self.extras.iter().find(|extra| extra.command.get_name() == name)
+        {
+            return (extra.run)(matches);
+        }
+        match Command::<X>::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit()) {
+            Command::Serve(args) => serve::serve(self, &args),
+            Command::Top(args) => top::top(&args),
+            Command::Replay(args) => replay::replay(self, &args),
+            #[cfg(feature = "load")]
+            Command::Load(args) => load::load(self, &args),
+            #[cfg(feature = "simulate")]
+            Command::Simulate(args) => simulate::simulate(self, &args),
+            #[cfg(feature = "bench")]
+            Command::Bench(args) => bench::bench(self, &args),
+            Command::Check(args) => check::check(&args),
+        }
+    }
 }
 
 /// Puts the names of the server into all texts.

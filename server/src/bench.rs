@@ -1,26 +1,25 @@
 //! `bench`: what a packet costs the engine, without any port.
 
+mod clients;
 mod measure;
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{anyhow, ensure};
 use lethe::config::{Addresses, Config};
 use lethe::cookie::Secret;
 use lethe::port::Offload;
-use lethe::time::Instant;
 use lethe::versions::Versions;
 use lethe::{App, Engine};
 use lethe_sim::fetch::Fetch;
-use lethe_sim::frame::{Arp, Ends};
+use lethe_sim::frame::Arp;
 use serde::Serialize;
 
+use self::clients::{Family, NOW};
 use self::measure::{Bench, Cost};
-use crate::args::parse_path;
 use crate::print::Printed as _;
-use crate::server::Server;
+use crate::server::{Server, parse_path};
 
 /// What every command has that measures.
 #[derive(clap::Args)]
@@ -58,9 +57,6 @@ middle, and the one that 1 % are above. Where the machine counts cycles and inst
 are shown. A fetch is all five packets of a client: SYN, ACK, request, ACK, FIN. \"card\" says
 that a network card does the checksums.";
 
-/// When all clients come.
-const NOW: Instant = Instant::from_unix_seconds(1_700_000_000);
-
 /// Clients whose packets are made beforehand.
 const CLIENTS: u32 = 256;
 
@@ -93,32 +89,6 @@ fn of_one_segment(app: &impl App, paths: &[String]) -> anyhow::Result<Vec<String
     let fitting: Vec<String> = paths.iter().filter(fits).cloned().collect();
     ensure!(!fitting.is_empty(), "no response to {} fits one segment: --path", paths.join(", "));
     Ok(fitting)
-}
-
-#[derive(Clone, Copy)]
-enum Family {
-    V4,
-    V6,
-}
-
-impl Family {
-    /// Both ends of client `number`, which has an address of its own.
-    fn ends(self, number: u32) -> Ends {
-        let spread = number.wrapping_mul(0x9e37_79b9);
-        let [_, a, b, c] = spread.to_be_bytes();
-        let port = 32_768 + (number % 28_000) as u16;
-        let (client, server): (SocketAddr, SocketAddr) = match self {
-            Self::V4 => {
-                let client = Ipv4Addr::new(10, a, b, c.clamp(1, 254));
-                ((client, port).into(), (Ipv4Addr::new(192, 0, 2, 1), 80).into())
-            }
-            Self::V6 => {
-                let client = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, (spread >> 16) as u16, spread as u16 | 1);
-                ((client, port).into(), (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 80).into())
-            }
-        };
-        Ends::between(client, server)
-    }
 }
 
 fn engine<A: App>(family: Family, offload: Offload, app: A) -> anyhow::Result<Engine<Versions<A>>> {

@@ -14,8 +14,8 @@ use anyhow::{Context, bail, ensure};
 use humantime::parse_duration;
 use lethe_load::{Chunks, Head};
 
+use crate::message::{note, warn};
 use crate::run::stop_on_signal_or_hangup;
-use crate::{note, warn};
 
 /// The most that is read of an answer.
 const ANSWER_MAX: u64 = 1 << 20;

@@ -19,11 +19,14 @@ use lethe_hw::packet::{PacketConfig, PacketPort};
 use lethe_hw::xdp::{Buffers, XdpConfig, XdpPort};
 use lethe_sim::tap::{Tap, TapConfig};
 
-use crate::dpdk;
-use crate::dpdk_args::DpdkArgs;
-use crate::owners::Share;
+#[cfg(feature = "dpdk")]
+use crate::card::{OpenCard, Started};
+use crate::dpdk_args::{DpdkArgs, DpdkPort};
+#[cfg(not(feature = "dpdk"))]
+use crate::message::name;
 #[cfg(feature = "interfaces")]
-use crate::warn;
+use crate::message::warn;
+use crate::owners::Share;
 
 /// From what the engine takes to what the kernel gives a TAP device: 65,535 less the Ethernet header.
 pub(crate) const MTU_RANGE: RangeInclusive<u16> = Mtu::MIN..=65_521;
@@ -54,15 +57,6 @@ pub(crate) enum Device {
         /// What stands behind it.
         details: String,
     },
-}
-
-/// A port of DPDK.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct DpdkPort {
-    /// Its number in DPDK's count.
-    pub(crate) number: u16,
-    /// The MTU to set; the driver's choice if there is none.
-    pub(crate) mtu: Option<u16>,
 }
 
 impl FromStr for Device {
@@ -107,6 +101,7 @@ pub(crate) struct Opening<'a> {
     /// What to receive, where the kernel receives the rest.
     #[cfg(feature = "interfaces")]
     pub(crate) destinations: Destinations,
+    #[cfg_attr(not(feature = "dpdk"), expect(dead_code, reason = "there is no DPDK"))]
     pub(crate) dpdk: &'a DpdkArgs,
 }
 
@@ -121,14 +116,14 @@ pub(crate) trait OnDevice: Sized {
 
     /// With a card that DPDK drives.
     #[cfg(feature = "dpdk")]
-    fn on_card(self, card: dpdk::OpenCard<'_>) -> anyhow::Result<()>;
+    fn on_card(self, card: OpenCard<'_>) -> anyhow::Result<()>;
 }
 
 impl Device {
     /// Opens the device and goes on with it.
     #[cfg_attr(
         not(feature = "interfaces"),
-        expect(clippy::needless_pass_by_value, reason = "interfaces keep what is in it")
+        allow(clippy::needless_pass_by_value, unused_variables, reason = "interfaces keep what is in it")
     )]
     pub(crate) fn open<P: Port>(
         &self,
@@ -152,7 +147,14 @@ impl Device {
             }
             #[cfg(feature = "interfaces")]
             Self::Xdp(config) => then.on_port(XdpPort::open(config, opening.mac, opening.destinations)?),
-            Self::Dpdk(port) => dpdk::open(*port, opening.dpdk, then),
+            #[cfg(feature = "dpdk")]
+            Self::Dpdk(port) => {
+                let dpdk = Started::new(opening.dpdk)?;
+                let queues = then.queues(dpdk.lcores());
+                then.on_card(dpdk.open(*port, queues)?)
+            }
+            #[cfg(not(feature = "dpdk"))]
+            Self::Dpdk(_) => Err(without_dpdk(name())),
             Self::Own { kind, details } => {
                 let open = own_kind(kind, own)?;
                 then.on_port(open(details).with_context(|| format!("--device {kind}:{details}"))?)
@@ -178,6 +180,16 @@ impl Device {
             _ => None,
         }
     }
+}
+
+/// Says how to get what is missing in a program that was built without DPDK.
+#[cfg(not(feature = "dpdk"))]
+fn without_dpdk(name: &str) -> anyhow::Error {
+    let package = if name == "lethe" { " -p lethe-httpd" } else { "" };
+    anyhow!(
+        "this `{name}` was built without DPDK. With it: apt-get install dpdk libdpdk-dev clang libclang-dev pkg-config, \
+         then cargo build --release{package} --features dpdk"
+    )
 }
 
 /// Whether every server has this kind of device.

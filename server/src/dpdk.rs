@@ -1,40 +1,30 @@
-//! `--device dpdk:PORT`: a card driven by DPDK, a worker on each lcore.
+//! `serve --device dpdk:PORT`: a card driven by DPDK, a worker on each lcore.
 
-use std::convert::Infallible;
-use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use lethe::App;
-use lethe::port::{RxQueue, TxQueue};
 use lethe::verdict::Stats;
 use lethe::versions::Versions;
-use lethe_hw::dpdk::{BURST, Card, CardStats, Eal, Link, Polling, Port, PortConfig, Rx, TimeSource, Tx, Workers};
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
+use lethe_hw::dpdk::{BURST, Card, CardStats, Eal, Link, Polling, Port, TimeSource, Workers};
+use nix::sched::{CpuSet, sched_setaffinity};
 
-use crate::device::{DpdkPort, OnDevice};
-use crate::dpdk_args::{DpdkArgs, Poll, Time};
+use crate::card::{OpenCard, SELF};
+use crate::dpdk_args::{Poll, Time};
+use crate::message::{note, warn};
 use crate::metrics::Metrics;
 use crate::metrics::snapshot::{self, Watched};
 use crate::print::{Printed as _, print_line};
 use crate::reload::Reload;
-use crate::serve::{Opened, Ready, Serving};
+use crate::serving::{Opened, Ready, Serving};
 use crate::table::Table;
-use crate::{note, warn};
 
 /// How often the link, signals and the counters of the card are looked at.
 const ROUND: Duration = Duration::from_millis(100);
-
-/// Frames that a client's turn is given.
-const POLLED: usize = 32;
-
-/// The process of the calling thread.
-const SELF: Pid = Pid::from_raw(0);
 
 impl From<Poll> for Polling {
     fn from(poll: Poll) -> Self {
@@ -52,29 +42,6 @@ impl From<Time> for TimeSource {
             Time::Frames => Self::Frames,
         }
     }
-}
-
-/// Starts DPDK, opens a port and goes on with it.
-pub(crate) fn open(device: DpdkPort, args: &DpdkArgs, then: impl OnDevice) -> anyhow::Result<()> {
-    // EAL binds this thread to one CPU; the thread that looks after the workers must not be bound with it.
-    let cpus = sched_getaffinity(SELF).context("cannot find out which CPUs may be used")?;
-    let eal = Eal::start(args.eal.iter().flat_map(|arguments| arguments.split_whitespace()))?;
-    let queues = u16::try_from(then.queues(eal.lcores().len())).unwrap_or(u16::MAX);
-    let port = Port::open(&eal, PortConfig { number: device.number, queues, mtu: device.mtu })?;
-    if !port.is_promiscuous() {
-        warn("the card takes no frames but those to its own address: give that with --mac");
-    }
-    let name = format!("dpdk {} {}", device.number, port.name());
-    then.on_card(OpenCard { eal: &eal, cpus, name, port })
-}
-
-/// A card that DPDK drives, open.
-pub(crate) struct OpenCard<'a> {
-    eal: &'a Eal,
-    /// Where threads may run that are no workers.
-    cpus: CpuSet,
-    name: String,
-    port: Port<'a>,
 }
 
 /// Serves with a worker on each lcore until SIGINT or SIGTERM.
@@ -111,51 +78,6 @@ where
     let kept = port.close();
     print_end(eal.lcores(), &stats, counted).printed()?;
     print_line(format_args!("{kept:>12}  of {buffers} buffers not given back by the driver"))
-}
-
-/// The first pair of queues of a card, polled by the thread that asks.
-pub(crate) struct FirstQueue<'a> {
-    name: String,
-    mtu: u16,
-    rx: Rx<'a>,
-    tx: Tx<'a>,
-    card: Card<'a>,
-}
-
-impl<'a> FirstQueue<'a> {
-    pub(crate) fn of(card: &'a mut OpenCard<'_>) -> anyhow::Result<Self> {
-        let (name, mtu) = (card.name.clone(), card.port.mtu());
-        let (queues, card) = card.port.queues();
-        let (rx, tx) = queues.into_iter().next().context("the card has no queue")?;
-        Ok(Self { name, mtu, rx, tx, card })
-    }
-}
-
-impl lethe::port::Port for FirstQueue<'_> {
-    type Error = Infallible;
-
-    fn name(&self) -> impl fmt::Display {
-        &self.name
-    }
-
-    fn mtu(&self) -> u16 {
-        self.mtu
-    }
-
-    fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {
-        // A turn takes them all.
-        self.rx.poll(POLLED);
-        (&mut self.rx, &mut self.tx)
-    }
-
-    fn missed(&mut self) -> Option<u64> {
-        Some(self.card.stats().missed)
-    }
-
-    /// A card that is polled is not waited for.
-    fn wait(&mut self, _: Duration) -> Result<(), Infallible> {
-        Ok(())
-    }
 }
 
 /// Watches the card, signals and reloads, on a thread that is bound to no lcore.

@@ -27,6 +27,15 @@ impl DpdkArgs {
     }
 }
 
+/// A port of DPDK.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct DpdkPort {
+    /// Its number in DPDK's count.
+    pub(crate) number: u16,
+    /// The MTU to set; the driver's choice if there is none.
+    pub(crate) mtu: Option<u16>,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Poll {
     /// Ask again at once

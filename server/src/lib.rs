@@ -86,17 +86,19 @@
 mod args;
 #[cfg(feature = "bench")]
 pub mod bench;
+#[cfg(feature = "dpdk")]
+mod card;
 mod check;
 mod device;
-#[cfg_attr(not(feature = "dpdk"), path = "no_dpdk.rs")]
+#[cfg(feature = "dpdk")]
 mod dpdk;
 mod dpdk_args;
 mod engine;
 mod impaired;
 #[cfg(feature = "load")]
 mod load;
+mod message;
 mod metrics;
-mod monitor;
 pub mod output;
 mod owners;
 pub mod print;
@@ -107,45 +109,19 @@ mod run;
 mod secret;
 mod serve;
 mod server;
+mod serving;
 #[cfg(feature = "simulate")]
 pub mod simulate;
 mod store;
 mod table;
 mod top;
 
-use std::fmt::Display;
-use std::io::{self, Write};
-use std::sync::OnceLock;
-
 pub use anyhow;
-pub use args::parse_path;
 pub use clap;
 pub use lethe;
 pub use lethe::app::{App, Position, Request};
 pub use lethe::http::{Headers, Method, Methods, Response, Status, Writer, query};
 pub use lethe::port::Port;
-pub use server::Server;
+pub use message::{note, warn};
+pub use server::{Server, parse_path};
 pub use store::{Store, StoreError, Stored};
-
-/// The name of the command: what messages begin with.
-static NAME: OnceLock<&'static str> = OnceLock::new();
-
-/// The name of the command.
-fn name() -> &'static str {
-    NAME.get().copied().unwrap_or("lethe")
-}
-
-/// Writes a warning to standard error: something is wrong, and the command goes on.
-pub fn warn(message: impl Display) {
-    tell("warning", message);
-}
-
-/// Writes to standard error what is being done, or was.
-pub fn note(message: impl Display) {
-    tell(name(), message);
-}
-
-fn tell(prefix: &str, message: impl Display) {
-    // A standard error that is closed is no reason to stop.
-    let _ = writeln!(io::stderr(), "{prefix}: {message}");
-}

@@ -11,6 +11,7 @@
 
 pub(crate) mod endpoint;
 mod http;
+mod monitor;
 mod prometheus;
 pub(crate) mod snapshot;
 
@@ -18,8 +19,8 @@ use std::sync::Arc;
 
 use self::endpoint::{Endpoint, Listener};
 use self::http::Server;
+use self::monitor::Monitor;
 use self::snapshot::Watched;
-use crate::monitor::Monitor;
 
 #[derive(clap::Args)]
 #[group(skip)]

@@ -16,7 +16,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tempfile::NamedTempFile;
 
-use crate::note;
+use crate::message::note;
 
 /// What a new file may be, before the process's umask takes from it.
 const MODE: u32 = 0o666;

@@ -16,7 +16,7 @@ use nix::ifaddrs::getifaddrs;
 use nix::net::if_::if_nametoindex;
 use nix::sys::socket::SockaddrStorage;
 
-use crate::warn;
+use crate::message::warn;
 
 /// What the names of all such sockets begin with.
 const PREFIX: &str = "lethe/serve/";

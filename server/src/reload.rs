@@ -17,8 +17,8 @@ use nix::unistd::{User, geteuid};
 use signal_hook::consts::SIGHUP;
 use signal_hook::flag;
 
+use crate::message::{note, warn};
 use crate::secret::{self, Secrets};
-use crate::{note, warn};
 
 /// The longest that new data is kept waiting for.
 const SETTLE_MAX: Duration = Duration::from_hours(24);

@@ -15,12 +15,12 @@ use lethe_sim::capture::{CaptureError, Packet, Reader, Replay};
 
 use crate::device::parse_mtu;
 use crate::engine::EngineArgs;
+use crate::message::warn;
 use crate::output::Output;
 use crate::print::Printed as _;
 use crate::secret;
 use crate::server::Server;
 use crate::table::Table;
-use crate::warn;
 
 /// Without a file the secret is this, so that the same capture has the same answers every time.
 const SECRET: [u8; 16] = [0; 16];

@@ -11,7 +11,7 @@ use anyhow::{Context, bail, ensure};
 use lethe::config::Config;
 use lethe::cookie::Secret;
 
-use crate::warn;
+use crate::message::warn;
 
 /// Bytes read of a secret file: more than anyone writes around three lines of 32 digits, and an end to
 /// what has none, such as `/dev/zero`.

@@ -1,24 +1,13 @@
-//! A server and the command line that goes with it.
+//! What a server is: an application, and what its author says of it.
 
-use std::ffi::OsString;
 use std::marker::PhantomData;
-use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{ArgMatches, FromArgMatches};
+use clap::ArgMatches;
 use lethe::App;
 use lethe::port::Port;
 
-use crate::args::{self, Command};
-#[cfg(feature = "bench")]
-use crate::bench;
 use crate::device::{NoPort, OwnPort, is_known};
-#[cfg(feature = "load")]
-use crate::load;
-use crate::print::ReaderLeft;
-#[cfg(feature = "simulate")]
-use crate::simulate;
-use crate::{NAME, check, replay, serve, tell, top};
 
 /// Arguments of an application that has none.
 #[derive(Clone, Debug, clap::Args)]
@@ -33,7 +22,7 @@ type Run = Box<dyn Fn(&ArgMatches) -> anyhow::Result<()>>;
 /// A command beside those that every server has.
 pub(crate) struct Extra {
     pub(crate) command: clap::Command,
-    run: Run,
+    pub(crate) run: Run,
 }
 
 /// A server of an application `A`, whose arguments on the command line are `X`.
@@ -88,7 +77,7 @@ where
             version: env!("CARGO_PKG_VERSION"),
             reload: Arc::clone(&load),
             load,
-            app_name: |_| crate::name().to_owned(),
+            app_name: |_| crate::message::name().to_owned(),
             source: |_| Some("the data".to_owned()),
             summary: |_| "the data".to_owned(),
             example: ("", "/"),
@@ -215,40 +204,10 @@ where
         self.extras.push(Extra { command, run: Box::new(run) });
         self
     }
+}
 
-    /// Does what the command line of this process says. An error is one line on standard error.
-    pub fn main(self) -> ExitCode {
-        let _ = NAME.set(self.name);
-        match self.run(std::env::args_os()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) if error.is::<ReaderLeft>() => ExitCode::SUCCESS,
-            Err(error) => {
-                tell(self.name, format_args!("{error:#}"));
-                ExitCode::FAILURE
-            }
-        }
-    }
-
-    /// Does what a command line says, of which the first word is the name of the program. Where the line itself is
-    /// wrong, or asks for help, that is printed, and ends the process.
-    fn run(&self, line: impl IntoIterator<Item = OsString>) -> anyhow::Result<()> {
-        let (mut command, matches) = args::parse(self, line.into_iter().collect())?;
-        if let Some((name, matches)) = matches.subcommand()
-            && let Some(extra) = self.extras.iter().find(|extra| extra.command.get_name() == name)
-        {
-            return (extra.run)(matches);
-        }
-        match Command::<X>::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit()) {
-            Command::Serve(args) => serve::serve(self, &args),
-            Command::Top(args) => top::top(&args),
-            Command::Replay(args) => replay::replay(self, &args),
-            #[cfg(feature = "load")]
-            Command::Load(args) => load::load(self, &args),
-            #[cfg(feature = "simulate")]
-            Command::Simulate(args) => simulate::simulate(self, &args),
-            #[cfg(feature = "bench")]
-            Command::Bench(args) => bench::bench(self, &args),
-            Command::Check(args) => check::check(&args),
-        }
-    }
+/// A path of a request, as `simulate` and `bench` take it: it begins with `/`.
+pub fn parse_path(text: &str) -> Result<String, String> {
+    let is_path = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_path { Ok(text.to_owned()) } else { Err("a path begins with / and has no spaces".to_owned()) }
 }

@@ -17,10 +17,9 @@ use lethe_sim::run::{self, Failure, Summary};
 use lethe_sim::scenario::{Options, Scenario};
 use lethe_sim::world::Recorder;
 
-use crate::args::parse_path;
+use crate::message::warn;
 use crate::print::{Printed as _, print_line};
-use crate::server::Server;
-use crate::warn;
+use crate::server::{Server, parse_path};
 
 /// What every command has that runs clients in a simulated network.
 #[derive(clap::Args)]

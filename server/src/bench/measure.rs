@@ -13,7 +13,7 @@ use perf_event::events::Hardware;
 use perf_event::{Builder, Counter};
 use serde::Serialize;
 
-use super::{Family, NOW};
+use super::clients::{Family, NOW};
 
 /// Packets, or fetches, that are measured together: long enough for the clock to be of no account.
 const BATCH: usize = 64;

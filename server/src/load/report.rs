@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use lethe_load::{Counts, Failure, Generator, Latency, Plan};
 use serde_json::{Value, json};
 
+use super::args::{Args, CompareWhat};
 use super::console::{Console, Mark, millis, stage_name};
-use super::{Args, CompareWhat};
 
 /// The quantiles that are told, and what they are called.
 const QUANTILES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)];

@@ -13,7 +13,7 @@ use anyhow::{Context, anyhow, bail, ensure};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid, User};
 
-use crate::{note, warn};
+use crate::message::{note, warn};
 
 /// Where `lethe top` looks if it is told nothing.
 pub(crate) const DEFAULT: &str = "unix:/run/lethe/metrics.sock";

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use lethe::verdict::{Stats, Verdict};
 
-use crate::metrics::snapshot::Watched;
+use super::snapshot::Watched;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
