@@ -72,6 +72,23 @@ fn data_is_repeated_after_the_measured_round_trip_and_at_least_200_ms() {
 }
 
 #[test]
+fn data_that_nothing_acknowledges_is_given_up() {
+    let mut sender = established(Limits { retries: 3, ..LIMITS }, 20);
+    sender.push(b"request", Flags::PSH);
+    sender.transmit(at(20));
+    let mut times = 0;
+    let gave_up = loop {
+        let deadline = sender.deadline().unwrap();
+        match sender.wake(deadline) {
+            Ok(piece) => times += usize::from(piece.is_some()),
+            Err(gave_up) => break gave_up,
+        }
+        assert!(times < 100, "it goes on for ever");
+    };
+    assert_eq!((times, gave_up), (3, GaveUp { retransmissions: 3 }));
+}
+
+#[test]
 fn small_segments_are_put_together_when_they_are_sent_again() {
     let mut sender = established(LIMITS, 20);
     for piece in ["GET ", "/ HT", "TP"] {
