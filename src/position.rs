@@ -52,9 +52,9 @@ impl Position {
         len / Self::UNIT + 1
     }
 
-    /// Reserves units of a version for a response of `len` bytes, head and body, from `next` on: the first unit, and the
-    /// one behind the last. `None` when too few are left. A response that may be longer than the first window begins at
-    /// a multiple of a [block](Self::BLOCK).
+    /// Reserves units of a version for a response of `len` bytes, head and body, from `next` on: the first unit, and
+    /// the one behind the last. `None` when too few are left. A response that may be longer than the first window
+    /// begins at a multiple of a [block](Self::BLOCK).
     pub fn reserve(next: u32, len: u64) -> Option<(u32, u32)> {
         let is_long = len > Self::BLOCK as u64 * Self::UNIT as u64 / 2;
         let first = if is_long { next.checked_next_multiple_of(Self::BLOCK as u32)? } else { next };

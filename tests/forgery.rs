@@ -235,7 +235,8 @@ impl Target {
         if self.ends.client.is_ipv4() { 54 } else { 74 }
     }
 
-    /// Bytes of the two messages that go with what resumes: IP header, ICMP, and as much of what came as a router quotes.
+    /// Bytes of the two messages that go with what resumes: IP header, ICMP, and as much of what came as a router
+    /// quotes.
     const fn quotes_len(&self) -> usize {
         let ip = self.header_len() - 20;
         2 * (ip + 8 + (ip - 14) + 8)
@@ -609,7 +610,8 @@ const SIZES: [(&str, usize); 4] =
 fn no_forged_packet_pays() {
     let mut failures = Vec::new();
     println!(
-        "| packet | reply | worst client | frame | P computed | bytes on a hit | P sighted | blind hits | expected | ×computed | ×measured | ns |"
+        "| packet | reply | worst client | frame | P computed | bytes on a hit | P sighted | blind hits | expected | \
+         ×computed | ×measured | ns |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
     for mode in Mode::ALL {
@@ -625,7 +627,8 @@ fn no_forged_packet_pays() {
             let (probability, bytes) = (share * seen.probability(), share * seen.bytes());
             let amplification = bytes / *frame as f64;
             println!(
-                "| {} | {name} | {} | {frame} | {:.1e} | {:.0} | {probability:.1e} | {} + {} | {:.1} | {:.4} | {amplification:.4} | {} |",
+                "| {} | {name} | {} | {frame} | {:.1e} | {:.0} | {probability:.1e} | {} + {} | {:.1} | {:.4} | \
+                 {amplification:.4} | {} |",
                 mode.name(),
                 cell.describe(),
                 computed.probability,

@@ -1,5 +1,5 @@
-//! The modules of the engine, and those of the server, are layers: none imports one that imports it, directly or through
-//! others.
+//! The modules of the engine, and those of the server, are layers: none imports one that imports it, directly or
+//! through others.
 //!
 //! Read from the source: a path that begins with `crate::` or `super::` is an import, wherever it stands outside of
 //! comments and unit tests.

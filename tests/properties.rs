@@ -67,7 +67,8 @@ proptest! {
 
     #[test]
     fn whatever_resembles_a_request_is_read_as_others_read_it(
-        text in "(\r\n)?(GET|HEAD|POST|get|G T)? ?(/|http://h/?|\\*)?[!-~]{0,9} ?(HTTP/[0-3]\\.[0-9]x?)?\r?\n?(A: b\r\n)?",
+        text in "(\r\n)?(GET|HEAD|POST|get|G T)? ?(/|http://h/?|\\*)?[!-~]{0,9} ?(HTTP/[0-3]\\.[0-9]x?)?\r?\n?(A: \
+         b\r\n)?",
     ) {
         targets::request(text.as_bytes());
     }
@@ -80,7 +81,8 @@ proptest! {
     #[test]
     fn no_request_for_files_gets_anything_but_what_it_names(
         path in "/((%2[eEfF]|\\.|/|dir|index\\.html|a%20b\\.css|a|large|\\\\|%|%5c|%00|%){0,6})",
-        fields in "(Accept-Encoding: (gzip|br|\\*|identity|,| |;q=0(\\.5)?|;){0,5}\r\n)?(If-None-Match: (\\*|W/\"a\"|\"|,){0,3}\r\n)?",
+        fields in "(Accept-Encoding: (gzip|br|\\*|identity|,| |;q=0(\\.5)?|;){0,5}\r\n)?(If-None-Match: \
+         (\\*|W/\"a\"|\"|,){0,3}\r\n)?",
     ) {
         targets::files_request(format!("GET {path} HTTP/1.1\r\n{fields}\r\n").as_bytes());
     }
@@ -102,7 +104,10 @@ proptest! {
 
     #[test]
     fn frames_with_some_bytes_changed_are_handled_as_the_checkers_want(
-        frames in prop::collection::vec((frame(), prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3)), 1..8),
+        frames in prop::collection::vec(
+            (frame(), prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3)),
+            1..8,
+        ),
         refuse in refuse(),
     ) {
         let engine = Engine::new(config(refuse), Sample::new(3000));
@@ -190,7 +195,9 @@ proptest! {
     }
 
     #[test]
-    fn an_echo_is_the_request_with_its_ends_swapped(ends in ends(), id: u16, data in prop::collection::vec(any::<u8>(), 0..1400)) {
+    fn an_echo_is_the_request_with_its_ends_swapped(
+        ends in ends(), id: u16, data in prop::collection::vec(any::<u8>(), 0..1400)
+    ) {
         let engine = support::engine();
         let mut client = Client::new(&engine, ends, Offer::LINUX);
         let sent = client.send_frame(&Icmp::echo(&ends, id, 7, &data).frame());

@@ -211,7 +211,8 @@ proptest! {
         v4 in any::<bool>(),
         offer in prop::sample::select(&OFFERS[..]),
     ) {
-        let servers = [server(&[OLD, NEW]), server(&[NEW, OLD]), server(&[NEW, OTHER, OLD]), server(&[OLD, NEW, OTHER])];
+        let orders: [&[_]; 4] = [&[OLD, NEW], &[NEW, OLD], &[NEW, OTHER, OLD], &[OLD, NEW, OTHER]];
+        let servers = orders.map(server);
         let ends = if v4 { Ends::v4() } else { Ends::v6() }.client_port(port);
         let body = read(&servers, first, &turns, ends, offer);
         prop_assert!(body.ends_with(&expected(70_000)));

@@ -21,7 +21,8 @@ const LONG: &str = "GET /70000 HTTP/1.1\r\n\r\n";
 const STRANGER: MacAddress = MacAddress::new([2, 0, 0, 0, 0, 0x77]);
 
 fn only<T>(list: Vec<T>) -> T {
-    <[T; 1]>::try_from(list).map(|[one]| one).unwrap_or_else(|list| panic!("{} instead of one", list.len()))
+    let [one] = <[T; 1]>::try_from(list).unwrap_or_else(|list| panic!("{} instead of one", list.len()));
+    one
 }
 
 fn with_ip<T>(frame: &[u8], read: impl FnOnce(&Ip<'_>) -> T) -> T {

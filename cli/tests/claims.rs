@@ -300,7 +300,8 @@ fn messages() -> Vec<Vec<char>> {
     messages
 }
 
-/// Whether the quote may be a part of a message, and at least eight letters of it are the message's own, and not put in.
+/// Whether the quote may be a part of a message, and at least eight letters of it are the message's own, and not put
+/// in.
 fn says(message: &[char], quote: &[char]) -> bool {
     // For what is left of the message, from its end on: letters that are its own, for each rest of the quote.
     let mut below = vec![None; quote.len() + 1];

@@ -47,7 +47,8 @@ fn long_responses_by_flow_and_packet_by_packet() {
         times.sort_unstable();
         let resent: usize = rows(&cluster.stop(), "resent").iter().sum();
         println!(
-            "packet by packet {by_packet}: 5 MB in {:?} ({:?} to {:?}), {resent} times something sent again for 21 of them",
+            "packet by packet {by_packet}: 5 MB in {:?} ({:?} to {:?}), {resent} times something sent again for 21 of \
+             them",
             times[10], times[0], times[20]
         );
     }

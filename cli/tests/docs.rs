@@ -230,8 +230,8 @@ fn using() {
     run("docs/using.md");
 }
 
-/// A page with commands has a test of its own above; and every block says what it is, so that no command hides in one that
-/// is not run.
+/// A page with commands has a test of its own above; and every block says what it is, so that no command hides in one
+/// that is not run.
 #[test]
 fn every_page_is_run_and_every_block_says_what_it_is() {
     let source = include_str!("docs.rs");

@@ -64,8 +64,8 @@ const CLIENT: &str = "
     ip link set client0 up
     ip addr add fd09::1/64 dev client0 nodad";
 
-/// What any driver has to do: pages and pings over both families, many requests, long responses. `before` and `after` the
-/// server is started the client's interface is made.
+/// What any driver has to do: pages and pings over both families, many requests, long responses. `before` and `after`
+/// the server is started the client's interface is made.
 fn check(vdev: &str, before: &str, after: &str) {
     let (space, prefix) = (Namespace::new(), Prefix::new());
     space.run(before);
@@ -315,8 +315,8 @@ fn replayed(input: &Path, output: &Path, app: &str) -> Vec<Vec<u8>> {
     read(output).into_iter().filter(|packet| packet.interface == 1).map(|packet| packet.bytes).collect()
 }
 
-/// The answers through `net_pcap`, of which there ought to be so many: by the command of docs/deploy-dpdk.md, which says
-/// nothing of the time.
+/// The answers through `net_pcap`, of which there ought to be so many: by the command of docs/deploy-dpdk.md, which
+/// says nothing of the time.
 fn answered(input: &Path, output: &Path, app: &str, expected: usize) -> Vec<Vec<u8>> {
     let (space, prefix) = (Namespace::new(), Prefix::new());
     let vdev = format!("net_pcap0,rx_pcap={},tx_pcap={}", input.display(), output.display());

@@ -266,7 +266,8 @@ fn every_signal_to_end_prints_the_counters_and_takes_the_device_away() {
 fn a_reader_that_leaves_ends_no_server() {
     let (space, folder) = (Namespace::new(), tempfile::tempdir().unwrap());
     let (success, text) = space.try_run(&format!(
-        "timeout -s INT 4 {} serve --device tap:lethe0,host=10.9.0.1/24 --addr 10.9.0.2 --stats ipinfo 2>{said} | head -1 &
+        "timeout -s INT 4 {} serve --device tap:lethe0,host=10.9.0.1/24 --addr 10.9.0.2 --stats ipinfo 2>{said} | \
+         head -1 &
          sleep 2.5; curl -sS --max-time 1 {V4}/8.8.8.8; wait; cat {said}",
         env!("CARGO_BIN_EXE_lethe"),
         said = folder.path().join("said").display(),
@@ -282,7 +283,8 @@ fn down_is_done_once_when_the_server_goes_and_not_again_at_the_end() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log").display().to_string();
         let check = format!(
-            "{} check {V4}/ --every 100ms --timeout 100ms --rise 1 --fall 1 --up 'echo up >>{log}' --down 'echo down >>{log}'",
+            "{} check {V4}/ --every 100ms --timeout 100ms --rise 1 --fall 1 --up 'echo up >>{log}' --down 'echo down \
+             >>{log}'",
             env!("CARGO_BIN_EXE_lethe")
         );
         // While the server is up the end is a reason to take it back,

@@ -77,8 +77,8 @@ fn check(card: &str, queues: usize, bind: &str) {
     assert!(beginning.contains(&format!("is bound to {bind}")), "{card}: {beginning}");
     assert!(port.contains("checked by the card, ") && port.contains("the card (TCP)"), "{card}: {beginning}");
     println!(
-        "\n| {card}, {bind} | net_{} | ready in {boot:.0} s | curl v4, v6 | ping v4, v6: 0 of 20 lost | ab {AB}: 0 failed \
-         | 100 kB x 20, 10 MB: equal, {rate:.1} MB/s | wrong checksums dropped |",
+        "\n| {card}, {bind} | net_{} | ready in {boot:.0} s | curl v4, v6 | ping v4, v6: 0 of 20 lost | ab {AB}: 0 \
+         failed | 100 kB x 20, 10 MB: equal, {rate:.1} MB/s | wrong checksums dropped |",
         port.replacen("):", ",", 1)
     );
 }

@@ -1,4 +1,5 @@
-//! `lethe load` between two network namespaces: against `lethe serve`, and against nginx on the kernel's TCP. Needs root.
+//! `lethe load` between two network namespaces: against `lethe serve`, and against nginx on the kernel's TCP. Needs
+//! root.
 
 use std::fs;
 use std::process::{Child, Stdio};
@@ -190,8 +191,8 @@ fn the_body_that_must_come_can_be_given_as_a_file() {
     assert!(text.contains("differs from the file given with --expect at byte 0"), "{text}");
 }
 
-/// A server of another kind: its heads are never the same, and it says more than HTTP/1.0 had. One body in ten of `/wrong`
-/// is another, and one status in ten of `/busy`.
+/// A server of another kind: its heads are never the same, and it says more than HTTP/1.0 had. One body in ten of
+/// `/wrong` is another, and one status in ten of `/busy`.
 const CHATTY: &str = r#"
 import http.server, itertools, random, socketserver, uuid
 

@@ -1,4 +1,5 @@
-//! `--metrics` and `lethe top`: what a real server says of itself while real clients ask it, over a TAP device. Needs root.
+//! `--metrics` and `lethe top`: what a real server says of itself while real clients ask it, over a TAP device. Needs
+//! root.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,5 @@
-//! Publication day: a table, a file, a server behind a real TAP device, and those who look up their results. Needs root.
+//! Publication day: a table, a file, a server behind a real TAP device, and those who look up their results. Needs
+//! root.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -197,8 +197,8 @@ fn hint(error: &Error, all: &clap::Command, words: &[String]) -> Option<String> 
     if has(command) {
         let app = app?.get_name();
         return Some(format!(
-            "--{option} is an option of `{program} {name}` and stands before the application: {program} {name} --{option} \
-             … {app}"
+            "--{option} is an option of `{program} {name}` and stands before the application: {program} {name} \
+             --{option} … {app}"
         ));
     }
     let app = app.filter(|app| has(app)).or_else(|| command.get_subcommands().find(|app| has(app)))?.get_name();

@@ -38,7 +38,7 @@ pub struct BenchArgs {
 
 #[derive(clap::Args)]
 #[group(skip)]
-#[command(after_help = format!("{ABOUT}\n\nExample:\n  {{name}} bench{{app}}\n  {{name}} bench --only fetch --each 2s{{app}}"))]
+#[command(after_help = format!("{ABOUT}\n\n{EXAMPLE}"))]
 pub(crate) struct Args<X: clap::Args> {
     #[command(flatten)]
     bench: BenchArgs,
@@ -48,6 +48,11 @@ pub(crate) struct Args<X: clap::Args> {
     #[command(flatten, next_help_heading = "Application")]
     app: X,
 }
+
+const EXAMPLE: &str = "\
+Example:
+  {name} bench{app}
+  {name} bench --only fetch --each 2s{app}";
 
 /// What the figures are.
 pub const ABOUT: &str = "\
@@ -180,8 +185,8 @@ impl<'a> Report<'a> {
         named.filter(|(_, name)| self.wants(name)).collect()
     }
 
-    /// Measures packets (those of [`PACKETS`] that `rows` names) over IPv4 and IPv6, with checksums by the processor and
-    /// by a card. Client `number` asks for `target(number)`; requests and fetches are called by the name of the
+    /// Measures packets (those of [`PACKETS`] that `rows` names) over IPv4 and IPv6, with checksums by the processor
+    /// and by a card. Client `number` asks for `target(number)`; requests and fetches are called by the name of the
     /// application.
     pub fn packets(
         &mut self,

@@ -26,8 +26,8 @@ const NAP: Duration = Duration::from_millis(50);
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Args {
-    /// What to fetch: `http://IP[:PORT][/PATH]`. It is well if the answer has a status of 2xx or 3xx, behind any of 1xx,
-    /// and comes to its end
+    /// What to fetch: `http://IP[:PORT][/PATH]`. It is well if the answer has a status of 2xx or 3xx, behind any of
+    /// 1xx, and comes to its end
     #[arg(value_name = "URL")]
     target: Target,
     /// How long an answer may take
@@ -37,10 +37,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     every: Option<Duration>,
     /// Answers in a row after which a server is up
-    #[arg(long, value_name = "N", default_value_t = 3, requires = "every", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 3, requires = "every")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     rise: u32,
     /// Failures in a row after which it is down
-    #[arg(long, value_name = "N", default_value_t = 3, requires = "every", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 3, requires = "every")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     fall: u32,
     /// What the shell does when the server is up. Should that fail, it is done again after the next fetch
     #[arg(long, value_name = "COMMAND", requires = "every")]

@@ -73,8 +73,8 @@ impl FromStr for Device {
             Some((kind, details)) => Ok(Self::Own { kind: kind.to_owned(), details: details.to_owned() }),
             None if text.is_empty() => bail!("a device is written KIND:NAME, as in tap:lethe0; known kinds: {KINDS}"),
             None => bail!(
-                "a device is written KIND:NAME: packet:{text} is an interface that there is, shared with the kernel, and \
-                 tap:{text} a TAP device; known kinds: {KINDS}"
+                "a device is written KIND:NAME: packet:{text} is an interface that there is, shared with the kernel, \
+                 and tap:{text} a TAP device; known kinds: {KINDS}"
             ),
         }
     }
@@ -139,8 +139,8 @@ impl Device {
                 if port.is_forwarded() {
                     let name = &config.interface;
                     warn(format_args!(
-                        "the kernel forwards what comes in by {name}, and would send our packets on: use xdp:{name}, or a \
-                         hardware address of our own (--mac 02:4c:65:74:68:65)"
+                        "the kernel forwards what comes in by {name}, and would send our packets on: use xdp:{name}, \
+                         or a hardware address of our own (--mac 02:4c:65:74:68:65)"
                     ));
                 }
                 then.on_port(port)
@@ -187,8 +187,8 @@ impl Device {
 fn without_dpdk(name: &str) -> anyhow::Error {
     let package = if name == "lethe" { " -p lethe-httpd" } else { "" };
     anyhow!(
-        "this `{name}` was built without DPDK. With it: apt-get install dpdk libdpdk-dev clang libclang-dev pkg-config, \
-         then cargo build --release{package} --features dpdk"
+        "this `{name}` was built without DPDK. With it: apt-get install dpdk libdpdk-dev clang libclang-dev \
+         pkg-config, then cargo build --release{package} --features dpdk"
     )
 }
 

@@ -12,8 +12,8 @@ pub(crate) struct DpdkArgs {
     /// What a worker does that has nothing to do
     #[arg(long, value_enum, value_name = "HOW", default_value_t = Poll::Adaptive)]
     pub(crate) poll: Poll,
-    /// What time it is. A cookie is good for a minute or two, so the frames of a capture are answered at their own time:
-    /// `frames` where `net_pcap` reads a file (`rx_pcap=`), else `wall`, if nothing is said
+    /// What time it is. A cookie is good for a minute or two, so the frames of a capture are answered at their own
+    /// time: `frames` where `net_pcap` reads a file (`rx_pcap=`), else `wall`, if nothing is said
     #[arg(long, value_enum, value_name = "WHOSE")]
     clock: Option<Time>,
 }

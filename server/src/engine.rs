@@ -24,7 +24,8 @@ pub(crate) struct EngineArgs {
     #[arg(long = "addr", value_name = "IP[/LEN]", required = true, value_parser = parse_address)]
     pub(crate) addresses: Vec<IpAddr>,
     /// TCP port to serve; repeat it for up to 8
-    #[arg(long = "tcp-port", value_name = "PORT", default_value = "80", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long = "tcp-port", value_name = "PORT", default_value = "80")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) tcp_ports: Vec<u16>,
     /// Hardware address to answer for. Without it, it is that of the interface; where there is none
     /// (TAP, captures) it is 02:4c:65:74:68:65

@@ -1,8 +1,8 @@
 //! Files that are there as a whole or not at all.
 //!
-//! A file in the making has a name beside the one that it is to have. It goes when the [`Output`] is dropped, which is what
-//! happens on every error, such as a full disk; and when a signal ends the command, for which a thread waits that knows
-//! all names (`Unfinished`). Only SIGKILL and a power failure leave it there.
+//! A file in the making has a name beside the one that it is to have. It goes when the [`Output`] is dropped, which is
+//! what happens on every error, such as a full disk; and when a signal ends the command, for which a thread waits that
+//! knows all names (`Unfinished`). Only SIGKILL and a power failure leave it there.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Seek, SeekFrom, Write};

@@ -1,5 +1,5 @@
-//! Others who answer for an address of ours: the kernel, or another server on the same interface. A client then gets two
-//! answers, of which one is a reset, or each of its packets is answered twice.
+//! Others who answer for an address of ours: the kernel, or another server on the same interface. A client then gets
+//! two answers, of which one is a reset, or each of its packets is answered twice.
 //!
 //! Servers know of each other by the names of sockets that nothing is sent to: one for each address, in the abstract
 //! namespace, which is that of the network namespace (`unix(7)`), and which the kernel lists in `/proc/net/unix`.
@@ -48,8 +48,8 @@ pub(crate) fn warn_of_kernel(addresses: &[IpAddr]) {
         if addresses.contains(&address) {
             let name = &interface.interface_name;
             warn(format_args!(
-                "the kernel has {address} too, on {name}, and answers for it as well: clients will see connections reset. \
-                 Take it away (`ip address del {address} dev {name}`), or give another --addr"
+                "the kernel has {address} too, on {name}, and answers for it as well: clients will see connections \
+                 reset. Take it away (`ip address del {address} dev {name}`), or give another --addr"
             ));
         }
     }
@@ -74,8 +74,8 @@ impl Claim {
         if let Some((address, pid)) = others.first() {
             let more = if others.len() > 1 { " and more" } else { "" };
             warn(format_args!(
-                "process {pid} serves {address}{more} on {interface} already, and each packet will be answered twice: stop \
-                 it, give another --addr, or have both share the interface (packet:{interface},fanout=1 and one \
+                "process {pid} serves {address}{more} on {interface} already, and each packet will be answered twice: \
+                 stop it, give another --addr, or have both share the interface (packet:{interface},fanout=1 and one \
                  --secret-file)"
             ));
         }

@@ -46,8 +46,8 @@ const SOON: Duration = Duration::from_millis(10);
 /// How often the kernel is asked for what it has lost.
 const SURVEY: Duration = Duration::from_secs(1);
 
-/// Answers what `port` receives, at this pace, until `stop` is set or the port fails; returns what was counted, whatever the
-/// end.
+/// Answers what `port` receives, at this pace, until `stop` is set or the port fails; returns what was counted,
+/// whatever the end.
 /// `between` may do something to the engine between two turns. Counters are published as they come.
 pub(crate) fn run<A: App, P: Port>(
     engine: &mut Engine<A>,

@@ -276,7 +276,8 @@ impl Picture {
     fn text(&mut self, (x, y): (f64, f64), words: &str, anchor: &str, size: u32) {
         let words = escape(words);
         self.put(format_args!(
-            "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"{size}\" fill=\"{INK}\">{words}</text>"
+            "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"{size}\" \
+             fill=\"{INK}\">{words}</text>"
         ));
     }
 

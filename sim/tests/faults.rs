@@ -162,8 +162,8 @@ fn write(path: &Path, source: &str) -> Result<(), String> {
     fs::write(path, source).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// A file, or a folder and all that is in it but what was built and what is hidden. The copy is as old as now: a compiler
-/// looks at nothing else.
+/// A file, or a folder and all that is in it but what was built and what is hidden. The copy is as old as now: a
+/// compiler looks at nothing else.
 fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
     if !from.is_dir() {
         return fs::write(to, fs::read(from)?);

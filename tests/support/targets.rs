@@ -366,8 +366,8 @@ impl scores::PrepareObserver for Deaf {
     }
 }
 
-/// Reads the bytes as a table, after the first of them has said in what form and encoding; and what they make of a dBASE
-/// table and of a CSV file that were right. A file that is made is in order.
+/// Reads the bytes as a table, after the first of them has said in what form and encoding; and what they make of a
+/// dBASE table and of a CSV file that were right. A file that is made is in order.
 pub(crate) fn scores_table(bytes: &[u8]) {
     let Some((&mode, bytes)) = bytes.split_first() else { return };
     let format = [Format::Dbf, Format::Csv, Format::Lines][usize::from(mode % 3)];

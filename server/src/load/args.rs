@@ -61,10 +61,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = parse_count, help_heading = "Load")]
     open: Option<u32>,
     /// How long connections begin at a rate, or are held open
-    #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration, help_heading = "Load")]
+    #[arg(long = "for", value_name = "TIME", default_value = "10s", help_heading = "Load")]
+    #[arg(value_parser = humantime::parse_duration)]
     pub(super) duration: Duration,
     /// How long an answer is waited for
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration, help_heading = "Load")]
+    #[arg(long, value_name = "TIME", default_value = "10s", help_heading = "Load")]
+    #[arg(value_parser = humantime::parse_duration)]
     timeout: Duration,
     /// The most SYNs, and then requests, that wait for an answer with --open
     #[arg(long, value_name = "N", default_value = "1024", value_parser = parse_count, help_heading = "Load")]
@@ -177,7 +179,8 @@ fn parse_server(text: &str) -> anyhow::Result<SocketAddr> {
     let address = text.parse().or_else(|_| bare.parse::<IpAddr>().map(|address| SocketAddr::new(address, 80)));
     let address = address.map_err(|_| {
         anyhow!(
-            "want an address, with or without port, as in 10.9.0.2, 10.9.0.2:8080 or [fd09::2]:80; names are not looked up"
+            "want an address, with or without port, as in 10.9.0.2, 10.9.0.2:8080 or [fd09::2]:80; names are not \
+             looked up"
         )
     })?;
     ensure!(address.port() != 0, "there is no port 0: leave it out for 80");

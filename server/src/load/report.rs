@@ -51,7 +51,8 @@ fn json(args: &Args, generator: &Generator, console: &Console, missed: Option<u6
     });
     let replies = generator.replies().map(|(path, status, body)| json!({"path": path, "status": status, "body": body}));
     let memory = console.marks.iter().map(|mark| {
-        json!({"seconds": mark.seconds, "open": mark.open, "resident_kib": mark.memory.resident, "peak_kib": mark.memory.peak})
+        json!({"seconds": mark.seconds, "open": mark.open, "resident_kib": mark.memory.resident,
+               "peak_kib": mark.memory.peak})
     });
     let mismatch = generator.mismatch().map(|wrong| {
         json!({"path": wrong.path, "client": wrong.client.address.to_string(), "port": wrong.client.port,
@@ -74,7 +75,8 @@ fn json(args: &Args, generator: &Generator, console: &Console, missed: Option<u6
         "replies": replies.collect::<Vec<_>>(),
         "mismatch": mismatch,
         "frames": {
-            "in": counts.frames_in, "out": counts.frames_out, "again": counts.sent_again, "queue_full": counts.queue_full,
+            "in": counts.frames_in, "out": counts.frames_out, "again": counts.sent_again,
+            "queue_full": counts.queue_full,
             "bad": counts.bad_frames, "fragments": counts.fragments, "strays": counts.strays, "missed": missed,
             "flood": counts.flood_frames,
         },

@@ -240,7 +240,8 @@ mod tests {
         };
         for address in ["0.0.0.0:19690", "[::]:19690", "192.0.2.1:19690", "[::ffff:192.0.2.1]:19690"] {
             let told = format!(
-                "--metrics {address}: other machines could ask as well: take 127.0.0.1:19690, or say {address},public if that is meant"
+                "--metrics {address}: other machines could ask as well: take 127.0.0.1:19690, or say {address},public \
+                 if that is meant"
             );
             assert_eq!(open(address), Err(told));
         }

@@ -34,8 +34,8 @@ pub fn test(needs: TokenStream, item: TokenStream) -> TokenStream {
         .collect();
     let ignored = ignored.map_or_else(|| "None".to_owned(), |reason| format!("Some({reason})"));
     let registered = format!(
-        "::lethe_testnet::harness::inventory::submit! {{ ::lethe_testnet::harness::Test {{ name: \"{name}\", module: module_path!(), \
-         needs: &[{}], ignored: {ignored}, run: {name} }} }}",
+        "::lethe_testnet::harness::inventory::submit! {{ ::lethe_testnet::harness::Test {{ name: \"{name}\", module: \
+         module_path!(), needs: &[{}], ignored: {ignored}, run: {name} }} }}",
         needs.join(", ")
     );
     let mut tokens = function;
