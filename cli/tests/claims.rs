@@ -37,7 +37,7 @@ const OPTIONS_OF_OTHERS: [&str; 18] = [
 /// Messages in the book that are DPDK's own.
 const MESSAGES_OF_OTHERS: [&str; 2] = ["Cannot get hugepage information", "EAL: Cannot create lock on"];
 
-/// The names in a folder that end so, without the ending.
+/// The names in a folder with this ending, without it.
 fn names(folder: &str, ending: &str) -> BTreeSet<String> {
     let path = Path::new(ROOT).join(folder);
     let entries = fs::read_dir(&path).unwrap_or_else(|error| panic!("{folder}: {error}"));
@@ -124,7 +124,7 @@ fn every_page_is_in_the_contents_and_in_the_readme() {
 fn every_tool_is_in_the_readme() {
     let text = page("README.md").text;
     let tools = text.lines().find(|line| line.contains("[`tools`](tools)")).unwrap();
-    // What other tools use, and no reader runs.
+    // Parts of other tools, which no reader runs.
     let used = set(["lib"]);
     for tool in names("tools", "").difference(&used) {
         assert!(tools.contains(&format!("`{tool}`")), "README.md does not have tools/{tool}");
@@ -182,7 +182,7 @@ fn every_path_that_is_named_is_there() {
                 continue;
             }
             checked += 1;
-            // What is made by a build or by a run is not in the repository.
+            // Files that a build or a run makes are not in the repository.
             let is_made = ["fuzz/artifacts"].contains(&path);
             if !is_made && !Path::new(ROOT).join(path).exists() {
                 problems.push(format!("{}:{line}: there is no {path}", page.name));

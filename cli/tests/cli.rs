@@ -273,7 +273,7 @@ fn xdb() -> Vec<u8> {
     [&file[..], &range, &len, &(SEGMENTS + 14).to_le_bytes(), region].concat()
 }
 
-/// One that takes a while.
+/// An ip2region file that takes a while to convert.
 fn large_xdb() -> Vec<u8> {
     const SEGMENTS: u32 = 1_000_000;
     const AT: u32 = 256 + 256 * 256 * 8;
@@ -298,7 +298,7 @@ fn a_prepared_database_can_be_served_from() {
     let output = lethe(directory.path(), "prepare ipinfo in.xdb out.db");
     insta::assert_snapshot!("prepare", said(&output));
     let permissions = |name| fs::metadata(path(name)).unwrap().permissions();
-    assert_eq!(permissions("out.db"), permissions("in.xdb"), "readable by whom any new file is");
+    assert_eq!(permissions("out.db"), permissions("in.xdb"), "the permissions of any new file");
     assert!(lethe(directory.path(), &format!("{REPLAY} ipinfo --db out.db")).status.success());
 
     // A damaged source leaves the good database alone.
@@ -444,7 +444,7 @@ fn a_reader_that_leaves_ends_a_command_quietly() {
         &format!("{REPLAY} ipinfo"),
         "prepare scores-sample out.dbf --candidates 10",
     ] {
-        // It has left before anything is printed.
+        // The reader has left before anything is printed.
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let mut command = Command::new(env!("CARGO_BIN_EXE_lethe"));
@@ -509,7 +509,7 @@ fn a_table_that_cannot_be_trusted_is_warned_of_or_refused() {
     assert!(!directory.path().join("out2").exists());
 }
 
-/// What is left then says by its name where it comes from.
+/// The file that is left behind has a name that says what it was to become.
 #[test]
 fn a_command_that_is_killed_leaves_the_old_file_as_it_was() {
     let directory = tempfile::tempdir().unwrap();

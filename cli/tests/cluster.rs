@@ -60,7 +60,7 @@ fn by_flow_each_connection_stays_with_one_server() {
     check_ab(cluster.client.name(), 1000);
     cluster.check_download(V6, 100_000, "");
     let tables = cluster.stop();
-    // But for what was sent again, each has answered whom it has greeted.
+    // Except for retransmissions, each server has answered the connections whose SYN it answered.
     for table in &tables {
         let greeted = row(table, "syn-ack");
         assert!(greeted > 100 && row(table, "response").abs_diff(greeted) < 100, "{table}");
@@ -91,7 +91,7 @@ fn no_request_fails_while_a_server_is_killed_and_another_comes() {
     report("one killed and another started", requests, runs, again, &tables);
 }
 
-/// Whoever is silent cannot withdraw anything: BFD (RFC 5880) does.
+/// A machine that is cut off cannot withdraw its routes: BFD (RFC 5880) detects it.
 #[test(root, "bird", "nft", "ab")]
 fn a_machine_that_falls_silent_is_withdrawn() {
     let mut cluster = Cluster::new("sample", "", &Watch::QUICK);
@@ -111,7 +111,7 @@ END",
     check_ab(cluster.client.name(), 200);
 }
 
-/// What comes for 5 MB, to a reader that says when it has begun, and waits until it may go on.
+/// A download of 5 MB by a reader that says when it has begun, and waits until it may go on.
 fn fetch_in_two(address: &str, begun: &Sender<()>, may_go_on: &Receiver<()>) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();

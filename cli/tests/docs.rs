@@ -30,7 +30,7 @@ use snapbox::filter::NormalizeToExpected;
 const NO_COMMANDS: [&str; 11] =
     ["text", "nft", "rust", "toml", "ini", "yaml", "json", "bird", "prometheus", "html", "sh"];
 
-/// How a command begins that belongs into a `console` block.
+/// How commands begin that belong into a `console` block.
 const COMMANDS: [&str; 14] = [
     "$ ",
     "lethe ",

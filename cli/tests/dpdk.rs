@@ -22,7 +22,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::User;
 use outside::Template;
 
-/// How long a server may take for what it is given.
+/// How long a server may take to handle what it is sent.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An EAL of its own, which leaves nothing behind in `/run`.
@@ -39,7 +39,7 @@ impl Prefix {
         format!("--eal=--no-pci --no-huge -m 128 --no-telemetry --file-prefix {} -l 0 --vdev {vdev}", self.0)
     }
 
-    /// The same with two lcores.
+    /// Arguments of such an EAL with two lcores.
     fn eal_of_two(&self, vdev: &str) -> String {
         self.eal(vdev).replace("-l 0", "-l 0,1")
     }
@@ -93,7 +93,7 @@ fn check(vdev: &str, before: &str, after: &str) {
     let count = |what: &str| count(&table, what);
     assert_eq!(count("frames in, "), count("by the card's count: frames in"), "{table}");
     assert_eq!(count("frames out, "), count("by the card's count: frames out"), "{table}");
-    // That of AF_XDP keeps those that it was to receive into.
+    // The driver of AF_XDP keeps the buffers that it was to receive into.
     if !vdev.starts_with("net_af_xdp") {
         assert_eq!(count("not given back"), 0, "{table}");
     }
@@ -207,7 +207,7 @@ fn files_are_reloaded_under_two_workers() {
     }
 }
 
-/// The same with a secret: who has done its handshake under the old one has its answer under it.
+/// SIGHUP with a new secret: a handshake under the old secret is still answered under it.
 #[test(root)]
 fn secrets_are_reloaded_under_two_workers() {
     let (space, prefix) = (Namespace::new(), Prefix::new());
@@ -339,7 +339,7 @@ fn answered(input: &Path, output: &Path, app: &str, expected: usize) -> Vec<Vec<
 fn clients_of_our_own_are_behind_a_card_too() {
     let (space, prefixes) = (Namespace::new(), [Prefix::new(), Prefix::new()]);
     let folder = tempfile::tempdir().unwrap();
-    // The server has it made as root, and the clients are nobody when they connect to it.
+    // The server opens its socket as root, and the clients connect to it as the user `nobody`.
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let socket = folder.path().join("memif");
     let vdev = |role: &str| format!("net_memif0,role={role},socket={},socket-abstract=no", socket.display());

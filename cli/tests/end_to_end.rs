@@ -111,7 +111,7 @@ fn a_half_closed_connection_gets_its_response() {
         let reply = space.run(&format!("printf 'GET /8.8.8.8 HTTP/1.0\\r\\n\\r\\n' | nc -N {address} 80"));
         assert!(reply.ends_with("美国\n"), "{reply}");
         assert!(start.elapsed() < Duration::from_secs(5));
-        // No request at all: both ends close, and nobody waits for anything.
+        // No request at all: both ends close, and neither waits for anything.
         assert_eq!(space.run(&format!("nc -N {address} 80 </dev/null")), "");
     }
     let closed =

@@ -38,7 +38,7 @@ fn serve(space: &Namespace, program: &Path, device: &str, rest: &[&str]) -> Serv
     Server::launch(command.args(["serve", "--device", device, "--addr", "10.9.0.2"]).args(rest), 1).unwrap()
 }
 
-/// What a program says that has to end well.
+/// The output of a program that has to end well.
 #[track_caller]
 fn say<S: AsRef<OsStr>>(program: &Path, arguments: impl IntoIterator<Item = S>) -> String {
     let output = Command::new(program).args(arguments).output().unwrap();

@@ -10,7 +10,7 @@ use lethe_testnet::{Namespace, Server, V4, V6};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-/// A directory that everybody may read, with these files.
+/// A directory that every user may read, with these files.
 fn site(files: &[(&str, &[u8])]) -> TempDir {
     let site = tempfile::tempdir().unwrap();
     fs::set_permissions(site.path(), PermissionsExt::from_mode(0o755)).unwrap();
@@ -28,7 +28,7 @@ fn serve(path: &Path) -> (Namespace, Server) {
     (space, server)
 }
 
-/// What gzip makes of it.
+/// The bytes, compressed by gzip.
 fn gzip(path: &Path) {
     assert!(Command::new("gzip").args(["-k", "-9"]).arg(path).status().unwrap().success());
 }

@@ -14,7 +14,7 @@ use lethe_testnet::{V4, V6};
 const VFIO: &str = "vfio-pci";
 const UIO: &str = "uio_pci_generic";
 
-/// QEMU translates every instruction of the guest. So many requests, so many at a time, take it some six seconds.
+/// QEMU translates every instruction of the guest, which takes some six seconds for this many requests.
 const AB: &str = "-n 20000 -c 200";
 
 #[test(root, "curl", "ab", "nft", "ping", "qemu-system-x86_64")]
@@ -42,7 +42,7 @@ fn virtio_with_two_queues_and_two_workers_and_without_an_iommu() {
     check("virtio-net-pci", 2, UIO);
 }
 
-/// All that a client can want, through one card.
+/// Everything that a client can do, through one card.
 fn check(card: &str, queues: usize, bind: &str) {
     // Two guests at a time would take four processors.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -83,8 +83,8 @@ fn check(card: &str, queues: usize, bind: &str) {
     );
 }
 
-/// The program's last words: it ended well, every worker had something to do, the wrong checksums were seen, and every
-/// buffer has come back.
+/// Checks the program's last output: it ended well, every worker received packets, the wrong checksums were noticed,
+/// and every buffer was given back.
 fn check_end(card: &str, queues: usize, end: &str) {
     let workers: Vec<_> = end.lines().filter(|line| line.starts_with("lcore ")).collect();
     assert_eq!(workers.len(), queues, "{card}: {end}");

@@ -34,14 +34,14 @@ fn url(fetch: usize) -> String {
 fn behind_loss() -> (Namespace, Server) {
     let space = Namespace::new();
     let server = Server::start(&space, &format!("{NETWORK} sample"));
-    // Of three lost ARP requests in a row the kernel makes "no route to host", and that is too likely.
+    // After three lost ARP requests in a row the kernel reports "no route to host", and that is too likely.
     for family in ["ipv4", "ipv6"] {
         space.run(&format!("echo 20 >/proc/sys/net/{family}/neigh/lethe0/mcast_solicit"));
     }
     (space, server)
 }
 
-/// There was a connection for each fetch, and the network was as bad as it was to be.
+/// Checks that each fetch had a connection of its own, and that the network lost as much as it was told to.
 fn check_network(space: &Namespace, server: Server) {
     let repeated = "awk '/^Tcp: [0-9]/ { print $13 }' /proc/net/snmp";
     let repeated: usize = space.run(repeated).trim().parse().unwrap();
@@ -60,7 +60,7 @@ fn check_network(space: &Namespace, server: Server) {
 fn curl_gets_everything_through_a_network_that_loses_a_tenth() {
     let (space, server) = behind_loss();
     let folder = tempfile::tempdir().unwrap();
-    // A SYN is sent seven times within two minutes, even by an older kernel: less than one in 100,000 is in vain.
+    // A SYN is sent seven times within two minutes, even by an older kernel: less than one connection in 100,000 fails.
     let list: Vec<String> = (0..FETCHES).map(|fetch| format!("{fetch} {}", url(fetch))).collect();
     fs::write(folder.path().join("list"), list.join("\n") + "\n").unwrap();
     let curl = "curl --silent --show-error --globoff --max-time 120 --output $0 $1";
@@ -115,7 +115,7 @@ fn fetching_page() -> String {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
-        // A string takes all that it is given.
+        // Writing to a string does not fail.
         let _ = write!(text, "{byte:02x}");
         text
     })

@@ -12,7 +12,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 fn serve(options: &str) -> (Namespace, Server) {
     let space = Namespace::new();
     let server = Server::start(&space, &format!("--keep-alive on {options} ipinfo"));
-    // Of three lost ARP requests in a row the kernel makes "no route to host".
+    // After three lost ARP requests in a row the kernel reports "no route to host".
     for family in ["ipv4", "ipv6"] {
         space.run(&format!("sysctl -qw net.{family}.neigh.lethe0.mcast_solicit=30"));
     }

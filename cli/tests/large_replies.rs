@@ -132,14 +132,14 @@ fn a_reply_fits_the_link_of_a_client_that_has_a_small_one() {
 fn behind_loss() -> (Namespace, Server) {
     let space = Namespace::new();
     let server = Server::start(&space, "--impair loss=5%,delay=1ms,seed=7 sample");
-    // Of three lost ARP requests in a row the kernel makes "no route to host", and that is too likely.
+    // After three lost ARP requests in a row the kernel reports "no route to host", and that is too likely.
     for family in ["ipv4", "ipv6"] {
         space.run(&format!("echo 20 >/proc/sys/net/{family}/neigh/lethe0/mcast_solicit"));
     }
     (space, server)
 }
 
-/// Whatever the client's kernel is told to do without, everything arrives.
+/// Everything arrives, whichever TCP features the client's kernel has switched off.
 #[track_caller]
 fn check_through_loss(setting: &str, sizes: &[usize]) {
     let (space, server) = behind_loss();
@@ -191,7 +191,7 @@ fn a_client_with_a_small_link_gets_everything_through_loss() {
     check_through_loss("ip link set lethe0 mtu 1280", &[100_000; 6]);
 }
 
-/// Nothing about a reply that is under way is in the server.
+/// The server keeps nothing about a reply that is under way.
 #[test(root, "curl")]
 fn replies_go_on_from_another_server() {
     const SIZE: usize = 5_000_000;
@@ -215,16 +215,16 @@ fn replies_go_on_from_another_server() {
         let second = Server::start(&space, &app);
         whole.join().unwrap();
         let table = second.stop();
-        assert_eq!(row(&table, "first-window"), 0, "nobody began anew: {table}");
+        assert_eq!(row(&table, "first-window"), 0, "no transfer began anew: {table}");
     });
 }
 
-/// Whoever reads slowly closes the window; when it opens again there is somebody to go on.
+/// A slow reader closes its window; when the window opens again, the transfer goes on.
 fn check_slow_reader(timestamps: u8) {
     let space = Namespace::new();
     let _server = Server::start(&space, "sample");
     space.run(&format!("echo {timestamps} >/proc/sys/net/ipv4/tcp_timestamps"));
-    // A buffer that is full at once, and so is the pipe behind it.
+    // A receive buffer that is full at once, as is the pipe behind it.
     space.run("echo 4096 16384 16384 >/proc/sys/net/ipv4/tcp_rmem");
     let reader = "(for pause in 1 2 3; do sleep 0.7; head --bytes 200000; done; cat)";
     let took = Downloads::new(&space, &[V4, V6], &[1_000_000; 2]).check(reader);

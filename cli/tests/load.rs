@@ -45,7 +45,7 @@ impl Wire {
         result(&self.client, &format!("--device packet:client0 {arguments}"))
     }
 
-    /// What it says that cannot go on.
+    /// The message of a `lethe load` that fails.
     #[track_caller]
     fn mistake(&self, arguments: &str) -> String {
         let (success, text) = self.client.try_run(&format!("timeout 60 {LETHE} load --quiet {arguments}"));
@@ -98,7 +98,7 @@ fn check_all_answered(result: &Value, connections: u64) {
 fn the_server_has_not_a_page_more_with_thirty_thousand_connections_open() {
     let wire = Wire::new();
     let server = wire.lethe();
-    // What a program touches once, it touches here.
+    // Memory that a program touches once, it touches here.
     check_all_answered(&wire.load(&format!("{CLIENTS} --path /1000 --open 2000 --for 100ms")), 2000);
     let pid = server.pid();
     let result = wire.load(&format!("{CLIENTS} --path /1000 --open 30k --for 1s --timeout 30s --watch {pid}"));
@@ -134,7 +134,7 @@ fn a_server_on_the_kernels_tcp_is_loaded_as_well() {
         assert_eq!(result["replies"][1]["body"], 100_000);
     }
     check_all_answered(&wire.load(&format!("{CLIENTS} --path /1000 --open 2000 --for 500ms")), 2000);
-    // Nobody was reset: each connection ended in good order, and waits for what is late where it should.
+    // No connection was reset: each was closed in order, by a FIN from both ends.
     let resets = wire.server.run("nstat -asz TcpOutRsts TcpEstabResets | awk 'NR > 1 { print $2 }'");
     assert_eq!(resets, "0\n0\n");
 }
@@ -238,7 +238,7 @@ class Server(socketserver.ThreadingTCPServer):
 Server(("10.9.0.2", 80), Handler).serve_forever()
 "#;
 
-/// Ended with the test.
+/// A process that ends with the test.
 struct Python(Child);
 
 impl Drop for Python {

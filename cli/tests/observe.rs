@@ -17,10 +17,10 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// How long a server may take for what it is given.
+/// How long a server may take to handle what it is sent.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A kernel that says nothing of itself, so that what is counted is what was asked for.
+/// A kernel that sends nothing of its own accord, so that only requests are counted.
 const QUIET: &str = "sysctl -qw net.ipv6.conf.default.disable_ipv6=1";
 const NEIGHBOR: &str = "ip neigh replace 10.9.0.2 lladdr 02:4c:65:74:68:65 dev lethe0 nud permanent";
 const DEVICE: [&str; 2] = ["--device", "tap:lethe0,host=10.9.0.1/24"];
@@ -192,7 +192,7 @@ fn who_connects_and_says_nothing_keeps_nobody_waiting() {
     assert_eq!(json(&socket)["device"], "tap lethe0");
     assert_eq!(space.run(&format!("curl -sS {V4}/8.8.8.8")), "美国\n");
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
-    // The last to come still has its place, for a while: then it is closed.
+    // The newest connection keeps its place for a while, and is then closed.
     let mut last = silent.pop().unwrap();
     last.set_read_timeout(Some(PATIENCE)).unwrap();
     assert_eq!(last.read(&mut [0; 1]).unwrap(), 0);

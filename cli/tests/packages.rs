@@ -47,7 +47,7 @@ fn the_workspace_can_be_packaged() {
 #[test]
 #[ignore = "two minutes, and DPDK's headers: make package"]
 fn every_crate_can_be_built_from_its_package() {
-    // Kept, so that what others have written is built once.
+    // Kept from run to run, so that dependencies are built once.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("package");
     package(&target, &["--config", "profile.dev.debug=0", "--config", "profile.dev.opt-level=0"]);
 }

@@ -40,8 +40,8 @@ impl Wire {
         wire
     }
 
-    /// A server on `device`. A veth has no metadata for XDP, so that nobody can say that a checksum is yet to come: the
-    /// clients compute it.
+    /// A server on `device`. A veth has no metadata for XDP, so a frame cannot say that its checksum is yet to be
+    /// computed: the clients compute it.
     fn serve(&self, device: &str, app: &str) -> Server {
         if device.starts_with("xdp") {
             self.client.run("ethtool -K client0 tx off");
@@ -147,7 +147,7 @@ fn frames_of_9000_bytes_go_both_ways() {
     }
 }
 
-/// What the kernel has put together may be longer than what the rings are made for.
+/// Frames that the kernel has coalesced (GRO) may be longer than the slots of the rings.
 #[test(root, "ethtool", "ping")]
 fn a_frame_of_any_length_is_received_whole() {
     for device in KINDS {
@@ -172,7 +172,7 @@ fn what_the_kernel_has_put_together_is_taken_as_it_is() {
             let server = wire.serve(device, "sample");
             wire.server.run(&format!("ethtool -K lethe0 gro {receiver}"));
             wire.client.run(&format!("ethtool -K client0 tx {sender} tso {sender} gso {sender}"));
-            // Checksums that are not computed are nobody's to vouch for.
+            // The kernel vouches for no checksum that was not computed.
             if device.starts_with("xdp") {
                 wire.client.run("ethtool -K client0 tx off");
             }
@@ -198,7 +198,7 @@ fn the_interface_stays_the_kernels_for_everything_else() {
         let (mut login, _) = listener.accept().unwrap();
         let server = wire.serve(device, "sample");
         wire.check_pages();
-        // Whoever was logged in stays so.
+        // Connections to the kernel stay open.
         let mut echoed = [0; 4];
         stream.write_all(b"ls\r\n").unwrap();
         login.read_exact(&mut echoed).unwrap();
@@ -234,7 +234,7 @@ fn an_address_of_its_own_can_be_given_to_the_server() {
     }
 }
 
-/// Who has 10.9.0.2? 10.9.0.9 would like to know, on VLAN 5 with priority 1.
+/// An ARP request for 10.9.0.2 from 10.9.0.9, on VLAN 5 with priority 1.
 const TAGGED_QUESTION: [u8; 46] = *b"\
     \xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x09\x81\x00\x20\x05\x08\x06\
     \x00\x01\x08\x00\x06\x04\x00\x01\x02\x00\x00\x00\x00\x09\x0a\x09\x00\x09\x00\x00\x00\x00\x00\x00\x0a\x09\x00\x02";
@@ -244,7 +244,7 @@ const TAGGED_QUESTION: [u8; 46] = *b"\
 fn a_kernel_that_forwards_is_warned_of_and_leaves_alone_what_is_not_its_own() {
     let wire = Wire::new(1500, 1);
     wire.server.run("echo 1 >/proc/sys/net/ipv4/ip_forward");
-    // It ends for want of the user, which comes after.
+    // It ends because there is no such user, which is checked after the warning.
     assert!(wire.mistake("packet:lethe0 --user none0").contains("warning: the kernel forwards"));
     assert!(!wire.mistake("packet:lethe0 --user none0 --mac 02:00:00:00:00:77").contains("warning"));
     for (device, app) in [("packet:lethe0", "--mac 02:00:00:00:00:77 sample"), ("xdp:lethe0", "sample")] {
@@ -327,7 +327,7 @@ fn every_mistake_comes_with_what_mends_it() {
         let lethe = env!("CARGO_BIN_EXE_lethe");
         let unprivileged =
             format!("setpriv --reuid nobody --clear-groups {lethe} serve --device {device} --addr 10.9.0.2 sample");
-        // The program may be where nobody else can read it: it is run from a copy.
+        // The build folder may be readable by root alone: a copy of the program is run.
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let copy = folder.path().join("lethe");
@@ -401,11 +401,11 @@ fn a_driver_without_a_place_for_programs_is_served_by_the_kernels() {
     }
 }
 
-/// Two who answer for one address: clients see resets, or everything twice.
+/// Two servers that answer for one address: clients see resets, or every answer twice.
 #[test(root)]
 fn an_address_that_others_have_too_is_warned_of() {
     let wire = Wire::new(1500, 1);
-    // It ends for want of the user, which comes after.
+    // It ends because there is no such user, which is checked after the warning.
     let text = wire.mistake("packet:lethe0 --addr 10.9.0.3 --addr fd09::3 --user none0");
     for address in ["10.9.0.3", "fd09::3"] {
         let warning = format!("warning: the kernel has {address} too, on lethe0, and answers for it as well");
@@ -430,7 +430,7 @@ fn an_address_that_others_have_too_is_warned_of() {
     }
 }
 
-/// No flow belongs to a process: those that share a secret share the clients.
+/// No flow belongs to one process: processes that share a secret can each answer any packet.
 #[test(root, "curl", "ab", "ethtool")]
 fn processes_share_the_frames_of_an_interface() {
     let wire = Wire::new(1500, 1);

@@ -1,5 +1,5 @@
-//! Publication day: a table, a file, a server behind a real TAP device, and those who look up their results. Needs
-//! root.
+//! Publication day: a table, a file, a server behind a real TAP device, and clients that look up their results.
+//! Needs root.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ use lethe_testnet::{Namespace, Server, V4, V6};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-/// A directory that the server may read when it is nobody any more.
+/// A directory that the server may read as the user `nobody`.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
@@ -51,7 +51,7 @@ fn sample(candidates: u32) -> (TempDir, Vec<Candidate>) {
     (folder, candidates)
 }
 
-/// A candidate by a crate that reads tables and knows nothing of ours.
+/// A candidate, read from the table by a crate that shares no code with ours.
 struct Candidate {
     seat: String,
     identity: String,
@@ -135,7 +135,7 @@ fn a_browser_opens_the_form_types_submits_and_reads_the_score() {
             assert!(browser.read().starts_with(words.title), "{}", browser.read());
             shot(&mut browser, "form");
 
-            // The identity number of somebody else, then a seat that nobody has: the same answer.
+            // The identity number of another candidate, then a seat without a candidate: the same answer.
             for (seat, identity) in [(&*person.seat, &*candidates[500].identity), ("2699019999999", &person.identity)] {
                 browser.type_into("[name=seat]", seat);
                 browser.type_into("[name=id]", identity);
@@ -147,7 +147,7 @@ fn a_browser_opens_the_form_types_submits_and_reads_the_score() {
             }
             shot(&mut browser, "wrong");
 
-            // Nothing typed: the browser does not even ask. Whoever asks all the same is told.
+            // Empty fields: the browser sends no request. A client that sends one all the same is told.
             browser.click("button");
             assert_eq!(browser.evaluate("document.querySelectorAll(':invalid').length > 0"), true);
             browser.open(&format!("{base}/?seat=&id="));
@@ -251,7 +251,7 @@ fn fetch(query: &str, reply: &mut Vec<u8>) {
     stream.read_to_end(reply).unwrap();
 }
 
-/// Looks up everybody, with as many connections at a time; returns how many pages were wrong.
+/// Looks up every candidate, with as many connections at a time; returns how many pages were wrong.
 fn look_up_all(space: &Namespace, candidates: Arc<Vec<Candidate>>, at_a_time: usize) -> usize {
     space.enter_all(at_a_time, {
         let next = Arc::new(AtomicUsize::new(0));

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::Namespace;
 
-/// How long a test may have one, in seconds. After that it ends, and so does the test that waits for it.
+/// The most seconds that a test may have a browser. Then it is ended, and the test that waits for it fails.
 const LIFE: u32 = 120;
 
 /// A browser with one page open.
@@ -63,7 +63,7 @@ impl Browser {
         browser
     }
 
-    /// What the page is shown on, and what its reader reads.
+    /// Sets the size of the screen, and the language of the reader.
     pub fn become_device(&mut self, width: u32, height: u32, mobile: bool, languages: &str) {
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile });
         self.call("Emulation.setDeviceMetricsOverride", &metrics);
@@ -163,7 +163,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It ends when its pipe for commands is closed; if not, its life does.
+        // It ends when its pipe for commands is closed; if not, it is killed.
         let number = self.number + 1;
         let _ = self.commands.write_all(format!("{{\"id\":{number},\"method\":\"Browser.close\"}}\0").as_bytes());
         let _ = self.child.wait();

@@ -18,7 +18,8 @@ const SNAP: &str = "128";
 /// Room for what tcpdump has not written yet, in KiB.
 const BUFFER: &str = "131072";
 
-/// tcpdump is handed what it captures within a second, and throws away what it has not yet been handed.
+/// The kernel hands tcpdump the frames of a second at once, and those that it has not yet handed over are lost at its
+/// end.
 const LAG: Duration = Duration::from_millis(1500);
 
 /// A recording, which ends when this is dropped.

@@ -19,13 +19,13 @@ use crate::{Namespace, Program, Server, V4, binary, janitor, row};
 /// Requests of one run of `ab`, unless more are wanted. As much as the figures in docs/cluster.md: 50000.
 const REQUESTS: &str = "LETHE_CLUSTER_REQUESTS";
 
-/// How soon something must have come about that takes some milliseconds or a second.
+/// How long to wait for what takes some milliseconds, or a second.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Servers.
 const MEMBERS: usize = 4;
 
-/// How closely a server is watched. On a busy machine a quick one takes some for dead that are not.
+/// How closely a server is watched. On a busy machine, quick checks take live servers for dead.
 pub struct Watch {
     /// How long the check waits for an answer.
     timeout: &'static str,
@@ -40,7 +40,7 @@ impl Watch {
     pub const PATIENT: Self = Self { timeout: "10s", bfd: "off" };
 }
 
-/// Does something when it goes, however that comes.
+/// Runs a closure when it is dropped, after a panic too.
 pub struct Finally<F: Fn()>(pub F);
 
 impl<F: Fn()> Drop for Finally<F> {
@@ -64,7 +64,7 @@ pub struct Member {
 }
 
 impl Member {
-    /// One with everything but its server.
+    /// A machine with everything but its server.
     fn new(number: usize, router: &Namespace, folder: &Path, app: &str, watch: &Watch) -> Self {
         let space = Namespace::new();
         space.run(&format!(
@@ -139,7 +139,7 @@ impl Member {
     fn write_secrets(&self, secrets: &[&str]) {
         fs::write(&self.secret, secrets.concat()).unwrap();
         fs::set_permissions(&self.secret, fs::Permissions::from_mode(0o600)).unwrap();
-        // Who reads it again on SIGHUP.
+        // The server reads it again on SIGHUP, as this user.
         chown(&self.secret, User::from_name("nobody").unwrap().map(|user| user.uid.as_raw()), None).unwrap();
     }
 
@@ -178,7 +178,7 @@ pub const FIRST: &str = "000102030405060708090a0b0c0d0e0f\n";
 pub const SECOND: &str = "101112131415161718191a1b1c1d1e1f\n";
 
 impl Cluster {
-    /// One whose servers are all announced. They check `/1` with themselves.
+    /// A cluster whose servers are all announced. Each one checks `/1` on itself.
     pub fn new(app: &str, options: &str, watch: &Watch) -> Self {
         let folder = janitor::folder("cluster").unwrap();
         let (client, router) = (Namespace::new(), Namespace::new());
@@ -337,7 +337,7 @@ pub fn check_ab(client: &str, requests: usize) {
     assert_eq!((line("Failed requests:"), line("Non-2xx responses:")), ("0", "none"), "{text}");
 }
 
-/// Says what was counted: docs/cluster.md quotes it.
+/// Prints what was counted, which docs/cluster.md quotes.
 pub fn report(what: &str, requests: usize, runs: usize, again: usize, tables: &[String]) {
     let missed: usize = rows(tables, "missed:").iter().sum();
     let dropped: Vec<_> =
@@ -348,7 +348,7 @@ pub fn report(what: &str, requests: usize, runs: usize, again: usize, tables: &[
     );
 }
 
-/// That row of several of them.
+/// The sum of a row over several servers.
 pub fn rows(tables: &[String], name: &str) -> Vec<usize> {
     tables.iter().map(|table| row(table, name)).collect()
 }

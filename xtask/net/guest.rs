@@ -32,10 +32,10 @@ const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 /// Parts of DPDK that a driver of a card needs, and the drivers.
 const DRIVERS: [&str; 6] = ["bus_pci", "bus_vdev", "mempool_ring", "net_e1000", "net_virtio", "net_vmxnet3"];
 
-/// Programs that it takes.
+/// The programs of this machine that are needed.
 const TOOLS: [&str; 5] = ["qemu-system-x86_64", "busybox", "ethtool", "ip", "strip"];
 
-/// What a guest is.
+/// The configuration of a guest.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The card: e1000, e1000e, vmxnet3 or virtio-net-pci.
@@ -142,7 +142,7 @@ impl Drop for Guest {
     }
 }
 
-/// The guest is off.
+/// The error that says that the guest is off.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Off;
 
@@ -372,7 +372,7 @@ fn has_kind(path: &Path, kind: &str) -> bool {
     path.extension() == Some(OsStr::new(kind))
 }
 
-/// A word as a shell takes it.
+/// A word, quoted for a shell.
 fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }

@@ -15,7 +15,7 @@ pub use inventory;
 use libtest_mimic::{Arguments, Completion, Trial};
 use nix::unistd::Uid;
 
-/// Where Debian has programs of the administrator, which are not in everybody's `PATH`.
+/// Where Debian has administration programs, which are not in every user's `PATH`.
 const ADMINISTRATOR: &str = "/usr/sbin:/sbin";
 
 /// A test, as `#[test]` of `lethe-harness` registers it.
@@ -23,7 +23,7 @@ const ADMINISTRATOR: &str = "/usr/sbin:/sbin";
 pub struct Test {
     /// The name of its function.
     pub name: &'static str,
-    /// Where that is, from the name of the crate on.
+    /// The path of its module, from the name of the crate on.
     pub module: &'static str,
     /// What it needs: `root`, or the names of programs.
     pub needs: &'static [&'static str],
@@ -42,7 +42,7 @@ impl Test {
         format!("{}{}", module.unwrap_or_default(), self.name)
     }
 
-    /// What it needs that is not there.
+    /// What is missing of what it needs.
     fn missing(&self) -> Option<String> {
         let is_there = |need: &str| if need == "root" { Uid::effective().is_root() } else { is_installed(need) };
         let need = self.needs.iter().find(|need| !is_there(need))?;
@@ -88,7 +88,7 @@ pub fn run(source: &Path) -> ExitCode {
     conclusion.exit_code()
 }
 
-/// Whether the arguments have a test run.
+/// Whether the arguments ask for a test.
 fn is_asked_for(arguments: &Arguments, test: &Test) -> bool {
     let path = test.path();
     let is_named = |name: &String| if arguments.exact { path == *name } else { path.contains(name.as_str()) };
@@ -98,7 +98,7 @@ fn is_asked_for(arguments: &Arguments, test: &Test) -> bool {
         && (arguments.include_ignored || arguments.ignored == is_ignored)
 }
 
-/// The names of tests that something is missing for, by what it is.
+/// The names of the tests that cannot run, by what is missing.
 fn left_out(tests: &[Test], is_asked_for: impl Fn(&Test) -> bool) -> BTreeMap<String, Vec<String>> {
     let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for test in tests.iter().filter(|test| is_asked_for(test)) {

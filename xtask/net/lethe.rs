@@ -31,7 +31,7 @@ pub fn binary() -> PathBuf {
 pub struct Server {
     program: Program,
     output: BufReader<ChildStdout>,
-    /// What it said when it was ready.
+    /// What it printed until it was ready.
     pub start_line: String,
 }
 

@@ -10,7 +10,7 @@ use nix::sched::{CloneFlags, setns};
 use crate::janitor;
 use crate::program::output;
 
-/// Of three lost ARP requests in a row the kernel makes "no route to host". So many are sent instead.
+/// After three lost ARP requests in a row the kernel reports "no route to host". So many are sent instead.
 const ARP_REQUESTS: u32 = 20;
 
 /// A network namespace. When it is dropped, all that runs in it ends, and it is removed.
@@ -18,7 +18,7 @@ const ARP_REQUESTS: u32 = 20;
 pub struct Namespace(String);
 
 impl Namespace {
-    /// One with nothing in it but the loopback device.
+    /// A namespace that has nothing but the loopback device.
     ///
     /// # Panics
     ///
@@ -28,7 +28,7 @@ impl Namespace {
         Self::create().unwrap_or_else(|error| panic!("network namespaces need root: {error}"))
     }
 
-    /// One with nothing in it but the loopback device.
+    /// A namespace that has nothing but the loopback device.
     ///
     /// # Errors
     ///
@@ -56,7 +56,7 @@ impl Namespace {
     /// A program that is to run in the namespace of this name.
     pub fn command_in(name: &str, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("ip");
-        // Debian has programs of the administrator where not every shell looks.
+        // Debian has administration programs where not every shell looks.
         let path = std::env::var("PATH").unwrap_or_default();
         command.args(["netns", "exec", name]).arg(program).env("PATH", format!("{path}:/usr/sbin:/sbin"));
         command
@@ -198,7 +198,7 @@ impl Namespace {
     }
 }
 
-/// The programs called `arping`, which have not one option in common that is needed here.
+/// The two programs called `arping`, whose options differ.
 enum Arping {
     Iputils,
     Habets,

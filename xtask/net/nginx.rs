@@ -25,7 +25,7 @@ pub enum Content<'a> {
     Text(&'a str),
 }
 
-/// What is set of it; what is not here is the same for all.
+/// What differs between its configurations; everything else is the same in all.
 #[derive(Clone, Copy, Debug)]
 pub struct Nginx<'a> {
     /// What it answers with.
@@ -41,7 +41,7 @@ pub struct Nginx<'a> {
     /// Whether it spends as little memory as possible on a connection, and keeps none open. Otherwise it sends files
     /// without copying them, with the head in the same segment.
     pub lean: bool,
-    /// What else its `server` block has.
+    /// More lines of its `server` block.
     pub more: &'a str,
 }
 

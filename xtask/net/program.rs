@@ -112,7 +112,7 @@ impl Drop for Program {
     }
 }
 
-/// A command as a person would type it.
+/// A command, written as it would be typed.
 pub(crate) fn words(command: &Command) -> String {
     let words: Vec<_> =
         std::iter::once(command.get_program()).chain(command.get_args()).map(OsStr::to_string_lossy).collect();

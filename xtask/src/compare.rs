@@ -42,7 +42,7 @@ Examples:
   cargo xtask compare --quick
   cargo xtask compare short --dpdk on --server-cpus 2 --client-cpus 3-5 --out /tmp/compare";
 
-/// CPUs that something else may have, before figures are none.
+/// The CPU time, in CPUs, that other programs may use before figures are worthless.
 const QUIET: f64 = 0.2;
 
 /// Programs that are needed, and their packages.
@@ -91,7 +91,7 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Measurement {
-    /// Short connections to everybody
+    /// Short connections to every server
     Short,
     /// Latency at fixed rates, alone and with nine of ten packets a SYN flood
     Rates,
@@ -170,7 +170,7 @@ fn usable() -> Vec<usize> {
     (0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false)).collect()
 }
 
-/// Which measurement of how many, and which of its steps.
+/// The number of a measurement, of how many, and of its step.
 struct Progress {
     begun: Instant,
     measurement: RefCell<String>,

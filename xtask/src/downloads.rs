@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use lethe_testnet::{Namespace, janitor};
 use tempfile::TempDir;
 
-/// What is to come.
+/// The bytes that a download must have.
 #[derive(Clone, Debug)]
 pub(crate) enum Expected {
     /// The first so many of these bytes.
@@ -63,14 +63,14 @@ fn fill(source: &mut impl Read, block: &mut [u8]) -> io::Result<usize> {
 pub(crate) struct Download {
     /// How long it took.
     pub(crate) seconds: f64,
-    /// Which of those that may come it is.
+    /// Which of the expected files it is.
     pub(crate) version: Option<usize>,
-    /// What curl complains of.
+    /// The error message of curl.
     pub(crate) complaint: String,
 }
 
 impl Download {
-    /// Whether it is what was to come.
+    /// Whether it is one of the expected files.
     pub(crate) fn is_right(&self) -> bool {
         self.version.is_some() && self.complaint.is_empty()
     }
@@ -81,7 +81,7 @@ impl Download {
 pub(crate) struct Curl {
     /// Its namespace.
     pub(crate) space: String,
-    /// What may come.
+    /// The files that are expected.
     pub(crate) versions: Vec<Expected>,
     /// More options.
     pub(crate) options: Vec<String>,

@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// Write the figures down
     #[arg(long)]
     update: bool,
-    /// Do so much more than necessary, beside what is: must fail
+    /// Compare this build with one that does so much unnecessary work: must fail
     #[arg(long, value_name = "PERCENT")]
     planted: Option<u32>,
 }
@@ -39,14 +39,14 @@ pub(crate) struct Args {
 /// What is counted, for each family.
 const PACKETS: [&str; 6] = ["syn", "ack", "get", "fin", "garbage", "transaction"];
 
-/// Of `benches/cost.rs`: how often it does what it is told.
+/// How many batches `benches/cost.rs` runs.
 const BATCHES: u32 = 200;
 
 /// The packets of a batch in the two runs whose difference counts.
 const FEW: u32 = 5;
 const MANY: u32 = 45;
 
-/// What is too much of what was written down, and what is so little that it is to be written down.
+/// Above this part of the recorded figure it is an error, and below the other one it is to be recorded anew.
 const ALLOWED: f64 = 1.03;
 const FEWER: f64 = 0.99;
 
@@ -81,7 +81,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     compare(&parse(&fs::read_to_string(&file)?)?, &found)
 }
 
-/// The program that does nothing but that.
+/// Builds `benches/cost.rs`, and returns the program.
 fn build() -> anyhow::Result<PathBuf> {
     let mut command = programs::cargo();
     command.args([
@@ -120,7 +120,7 @@ fn count(program: &Path, family: &str, packet: &str, packets: u32, planted: u32)
     collected.filter(|_| ran.status.success()).with_context(|| format!("{}: {said}", program.display()))
 }
 
-/// What is written down.
+/// Reads the figures that were recorded.
 fn parse(text: &str) -> anyhow::Result<Figures> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines

@@ -151,7 +151,7 @@ impl Family {
     }
 }
 
-/// What a client is told to do without.
+/// The TCP features that a client's kernel has switched off.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Case {
     AsIs,

@@ -116,7 +116,7 @@ enum Device {
     Memif,
 }
 
-/// A server that runs.
+/// A running server.
 enum Running {
     Lethe(Server),
     Nginx { nginx: nginx::Running, _site: TempDir },

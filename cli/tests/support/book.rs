@@ -15,7 +15,7 @@ pub(crate) struct Page {
     pub(crate) items: Vec<Item>,
 }
 
-/// What there is to do on a page, in its order.
+/// The steps of a page, in their order.
 pub(crate) enum Item {
     /// `<!-- setup: … -->`: shell lines that a reader does not see.
     Setup { line: usize, script: String },
@@ -24,7 +24,7 @@ pub(crate) enum Item {
 }
 
 pub(crate) struct Block {
-    /// What stands behind the fence; empty for a block that is only indented.
+    /// The word behind the fence, its language; empty for a block that is only indented.
     pub(crate) kind: String,
     /// The number of its first line, from 1 on.
     pub(crate) line: usize,

@@ -13,7 +13,7 @@ use super::clients::{Sample, ab, wrk};
 use super::measure::{Named, turns};
 use super::servers::{Kind, PATH, Running};
 
-/// What a worker of DPDK takes at most.
+/// The most frames that a worker of DPDK takes at a time.
 const DPDK_BURST: usize = 32;
 
 /// What grows, and what it costs.

@@ -14,7 +14,7 @@ use super::{Setup, note};
 use crate::downloads::{Batch, Curl};
 use crate::networks::Networks;
 
-/// How much of everything.
+/// How much is measured of each thing.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Amount {
     /// How often: short connections to Lethe and to nginx with one worker; those to the others; everything else.
@@ -117,7 +117,7 @@ impl<K: PartialEq, V: Default> Named<K, V> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
-    /// Fails if there are none.
+    /// Fails if there are no values.
     pub(super) fn something(self) -> anyhow::Result<Self> {
         ensure!(!self.0.is_empty(), "nothing could be measured");
         Ok(self)
@@ -132,7 +132,7 @@ pub(super) fn turns<T>(mut all: Vec<T>, round: u32) -> Vec<T> {
     all
 }
 
-/// Short connections to everybody.
+/// Short connections to every server.
 pub(super) struct Short {
     /// The names of the clients, in the order of the tables.
     pub(super) clients: Vec<String>,
@@ -239,7 +239,7 @@ impl Short {
     }
 }
 
-/// Requests that are not measured.
+/// Requests before the measurement, which are not measured.
 pub(super) fn warm_up(server: &Running<'_>, most: usize) -> anyhow::Result<()> {
     ab(server, most.min(2000), 10, PATH).map(drop)
 }

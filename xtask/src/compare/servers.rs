@@ -1,4 +1,4 @@
-//! Those that are compared, and how each is started.
+//! The servers that are compared, and how each is started.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -16,7 +16,7 @@ use super::wire::{Wire, lasting, listed, mask};
 
 pub(super) const ADDRESS: &str = "10.9.0.2";
 
-/// What each of them is asked, and must answer alike.
+/// The request of the comparison, which each server must answer alike.
 pub(super) const PATH: &str = "/202.96.128.86";
 
 /// How long a server may take until it answers.

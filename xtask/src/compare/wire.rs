@@ -16,7 +16,7 @@ pub(super) const FORGED: &str = "198.18.0.0/15";
 pub(super) const CROWD_MAC: &str = "02:00:00:00:00:01";
 const ROUTER: &str = "10.9.0.9";
 
-/// What runs where: the client on CPUs of its own, the server on as many as it has workers.
+/// Which CPUs run what: the client has CPUs of its own, the server as many as it has workers.
 #[derive(Clone, Debug)]
 pub(super) struct Cpus {
     pub(super) server: Vec<usize>,

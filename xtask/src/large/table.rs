@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::downloads::{Download, percentile};
 
-/// What has been printed. It remembers whether all was as it should be.
+/// The table so far. It remembers whether every row was as it should be.
 #[derive(Default)]
 pub(super) struct Table {
     pub(super) wrong: usize,
