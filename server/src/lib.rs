@@ -80,6 +80,7 @@
 //! | `interfaces` | `--device packet:IFACE` and `--device xdp:IFACE` (default)            |
 //! | `dpdk`       | `--device dpdk:N`; needs DPDK's headers and clang to build            |
 //! | `bench`, `load`, `simulate` | the commands of these names (default)                  |
+//! | `color`      | `--help` and errors in bold and color on a terminal (default)         |
 //!
 //! Without any of them a server has TAP devices, and `serve`, `top`, `replay` and `check`.
 
