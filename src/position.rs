@@ -47,9 +47,13 @@ impl Position {
         if self.0 < Self::PER_GENERATION { Self::new(self.0 + generation as u32 * Self::PER_GENERATION) } else { None }
     }
 
+    /// Units that a response of more than a packet takes beyond its own length: on a connection that was kept open, its
+    /// head may be 2 kB longer, and positions are counted by two.
+    const SPARE: usize = 5;
+
     /// How many units a stored response of `len` bytes, head and body, takes. Its end has a position too.
     pub const fn units(len: usize) -> usize {
-        len / Self::UNIT + 1
+        len / Self::UNIT + 1 + if len > 2 * Self::UNIT { Self::SPARE } else { 0 }
     }
 
     /// Reserves units of a version for a response of `len` bytes, head and body, from `next` on: the first unit, and

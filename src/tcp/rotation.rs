@@ -16,7 +16,7 @@
 
 use super::probe;
 use super::resume::find_request;
-use super::segment::Segment;
+use super::segment::{GET, Segment};
 use super::transfer::Transfer;
 use crate::app::App;
 use crate::config::LargeReplies;
@@ -57,9 +57,10 @@ fn is_proof<A: App, P: Pair>(segment: Segment<'_, P>, app: &A) -> bool {
         Some(Stamp::Handshake { .. }) => segment.keys.offset(segment.header.ack(), 0) == 0,
         Some(Stamp::Whole | Stamp::Part | Stamp::Done) => true,
         Some(Stamp::Stored(_)) => false,
-        Some(Stamp::Kept { .. }) => {
+        Some(Stamp::Kept(_)) => {
             let seq = segment.header.seq();
-            [seq, seq.advance(1)].into_iter().any(|start| segment.verify_kept(start).is_some())
+            let starts = [seq, seq.advance(1), seq.rewind(GET.len() as u32)];
+            starts.into_iter().any(|start| segment.verify_kept(start).is_some())
         }
         None => !segment.has_timestamps() && segment.verify_start(app).is_some(),
     }
