@@ -57,10 +57,16 @@ fn answer_without_cookie<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a 
     if let Some(kept) = segment.verify_kept(segment.header.seq()) {
         return answer_later_request(segment, kept, app, scratch);
     }
-    if let Some(next) = segment.behind_line_feed()
-        && let Some(kept) = next.verify_kept(next.header.seq())
+    // What comes again of a request whose response has arrived, and the next request behind it.
+    if let Some(end) = segment.repeated_request_end()
+        && let Some(kept) = segment.verify_kept(end)
+        && let Some(next) = segment.from(end)
     {
-        return answer_later_request(next, kept, app, scratch);
+        return if next.payload.is_empty() {
+            segment.acknowledge_up_to(end, ReplyKind::Settled)
+        } else {
+            answer_later_request(next, kept, app, scratch)
+        };
     }
     if segment.config.keep_alive && begins_as_a_target(segment.payload) {
         return answer_request_without_method(segment, app, scratch);

@@ -215,13 +215,13 @@ impl<'a, P: Pair> Segment<'a, P> {
         Some(self.header.seq().advance(len))
     }
 
-    /// The rest of a segment behind the last byte of the request before, which was not acknowledged before the
-    /// response to it had arrived.
-    pub(super) fn behind_line_feed(self) -> Option<Self> {
-        let (_, payload) = self.payload.split_first().filter(|&(&first, _)| first == b'\n')?;
-        let (_, shortened) = self.packet.payload.split_last()?;
+    /// The rest of a segment from this sequence number on, which is not beyond its end.
+    pub(super) fn from(self, seq: SeqNumber) -> Option<Self> {
+        let skipped = seq.distance_from(self.header.seq()) as usize;
+        let payload = self.payload.get(skipped..)?;
+        let shortened = self.packet.payload.get(..self.packet.payload.len().checked_sub(skipped)?)?;
         let packet = Packet { payload: shortened, ..self.packet };
-        Some(Self { packet, payload, header: self.header.with_seq(self.header.seq().advance(1)), ..self })
+        Some(Self { packet, payload, header: self.header.with_seq(seq), ..self })
     }
 
     /// A request that comes again without its method, which was acknowledged, as it was; and the rest of `scratch`.
@@ -248,8 +248,7 @@ impl<'a, P: Pair> Segment<'a, P> {
         }
         let end = self.header.seq().advance(1);
         self.verify_kept(end)?;
-        let header = self.header_back(Flags::ACK, self.header.ack(), self.echoed_options());
-        Some(self.reply(ReplyKind::KeepAlive, header.with_ack(end)))
+        Some(self.acknowledge_up_to(end, ReplyKind::KeepAlive))
     }
 
     /// Answers the acknowledgement of all of a long response, if the last byte of its request may have to be
@@ -259,11 +258,16 @@ impl<'a, P: Pair> Segment<'a, P> {
         match self.stamp() {
             Some(Stamp::Kept(Kept { size: KeptSize::Long(_), .. })) => {
                 self.verify_kept(self.header.seq())?;
-                let header = self.header_back(Flags::ACK, self.header.ack(), self.echoed_options());
-                Some(self.reply(ReplyKind::Settled, header))
+                Some(self.acknowledge_up_to(self.header.seq(), ReplyKind::Settled))
             }
             _ => None,
         }
+    }
+
+    /// Acknowledges everything before `end`, with the timestamp that the client echoes.
+    pub(super) fn acknowledge_up_to(self, end: SeqNumber, kind: ReplyKind) -> Reply<'a> {
+        let header = self.header_back(Flags::ACK, self.header.ack(), self.echoed_options());
+        self.reply(kind, header.with_ack(end))
     }
 
     /// Acknowledges all of the request, which ends at `end`, to a client that has acknowledged all of the response, and

@@ -123,7 +123,9 @@ pub(super) fn begin_open<'a, A: App, P: Pair>(
     if !segment.is_ack_clocked() {
         return None;
     }
-    let (first, class) = (response.position()?, segment.segment_class(mss)?);
+    let class = segment.segment_class(mss)?;
+    // Positions are counted by two.
+    let first = response.position().filter(|first| first.value().is_multiple_of(2))?;
     let (seq, own) = (segment.header.seq(), segment.header.ack());
     let (payload, seg_size, exchange) = if let Some(persistence) = later {
         let seg_size = segment.class_seg_size(class);
@@ -269,16 +271,17 @@ impl<'a, P: Pair> Transfer<'a, P> {
     /// The response that a segment belonged to, the position of that, and the offsets at which the segment may have
     /// begun, from the first to the one behind the last.
     fn stored<A: App>(echoed: SentSegment, app: &'a A) -> Option<(Response<'a>, Position, [u32; 2])> {
-        let (position, last) = match echoed.exchange {
-            Exchange::Only => (echoed.position.value(), echoed.position),
-            // Positions are counted by two.
-            _ => (echoed.position.value(), Position::new(echoed.position.value() + 1)?),
-        };
-        let response = app.stored(last)?;
+        let response = app.stored(echoed.position)?;
         let first = response.position()?;
         let unit = Position::UNIT as u32;
-        let behind = last.value().checked_sub(first.value())?.checked_add(1)?.checked_mul(unit)?;
-        Some((response, first, [position.saturating_sub(first.value()).checked_mul(unit)?, behind]))
+        let offset = echoed.position.value().checked_sub(first.value())?.checked_mul(unit)?;
+        // Positions are counted by two where the connection stays open.
+        let units = match echoed.exchange {
+            Exchange::Only => 1,
+            _ if first.value().is_multiple_of(2) => 2,
+            _ => return None,
+        };
+        Some((response, first, [offset, offset.checked_add(units * unit)?]))
     }
 
     fn new(
