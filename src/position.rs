@@ -58,8 +58,8 @@ impl Position {
 
     /// Reserves units of a version for a response of `len` bytes, head and body, from `next` on: the first unit, and
     /// the one behind the last. `None` when too few are left. A response that may be longer than the first window
-    /// begins at a multiple of a [block](Self::BLOCK), any other of more than a packet at an even number: from an odd one
-    /// it could not be sent on a connection that was kept open.
+    /// begins at a multiple of a [block](Self::BLOCK), any other of more than a packet at an even number: from an odd
+    /// one it could not be sent on a connection that was kept open.
     pub fn reserve(next: u32, len: u64) -> Option<(u32, u32)> {
         let align = match len {
             _ if len > Self::BLOCK as u64 * Self::UNIT as u64 / 2 => Self::BLOCK as u32,

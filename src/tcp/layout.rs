@@ -1,10 +1,10 @@
 //! How a stored response lies in the sequence space of a connection that was kept open.
 //!
 //! An ACK in the middle of a response must tell where its client is. On the first response of a connection the mark in
-//! the cookie tells it. Later ones can begin anywhere, and only the segment that the client had acknowledged *before* is
-//! known, from its timestamp. So the head of a later response is padded, by a field that says nothing, until segments
-//! begin at sequence numbers that depend on a keyed hash of the connection, modulo a power of two. As the size of the
-//! segments is odd, the residue of an acknowledgement tells how many segments it is ahead.
+//! the cookie tells it. Later ones can begin anywhere, and only the segment that the client had acknowledged *before*
+//! is known, from its timestamp. So the head of a later response is padded, by a field that says nothing, until
+//! segments begin at sequence numbers that depend on a keyed hash of the connection, modulo a power of two. As the size
+//! of the segments is odd, the residue of an acknowledgement tells how many segments it is ahead.
 //!
 //! Offsets here are virtual: segment `k` begins at `k` times the segment size, the body always at the same offset, and
 //! head and padding end there. What differs from connection to connection is where the response begins:
@@ -22,8 +22,17 @@ use crate::wire::seq::SeqNumber;
 /// A response begins at a lower offset than this.
 const BEGIN_MAX: u32 = 2048;
 
-/// The most segments that an acknowledgement can be ahead of the one before.
-const REACH: u32 = 40;
+/// The most segments that an acknowledgement may be ahead of the one before: those of the widest window, and some.
+pub(super) const REACH: u32 = 40;
+
+/// The same of a client whose RTO has expired. Segments that acknowledge nothing new do not change the timestamp that it
+/// echoes, which may be that of a window before.
+pub(super) const TIMEOUT_REACH: u32 = 128;
+
+/// Residues modulo this are the same for all requests of a connection.
+const MARK_MODULUS: u32 = 64;
+
+const _: () = assert!(REACH < MARK_MODULUS);
 
 /// The end of a head that says that the connection is closed.
 pub(super) const HEAD_END: &[u8] = b"Connection: close\r\n\r\n";
@@ -75,15 +84,16 @@ impl Layout {
         let end = u32::try_from(body).ok().filter(|&body| body <= 1 << 30)? + first_body;
         let segments = (end - BEGIN_MAX) / seg_size + 1;
         let modulus = segments.min(22).pow(2).saturating_mul(2).next_power_of_two().clamp(16, 1024);
-        let inverse = (0..4).fold(seg_size, |inverse, _| {
-            inverse.wrapping_mul(2_u32.wrapping_sub(seg_size.wrapping_mul(inverse)))
-        });
-        // The end must not be taken for the start of a segment, nor that for the end.
+        let inverse = (0..4)
+            .fold(seg_size, |inverse, _| inverse.wrapping_mul(2_u32.wrapping_sub(seg_size.wrapping_mul(inverse))));
+        // The end must not be taken for the start of a segment, nor that for the end; not even where only the low bits
+        // of the residue are right, as they are where it is wrong where the request ends.
         (0..64).map(|shift| Self { seg_size, modulus, inverse, head, body: first_body + shift, end: end + shift }).find(
             |layout| {
                 let segments = layout.end / seg_size;
-                let same = segments.wrapping_sub(layout.end.wrapping_mul(inverse)) & (modulus - 1);
-                same > REACH.min(segments)
+                let same = segments.wrapping_sub(layout.end.wrapping_mul(inverse));
+                same & (modulus.min(MARK_MODULUS) - 1) > REACH.min(segments)
+                    && same & (modulus - 1) > TIMEOUT_REACH.min(segments)
             },
         )
     }
@@ -100,16 +110,16 @@ impl Layout {
     }
 
     /// What a client acknowledges by `ack` that had acknowledged `prev` before, the start of a segment: the start of
-    /// another one, or the end. `None` if it can be neither.
-    pub(super) fn acked(&self, ack: SeqNumber, residue: u32, prev: u32) -> Option<u32> {
+    /// another one, or the end, which is at most `reach` segments ahead. `None` if it can be neither.
+    pub(super) fn acked(&self, ack: SeqNumber, residue: u32, prev: u32, reach: u32) -> Option<u32> {
         let mask = self.modulus - 1;
         let low = ack.value().wrapping_sub(residue) & mask;
-        if self.end & mask == low && self.end - prev.min(self.end) <= REACH * self.seg_size {
+        if self.end & mask == low && self.end - prev.min(self.end) <= reach * self.seg_size {
             return Some(self.end);
         }
         let ahead = low.wrapping_sub(prev).wrapping_mul(self.inverse) & mask;
         let acked = prev.checked_add(ahead.checked_mul(self.seg_size)?)?;
-        (ahead <= REACH && acked < self.end).then_some(acked)
+        (ahead <= reach && acked < self.end).then_some(acked)
     }
 
     /// The bytes between head and body of a response that begins at `begin`.
@@ -145,10 +155,11 @@ mod tests {
         let first = begin / seg_size;
         (len == layout.end && padding[1].ends_with(b"\r\n\r\n"))
             && (first..=layout.end / seg_size).all(|prev| {
-                let last = (prev + REACH).min(layout.end / seg_size);
-                let found = |offset: u32| layout.acked(start.advance(offset), residue, prev * seg_size);
+                let last = (prev + TIMEOUT_REACH).min(layout.end / seg_size);
+                let found = |offset: u32| layout.acked(start.advance(offset), residue, prev * seg_size, TIMEOUT_REACH);
                 (prev + 1..=last).all(|k| found(k * seg_size) == Some(k * seg_size))
-                    && (layout.end - prev * seg_size > REACH * seg_size || found(layout.end) == Some(layout.end))
+                    && (layout.end - prev * seg_size > TIMEOUT_REACH * seg_size
+                        || found(layout.end) == Some(layout.end))
             })
     }
 

@@ -48,7 +48,13 @@ pub(super) fn send_from<'a, P: Pair>(
     };
     let wanted = offset.saturating_add(segment.first_window(seg_size).min(most));
     let end = last_boundary(wanted, window_end, seg_size, len);
-    let mut train = segment.train(Payload::new(response.head(), response.body()), start, seg_size, segment.header.seq(), segment.window());
+    let mut train = segment.train(
+        Payload::new(response.head(), response.body()),
+        start,
+        seg_size,
+        segment.header.seq(),
+        segment.window(),
+    );
     train.ranges = segment.sacked(start, offset, len).unwrap_or(SackRanges::NONE).gaps(offset, end);
     train.stamps = StampSequence::Constant;
     // More of the request would follow behind a part of it, and then it is unknown where it begins.

@@ -59,7 +59,8 @@ fn is_proof<A: App, P: Pair>(segment: Segment<'_, P>, app: &A) -> bool {
         Some(Stamp::Stored(_)) => false,
         Some(Stamp::Kept(_)) => {
             let seq = segment.header.seq();
-            let starts = [seq, seq.advance(1), seq.rewind(GET.len() as u32)];
+            let again = segment.repeated_request_end().unwrap_or(seq);
+            let starts = [seq, seq.advance(1), seq.rewind(GET.len() as u32), again];
             starts.into_iter().any(|start| segment.verify_kept(start).is_some())
         }
         None => !segment.has_timestamps() && segment.verify_start(app).is_some(),

@@ -10,13 +10,13 @@ use crate::http::{RequestLine, Response};
 use crate::packet::{Packet, ReplyPath};
 use crate::position::Position;
 use crate::reply::{Payload, Reply, Train, TxSegment};
-use crate::stamp::{Kept, KeptSize, SentSegment, Stamp};
+use crate::stamp::{Exchange, Kept, KeptSize, SentSegment, Stamp};
 use crate::time::Instant;
 use crate::verdict::{Absorbed, DropReason, ReplyKind};
 use crate::wire::ip::{AddressPair, Pair};
-use crate::wire::{ipv6, put};
 use crate::wire::seq::SeqNumber;
 use crate::wire::tcp::{Flags, HEADER_LEN, Header, Options, SackBlocks, TIMESTAMPS_LEN, Timestamps};
+use crate::wire::{ipv6, put};
 
 /// The smallest packet that every IPv6 link carries whole (RFC 8200, section 5).
 pub(crate) const IPV6_MTU_MIN: usize = 1280;
@@ -155,7 +155,9 @@ impl<'a, P: Pair> Segment<'a, P> {
     #[inline]
     pub(super) fn echoed_segment(self) -> Option<SentSegment> {
         match self.stamp() {
-            Some(Stamp::Stored(sent)) => Some(sent),
+            Some(Stamp::Stored(sent)) => {
+                Some(sent).filter(|sent| sent.exchange == Exchange::Only || self.config.keep_alive)
+            }
             _ => None,
         }
     }

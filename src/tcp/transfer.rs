@@ -23,7 +23,7 @@
 //! the first of them must still have something to ask with, and a client that has it must not send all of it again, for
 //! that could not be told from the next request.
 
-use super::layout::{HEAD_END, Layout};
+use super::layout::{HEAD_END, Layout, REACH, TIMEOUT_REACH};
 use super::ranges::{SackRanges, is_end, last_boundary, only};
 use super::segment::{GET, Segment};
 use crate::app::App;
@@ -111,7 +111,8 @@ pub(super) fn begin<'a, P: Pair>(
 }
 
 /// The first window of a stored response behind which the connection stays open, to a request that is whole and ends
-/// at `request_end`; and what the response says of its connection, unless that is the first of it. `None` if there is no such thing for this response and this client.
+/// at `request_end`. What the response says of its connection is in `later`, unless it is the first of it. `None` if
+/// there is no such thing for this response and this client.
 pub(super) fn begin_open<'a, A: App, P: Pair>(
     segment: Segment<'a, P>,
     response: Response<'a>,
@@ -148,8 +149,7 @@ pub(super) fn begin_open<'a, A: App, P: Pair>(
     train.add_to_timestamps(half_of(Stamp::Stored(sent_first(first, exchange)).following(segment.echoed_value())));
     let ends = [request_end, start.advance(payload.end())];
     let stamp = segment.kept(ends, app.generations().current, KeptSize::Long(class));
-    train.last =
-        LastSegment::Open { stamp: Some(stamp.value()), window: segment.window().saturating_add(open) };
+    train.last = LastSegment::Open { stamp: Some(stamp.value()), window: segment.window().saturating_add(open) };
     Some(segment.send(ReplyKind::FirstWindow, train))
 }
 
@@ -158,20 +158,15 @@ const fn sent_first(position: Position, exchange: Exchange) -> SentSegment {
     SentSegment { position, level: WindowLevel::LOWEST, reason: SendReason::NewData, narrow: false, exchange }
 }
 
-/// A byte that the client has acknowledged, ahead of the last segment. It draws an ACK at once, so that the last segment
-/// begins where the client's last ACK was, and the stamp in it is the one that comes back (RFC 7323, section 4.3). It
-/// ends before what has been acknowledged, or else Linux may put that ACK off (`tcp_backlog_ack_defer`).
+/// A byte that the client has acknowledged, ahead of the last segment. It draws an ACK at once, so that the last
+/// segment begins where the client's last ACK was, and the stamp in it is the one that comes back (RFC 7323, section
+/// 4.3). It ends before what has been acknowledged, or else Linux may put that ACK off (`tcp_backlog_ack_defer`).
 fn last_ack_probe(acked: SeqNumber) -> Probe {
     Probe { seq: acked.rewind(2), len: 1, order: ProbeOrder::BeforeLast }
 }
 
 /// Sets ranges and stamps of a train to a first window, and returns its end.
-fn first_window<P: Pair>(
-    segment: Segment<'_, P>,
-    train: &mut Train<'_>,
-    first: Position,
-    exchange: Exchange,
-) -> u32 {
+fn first_window<P: Pair>(segment: Segment<'_, P>, train: &mut Train<'_>, first: Position, exchange: Exchange) -> u32 {
     let (seg_size, begin, len) = (train.seg_size, train.payload.begin, train.payload.end());
     let window = u32::from(segment.header.window());
     let ceiling = u32::from(segment.config.ceiling);
@@ -201,7 +196,7 @@ pub(super) fn answer<'a, A: App, P: Pair>(segment: Segment<'a, P>, echoed: SentS
     };
     match Transfer::find(segment, echoed, app) {
         Some(transfer) => transfer.answer(is_timeout, app),
-        None if is_timeout => segment.refuse(DropReason::TcpEcho),
+        None if is_timeout || segment.is_fin() => segment.refuse(DropReason::TcpEcho),
         None => Absorbed::Ack.into(),
     }
 }
@@ -213,9 +208,7 @@ impl<'a, P: Pair> Transfer<'a, P> {
             return None;
         }
         match echoed.exchange {
-            Exchange::Only => Self::find_by_cookie(segment, echoed, app),
-            _ if !segment.config.keep_alive => None,
-            Exchange::First => Self::find_by_cookie(segment, echoed, app),
+            Exchange::Only | Exchange::First => Self::find_by_cookie(segment, echoed, app),
             Exchange::Later(class) => Self::find_later(segment, echoed, class, app),
         }
     }
@@ -228,8 +221,7 @@ impl<'a, P: Pair> Transfer<'a, P> {
         let fields = CookieFields::of(start.rewind(1));
         let seg_size = segment.stored_seg_size(fields.mss)?;
         let is_open = echoed.exchange != Exchange::Only;
-        let payload =
-            if is_open { first_payload(response)? } else { Payload::new(response.head(), response.body()) };
+        let payload = if is_open { first_payload(response)? } else { Payload::new(response.head(), response.body()) };
         let len = u32::try_from(response.len()).ok()?;
         // A FIN that goes alone begins at the end.
         let prev_acked = offset.checked_next_multiple_of(seg_size)?.min(len);
@@ -255,8 +247,11 @@ impl<'a, P: Pair> Transfer<'a, P> {
         let seg_size = segment.class_seg_size(class);
         let layout = Layout::new(seg_size, response.head().len(), response.body().len())?;
         let prev_acked = offset.checked_next_multiple_of(seg_size).filter(|&prev| prev < unit_end)?;
-        let request_end = segment.repeated_request_end().unwrap_or(segment.header.seq());
-        let acked = layout.acked(segment.header.ack(), segment.keys.residue(request_end), prev_acked)?;
+        let (request_end, reach) = match segment.repeated_request_end() {
+            Some(end) => (end, TIMEOUT_REACH),
+            None => (segment.header.seq(), REACH),
+        };
+        let acked = layout.acked(segment.header.ack(), segment.keys.residue(request_end), prev_acked, reach)?;
         let start = segment.header.ack().rewind(acked);
         // Where head and padding meet differs from connection to connection, but not behind the first segment.
         let pieces = [&[], &[], layout.padding_from(seg_size), response.body()];
@@ -337,8 +332,10 @@ impl<'a, P: Pair> Transfer<'a, P> {
         let Some(sacked) = self.segment.sacked(self.start, self.acked, self.len) else {
             return Absorbed::Progress.into();
         };
-        let has_last = sacked.as_slice().last().is_some_and(|&(_, top)| top >= self.len);
-        let request_end = self.request_end.filter(|_| is_timeout || !has_last);
+        // A client that has received something beyond a gap may have received the last segment: not all that it has
+        // needs to be in its SACK blocks.
+        let may_have_last = !sacked.is_empty() && self.len - self.acked.min(self.len) <= u32::from(u16::MAX);
+        let request_end = self.request_end.filter(|_| is_timeout || !may_have_last);
         let transfer = Self { sacked, request_end, ..self };
         if is_timeout {
             transfer.answer_timeout(app)
@@ -422,8 +419,12 @@ impl<'a, P: Pair> Transfer<'a, P> {
     fn answer_without_sack<A: App>(&self, app: &A) -> Reply<'a> {
         let Self { seg_size, prev_acked, acked, echoed, .. } = *self;
         match (echoed.level, acked - prev_acked) {
-            (WindowLevel::FIRST, got) if got == 2 * seg_size => self.send_pair(ReplyKind::NextWindow, acked, false, app),
-            (WindowLevel::SECOND_AGAIN, got) if got == seg_size => self.send_pair(ReplyKind::NextWindow, acked, false, app),
+            (WindowLevel::FIRST, got) if got == 2 * seg_size => {
+                self.send_pair(ReplyKind::NextWindow, acked, false, app)
+            }
+            (WindowLevel::SECOND_AGAIN, got) if got == seg_size => {
+                self.send_pair(ReplyKind::NextWindow, acked, false, app)
+            }
             (WindowLevel::FIRST, got) if got == seg_size => self.send_pair(ReplyKind::Resent, acked, true, app),
             _ => Absorbed::Progress.into(),
         }
