@@ -27,7 +27,7 @@ pub(super) const REACH: u32 = 40;
 
 /// The same of a client whose RTO has expired. Segments that acknowledge nothing new do not change the timestamp that it
 /// echoes, which may be that of a window before.
-pub(super) const TIMEOUT_REACH: u32 = 128;
+pub(super) const TIMEOUT_REACH: u32 = 72;
 
 /// Residues modulo this are the same for all requests of a connection.
 const MARK_MODULUS: u32 = 64;

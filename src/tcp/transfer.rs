@@ -247,9 +247,20 @@ impl<'a, P: Pair> Transfer<'a, P> {
         let seg_size = segment.class_seg_size(class);
         let layout = Layout::new(seg_size, response.head().len(), response.body().len())?;
         let prev_acked = offset.checked_next_multiple_of(seg_size).filter(|&prev| prev < unit_end)?;
+        // No such segment is sent: in pieces, or again without the window being halved.
+        let is_again = echoed.reason == SendReason::Retransmission;
+        if echoed.narrow || is_again && echoed.level == WindowLevel::SLOW_START {
+            return None;
+        }
         let (request_end, reach) = match segment.repeated_request_end() {
             Some(end) => (end, TIMEOUT_REACH),
-            None => (segment.header.seq(), REACH),
+            None if is_again => (segment.header.seq(), REACH),
+            // No more than was in flight then. A client that has more comes again when its RTO expires.
+            None => {
+                let schedule = WindowSchedule { origin: prev_acked, level: echoed.level, cap: echoed.level };
+                let sent = sent_up_to(segment.config, echoed.exchange, schedule, prev_acked, seg_size);
+                (segment.header.seq(), ((sent - prev_acked) / seg_size).min(REACH))
+            }
         };
         let acked = layout.acked(segment.header.ack(), segment.keys.residue(request_end), prev_acked, reach)?;
         let start = segment.header.ack().rewind(acked);
