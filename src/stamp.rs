@@ -235,35 +235,34 @@ impl SendReason {
 
 impl Stamp {
     /// What is added to the base.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "fast: inline")]
     pub(crate) fn value(self) -> u32 {
         match self {
             Self::Handshake { proof, sack } => u32::from(proof) << PROOF_SHIFT | u32::from(!sack),
             Self::Whole => WHOLE,
             Self::Part => PART,
             Self::Done => DONE,
-            Self::Kept(Kept { proof, generation, size }) => {
-                let number = (proof & ((1 << KEPT_PROOF_BITS) - 1)) << GENERATION_BITS | u32::from(generation & 3);
-                KEPT + number * KEPT_SIZES + u32::from(size.index())
-            }
+            Self::Kept(kept) => kept.value(),
             Self::Stored(segment) => segment.value(),
         }
     }
 
     /// The stamp that is this far from the base, if we ever sent one. In the second half of the circle there are only
     /// those of connections that stay open, and what ends such a connection.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "fast: inline")]
     pub(crate) fn parse(value: u32) -> Option<Self> {
+        match value {
+            0..WHOLE => Some(Self::Handshake { proof: (value >> PROOF_SHIFT) as u16, sack: value & 1 == 0 }),
+            WHOLE => Some(Self::Whole),
+            _ => Self::parse_rarer(value),
+        }
+    }
+
+    #[inline(never)]
+    fn parse_rarer(value: u32) -> Option<Self> {
         Some(match value {
-            KEPT..HALF => Self::kept(value),
-            OPEN..KEPT => Self::Stored(SentSegment::of_open(value - OPEN)?),
-            HALF.. => match value - HALF {
-                value @ KEPT.. => Self::kept(value),
-                value @ OPEN.. => Self::Stored(SentSegment::of_open(value - OPEN)?),
-                WHOLE => Self::Whole,
-                _ => return None,
-            },
-            0..WHOLE => Self::Handshake { proof: (value >> PROOF_SHIFT) as u16, sack: value & 1 == 0 },
-            WHOLE => Self::Whole,
             PART => Self::Part,
             DONE => Self::Done,
             STORED..OPEN => {
@@ -276,7 +275,12 @@ impl Stamp {
                     exchange: Exchange::Only,
                 })
             }
-            _ => return None,
+            _ => match value & (HALF - 1) {
+                within @ KEPT.. => Self::kept(within),
+                within @ OPEN.. => Self::Stored(SentSegment::of_open(within - OPEN)?),
+                WHOLE => Self::Whole,
+                _ => return None,
+            },
         })
     }
 
@@ -300,7 +304,17 @@ pub(crate) const fn half_of(value: u32) -> u32 {
     value & HALF
 }
 
+impl Kept {
+    #[inline(never)]
+    fn value(self) -> u32 {
+        let Self { proof, generation, size } = self;
+        let number = (proof & ((1 << KEPT_PROOF_BITS) - 1)) << GENERATION_BITS | u32::from(generation & 3);
+        KEPT + number * KEPT_SIZES + u32::from(size.index())
+    }
+}
+
 impl SentSegment {
+    #[inline(never)]
     fn value(self) -> u32 {
         let Self { position, level, reason, narrow, exchange } = self;
         let exchange = match exchange {

@@ -183,6 +183,9 @@ fn answer_ack<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A) -> Reply
     if !segment.has_timestamps() {
         return probe::answer(segment, app);
     }
+    if !matches!(segment.stamp(), Some(Stamp::Kept(_))) {
+        return Absorbed::Ack.into();
+    }
     let reply = segment.answer_end().or_else(|| segment.answer_keep_alive_probe());
     reply.unwrap_or(Absorbed::Ack.into())
 }

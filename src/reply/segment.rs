@@ -76,34 +76,22 @@ impl<'a, P: Pair> TxSegment<'a, P> {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "fast: inline")]
     pub(crate) fn build(self, config: &Config) -> BuiltSegment<'a> {
+        let transport = self.header.words();
         let [head, body] = self.payload;
         let head_end = self.head_end.bytes();
         let payload_len = head.len() + head_end.len() + body.len();
-        let sum = || match self.sum {
-            Some(sum) => sum,
-            None if payload_len == 0 => Sum::new(),
-            None => Sum::new().with(head).with(head_end).with(body),
-        };
-        self.build_ahead_of(config, payload_len, sum)
-    }
-
-    /// Puts the headers together of a segment with so much payload, over which this is the sum.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "fast: inline")]
-    pub(crate) fn build_ahead_of(
-        self,
-        config: &Config,
-        payload_len: usize,
-        payload_sum: impl FnOnce() -> Sum,
-    ) -> BuiltSegment<'a> {
-        let transport = self.header.words();
         let len = transport.len() + payload_len;
         let addresses = self.path.addresses.into();
         let pseudo_header = addresses.pseudo_header(Protocol::TCP, len);
         let checksum = if config.offload.tcp {
             pseudo_header.folded()
         } else {
-            pseudo_header.followed_by(transport.sum()).followed_by(payload_sum()).finish()
+            let payload_sum = match self.sum {
+                Some(sum) => sum,
+                None if payload_len == 0 => Sum::new(),
+                None => Sum::new().with(head).with(head_end).with(body),
+            };
+            pseudo_header.followed_by(transport.sum()).followed_by(payload_sum).finish()
         };
         let link = link_header(config, &self.path);
         let mut bytes = [0; ROOM];

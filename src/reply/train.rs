@@ -99,6 +99,9 @@ pub(crate) struct Probe {
     pub(crate) order: ProbeOrder,
 }
 
+/// As many as a segment can have bytes.
+static ZEROS: [u8; 9216] = [0; 9216];
+
 /// Where a probe goes out among the segments.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ProbeOrder {
@@ -115,7 +118,6 @@ impl Probe {
 
     /// Its payload. The client has received these bytes already and ignores them.
     fn payload(self) -> &'static [u8] {
-        const ZEROS: [u8; Probe::LEN_MAX as usize] = [0; Probe::LEN_MAX as usize];
         ZEROS.get(..self.len.into()).unwrap_or_default()
     }
 }
@@ -195,6 +197,7 @@ impl<'a> Train<'a> {
     }
 
     /// Writes the next segment into `buffer`.
+    #[inline(never)]
     pub(crate) fn next_frame(&mut self, buffer: &mut [u8]) -> Option<TxFrame> {
         if let Some(quote) = self.next_quote() {
             let header = match self.path.addresses {
@@ -260,18 +263,23 @@ impl<'a> Train<'a> {
         self.probes.iter_mut().find_map(|probe| probe.take_if(|probe| is_due(probe)))
     }
 
+    #[inline(never)]
     fn emit(&self, header: Header, payload: [&[u8]; 4], buffer: &mut [u8]) -> Option<TxFrame> {
         // Where a router cuts the packet, its pieces must not be taken for those of a neighbour.
         let identification = header.seq().value() as u16;
         let segment = TxSegment { identification, ..TxSegment::new(self.path, header) };
-        let payload_len = payload.iter().map(|piece| piece.len()).sum();
-        let sum = || payload.iter().fold(Sum::new(), |sum, piece| sum.with(piece));
-        let mut frame = segment.build_ahead_of(self.config, payload_len, sum).emit(buffer)?;
-        let mut room = buffer.get_mut(frame.len..)?;
+        let [head, middle @ .., body] = payload;
+        if middle.iter().all(|piece| piece.is_empty()) {
+            return TxSegment { payload: [head, body], ..segment }.build(self.config).emit(buffer);
+        }
+        // A packet has room for two pieces. One of all their bytes is written first, and these over it.
+        let len = payload.iter().map(|piece| piece.len()).sum();
+        let sum = Some(payload.iter().fold(Sum::new(), |sum, piece| sum.with(piece)));
+        let frame = TxSegment { payload: [ZEROS.get(..len)?, &[]], sum, ..segment }.build(self.config).emit(buffer)?;
+        let mut room = buffer.get_mut(frame.len.checked_sub(len)?..)?;
         for piece in payload {
             room = put(room, piece)?;
         }
-        frame.len += payload_len;
         Some(frame)
     }
 }

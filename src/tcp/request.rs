@@ -37,16 +37,22 @@ const LAST: Flags = Flags::ACK.with(Flags::PSH).with(Flags::FIN);
 #[inline]
 pub(super) fn answer<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A, scratch: &'a mut [u8]) -> Reply<'a> {
     if segment.payload.len() < REQUEST_MIN && !segment.is_fin() {
-        // The last bytes of a long request may be as few.
-        return match segment.seen() {
-            Seen::Response => answer_later_payload(segment, app.methods()),
-            Seen::Kept => segment.answer_keep_alive_probe().unwrap_or(DropReason::TcpShortPayload.into()),
-            _ => DropReason::TcpShortPayload.into(),
-        };
+        return answer_short_payload(segment, app.methods());
     }
     match segment.verify_start(app) {
         Some(fields) => answer_request(segment, fields, None, app, scratch),
         None => answer_without_cookie(segment, app, scratch),
+    }
+}
+
+/// A segment with less payload than a request has. The last bytes of a long one may be as few.
+#[cold]
+#[inline(never)]
+fn answer_short_payload<P: Pair>(segment: Segment<'_, P>, methods: Methods) -> Reply<'_> {
+    match segment.seen() {
+        Seen::Response => answer_later_payload(segment, methods),
+        Seen::Kept => segment.answer_keep_alive_probe().unwrap_or(DropReason::TcpShortPayload.into()),
+        _ => DropReason::TcpShortPayload.into(),
     }
 }
 
@@ -74,6 +80,19 @@ fn answer_without_cookie<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a 
     answer_request_again(segment, app, scratch)
 }
 
+/// A request that is not the first of its connection, or comes again.
+#[cold]
+#[inline(never)]
+fn answer_rare_request<'a, A: App, P: Pair>(
+    segment: Segment<'a, P>,
+    fields: CookieFields,
+    later: Option<Kept>,
+    app: &'a A,
+    scratch: &'a mut [u8],
+) -> Reply<'a> {
+    answer_request(segment, fields, later, app, scratch)
+}
+
 /// A request that comes again without its method, since its client has got nothing of the response but segments behind
 /// the first.
 #[cold]
@@ -86,7 +105,7 @@ fn answer_request_without_method<'a, A: App, P: Pair>(
         return answer_later_payload(segment, app.methods());
     };
     if let Some(fields) = whole.verify_start(app) {
-        answer_request(whole, fields, None, app, scratch)
+        answer_rare_request(whole, fields, None, app, scratch)
     } else if let Some(kept) = whole.verify_kept(whole.header.seq()) {
         answer_later_request(whole, kept, app, scratch)
     } else {
@@ -107,7 +126,7 @@ fn answer_later_request<'a, A: App, P: Pair>(
         return close(segment);
     }
     let fields = CookieFields { mss: segment.kept_mss(kept), generation };
-    answer_request(segment, fields, Some(kept), app, scratch)
+    answer_rare_request(segment, fields, Some(kept), app, scratch)
 }
 
 /// Whether the client has received something beyond its acknowledgement.
@@ -115,7 +134,8 @@ fn has_sack_blocks<P: Pair>(segment: Segment<'_, P>) -> bool {
     !SackBlocks::parse(segment.options()).as_slice().is_empty()
 }
 
-#[inline]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "fast: inline")]
 fn answer_request<'a, A: App, P: Pair>(
     segment: Segment<'a, P>,
     fields: CookieFields,
@@ -151,23 +171,39 @@ fn answer_request<'a, A: App, P: Pair>(
         }
     };
     if segment.config.keep_alive && segment.has_timestamps() {
-        let fits = fits_packet(segment, fields, response);
-        if let Framing::Complete { behind, persistence } = framing
-            && let Some(reply) = if !fits {
-                keep_open_at_length(segment, fields, later, response, behind, persistence, app)
-            } else if fits_window(segment, response) {
-                keep_open(segment, fields, later, response, behind, persistence, app)
-            } else {
-                None
-            }
-        {
+        return respond_and_keep_open(segment, fields, later, kind, response, framing, app);
+    }
+    respond(segment, kind, fields, response)
+}
+
+/// Sends a response, and leaves the connection open if it can stay so.
+#[inline(never)]
+fn respond_and_keep_open<'a, A: App, P: Pair>(
+    segment: Segment<'a, P>,
+    fields: CookieFields,
+    later: Option<Kept>,
+    kind: ReplyKind,
+    response: Response<'a>,
+    framing: Framing,
+    app: &A,
+) -> Reply<'a> {
+    let fits = fits_packet(segment, fields, response);
+    if let Framing::Complete { behind, persistence } = framing {
+        let reply = if !fits {
+            keep_open_at_length(segment, fields, later, response, behind, persistence, app)
+        } else if fits_window(segment, response) {
+            keep_open(segment, fields, later, response, behind, persistence, app)
+        } else {
+            None
+        };
+        if let Some(reply) = reply {
             return reply;
         }
-        // What could be sent of a response that is longer, or that is one to half a header section, might be taken for
-        // a part of the response to the whole request.
-        if later.is_some() && kind == ReplyKind::Response && (!fits || framing == Framing::Incomplete) {
-            return close(segment);
-        }
+    }
+    // What could be sent of a response that is longer, or that is one to half a header section, might be taken for a
+    // part of the response to the whole request.
+    if later.is_some() && kind == ReplyKind::Response && (!fits || framing == Framing::Incomplete) {
+        return close(segment);
     }
     respond(segment, kind, fields, response)
 }
@@ -178,7 +214,7 @@ fn answer_request<'a, A: App, P: Pair>(
 ///
 /// It does not say `Connection: close`, not even to a client that has closed its end: that may have sent the request
 /// without its FIN before, and the response to that has the same bytes.
-#[inline(never)]
+#[inline]
 fn keep_open<'a, A: App, P: Pair>(
     segment: Segment<'a, P>,
     fields: CookieFields,

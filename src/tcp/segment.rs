@@ -267,6 +267,8 @@ impl<'a, P: Pair> Segment<'a, P> {
     }
 
     /// Acknowledges everything before `end`, with the timestamp that the client echoes.
+    #[cold]
+    #[inline(never)]
     pub(super) fn acknowledge_up_to(self, end: SeqNumber, kind: ReplyKind) -> Reply<'a> {
         let header = self.header_back(Flags::ACK, self.header.ack(), self.echoed_options());
         self.reply(kind, header.with_ack(end))
@@ -275,6 +277,8 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// Acknowledges all of the request, which ends at `end`, to a client that has acknowledged all of the response, and
     /// the FIN behind the request if this is one. It has the timestamp of the last segment, and none newer: the next
     /// request may be under way, and its response would be older than that.
+    #[cold]
+    #[inline(never)]
     pub(super) fn settle<A: App>(self, end: SeqNumber, class: SegmentClass, app: &A) -> Reply<'a> {
         let own_next = self.header.ack();
         let has_fin = self.is_fin() && self.end() == end.advance(1);
@@ -478,7 +482,8 @@ impl<'a, P: Pair> Segment<'a, P> {
     }
 
     /// A segment without payload.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "fast: inline")]
     pub(super) fn reply(self, kind: ReplyKind, header: Header) -> Reply<'a> {
         Reply::segment(kind, TxSegment::new(self.packet.reply_path, header).build(self.config))
     }
