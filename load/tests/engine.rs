@@ -540,6 +540,21 @@ fn requests_in_a_pipeline_are_all_answered() {
 }
 
 #[test]
+fn a_wrong_reply_on_a_connection_that_stays_open_is_found() {
+    for compare in [Compare::All, Compare::Body] {
+        let app = Fickle { asked: Cell::new(1), inner: sample() };
+        let paths = vec!["/100".to_owned()];
+        let settings = Settings { paths, compare, keep_alive: kept(100, 1, 0), ..settings(open(10)) };
+        let lab = Lab::with(settings, keeping(), app).run().unwrap();
+        let counts = lab.generator.counts();
+        assert_eq!((counts.wrong(), counts.failures(), counts.unfinished()), (10, 10, 0), "{counts:?}");
+        // One reply in ten is wrong, and ends its connection.
+        assert_eq!(counts.answered, 90, "{counts:?}");
+        assert!(lab.generator.mismatch().is_some());
+    }
+}
+
+#[test]
 fn what_makes_no_sense_on_kept_connections_is_told() {
     for (keep, plan, expect) in [
         (kept(None, 1, 5), open(10), SettingsError::Think),
