@@ -398,7 +398,7 @@ impl Generator {
         if let Some(kept) = self.kept.get(slot - self.extras) {
             return Some(at + u64::from(kept.rounds.checked_sub(1)?) * room);
         }
-        let Some(last) = self.begun.checked_sub(1) else { return None };
+        let last = self.begun.checked_sub(1)?;
         let found = last - last % room + at;
         if found <= last { Some(found) } else { found.checked_sub(room) }
     }

@@ -80,8 +80,8 @@ impl Generator {
                 .any(|slot| matches!(self.table[slot].phase, Phase::Open | Phase::Done) && !self.is_finished(slot))
     }
 
-    /// Sends requests that were due at `at` µs on an idle connection, or begins a new one for them. Returns whether there
-    /// was room.
+    /// Sends requests that were due at `at` µs on an idle connection, or begins a new one for them. Returns whether
+    /// there was room.
     pub(super) fn ask_or_begin(&mut self, at: u64, tx: &mut impl TxQueue) -> bool {
         while let Some(slot) = self.idle.pop_front().map(|slot| slot as usize) {
             // It may have been closed meanwhile, and even opened again.
