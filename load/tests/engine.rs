@@ -455,6 +455,7 @@ fn keeping() -> Config {
     config
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as the setting has it")]
 fn kept(requests: impl Into<Option<u32>>, pipeline: u32, think: u64) -> Option<KeepAlive> {
     Some(KeepAlive { requests: requests.into(), pipeline, think: Duration::from_secs(think) })
 }

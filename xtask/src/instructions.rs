@@ -37,7 +37,7 @@ pub(crate) struct Args {
 }
 
 /// What is counted, for each family.
-const PACKETS: [&str; 9] = ["syn", "ack", "get", "fin", "garbage", "transaction", "kept get", "kept fin", "kept probe"];
+const PACKETS: [&str; 6] = ["syn", "ack", "get", "fin", "garbage", "transaction"];
 
 /// How many batches `benches/cost.rs` runs.
 const BATCHES: u32 = 200;
