@@ -74,7 +74,7 @@ impl<'a, A: App + ?Sized> AppClients<'a, A> {
             ),
             // The least that one of this MTU announces.
             Kind::Stack(settings) => (&[][..], settings.mtu - crowd::HEADERS_MAX, false, true),
-            Kind::Attacker(_) => return drawn,
+            Kind::Attacker(_) | Kind::Session(_) => return drawn,
         };
         if drawn != Promise::Reply {
             return drawn;
