@@ -54,6 +54,7 @@ pub use window::Window;
 use crate::dissect::{Frame, Ip, Tcp};
 use crate::link::Reassembler;
 use crate::notation;
+use crate::peer::client::Framed;
 use crate::workspace::Workspace;
 
 /// A frame that the engine was given, and all that it did about it.
@@ -178,6 +179,29 @@ fn whole(sent: &[Vec<u8>]) -> Vec<Cow<'_, [u8]>> {
             |frame| if is_fragment(frame) { put_together(frame) } else { Some(Cow::Borrowed(frame.as_slice())) },
         )
         .collect()
+}
+
+/// Where the first request in these bytes ends, if it is complete.
+fn end_of_request(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(4).position(|end| end == b"\r\n\r\n").map(|at| at + 4)
+}
+
+/// Whether a segment leaves its connection open behind complete responses, and nothing else, to the requests in the
+/// segment that it answers.
+fn keeps_open(received: &Tcp<'_>, sent: &Tcp<'_>) -> bool {
+    !sent.flags.has(Flags::FIN) && holds_responses(received, sent)
+}
+
+/// Whether a segment holds complete responses, and nothing else, to the requests in the segment that it answers.
+fn holds_responses(received: &Tcp<'_>, sent: &Tcp<'_>) -> bool {
+    let (mut requests, mut responses) = (received.payload, sent.payload);
+    while !responses.is_empty() {
+        let Ok(Some(response)) = Framed::parse(responses, requests.starts_with(b"HEAD ")) else { return false };
+        let Some(rest) = responses.get(response.len..) else { return false };
+        responses = rest;
+        requests = end_of_request(requests).and_then(|end| requests.get(end..)).unwrap_or_default();
+    }
+    !sent.payload.is_empty()
 }
 
 /// Looks at every TCP segment that was sent for a TCP segment, fragments put together.

@@ -136,7 +136,9 @@ impl Given {
     fn is_shown_by(&self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>) -> bool {
         let Some(connection) = self.connections.get(&ends) else { return self.has_forgotten };
         let repeats = received.sack.first().is_some_and(|block| connection.probes.contains(block));
-        let echoes = received.timestamps.is_some_and(|(_, echo)| connection.stamps.contains(&echo));
+        // On a connection that stays open, a stamp is the same in both halves of the circle.
+        let is_known = |echo: u32| connection.stamps.contains(&echo) || connection.stamps.contains(&(echo ^ 1 << 31));
+        let echoes = received.timestamps.is_some_and(|(_, echo)| is_known(echo));
         let acknowledges = |&(first, start, end): &(SeqNumber, SeqNumber, SeqNumber)| {
             received.seq == first && received.ack.after(start) && !received.ack.after(end)
         };

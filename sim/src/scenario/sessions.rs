@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::frame::Ends;
 use crate::peer::attacker::{self, Attack};
-use crate::peer::client::{Ending, SessionRequest, SessionSettings, Settings, Timing};
+use crate::peer::client::{Close, Ending, SessionRequest, SessionSettings, Settings, Timing};
 use crate::random::{Probability, Random};
 use crate::sample;
 
@@ -14,6 +14,9 @@ use super::{ClientSpec, HEALS_AFTER, Kind, PATIENCE, Promise, Scenario};
 /// The most requests that are joined or written before the one ahead of them is answered: each costs a client that is
 /// answered one at a time a retransmission timeout, twice as long as the one before.
 const UNANSWERED_MAX: u32 = 4;
+
+/// The longest retransmission timeout (`TCP_RTO_MAX`).
+const TIMEOUT_MAX: Duration = Duration::from_mins(2);
 
 /// The longest that a client is idle.
 const DAY: Duration = Duration::from_hours(24);
@@ -26,6 +29,9 @@ const PADDING_MAX: u64 = 3000;
 
 /// Bodies that a segment of any client has room for, with the head.
 const SHORT: u64 = 300;
+
+/// Requests that may share a segment with others.
+const SMALL: usize = 200;
 
 /// Frames of an attacker, and the longest pause between two.
 const ATTACK_FRAMES: u64 = 60;
@@ -41,12 +47,14 @@ pub(super) fn draw(scenario: &Scenario, random: &Random, number: u32, requests_m
         // Each connection has a port of its own, and these do not begin again.
         ends = ends.client_port(draw.range(1024..=32_767) as u16);
     }
-    let (kind, idle) = if is_attacker {
+    let (kind, patience) = if is_attacker {
         (Kind::Attacker(Box::new(draw_attacker(scenario, &mut draw, ends, number))), Duration::ZERO)
     } else {
         let settings = draw_session(scenario, random, &mut draw, &ends, requests_max.max(1));
-        let idle = settings.idle();
-        (Kind::Session(Box::new(settings)), idle)
+        let unanswered = settings.requests.iter().filter(|request| !matches!(request.timing, Timing::Answered(_)));
+        // Each of these may cost a retransmission timeout.
+        let patience = settings.idle() + TIMEOUT_MAX * unanswered.count() as u32;
+        (Kind::Session(Box::new(settings)), patience)
     };
     let size = match &kind {
         Kind::Session(settings) => settings.requests.len(),
@@ -68,7 +76,7 @@ pub(super) fn draw(scenario: &Scenario, random: &Random, number: u32, requests_m
         down: crowd::for_family(&scenario.down, is_v6),
         random: random.clone(),
         heals_after: HEALS_AFTER,
-        patience: PATIENCE + idle,
+        patience: PATIENCE + patience,
     }
 }
 
@@ -129,6 +137,18 @@ fn draw_session(
         1 | 2 => &[Duration::ZERO, Duration::ZERO, Duration::from_millis(300), Duration::from_secs(3)],
         _ => &[Duration::ZERO, Duration::from_secs(5), Duration::from_mins(10), DAY],
     };
+    let pause = *draw.pick(pauses);
+    let ending = match draw.below(6) {
+        0 => Ending::HalfClose,
+        1 => Ending::Wait,
+        2 => Ending::Reset,
+        3 => Ending::Abort,
+        _ => Ending::Close(pause),
+    };
+    let ending = if client.timestamps { ending } else { Ending::Close(Duration::ZERO) };
+    if ending == Ending::HalfClose {
+        client.close = Close::AfterRequest;
+    }
     let mut requests = Vec::new();
     let mut unanswered = 0;
     for number in 0..count {
@@ -141,6 +161,8 @@ fn draw_session(
             _ => Timing::Answered(pause),
         };
         if number == 0 || unanswered == UNANSWERED_MAX || !client.timestamps {
+            // Before the first, a cookie does not wait for long.
+            let pause = if number == 0 { pause.min(Duration::from_secs(5)) } else { pause };
             timing = Timing::Answered(pause);
         }
         unanswered = if matches!(timing, Timing::Answered(_)) { 0 } else { unanswered + 1 };
@@ -164,22 +186,20 @@ fn draw_session(
                 cuts.dedup();
             }
         }
+        // A kernel does not put a small piece and a full one together, so the line of such a request would never be
+        // complete (`AppClients` says the same).
+        if timing == Timing::Joined && bytes.len() > SMALL {
+            timing = Timing::Answered(pause);
+        }
         let gap = Duration::from_millis(random.below(2) * random.below(100));
         requests.push(SessionRequest { bytes, timing, cuts, gap });
     }
-    let pause = *draw.pick(pauses);
-    let ending = match draw.below(6) {
-        0 => Ending::HalfClose,
-        1 => Ending::Wait,
-        2 => Ending::Reset,
-        3 => Ending::Abort,
-        _ => Ending::Close(pause),
-    };
-    let ending = if client.timestamps { ending } else { Ending::Close(Duration::ZERO) };
     if let (Ending::Wait, Some(last)) = (ending, requests.last_mut()) {
         last.bytes.truncate(last.bytes.len() - 2);
         last.bytes.extend(b"Connection: close\r\n\r\n");
     }
+    // For its kernel it closes when it says so.
+    client.close = Close::AfterReply;
     let mut session = SessionSettings { client, requests, ending, heals_after: HEALS_AFTER };
     if draw.chance(seldom) {
         let shortest = (session.idle() / 100).max(Duration::from_secs(1));

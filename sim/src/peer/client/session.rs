@@ -86,6 +86,8 @@ pub struct Session {
     settings: SessionSettings,
     started: Option<Instant>,
     current: Option<Open>,
+    /// When the next connection is made, where there is none.
+    connects_at: Option<Instant>,
     /// Connections that the application has closed, of which the kernel takes care.
     orphans: Vec<(Ends, Box<Connection>)>,
     /// Requests that have been answered.
@@ -124,6 +126,7 @@ impl Session {
             settings,
             started: None,
             current: None,
+            connects_at: None,
             orphans: Vec::new(),
             answered: 0,
             reached: 0,
@@ -161,12 +164,19 @@ impl Session {
         });
     }
 
+    fn connect_when_due(&mut self, now: Instant, out: &mut Outbox) {
+        if self.connects_at.is_some_and(|at| at <= now) {
+            self.connects_at = None;
+            self.connect(now, out);
+        }
+    }
+
     /// How many requests are to be answered.
     const fn wanted(&self) -> usize {
         self.settings.awaited().len()
     }
 
-    /// Leaves the connection to the kernel, and makes another one.
+    /// Leaves the connection to the kernel, and makes another one when there is something to ask.
     fn reconnect(&mut self, now: Instant, out: &mut Outbox) -> Result<(), String> {
         if let Some(mut open) = self.current.take() {
             if open.first == self.answered {
@@ -174,8 +184,13 @@ impl Session {
             }
             open.connection.close(now, out);
             self.orphans.push((open.ends, open.connection));
+            let pause = match self.settings.requests.get(self.answered).map(|request| request.timing) {
+                Some(Timing::Answered(pause)) if self.reached == self.answered => pause,
+                _ => Duration::ZERO,
+            };
+            self.connects_at = Some(after(open.answered_at, pause).max(now));
         }
-        self.connect(now, out);
+        self.connect_when_due(now, out);
         Ok(())
     }
 
@@ -184,7 +199,7 @@ impl Session {
         let must_close = self.read_responses(now)?;
         let Some(open) = &mut self.current else { return Ok(()) };
         if self.answered < self.settings.requests.len() && (must_close || open.connection.is_complete()) {
-            if self.answered == self.wanted() {
+            if self.answered >= self.wanted() {
                 self.finish(now, true, out);
                 return Ok(());
             }
@@ -209,7 +224,7 @@ impl Session {
                 open.connection.close(now, out);
             }
             Ending::Reset if is_idle => self.finish(now, true, out),
-            Ending::Abort if self.answered == self.wanted() => self.finish(now, true, out),
+            Ending::Abort if self.answered >= self.wanted() => self.finish(now, true, out),
             _ => {}
         }
         Ok(())
@@ -238,13 +253,15 @@ impl Session {
                 return Err(format!("{} bytes that answer no request", stream.len()));
             };
             let is_head = request.bytes.starts_with(b"HEAD ");
-            let Some(response) = Framed::parse(stream, is_head)? else {
+            let Some(response) = Framed::parse(stream, is_head)?.filter(|response| response.len <= stream.len()) else {
                 if is_over {
                     return Err(format!("the stream ends in response {}", self.answered));
                 }
                 return Ok(must_close);
             };
-            self.read.extend(normalized(&stream[..response.len]));
+            if self.answered < wanted {
+                self.read.extend(normalized(&stream[..response.len]));
+            }
             open.parsed += response.len;
             self.answered += 1;
             if self.answered == wanted {
@@ -260,6 +277,10 @@ impl Session {
         loop {
             let due = self.next_request();
             let Some(open) = self.current.as_mut().filter(|open| open.connection.is_established()) else { return };
+            if open.connection.is_closed() || open.connection.is_complete() {
+                open.writes.clear();
+                return;
+            }
             if let Some((_, bytes)) = open.writes.pop_front_if(|(at, _)| *at <= now) {
                 open.written_at = now;
                 open.connection.write(now, &bytes, out);
@@ -295,8 +316,8 @@ impl Session {
     fn next_request(&self) -> Option<Instant> {
         let open = self.current.as_ref().filter(|open| open.writes.is_empty() && open.connection.is_established())?;
         let request = self.settings.requests.get(open.asked)?;
-        if open.asked < self.reached {
-            // It was asked before, on another connection.
+        if open.asked < self.reached || open.asked == open.first && self.connections > 1 {
+            // It was asked before, on another connection, or this one was made for it.
             return (open.asked == self.answered).then_some(open.answered_at);
         }
         match request.timing {
@@ -322,8 +343,9 @@ impl Session {
         out: &mut Outbox,
     ) -> Result<(), String> {
         let has_ended = progress?.is_some();
+        let connection = self.connections;
         self.go_on(now, out)?;
-        if has_ended && self.current.is_some() {
+        if has_ended && self.current.is_some() && self.connections == connection {
             if self.answered == self.settings.requests.len() {
                 self.finish(now, false, out);
             } else {
@@ -377,6 +399,7 @@ impl Peer for Session {
             return;
         }
         self.orphans.retain_mut(|(_, connection)| matches!(connection.wake(now, out), Ok(None)));
+        self.connect_when_due(now, out);
         let heals_at = self.started.map(|start| after(start, self.settings.heals_after));
         if let Some(open) = &mut self.current {
             if heals_at.is_some_and(|at| now < at) {
@@ -393,9 +416,11 @@ impl Peer for Session {
             return None;
         }
         let open = self.current.as_ref();
+        let connects = self.connects_at;
         let write = open.and_then(|open| open.writes.front()).map(|(at, _)| *at);
         let orphans = self.orphans.iter().filter_map(|(_, connection)| connection.deadline());
-        let timers = [open.and_then(|open| open.connection.deadline()), write, self.next_request(), self.ends_at()];
+        let timers =
+            [open.and_then(|open| open.connection.deadline()), write, connects, self.next_request(), self.ends_at()];
         timers.into_iter().flatten().chain(orphans).min()
     }
 
@@ -418,7 +443,7 @@ pub(crate) struct Framed {
 }
 
 impl Framed {
-    /// The response at the start of these bytes, if it is complete.
+    /// The response at the start of these bytes, if its head is complete.
     ///
     /// # Errors
     ///
@@ -441,8 +466,7 @@ impl Framed {
             Some(Ok(len)) => len,
             _ => return Err(format!("a response without a length: {head:?}")),
         };
-        let len = head_len + body_len;
-        Ok((stream.len() >= len).then_some(Self { len, is_last }))
+        Ok(Some(Self { len: head_len + body_len, is_last }))
     }
 }
 
