@@ -13,13 +13,17 @@ mod burst;
 mod checksum;
 mod cookie;
 mod format;
+mod forward;
 mod hold;
 mod options;
+mod pairing;
+mod probe;
 mod purity;
 mod quote;
 mod reflection;
 mod reset;
 mod size;
+mod smuggling;
 mod stability;
 #[cfg(test)]
 mod stand;
@@ -40,13 +44,17 @@ pub use burst::Burst;
 pub use checksum::Checksum;
 pub use cookie::Cookie;
 pub use format::Format;
+pub use forward::Forward;
 pub use hold::Hold;
 pub use options::Options;
+pub use pairing::Pairing;
+pub use probe::Probe;
 pub use purity::Purity;
 pub use quote::Quote;
 pub use reflection::Reflection;
 pub use reset::Reset;
 pub use size::Size;
+pub use smuggling::Smuggling;
 pub use stability::Stability;
 pub use verdict::Truthful;
 pub use window::Window;
@@ -91,12 +99,16 @@ pub fn all<'e, A: App>(engine: &'e Engine<A>) -> Vec<Box<dyn Checker + 'e>> {
         Box::new(Checksum),
         Box::new(Address::new(config.mac)),
         Box::new(Size::new(config.mtu.bytes().into())),
+        Box::new(Smuggling),
+        Box::new(Probe::default()),
         Box::new(Truthful),
         Box::new(Quote),
         Box::new(Reset::new(config.refuse == Refuse::Reset)),
         Box::new(Reflection),
         Box::new(Options),
         Box::new(Acknowledgement),
+        Box::new(Forward),
+        Box::new(Pairing::new(engine)),
         Box::new(Hold::default()),
         Box::new(Window),
         Box::new(Burst),

@@ -148,7 +148,8 @@ impl Given {
     /// Whether this may be a client without timestamps that has had its SYN+ACK and goes on from there.
     fn may_be_coincidence(&self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>) -> bool {
         let is_later = |&(first, start, _): &(SeqNumber, SeqNumber, SeqNumber)| {
-            received.ack == start && (1..1 << 16).contains(&received.seq.distance_from(first))
+            let place = received.seq.distance_from(first);
+            received.ack == start && ((1..1 << 16).contains(&place) || place == u32::MAX)
         };
         let connection = self.connections.get(&ends).filter(|_| received.timestamps.is_none());
         connection.is_some_and(|connection| connection.streams.iter().any(is_later))
