@@ -160,7 +160,7 @@ impl Exhaustive {
     }
 
     /// A client of a connection that stays open.
-    fn session(&self, ends: &Ends, is_set: impl Fn(u32) -> bool) -> SessionSettings {
+    fn session(ends: &Ends, is_set: impl Fn(u32) -> bool) -> SessionSettings {
         let client = Settings { syn_retries: RETRIES, retries: RETRIES, ..Settings::linux(ends, "/") };
         let timing = match (is_set(1), is_set(2)) {
             (true, _) => Timing::Joined,
@@ -213,7 +213,7 @@ impl Workload for Exhaustive {
         let mut promise = Promise::Reply;
         if self.is_kept {
             (link.reorder, link.hold) = (even, HOLD);
-            kind = Kind::Session(Box::new(self.session(&ends, is_set)));
+            kind = Kind::Session(Box::new(Self::session(&ends, is_set)));
             if self.fates(number).filter(|&fate| fate == LOST).count() > LOSSES_MAX {
                 promise = Promise::PerhapsReply;
             }

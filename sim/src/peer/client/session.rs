@@ -412,9 +412,7 @@ impl Peer for Session {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        if self.started.is_none() {
-            return None;
-        }
+        self.started?;
         let open = self.current.as_ref();
         let connects = self.connects_at;
         let write = open.and_then(|open| open.writes.front()).map(|(at, _)| *at);
@@ -480,3 +478,6 @@ pub(crate) fn normalized(response: &[u8]) -> Vec<u8> {
     let field_len = 2 + response[at + 2..].windows(2).position(|end| end == b"\r\n").unwrap_or_default();
     [&response[..at], &response[at + field_len..]].concat()
 }
+
+#[cfg(test)]
+mod tests;
