@@ -748,9 +748,9 @@ impl Kept {
 
 const KEPT_GET: &str = "GET /1000 HTTP/1.1\r\nHost: h\r\n\r\n";
 
-/// Blind injection into a connection that another client keeps: the attacker knows addresses and ports, and guesses both
-/// sequence numbers and the timestamp. Of all timestamps one in 16 has the form of a proof, and of these one in 2^24 is
-/// right, whatever numbers he has guessed: a packet is accepted with a chance of 2^-28.
+/// Blind injection into a connection that another client keeps: the attacker knows addresses and ports, and guesses
+/// both sequence numbers and the timestamp. Of all timestamps one in 16 has the form of a proof, and of these one in
+/// 2^24 is right, whatever numbers he has guessed: a packet is accepted with a chance of 2^-28.
 ///
 /// That is too seldom to be seen, so it is measured where the first 14 bits are right.
 #[test]

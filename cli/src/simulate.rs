@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use lethe_server::parse_path;
 use lethe_server::print::print_line;
 use lethe_server::simulate::{RunArgs, requests, simulate_app};
@@ -30,8 +30,8 @@ pub(crate) struct Args {
     /// Some clients request long replies, up to 1 MB, and some of those read slowly
     #[arg(long)]
     large: bool,
-    /// Clients keep their connections for up to N requests each: at once, idle for up to a day, pipelined, cut anywhere,
-    /// with attackers among them. With --exhaustive, two requests on a connection, whose frames overtake others as well
+    /// Clients keep their connections for up to N requests each: at once, idle for up to a day, pipelined, cut
+    /// anywhere, with attackers among them. With --exhaustive, two requests on a connection, whose frames overtake others as well
     #[arg(long, value_name = "N", conflicts_with_all = ["large", "cut", "compare", "chart"])]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     keep_alive: Option<u32>,
@@ -112,6 +112,7 @@ Example:
 /// Runs the simulation, the comparison or the measurement that the arguments select.
 pub(crate) fn simulate(args: &Args) -> anyhow::Result<()> {
     if let Some(app) = &args.app {
+        ensure!(args.keep_alive.is_none(), "--keep-alive is for the test application, without APP");
         return simulate_app(&app.load()?, &requests(&args.path, "lethe.example", &[]), &args.run);
     }
     let size = args.size.map(|size| size as usize);
