@@ -706,11 +706,11 @@ fn what_is_not_data_is_no_larger_than_what_drew_it() {
 const KEPT_KINDS: [&str; 4] = ["request", "FIN", "probe", "ACK"];
 
 /// Bits of a stamp that prove where the next request begins, and below them those of the MSS.
-const KEPT_PROOF_BITS: u32 = 24;
+const KEPT_PROOF_BITS: i32 = 24;
 const KEPT_MSS_BITS: u32 = 3;
 
 /// Bits of the proof that are right already when the chance of the others is measured.
-const KEPT_GIVEN_BITS: u32 = 14;
+const KEPT_GIVEN_BITS: i32 = 14;
 
 /// A connection that is kept open, as its client knows it.
 struct Kept {
@@ -756,7 +756,7 @@ const KEPT_GET: &str = "GET /1000 HTTP/1.1\r\nHost: h\r\n\r\n";
 #[test]
 fn what_is_forged_into_a_kept_connection_does_not_pay() {
     let engine = support::engine_changed(|config| config.keep_alive = true);
-    let chance = 0.5_f64.powi(4) * 0.5_f64.powi(KEPT_PROOF_BITS as i32);
+    let chance = 0.5_f64.powi(4) * 0.5_f64.powi(KEPT_PROOF_BITS);
     let left = KEPT_PROOF_BITS - KEPT_GIVEN_BITS;
     println!("| packet | P computed | blind hits | P with 14 bits right | hits | expected | frame | draws | × |");
     for (family, ends) in [("v4", Ends::v4()), ("v6", Ends::v6())] {
@@ -788,12 +788,12 @@ fn what_is_forged_into_a_kept_connection_does_not_pay() {
                 let half = (number as u32 & 1) << 31;
                 hits += u64::from(draw(&kept.forged(kind, [kept.next, kept.read, kept.echo ^ flip ^ half])) > 0);
             }
-            let expected = packets() as f64 * 0.5_f64.powi(left as i32) * f64::from(u8::from(kind != "ACK"));
+            let expected = packets() as f64 * 0.5_f64.powi(left) * f64::from(u8::from(kind != "ACK"));
             let amplification = chance * on_hit as f64 / frame as f64;
             println!(
                 "| {kind} {family} | {chance:.1e} | {blind} | {:.1e} | {hits} | {expected:.1} | {frame} | {on_hit} | \
                  {amplification:.1e} |",
-                0.5_f64.powi(left as i32)
+                0.5_f64.powi(left)
             );
             assert!(blind <= 3, "{kind}: {blind} of {} blind packets", packets());
             assert!(blind_bytes < packets() * frame as u64 / 100, "{kind}: {blind_bytes} bytes");
