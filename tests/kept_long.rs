@@ -19,6 +19,8 @@ use lethe_sim::frame::{Ends, Segment};
 use proptest::prelude::*;
 
 const ISN: u32 = 0xffff_fc00;
+/// Where its first request begins.
+const FIRST: u32 = ISN.wrapping_add(1);
 const SIZES: [usize; 16] =
     [0, 100, 1100, 1380, 1400, 1500, 2000, 2900, 4400, 9000, 14_000, 20_000, 33_000, 70_000, 150_000, 400_000];
 
@@ -112,7 +114,7 @@ impl Chance {
 }
 
 fn before(one: u32, other: u32) -> bool {
-    (one.wrapping_sub(other) as i32) < 0
+    one.wrapping_sub(other) >> 31 == 1
 }
 
 /// A network and the clients on it.
@@ -156,8 +158,8 @@ struct Client<'e> {
     duplicate: Option<(u32, u32)>,
     unacked: usize,
     fin: bool,
-    to_server: VecDeque<Vec<u8>>,
-    to_client: VecDeque<Vec<u8>>,
+    outbound: VecDeque<Vec<u8>>,
+    inbound: VecDeque<Vec<u8>>,
 }
 
 impl<'e> Client<'e> {
@@ -188,14 +190,10 @@ impl<'e> Client<'e> {
             duplicate: None,
             unacked: 0,
             fin: false,
-            to_server: VecDeque::new(),
-            to_client: VecDeque::new(),
+            outbound: VecDeque::new(),
+            inbound: VecDeque::new(),
             dialogue,
         }
-    }
-
-    fn first(&self) -> u32 {
-        ISN.wrapping_add(1)
     }
 
     /// Writes, and sends what the window has room for.
@@ -207,22 +205,23 @@ impl<'e> Client<'e> {
 
     fn push(&mut self) {
         loop {
-            let sent = self.next.wrapping_sub(self.first()) as usize;
+            let sent = self.next.wrapping_sub(FIRST) as usize;
             let Some(&end) = self.writes.iter().find(|&&end| end > sent) else { return };
-            let room = self.window_end.wrapping_sub(self.next) as i32;
+            let is_closed = !before(self.next, self.window_end);
+            let room = if is_closed { 0 } else { self.window_end.wrapping_sub(self.next) as usize };
             // A kernel does not send a part of what the window has no room for, while something is under way.
-            if room < (end - sent) as i32 && (self.una != self.next || room <= 0) {
+            if room < end - sent && (self.una != self.next || is_closed) {
                 return;
             }
-            let end = end.min(sent + room as usize).min(sent + usize::from(self.network.mss) - 12);
+            let end = end.min(sent + room).min(sent + usize::from(self.network.mss) - 12);
             self.transmit(sent, end);
-            self.next = self.first().wrapping_add(end as u32);
+            self.next = FIRST.wrapping_add(end as u32);
         }
     }
 
     fn transmit(&mut self, from: usize, end: usize) {
         let payload = self.outgoing[from..end].to_vec();
-        self.send_segment(self.first().wrapping_add(from as u32), &payload);
+        self.send_segment(FIRST.wrapping_add(from as u32), &payload);
     }
 
     fn send_segment(&mut self, seq: u32, payload: &[u8]) {
@@ -250,7 +249,7 @@ impl<'e> Client<'e> {
         self.unacked = 0;
         let copies = self.copies();
         for _ in 0..copies {
-            self.to_server.push_back(segment.frame());
+            self.outbound.push_back(segment.frame());
         }
     }
 
@@ -347,8 +346,8 @@ impl<'e> Client<'e> {
         if self.unacked > 0 && !is_timeout {
             return self.ack();
         }
-        let from = self.una.wrapping_sub(self.first()) as usize;
-        let sent = self.next.wrapping_sub(self.first()) as usize;
+        let from = self.una.wrapping_sub(FIRST) as usize;
+        let sent = self.next.wrapping_sub(FIRST) as usize;
         if from < sent {
             // What was written at once, or more of it joined (`tcp_retrans_try_collapse`).
             let write = self.writes.iter().copied().find(|&end| end > from).unwrap_or(sent).min(sent);
@@ -360,7 +359,7 @@ impl<'e> Client<'e> {
     /// One event: something arrives, or a timer expires.
     fn step(&mut self) {
         if self.chance.percent(50)
-            && let Some(frame) = self.take(|client| &mut client.to_server)
+            && let Some(frame) = self.take(|client| &mut client.outbound)
         {
             for reply in self.dialogue.send(&frame) {
                 let frame = Frame::dissect(&reply).unwrap();
@@ -368,15 +367,15 @@ impl<'e> Client<'e> {
                 if frame.tcp().is_some() {
                     assert_eq!(frame.problem(), None);
                     for _ in 0..self.copies() {
-                        self.to_client.push_back(reply.clone());
+                        self.inbound.push_back(reply.clone());
                     }
                 }
             }
-        } else if let Some(bytes) = self.take(|client| &mut client.to_client) {
+        } else if let Some(bytes) = self.take(|client| &mut client.inbound) {
             let frame = Frame::dissect(&bytes).unwrap();
             let (_, tcp) = frame.tcp().unwrap();
             self.receive(tcp);
-        } else if self.to_server.is_empty() {
+        } else if self.outbound.is_empty() {
             let is_timeout = self.unacked == 0;
             self.expire(is_timeout);
         }

@@ -25,8 +25,8 @@ const BEGIN_MAX: u32 = 2048;
 /// The most segments that an acknowledgement may be ahead of the one before: those of the widest window, and some.
 pub(super) const REACH: u32 = 40;
 
-/// The same of a client whose RTO has expired. Segments that acknowledge nothing new do not change the timestamp that it
-/// echoes, which may be that of a window before.
+/// The same of a client whose RTO has expired. Segments that acknowledge nothing new do not change the timestamp that
+/// it echoes, which may be that of a window before.
 pub(super) const TIMEOUT_REACH: u32 = 72;
 
 /// Residues modulo this are the same for all requests of a connection.
@@ -44,20 +44,15 @@ pub(super) const PADDING_START: &[u8] = b"p:";
 pub(super) const KEEP_ALIVE_PADDING_START: &[u8] = b"Connection: keep-alive\r\np:";
 
 /// The rest of it, with the end of the head, of which the last bytes are used.
-const PADDING: [u8; PADDING_LEN] = padding();
-const PADDING_LEN: usize = BEGIN_MAX as usize + 1024;
-const PADDING_MIN: u32 = KEEP_ALIVE_PADDING_START.len() as u32 + 4;
-
-const fn padding() -> [u8; PADDING_LEN] {
+const PADDING: [u8; PADDING_LEN] = {
     let mut bytes = [b'-'; PADDING_LEN];
-    let (text, start) = (b"\r\n\r\n", PADDING_LEN - 4);
-    let mut at = 0;
-    while at < text.len() {
-        bytes[start + at] = text[at];
-        at += 1;
+    if let Some(end) = bytes.last_chunk_mut() {
+        *end = *b"\r\n\r\n";
     }
     bytes
-}
+};
+const PADDING_LEN: usize = BEGIN_MAX as usize + 1024;
+const PADDING_MIN: u32 = KEEP_ALIVE_PADDING_START.len() as u32 + 4;
 
 /// The layout of one response, the same on all connections with segments of this size.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -345,9 +345,9 @@ impl<'a, P: Pair> Transfer<'a, P> {
         };
         // A client that has received something beyond a gap may have received the last segment: not all that it has
         // needs to be in its SACK blocks.
-        let may_have_last = !sacked.is_empty() && self.len - self.acked.min(self.len) <= u32::from(u16::MAX);
+        let may_have_last = !sacked.is_empty() && u16::try_from(self.len.saturating_sub(self.acked)).is_ok();
         let request_end = self.request_end.filter(|_| is_timeout || !may_have_last);
-        let transfer = Self { sacked, request_end, ..self };
+        let transfer = Self { request_end, sacked, ..self };
         if is_timeout {
             transfer.answer_timeout(app)
         } else if transfer.echoed.reason == SendReason::Pair {
