@@ -212,7 +212,11 @@ mod tests {
     /// A connection up to the response to each of these.
     fn exchanges(engine: &Engine<testing::Sized>, asked: &[&str]) -> Vec<Recorded> {
         let ends = Ends::v4();
-        let mut all = vec![Recorded::at(NOW, engine, Segment::syn(&ends).seq(1000).mss(1460).timestamps(5, 0).frame())];
+        let mut all = vec![Recorded::at(
+            NOW,
+            engine,
+            Segment::syn(&ends).seq(1000).mss(1460).sack_permitted().timestamps(5, 0).frame(),
+        )];
         for payload in asked {
             let frame = Frame::dissect(&all.last().unwrap().sent[0]).unwrap();
             let (_, tcp) = frame.tcp().unwrap();
