@@ -728,7 +728,7 @@ impl Kept {
             let tcp = frame.tcp().unwrap().1;
             (tcp.ack.value(), tcp.end().value(), tcp.timestamps.unwrap().0)
         };
-        let (next, read, echo) = told(Segment::syn(&ends).seq(isn).mss(1460).timestamps(5, 0));
+        let (next, read, echo) = told(Segment::syn(&ends).seq(isn).mss(1460).sack_permitted().timestamps(5, 0));
         let request = Segment::ack(&ends).seq(next).ack_number(read).timestamps(5, echo).payload(KEPT_GET);
         let (next, read, echo) = told(request);
         Self { ends, next, read, echo }

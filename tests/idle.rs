@@ -78,7 +78,7 @@ struct Kept {
 impl Kept {
     /// Connects.
     fn new(engine: &Engine<Echo>, now: Instant, ends: &Ends, isn: u32) -> Self {
-        let syn = Segment::syn(ends).seq(isn).mss(1460).timestamps(5, 0);
+        let syn = Segment::syn(ends).seq(isn).mss(1460).sack_permitted().timestamps(5, 0);
         let mut kept = Self { next: isn.wrapping_add(1), read: 0, echo: 0 };
         let payload = kept.send(engine, now, &syn);
         assert_eq!(payload, b"");

@@ -47,3 +47,21 @@ fn a_request_behind_another_is_not_taken_for_that_request() {
     }
     assert_eq!(taken, 0, "of {CONNECTIONS}");
 }
+
+/// A method of three letters need not be `GET`: that of a request may still be under way, or lost.
+#[test]
+fn a_request_without_its_method_is_answered_only_to_a_client_that_has_a_part_of_its_response() {
+    let engine = support::engine_changed(|config| config.keep_alive = true);
+    for ends in [Ends::v4(), Ends::v6()] {
+        let mut workspace = Workspace::default();
+        let syn = Segment::syn(&ends).seq(1000).mss(1440).sack_permitted().timestamps(5, 0);
+        let (_, sent) = workspace.answer(&engine, NOW, &syn.frame());
+        let frame = Frame::dissect(&sent[0]).unwrap();
+        let tcp = frame.tcp().unwrap().1;
+        let (start, echo) = (tcp.end().value(), tcp.timestamps.unwrap().0);
+        let rest = Segment::ack(&ends).seq(1001 + 4).ack_number(start).timestamps(5, echo);
+        let rest = rest.payload("/100 HTTP/1.1\r\nHost: h\r\n\r\n");
+        let (verdict, sent) = workspace.answer(&engine, NOW, &rest.frame());
+        assert_eq!(sent, Vec::<Vec<u8>>::new(), "{verdict}: it may have been PUT");
+    }
+}

@@ -31,7 +31,8 @@ pub(crate) struct Args {
     #[arg(long)]
     large: bool,
     /// Clients keep their connections for up to N requests each: at once, idle for up to a day, pipelined, cut
-    /// anywhere, with attackers among them. With --exhaustive, two requests on a connection, whose frames overtake others as well
+    /// anywhere, with attackers among them. With --exhaustive, two requests on a connection, whose frames overtake
+    /// others as well
     #[arg(long, value_name = "N", conflicts_with_all = ["large", "cut", "compare", "chart"])]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     keep_alive: Option<u32>,

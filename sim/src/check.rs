@@ -171,7 +171,11 @@ fn is_probe(received: &Tcp<'_>, sent: &Tcp<'_>) -> bool {
     let is_old = (WINDOW_MAX..1 << 31).contains(&received.ack.distance_from(sent.end()));
     let is_blank = !sent.payload.is_empty() && sent.payload.iter().all(|&byte| byte == 0);
     let is_plain = !sent.flags.has(Flags::SYN) && !sent.flags.has(Flags::FIN) && !sent.flags.has(Flags::RST);
-    is_old && is_blank && is_plain && received.timestamps.is_none() && sent.timestamps.is_none()
+    // With timestamps, ahead of the last segment of a response behind which the connection stays open: one byte that
+    // the
+    // client has acknowledged, for an ACK at once.
+    let draws_ack = sent.payload.len() == 1 && sent.end() == received.ack.rewind(1) && received.timestamps.is_some();
+    is_plain && (draws_ack || is_old && is_blank && received.timestamps.is_none() && sent.timestamps.is_none())
 }
 
 /// The frames that were sent, with fragments put together, each where its last fragment stood.

@@ -2,7 +2,8 @@
 //!
 //! A case is a number in base three, or four on connections that stay open, where frames overtake others too: its
 //! digits are what becomes of the frames of a connection in the order in which they are sent, by either side. It is
-//! handed to the links in place of randomness, as a fuzzer would do it. When the digits have all been read, the link has healed.
+//! handed to the links in place of randomness, as a fuzzer would do it. When the digits have all been read, the link
+//! has healed.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

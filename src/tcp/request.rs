@@ -74,7 +74,7 @@ fn answer_without_cookie<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a 
             answer_later_request(next, kept, app, scratch)
         };
     }
-    if segment.config.keep_alive && begins_as_a_target(segment.payload) {
+    if segment.config.keep_alive && begins_as_a_target(segment.payload) && has_sack_blocks(segment) {
         return answer_request_without_method(segment, app, scratch);
     }
     answer_request_again(segment, app, scratch)

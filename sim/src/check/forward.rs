@@ -17,8 +17,11 @@ impl Checker for Forward {
     }
 
     fn check(&mut self, exchange: &Exchange<'_>) -> Result<(), String> {
+        // Of several segments, each is received behind the one ahead of it.
+        let mut newest = None;
         each_segment(exchange, |(_, received), (_, sent)| {
             let (Some((_, echo)), Some((value, _))) = (received.timestamps, sent.timestamps) else { return Ok(()) };
+            let echo = newest.replace(value).unwrap_or(echo);
             let is_data = !sent.payload.is_empty() || sent.flags.has(Flags::FIN);
             if !received.flags.has(Flags::SYN) && is_data && SeqNumber::new(value).before(SeqNumber::new(echo)) {
                 return Err(format!("timestamp {value} is {} before the one that is echoed", echo.wrapping_sub(value)));

@@ -13,6 +13,7 @@ use lethe::wire::tcp::Flags;
 
 use super::{Checker, Exchange, each_segment, holds_responses, is_probe};
 use crate::dissect::Tcp;
+use crate::peer::client::normalized;
 use crate::stream::Stream;
 
 /// Connections that are remembered: some hundred are under way at a time.
@@ -130,7 +131,8 @@ impl Connection {
         let (end, is_fin) = (at + sent.payload.len(), sent.flags.has(Flags::FIN));
         let is_whole = at == 0 && (is_fin || is_complete);
         if is_whole {
-            self.take_whole(request, sent.payload)?;
+            // What it says of the connection depends on the echo as well, which an attacker may change.
+            self.take_whole(request, &normalized(sent.payload))?;
         } else if !is_complete {
             self.segment = self.segment.max(sent.payload.len());
             if at == 0 && !request.is_empty() {

@@ -468,11 +468,15 @@ impl Framed {
     }
 }
 
-/// A response without its `Connection` field, which tells of the connection and not of what was asked for.
+/// A response without its `Connection` field, and without padding: these tell of the connection and not of what was
+/// asked for.
 pub(crate) fn normalized(response: &[u8]) -> Vec<u8> {
-    const FIELD: &[u8] = b"\r\nConnection: ";
+    without_field(&without_field(response, b"\r\nConnection: "), b"\r\np:")
+}
+
+fn without_field(response: &[u8], name: &[u8]) -> Vec<u8> {
     let head_len = response.windows(4).position(|end| end == b"\r\n\r\n").unwrap_or(response.len());
-    let Some(at) = response[..head_len].windows(FIELD.len()).position(|field| field == FIELD) else {
+    let Some(at) = response[..head_len].windows(name.len()).position(|field| field == name) else {
         return response.to_vec();
     };
     let field_len = 2 + response[at + 2..].windows(2).position(|end| end == b"\r\n").unwrap_or_default();
