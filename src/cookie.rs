@@ -255,6 +255,12 @@ impl FlowKeys {
         hash as u32 & !63 | u32::from(self.mark) & 63
     }
 
+    /// What proves that a request begins at `seq`, to whose response this has been sent.
+    pub(crate) fn request_proof(&self, seq: SeqNumber) -> u16 {
+        let ends = u64::from(seq.value());
+        (self.addresses.with([u64::from(self.ports), ends]).finish(2) >> 32) as u16
+    }
+
     /// The fields of a cookie are hashed with the rest, so that they cannot be changed. They stand above the epoch,
     /// which has room until the year 2225.
     #[inline]

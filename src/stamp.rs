@@ -7,8 +7,8 @@
 //!   0 .. 2^17      SYN+ACK: 16 bits that depend on the client's initial sequence number, and a bit that
 //!                  says that it does not take SACK
 //!   2^17           a response in one segment
-//!   2^17 + 1       a segment of a response that is not stored
-//!   2^17 + 2       the acknowledgement of a client that has all of such a response
+//!   2^17 + 1 ..    a segment of a response that is not stored: 16 bits that depend on where its request begins
+//!   2^17 + 1 + 2^16 the acknowledgement of a client that has all of such a response
 //!   2^18 + segment a segment of a stored response, whose connection ends with it:
 //!
 //!    29                           6 5     3 2      1 0
@@ -36,7 +36,7 @@ use crate::position::Position;
 const PROOF_SHIFT: u32 = 1;
 const WHOLE: u32 = 1 << 17;
 const PART: u32 = WHOLE + 1;
-const DONE: u32 = WHOLE + 2;
+const DONE: u32 = PART + (1 << 16);
 const STORED: u32 = 1 << 18;
 /// Half the circle of timestamps: the bit that stamps leave free.
 const HALF: u32 = 1 << 31;
@@ -79,7 +79,10 @@ pub(crate) enum Stamp {
     /// A response in one segment.
     Whole,
     /// A segment of a response that is not stored.
-    Part,
+    Part {
+        /// What only the start of its request can belong to.
+        proof: u16,
+    },
     /// All of a response that is not stored, and that we know.
     Done,
     /// A segment of a stored one.
@@ -241,7 +244,7 @@ impl Stamp {
         match self {
             Self::Handshake { proof, sack } => u32::from(proof) << PROOF_SHIFT | u32::from(!sack),
             Self::Whole => WHOLE,
-            Self::Part => PART,
+            Self::Part { proof } => PART + u32::from(proof),
             Self::Done => DONE,
             Self::Kept(kept) => kept.value(),
             Self::Stored(segment) => segment.value(),
@@ -263,7 +266,7 @@ impl Stamp {
     #[inline(never)]
     fn parse_rarer(value: u32) -> Option<Self> {
         Some(match value {
-            PART => Self::Part,
+            PART..DONE => Self::Part { proof: (value - PART) as u16 },
             DONE => Self::Done,
             STORED..OPEN => {
                 let segment = value.checked_sub(STORED)?;
@@ -351,8 +354,8 @@ impl SentSegment {
 /// The stamps of a train of segments, by their offset in the response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum StampSequence {
-    /// [`Stamp::Part`] for each: the response is not stored.
-    Constant,
+    /// This for each: the response is not stored.
+    Constant(u32),
     /// Position, window level and reason of each.
     Stored {
         /// Where the response begins.
@@ -399,7 +402,7 @@ impl StampSequence {
     /// The stamp of the segment at `offset`, to be added to the timestamp base.
     pub(crate) fn stamp_at(self, offset: u32) -> u32 {
         let (first, level, reason, narrow, exchange) = match self {
-            Self::Constant => return Stamp::Part.value(),
+            Self::Constant(stamp) => return stamp,
             Self::Stored { first, schedule, reason, limited_from, narrow, exchange } => {
                 let limited = reason == SendReason::NewData && offset >= limited_from;
                 let reason = if limited { SendReason::WindowLimited } else { reason };
@@ -480,7 +483,8 @@ mod tests {
             Stamp::Handshake { proof: 0, sack: true },
             Stamp::Handshake { proof: u16::MAX, sack: false },
             Stamp::Whole,
-            Stamp::Part,
+            Stamp::Part { proof: 0 },
+            Stamp::Part { proof: u16::MAX },
             Stamp::Done,
             Stamp::Kept(Kept { proof: 0, generation: 0, size: KeptSize::Long(SegmentClass::Small) }),
             Stamp::Kept(Kept { proof: 7, generation: 1, size: KeptSize::Mss(Mss::at_most(536)) }),

@@ -139,7 +139,7 @@ impl<'a> Train<'a> {
             seg_size,
             piece: seg_size,
             ranges: [(0, 0); RANGES_MAX],
-            stamps: StampSequence::Constant,
+            stamps: StampSequence::Constant(0),
             probes: [None; 2],
             quotes: [&[]; 2],
             budget: u16::from(config.first_window),

@@ -307,7 +307,7 @@ fn close<P: Pair>(segment: Segment<'_, P>) -> Reply<'_> {
 /// part of its response, or something else.
 #[cold]
 fn answer_request_again<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A, scratch: &'a mut [u8]) -> Reply<'a> {
-    if matches!(segment.seen(), Seen::Part | Seen::Unknown)
+    if segment.may_begin_again()
         && segment.config.large_replies != LargeReplies::Fragments
         && let Ok(line) = RequestLine::parse_for(app.methods(), segment.payload)
         && let Some(resumption) = Resumption::find(segment, &line, app, scratch)

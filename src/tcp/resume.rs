@@ -56,7 +56,8 @@ pub(super) fn send_from<'a, P: Pair>(
         segment.window(),
     );
     train.ranges = segment.sacked(start, offset, len).unwrap_or(SackRanges::NONE).gaps(offset, end);
-    train.stamps = StampSequence::Constant;
+    let proof = segment.keys.request_proof(segment.header.seq());
+    train.stamps = StampSequence::Constant(Stamp::Part { proof }.value());
     // More of the request would follow behind a part of it, and then it is unknown where it begins.
     let is_whole = segment.payload.ends_with(b"\r\n\r\n");
     if let Some(first) = response.position().filter(|_| segment.is_ack_clocked() && is_whole) {

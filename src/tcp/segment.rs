@@ -296,9 +296,17 @@ impl<'a, P: Pair> Segment<'a, P> {
         match self.stamp() {
             Some(Stamp::Handshake { .. }) => Seen::Handshake,
             Some(Stamp::Whole | Stamp::Done) => Seen::Response,
-            Some(Stamp::Part) => Seen::Part,
+            Some(Stamp::Part { .. }) => Seen::Part,
             Some(Stamp::Kept(_)) => Seen::Kept,
             Some(Stamp::Stored(_)) | None => Seen::Forged,
+        }
+    }
+
+    /// Whether it can be the start of a request that comes again, whose client has a part of the response.
+    pub(super) fn may_begin_again(self) -> bool {
+        match self.stamp() {
+            Some(Stamp::Part { proof }) => proof == self.keys.request_proof(self.header.seq()),
+            _ => !self.has_timestamps(),
         }
     }
 
