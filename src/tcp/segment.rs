@@ -185,7 +185,7 @@ impl<'a, P: Pair> Segment<'a, P> {
 
     #[inline]
     fn kept_proof(self, client_next: SeqNumber, own_next: SeqNumber, generation: u8, size: KeptSize) -> u32 {
-        self.keys.kept_proof(client_next, own_next, size.index() << 2 | generation & 3)
+        self.keys.kept_proof(client_next, own_next, (generation & 3) << 4 | size.index())
     }
 
     /// The MSS of a client whose connection was kept open.
@@ -249,7 +249,11 @@ impl<'a, P: Pair> Segment<'a, P> {
             return None;
         }
         let end = self.header.seq().advance(1);
-        self.verify_kept(end)?;
+        // An ACK of a client that has nothing to ask is more likely, and is no probe.
+        let is_ack = self.payload.is_empty() && self.verify_kept(self.header.seq()).is_some();
+        if is_ack || self.verify_kept(end).is_none() {
+            return None;
+        }
         Some(self.acknowledge_up_to(end, ReplyKind::KeepAlive))
     }
 
