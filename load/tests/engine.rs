@@ -549,8 +549,9 @@ fn a_wrong_reply_on_a_connection_that_stays_open_is_found() {
         let lab = Lab::with(settings, keeping(), app).run().unwrap();
         let counts = lab.generator.counts();
         assert_eq!((counts.wrong(), counts.failures(), counts.unfinished()), (10, 10, 0), "{counts:?}");
-        // One reply in ten is wrong, and ends its connection.
-        assert_eq!(counts.answered, 90, "{counts:?}");
+        // About one reply in ten is wrong, and ends its connection.
+        assert!((counts.asked - 10..=counts.asked).contains(&counts.answered), "{counts:?}");
+        assert!((80..=100).contains(&counts.asked), "{counts:?}");
         assert!(lab.generator.mismatch().is_some());
     }
 }
