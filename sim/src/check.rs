@@ -205,7 +205,9 @@ fn end_of_request(bytes: &[u8]) -> Option<usize> {
 /// Whether a segment leaves its connection open behind complete responses, and nothing else, to the requests in the
 /// segment that it answers.
 fn keeps_open(received: &Tcp<'_>, sent: &Tcp<'_>) -> bool {
-    !sent.flags.has(Flags::FIN) && holds_responses(received, sent)
+    let first = Framed::parse(sent.payload, received.payload.starts_with(b"HEAD "));
+    let says_close = matches!(first, Ok(Some(Framed { is_last: true, .. })));
+    !sent.flags.has(Flags::FIN) && !says_close && holds_responses(received, sent)
 }
 
 /// Whether a segment holds complete responses, and nothing else, to the requests in the segment that it answers.
