@@ -20,6 +20,7 @@
 //! segment are in [`transfer`] and [`resume`].
 
 mod layout;
+mod pipeline;
 mod probe;
 mod ranges;
 mod request;

@@ -186,15 +186,73 @@ fn what_acknowledges_anything_else_than_the_whole_response_is_no_request() {
 }
 
 #[test]
-fn two_requests_in_a_packet_are_acknowledged_one_by_one() {
+fn requests_in_a_packet_are_answered_together_in_order_with_the_bytes_that_each_draws_alone() {
     clients(|mut client| {
-        for both in [request("/1") + &request("/2"), request("/1") + "GET /2 HT"] {
-            let sent = client.send(&both);
-            let [response] = &sent[..] else { panic!("{sent:?}") };
-            assert_eq!(response.ack.wrapping_sub(client.next) as usize, request("/1").len());
-            assert!(response.payload.ends_with("/1"));
+        for _ in 0..2 {
+            let paths = ["/1", "/another", "/1", "/3"];
+            let sent = client.send(&paths.map(request).concat());
+            let [together] = &sent[..] else { panic!("{sent:?}") };
+            let mut alone = String::new();
+            let (next, read) = (client.next, client.read);
+            for path in paths {
+                let response = client.get(path);
+                alone += &response.payload;
+                assert_eq!(response.ack, client.next);
+            }
+            assert_eq!((&together.payload, together.seq, together.ack), (&alone, read, client.next));
+            assert_eq!(together.ack.wrapping_sub(next) as usize, paths.map(request).concat().len());
+        }
+    });
+}
+
+#[test]
+fn a_request_behind_another_that_is_cut_or_closes_is_not_acknowledged() {
+    let closing = "GET /2 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    let with_body = "GET /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 30\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n....";
+    clients(|mut client| {
+        for next in
+            ["GET /2 HT", "GET /2 HTTP/1.1\r\nHost: h\r\n", closing, with_body, &request("/long"), "nonsense\r\n\r\n"]
+        {
+            let sent = client.send(&(request("/0") + &request("/1") + next));
+            let [response] = &sent[..] else { panic!("{next}: {sent:?}") };
+            assert_eq!(response.ack.wrapping_sub(client.next) as usize, request("/0").len() + request("/1").len());
+            assert!(response.payload.ends_with("/1") && !response.fin, "{next}");
             client.take(response);
         }
+    });
+}
+
+#[test]
+fn as_many_requests_of_a_packet_are_answered_as_there_is_room_for_in_one_segment_and_the_window() {
+    clients(|mut client| {
+        let one = client.get("/").payload.len();
+        for (window, fits) in
+            [(u16::MAX, 1448 / one), (5 * one as u16, 4), (5 * one as u16 + 1, 5), (2 * one as u16, 1)]
+        {
+            let segment = client.segment(0, &request("/").repeat(40)).window(window);
+            let sent = client.draw(&segment);
+            let [response] = &sent[..] else { panic!("{sent:?}") };
+            let at_most = if matches!(client.ends.client.ip(), std::net::IpAddr::V6(_)) { 1428 / one } else { fits };
+            assert_eq!(response.payload.len() / one, fits.min(at_most), "{window}");
+            assert_eq!(response.ack.wrapping_sub(client.next) as usize, request("/").len() * fits.min(at_most));
+            client.take(response);
+        }
+    });
+}
+
+#[test]
+fn requests_in_a_packet_with_a_fin_end_the_connection_once_the_last_is_answered() {
+    clients(|mut client| {
+        let both = client.segment(0, &(request("/1") + &request("/2"))).with(Flags::FIN);
+        let sent = client.draw(&both);
+        let [response] = &sent[..] else { panic!("{sent:?}") };
+        assert!(response.fin && response.payload.ends_with("/2"));
+        assert_eq!(response.ack.wrapping_sub(client.next) as usize, 2 * request("/1").len() + 1);
+        let more = client.segment(0, &(request("/1") + &request("/long"))).with(Flags::FIN);
+        let sent = client.draw(&more);
+        let [response] = &sent[..] else { panic!("{sent:?}") };
+        assert!(!response.fin && response.payload.ends_with("/1"));
+        assert_eq!(response.ack.wrapping_sub(client.next) as usize, request("/1").len());
     });
 }
 
@@ -342,22 +400,25 @@ proptest! {
     /// However long ago, and however its packets are repeated: a response belongs to its request, and follows the last.
     #[test]
     fn whatever_is_repeated_no_response_belongs_to_another_request(
-        steps in prop::collection::vec((0..4_u8, 0..1000_u32), 1..60),
+        steps in prop::collection::vec((0..4_u8, 0..1000_u32, 1..4_usize), 1..60),
     ) {
         let engine = engine(&[7]);
         let mut client = Client::connected(&engine, Ends::v4());
         let mut all: Vec<(Segment, Vec<Sent>)> = Vec::new();
-        for (step, number) in steps {
+        for (step, number, count) in steps {
             if step == 0 && !all.is_empty() {
                 let (segment, sent) = all[number as usize % all.len()].clone();
                 prop_assert_eq!(client.draw(&segment), sent, "the same packet, the same answer");
                 continue;
             }
-            let path = format!("/{}", "x".repeat(number as usize));
-            let segment = client.segment(0, &request(&path));
+            let path = format!("/{}", "x".repeat(number as usize / count / 2));
+            let segment = client.segment(0, &request(&path).repeat(count));
             let sent = client.draw(&segment);
             prop_assert_eq!(sent.len(), 1);
             prop_assert!(sent[0].payload.ends_with(&format!("\r\n\r\n{path}")), "another response");
+            let answered = sent[0].payload.matches("HTTP/1.1 200 OK").count();
+            prop_assert_eq!(sent[0].ack.wrapping_sub(client.next) as usize, answered * request(&path).len());
+            prop_assert!(answered == count || number > 500, "{} of {}", answered, count);
             prop_assert!(sent[0].timestamp.wrapping_sub(client.echo) < HALF);
             all.push((segment, sent.clone()));
             client.take(&sent[0]);

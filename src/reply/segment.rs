@@ -2,6 +2,7 @@
 
 use super::frame::{HOP_LIMIT, link_header, tx_checksum};
 use crate::config::Config;
+use crate::http::Persistence;
 use crate::packet::ReplyPath;
 use crate::port::{TxChecksum, TxFrame};
 use crate::wire::checksum::Sum;
@@ -41,6 +42,16 @@ pub(crate) enum HeadEnd {
 }
 
 impl HeadEnd {
+    /// What keeps a connection of this kind open. `None` where it is closed.
+    #[inline]
+    pub(crate) const fn of(persistence: Persistence) -> Option<Self> {
+        match persistence {
+            Persistence::Keep => Some(Self::Keep),
+            Persistence::KeepAlive => Some(Self::KeepAlive),
+            Persistence::Close => None,
+        }
+    }
+
     #[inline]
     pub(crate) const fn bytes(self) -> &'static [u8] {
         match self {

@@ -6,6 +6,7 @@
 //! nor a body (RFC 9112, section 6.1) is waited for, and it is the only one of its connection (RFC 9112, section 9.6).
 
 use super::layout::HEAD_END;
+use super::pipeline::{self, Gathered};
 use super::resume::{self, Resumption};
 use super::segment::{GET, Seen, Segment, begins_as_a_target};
 use super::transfer;
@@ -146,15 +147,19 @@ fn answer_request<'a, A: App, P: Pair>(
     let mut framing = Framing::Incomplete;
     let (kind, response) = match RequestLine::parse_for(app.methods(), segment.payload) {
         Ok(line) => {
-            // Shorter than a segment of a long response: a client that has received one of those takes nothing of it
-            // for new data, not even the FIN.
-            let one_packet = segment.seg_size(fields.mss).saturating_sub(1) as usize;
-            let Some(response) = segment.ask(&line, fields.generation, one_packet, app, scratch) else {
-                return DropReason::HttpIncomplete.into();
-            };
             if segment.config.keep_alive {
                 framing = line.framing();
             }
+            if let Framing::Complete { behind: pipeline::NEXT_MIN.., persistence } = framing
+                && persistence != Persistence::Close
+                && let Some(gathered) = gather(segment, fields, later, app, scratch)
+            {
+                return respond_together(segment, fields, gathered, app, scratch);
+            }
+            let one_packet = one_packet(segment, fields);
+            let Some(response) = segment.ask(&line, fields.generation, one_packet, app, scratch) else {
+                return DropReason::HttpIncomplete.into();
+            };
             (ReplyKind::Response, response)
         }
         // The rest of the line is in flight, or will be retransmitted together with the start. Nagle's algorithm must
@@ -174,6 +179,47 @@ fn answer_request<'a, A: App, P: Pair>(
         return respond_and_keep_open(segment, fields, later, kind, response, framing, app);
     }
     respond(segment, kind, fields, response)
+}
+
+/// The most bytes of a response of one packet. That is shorter than a segment of a long response: a client that has
+/// received one of those takes nothing of it for new data, not even the FIN.
+#[inline]
+pub(super) fn one_packet<P: Pair>(segment: Segment<'_, P>, fields: CookieFields) -> usize {
+    segment.seg_size(fields.mss).saturating_sub(1) as usize
+}
+
+/// The responses to several requests, where the connection can stay open.
+#[cold]
+#[inline(never)]
+fn gather<A: App, P: Pair>(
+    segment: Segment<'_, P>,
+    fields: CookieFields,
+    later: Option<Kept>,
+    app: &A,
+    scratch: &mut [u8],
+) -> Option<Gathered> {
+    if !segment.has_timestamps() || !may_stay_open(segment, fields, later) {
+        return None;
+    }
+    let headers = segment.addresses().header_len() + last_header(segment).header_len();
+    let window = usize::from(segment.header.window()).saturating_sub(1);
+    let room = packet_limit(segment, fields).saturating_sub(headers).min(window);
+    Gathered::gather(segment, fields, room, app, scratch)
+}
+
+/// Sends the responses to several requests in one segment that leaves the connection open.
+#[cold]
+#[inline(never)]
+fn respond_together<'a, A: App, P: Pair>(
+    segment: Segment<'a, P>,
+    fields: CookieFields,
+    gathered: Gathered,
+    app: &A,
+    scratch: &'a [u8],
+) -> Reply<'a> {
+    let payload = [scratch.get(..gathered.len).unwrap_or_default(), b""];
+    leave_open(segment, fields, payload, HeadEnd::Nothing, gathered.behind, app)
+        .unwrap_or(DropReason::HttpIncomplete.into())
 }
 
 /// Sends a response, and leaves the connection open if it can stay so.
@@ -227,14 +273,22 @@ fn keep_open<'a, A: App, P: Pair>(
     if !may_stay_open(segment, fields, later) {
         return None;
     }
-    let head = response.head().strip_suffix(HEAD_END)?;
-    let head_end = match persistence {
-        Persistence::Keep => HeadEnd::Keep,
-        Persistence::KeepAlive => HeadEnd::KeepAlive,
-        Persistence::Close => return None,
-    };
-    let payload = [head, response.body()];
-    let len = head.len() + head_end.bytes().len() + response.body().len();
+    let payload = [response.head().strip_suffix(HEAD_END)?, response.body()];
+    leave_open(segment, fields, payload, HeadEnd::of(persistence)?, behind, app)
+}
+
+/// Sends a segment with complete responses that leaves the connection open, and acknowledges all but the last `behind`
+/// bytes of its packet. `None` if it does not fit a packet.
+#[inline]
+fn leave_open<'a, A: App, P: Pair>(
+    segment: Segment<'a, P>,
+    fields: CookieFields,
+    payload: [&'a [u8]; 2],
+    head_end: HeadEnd,
+    behind: usize,
+    app: &A,
+) -> Option<Reply<'a>> {
+    let len = payload[0].len() + head_end.bytes().len() + payload[1].len();
     let client_next = segment.header.seq().advance(segment.payload.len().saturating_sub(behind) as u32);
     let own_next = segment.header.ack().advance(len as u32);
     let (flags, ack, stamp) = if segment.is_fin() && behind == 0 {
@@ -354,7 +408,7 @@ fn respond<'a, P: Pair>(
 
 /// Whether a response fits one packet.
 #[inline]
-fn fits_packet<P: Pair>(segment: Segment<'_, P>, fields: CookieFields, response: Response<'_>) -> bool {
+pub(super) fn fits_packet<P: Pair>(segment: Segment<'_, P>, fields: CookieFields, response: Response<'_>) -> bool {
     packet_len(segment, last_header(segment), response) <= packet_limit(segment, fields)
 }
 

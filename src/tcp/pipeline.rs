@@ -1,0 +1,66 @@
+//! Several requests in one packet (RFC 9112, section 9.3.2), answered together.
+
+use super::layout::HEAD_END;
+use super::request::{fits_packet, one_packet};
+use super::segment::Segment;
+use crate::app::App;
+use crate::cookie::CookieFields;
+use crate::http::{Framing, Persistence, RequestLine, Response};
+use crate::reply::HeadEnd;
+use crate::wire::ip::Pair;
+
+/// Fewer bytes behind a request are no complete request: the shortest is `GET / HTTP/1.0` and two line ends.
+pub(super) const NEXT_MIN: usize = 16;
+
+/// The responses to the first requests of a packet, one behind the other at the start of the scratch buffer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Gathered {
+    /// Bytes of the responses.
+    pub len: usize,
+    /// Bytes of the packet behind the last request that is answered. These come again.
+    pub behind: usize,
+}
+
+impl Gathered {
+    /// Asks the application for the response to each request of a segment, as far as the responses fit `room` bytes and
+    /// leave the connection open. `None` if the first one does not: it is answered as if it were alone.
+    ///
+    /// Each response has the bytes that it has where its request comes alone, and begins where the one before ends. So
+    /// a client that sends the requests again, in other packets, reads the same.
+    pub(super) fn gather<A: App, P: Pair>(
+        segment: Segment<'_, P>,
+        fields: CookieFields,
+        room: usize,
+        app: &A,
+        scratch: &mut [u8],
+    ) -> Option<Self> {
+        let (out, scratch) = scratch.split_at_mut_checked(room)?;
+        let mut gathered = Self { len: 0, behind: segment.payload.len() };
+        let mut rest = segment.payload;
+        while rest.len() >= NEXT_MIN
+            && let Ok(line) = RequestLine::parse_for(app.methods(), rest)
+            && let Framing::Complete { behind, persistence } = line.framing()
+            && let Some(response) = segment.ask(&line, fields.generation, one_packet(segment, fields), app, scratch)
+            && fits_packet(segment, fields, response)
+            && let Some(len) = append(response, persistence, out.get_mut(gathered.len..)?)
+        {
+            gathered = Self { len: gathered.len.saturating_add(len), behind };
+            rest = rest.get(rest.len().checked_sub(behind)?..)?;
+        }
+        (gathered.len > 0).then_some(gathered)
+    }
+}
+
+/// Writes a response that leaves the connection open, and returns its length. `None` if it closes the connection, or
+/// there is too little room.
+fn append(response: Response<'_>, persistence: Persistence, out: &mut [u8]) -> Option<usize> {
+    let head_end = HeadEnd::of(persistence)?;
+    let head = response.head().strip_suffix(HEAD_END)?;
+    let mut len = 0;
+    for part in [head, head_end.bytes(), response.body()] {
+        let end = len + part.len();
+        out.get_mut(len..end)?.copy_from_slice(part);
+        len = end;
+    }
+    Some(len)
+}
