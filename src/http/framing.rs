@@ -17,7 +17,7 @@
 
 use super::field::is_token;
 use super::status::Status;
-use super::words::{ONES, control, first, no_letter, word_at};
+use super::words::{HIGH_BITS, ONES, control, first, no_letter};
 
 /// What the header section of a request says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,36 +57,40 @@ pub enum Version {
 }
 
 impl Framing {
-    /// Reads the bytes behind a request line of this version.
+    /// Reads the bytes behind a request line that ends like this.
     #[inline]
-    pub(super) fn of_section(version: Version, is_strict: bool, bytes: &[u8]) -> Self {
-        let mut seen = Seen(if is_strict { 0 } else { Seen::BARE_LF });
-        match read_section(bytes, &mut seen) {
-            Ok(end) => {
-                let behind = bytes.len().saturating_sub(end);
-                if seen.0 == Seen::HOST && version == Version::Http11 {
-                    // Nearly all requests.
-                    return Self::Complete { behind, persistence: Persistence::Keep };
-                }
-                match seen.decide(version) {
-                    Ok(persistence) => Self::Complete { behind, persistence },
-                    Err(status) => Self::Refused(status),
-                }
-            }
-            Err(Stop::Incomplete) => Self::Incomplete,
-            Err(Stop::Malformed) => Self::Refused(Status::BadRequest),
+    pub(super) fn of_section(end: LineEnd, bytes: &[u8]) -> Self {
+        let (behind, seen) = read_section(bytes, Seen(end.0));
+        if seen.0 == Seen::HOST {
+            // Nearly all requests.
+            return Self::Complete { behind, persistence: Persistence::Keep };
         }
+        seen.decide(behind)
     }
 }
 
-/// Why the end of a section is not reached.
+/// What of a request line counts for the framing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stop {
-    /// It has not come.
-    Incomplete,
-    /// A line is malformed, and more bytes do not mend it.
-    Malformed,
+pub(super) struct LineEnd(u32);
+
+impl LineEnd {
+    /// A line with this version, which ends with CRLF, or with LF alone.
+    #[inline]
+    pub(super) const fn new(version: Version, is_strict: bool) -> Self {
+        let version = match version {
+            Version::Http10 => Seen::HTTP_1_0,
+            Version::Http11 => 0,
+        };
+        Self(version | if is_strict { 0 } else { Seen::BARE_LF })
+    }
+
+    pub(super) const fn version(self) -> Version {
+        if self.0 & Seen::HTTP_1_0 == 0 { Version::Http11 } else { Version::Http10 }
+    }
 }
+
+/// How `Host` begins, in lower case. All names that are looked at begin with four letters.
+const HOST_NAME: u32 = u32::from_le_bytes(*b"host");
 
 /// The fields that decide, as far as they have been seen.
 #[derive(Clone, Copy)]
@@ -115,15 +119,29 @@ impl Seen {
     const TRANSFER: u32 = 1 << 11;
     /// Two fields where one may be, or a value that is not valid.
     const INVALID: u32 = 1 << 12;
+    /// The section is not all there.
+    const INCOMPLETE: u32 = 1 << 13;
+    /// A line is malformed, and more bytes do not mend it.
+    const MALFORMED: u32 = 1 << 14;
+    /// The empty line, ahead of which nothing was wrong.
+    const END: u32 = 1 << 15;
+    const HTTP_1_0: u32 = 1 << 16;
 
     const fn has(self, any: u32) -> bool {
         self.0 & any != 0
     }
 
-    /// What they come to.
+    /// What they come to, where so many bytes are behind the section.
     #[cold]
-    fn decide(self, version: Version) -> Result<Persistence, Status> {
-        let is_old = version == Version::Http10;
+    #[inline(never)]
+    fn decide(self, behind: usize) -> Framing {
+        let is_old = self.has(Self::HTTP_1_0);
+        if self.has(Self::MALFORMED) {
+            return Framing::Refused(Status::BadRequest);
+        }
+        if self.has(Self::INCOMPLETE) {
+            return Framing::Incomplete;
+        }
         // RFC 9112, section 3.2.
         let lacks_host = !is_old && !self.has(Self::HOST);
         // With both, either may be wrong; HTTP/1.0 has no codings; and without `chunked` at the end nothing tells how
@@ -131,18 +149,18 @@ impl Seen {
         let transfer_is_wrong =
             self.has(Self::TRANSFER) && (is_old || self.has(Self::LENGTH) || !self.has(Self::CHUNKED | Self::CODING));
         if self.has(Self::INVALID) || lacks_host || transfer_is_wrong {
-            return Err(Status::BadRequest);
+            return Framing::Refused(Status::BadRequest);
         }
         // RFC 9112, section 6.1.
         if self.has(Self::CODING) {
-            return Err(Status::NotImplemented);
+            return Framing::Refused(Status::NotImplemented);
         }
         // RFC 9110, section 10.1.1.
         if self.has(Self::EXPECT_OTHER) && !is_old {
-            return Err(Status::ExpectationFailed);
+            return Framing::Refused(Status::ExpectationFailed);
         }
         let closes = Self::BARE_LF | Self::CLOSE | Self::BODY | Self::UPGRADE | Self::EXPECT | Self::TRANSFER;
-        Ok(if self.has(closes) {
+        let persistence = if self.has(closes) {
             Persistence::Close
         } else if !is_old {
             Persistence::Keep
@@ -150,34 +168,31 @@ impl Seen {
             Persistence::KeepAlive
         } else {
             Persistence::Close
-        })
+        };
+        Framing::Complete { behind, persistence }
     }
 
-    /// Takes a field whose name begins with the four letters `name`, in lower case.
+    /// Takes a field: the letters of its name, in lower case, of which there are eight at most; its line, and where the
+    /// colon is in it.
     #[inline]
-    fn take(&mut self, name: u32, field: &[u8], colon: usize) {
-        const HOST: u32 = u32::from_le_bytes(*b"host");
+    fn take(&mut self, name: u64, line: &[u8], colon: usize) {
         const CONNECTION: u32 = u32::from_le_bytes(*b"conn");
         const CONTENT: u32 = u32::from_le_bytes(*b"cont");
         const TRANSFER: u32 = u32::from_le_bytes(*b"tran");
         const EXPECT: u32 = u32::from_le_bytes(*b"expe");
         const UPGRADE: u32 = u32::from_le_bytes(*b"upgr");
-        match name {
-            HOST if colon == 4 => {
-                let value = field.get(5..).unwrap_or_default();
-                let is_valid = is_host(value.strip_prefix(b" ").unwrap_or(value));
-                self.once(Self::HOST, is_valid || is_host(value.trim_ascii()));
-            }
-            CONNECTION | CONTENT | TRANSFER | EXPECT | UPGRADE => self.take_other(field, colon),
-            _ => {}
+        if matches!(name as u32, HOST_NAME | CONNECTION | CONTENT | TRANSFER | EXPECT | UPGRADE) {
+            self.take_known(line, colon);
         }
     }
 
     #[cold]
-    fn take_other(&mut self, field: &[u8], colon: usize) {
-        let Some((name, value)) = field.split_at_checked(colon) else { return };
+    fn take_known(&mut self, line: &[u8], colon: usize) {
+        let Some((name, value)) = line.split_at_checked(colon) else { return };
         let value = value.get(1..).unwrap_or_default().trim_ascii();
-        if name.eq_ignore_ascii_case(b"connection") {
+        if name.eq_ignore_ascii_case(b"host") {
+            self.once(Self::HOST, is_host(value));
+        } else if name.eq_ignore_ascii_case(b"connection") {
             self.take_connection(value);
         } else if name.eq_ignore_ascii_case(b"content-length") {
             let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
@@ -238,126 +253,267 @@ fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
 }
 
-/// Reads lines up to the empty one; returns where it ends.
-#[inline]
-fn read_section(bytes: &[u8], seen: &mut Seen) -> Result<usize, Stop> {
-    let mut start = 0;
+/// Reads lines up to the empty one; returns how many bytes are behind it, and what has been seen.
+///
+/// What begins with a plain `Host` and goes on with fields that decide nothing, as most requests do, is read here; from
+/// the first other line on, [`read_lines`] does. So nothing of that needs room here (fast: no shared place).
+fn read_section(section: &[u8], seen: Seen) -> (usize, Seen) {
+    let Some(mut rest) = skip_plain_host(section) else { return read_lines(section, seen) };
+    let seen = Seen(seen.0 | Seen::HOST);
     loop {
-        let head = word_at(bytes, start);
-        let (colon, mut word, mut at) = match read_name(bytes, start, head) {
-            Some(found) => found,
-            None => match read_odd_start(bytes, start)? {
-                OddStart::Empty(end, bare) => {
-                    seen.0 |= bare;
-                    return Ok(end);
-                }
-                OddStart::Name(colon) => (colon, word_at(bytes, colon), colon),
-            },
+        if let Some(behind) = rest.strip_prefix(b"\r\n") {
+            return (behind.len(), seen);
+        }
+        // As curl ends.
+        if rest == b"Accept: */*\r\n\r\n" {
+            return (0, seen);
+        }
+        let Some(behind) = skip_known_name(rest).and_then(|value| skip_plain_value(value, section)) else {
+            return read_lines(rest, seen);
         };
-        // Of this word, the part ahead of the colon has no control character.
-        let mut marks = control(word);
-        let end = loop {
-            if marks == 0 {
-                at += 8;
-                word = word_at(bytes, at);
-                marks = control(word);
-                continue;
-            }
-            let shift = marks.trailing_zeros() & !7;
-            let found = at + shift as usize / 8;
-            match (word >> shift) as u8 {
-                b'\r' | b'\n' => break found,
-                b'\t' | b' '..=b'~' | 0x80.. => marks &= marks - 1,
-                _ if found >= bytes.len() => return Err(Stop::Incomplete),
-                _ => return Err(Stop::Malformed),
-            }
-        };
-        let field = bytes.get(start..end).unwrap_or_default();
-        seen.take((head | (ONES * 0x20)) as u32, field, colon - start);
-        start = match bytes.get(end..).unwrap_or_default() {
-            // The last line of nearly all requests.
-            [b'\r', b'\n', b'\r', b'\n', ..] => return Ok(end + 4),
-            [b'\r', b'\n', ..] => end + 2,
-            [b'\n', ..] => {
-                seen.0 |= Seen::BARE_LF;
-                end + 1
-            }
-            [b'\r'] => return Err(Stop::Incomplete),
-            _ => return Err(Stop::Malformed),
-        };
+        rest = behind;
     }
 }
 
-/// The end of a name of letters and hyphens, which a colon follows: where that is, and the word it is in, with its
-/// place. `None` for all else.
+/// Reads lines of all kinds up to the empty one.
+#[inline(never)]
+fn read_lines(lines: &[u8], mut seen: Seen) -> (usize, Seen) {
+    let mut rest = lines;
+    loop {
+        while let Some(behind) = skip_known_name(rest).and_then(|value| skip_plain_value(value, lines)) {
+            rest = behind;
+        }
+        match read_line(rest, &mut seen) {
+            Ok(behind) => rest = behind,
+            Err(behind) => return (behind, seen),
+        }
+    }
+}
+
+/// Behind a line with a plain host of at least a character, if the section begins with that.
 #[inline]
-fn read_name(bytes: &[u8], start: usize, head: u64) -> Option<(usize, u64, usize)> {
-    let (mut at, mut word) = (start, head);
+fn skip_plain_host(section: &[u8]) -> Option<&[u8]> {
+    const NAME: u64 = u64::from_le_bytes(*b"\0\0Host: ");
+    let head = u64::from_le_bytes(*section.first_chunk()?);
+    if head << 16 != NAME {
+        return None;
+    }
+    let value = section.get(6..)?;
+    let mut rest = value;
+    let mut marks = no_digit_or_dot(u64::from_le_bytes(*rest.first_chunk()?));
+    if marks & 0x80 != 0 {
+        return skip_plain_name(value);
+    }
+    while marks == 0 {
+        rest = rest.get(8..)?;
+        marks = no_digit_or_dot(u64::from_le_bytes(*rest.first_chunk()?));
+    }
+    match rest.get(marks.trailing_zeros() as usize / 8..)? {
+        [b'\r', b'\n', behind @ ..] => Some(behind),
+        _ => skip_plain_name(value),
+    }
+}
+
+/// The same of a host with letters.
+#[inline(never)]
+fn skip_plain_name(value: &[u8]) -> Option<&[u8]> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.';
+    let len = first(value, |word| no_digit_or_dot(word) & no_letter(word), |byte| !is_plain(byte))?;
+    value.get(len..)?.strip_prefix(b"\r\n").filter(|_| len > 0)
+}
+
+/// Marks what is no digit and no dot, as [`no_letter`] does with letters.
+#[inline]
+const fn no_digit_or_dot(word: u64) -> u64 {
+    // With the lowest bit swapped, the dot stands ahead of the digits, and the slash does not.
+    let swapped = word ^ ONES;
+    let from_dot = swapped.wrapping_add(ONES * (0x80 - 0x2f));
+    let above_nine = swapped.wrapping_add(ONES * (0x80 - 0x3a));
+    (!(from_dot ^ above_nine) | word) & HIGH_BITS
+}
+
+/// Behind a value of visible characters and spaces and its line end. `section` ends where the line ends, or behind it.
+#[inline]
+fn skip_plain_value<'a>(value: &'a [u8], section: &[u8]) -> Option<&'a [u8]> {
+    let mut rest = value;
+    loop {
+        let Some((word, behind)) = rest.split_first_chunk() else {
+            let word = u64::from_le_bytes(*section.last_chunk()?).checked_shr(64 - 8 * rest.len() as u32)?;
+            let len = control(word).trailing_zeros() as usize / 8;
+            return rest.get(len..)?.strip_prefix(b"\r\n");
+        };
+        let marks = control(u64::from_le_bytes(*word));
+        if marks != 0 {
+            let len = marks.trailing_zeros() as usize / 8;
+            return rest.get(len..)?.strip_prefix(b"\r\n");
+        }
+        rest = behind;
+    }
+}
+
+/// A name that decides nothing here, with its colon, as most clients write it.
+#[derive(Clone, Copy)]
+struct Known {
+    /// The first eight bytes,
+    head: u64,
+    /// and those behind them, as a word under a mask.
+    more: u64,
+    mask: u64,
+    len: usize,
+}
+
+/// Names by the hash of their first eight bytes, so that one comparison tells them.
+#[expect(clippy::indexing_slicing, reason = "the compiler indexes, and finds what is wrong")]
+static KNOWN: [Known; 1 << KNOWN_BITS] = {
+    const NAMES: [&[u8]; 10] = [
+        b"User-Agent:",
+        b"Accept: ",
+        b"Accept-Encoding:",
+        b"Accept-Language:",
+        b"Cache-Control:",
+        b"Cookie: ",
+        b"Referer:",
+        b"Origin: ",
+        b"Pragma: ",
+        b"If-None-Match:",
+    ];
+    let mut known = [Known { head: 0, more: 0, mask: 0, len: 0 }; 1 << KNOWN_BITS];
+    let mut at = 0;
+    while at < NAMES.len() {
+        let mut words = [[0; 8]; 3];
+        let mut index = 0;
+        while index < NAMES[at].len() {
+            words[index / 8][index % 8] = NAMES[at][index];
+            words[2][index % 8] = if index < 8 { 0 } else { 0xff };
+            index += 1;
+        }
+        let [head, more, mask] =
+            [u64::from_le_bytes(words[0]), u64::from_le_bytes(words[1]), u64::from_le_bytes(words[2])];
+        let place = known_at(head);
+        assert!(known[place].len == 0, "each has a place of its own");
+        known[place] = Known { head, more, mask, len: NAMES[at].len() };
+        at += 1;
+    }
+    known
+};
+
+const KNOWN_BITS: u32 = 4;
+
+#[inline]
+const fn known_at(head: u64) -> usize {
+    (head.wrapping_mul(0xa195_a45c_672e_f6df) >> (64 - KNOWN_BITS)) as usize
+}
+
+/// Behind a name that is known, and its colon.
+#[inline]
+fn skip_known_name(line: &[u8]) -> Option<&[u8]> {
+    let head = u64::from_le_bytes(*line.first_chunk()?);
+    let known = KNOWN.get(known_at(head))?;
+    if known.head != head {
+        return None;
+    }
+    if known.mask != 0 {
+        let [_, _, _, _, _, _, _, _, more @ ..] = line.first_chunk::<16>()?;
+        if (u64::from_le_bytes(*more) ^ known.more) & known.mask != 0 {
+            return None;
+        }
+    }
+    line.get(known.len..)
+}
+
+/// Reads a line; returns what is behind it, or, where the section ends with it, how many bytes that are.
+#[inline]
+fn read_line<'a>(line: &'a [u8], seen: &mut Seen) -> Result<&'a [u8], usize> {
+    let (colon, word, name) = if let Some(found) = read_name(line) {
+        found
+    } else {
+        let (len, end) = read_odd_start(line);
+        if end != 0 {
+            seen.0 |= end & !Seen::END;
+            return Err(line.len().saturating_sub(len));
+        }
+        (len, len, HOST_NAME.into())
+    };
+    let Some(end) = line.get(word..).and_then(|rest| first(rest, control, |byte| !matches!(byte, b' '..=b'~'))) else {
+        seen.0 |= Seen::INCOMPLETE;
+        return Err(0);
+    };
+    let mut end = word + end;
+    if !matches!(line.get(end), Some(b'\r' | b'\n')) {
+        end = skip_odd_value(line, end);
+    }
+    seen.take(name, line.get(..end).unwrap_or_default(), colon);
+    match line.get(end..).unwrap_or_default() {
+        [b'\r', b'\n', behind @ ..] => Ok(behind),
+        [b'\n', behind @ ..] => {
+            seen.0 |= Seen::BARE_LF;
+            Ok(behind)
+        }
+        [] | [b'\r'] => {
+            seen.0 |= Seen::INCOMPLETE;
+            Err(0)
+        }
+        _ => {
+            seen.0 |= Seen::MALFORMED;
+            Err(0)
+        }
+    }
+}
+
+/// The end of a name of letters and hyphens, which a colon follows: where that is, where the word begins that it is in,
+/// and the first word of the name in lower case. `None` for all else.
+#[inline]
+fn read_name(line: &[u8]) -> Option<(usize, usize, u64)> {
+    let (head, _) = line.split_first_chunk()?;
+    let head = u64::from_le_bytes(*head);
+    let (mut word, mut at) = (head, 0);
     let mut marks = no_letter(word);
     loop {
         if marks == 0 {
             at += 8;
-            word = word_at(bytes, at);
+            word = u64::from_le_bytes(*line.get(at..)?.first_chunk()?);
             marks = no_letter(word);
             continue;
         }
         let shift = marks.trailing_zeros() & !7;
-        let found = at + shift as usize / 8;
         match (word >> shift) as u8 {
-            b':' if found > start => return Some((found, word, at)),
+            b':' if at + shift as usize > 0 => return Some((at + shift as usize / 8, at, head | (ONES * 0x20))),
             b'-' => marks &= marks - 1,
             _ => return None,
         }
     }
 }
 
-/// A line that does not begin with letters, hyphens and a colon.
-enum OddStart {
-    /// The empty line, where it ends, and what is to be noted of it.
-    Empty(usize, u32),
-    /// A name of other characters as well, and where its colon is.
-    Name(usize),
+/// Behind what is no visible character and no space: HTAB and what is no ASCII may be in a value (RFC 9110, section
+/// 5.5).
+#[cold]
+fn skip_odd_value(line: &[u8], from: usize) -> usize {
+    let rest = line.get(from..).unwrap_or_default();
+    let len = rest.iter().position(|&byte| byte.is_ascii_control() && byte != b'\t');
+    from + len.unwrap_or(rest.len())
 }
 
+/// A line that does not begin with letters, hyphens and a colon: the empty one, or a name of other characters as well.
+/// White space stands neither ahead of a field (RFC 9112, section 5.2) nor of its colon (RFC 9112, section 5.1). Returns
+/// the bytes of the name, or of the empty line with what has been seen, which is not 0.
 #[cold]
-fn read_odd_start(bytes: &[u8], start: usize) -> Result<OddStart, Stop> {
-    let line = bytes.get(start..).unwrap_or_default();
+fn read_odd_start(line: &[u8]) -> (usize, u32) {
     match line {
-        [b'\r', b'\n', ..] => return Ok(OddStart::Empty(start + 2, 0)),
-        [b'\n', ..] => return Ok(OddStart::Empty(start + 1, Seen::BARE_LF)),
-        [b'\r'] => return Err(Stop::Incomplete),
+        [b'\r', b'\n', ..] => return (2, Seen::END),
+        [b'\n', ..] => return (1, Seen::END | Seen::BARE_LF),
+        [b'\r'] => return (0, Seen::INCOMPLETE),
         _ => {}
     }
-    let len = line.iter().position(|&byte| !is_token(byte)).ok_or(Stop::Incomplete)?;
+    let Some(len) = line.iter().position(|&byte| !is_token(byte)) else { return (0, Seen::INCOMPLETE) };
     match line.get(len) {
-        Some(b':') if len > 0 => Ok(OddStart::Name(start + len)),
-        _ => Err(Stop::Malformed),
+        Some(b':') if len > 0 => (len, 0),
+        _ => (0, Seen::MALFORMED),
     }
 }
 
 /// Whether it is a host with an optional port (RFC 9110, section 7.2; RFC 3986, section 3.2.2), and not empty: all
 /// targets here have one (RFC 9110, section 4.2.1).
-#[inline]
 pub(super) fn is_host(value: &[u8]) -> bool {
-    // Names and addresses of most hosts.
-    let end = first(value, no_host, |byte| !matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'.'));
-    match end {
-        None => !value.is_empty(),
-        Some(_) => is_odd_host(value),
-    }
-}
-
-/// Marks what is no letter, digit or dot.
-#[inline]
-const fn no_host(word: u64) -> u64 {
-    // The lowest bit swapped, dot and digits are neighbours.
-    let swapped = word ^ ONES;
-    let in_range = swapped.wrapping_add(ONES * (0x80 - 0x2f)) ^ swapped.wrapping_add(ONES * (0x80 - 0x3a));
-    no_letter(word) & (!in_range | word)
-}
-
-#[cold]
-fn is_odd_host(value: &[u8]) -> bool {
     if let [b'[', rest @ ..] = value {
         let Some(end) = rest.iter().position(|&byte| byte == b']') else { return false };
         let (literal, rest) = rest.split_at_checked(end).unwrap_or_default();
@@ -432,7 +588,7 @@ mod tests {
         let request = request.strip_prefix(b"\r\n").unwrap_or(request);
         let (line, section) = request.split_at(request.iter().position(|&byte| byte == b'\n').unwrap() + 1);
         let version = if line.trim_ascii_end().ends_with(b"HTTP/1.0") { Version::Http10 } else { Version::Http11 };
-        Framing::of_section(version, line.ends_with(b"\r\n"), section)
+        Framing::of_section(LineEnd::new(version, line.ends_with(b"\r\n")), section)
     }
 
     /// A request of HTTP/1.1 with `Host` and these lines.
@@ -517,12 +673,18 @@ mod tests {
         }
     }
 
-    #[quickcheck_macros::quickcheck]
-    #[expect(clippy::needless_pass_by_value, reason = "quickcheck hands over what it made")]
-    fn hosts_of_plain_characters_are_valid_wherever_another_one_stands(bytes: Vec<u8>) -> bool {
-        const PLAIN: &[u8; 16] = b"0189.azAZmM/-:@`";
-        let host: Vec<u8> = bytes.iter().map(|byte| PLAIN[usize::from(byte % 16)]).collect();
-        is_host(&host) == is_odd_host(&host)
+    #[test]
+    fn what_is_no_letter_digit_or_dot_is_marked_in_a_host_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            for at in 0..8 {
+                let mut text = [b'x'; 8];
+                text[at] = byte;
+                let word = u64::from_le_bytes(text);
+                let marks = no_digit_or_dot(word) & no_letter(word);
+                let expect = if byte.is_ascii_alphanumeric() || byte == b'.' { 0 } else { 0x80 << (8 * at) };
+                assert_eq!(marks & marks.wrapping_neg(), expect, "{byte:#x} at {at}");
+            }
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::transfer;
 use crate::app::App;
 use crate::config::LargeReplies;
 use crate::cookie::CookieFields;
-use crate::http::{Framing, Methods, Persistence, Problem, RequestLine, Response, Status, Writer};
+use crate::http::{Framing, Method, Methods, Persistence, Problem, RequestLine, Response, Status, Writer};
 use crate::reply::{Datagram, HeadEnd, Reply, TransportHeader, TxSegment};
 use crate::stamp::Stamp;
 use crate::verdict::{DropReason, ReplyKind};
@@ -24,6 +24,9 @@ const REQUEST_MIN: usize = 5;
 
 /// The longest response in one segment: with the longest headers it still fits the length field of an IP packet.
 const RESPONSE_MAX: usize = u16::MAX as usize - ipv6::HEADER_LEN - HEADER_LEN - TIMESTAMPS_LEN;
+
+/// Room for the head of a refusal.
+const REFUSAL_ROOM: usize = 256;
 
 /// How requests begin (RFC 9110, section 9; RFC 5789).
 const METHODS: [&[u8]; 9] =
@@ -70,32 +73,15 @@ fn answer_request<'a, A: App, P: Pair>(
     app: &'a A,
     scratch: &'a mut [u8],
 ) -> Reply<'a> {
-    let mut framing = Framing::Incomplete;
-    let (kind, response) = match RequestLine::parse_for(app.methods(), segment.payload) {
-        Ok(line) => {
-            // Shorter than a segment of a long response: a client that has received one of those takes nothing of it
-            // for new data, not even the FIN.
-            let one_packet = segment.seg_size(fields.mss).saturating_sub(1) as usize;
-            let Some(response) = segment.ask(&line, fields.generation, one_packet, app, scratch) else {
-                return DropReason::HttpIncomplete.into();
-            };
-            if segment.config.keep_alive {
-                framing = line.framing();
-            }
-            (ReplyKind::Response, response)
-        }
-        // The rest of the line is in flight, or will be retransmitted together with the start. Nagle's algorithm must
-        // be off for that (RFC 9293, section 3.7.4).
-        Err(Problem::Incomplete) if !segment.is_fin() && !segment.is_full(fields.mss) => {
-            return DropReason::HttpIncomplete.into();
-        }
-        // Without timestamps, one later segment in a thousand passes for the start of a request.
-        Err(_) if !is_proven(segment) => return DropReason::HttpMalformed.into(),
-        Err(problem) => {
-            let response = refusal(problem, app.methods(), segment.is_fin(), scratch);
-            let is_head = segment.payload.trim_ascii_start().starts_with(b"HEAD ");
-            (ReplyKind::Refusal, if is_head { response.without_body() } else { response })
-        }
+    let line = RequestLine::parse_for(app.methods(), segment.payload);
+    let Some(line) = line.as_ref().ok().filter(|line| !matches!(line.framing(), Framing::Refused(_))) else {
+        // fast: parsed again
+        return refuse(segment, fields, app.methods(), scratch);
+    };
+    let framing = line.framing();
+    let one_packet = one_packet(segment, fields);
+    let Some(response) = segment.ask(line, fields.generation, one_packet, app, scratch) else {
+        return DropReason::HttpIncomplete.into();
     };
     if segment.config.keep_alive && segment.has_timestamps() {
         let fits = fits_packet(segment, fields, response);
@@ -108,11 +94,75 @@ fn answer_request<'a, A: App, P: Pair>(
         }
         // What could be sent of a response that is longer, or that is one to half a header section, might be taken for
         // a part of the response to the whole request.
-        if is_later && kind == ReplyKind::Response && (!fits || framing == Framing::Incomplete) {
+        if is_later && (!fits || framing == Framing::Incomplete) {
             return close(segment);
         }
     }
-    respond(segment, kind, fields, response)
+    respond(segment, ReplyKind::Response, fields, response)
+}
+
+/// Answers a request that cannot be handed to an application: its line, or its header section.
+#[cold]
+#[inline(never)]
+fn refuse<'a, P: Pair>(
+    segment: Segment<'a, P>,
+    fields: CookieFields,
+    methods: Methods,
+    scratch: &'a mut [u8],
+) -> Reply<'a> {
+    let problem = match RequestLine::parse_for(methods, segment.payload) {
+        Ok(line) => match line.framing() {
+            Framing::Refused(status) => return refuse_fields(segment, fields, status, line.method, scratch),
+            _ => return DropReason::HttpMalformed.into(),
+        },
+        Err(problem) => problem,
+    };
+    // The rest of the line is in flight, or will be retransmitted together with the start. Nagle's algorithm must be
+    // off for that (RFC 9293, section 3.7.4).
+    if problem == Problem::Incomplete && !segment.is_fin() && !segment.is_full(fields.mss) {
+        return DropReason::HttpIncomplete.into();
+    }
+    // Without timestamps, one later segment in a thousand passes for the start of a request.
+    if !is_proven(segment) {
+        return DropReason::HttpMalformed.into();
+    }
+    let response = refusal(problem, methods, segment.is_fin(), scratch);
+    let is_head = segment.payload.trim_ascii_start().starts_with(b"HEAD ");
+    respond(segment, ReplyKind::Refusal, fields, if is_head { response.without_body() } else { response })
+}
+
+/// The most bytes of a response of one packet. That is shorter than a segment of a long response: a client that has
+/// received one of those takes nothing of it for new data, not even the FIN.
+#[inline]
+fn one_packet<P: Pair>(segment: Segment<'_, P>, fields: CookieFields) -> usize {
+    segment.seg_size(fields.mss).saturating_sub(1) as usize
+}
+
+/// Answers a request whose header section is refused. A packet with less of the section may have drawn a long response,
+/// so this one is shorter than a segment of that: of both, the client takes one and nothing of the other.
+#[cold]
+#[inline(never)]
+fn refuse_fields<'a, P: Pair>(
+    segment: Segment<'a, P>,
+    fields: CookieFields,
+    status: Status,
+    method: Method,
+    scratch: &'a mut [u8],
+) -> Reply<'a> {
+    let text: &[u8] = match status {
+        Status::NotImplemented => b"The transfer coding is not known here.\n",
+        Status::ExpectationFailed => b"Only 100-continue may be expected here.\n",
+        _ => b"The header section is not valid.\n",
+    };
+    let one_packet = one_packet(segment, fields);
+    let (long, scratch) = scratch.split_at_mut_checked(REFUSAL_ROOM).unwrap_or_default();
+    let long = Response::build(long, status).header("Content-Type", "text/plain").body(text);
+    let response = if long.len() <= one_packet { long } else { Response::build(scratch, status).body(b"") };
+    if response.len() > one_packet {
+        return DropReason::HttpMalformed.into();
+    }
+    let response = if method == Method::Head { response.without_body() } else { response };
+    respond(segment, ReplyKind::Refusal, fields, response)
 }
 
 /// Sends a response in one segment that leaves the connection open, and acknowledges the request, without the bytes
