@@ -169,10 +169,24 @@ fn page(cases: &[Case], lethe: &[Answer], nginx: &[Answer]) -> String {
 #[test(root, "nginx")]
 fn lethe_conforms_where_nginx_does() {
     let space = Namespace::new();
-    let _lethe = Server::start(&space, "sample");
-    let _nginx = Nginx::new(Content::Text("hello")).start(&space, &[]).unwrap();
     let cases = cases::all();
-    let [lethe, nginx] = ["10.9.0.2:80", "10.9.0.1:80"].map(|server| ask_all(&space, server));
+    let ask_lethe = |options: &str| {
+        let server = Server::start(&space, &format!("{options} sample"));
+        let answers = ask_all(&space, "10.9.0.2:80");
+        server.stop();
+        answers
+    };
+    let (lethe, closing) = (ask_lethe("--keep-alive on"), ask_lethe("--keep-alive off"));
+    let _nginx = Nginx::new(Content::Text("hello")).start(&space, &[]).unwrap();
+    let nginx = ask_all(&space, "127.0.0.1:80");
+    for ((case, kept), closing) in cases.iter().zip(&lethe).zip(&closing) {
+        assert_eq!(
+            kept.conforms(case),
+            closing.conforms(case),
+            "{}: {kept:?}, or {closing:?} where all close",
+            case.name
+        );
+    }
     let page = page(&cases, &lethe, &nginx);
     let path = root().join("docs/conformance.md");
     if env::var("LETHE_DOCS").is_ok_and(|what| what == "overwrite") {
@@ -192,11 +206,11 @@ const INTRODUCTION: &str = "\
 # Conformance: requests, right and wrong
 
 What RFC 9110 and RFC 9112 ask of a server for `GET` and `HEAD`: request line, `Host`, header fields, and where a
-request ends. Each case is one connection to `lethe serve` over a TAP device, and one to nginx 1.22. A case conforms
-where the status of the first response is one of those listed, where no byte of a body was answered as a request, and,
-where it says *closed*, where the server closed the connection. *200 or 400* is where the RFC lets a server be lenient.
-What does not conform is in bold. A test writes this page and compares it (`cli/tests/conformance.rs`); Lethe may not
-conform in fewer cases of any group than nginx.
+request ends. Each case is one connection to `lethe serve --keep-alive on` over a TAP device, and one to nginx 1.22. A
+case conforms where the status of the first response is one of those listed, where no byte of a body was answered as a
+request, and, where it says *closed*, where the server closed the connection. *200 or 400* is where the RFC lets a
+server be lenient. What does not conform is in bold. A test writes this page and compares it
+(`cli/tests/conformance.rs`); Lethe may not conform in fewer cases of any group than nginx.
 ";
 
 const DEVIATIONS: &str = "
