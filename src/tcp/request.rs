@@ -74,11 +74,12 @@ fn answer_request<'a, A: App, P: Pair>(
     scratch: &'a mut [u8],
 ) -> Reply<'a> {
     let line = RequestLine::parse_for(app.methods(), segment.payload);
-    let framing = line.as_ref().map_or(Framing::Refused(Status::BadRequest), RequestLine::framing);
-    let (Ok(line), Framing::Incomplete | Framing::Complete { .. }) = (&line, framing) else {
-        // fast: parsed again
+    // fast: parsed again
+    let Ok(line) = &line else { return refuse(segment, fields, app.methods(), scratch) };
+    let framing = line.framing();
+    if matches!(framing, Framing::Refused(_)) {
         return refuse(segment, fields, app.methods(), scratch);
-    };
+    }
     let one_packet = one_packet(segment, fields);
     let Some(response) = segment.ask(line, fields.generation, one_packet, app, scratch) else {
         return DropReason::HttpIncomplete.into();
