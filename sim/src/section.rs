@@ -1,5 +1,5 @@
-//! Which header sections are refused, and what is said then: written down once more, so that no error of the engine's own
-//! reader stands on both sides.
+//! Which header sections are refused, and what is said then: written down once more, so that no error of the
+//! engine's own reader stands on both sides.
 
 use lethe::http::{Response, Status};
 

@@ -263,8 +263,8 @@ fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Reads lines up to the empty one; returns how many bytes are behind it, and what has been seen.
 ///
-/// What most requests of programs have is read here: first a `Host` that is an address, then fields with [`Known`] names.
-/// All else is read in functions of their own, so nothing has to be kept for it (fast: parsed again).
+/// What most requests of programs have is read here: first a `Host` that is an address, then fields with [`Known`]
+/// names. All else is read in functions of their own, so nothing has to be kept for it (fast: parsed again).
 #[inline(never)]
 fn read_section(section: &[u8], seen: Seen) -> (usize, Seen) {
     let Some(end) = Words::new(section).and_then(plain_address) else { return read_lines(section, seen) };
@@ -586,8 +586,8 @@ fn skip_odd_value(line: &[u8], from: usize) -> usize {
 }
 
 /// A line that does not begin with letters, hyphens and a colon: the empty one, or a name of other characters as well.
-/// White space stands neither ahead of a field (RFC 9112, section 5.2) nor of its colon (RFC 9112, section 5.1). Returns
-/// the bytes of the name, or of the empty line with what has been seen, which is not 0.
+/// White space stands neither ahead of a field (RFC 9112, section 5.2) nor of its colon (RFC 9112, section 5.1).
+/// Returns the bytes of the name, or of the empty line with what has been seen, which is not 0.
 #[cold]
 fn read_odd_start(line: &[u8]) -> (usize, u32) {
     match line {
