@@ -394,7 +394,7 @@ mod tests {
     #[test]
     fn a_stored_response_takes_the_positions_of_its_bytes_and_of_its_end() {
         let units = [0, 511, 512, 513, 1023, 1024, 5000].map(Position::units);
-        assert_eq!(units, [1, 1, 2, 2, 2, 3, 10]);
+        assert_eq!(units, [1, 1, 2, 2, 2, 3, 15]);
     }
 
     #[test]

@@ -42,6 +42,9 @@ const GENERATION_MASK: u32 = 0b11;
 const TAG_SHIFT: u32 = 16;
 const TAG_MASK: u32 = 0x7ff;
 
+/// Bits of what proves that a request begins.
+pub(crate) const KEPT_PROOF_BITS: u32 = 22;
+
 /// Epochs for which a cookie is good at the start of a request: this one and the one before.
 pub(crate) const EPOCHS: u32 = 2;
 
@@ -168,6 +171,35 @@ impl Mss {
     }
 }
 
+/// How long the segments of stored responses are on a connection that was kept open: there is no room in a timestamp
+/// for more than two sizes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SegmentClass {
+    /// For packets of 1280 bytes (RFC 8200, section 5).
+    Small,
+    /// For packets of 1500 bytes.
+    Large,
+}
+
+impl SegmentClass {
+    /// The one for segments of at most so many bytes, where packets have `headers` bytes ahead of them.
+    pub(crate) const fn at_most(bytes: usize, headers: usize) -> Option<Self> {
+        match bytes + headers {
+            1500.. => Some(Self::Large),
+            _ if bytes >= 1220 => Some(Self::Small),
+            _ => None,
+        }
+    }
+
+    /// The MSS that it stands for.
+    pub(crate) const fn mss(self, headers: usize) -> u16 {
+        match self {
+            Self::Small => 1220,
+            Self::Large => 1500 - headers as u16,
+        }
+    }
+}
+
 impl FlowKeys {
     /// The sequence number for the SYN+ACK, and the proof for its timestamp.
     #[inline]
@@ -206,12 +238,27 @@ impl FlowKeys {
     }
 
     /// What proves that a request begins at `client_next` whose client has acknowledged all up to `own_next`: the
-    /// response before it carried this, and nothing else of the connection does.
+    /// response before it carried this, and nothing else of the connection does. What else that response says of the
+    /// connection is in `claims`.
     #[inline]
-    pub(crate) fn kept_proof(&self, client_next: SeqNumber, own_next: SeqNumber, mss: Mss) -> u32 {
+    pub(crate) fn kept_proof(&self, client_next: SeqNumber, own_next: SeqNumber, claims: u8) -> u32 {
         let ends = u64::from(client_next.value()) | u64::from(own_next.value()) << 32;
-        let hash = self.addresses.with([u64::from(self.ports) | u64::from(mss.index) << 32, ends]).finish(0);
-        hash as u32 >> 8
+        let hash = self.addresses.with([u64::from(self.ports) | u64::from(claims) << 32, ends]).finish(0);
+        hash as u32 >> (32 - KEPT_PROOF_BITS)
+    }
+
+    /// What the sequence number of each segment of a later response tells, modulo a power of two, of a request that
+    /// ends at `client_next`. The low six bits are those of the mark, the same for all requests of a connection.
+    pub(crate) fn residue(&self, client_next: SeqNumber) -> u32 {
+        let ends = u64::from(client_next.value());
+        let hash = self.addresses.with([u64::from(self.ports), ends]).finish(1);
+        hash as u32 & !63 | u32::from(self.mark) & 63
+    }
+
+    /// What proves that a request begins at `seq`, to whose response this has been sent.
+    pub(crate) fn request_proof(&self, seq: SeqNumber) -> u16 {
+        let ends = u64::from(seq.value());
+        (self.addresses.with([u64::from(self.ports), ends]).finish(2) >> 32) as u16
     }
 
     /// The fields of a cookie are hashed with the rest, so that they cannot be changed. They stand above the epoch,

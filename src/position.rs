@@ -47,17 +47,26 @@ impl Position {
         if self.0 < Self::PER_GENERATION { Self::new(self.0 + generation as u32 * Self::PER_GENERATION) } else { None }
     }
 
+    /// Units that a response of more than a packet takes beyond its own length: on a connection that was kept open, its
+    /// head may be 2 kB longer, and positions are counted by two.
+    const SPARE: usize = 5;
+
     /// How many units a stored response of `len` bytes, head and body, takes. Its end has a position too.
     pub const fn units(len: usize) -> usize {
-        len / Self::UNIT + 1
+        len / Self::UNIT + 1 + if len > 2 * Self::UNIT { Self::SPARE } else { 0 }
     }
 
     /// Reserves units of a version for a response of `len` bytes, head and body, from `next` on: the first unit, and
     /// the one behind the last. `None` when too few are left. A response that may be longer than the first window
-    /// begins at a multiple of a [block](Self::BLOCK).
+    /// begins at a multiple of a [block](Self::BLOCK), any other of more than a packet at an even number: from an odd
+    /// one it could not be sent on a connection that was kept open.
     pub fn reserve(next: u32, len: u64) -> Option<(u32, u32)> {
-        let is_long = len > Self::BLOCK as u64 * Self::UNIT as u64 / 2;
-        let first = if is_long { next.checked_next_multiple_of(Self::BLOCK as u32)? } else { next };
+        let align = match len {
+            _ if len > Self::BLOCK as u64 * Self::UNIT as u64 / 2 => Self::BLOCK as u32,
+            _ if len > 2 * Self::UNIT as u64 => 2,
+            _ => 1,
+        };
+        let first = next.checked_next_multiple_of(align)?;
         let units = u32::try_from(Self::units(usize::try_from(len).ok()?)).ok()?;
         let end = first.checked_add(units).filter(|&end| end <= Self::PER_VERSION)?;
         Some((first, end))
@@ -73,8 +82,12 @@ mod tests {
         const BLOCK: u32 = Position::BLOCK as u32;
         // A first window is 8,192 bytes: half a block.
         let window = 8192;
-        for len in [0, 1, 511, 512, window] {
+        for len in [0, 1, 511, 512, 1024] {
             assert_eq!(Position::reserve(7, len), Some((7, 7 + Position::units(len as usize) as u32)), "{len}");
+        }
+        let units = Position::units(window as usize) as u32;
+        for (next, first) in [(0, 0), (1, 2), (2, 2), (7, 8)] {
+            assert_eq!(Position::reserve(next, window), Some((first, first + units)), "{next}");
         }
         let units = Position::units(window as usize + 1) as u32;
         for (next, first) in [(0, 0), (1, BLOCK), (BLOCK - 1, BLOCK), (BLOCK, BLOCK), (BLOCK + 1, 2 * BLOCK)] {

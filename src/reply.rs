@@ -7,7 +7,7 @@ mod train;
 
 pub(crate) use datagram::{Datagram, TransportHeader};
 pub(crate) use segment::{BuiltSegment, HeadEnd, TxSegment};
-pub(crate) use train::{Probe, ProbeOrder, RANGES_MAX, Train};
+pub(crate) use train::{LastSegment, Payload, Probe, ProbeOrder, RANGES_MAX, Train};
 
 use crate::port::{TxChecksum, TxFrame};
 use crate::verdict::{ReplyKind, Verdict};

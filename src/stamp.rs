@@ -7,16 +7,19 @@
 //!   0 .. 2^17      SYN+ACK: 16 bits that depend on the client's initial sequence number, and a bit that
 //!                  says that it does not take SACK
 //!   2^17           a response in one segment
-//!   2^17 + 1       a segment of a response that is not stored
-//!   2^17 + 2       the acknowledgement of a client that has all of such a response
-//!   2^31 - 2^27 .. a response in one segment after which the connection stays open: 24 bits that depend on both next
-//!                  sequence numbers, and 3 bits for the client's MSS
-//!   2^18 + segment a segment of a stored response:
+//!   2^17 + 1 ..    a segment of a response that is not stored: 16 bits that depend on where its request begins
+//!   2^17 + 1 + 2^16 the acknowledgement of a client that has all of such a response
+//!   2^18 + segment a segment of a stored response, whose connection ends with it:
 //!
 //!    29                           6 5     3 2      1 0
 //!   +------------------------------+-------+--------+-+
 //!   | position of the segment      | level | reason |n|     n: narrow
 //!   +------------------------------+-------+--------+-+
+//!
+//!   2^30 + 2^18 .. a segment of a stored response, whose connection stays open: the same in mixed radix, with
+//!                  positions of 1,024 bytes, and whether the response is the first of its connection
+//!   2^31 - 9 * 2^24 .. the end of a response after which the connection stays open: 22 bits that depend on both next
+//!                  sequence numbers, the version of the data set, and the client's MSS
 //! ```
 //!
 //! Along a response the position grows, and with it the timestamp, as a client demands (RFC 7323, section
@@ -26,22 +29,36 @@
 //! one that the client echoes, and whose low 31 bits are the stamp. It is less than 2^31 ahead, which a client takes
 //! for newer, so any number of responses can follow one another, round the circle ([`Stamp::following`]).
 
-use crate::cookie::Mss;
+use crate::cookie::{KEPT_PROOF_BITS, Mss, SegmentClass};
 use crate::position::Position;
 
 /// Bits of proof that a client gives back of its initial sequence number.
 const PROOF_SHIFT: u32 = 1;
 const WHOLE: u32 = 1 << 17;
 const PART: u32 = WHOLE + 1;
-const DONE: u32 = WHOLE + 2;
+const DONE: u32 = PART + (1 << 16);
 const STORED: u32 = 1 << 18;
 /// Half the circle of timestamps: the bit that stamps leave free.
 const HALF: u32 = 1 << 31;
-/// Stamps of connections that stay open: bits of proof, and below them an MSS.
-const KEPT: u32 = HALF - (1 << (KEPT_PROOF_BITS + KEPT_MSS_BITS));
-const KEPT_PROOF_BITS: u32 = 24;
-const KEPT_MSS_BITS: u32 = 3;
+/// Stamps of segments of stored responses whose connections stay open: position, exchange, window and reason, in mixed
+/// radix.
+const OPEN: u32 = (1 << 30) + (1 << 18);
+/// Exchanges of such connections: the first one, and a later one with segments of either class.
+const OPEN_EXCHANGES: u32 = 3;
+/// Windows: eight levels, and four for narrow paths.
+const OPEN_WINDOWS: u32 = 12;
+const OPEN_REASONS: u32 = 3;
+/// The highest level on a narrow path.
+const NARROW_LEVEL_MAX: u8 = 3;
+/// Stamps of ends of responses whose connections stay open: proof, generation, and MSS, in mixed radix.
+const KEPT: u32 = HALF - (KEPT_SIZES << (KEPT_PROOF_BITS + GENERATION_BITS));
+const GENERATION_BITS: u32 = 2;
+/// The MSS values but the smallest, and the two classes of [`SegmentClass`] behind a long response.
+const KEPT_SIZES: u32 = 9;
 const POSITION_SHIFT: u32 = 6;
+
+const _: () = assert!(STORED + (Position::COUNT << POSITION_SHIFT) <= OPEN);
+const _: () = assert!(OPEN + Position::COUNT / 2 * OPEN_EXCHANGES * OPEN_WINDOWS * OPEN_REASONS <= KEPT);
 const LEVEL_SHIFT: u32 = 3;
 const REASON_SHIFT: u32 = 1;
 
@@ -62,17 +79,70 @@ pub(crate) enum Stamp {
     /// A response in one segment.
     Whole,
     /// A segment of a response that is not stored.
-    Part,
+    Part {
+        /// What only the start of its request can belong to.
+        proof: u16,
+    },
     /// All of a response that is not stored, and that we know.
     Done,
     /// A segment of a stored one.
     Stored(SentSegment),
-    /// A response in one segment, and the connection stays open.
-    Kept {
-        /// What only the start of the next request can belong to.
-        proof: u32,
-        mss: Mss,
-    },
+    /// All of a response, and the connection stays open.
+    Kept(Kept),
+}
+
+/// What the end of a response says after which the connection stays open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Kept {
+    /// What only the start of the next request can belong to.
+    pub(crate) proof: u32,
+    /// The version of the data set that was current.
+    pub(crate) generation: u8,
+    pub(crate) size: KeptSize,
+}
+
+/// What the end of a response says of its client's MSS, and of the request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum KeptSize {
+    /// The MSS, which is not the smallest. The whole request is acknowledged.
+    Mss(Mss),
+    /// The response took several segments of this class, and the last byte of the request is to be acknowledged yet.
+    Long(SegmentClass),
+}
+
+impl KeptSize {
+    /// A number below [`KEPT_SIZES`].
+    pub(crate) const fn index(self) -> u8 {
+        match self {
+            Self::Long(SegmentClass::Small) => 0,
+            Self::Mss(mss) => mss.index(),
+            Self::Long(SegmentClass::Large) => 8,
+        }
+    }
+
+    const fn of_index(index: u8) -> Self {
+        match index {
+            0 => Self::Long(SegmentClass::Small),
+            8 => Self::Long(SegmentClass::Large),
+            mss => Self::Mss(Mss::of_index(mss)),
+        }
+    }
+}
+
+/// The place of a request on its connection, and what becomes of that behind the response.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Exchange {
+    /// The only one: the connection ends with the response.
+    Only,
+    /// The first one. The connection stays open.
+    First,
+    /// One on a connection that was kept open, and stays so.
+    Later(SegmentClass),
+}
+
+impl Exchange {
+    const OPEN: [Self; OPEN_EXCHANGES as usize] =
+        [Self::First, Self::Later(SegmentClass::Small), Self::Later(SegmentClass::Large)];
 }
 
 /// A segment of a stored response, and how it was sent.
@@ -85,6 +155,7 @@ pub(crate) struct SentSegment {
     pub(crate) reason: SendReason,
     /// The path to the client does not carry full segments: each is sent in pieces.
     pub(crate) narrow: bool,
+    pub(crate) exchange: Exchange,
 }
 
 /// Why a segment of a stored response was sent.
@@ -106,7 +177,7 @@ pub(crate) enum SendReason {
 /// |-------|-------------------------------------------------|
 /// | 0–6   | 4, 8, 12 … 28: there has been a loss            |
 /// | 7     | slow start: there has been no loss              |
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct WindowLevel(u8);
 
 impl WindowLevel {
@@ -114,6 +185,9 @@ impl WindowLevel {
     pub(crate) const SLOW_START: Self = Self(7);
     /// After a retransmission timeout, and after the client's window was closed.
     pub(crate) const LOWEST: Self = Self(0);
+
+    /// The highest on a narrow path, on a connection that stays open: there is no room in a stamp for more.
+    pub(crate) const NARROW_MAX: Self = Self(NARROW_LEVEL_MAX);
 
     /// To a client without SACK two segments are in flight, and the level tells them apart. This one is neither of the
     /// two: its ACK is not answered.
@@ -164,56 +238,59 @@ impl SendReason {
 
 impl Stamp {
     /// What is added to the base.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "fast: inline")]
     pub(crate) fn value(self) -> u32 {
         match self {
             Self::Handshake { proof, sack } => u32::from(proof) << PROOF_SHIFT | u32::from(!sack),
             Self::Whole => WHOLE,
-            Self::Part => PART,
+            Self::Part { proof } => PART + u32::from(proof),
             Self::Done => DONE,
-            Self::Kept { proof, mss } => {
-                KEPT + ((proof & ((1 << KEPT_PROOF_BITS) - 1)) << KEPT_MSS_BITS | u32::from(mss.index()))
-            }
-            Self::Stored(segment) => {
-                STORED
-                    + (segment.position.value() << POSITION_SHIFT
-                        | u32::from(segment.level.0) << LEVEL_SHIFT
-                        | (segment.reason as u32) << REASON_SHIFT
-                        | u32::from(segment.narrow))
-            }
+            Self::Kept(kept) => kept.value(),
+            Self::Stored(segment) => segment.value(),
         }
     }
 
     /// The stamp that is this far from the base, if we ever sent one. In the second half of the circle there are only
     /// those of connections that stay open, and what ends such a connection.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "fast: inline")]
     pub(crate) fn parse(value: u32) -> Option<Self> {
+        match value {
+            0..WHOLE => Some(Self::Handshake { proof: (value >> PROOF_SHIFT) as u16, sack: value & 1 == 0 }),
+            WHOLE => Some(Self::Whole),
+            _ => Self::parse_rarer(value),
+        }
+    }
+
+    #[inline(never)]
+    fn parse_rarer(value: u32) -> Option<Self> {
         Some(match value {
-            KEPT..HALF => Self::kept(value),
-            HALF.. => match value - HALF {
-                value @ KEPT.. => Self::kept(value),
-                WHOLE => Self::Whole,
-                _ => return None,
-            },
-            0..WHOLE => Self::Handshake { proof: (value >> PROOF_SHIFT) as u16, sack: value & 1 == 0 },
-            WHOLE => Self::Whole,
-            PART => Self::Part,
+            PART..DONE => Self::Part { proof: (value - PART) as u16 },
             DONE => Self::Done,
-            STORED..KEPT => {
+            STORED..OPEN => {
                 let segment = value.checked_sub(STORED)?;
                 Self::Stored(SentSegment {
                     position: Position::new(segment >> POSITION_SHIFT)?,
                     level: WindowLevel((segment >> LEVEL_SHIFT & 7) as u8),
                     reason: SendReason::ALL.get((segment >> REASON_SHIFT & 3) as usize).copied()?,
                     narrow: segment & 1 == 1,
+                    exchange: Exchange::Only,
                 })
             }
-            _ => return None,
+            _ => match value & (HALF - 1) {
+                within @ KEPT.. => Self::kept(within),
+                within @ OPEN.. => Self::Stored(SentSegment::of_open(within - OPEN)?),
+                WHOLE => Self::Whole,
+                _ => return None,
+            },
         })
     }
 
     fn kept(value: u32) -> Self {
-        let value = value - KEPT;
-        Self::Kept { proof: value >> KEPT_MSS_BITS, mss: Mss::of_index(value as u8) }
+        let (number, size) = ((value - KEPT) / KEPT_SIZES, (value - KEPT) % KEPT_SIZES);
+        let (proof, generation) = (number >> GENERATION_BITS, (number & 3) as u8);
+        Self::Kept(Kept { proof, generation, size: KeptSize::of_index(size as u8) })
     }
 
     /// What is added to the base for a timestamp with this stamp that is not before the one that the client `echoed`,
@@ -225,11 +302,60 @@ impl Stamp {
     }
 }
 
+/// The half of the circle that a timestamp lies in, which is so far from the base.
+pub(crate) const fn half_of(value: u32) -> u32 {
+    value & HALF
+}
+
+impl Kept {
+    #[inline(never)]
+    fn value(self) -> u32 {
+        let Self { proof, generation, size } = self;
+        let number = (proof & ((1 << KEPT_PROOF_BITS) - 1)) << GENERATION_BITS | u32::from(generation & 3);
+        KEPT + number * KEPT_SIZES + u32::from(size.index())
+    }
+}
+
+impl SentSegment {
+    #[inline(never)]
+    fn value(self) -> u32 {
+        let Self { position, level, reason, narrow, exchange } = self;
+        let exchange = match exchange {
+            Exchange::Only => {
+                return STORED
+                    + (position.value() << POSITION_SHIFT
+                        | u32::from(level.0) << LEVEL_SHIFT
+                        | (reason as u32) << REASON_SHIFT
+                        | u32::from(narrow));
+            }
+            Exchange::First => 0,
+            Exchange::Later(SegmentClass::Small) => 1,
+            Exchange::Later(SegmentClass::Large) => 2,
+        };
+        let window = if narrow { 8 + level.0.min(NARROW_LEVEL_MAX) } else { level.0 };
+        let place = position.value() / 2 * OPEN_EXCHANGES + exchange;
+        OPEN + (place * OPEN_WINDOWS + u32::from(window)) * OPEN_REASONS + reason as u32
+    }
+
+    /// The segment with this number, of a connection that stays open.
+    fn of_open(number: u32) -> Option<Self> {
+        let (place, rest) = (number / (OPEN_WINDOWS * OPEN_REASONS), number % (OPEN_WINDOWS * OPEN_REASONS));
+        let window = (rest / OPEN_REASONS) as u8;
+        Some(Self {
+            position: Position::new(place / OPEN_EXCHANGES * 2)?,
+            level: WindowLevel(window % 8),
+            reason: SendReason::ALL.get((rest % OPEN_REASONS) as usize).copied()?,
+            narrow: window >= 8,
+            exchange: Exchange::OPEN.get((place % OPEN_EXCHANGES) as usize).copied()?,
+        })
+    }
+}
+
 /// The stamps of a train of segments, by their offset in the response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum StampSequence {
-    /// [`Stamp::Part`] for each: the response is not stored.
-    Constant,
+    /// This for each: the response is not stored.
+    Constant(u32),
     /// Position, window level and reason of each.
     Stored {
         /// Where the response begins.
@@ -240,6 +366,7 @@ pub(crate) enum StampSequence {
         limited_from: u32,
         /// They go in pieces.
         narrow: bool,
+        exchange: Exchange,
     },
     /// For a client without SACK: all but the last two segments are silent.
     Pairs {
@@ -274,11 +401,12 @@ impl WindowSchedule {
 impl StampSequence {
     /// The stamp of the segment at `offset`, to be added to the timestamp base.
     pub(crate) fn stamp_at(self, offset: u32) -> u32 {
-        let (first, level, reason, narrow) = match self {
-            Self::Constant => return Stamp::Part.value(),
-            Self::Stored { first, schedule, reason, limited_from, narrow } => {
+        let (first, level, reason, narrow, exchange) = match self {
+            Self::Constant(stamp) => return stamp,
+            Self::Stored { first, schedule, reason, limited_from, narrow, exchange } => {
                 let limited = reason == SendReason::NewData && offset >= limited_from;
-                (first, schedule.level_at(offset), if limited { SendReason::WindowLimited } else { reason }, narrow)
+                let reason = if limited { SendReason::WindowLimited } else { reason };
+                (first, schedule.level_at(offset), reason, narrow, exchange)
             }
             Self::Pairs { first, pair, again, seg_size, narrow } => {
                 let level = match offset.checked_sub(pair) {
@@ -287,13 +415,13 @@ impl StampSequence {
                     Some(within) if within < seg_size => WindowLevel::FIRST,
                     Some(_) => WindowLevel::SECOND,
                 };
-                (first, level, SendReason::Pair, narrow)
+                (first, level, SendReason::Pair, narrow, Exchange::Only)
             }
         };
         let position = first.value().saturating_add(offset / Position::UNIT as u32);
         // Every stored response lies within the positions, its end as well.
         let position = Position::new(position).unwrap_or(first);
-        Stamp::Stored(SentSegment { position, level, reason, narrow }).value()
+        Stamp::Stored(SentSegment { position, level, reason, narrow, exchange }).value()
     }
 }
 
@@ -308,7 +436,8 @@ mod tests {
 
     #[quickcheck_macros::quickcheck]
     fn the_next_timestamp_is_not_before_the_one_that_is_echoed(echoed: u32, proof: u32) -> bool {
-        let stamps = [Stamp::Whole, Stamp::Kept { proof: proof >> 8, mss: Mss::at_most(1460) }];
+        let size = KeptSize::Mss(Mss::at_most(1460));
+        let stamps = [Stamp::Whole, Stamp::Kept(Kept { proof: proof >> 10, generation: 2, size })];
         stamps.into_iter().all(|stamp| {
             let next = stamp.following(echoed);
             next.wrapping_sub(echoed) < HALF && Stamp::parse(next) == Some(stamp)
@@ -322,6 +451,7 @@ mod tests {
             level: WindowLevel::SLOW_START,
             reason: SendReason::Pair,
             narrow: true,
+            exchange: Exchange::Only,
         };
         assert!(Stamp::Stored(newest).value() < 1 << 31);
         assert_eq!(Stamp::parse(Stamp::Stored(newest).value()), Some(Stamp::Stored(newest)));
@@ -353,10 +483,16 @@ mod tests {
             Stamp::Handshake { proof: 0, sack: true },
             Stamp::Handshake { proof: u16::MAX, sack: false },
             Stamp::Whole,
-            Stamp::Part,
+            Stamp::Part { proof: 0 },
+            Stamp::Part { proof: u16::MAX },
             Stamp::Done,
-            Stamp::Kept { proof: 0, mss: Mss::at_most(88) },
-            Stamp::Kept { proof: (1 << KEPT_PROOF_BITS) - 1, mss: Mss::at_most(8940) },
+            Stamp::Kept(Kept { proof: 0, generation: 0, size: KeptSize::Long(SegmentClass::Small) }),
+            Stamp::Kept(Kept { proof: 7, generation: 1, size: KeptSize::Mss(Mss::at_most(536)) }),
+            Stamp::Kept(Kept {
+                proof: (1 << KEPT_PROOF_BITS) - 1,
+                generation: 3,
+                size: KeptSize::Long(SegmentClass::Large),
+            }),
         ] {
             assert_eq!(Stamp::parse(stamp.value()), Some(stamp));
         }

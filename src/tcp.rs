@@ -19,6 +19,7 @@
 //! and the timestamp that it echoes ([`Stamp`]). Responses that do not fit one
 //! segment are in [`transfer`] and [`resume`].
 
+mod layout;
 mod probe;
 mod ranges;
 mod request;
@@ -182,7 +183,11 @@ fn answer_ack<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A) -> Reply
     if !segment.has_timestamps() {
         return probe::answer(segment, app);
     }
-    if segment.is_keep_alive_probe() { segment.answer_keep_alive_probe() } else { Absorbed::Ack.into() }
+    if !matches!(segment.stamp(), Some(Stamp::Kept(_))) {
+        return Absorbed::Ack.into();
+    }
+    let reply = segment.answer_end().or_else(|| segment.answer_keep_alive_probe());
+    reply.unwrap_or(Absorbed::Ack.into())
 }
 
 /// A FIN without payload.

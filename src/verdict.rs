@@ -75,9 +75,12 @@ outcomes! {
         LateAck = "late-ack",
         /// ACK of a keep-alive probe.
         KeepAlive = "keep-alive",
-        /// FIN with no response ahead of it: it needs more than one segment, on a connection that was kept open. The
-        /// client sends its request on a new one.
+        /// FIN with no response ahead of it: a response of several segments that cannot be sent on a connection that
+        /// was kept open. The client sends its request on a new one.
         Closed = "closed",
+        /// ACK of nothing, in answer to the first request for a long response on a connection that was kept open while
+        /// the data set was replaced. The request comes again, and is answered from the new version.
+        Renewed = "renewed",
         /// RST, sent only under `--refuse reset`.
         Reset = "reset",
     }

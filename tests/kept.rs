@@ -65,7 +65,7 @@ struct Sent {
 impl<'e> Client<'e> {
     fn connected(engine: &'e Engine<Echo>, ends: Ends) -> Self {
         let mut client = Self { dialogue: Dialogue::new(engine), ends, next: ISN, read: 0, echo: 0 };
-        let [sent] = &client.draw(&Segment::syn(&ends).seq(ISN).mss(1460).timestamps(5, 0))[..] else {
+        let [sent] = &client.draw(&Segment::syn(&ends).seq(ISN).mss(1460).sack_permitted().timestamps(5, 0))[..] else {
             panic!("no SYN+ACK")
         };
         client.take(&sent.clone());

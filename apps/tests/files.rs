@@ -545,7 +545,7 @@ fn damage_is_told_by_its_kind() {
     assert_eq!(damaged(&|bytes| bytes.clear()), ContainerError::Magic.into());
     assert_eq!(damaged(&|bytes| bytes[0] = b'l'), ContainerError::Magic.into());
     assert_eq!(damaged(&|bytes| bytes.truncate(20)), ContainerError::Length { actual: 20, expected: 64 }.into());
-    assert_eq!(damaged(&|bytes| bytes[8] = 2), ContainerError::Version { found: 2 }.into());
+    assert_eq!(damaged(&|bytes| bytes[8] = 3), ContainerError::Version { found: 3 }.into());
     assert_eq!(damaged(&|bytes| bytes[12] ^= 1), ContainerError::HeaderChecksum.into());
     assert_eq!(damaged(&|bytes| bytes.push(0)), ContainerError::Length { actual: len + 1, expected: len }.into());
     assert_eq!(damaged(&|bytes| _ = bytes.pop()), ContainerError::Length { actual: len - 1, expected: len }.into());

@@ -14,7 +14,8 @@ use lethe_sim::frame::{Ends, Segment};
 const NOW: Instant = Instant::from_unix_seconds(1_700_000_000);
 
 /// What is measured: each packet of a client, two that are dropped or refused, and a whole fetch.
-pub(crate) const PACKETS: [&str; 7] = ["syn", "ack", "get", "fin", "closed port", "garbage", "transaction"];
+pub(crate) const PACKETS: [&str; 10] =
+    ["syn", "ack", "get", "fin", "closed port", "garbage", "transaction", "kept get", "kept fin", "kept probe"];
 
 /// An engine with the buffers of a loop.
 pub(crate) struct Loop {
@@ -40,7 +41,8 @@ impl Loop {
 pub(crate) fn setup(ends: &Ends, packet: &str) -> (Loop, Vec<Vec<u8>>) {
     let mut addresses = Addresses::new();
     addresses.add(ends.server.ip()).expect("an address of a server");
-    let engine = Engine::new(Config { addresses, ..Config::new(Secret::new([7; 16])) }, IpInfo::embedded());
+    let keep_alive = packet.starts_with("kept");
+    let engine = Engine::new(Config { addresses, keep_alive, ..Config::new(Secret::new([7; 16])) }, IpInfo::embedded());
     let fetch = Fetch::new(&engine, NOW, ends, "/202.96.128.86").expect("an answer in one segment");
     let frames = match packet {
         "syn" => vec![fetch.syn],
@@ -50,6 +52,16 @@ pub(crate) fn setup(ends: &Ends, packet: &str) -> (Loop, Vec<Vec<u8>>) {
         "closed port" => vec![Segment::syn(&ends.server_port(81)).frame()],
         "garbage" => vec![[&fetch.syn[..14], &[0xa5; 60]].concat()],
         "transaction" => fetch.frames().map(<[u8]>::to_vec).to_vec(),
+        "kept get" | "kept fin" | "kept probe" => {
+            let [get, fin, probe] = Fetch::kept(&engine, NOW, ends, "/202.96.128.86").expect("it is kept open");
+            vec![if packet == "kept get" {
+                get
+            } else if packet == "kept fin" {
+                fin
+            } else {
+                probe
+            }]
+        }
         other => panic!("{other} is none of {PACKETS:?}"),
     };
     (Loop { engine, scratch: vec![0; SCRATCH_LEN], buffer: vec![0; 2048] }, frames)

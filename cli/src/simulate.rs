@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use lethe_server::parse_path;
 use lethe_server::print::print_line;
 use lethe_server::simulate::{RunArgs, requests, simulate_app};
@@ -30,6 +30,12 @@ pub(crate) struct Args {
     /// Some clients request long replies, up to 1 MB, and some of those read slowly
     #[arg(long)]
     large: bool,
+    /// Clients keep their connections for up to N requests each: at once, idle for up to a day, pipelined, cut
+    /// anywhere, with attackers among them. With --exhaustive, two requests on a connection, whose frames overtake
+    /// others as well
+    #[arg(long, value_name = "N", conflicts_with_all = ["large", "cut", "compare", "chart"])]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
+    keep_alive: Option<u32>,
     /// Clients send requests to this site, split at any byte, as by kernels that coalesce small writes: files, redirect
     /// or scores
     #[arg(long, value_name = "SITE", conflicts_with_all = ["size", "exhaustive", "compare", "chart"])]
@@ -101,15 +107,17 @@ Example:
   lethe simulate --seed 1 --requests 10000 --loss 5%
   lethe simulate --seed 7
   lethe simulate --soak 10m
+  lethe simulate --keep-alive 20 --seed 7
   lethe simulate --loss 5% --path /8.8.8.8 ipinfo";
 
 /// Runs the simulation, the comparison or the measurement that the arguments select.
 pub(crate) fn simulate(args: &Args) -> anyhow::Result<()> {
     if let Some(app) = &args.app {
+        ensure!(args.keep_alive.is_none(), "--keep-alive is for the test application, without APP");
         return simulate_app(&app.load()?, &requests(&args.path, "lethe.example", &[]), &args.run);
     }
     let size = args.size.map(|size| size as usize);
-    let options = Options { size, large: args.large, ..args.run.options()? };
+    let options = Options { size, large: args.large, keep_alive: args.keep_alive, ..args.run.options()? };
     let run = |options: Options, recorder: Option<&mut Recorder>| match args.cut {
         Some(cut) => sites::simulate(cut, options, recorder),
         None => run::simulate(options, recorder),
@@ -159,7 +167,16 @@ fn run_comparison(args: &Args, seed: u64) -> anyhow::Result<()> {
 
 fn run_exhaustive(args: &Args) -> anyhow::Result<()> {
     let frames = args.frames;
-    let all = if args.large { Exhaustive::three_segments(frames) } else { Exhaustive::new(frames) };
+    if args.keep_alive.is_some() && frames > exhaustive::KEPT_FRAMES_MAX {
+        bail!("with --keep-alive, --frames is at most {}", exhaustive::KEPT_FRAMES_MAX);
+    }
+    let all = if args.keep_alive.is_some() {
+        Exhaustive::kept(frames)
+    } else if args.large {
+        Exhaustive::three_segments(frames)
+    } else {
+        Exhaustive::new(frames)
+    };
     let begun = Instant::now();
     let mut recorder = args.run.recorder()?;
     let result = all.run(recorder.as_mut());
@@ -173,7 +190,9 @@ fn run_exhaustive(args: &Args) -> anyhow::Result<()> {
     if !args.run.json {
         let (clients, kinds) = (all.clients(), all.clients() / all.cases());
         print_line(format_args!("cases        {clients}: the first {frames} frames of a connection"))?;
-        print_line(format_args!("             kept, lost or doubled, for {kinds} kinds of clients\n"))?;
+        let fates =
+            if args.keep_alive.is_some() { "kept, lost, doubled or overtaken" } else { "kept, lost or doubled" };
+        print_line(format_args!("             {fates}, for {kinds} kinds of clients\n"))?;
     }
     args.run.print(&summary, begun.elapsed(), &all.command_line())
 }

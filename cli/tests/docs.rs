@@ -27,8 +27,22 @@ use snapbox::Data;
 use snapbox::filter::NormalizeToExpected;
 
 /// Blocks that are no commands.
-const NO_COMMANDS: [&str; 11] =
-    ["text", "nft", "rust", "toml", "ini", "yaml", "json", "bird", "prometheus", "html", "sh"];
+const NO_COMMANDS: [&str; 14] = [
+    "text",
+    "nft",
+    "rust",
+    "toml",
+    "ini",
+    "yaml",
+    "json",
+    "bird",
+    "prometheus",
+    "html",
+    "sh",
+    "nginx",
+    "haproxy",
+    "caddyfile",
+];
 
 /// How commands begin that belong into a `console` block.
 const COMMANDS: [&str; 14] = [
@@ -193,6 +207,11 @@ fn cluster() {
 #[test(root, "curl")]
 fn files() {
     run("docs/files.md");
+}
+
+#[test(root, "curl", "openssl", "nginx", "haproxy", "caddy")]
+fn https() {
+    run("docs/https.md");
 }
 
 #[test(root, "nft", "ethtool")]

@@ -70,9 +70,17 @@ pub struct Counts {
     pub begun: u64,
     /// Of those, connections whose SYN was answered.
     pub opened: u64,
-    /// Of those, connections that have sent their request.
+    /// Of those, connections that have ended.
+    pub ended: u64,
+    /// Of those, connections that the server has closed after the last reply, though they were to stay open.
+    pub closed: u64,
+    /// Requests sent, without retransmissions.
     pub asked: u64,
-    /// Of those, connections with a complete and correct reply.
+    /// Of those, requests on a connection that had one before.
+    pub later: u64,
+    /// Of those, requests that were sent again on another connection, since theirs ended before the reply.
+    pub cut: u64,
+    /// Of those, requests with a complete and correct reply.
     pub answered: u64,
     /// Connections that were due and never begun, because the generator was too slow.
     pub never_begun: u64,
@@ -95,10 +103,14 @@ impl Counts {
         self.failed(Failure::WrongBytes)
     }
 
-    /// Connections that are open as far as is known, and have no complete reply yet.
-    pub fn open(&self) -> u64 {
-        let ended = self.answered + self.failures() - self.failed(Failure::NoSynAck) - self.failed(Failure::Refused);
-        self.opened - ended
+    /// Connections that are open as far as is known.
+    pub const fn open(&self) -> u64 {
+        self.opened - self.ended
+    }
+
+    /// Requests that were due, and neither had a reply nor failed.
+    pub fn unfinished(&self) -> u64 {
+        (self.begun + self.later).saturating_sub(self.answered + self.cut + self.failures())
     }
 
     pub(crate) fn count_failed(&mut self, failure: Failure) {
@@ -182,10 +194,10 @@ mod tests {
 
     #[test]
     fn what_is_open_was_opened_and_has_not_ended() {
-        let mut counts = Counts { begun: 10, opened: 8, answered: 3, ..Counts::default() };
+        let mut counts = Counts { begun: 10, opened: 8, ended: 4, answered: 5, later: 2, ..Counts::default() };
         for failure in [Failure::NoSynAck, Failure::Refused, Failure::NoReply] {
             counts.count_failed(failure);
         }
-        assert_eq!((counts.failures(), counts.open()), (3, 4));
+        assert_eq!((counts.failures(), counts.open(), counts.unfinished()), (3, 4, 4));
     }
 }

@@ -93,6 +93,19 @@ impl Expected {
         })
     }
 
+    /// Whether a reply is complete by what it says itself, without the end of the connection.
+    pub(crate) fn ends(bytes: &[u8]) -> bool {
+        let Some(head) = Head::last_of(bytes) else { return false };
+        let body = &bytes[head.end()..];
+        if head.has_no_body() {
+            return true;
+        }
+        if head.is_chunked() {
+            return Chunks::default().end_in(body).is_some();
+        }
+        head.content_length().is_some_and(|len| body.len() >= len)
+    }
+
     /// The bytes that are compared.
     pub(crate) const fn len(&self) -> usize {
         self.bytes.len()

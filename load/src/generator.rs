@@ -11,12 +11,13 @@
 //! main connections. With [`Plan::Rate`](crate::Plan::Rate) there are as many as connections can begin within the
 //! timeout, so that a connection has ended when its slot is used again.
 
+mod next;
 mod plan;
 mod receive;
 mod send;
 mod timers;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -31,6 +32,7 @@ use crate::counts::{Counts, Latency, SlowCounts};
 use crate::expected::{Expected, NotComparable};
 use crate::flood::{Flood, FloodStream};
 use crate::http::Chunks;
+use crate::kept::{Kept, Ring};
 use crate::neighbors::Neighbors;
 use crate::settings::{Settings, SettingsError, Slow};
 use crate::wire::{Content, Ends, parse};
@@ -145,8 +147,18 @@ pub struct Generator {
     neighbors: Neighbors,
     /// The requests and their expected replies, by path.
     requests: Vec<Request>,
+    ring: Ring,
     floods: Vec<FloodStream>,
     table: Vec<Connection>,
+    /// What more is remembered of main connections that stay open, by slot. Empty where none does.
+    kept: Vec<Kept>,
+    /// Main connections that are open and idle, at a rate, and slots whose request waits for a new connection.
+    idle: VecDeque<u32>,
+    again: VecDeque<u32>,
+    /// The requests that each connection has sent, with pauses between them, and the time of the first one.
+    laps: u32,
+    first_lap: u64,
+    last_reply: u64,
     /// Slots before those of the main connections: `slow` of slow clients, and `extras` together with the first
     /// fetches.
     slow: usize,
@@ -193,7 +205,6 @@ enum Partial {
 #[derive(Debug)]
 struct Request {
     path: String,
-    bytes: Box<[u8]>,
     expected: Option<Expected>,
 }
 
@@ -203,8 +214,12 @@ struct ConnectionId {
     slot: usize,
     /// Source and destination of the client's segments.
     ends: Ends,
+    /// The sequence number before the first byte of the requests that are sent together: the ISN, or a later one.
     isn: u32,
-    /// The number of its request.
+    /// The number of the first of these requests, and how many they are.
+    first: usize,
+    count: usize,
+    /// The number of the request whose reply comes next.
     path: usize,
 }
 
@@ -328,9 +343,16 @@ impl Generator {
         })
     }
 
+    /// Replies a second, from the first request that was due to the last reply.
+    #[expect(clippy::cast_precision_loss, reason = "µs of a run")]
+    pub fn rate(&self) -> f64 {
+        let micros = self.last_reply.saturating_sub(self.first_lap);
+        self.counts.answered as f64 * 1e6 / micros.max(1) as f64
+    }
+
     /// The memory of the table of connections, in bytes.
     pub fn table_bytes(&self) -> usize {
-        size_of_val(self.table.as_slice())
+        size_of_val(self.table.as_slice()) + size_of_val(self.kept.as_slice())
     }
 
     /// How long the caller may wait for frames before the next turn.
@@ -371,9 +393,12 @@ impl Generator {
     }
 
     /// The main connection that was last begun in a slot, by its number among all main connections.
-    const fn latest(&self, slot: usize) -> Option<u64> {
+    fn latest(&self, slot: usize) -> Option<u64> {
         let (room, at) = (self.room(), (slot - self.extras) as u64);
-        let Some(last) = self.begun.checked_sub(1) else { return None };
+        if let Some(kept) = self.kept.get(slot - self.extras) {
+            return Some(at + u64::from(kept.rounds.checked_sub(1)?) * room);
+        }
+        let last = self.begun.checked_sub(1)?;
         let found = last - last % room + at;
         if found <= last { Some(found) } else { found.checked_sub(room) }
     }
@@ -405,13 +430,29 @@ impl Generator {
     fn id_of(&self, slot: usize, number: u64, round: u64, ends: Ends) -> ConnectionId {
         // A client that connects again takes a higher ISN, as with RFC 6528.
         let isn = (mix(self.settings.seed ^ number) as u32).wrapping_add((round as u32) << 20);
+        if self.is_main(slot)
+            && let Some(keep) = self.settings.keep_alive
+        {
+            let kept = &self.kept[slot - self.extras];
+            let before = kept.here() - kept.here() % keep.pipeline;
+            let nth =
+                |count: u32| ((slot - self.extras) / self.settings.from.len() + count as usize) % self.requests.len();
+            return ConnectionId {
+                slot,
+                ends,
+                isn: isn.wrapping_add(self.ring.distance(nth(kept.earlier), before)),
+                first: nth(kept.earlier + before),
+                count: self.limit(slot).map_or(keep.pipeline, |most| keep.pipeline.min(most - before)) as usize,
+                path: nth(kept.answered),
+            };
+        }
         // Numbers rotate through the networks, so that each network requests every path.
         let path = if self.is_main(slot) || self.is_slow(slot) {
             (number / self.settings.from.len() as u64) as usize % self.requests.len()
         } else {
             slot - self.slow
         };
-        ConnectionId { slot, ends, isn, path }
+        ConnectionId { slot, ends, isn, first: path, count: 1, path }
     }
 
     /// The connection that a segment from a server belongs to.

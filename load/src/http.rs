@@ -180,6 +180,16 @@ impl Chunks {
         }
     }
 
+    /// Where the body ends in the next bytes, if it does.
+    #[cfg(feature = "generator")]
+    pub(crate) fn end_in(&self, bytes: &[u8]) -> Option<usize> {
+        let mut ahead = *self;
+        (1..=bytes.len()).find(|&end| {
+            ahead.take(&bytes[end - 1..end], |_| {});
+            ahead.is_done()
+        })
+    }
+
     /// Whether the body is complete.
     pub fn is_done(&self) -> bool {
         self.state == State::Done

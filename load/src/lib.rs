@@ -3,7 +3,7 @@
 //! It is a set of clients on the same two queues that the engine runs on ([`RxQueue`](lethe::port::RxQueue),
 //! [`TxQueue`](lethe::port::TxQueue)): a TAP device, an interface, a card. Their addresses are whole networks, so that
 //! there may be ten million of them. Address, port and initial sequence number of a connection are computed from its
-//! number, and 24 bytes of state are kept of each.
+//! number, and 24 bytes of state are kept of each; 36 where connections stay open for further requests.
 //!
 //! ```text
 //!   number ──► pool ──► address, port        hash ──► initial sequence number
@@ -11,6 +11,7 @@
 //!            ┌─────────── Generator ───────────┐
 //!   rx ────► │ neighbors   ARP, ND             │ ────► tx
 //!            │ connection  24 bytes a client   │
+//!            │ kept        requests in turn    │
 //!            │ expected    the right replies   │
 //!            │ flood       SYN, ACK, garbage   │
 //!            └─────────────────────────────────┘
@@ -34,6 +35,8 @@ mod flood;
 mod generator;
 mod http;
 #[cfg(feature = "generator")]
+mod kept;
+#[cfg(feature = "generator")]
 mod neighbors;
 #[cfg(feature = "generator")]
 mod settings;
@@ -52,4 +55,4 @@ pub use flood::{Flood, FloodKind};
 pub use generator::{Generator, Mismatch, Part, RunError, Stage};
 pub use http::{Chunks, Head};
 #[cfg(feature = "generator")]
-pub use settings::{Compare, Plan, Settings, SettingsError, Slow};
+pub use settings::{Compare, KeepAlive, Plan, Settings, SettingsError, Slow};

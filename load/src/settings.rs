@@ -32,6 +32,8 @@ pub struct Settings {
     pub compare: Compare,
     /// When connections begin.
     pub plan: Plan,
+    /// How connections stay open; without it each has one request, and is closed by the server.
+    pub keep_alive: Option<KeepAlive>,
     /// The time after which a SYN, or a request, without an answer has failed.
     pub timeout: Duration,
     /// The MSS option; by default what fits the MTU.
@@ -79,6 +81,18 @@ pub enum Plan {
         /// How long all of them are held open before the first request.
         hold: Duration,
     },
+}
+
+/// How connections stay open for further requests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeepAlive {
+    /// The most requests on a connection. Without a limit, and with [`Plan::Open`], each connection has one request
+    /// after the other, until the time of the plan is over.
+    pub requests: Option<u32>,
+    /// The requests in a segment, which are answered one after the other (RFC 9112, section 9.3.2).
+    pub pipeline: u32,
+    /// How long all connections are idle between two requests, with [`Plan::Open`] and a number of requests.
+    pub think: Duration,
 }
 
 /// A kind of slow client.
@@ -130,6 +144,12 @@ pub enum SettingsError {
     /// A path is not valid in a request line.
     #[error("{0:?} is no path: it begins with / and has no spaces, as in --path /index.html")]
     Path(String),
+    /// Requests are sent together, and that makes no sense.
+    #[error("a pipeline has 1 to {0} requests, and no more than a connection: lower --pipeline")]
+    Pipeline(u32),
+    /// A pause between requests that do not come one after the other.
+    #[error("a pause between requests needs --open, and a number of requests, as in --keep-alive 3 --think 60s")]
+    Think,
     /// A request does not fit one segment.
     #[error("the request for {path:?} has {len} bytes, and a segment has room for {room}: use a shorter path")]
     LongRequest {

@@ -16,8 +16,8 @@ use lethe::turn;
 use lethe::verdict::Stats;
 use lethe::wire::ethernet::MacAddress;
 use lethe_load::{
-    Compare, Failure, Flood, FloodKind, Generator, Part, Plan, RunError, Settings, SettingsError, Slow, SlowCounts,
-    Stage,
+    Compare, Failure, Flood, FloodKind, Generator, KeepAlive, Part, Plan, RunError, Settings, SettingsError, Slow,
+    SlowCounts, Stage,
 };
 use lethe_sim::sample::{Sample, expected};
 
@@ -147,6 +147,7 @@ fn settings(plan: Plan) -> Settings {
         expect: None,
         compare: Compare::Body,
         plan,
+        keep_alive: None,
         timeout: Duration::from_secs(30),
         mss: None,
         timestamps: true,
@@ -443,4 +444,126 @@ fn settings_that_do_not_fit_are_told_with_what_mends_it() {
     let one = |s: &mut Settings| s.from = vec!["10.0.0.1/32".parse().unwrap(), "fd00::1/128".parse().unwrap()];
     let too_few = |s: &mut Settings| (one(s), s.plan = open(200_000)).1;
     check(&too_few, "200002 connections at a time need as many clients, and there are 129024");
+}
+
+/// A configuration whose connections stay open.
+fn keeping() -> Config {
+    let mut config = Config::new(Secret::new([7; 16]));
+    config.addresses.add("10.9.0.2".parse().unwrap()).unwrap();
+    config.addresses.add("fd09::2".parse().unwrap()).unwrap();
+    config.keep_alive = true;
+    config
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as the setting has it")]
+fn kept(requests: impl Into<Option<u32>>, pipeline: u32, think: u64) -> Option<KeepAlive> {
+    Some(KeepAlive { requests: requests.into(), pipeline, think: Duration::from_secs(think) })
+}
+
+#[test]
+fn connections_that_stay_open_have_all_their_requests() {
+    for compare in [Compare::Body, Compare::All] {
+        let paths = ["/100", "/0", "/333"].map(str::to_owned).to_vec();
+        let settings = Settings { keep_alive: kept(10, 1, 0), compare, paths, ..settings(open(200)) };
+        let lab = Lab::with(settings, keeping(), sample()).run().unwrap();
+        let counts = lab.generator.counts();
+        assert_eq!((counts.begun, counts.opened, counts.ended), (200, 200, 200), "{counts:?}");
+        assert_eq!((counts.answered, counts.asked, counts.later), (2000, 2000, 1800), "{counts:?}");
+        assert_eq!((counts.failures(), counts.closed, counts.cut, counts.unfinished()), (0, 0, 0, 0), "{counts:?}");
+        assert_eq!((counts.sent_again, counts.strays), (0, 0), "{counts:?}");
+    }
+}
+
+#[test]
+fn idle_connections_are_asked_again_after_a_minute() {
+    let settings = Settings { keep_alive: kept(3, 1, 60), ..settings(open(1000)) };
+    let lab = Lab::with(settings, keeping(), sample()).run().unwrap();
+    let counts = lab.generator.counts();
+    assert_eq!((counts.opened, counts.answered, counts.failures(), counts.closed), (1000, 3000, 0, 0), "{counts:?}");
+    assert!(lab.generator.seconds() > 120.0);
+}
+
+#[test]
+fn one_request_follows_the_other_until_the_time_is_over() {
+    let plan = Plan::Open { connections: 20, per_second: None, hold: Duration::from_secs(2) };
+    let lab =
+        Lab::with(Settings { keep_alive: kept(None, 1, 0), ..settings(plan) }, keeping(), sample()).run().unwrap();
+    let counts = lab.generator.counts();
+    assert_eq!((counts.opened, counts.failures(), counts.closed, counts.unfinished()), (20, 0, 0, 0), "{counts:?}");
+    assert!(counts.answered > 20 * 10_000, "a reply comes within two steps: {counts:?}");
+    // Two frames a request, of which none is an ACK alone.
+    assert!(counts.frames_out < counts.answered + 100, "{counts:?}");
+}
+
+#[test]
+fn requests_at_a_rate_share_the_connections_that_are_open() {
+    let settings = Settings { keep_alive: kept(50, 1, 0), ..settings(rate(2000.0, 5)) };
+    let lab = Lab::with(settings, keeping(), sample()).run().unwrap();
+    let counts = lab.generator.counts();
+    assert_eq!((counts.answered, counts.failures(), counts.unfinished()), (10_000, 0, 0), "{counts:?}");
+    assert!((200..230).contains(&counts.begun), "50 requests a connection: {counts:?}");
+}
+
+#[test]
+fn requests_on_connections_that_stay_open_survive_loss() {
+    for plan in [open(200), rate(500.0, 4)] {
+        let settings = Settings { keep_alive: kept(10, 1, 0), timeout: Duration::from_mins(5), ..settings(plan) };
+        let lab = Lab::with(settings, keeping(), sample()).losing(50).run().unwrap();
+        let counts = lab.generator.counts();
+        assert_eq!((counts.answered, counts.failures(), counts.unfinished()), (2000, 0, 0), "{counts:?}");
+        assert!(counts.sent_again > 50, "{counts:?}");
+        assert_eq!(lab.generator.mismatch(), None);
+    }
+}
+
+/// A server that closes after each reply: the next request goes on a new connection, and all are counted.
+#[test]
+fn a_server_that_closes_has_a_connection_for_each_request() {
+    for (plan, requests) in [(open(100), 5), (rate(500.0, 1), 5)] {
+        let settings = Settings { keep_alive: kept(requests, 1, 0), ..settings(plan) };
+        let lab = Lab::new(settings, sample()).run().unwrap();
+        let counts = lab.generator.counts();
+        assert_eq!((counts.answered, counts.opened, counts.closed), (500, 500, 500), "{counts:?}");
+        assert_eq!((counts.failures(), counts.unfinished()), (0, 0), "{counts:?}");
+    }
+}
+
+/// The requests of a segment that a server leaves unanswered are sent again, on another connection.
+#[test]
+fn requests_in_a_pipeline_are_all_answered() {
+    for (plan, config) in [(open(50), keeping()), (rate(600.0, 1), keeping())] {
+        let settings = Settings { keep_alive: kept(12, 4, 0), ..settings(plan) };
+        let lab = Lab::with(settings, config, sample()).run().unwrap();
+        let counts = lab.generator.counts();
+        assert_eq!((counts.answered, counts.failures(), counts.unfinished()), (600, 0, 0), "{counts:?}");
+        assert_eq!(counts.asked - counts.cut, 600, "{counts:?}");
+    }
+}
+
+#[test]
+fn a_wrong_reply_on_a_connection_that_stays_open_is_found() {
+    for compare in [Compare::All, Compare::Body] {
+        let app = Fickle { asked: Cell::new(1), inner: sample() };
+        let paths = vec!["/100".to_owned()];
+        let settings = Settings { paths, compare, keep_alive: kept(100, 1, 0), ..settings(open(10)) };
+        let lab = Lab::with(settings, keeping(), app).run().unwrap();
+        let counts = lab.generator.counts();
+        assert_eq!((counts.wrong(), counts.failures(), counts.unfinished()), (10, 10, 0), "{counts:?}");
+        // About one reply in ten is wrong, and ends its connection.
+        assert!((counts.asked - 10..=counts.asked).contains(&counts.answered), "{counts:?}");
+        assert!((80..=100).contains(&counts.asked), "{counts:?}");
+        assert!(lab.generator.mismatch().is_some());
+    }
+}
+
+#[test]
+fn what_makes_no_sense_on_kept_connections_is_told() {
+    for (keep, plan, expect) in [
+        (kept(None, 1, 5), open(10), SettingsError::Think),
+        (kept(5, 1, 5), rate(10.0, 1), SettingsError::Think),
+        (kept(5, 6, 0), open(10), SettingsError::Pipeline(100)),
+        (kept(None, 0, 0), open(10), SettingsError::Pipeline(100)),
+    ] {
+        assert_eq!(Generator::new(Settings { keep_alive: keep, ..settings(plan) }).unwrap_err(), expect);
+    }
 }

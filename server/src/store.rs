@@ -109,7 +109,7 @@ impl Store {
         let behind = self.kept.partition_point(|kept| kept.position <= position);
         let response = self.kept.get(behind.checked_sub(1)?)?.response();
         let first = response.position()?.value();
-        let is_covered = (position.value() - first) as usize <= response.len() / Position::UNIT;
+        let is_covered = ((position.value() - first) as usize) < Position::units(response.len());
         is_covered.then_some(response)
     }
 }

@@ -9,6 +9,12 @@ use lethe_sim::run::{Fault, simulate};
 use lethe_sim::scenario::Options;
 use lethe_sim::sites::{self, Site};
 
+/// Requests of a client that keeps its connection, at most.
+const KEPT: u32 = 8;
+
+/// Clients of a run that keep their connections.
+const KEPT_CLIENTS: u32 = 10;
+
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let Some(seeds) = arguments.next().and_then(|seeds| seeds.parse().ok()) else {
@@ -19,7 +25,11 @@ fn main() -> ExitCode {
     for seed in 1..=seeds {
         let site = Site::ALL[seed as usize % Site::ALL.len()];
         let cut = || sites::simulate(site, Options::new(seed), None);
-        let Err(failure) = simulate(Options::new(seed), None).and_then(|_| cut()) else { continue };
+        // Few at a time: the first fault that is found ends a run, and each checker is to have its turn.
+        let kept = || simulate(Options { keep_alive: Some(KEPT), requests: KEPT_CLIENTS, ..Options::new(seed) }, None);
+        let Err(failure) = simulate(Options::new(seed), None).and_then(|_| cut()).and_then(|_| kept()) else {
+            continue;
+        };
         let checker = checker(&failure.fault);
         println!("{seed} {checker}");
         eprintln!("{failure}");

@@ -13,13 +13,17 @@ mod burst;
 mod checksum;
 mod cookie;
 mod format;
+mod forward;
 mod hold;
 mod options;
+mod pairing;
+mod probe;
 mod purity;
 mod quote;
 mod reflection;
 mod reset;
 mod size;
+mod smuggling;
 mod stability;
 #[cfg(test)]
 mod stand;
@@ -40,13 +44,17 @@ pub use burst::Burst;
 pub use checksum::Checksum;
 pub use cookie::Cookie;
 pub use format::Format;
+pub use forward::Forward;
 pub use hold::Hold;
 pub use options::Options;
+pub use pairing::Pairing;
+pub use probe::Probe;
 pub use purity::Purity;
 pub use quote::Quote;
 pub use reflection::Reflection;
 pub use reset::Reset;
 pub use size::Size;
+pub use smuggling::Smuggling;
 pub use stability::Stability;
 pub use verdict::Truthful;
 pub use window::Window;
@@ -54,6 +62,7 @@ pub use window::Window;
 use crate::dissect::{Frame, Ip, Tcp};
 use crate::link::Reassembler;
 use crate::notation;
+use crate::peer::client::Framed;
 use crate::workspace::Workspace;
 
 /// A frame that the engine was given, and all that it did about it.
@@ -90,12 +99,16 @@ pub fn all<'e, A: App>(engine: &'e Engine<A>) -> Vec<Box<dyn Checker + 'e>> {
         Box::new(Checksum),
         Box::new(Address::new(config.mac)),
         Box::new(Size::new(config.mtu.bytes().into())),
+        Box::new(Smuggling),
+        Box::new(Probe::default()),
         Box::new(Truthful),
         Box::new(Quote),
         Box::new(Reset::new(config.refuse == Refuse::Reset)),
         Box::new(Reflection),
         Box::new(Options),
         Box::new(Acknowledgement),
+        Box::new(Forward),
+        Box::new(Pairing::new(engine)),
         Box::new(Hold::default()),
         Box::new(Window),
         Box::new(Burst),
@@ -158,7 +171,11 @@ fn is_probe(received: &Tcp<'_>, sent: &Tcp<'_>) -> bool {
     let is_old = (WINDOW_MAX..1 << 31).contains(&received.ack.distance_from(sent.end()));
     let is_blank = !sent.payload.is_empty() && sent.payload.iter().all(|&byte| byte == 0);
     let is_plain = !sent.flags.has(Flags::SYN) && !sent.flags.has(Flags::FIN) && !sent.flags.has(Flags::RST);
-    is_old && is_blank && is_plain && received.timestamps.is_none() && sent.timestamps.is_none()
+    // With timestamps, ahead of the last segment of a response behind which the connection stays open: one byte that
+    // the
+    // client has acknowledged, for an ACK at once.
+    let draws_ack = sent.payload.len() == 1 && sent.end() == received.ack.rewind(1) && received.timestamps.is_some();
+    is_plain && (draws_ack || is_old && is_blank && received.timestamps.is_none() && sent.timestamps.is_none())
 }
 
 /// The frames that were sent, with fragments put together, each where its last fragment stood.
@@ -178,6 +195,31 @@ fn whole(sent: &[Vec<u8>]) -> Vec<Cow<'_, [u8]>> {
             |frame| if is_fragment(frame) { put_together(frame) } else { Some(Cow::Borrowed(frame.as_slice())) },
         )
         .collect()
+}
+
+/// Where the first request in these bytes ends, if it is complete.
+fn end_of_request(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(4).position(|end| end == b"\r\n\r\n").map(|at| at + 4)
+}
+
+/// Whether a segment leaves its connection open behind complete responses, and nothing else, to the requests in the
+/// segment that it answers.
+fn keeps_open(received: &Tcp<'_>, sent: &Tcp<'_>) -> bool {
+    let first = Framed::parse(sent.payload, received.payload.starts_with(b"HEAD "));
+    let says_close = matches!(first, Ok(Some(Framed { is_last: true, .. })));
+    !sent.flags.has(Flags::FIN) && !says_close && holds_responses(received, sent)
+}
+
+/// Whether a segment holds complete responses, and nothing else, to the requests in the segment that it answers.
+fn holds_responses(received: &Tcp<'_>, sent: &Tcp<'_>) -> bool {
+    let (mut requests, mut responses) = (received.payload, sent.payload);
+    while !responses.is_empty() {
+        let Ok(Some(response)) = Framed::parse(responses, requests.starts_with(b"HEAD ")) else { return false };
+        let Some(rest) = responses.get(response.len..) else { return false };
+        responses = rest;
+        requests = end_of_request(requests).and_then(|end| requests.get(end..)).unwrap_or_default();
+    }
+    !sent.payload.is_empty()
 }
 
 /// Looks at every TCP segment that was sent for a TCP segment, fragments put together.

@@ -1,8 +1,9 @@
 //! Every way in which the first frames of a connection can be lost or doubled, one after the other.
 //!
-//! A case is a number in base three: its digits are what becomes of the frames of a connection in the order
-//! in which they are sent, by whomever. It is handed to the links in place of randomness, as a fuzzer would
-//! do it. When the digits have all been read, the link has healed.
+//! A case is a number in base three, or four on connections that stay open, where frames overtake others too: its
+//! digits are what becomes of the frames of a connection in the order in which they are sent, by either side. It is
+//! handed to the links in place of randomness, as a fuzzer would do it. When the digits have all been read, the link
+//! has healed.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -16,7 +17,7 @@ use lethe::{Config, Engine};
 use crate::check;
 use crate::frame::Ends;
 use crate::link::Impairment;
-use crate::peer::client::{Close, Settings};
+use crate::peer::client::{Close, Ending, SessionRequest, SessionSettings, Settings, Timing};
 use crate::random::{Probability, Random};
 use crate::run::{Failure, Summary, run};
 use crate::scenario::{ClientSpec, Kind, Promise, Workload};
@@ -36,6 +37,30 @@ const SIZE: usize = 1000;
 /// What can become of a frame, and the bytes that draw it: the first says whether it is lost, and if it
 /// is not, the second whether it is doubled.
 const FATES: [(&str, &[u8]); 3] = [("kept", &[0, 0]), ("lost", &[255]), ("doubled", &[0, 255])];
+
+/// The most frames of a connection that stays open whose fate is enumerated.
+pub const KEPT_FRAMES_MAX: u32 = 10;
+
+/// The place in [`FATES`] of a frame that is lost.
+const LOST: usize = 1;
+
+/// What can also become of one on a connection that stays open: those behind it overtake it. The last bytes say for how
+/// long it is held.
+const SWAPPED: (&str, &[u8]) = ("swapped", &[0, 0, 255, 0x7f, 0x7f, 0x7f, 0x7f]);
+
+/// With this, a frame with the bytes of [`SWAPPED`] is held for 39 ms: longer than a round trip.
+const HOLD: Duration = Duration::from_millis(50);
+
+/// The clients of connections that stay open: 1, they use IPv6; 2, the second request is in the segment of the first;
+/// 4, in one right behind it; 8, they close their side behind it.
+const KEPT_VARIANTS: [u32; 6] = [0, 1, 2, 4, 8, 10];
+
+/// What is asked on a connection that stays open: responses of different lengths.
+const KEPT_SIZES: [usize; 2] = [100, 42];
+
+/// Frames that can be lost without a cookie that expires before the first request comes. Beyond that, a client may
+/// give up, and must not read anything wrong.
+const LOSSES_MAX: usize = 5;
 
 /// The clients that each case is run with.
 const VARIANTS: [u32; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
@@ -68,6 +93,8 @@ pub struct Exhaustive {
     /// The kinds of clients, as sums of what they do otherwise: 1, they use IPv6; 2, no timestamps; 4, they
     /// close with their request; 8, no SACK.
     pub variants: &'static [u32],
+    /// Whether clients send two requests on one connection.
+    is_kept: bool,
 }
 
 impl Exhaustive {
@@ -78,7 +105,7 @@ impl Exhaustive {
     /// With more than 15 frames: the cases would take too long.
     pub fn new(frames: u32) -> Self {
         assert!(frames <= 15, "3^15 cases are 14 million");
-        Self { frames, size: SIZE, mss: None, sack: true, quick_acks: 16, variants: &VARIANTS }
+        Self { frames, size: SIZE, mss: None, sack: true, quick_acks: 16, variants: &VARIANTS, is_kept: false }
     }
 
     /// All cases, with a reply of three segments.
@@ -91,9 +118,23 @@ impl Exhaustive {
         Self { size, mss: Some(mss), variants: &LASTING_VARIANTS, ..Self::new(frames) }
     }
 
+    /// All cases of two requests on one connection, in which frames also overtake each other.
+    ///
+    /// # Panics
+    ///
+    /// With more than 10 frames: 4^10 cases are a million.
+    pub fn kept(frames: u32) -> Self {
+        assert!(frames <= KEPT_FRAMES_MAX, "4^10 cases are a million");
+        Self { variants: &KEPT_VARIANTS, is_kept: true, ..Self::new(frames) }
+    }
+
     /// How many cases there are for each kind of client.
     pub const fn cases(&self) -> u32 {
-        3_u32.pow(self.frames)
+        self.fates_len().pow(self.frames)
+    }
+
+    const fn fates_len(&self) -> u32 {
+        if self.is_kept { 4 } else { 3 }
     }
 
     /// Runs them all.
@@ -102,7 +143,8 @@ impl Exhaustive {
     ///
     /// The first that does not end as it must.
     pub fn run(&self, recorder: Option<&mut Recorder>) -> Result<Summary, Failure> {
-        let mut config = Config::new(lethe::cookie::Secret::new([3; 16]));
+        let secret = lethe::cookie::Secret::new([3; 16]);
+        let mut config = Config { keep_alive: self.is_kept, ..Config::new(secret) };
         for ends in [Ends::v4(), Ends::v6()] {
             // Two addresses always fit.
             let _ = config.addresses.add(ends.server.ip());
@@ -114,7 +156,24 @@ impl Exhaustive {
     /// The fates of a case, as numbers in [`FATES`].
     fn fates(&self, number: u32) -> impl Iterator<Item = usize> {
         let case = number % self.cases();
-        (0..self.frames).map(move |place| (case / 3_u32.pow(place) % 3) as usize)
+        let base = self.fates_len();
+        (0..self.frames).map(move |place| (case / base.pow(place) % base) as usize)
+    }
+
+    /// A client of a connection that stays open.
+    fn session(ends: &Ends, is_set: impl Fn(u32) -> bool) -> SessionSettings {
+        let client = Settings { syn_retries: RETRIES, retries: RETRIES, ..Settings::linux(ends, "/") };
+        let timing = match (is_set(1), is_set(2)) {
+            (true, _) => Timing::Joined,
+            (_, true) => Timing::Written(Duration::ZERO),
+            _ => Timing::Answered(Duration::ZERO),
+        };
+        let requests = KEPT_SIZES.iter().zip([Timing::Answered(Duration::ZERO), timing]).map(|(size, timing)| {
+            let bytes = format!("GET /{size} HTTP/1.1\r\nHost: h\r\n\r\n").into_bytes();
+            SessionRequest { bytes, timing, cuts: Vec::new(), gap: Duration::ZERO }
+        });
+        let ending = if is_set(3) { Ending::HalfClose } else { Ending::Close(Duration::ZERO) };
+        SessionSettings { client, requests: requests.collect(), ending, heals_after: PATIENCE }
     }
 }
 
@@ -149,15 +208,24 @@ impl Workload for Exhaustive {
         let mss = self.mss.or(settings.mss);
         let settings = Settings { mss, sack: self.sack && !is_set(3), quick_acks: self.quick_acks, ..settings };
         let even = Probability::from_percent(50);
-        let link =
-            Impairment { loss: even, duplicate: even, delay: Duration::from_millis(10), ..Impairment::default() };
-        let tape: Vec<u8> = self.fates(number).flat_map(|fate| FATES[fate].1).copied().collect();
+        let delay = Duration::from_millis(10);
+        let mut link = Impairment { loss: even, duplicate: even, delay, ..Impairment::default() };
+        let mut kind = Kind::Model(Box::new(settings.clone()));
+        let mut promise = Promise::Reply;
+        if self.is_kept {
+            (link.reorder, link.hold) = (even, HOLD);
+            kind = Kind::Session(Box::new(Self::session(&ends, is_set)));
+            if self.fates(number).filter(|&fate| fate == LOST).count() > LOSSES_MAX {
+                promise = Promise::PerhapsReply;
+            }
+        }
+        let tape: Vec<u8> = self.fates(number).flat_map(|fate| self.fate(fate).1).copied().collect();
         ClientSpec {
             number,
             request: settings.request.concat(),
-            kind: Kind::Model(Box::new(settings)),
+            kind,
             size: self.size,
-            promise: Promise::Reply,
+            promise,
             ends,
             up: link.clone(),
             down: link,
@@ -170,18 +238,29 @@ impl Workload for Exhaustive {
     fn command_line(&self) -> String {
         let frames = if self.frames == FRAMES { String::new() } else { format!(" --frames {}", self.frames) };
         let large = if self.size == SIZE { "" } else { " --large" };
-        format!("lethe simulate --exhaustive{frames}{large}")
+        let kept = if self.is_kept { " --keep-alive 2" } else { "" };
+        format!("lethe simulate --exhaustive{frames}{large}{kept}")
     }
 }
 
 impl Exhaustive {
+    /// A fate, and the bytes that draw it: with a frame that may be overtaken, one more for each copy.
+    const fn fate(&self, fate: usize) -> (&'static str, &'static [u8]) {
+        match (self.is_kept, fate) {
+            (true, 0) => ("kept", &[0, 0, 0]),
+            (true, 2) => ("doubled", &[0, 255, 0, 0]),
+            (true, 3) => SWAPPED,
+            _ => FATES[fate],
+        }
+    }
+
     /// What becomes of the frames in a case, in words.
     pub fn describe(&self, number: u32) -> String {
         let mut text = String::new();
         for (index, fate) in self.fates(number).enumerate() {
             let separator = if index == 0 { "" } else { ", " };
             // A string takes all that it is given.
-            let _ = write!(text, "{separator}{}", FATES[fate].0);
+            let _ = write!(text, "{separator}{}", self.fate(fate).0);
         }
         text
     }
@@ -199,6 +278,15 @@ mod tests {
         let seen: BTreeSet<String> = (0..all.cases()).map(|number| all.describe(number)).collect();
         assert_eq!(seen.len(), 81);
         assert_eq!(all.describe(5), "doubled, lost, kept, kept");
+    }
+
+    #[test]
+    fn whatever_is_lost_doubled_or_overtaken_two_requests_on_a_connection_are_answered() {
+        let all = Exhaustive::kept(5);
+        let summary = all.run(None).unwrap_or_else(|failure| panic!("{failure}"));
+        println!("{} cases", all.clients());
+        assert_eq!(summary.completed(), u64::from(all.clients()));
+        assert_eq!(all.describe(4 * 3 + 2), "doubled, swapped, kept, kept, kept");
     }
 
     #[test]

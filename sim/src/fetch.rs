@@ -57,6 +57,29 @@ impl Fetch {
         Ok(Self { syn, ack, get, read, fin })
     }
 
+    /// Fetches `target` from an engine that keeps connections open, and gives what a client may send then: the same
+    /// request again, a FIN, and a keep-alive probe.
+    ///
+    /// # Errors
+    ///
+    /// The verdict on the frame that the engine did not answer so.
+    pub fn kept<A: App>(engine: &Engine<A>, now: Instant, ends: &Ends, target: &str) -> Result<[Vec<u8>; 3], Verdict> {
+        let fetch = Self::new(engine, now, ends, target)?;
+        let mut talk = Talk { engine, now, scratch: vec![0; lethe::engine::SCRATCH_LEN] };
+        let unread = |frame: &[u8]| Sent::read(frame).ok_or(Verdict::Replied(ReplyKind::Response));
+        let (get, read) = (unread(&fetch.get)?, unread(&fetch.read)?);
+        let next = |segment: Segment, seq: u32| {
+            segment.seq(seq).ack_number(read.ack).timestamps(read.timestamps.0 + 1, read.timestamps.1)
+        };
+        let get = next(Segment::ack(ends), read.seq).payload(get.payload);
+        talk.say(&get, Verdict::Replied(ReplyKind::Response))?;
+        let fin = next(Segment::fin(ends), read.seq);
+        talk.say(&fin, Verdict::Replied(ReplyKind::FinAck))?;
+        let probe = next(Segment::ack(ends), read.seq.wrapping_sub(1));
+        talk.say(&probe, Verdict::Replied(ReplyKind::KeepAlive))?;
+        Ok([get, fin, probe].map(|segment| segment.frame()))
+    }
+
     /// In the order in which they are sent.
     pub fn frames(&self) -> [&[u8]; 5] {
         [&self.syn, &self.ack, &self.get, &self.read, &self.fin]
@@ -89,6 +112,29 @@ impl Answer {
         let flags = [Flags::SYN, Flags::FIN].into_iter().filter(|&flag| tcp.flags().has(flag)).count();
         let end = tcp.seq().advance((payload.len() + flags) as u32).value();
         Some(Self { end, timestamp: tcp.options.timestamps?.value })
+    }
+}
+
+/// What a client has sent: its numbers, and the request.
+struct Sent {
+    seq: u32,
+    ack: u32,
+    timestamps: (u32, u32),
+    payload: Vec<u8>,
+}
+
+impl Sent {
+    fn read(frame: &[u8]) -> Option<Self> {
+        let (link, packet) = ethernet::Header::parse(frame).ok()?;
+        let segment = if link.ether_type == EtherType::IPV4 {
+            ipv4::Header::parse(packet, Checked::Good).ok()?.1
+        } else {
+            ipv6::Header::parse(packet).ok()?.1
+        };
+        let (tcp, payload) = tcp::Header::parse(segment).ok()?;
+        let stamps = tcp.options.timestamps?;
+        let timestamps = (stamps.value, stamps.echo);
+        Some(Self { seq: tcp.seq().value(), ack: tcp.ack().value(), timestamps, payload: payload.to_vec() })
     }
 }
 

@@ -61,7 +61,7 @@ impl Sample {
             let head: Box<[u8]> = respond(Status::Ok, BYTES, &bytes[..size], &mut scratch).head().into();
             let Some(position) = Position::new(units) else { break };
             // Where a whole block begins, so that clients without timestamps have a clock as well.
-            units += Position::units(size + 512).next_multiple_of(Position::BLOCK) as u32;
+            units += Position::units(head.len() + size).next_multiple_of(Position::BLOCK) as u32;
             stored.push(Stored { size, position, head });
         }
         Self { bytes, stored }

@@ -8,6 +8,7 @@ mod client_spec;
 mod crowd;
 mod faults;
 mod options;
+mod sessions;
 
 use std::fmt;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use lethe::{Config, Engine};
 pub use app_clients::AppClients;
 pub use client_spec::{ClientSpec, Kind, Promise};
 pub use options::{Options, OptionsError};
+pub(crate) use sessions::SMUGGLED;
 
 use crate::clock::after;
 use crate::link::Impairment;
@@ -91,7 +93,8 @@ impl Scenario {
             None => faults::draw(&random.fork("faults"), options.large),
         };
         let late = Duration::from_nanos(random.fork("start").below(START_SPREAD.as_nanos() as u64));
-        let config = draw_config(random.fork("engine"));
+        let keep_alive = options.keep_alive.is_some();
+        let config = Config { keep_alive, ..draw_config(random.fork("engine")) };
         Self { up, down, start: after(START, late), config, random: random.clone(), options }
     }
 
@@ -121,7 +124,11 @@ impl Workload for Scenario {
     }
 
     fn client(&self, number: u32) -> ClientSpec {
-        crowd::draw(self, self.random.fork("client").nth(number.into()), number)
+        let random = self.random.fork("client").nth(number.into());
+        match self.options.keep_alive {
+            Some(requests) => sessions::draw(self, &random, number, requests),
+            None => crowd::draw(self, random, number),
+        }
     }
 
     fn command_line(&self) -> String {

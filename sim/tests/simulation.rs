@@ -62,3 +62,11 @@ fn requests_that_are_cut_anywhere_are_answered_with_the_bytes_of_one_response() 
         }
     }
 }
+
+/// Clients that keep their connections, idle, pipeline, cut, give up, and attackers on them.
+#[test]
+fn fresh_seeds_of_kept_connections_do_not_fail() {
+    for seed in 0..60 {
+        check(Options { requests: 30, keep_alive: Some(8), ..Options::new(seed) });
+    }
+}

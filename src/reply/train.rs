@@ -6,10 +6,11 @@ use crate::config::Config;
 use crate::packet::ReplyPath;
 use crate::port::TxFrame;
 use crate::stamp::StampSequence;
+use crate::wire::checksum::Sum;
 use crate::wire::ip::{AddressPair, Protocol};
 use crate::wire::seq::SeqNumber;
 use crate::wire::tcp::{Flags, Header};
-use crate::wire::{icmpv4, icmpv6};
+use crate::wire::{icmpv4, icmpv6, put};
 
 /// The most stretches of a response that are sent in answer to one packet: what a client with four SACK
 /// blocks can be missing, and what comes behind.
@@ -25,13 +26,13 @@ pub(crate) struct Train<'a> {
     pub(crate) path: ReplyPath,
     /// The header of each: its sequence number that of the response's first byte.
     pub(crate) header: Header,
-    /// Head and body of the response.
-    pub(crate) payload: [&'a [u8]; 2],
+    /// The bytes of the response.
+    pub(crate) payload: Payload<'a>,
     /// Bytes of payload in a full segment.
     pub(crate) seg_size: u32,
     /// The most bytes of payload in one packet.
     pub(crate) piece: u32,
-    /// Stretches of the response, in bytes from its start. The FIN stands behind its last byte.
+    /// Stretches of the response, in bytes from its start. The FIN stands behind its last byte, if there is one.
     pub(crate) ranges: [(u32, u32); RANGES_MAX],
     /// What is added to the timestamp in `header`.
     pub(crate) stamps: StampSequence,
@@ -45,6 +46,47 @@ pub(crate) struct Train<'a> {
     pub(crate) quotes: [&'a [u8]; 2],
     /// The most segments still to be sent.
     pub(crate) budget: u16,
+    pub(crate) last: LastSegment,
+}
+
+/// The bytes of a response, in pieces that are not copied to each other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Payload<'a> {
+    pub(crate) pieces: [&'a [u8]; 4],
+    /// The offset of the first byte that there is.
+    pub(crate) begin: u32,
+}
+
+impl<'a> Payload<'a> {
+    /// Head and body of a response, at offset 0.
+    pub(crate) const fn new(head: &'a [u8], body: &'a [u8]) -> Self {
+        Self { pieces: [head, &[], &[], body], begin: 0 }
+    }
+
+    /// The offset behind the last byte.
+    pub(crate) fn end(&self) -> u32 {
+        self.pieces.iter().fold(self.begin, |end, piece| end.saturating_add(piece.len() as u32))
+    }
+
+    /// The bytes from one offset to another.
+    fn range(&self, from: u32, end: u32) -> [&'a [u8]; 4] {
+        let mut at = self.begin as usize;
+        self.pieces.map(|piece| {
+            let [from, end] = [from, end].map(|offset| (offset as usize).saturating_sub(at).min(piece.len()));
+            at += piece.len();
+            piece.get(from..end).unwrap_or_default()
+        })
+    }
+}
+
+/// What is particular about the segment with the last byte of a response.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LastSegment {
+    /// It has the FIN.
+    Fin,
+    /// The connection stays open. It opens the client's window to the next request, and has a stamp of its own, if that
+    /// is known.
+    Open { stamp: Option<u32>, window: u16 },
 }
 
 /// A segment of bytes that the client has received already. It reports that at once, in a D-SACK block with their
@@ -56,6 +98,9 @@ pub(crate) struct Probe {
     pub(crate) len: u16,
     pub(crate) order: ProbeOrder,
 }
+
+/// As many as a segment can have bytes.
+static ZEROS: [u8; 9216] = [0; 9216];
 
 /// Where a probe goes out among the segments.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,7 +118,6 @@ impl Probe {
 
     /// Its payload. The client has received these bytes already and ignores them.
     fn payload(self) -> &'static [u8] {
-        const ZEROS: [u8; Probe::LEN_MAX as usize] = [0; Probe::LEN_MAX as usize];
         ZEROS.get(..self.len.into()).unwrap_or_default()
     }
 }
@@ -84,7 +128,7 @@ impl<'a> Train<'a> {
         config: &'a Config,
         path: ReplyPath,
         header: Header,
-        payload: [&'a [u8]; 2],
+        payload: Payload<'a>,
         seg_size: u32,
     ) -> Self {
         Self {
@@ -95,10 +139,18 @@ impl<'a> Train<'a> {
             seg_size,
             piece: seg_size,
             ranges: [(0, 0); RANGES_MAX],
-            stamps: StampSequence::Constant,
+            stamps: StampSequence::Constant(0),
             probes: [None; 2],
             quotes: [&[]; 2],
             budget: u16::from(config.first_window),
+            last: LastSegment::Fin,
+        }
+    }
+
+    /// Puts the timestamps of all segments so much ahead.
+    pub(crate) fn add_to_timestamps(&mut self, value: u32) {
+        if let Some(ours) = &mut self.header.options.timestamps {
+            ours.value = ours.value.wrapping_add(value);
         }
     }
 
@@ -107,12 +159,6 @@ impl<'a> Train<'a> {
         let mut rest = self.ranges.iter().filter(|(from, to)| from < to);
         let (next, more) = (rest.next(), rest.next());
         self.budget <= 1 || more.is_none() && next.is_none_or(|&(from, to)| self.end_of(from) + 1 >= to)
-    }
-
-    /// Bytes of the response.
-    fn len(&self) -> u32 {
-        let [head, body] = self.payload;
-        (head.len() + body.len()) as u32
     }
 
     /// Whether there is no segment to send, and no probe.
@@ -135,12 +181,12 @@ impl<'a> Train<'a> {
         let (seg_size, piece) = (self.seg_size.max(1), self.piece.max(1));
         let start = from / seg_size * seg_size;
         let within = ((from - start) / piece + 1).saturating_mul(piece).min(seg_size);
-        start.saturating_add(within).min(self.len()).max(from)
+        start.saturating_add(within).min(self.payload.end()).max(from)
     }
 
     /// The next segment: where it begins and ends.
     fn next(&mut self) -> Option<(u32, u32)> {
-        let len = self.len();
+        let len = self.payload.end();
         self.budget = self.budget.checked_sub(1)?;
         let from = self.ranges.iter().find(|(from, to)| from < to)?.0;
         let end = self.end_of(from);
@@ -151,6 +197,7 @@ impl<'a> Train<'a> {
     }
 
     /// Writes the next segment into `buffer`.
+    #[inline(never)]
     pub(crate) fn next_frame(&mut self, buffer: &mut [u8]) -> Option<TxFrame> {
         if let Some(quote) = self.next_quote() {
             let header = match self.path.addresses {
@@ -160,24 +207,40 @@ impl<'a> Train<'a> {
             return Datagram::new(self.config, self.path, header, [quote, &[]]).uncut().next_frame(buffer);
         }
         if let Some(probe) = self.next_probe() {
-            let header = self.header.with_seq(probe.seq);
-            return self.emit(header, [probe.payload(), &[]], buffer);
+            let mut header = self.header.with_seq(probe.seq);
+            let last = self.payload.end().saturating_sub(1) / self.seg_size.max(1) * self.seg_size;
+            self.add_stamp(&mut header, last);
+            return self.emit(header, [probe.payload(), &[], &[], &[]], buffer);
         }
         let (from, end) = self.next()?;
         let mut header = self.header.with_seq(self.header.seq().advance(from));
-        if let Some(timestamps) = &mut header.options.timestamps {
-            timestamps.value = timestamps.value.wrapping_add(self.stamps.stamp_at(from));
+        match self.last {
+            _ if end != self.payload.end() => {
+                self.add_stamp(&mut header, from);
+                if self.is_sent() {
+                    header = header.with_flags(Flags::PSH);
+                }
+            }
+            LastSegment::Fin => {
+                self.add_stamp(&mut header, from);
+                header = header.with_flags(Flags::FIN.with(Flags::PSH));
+            }
+            LastSegment::Open { stamp, window } => {
+                match (stamp, &mut header.options.timestamps) {
+                    (Some(stamp), Some(ours)) => ours.value = ours.value.wrapping_add(stamp),
+                    _ => self.add_stamp(&mut header, from),
+                }
+                header = header.with_flags(Flags::PSH).with_window(window);
+            }
         }
-        if end == self.len() {
-            header = header.with_flags(Flags::FIN.with(Flags::PSH));
-        } else if self.is_sent() {
-            header = header.with_flags(Flags::PSH);
+        self.emit(header, self.payload.range(from, end), buffer)
+    }
+
+    /// Adds the stamp of a segment at this offset to the timestamp in its header.
+    fn add_stamp(&self, header: &mut Header, offset: u32) {
+        if let Some(ours) = &mut header.options.timestamps {
+            ours.value = ours.value.wrapping_add(self.stamps.stamp_at(offset));
         }
-        let [head, body] = self.payload;
-        let (from, end) = (from as usize, end as usize);
-        let of_head = head.get(from.min(head.len())..end.min(head.len())).unwrap_or_default();
-        let of_body = body.get(from.saturating_sub(head.len())..end.saturating_sub(head.len())).unwrap_or_default();
-        self.emit(header, [of_head, of_body], buffer)
     }
 
     fn next_quote(&mut self) -> Option<&'a [u8]> {
@@ -200,10 +263,24 @@ impl<'a> Train<'a> {
         self.probes.iter_mut().find_map(|probe| probe.take_if(|probe| is_due(probe)))
     }
 
-    fn emit(&self, header: Header, payload: [&[u8]; 2], buffer: &mut [u8]) -> Option<TxFrame> {
+    #[inline(never)]
+    fn emit(&self, header: Header, payload: [&[u8]; 4], buffer: &mut [u8]) -> Option<TxFrame> {
         // Where a router cuts the packet, its pieces must not be taken for those of a neighbour.
         let identification = header.seq().value() as u16;
-        TxSegment { payload, identification, ..TxSegment::new(self.path, header) }.build(self.config).emit(buffer)
+        let segment = TxSegment { identification, ..TxSegment::new(self.path, header) };
+        let [head, middle @ .., body] = payload;
+        if middle.iter().all(|piece| piece.is_empty()) {
+            return TxSegment { payload: [head, body], ..segment }.build(self.config).emit(buffer);
+        }
+        // A packet has room for two pieces. One of all their bytes is written first, and these over it.
+        let len = payload.iter().map(|piece| piece.len()).sum();
+        let sum = Some(payload.iter().fold(Sum::new(), |sum, piece| sum.with(piece)));
+        let frame = TxSegment { payload: [ZEROS.get(..len)?, &[]], sum, ..segment }.build(self.config).emit(buffer)?;
+        let mut room = buffer.get_mut(frame.len.checked_sub(len)?..)?;
+        for piece in payload {
+            room = put(room, piece)?;
+        }
+        Some(frame)
     }
 }
 
@@ -242,7 +319,7 @@ mod tests {
             addresses: AddressPair::V4 { source, destination },
         };
         let header = Header::new([80, 40_000], START, SeqNumber::new(5), Flags::ACK, 1000, Options::default());
-        let mut train = Train::new(&config, path, header, [b"head", b"a body of 22 bytes, so"], 8);
+        let mut train = Train::new(&config, path, header, Payload::new(b"head", b"a body of 22 bytes, so"), 8);
         train.ranges[0] = (0, 27);
         change(&mut train);
         let (mut buffer, mut went) = ([0; 2048], Vec::new());

@@ -28,7 +28,7 @@ use crate::app::{App, Generations};
 use crate::cookie::CookieFields;
 use crate::http::Response;
 use crate::position::Position;
-use crate::reply::{Probe, ProbeOrder, Reply};
+use crate::reply::{Payload, Probe, ProbeOrder, Reply};
 use crate::verdict::{Absorbed, ReplyKind};
 use crate::wire::ip::Pair;
 use crate::wire::seq::SeqNumber;
@@ -235,7 +235,8 @@ impl<'a, P: Pair> ProbeEcho<'a, P> {
         }
         // The request stays whole.
         let ack = segment.header.seq().rewind(request_len);
-        let mut train = segment.train(response, start, seg_size, ack, segment.window());
+        let mut train =
+            segment.train(Payload::new(response.head(), response.body()), start, seg_size, ack, segment.window());
         let probes = Probes { first, start, acked, seg_size, request_len };
         if kind == ProbeKind::Spare {
             train.probes = probes.check(segment);

@@ -5,19 +5,20 @@
 //! ([`resume`]). A request ends with its first segment: neither the rest of its header section (RFC 9110, section 5.3)
 //! nor a body (RFC 9112, section 6.1) is waited for, and it is the only one of its connection (RFC 9112, section 9.6).
 
+use super::layout::HEAD_END;
 use super::resume::{self, Resumption};
-use super::segment::{Seen, Segment};
+use super::segment::{GET, Seen, Segment, begins_as_a_target};
 use super::transfer;
 use crate::app::App;
 use crate::config::LargeReplies;
 use crate::cookie::CookieFields;
 use crate::http::{Framing, Method, Methods, Persistence, Problem, RequestLine, Response, Status, Writer};
 use crate::reply::{Datagram, HeadEnd, Reply, TransportHeader, TxSegment};
-use crate::stamp::Stamp;
+use crate::stamp::{Kept, KeptSize, Stamp};
 use crate::verdict::{DropReason, ReplyKind};
 use crate::wire::ip::Pair;
 use crate::wire::ipv6;
-use crate::wire::tcp::{Flags, HEADER_LEN, Header, TIMESTAMPS_LEN};
+use crate::wire::tcp::{Flags, HEADER_LEN, Header, SackBlocks, TIMESTAMPS_LEN};
 
 /// Payload below this is never a request; nothing that short can be one.
 const REQUEST_MIN: usize = 5;
@@ -39,16 +40,22 @@ const LAST: Flags = Flags::ACK.with(Flags::PSH).with(Flags::FIN);
 #[inline]
 pub(super) fn answer<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A, scratch: &'a mut [u8]) -> Reply<'a> {
     if segment.payload.len() < REQUEST_MIN && !segment.is_fin() {
-        // The last bytes of a long request may be as few.
-        return match segment.seen() {
-            Seen::Response => answer_later_payload(segment, app.methods()),
-            Seen::Kept if segment.is_keep_alive_probe() => segment.answer_keep_alive_probe(),
-            _ => DropReason::TcpShortPayload.into(),
-        };
+        return answer_short_payload(segment, app.methods());
     }
     match segment.verify_start(app) {
-        Some(fields) => answer_request(segment, fields, false, app, scratch),
+        Some(fields) => answer_request(segment, fields, None, app, scratch),
         None => answer_without_cookie(segment, app, scratch),
+    }
+}
+
+/// A segment with less payload than a request has. The last bytes of a long one may be as few.
+#[cold]
+#[inline(never)]
+fn answer_short_payload<P: Pair>(segment: Segment<'_, P>, methods: Methods) -> Reply<'_> {
+    match segment.seen() {
+        Seen::Response => answer_later_payload(segment, methods),
+        Seen::Kept => segment.answer_keep_alive_probe().unwrap_or(DropReason::TcpShortPayload.into()),
+        _ => DropReason::TcpShortPayload.into(),
     }
 }
 
@@ -56,20 +63,86 @@ pub(super) fn answer<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A, s
 /// anything else.
 #[inline(never)]
 fn answer_without_cookie<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A, scratch: &'a mut [u8]) -> Reply<'a> {
-    match segment.verify_kept(segment.header.seq()) {
-        Some(mss) => {
-            let fields = CookieFields { mss, generation: app.generations().current };
-            answer_request(segment, fields, true, app, scratch)
-        }
-        None => answer_request_again(segment, app, scratch),
+    if let Some(kept) = segment.verify_kept(segment.header.seq()) {
+        return answer_later_request(segment, kept, app, scratch);
+    }
+    // What comes again of a request whose response has arrived, and the next request behind it.
+    if let Some(end) = segment.repeated_request_end()
+        && let Some(kept) = segment.verify_kept(end)
+        && let Some(next) = segment.from(end)
+    {
+        return if next.payload.is_empty() {
+            segment.acknowledge_up_to(end, ReplyKind::Settled)
+        } else {
+            answer_later_request(next, kept, app, scratch)
+        };
+    }
+    if segment.config.keep_alive && begins_as_a_target(segment.payload) && has_sack_blocks(segment) {
+        return answer_request_without_method(segment, app, scratch);
+    }
+    answer_request_again(segment, app, scratch)
+}
+
+/// A request that is not the first of its connection, or comes again.
+#[cold]
+#[inline(never)]
+fn answer_rare_request<'a, A: App, P: Pair>(
+    segment: Segment<'a, P>,
+    fields: CookieFields,
+    later: Option<Kept>,
+    app: &'a A,
+    scratch: &'a mut [u8],
+) -> Reply<'a> {
+    answer_request(segment, fields, later, app, scratch)
+}
+
+/// A request that comes again without its method, since its client has got nothing of the response but segments behind
+/// the first.
+#[cold]
+fn answer_request_without_method<'a, A: App, P: Pair>(
+    segment: Segment<'a, P>,
+    app: &'a A,
+    scratch: &'a mut [u8],
+) -> Reply<'a> {
+    let Some((whole, scratch)) = segment.with_method(scratch) else {
+        return answer_later_payload(segment, app.methods());
+    };
+    if let Some(fields) = whole.verify_start(app) {
+        answer_rare_request(whole, fields, None, app, scratch)
+    } else if let Some(kept) = whole.verify_kept(whole.header.seq()) {
+        answer_later_request(whole, kept, app, scratch)
+    } else {
+        answer_later_payload(segment, app.methods())
     }
 }
 
-#[inline]
+/// A request of a connection that was kept open.
+fn answer_later_request<'a, A: App, P: Pair>(
+    segment: Segment<'a, P>,
+    kept: Kept,
+    app: &'a A,
+    scratch: &'a mut [u8],
+) -> Reply<'a> {
+    let generation = app.generations().current;
+    // A client may have received a part of the response of a version that was current when its request came first.
+    if kept.generation != generation && has_sack_blocks(segment) {
+        return close(segment);
+    }
+    let fields = CookieFields { mss: segment.kept_mss(kept), generation };
+    answer_rare_request(segment, fields, Some(kept), app, scratch)
+}
+
+/// Whether the client has received something beyond its acknowledgement.
+fn has_sack_blocks<P: Pair>(segment: Segment<'_, P>) -> bool {
+    !SackBlocks::parse(segment.options()).as_slice().is_empty()
+}
+
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "fast: inline")]
 fn answer_request<'a, A: App, P: Pair>(
     segment: Segment<'a, P>,
     fields: CookieFields,
-    is_later: bool,
+    later: Option<Kept>,
     app: &'a A,
     scratch: &'a mut [u8],
 ) -> Reply<'a> {
@@ -85,19 +158,38 @@ fn answer_request<'a, A: App, P: Pair>(
         return DropReason::HttpIncomplete.into();
     };
     if segment.config.keep_alive && segment.has_timestamps() {
-        let fits = fits_packet(segment, fields, response);
-        if let Framing::Complete { behind, persistence } = framing
-            && fits
-            && fits_window(segment, response)
-            && let Some(reply) = keep_open(segment, fields, response, behind, persistence)
-        {
+        return respond_and_keep_open(segment, fields, later, response, framing, app);
+    }
+    respond(segment, ReplyKind::Response, fields, response)
+}
+
+/// Sends a response, and leaves the connection open if it can stay so.
+#[inline(never)]
+fn respond_and_keep_open<'a, A: App, P: Pair>(
+    segment: Segment<'a, P>,
+    fields: CookieFields,
+    later: Option<Kept>,
+    response: Response<'a>,
+    framing: Framing,
+    app: &A,
+) -> Reply<'a> {
+    let fits = fits_packet(segment, fields, response);
+    if let Framing::Complete { behind, persistence } = framing {
+        let reply = if !fits {
+            keep_open_at_length(segment, fields, later, response, behind, persistence, app)
+        } else if fits_window(segment, response) {
+            keep_open(segment, fields, later, response, behind, persistence, app)
+        } else {
+            None
+        };
+        if let Some(reply) = reply {
             return reply;
         }
-        // What could be sent of a response that is longer, or that is one to half a header section, might be taken for
-        // a part of the response to the whole request.
-        if is_later && (!fits || framing == Framing::Incomplete) {
-            return close(segment);
-        }
+    }
+    // What could be sent of a response that is longer, or that is one to half a header section, might be taken for a
+    // part of the response to the whole request.
+    if later.is_some() && (!fits || framing == Framing::Incomplete) {
+        return close(segment);
     }
     respond(segment, ReplyKind::Response, fields, response)
 }
@@ -172,15 +264,20 @@ fn refuse_fields<'a, P: Pair>(
 ///
 /// It does not say `Connection: close`, not even to a client that has closed its end: that may have sent the request
 /// without its FIN before, and the response to that has the same bytes.
-#[inline(never)]
-fn keep_open<'a, P: Pair>(
+#[inline]
+fn keep_open<'a, A: App, P: Pair>(
     segment: Segment<'a, P>,
     fields: CookieFields,
+    later: Option<Kept>,
     response: Response<'a>,
     behind: usize,
     persistence: Persistence,
+    app: &A,
 ) -> Option<Reply<'a>> {
-    let head = response.head().strip_suffix(b"Connection: close\r\n\r\n")?;
+    if !may_stay_open(segment, fields, later) {
+        return None;
+    }
+    let head = response.head().strip_suffix(HEAD_END)?;
     let head_end = match persistence {
         Persistence::Keep => HeadEnd::Keep,
         Persistence::KeepAlive => HeadEnd::KeepAlive,
@@ -193,8 +290,8 @@ fn keep_open<'a, P: Pair>(
     let (flags, ack, stamp) = if segment.is_fin() && behind == 0 {
         (LAST, segment.end(), Stamp::Whole)
     } else {
-        let proof = segment.keys.kept_proof(client_next, own_next, fields.mss);
-        (Flags::ACK.with(Flags::PSH), client_next, Stamp::Kept { proof, mss: fields.mss })
+        let (generation, size) = (app.generations().current, KeptSize::Mss(fields.mss));
+        (Flags::ACK.with(Flags::PSH), client_next, segment.kept([client_next, own_next], generation, size))
     };
     let options = segment.following_options(stamp);
     let header = segment.header_back(flags, segment.header.ack(), options).with_ack(ack);
@@ -205,6 +302,46 @@ fn keep_open<'a, P: Pair>(
     let identification = identification(segment);
     let answer = TxSegment { payload, head_end, identification, ..TxSegment::new(segment.packet.reply_path, header) };
     Some(Reply::segment(ReplyKind::Response, answer.build(segment.config)))
+}
+
+/// Sends the first window of a stored response that leaves the connection open. `None` if the connection ends with it,
+/// or the response does not go by its client's ACKs.
+#[cold]
+#[inline(never)]
+fn keep_open_at_length<'a, A: App, P: Pair>(
+    segment: Segment<'a, P>,
+    fields: CookieFields,
+    later: Option<Kept>,
+    response: Response<'a>,
+    behind: usize,
+    persistence: Persistence,
+    app: &A,
+) -> Option<Reply<'a>> {
+    // The head of a first response has no room for what a client of HTTP/1.0 has to be told.
+    let is_possible = persistence == Persistence::Keep || persistence == Persistence::KeepAlive && later.is_some();
+    if !is_possible || !segment.payload.starts_with(GET) || !may_stay_open(segment, fields, later) {
+        return None;
+    }
+    let request_end = segment.header.seq().advance(segment.payload.len().saturating_sub(behind) as u32);
+    let generation = app.generations().current;
+    if let Some(kept) = later
+        && kept.generation != generation
+    {
+        // Segments of a version that is not current any more may be under way, if this request has come before. It
+        // will come again, and says then that it belongs to the current version.
+        let (end, own_next) = (segment.header.seq(), segment.header.ack());
+        let stamp = segment.kept([end, own_next], generation, KeptSize::Mss(fields.mss));
+        let header = segment.header_back(Flags::ACK, own_next, segment.following_options(stamp)).with_ack(end);
+        return Some(segment.reply(ReplyKind::Renewed, header));
+    }
+    transfer::begin_open(segment, response, request_end, fields.mss, later.map(|_| persistence), app)
+}
+
+/// Whether the connection of this client can stay open: its MSS fits a stamp, and it takes SACK, without which a
+/// duplicate ACK cannot be told from the first (RFC 2883).
+fn may_stay_open<P: Pair>(segment: Segment<'_, P>, fields: CookieFields, later: Option<Kept>) -> bool {
+    let takes_sack = later.is_some() || matches!(segment.stamp(), Some(Stamp::Handshake { sack: true, .. }));
+    takes_sack && fields.mss.index() != 0
 }
 
 /// Ends a connection without a response. A client that had one on it before sends the request again, on a new one (RFC
@@ -220,7 +357,7 @@ fn close<P: Pair>(segment: Segment<'_, P>) -> Reply<'_> {
 /// part of its response, or something else.
 #[cold]
 fn answer_request_again<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A, scratch: &'a mut [u8]) -> Reply<'a> {
-    if matches!(segment.seen(), Seen::Part | Seen::Unknown)
+    if segment.may_begin_again()
         && segment.config.large_replies != LargeReplies::Fragments
         && let Ok(line) = RequestLine::parse_for(app.methods(), segment.payload)
         && let Some(resumption) = Resumption::find(segment, &line, app, scratch)

@@ -11,7 +11,7 @@ use super::segment::Segment;
 use crate::app::App;
 use crate::cookie::{CookieFields, EPOCHS};
 use crate::http::{RequestLine, Response};
-use crate::reply::Reply;
+use crate::reply::{Payload, Reply};
 use crate::stamp::{Stamp, StampSequence};
 use crate::verdict::ReplyKind;
 use crate::wire::ip::Pair;
@@ -48,9 +48,16 @@ pub(super) fn send_from<'a, P: Pair>(
     };
     let wanted = offset.saturating_add(segment.first_window(seg_size).min(most));
     let end = last_boundary(wanted, window_end, seg_size, len);
-    let mut train = segment.train(response, start, seg_size, segment.header.seq(), segment.window());
+    let mut train = segment.train(
+        Payload::new(response.head(), response.body()),
+        start,
+        seg_size,
+        segment.header.seq(),
+        segment.window(),
+    );
     train.ranges = segment.sacked(start, offset, len).unwrap_or(SackRanges::NONE).gaps(offset, end);
-    train.stamps = StampSequence::Constant;
+    let proof = segment.keys.request_proof(segment.header.seq());
+    train.stamps = StampSequence::Constant(Stamp::Part { proof }.value());
     // More of the request would follow behind a part of it, and then it is unknown where it begins.
     let is_whole = segment.payload.ends_with(b"\r\n\r\n");
     if let Some(first) = response.position().filter(|_| segment.is_ack_clocked() && is_whole) {

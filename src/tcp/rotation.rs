@@ -6,7 +6,7 @@
 //! | what is sent back                                    | fits another by chance                              |
 //! |------------------------------------------------------|-----------------------------------------------------|
 //! | the cookie, at the start of a request or with a FIN  | 1 in 2^26; with a timestamp 1 in 2^31               |
-//! | the stamp of a response that is not stored           | 1 in 2^31                                           |
+//! | the stamp of a response that is not stored           | 1 in 2^31, and 1 in 2^16 of a FIN behind a part     |
 //! | the stamp of a stored response, or a probe           | 1 in 16,000 with segments of 1448 bytes, times the  |
 //! |                                                      | share of positions that are used                    |
 //! | an acknowledgement in the middle of a response       | as a forged one: the longer the response, the likelier |
@@ -16,7 +16,7 @@
 
 use super::probe;
 use super::resume::find_request;
-use super::segment::Segment;
+use super::segment::{GET, Segment};
 use super::transfer::Transfer;
 use crate::app::App;
 use crate::config::LargeReplies;
@@ -55,11 +55,14 @@ fn under<'a, P: Pair>(segment: Segment<'a, P>, secret: &Secret) -> Segment<'a, P
 fn is_proof<A: App, P: Pair>(segment: Segment<'_, P>, app: &A) -> bool {
     match segment.stamp() {
         Some(Stamp::Handshake { .. }) => segment.keys.offset(segment.header.ack(), 0) == 0,
-        Some(Stamp::Whole | Stamp::Part | Stamp::Done) => true,
+        Some(Stamp::Whole | Stamp::Done) => true,
+        Some(Stamp::Part { .. }) => segment.payload.is_empty() || segment.may_begin_again(),
         Some(Stamp::Stored(_)) => false,
-        Some(Stamp::Kept { .. }) => {
+        Some(Stamp::Kept(_)) => {
             let seq = segment.header.seq();
-            [seq, seq.advance(1)].into_iter().any(|start| segment.verify_kept(start).is_some())
+            let again = segment.repeated_request_end().unwrap_or(seq);
+            let starts = [seq, seq.advance(1), seq.rewind(GET.len() as u32), again];
+            starts.into_iter().any(|start| segment.verify_kept(start).is_some())
         }
         None => !segment.has_timestamps() && segment.verify_start(app).is_some(),
     }

@@ -5,18 +5,18 @@ use core::cell::Cell;
 use super::ranges::SackRanges;
 use crate::app::{App, Request};
 use crate::config::{Config, LargeReplies, Refuse};
-use crate::cookie::{CookieFields, EPOCHS, Flow, FlowKeys, Mss};
+use crate::cookie::{CookieFields, EPOCHS, Flow, FlowKeys, Mss, SegmentClass};
 use crate::http::{RequestLine, Response};
 use crate::packet::{Packet, ReplyPath};
 use crate::position::Position;
-use crate::reply::{Reply, Train, TxSegment};
-use crate::stamp::{SentSegment, Stamp};
+use crate::reply::{Payload, Reply, Train, TxSegment};
+use crate::stamp::{Exchange, Kept, KeptSize, SentSegment, Stamp};
 use crate::time::Instant;
 use crate::verdict::{Absorbed, DropReason, ReplyKind};
 use crate::wire::ip::{AddressPair, Pair};
-use crate::wire::ipv6;
 use crate::wire::seq::SeqNumber;
 use crate::wire::tcp::{Flags, HEADER_LEN, Header, Options, SackBlocks, TIMESTAMPS_LEN, Timestamps};
+use crate::wire::{ipv6, put};
 
 /// The smallest packet that every IPv6 link carries whole (RFC 8200, section 5).
 pub(crate) const IPV6_MTU_MIN: usize = 1280;
@@ -32,6 +32,18 @@ const IPV4_PATH_MSS: usize = 536;
 
 /// The MSS of the smallest packet that every link carries (RFC 8200, section 5).
 const IPV6_PATH_MSS: usize = 1220;
+
+const FIN_ACK: Flags = Flags::FIN.with(Flags::ACK);
+
+/// How a request begins whose response may go in several segments on a connection that stays open. The segments that
+/// its response begins with acknowledge this much of it, and if it comes again, it comes without.
+pub(super) const GET: &[u8] = b"GET ";
+
+/// Whether this can only be a request without its method: a method has neither a slash in it nor a colon (RFC 9110,
+/// sections 5.6.2 and 9.1).
+pub(super) fn begins_as_a_target(payload: &[u8]) -> bool {
+    payload.starts_with(b"/") || payload.starts_with(b"http:") || payload.starts_with(b"https:")
+}
 
 /// Bytes of a segment that tell which one it was (RFC 792; RFC 1122, section 3.2.2).
 const QUOTED: usize = 8;
@@ -143,35 +155,141 @@ impl<'a, P: Pair> Segment<'a, P> {
     #[inline]
     pub(super) fn echoed_segment(self) -> Option<SentSegment> {
         match self.stamp() {
-            Some(Stamp::Stored(sent)) => Some(sent),
-            _ => None,
-        }
-    }
-
-    /// The MSS of a client that has received all of a response after which its connection stayed open, if its next
-    /// request begins at `seq`.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn verify_kept(self, seq: SeqNumber) -> Option<Mss> {
-        match self.stamp() {
-            Some(Stamp::Kept { proof, mss }) if self.config.keep_alive => {
-                (self.keys.kept_proof(seq, self.header.ack(), mss) == proof).then_some(mss)
+            Some(Stamp::Stored(sent)) => {
+                Some(sent).filter(|sent| sent.exchange == Exchange::Only || self.config.keep_alive)
             }
             _ => None,
         }
     }
 
-    /// Whether it asks if the connection is still there: a segment of one byte, or none, that the client has sent
-    /// already, on a connection that was kept open (RFC 9293, section 3.8.4).
+    /// What the end of the last response said, if this client has received all of it, its connection stayed open, and
+    /// its next request begins at `seq`.
     #[cold]
-    pub(super) fn is_keep_alive_probe(self) -> bool {
-        self.payload.len() <= 1 && !self.is_fin() && self.verify_kept(self.header.seq().advance(1)).is_some()
+    #[inline(never)]
+    pub(super) fn verify_kept(self, seq: SeqNumber) -> Option<Kept> {
+        match self.stamp() {
+            Some(Stamp::Kept(kept)) if self.config.keep_alive => {
+                let proof = self.kept_proof(seq, self.header.ack(), kept.generation, kept.size);
+                (kept.proof == proof).then_some(kept)
+            }
+            _ => None,
+        }
     }
 
-    /// Says that the connection is there.
-    pub(super) fn answer_keep_alive_probe(self) -> Reply<'a> {
+    /// What the end of a response says whose connection stays open: its client's next sequence number, and ours.
+    #[inline]
+    pub(super) fn kept(self, ends: [SeqNumber; 2], generation: u8, size: KeptSize) -> Stamp {
+        let [client_next, own_next] = ends;
+        Stamp::Kept(Kept { proof: self.kept_proof(client_next, own_next, generation, size), generation, size })
+    }
+
+    #[inline]
+    fn kept_proof(self, client_next: SeqNumber, own_next: SeqNumber, generation: u8, size: KeptSize) -> u32 {
+        self.keys.kept_proof(client_next, own_next, (generation & 3) << 4 | size.index())
+    }
+
+    /// The MSS of a client whose connection was kept open.
+    pub(super) fn kept_mss(self, kept: Kept) -> Mss {
+        match kept.size {
+            KeptSize::Mss(mss) => mss,
+            KeptSize::Long(class) => Mss::at_most(class.mss(self.headers_len())),
+        }
+    }
+
+    /// The class of the segments of stored responses to a client with this MSS, where its connection is kept open.
+    pub(super) fn segment_class(self, mss: Mss) -> Option<SegmentClass> {
+        SegmentClass::at_most(self.own_mss().min(mss.bytes().into()), self.headers_len())
+    }
+
+    /// Bytes of payload in a full segment of this class: an odd number.
+    pub(super) fn class_seg_size(self, class: SegmentClass) -> u32 {
+        u32::from(class.mss(self.headers_len())) - TIMESTAMPS_LEN as u32 - 1
+    }
+
+    /// Where the request ends that comes again in this segment, in the middle of its response, without its beginning:
+    /// that was acknowledged by the segments with the beginning of the response, and all but the last byte by others.
+    pub(super) fn repeated_request_end(self) -> Option<SeqNumber> {
+        let len = match self.payload {
+            [b'\n', ..] => 1,
+            payload if begins_as_a_target(payload) => payload.windows(4).position(|end| end == b"\r\n\r\n")? as u32 + 4,
+            _ => return None,
+        };
+        Some(self.header.seq().advance(len))
+    }
+
+    /// The rest of a segment from this sequence number on, which is not beyond its end.
+    pub(super) fn from(self, seq: SeqNumber) -> Option<Self> {
+        let skipped = seq.distance_from(self.header.seq()) as usize;
+        let payload = self.payload.get(skipped..)?;
+        let shortened = self.packet.payload.get(..self.packet.payload.len().checked_sub(skipped)?)?;
+        let packet = Packet { payload: shortened, ..self.packet };
+        Some(Self { packet, payload, header: self.header.with_seq(seq), ..self })
+    }
+
+    /// A request that comes again without its method, which was acknowledged, as it was; and the rest of `scratch`.
+    /// `None` if this is none.
+    pub(super) fn with_method(self, scratch: &'a mut [u8]) -> Option<(Self, &'a mut [u8])> {
+        if !begins_as_a_target(self.payload) {
+            return None;
+        }
+        let (header, rest) = self.packet.payload.split_at_checked(self.packet.payload.len() - self.payload.len())?;
+        let (whole, scratch) = scratch.split_at_mut_checked(header.len() + GET.len() + rest.len())?;
+        put(put(put(whole, header)?, GET)?, rest)?;
+        let whole: &[u8] = whole;
+        let packet = Packet { payload: whole, ..self.packet };
+        let header_with_seq = self.header.with_seq(self.header.seq().rewind(GET.len() as u32));
+        Some((Self { packet, payload: whole.get(header.len()..)?, header: header_with_seq, ..self }, scratch))
+    }
+
+    /// Answers a segment that asks whether the connection is still there: one byte, or none, that the client has sent
+    /// already, on a connection that was kept open (RFC 9293, section 3.8.4). `None` if it is none.
+    #[cold]
+    pub(super) fn answer_keep_alive_probe(self) -> Option<Reply<'a>> {
+        if self.payload.len() > 1 || self.is_fin() {
+            return None;
+        }
+        let end = self.header.seq().advance(1);
+        // An ACK of a client that has nothing to ask is more likely, and is no probe.
+        let is_ack = self.payload.is_empty() && self.verify_kept(self.header.seq()).is_some();
+        if is_ack || self.verify_kept(end).is_none() {
+            return None;
+        }
+        Some(self.acknowledge_up_to(end, ReplyKind::KeepAlive))
+    }
+
+    /// Answers the acknowledgement of all of a long response, if the last byte of its request may have to be
+    /// acknowledged yet.
+    #[cold]
+    pub(super) fn answer_end(self) -> Option<Reply<'a>> {
+        match self.stamp() {
+            Some(Stamp::Kept(Kept { size: KeptSize::Long(_), .. })) => {
+                self.verify_kept(self.header.seq())?;
+                Some(self.acknowledge_up_to(self.header.seq(), ReplyKind::Settled))
+            }
+            _ => None,
+        }
+    }
+
+    /// Acknowledges everything before `end`, with the timestamp that the client echoes.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn acknowledge_up_to(self, end: SeqNumber, kind: ReplyKind) -> Reply<'a> {
         let header = self.header_back(Flags::ACK, self.header.ack(), self.echoed_options());
-        self.reply(ReplyKind::KeepAlive, header.with_ack(self.header.seq().advance(1)))
+        self.reply(kind, header.with_ack(end))
+    }
+
+    /// Acknowledges all of the request, which ends at `end`, to a client that has acknowledged all of the response, and
+    /// the FIN behind the request if this is one. It has the timestamp of the last segment, and none newer: the next
+    /// request may be under way, and its response would be older than that.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn settle<A: App>(self, end: SeqNumber, class: SegmentClass, app: &A) -> Reply<'a> {
+        let own_next = self.header.ack();
+        let has_fin = self.is_fin() && self.end() == end.advance(1);
+        let (flags, ack) = if has_fin { (FIN_ACK, end.advance(1)) } else { (Flags::ACK, end) };
+        let stamp = self.kept([end, own_next], app.generations().current, KeptSize::Long(class));
+        let header = self.header_back(flags, own_next, self.following_options(stamp)).with_ack(ack);
+        self.reply(if has_fin { ReplyKind::FinAck } else { ReplyKind::Settled }, header)
     }
 
     #[inline]
@@ -182,9 +300,17 @@ impl<'a, P: Pair> Segment<'a, P> {
         match self.stamp() {
             Some(Stamp::Handshake { .. }) => Seen::Handshake,
             Some(Stamp::Whole | Stamp::Done) => Seen::Response,
-            Some(Stamp::Part) => Seen::Part,
-            Some(Stamp::Kept { .. }) => Seen::Kept,
+            Some(Stamp::Part { .. }) => Seen::Part,
+            Some(Stamp::Kept(_)) => Seen::Kept,
             Some(Stamp::Stored(_)) | None => Seen::Forged,
+        }
+    }
+
+    /// Whether it can be the start of a request that comes again, whose client has a part of the response.
+    pub(super) fn may_begin_again(self) -> bool {
+        match self.stamp() {
+            Some(Stamp::Part { proof }) => proof == self.keys.request_proof(self.header.seq()),
+            _ => !self.has_timestamps(),
         }
     }
 
@@ -343,9 +469,15 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// Options of a segment that says this behind what the client echoes, on a connection that may have been kept open.
     #[inline]
     pub(super) fn following_options(self, stamp: Stamp) -> Options {
-        let echoed = self.header.options.timestamps.map_or(0, |theirs| theirs.echo);
-        let value = stamp.following(echoed.wrapping_sub(self.keys.timestamp_base));
+        let value = stamp.following(self.echoed_value());
         Options { timestamps: self.timestamps_at(value), ..Options::default() }
+    }
+
+    /// How far the timestamp that it echoes is from the base.
+    #[inline]
+    pub(super) fn echoed_value(self) -> u32 {
+        let echoed = self.header.options.timestamps.map_or(0, |theirs| theirs.echo);
+        echoed.wrapping_sub(self.keys.timestamp_base)
     }
 
     /// Our stamp, and the client's own timestamp, of which it takes its RTT (RFC 7323, section 4.1).
@@ -362,7 +494,8 @@ impl<'a, P: Pair> Segment<'a, P> {
     }
 
     /// A segment without payload.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "fast: inline")]
     pub(super) fn reply(self, kind: ReplyKind, header: Header) -> Reply<'a> {
         Reply::segment(kind, TxSegment::new(self.packet.reply_path, header).build(self.config))
     }
@@ -398,10 +531,10 @@ impl<'a, P: Pair> Segment<'a, P> {
         self.reply(ReplyKind::Reset, header.with_window(0))
     }
 
-    /// Segments of a response whose first byte is at `start`: none yet, until its ranges are set.
+    /// Segments of a response whose offset 0 is at `start`: none yet, until its ranges are set.
     pub(super) fn train(
         self,
-        response: Response<'a>,
+        payload: Payload<'a>,
         start: SeqNumber,
         seg_size: u32,
         ack: SeqNumber,
@@ -413,7 +546,6 @@ impl<'a, P: Pair> Segment<'a, P> {
             ..Options::default()
         };
         let header = self.header_back(Flags::ACK, start, options).with_ack(ack).with_window(window);
-        let payload = [response.head(), response.body()];
         Train::new(self.config, self.packet.reply_path.either(), header, payload, seg_size)
     }
 

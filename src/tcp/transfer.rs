@@ -11,16 +11,30 @@
 //! once where something is missing (RFC 5681, section 3.2). So an ACK tells what was acknowledged before it and what is
 //! now; what is in flight is a function of the offset; and the segments by which the window has moved are what is sent.
 //! See docs/protocol.md for why this neither stops nor storms.
+//!
+//! Where the connection stays open behind the response, there is no FIN. Its last segment says where the next request
+//! begins ([`Kept`](crate::stamp::Kept)), and the ACK of that segment draws the acknowledgement of the request's last
+//! byte. For that it must be known where the request ends; a client that has sent more must not have that
+//! acknowledged. The packet with the request tells, and so does what comes again of it. An ACK does where no more can
+//! have been sent: all segments but the last end the client's window at the end of its request, and a client that has
+//! sent more goes back to there (as Linux does). Once the last segment has arrived, an ACK does not tell any more.
+//!
+//! The segments that a response begins with acknowledge the method of the request and nothing else: a client that lacks
+//! the first of them must still have something to ask with, and a client that has it must not send all of it again, for
+//! that could not be told from the next request.
 
+use super::layout::{HEAD_END, Layout, REACH, TIMEOUT_REACH};
 use super::ranges::{SackRanges, is_end, last_boundary, only};
-use super::segment::Segment;
+use super::segment::{GET, Segment};
 use crate::app::App;
 use crate::config::Config;
-use crate::cookie::CookieFields;
-use crate::http::Response;
+use crate::cookie::{CookieFields, Mss, SegmentClass};
+use crate::http::{Persistence, Response};
 use crate::position::Position;
-use crate::reply::{RANGES_MAX, Reply, Train};
-use crate::stamp::{SendReason, SentSegment, Stamp, StampSequence, WindowLevel, WindowSchedule};
+use crate::reply::{LastSegment, Payload, Probe, ProbeOrder, RANGES_MAX, Reply, Train};
+use crate::stamp::{
+    Exchange, KeptSize, SendReason, SentSegment, Stamp, StampSequence, WindowLevel, WindowSchedule, half_of,
+};
 use crate::verdict::{Absorbed, DropReason, ReplyKind};
 use crate::wire::ip::Pair;
 use crate::wire::seq::SeqNumber;
@@ -38,15 +52,20 @@ const DUPLICATES: u32 = 3;
 pub(super) struct Transfer<'a, P> {
     /// The packet.
     segment: Segment<'a, P>,
-    response: Response<'a>,
+    /// The bytes of the response.
+    payload: Payload<'a>,
     /// The position of the response.
     first: Position,
-    /// The sequence number of its first byte.
+    /// The sequence number of offset 0, where the response begins unless its head is padded.
     start: SeqNumber,
     /// Bytes of payload in a full segment.
     seg_size: u32,
-    /// Bytes of the response; behind them stands the FIN.
+    /// The offset behind the response, where the FIN stands if there is one.
     len: u32,
+    /// The client's MSS.
+    mss: Mss,
+    /// Where the request ends, if that is certain; only of a connection that stays open.
+    request_end: Option<SeqNumber>,
     /// What the client had acknowledged before this packet.
     prev_acked: u32,
     /// What it acknowledges now.
@@ -59,6 +78,20 @@ pub(super) struct Transfer<'a, P> {
     echoed: SentSegment,
 }
 
+/// The head of the first response of a connection says this, where that of the only one says that the connection is
+/// closed. It is as long: one may be sent in answer to half a header section, and the other in answer to all of it, and
+/// a client may get segments of both.
+const FIRST_HEAD_END: [&[u8]; 2] = [b"Server: Lethe/0.1\r\n", b"\r\n"];
+
+const _: () = assert!(FIRST_HEAD_END[0].len() + FIRST_HEAD_END[1].len() == HEAD_END.len());
+
+/// The bytes of the first response of a connection that stays open.
+fn first_payload(response: Response<'_>) -> Option<Payload<'_>> {
+    let [name, end] = FIRST_HEAD_END;
+    let head = response.head().strip_suffix(HEAD_END)?;
+    Some(Payload { pieces: [head, name, end, response.body()], begin: 0 })
+}
+
 /// The first window of a stored response: from here on its client's ACKs tell the rest.
 pub(super) fn begin<'a, P: Pair>(
     segment: Segment<'a, P>,
@@ -66,10 +99,76 @@ pub(super) fn begin<'a, P: Pair>(
     seg_size: u32,
     response: Response<'a>,
 ) -> Reply<'a> {
-    let window = u32::from(segment.header.window());
     let sack = !matches!(segment.stamp(), Some(Stamp::Handshake { sack: false, .. }));
-    let start = segment.header.ack();
-    let mut train = segment.train(response, start, seg_size, segment.header.seq(), segment.window());
+    let payload = Payload::new(response.head(), response.body());
+    let mut train = segment.train(payload, segment.header.ack(), seg_size, segment.header.seq(), segment.window());
+    let end = first_window(segment, &mut train, first, Exchange::Only);
+    if !sack {
+        let pair = (end.saturating_sub(1) / seg_size).saturating_sub(1).saturating_mul(seg_size);
+        train.stamps = StampSequence::Pairs { first, pair, again: false, seg_size, narrow: false };
+    }
+    segment.send(ReplyKind::FirstWindow, train)
+}
+
+/// The first window of a stored response behind which the connection stays open, to a request that is whole and ends
+/// at `request_end`. What the response says of its connection is in `later`, unless it is the first of it. `None` if
+/// there is no such thing for this response and this client.
+pub(super) fn begin_open<'a, A: App, P: Pair>(
+    segment: Segment<'a, P>,
+    response: Response<'a>,
+    request_end: SeqNumber,
+    mss: Mss,
+    later: Option<Persistence>,
+    app: &A,
+) -> Option<Reply<'a>> {
+    if !segment.is_ack_clocked() {
+        return None;
+    }
+    let class = segment.segment_class(mss)?;
+    // Positions are counted by two.
+    let first = response.position().filter(|first| first.value().is_multiple_of(2))?;
+    let (seq, own) = (segment.header.seq(), segment.header.ack());
+    let (payload, seg_size, exchange) = if let Some(persistence) = later {
+        let seg_size = segment.class_seg_size(class);
+        let layout = Layout::new(seg_size, response.head().len(), response.body().len())?;
+        let begin = layout.begin(own, segment.keys.residue(request_end))?;
+        let head = response.head().strip_suffix(HEAD_END)?;
+        let [padding_start, padding] = layout.padding(begin, persistence);
+        let pieces = [head, padding_start, padding, response.body()];
+        (Payload { pieces, begin }, seg_size, Exchange::Later(class))
+    } else {
+        (first_payload(response)?, segment.seg_size(mss), Exchange::First)
+    };
+    let start = own.rewind(payload.begin);
+    let acked = seq.advance(GET.len() as u32);
+    let open = request_end.distance_from(acked) as u16;
+    let mut train = segment.train(payload, start, seg_size, acked, open);
+    if first_window(segment, &mut train, first, exchange) > payload.end() {
+        train.probes = [Some(last_ack_probe(own)), None];
+    }
+    train.add_to_timestamps(half_of(Stamp::Stored(sent_first(first, exchange)).following(segment.echoed_value())));
+    let ends = [request_end, start.advance(payload.end())];
+    let stamp = segment.kept(ends, app.generations().current, KeptSize::Long(class));
+    train.last = LastSegment::Open { stamp: Some(stamp.value()), window: segment.window().saturating_add(open) };
+    Some(segment.send(ReplyKind::FirstWindow, train))
+}
+
+/// The first segment of a response, as far as its stamp tells in which half of the circle its timestamps lie.
+const fn sent_first(position: Position, exchange: Exchange) -> SentSegment {
+    SentSegment { position, level: WindowLevel::LOWEST, reason: SendReason::NewData, narrow: false, exchange }
+}
+
+/// A byte that the client has acknowledged, ahead of the last segment. It draws an ACK at once, so that the last
+/// segment begins where the client's last ACK was, and the stamp in it is the one that comes back (RFC 7323, section
+/// 4.3). It ends before what has been acknowledged, or else Linux may put that ACK off (`tcp_backlog_ack_defer`).
+fn last_ack_probe(acked: SeqNumber) -> Probe {
+    Probe { seq: acked.rewind(2), len: 1, order: ProbeOrder::BeforeLast }
+}
+
+/// Sets ranges and stamps of a train to a first window, and returns its end.
+fn first_window<P: Pair>(segment: Segment<'_, P>, train: &mut Train<'_>, first: Position, exchange: Exchange) -> u32 {
+    let (seg_size, begin, len) = (train.seg_size, train.payload.begin, train.payload.end());
+    let window = u32::from(segment.header.window());
     let ceiling = u32::from(segment.config.ceiling);
     let room = (window / seg_size).saturating_sub(SLACK);
     // No more than a first window (RFC 6928, section 2), in segments of any size, answers a request; and what is not
@@ -77,26 +176,27 @@ pub(super) fn begin<'a, P: Pair>(
     let cap = WindowLevel::at_most(room.min(segment.config.first_window.into()));
     let level = if window / seg_size >= ceiling + SLACK { WindowLevel::SLOW_START } else { cap };
     let schedule = WindowSchedule { origin: 0, level, cap };
-    let (wanted, len) = (sent_up_to(segment.config, schedule, 0, seg_size), response.len() as u32);
-    let end = last_boundary(wanted, window, seg_size, len);
-    train.ranges = segment.sacked(start, 0, len).unwrap_or(SackRanges::NONE).gaps(0, end);
-    train.stamps = if sack {
-        let limited_from = limited_from(window, seg_size, end, len);
-        StampSequence::Stored { first, schedule, reason: SendReason::NewData, limited_from, narrow: false }
-    } else {
-        let pair = (end.saturating_sub(1) / seg_size).saturating_sub(1).saturating_mul(seg_size);
-        StampSequence::Pairs { first, pair, again: false, seg_size, narrow: false }
-    };
-    segment.send(ReplyKind::FirstWindow, train)
+    let wanted = sent_up_to(segment.config, exchange, schedule, begin, seg_size);
+    let end = last_boundary(wanted, begin.saturating_add(window), seg_size, len);
+    let sacked = segment.sacked(segment.header.ack().rewind(begin), begin, len);
+    train.ranges = sacked.unwrap_or(SackRanges::NONE).gaps(begin, end);
+    let limited_from = limited_from(begin.saturating_add(window), seg_size, end, len);
+    train.stamps =
+        StampSequence::Stored { first, schedule, reason: SendReason::NewData, limited_from, narrow: false, exchange };
+    end
 }
 
 /// Answers a segment that echoes the timestamp of a segment of a stored response: from a client in the middle of that
 /// response, or forged.
 pub(super) fn answer<'a, A: App, P: Pair>(segment: Segment<'a, P>, echoed: SentSegment, app: &'a A) -> Reply<'a> {
-    let is_timeout = !segment.payload.is_empty() || segment.is_fin();
+    let is_timeout = match echoed.exchange {
+        Exchange::Only => !segment.payload.is_empty() || segment.is_fin(),
+        // Else it is an ACK, in a packet with the next request, if there is payload.
+        Exchange::First | Exchange::Later(_) => segment.repeated_request_end().is_some(),
+    };
     match Transfer::find(segment, echoed, app) {
-        Some(transfer) => transfer.answer(is_timeout),
-        None if is_timeout => segment.refuse(DropReason::TcpEcho),
+        Some(transfer) => transfer.answer(is_timeout, app),
+        None if is_timeout || segment.is_fin() => segment.refuse(DropReason::TcpEcho),
         None => Absorbed::Ack.into(),
     }
 }
@@ -107,14 +207,21 @@ impl<'a, P: Pair> Transfer<'a, P> {
         if !segment.is_ack_clocked() {
             return None;
         }
-        let response = app.stored(echoed.position)?;
-        let first = response.position()?;
-        let unit = Position::UNIT as u32;
-        let offset = echoed.position.value().checked_sub(first.value())?.checked_mul(unit)?;
+        match echoed.exchange {
+            Exchange::Only | Exchange::First => Self::find_by_cookie(segment, echoed, app),
+            Exchange::Later(class) => Self::find_later(segment, echoed, class, app),
+        }
+    }
+
+    /// The transfer of the first response of a connection, or of its only one: its cookie tells where that begins.
+    fn find_by_cookie<A: App>(segment: Segment<'a, P>, echoed: SentSegment, app: &'a A) -> Option<Self> {
+        let (response, first, [offset, unit_end]) = Self::stored(echoed, app)?;
         let acked = segment.keys.offset(segment.header.ack(), offset);
         let start = segment.header.ack().rewind(acked);
         let fields = CookieFields::of(start.rewind(1));
         let seg_size = segment.stored_seg_size(fields.mss)?;
+        let is_open = echoed.exchange != Exchange::Only;
+        let payload = if is_open { first_payload(response)? } else { Payload::new(response.head(), response.body()) };
         let len = u32::try_from(response.len()).ok()?;
         // A FIN that goes alone begins at the end.
         let prev_acked = offset.checked_next_multiple_of(seg_size)?.min(len);
@@ -123,49 +230,137 @@ impl<'a, P: Pair> Transfer<'a, P> {
             is_end(acked, len) || within == 0 || echoed.narrow && within.is_multiple_of(segment.narrow_piece());
         let live = app.generations().live >> fields.generation & 1 == 1;
         // A segment has one position.
-        let possible = prev_acked.checked_sub(offset)? < unit && prev_acked <= acked && acked <= len + 1;
-        (live && possible && is_boundary).then_some(Self {
+        let possible = prev_acked < unit_end && prev_acked <= acked && acked <= len + u32::from(!is_open);
+        let found = Self::new(segment, echoed, (payload, first), (start, seg_size, fields.mss), (prev_acked, acked));
+        (live && possible && is_boundary).then_some(found)
+    }
+
+    /// The transfer of a later response.
+    #[cold]
+    fn find_later<A: App>(
+        segment: Segment<'a, P>,
+        echoed: SentSegment,
+        class: SegmentClass,
+        app: &'a A,
+    ) -> Option<Self> {
+        let (response, first, [offset, unit_end]) = Self::stored(echoed, app)?;
+        let seg_size = segment.class_seg_size(class);
+        let layout = Layout::new(seg_size, response.head().len(), response.body().len())?;
+        let prev_acked = offset.checked_next_multiple_of(seg_size).filter(|&prev| prev < unit_end)?;
+        // No such segment is sent: in pieces, or again without the window being halved.
+        let is_again = echoed.reason == SendReason::Retransmission;
+        if echoed.narrow || is_again && echoed.level == WindowLevel::SLOW_START {
+            return None;
+        }
+        let (request_end, reach) = match segment.repeated_request_end() {
+            Some(end) => (end, TIMEOUT_REACH),
+            None if is_again => (segment.header.seq(), REACH),
+            // No more than was in flight then. A client that has more comes again when its RTO expires.
+            None => {
+                let schedule = WindowSchedule { origin: prev_acked, level: echoed.level, cap: echoed.level };
+                let sent = sent_up_to(segment.config, echoed.exchange, schedule, prev_acked, seg_size);
+                (segment.header.seq(), ((sent - prev_acked) / seg_size).min(REACH))
+            }
+        };
+        let acked = layout.acked(segment.header.ack(), segment.keys.residue(request_end), prev_acked, reach)?;
+        let start = segment.header.ack().rewind(acked);
+        // Where head and padding meet differs from connection to connection, but not behind the first segment.
+        let pieces = [&[], &[], layout.padding_from(seg_size), response.body()];
+        let payload = Payload { pieces, begin: seg_size };
+        let (generation, _) = echoed.position.split();
+        let live = app.generations().live >> generation & 1 == 1;
+        let mss = Mss::at_most(class.mss(segment.headers_len()));
+        let found = Self::new(segment, echoed, (payload, first), (start, seg_size, mss), (prev_acked, acked));
+        live.then_some(found)
+    }
+
+    /// The response that a segment belonged to, the position of that, and the offsets at which the segment may have
+    /// begun, from the first to the one behind the last.
+    fn stored<A: App>(echoed: SentSegment, app: &'a A) -> Option<(Response<'a>, Position, [u32; 2])> {
+        let response = app.stored(echoed.position)?;
+        let first = response.position()?;
+        let unit = Position::UNIT as u32;
+        let offset = echoed.position.value().checked_sub(first.value())?.checked_mul(unit)?;
+        // Positions are counted by two where the connection stays open.
+        let units = match echoed.exchange {
+            Exchange::Only => 1,
+            _ if first.value().is_multiple_of(2) => 2,
+            _ => return None,
+        };
+        Some((response, first, [offset, offset.checked_add(units * unit)?]))
+    }
+
+    fn new(
+        segment: Segment<'a, P>,
+        echoed: SentSegment,
+        (payload, first): (Payload<'a>, Position),
+        (start, seg_size, mss): (SeqNumber, u32, Mss),
+        (prev_acked, acked): (u32, u32),
+    ) -> Self {
+        let len = payload.end();
+        let request_end = match echoed.exchange {
+            Exchange::Only => None,
+            _ => segment.repeated_request_end().or(Some(segment.header.seq()).filter(|_| acked < len)),
+        };
+        Self {
             segment,
-            response,
+            payload,
             first,
             start,
             seg_size,
             len,
+            mss,
+            request_end,
             prev_acked,
             acked,
             window_end: acked.saturating_add(segment.header.window().into()),
             sacked: SackRanges::NONE,
             echoed,
-        })
+        }
     }
 
-    fn answer(self, is_timeout: bool) -> Reply<'a> {
+    fn is_open(&self) -> bool {
+        self.echoed.exchange != Exchange::Only
+    }
+
+    fn answer<A: App>(self, is_timeout: bool, app: &A) -> Reply<'a> {
         // Nothing new is acknowledged: the client sent this on our acknowledgement of its request, before it processed
         // the segment.
         if self.prev_acked == self.acked {
             return Absorbed::Progress.into();
         }
-        if self.acked > self.len {
+        if self.is_open() {
+            if self.acked >= self.len {
+                return match self.request_end.zip(self.segment.segment_class(self.mss)) {
+                    Some((end, class)) => self.segment.settle(end, class, app),
+                    None => Absorbed::Progress.into(),
+                };
+            }
+        } else if self.acked > self.len {
             let kind = if self.segment.is_fin() { ReplyKind::FinAck } else { ReplyKind::Settled };
             return self.segment.acknowledge(kind, Flags::ACK);
         }
         let Some(sacked) = self.segment.sacked(self.start, self.acked, self.len) else {
             return Absorbed::Progress.into();
         };
-        let transfer = Self { sacked, ..self };
+        // A client that has received something beyond a gap may have received the last segment: not all that it has
+        // needs to be in its SACK blocks.
+        let may_have_last = !sacked.is_empty() && u16::try_from(self.len.saturating_sub(self.acked)).is_ok();
+        let request_end = self.request_end.filter(|_| is_timeout || !may_have_last);
+        let transfer = Self { request_end, sacked, ..self };
         if is_timeout {
-            transfer.answer_timeout()
+            transfer.answer_timeout(app)
         } else if transfer.echoed.reason == SendReason::Pair {
-            transfer.answer_without_sack()
+            transfer.answer_without_sack(app)
         } else if transfer.sacked.is_empty() {
-            transfer.advance()
+            transfer.advance(app)
         } else {
-            transfer.recover()
+            transfer.recover(app)
         }
     }
 
     /// An ACK without a gap: the segments by which the window has moved.
-    fn advance(&self) -> Reply<'a> {
+    fn advance<A: App>(&self, app: &A) -> Reply<'a> {
         let Self { seg_size, prev_acked, acked, window_end, echoed, len, .. } = *self;
         let schedule = self.schedule(prev_acked, echoed.level);
         let sent = self.sent_up_to(schedule, prev_acked);
@@ -185,12 +380,12 @@ impl<'a, P: Pair> Transfer<'a, P> {
             SendReason::WindowLimited => return Absorbed::Progress.into(),
         };
         let end = last_boundary(self.sent_up_to(schedule, acked), window_end, seg_size, len);
-        self.send(ReplyKind::NextWindow, only((from, end)), schedule, SendReason::NewData)
+        self.send(ReplyKind::NextWindow, only((from, end)), schedule, SendReason::NewData, app)
     }
 
     /// An ACK with a gap, as its SACK blocks tell (RFC 2018, section 4): what is missing, when it is certain that it is
     /// lost. No new data is sent before everything in flight has arrived.
-    fn recover(&self) -> Reply<'a> {
+    fn recover<A: App>(&self, app: &A) -> Reply<'a> {
         let Self { seg_size, prev_acked, acked, echoed, len, window_end, .. } = *self;
         let received = self.sacked.as_slice();
         let (Some(&(gap_end, _)), Some(&(_, top))) = (received.first(), received.last()) else {
@@ -212,42 +407,46 @@ impl<'a, P: Pair> Transfer<'a, P> {
             return Absorbed::Progress.into();
         };
         let level = if is_retransmitted { echoed.level } else { WindowLevel::halved(in_flight) };
-        self.send(ReplyKind::Resent, lost, self.schedule(acked, level), SendReason::Retransmission)
+        self.send(ReplyKind::Resent, lost, self.schedule(acked, level), SendReason::Retransmission, app)
     }
 
     /// The client's RTO has expired: what it is missing, from its acknowledgement on (RFC 2018, section 5), with the
     /// lowest window: four segments, where RFC 5681, section 3.1, has one.
-    fn answer_timeout(&self) -> Reply<'a> {
+    fn answer_timeout<A: App>(&self, app: &A) -> Reply<'a> {
         let Self { seg_size, acked, window_end, len, echoed, ref sacked, .. } = *self;
         if echoed.reason == SendReason::Pair {
-            return self.send_pair(ReplyKind::Resumed, acked, false);
+            return self.send_pair(ReplyKind::Resumed, acked, false, app);
         }
         let schedule = self.schedule(acked, WindowLevel::LOWEST);
         let wanted = self.sent_up_to(schedule, acked);
         let top = sacked.as_slice().last().map_or(acked, |&(_, top)| top);
         let end = last_boundary(wanted.max(top), window_end, seg_size, len);
         let reason = if sacked.is_empty() { SendReason::NewData } else { SendReason::Retransmission };
-        self.send(ReplyKind::Resumed, sacked.gaps(acked, end), schedule, reason)
+        self.send(ReplyKind::Resumed, sacked.gaps(acked, end), schedule, reason, app)
     }
 
     /// An ACK of a client without SACK. Its duplicates cannot be told from the first, so only what
     /// cannot be multiplied is answered: the ACK of a whole pair, and of half of one.
-    fn answer_without_sack(&self) -> Reply<'a> {
+    fn answer_without_sack<A: App>(&self, app: &A) -> Reply<'a> {
         let Self { seg_size, prev_acked, acked, echoed, .. } = *self;
         match (echoed.level, acked - prev_acked) {
-            (WindowLevel::FIRST, got) if got == 2 * seg_size => self.send_pair(ReplyKind::NextWindow, acked, false),
-            (WindowLevel::SECOND_AGAIN, got) if got == seg_size => self.send_pair(ReplyKind::NextWindow, acked, false),
-            (WindowLevel::FIRST, got) if got == seg_size => self.send_pair(ReplyKind::Resent, acked, true),
+            (WindowLevel::FIRST, got) if got == 2 * seg_size => {
+                self.send_pair(ReplyKind::NextWindow, acked, false, app)
+            }
+            (WindowLevel::SECOND_AGAIN, got) if got == seg_size => {
+                self.send_pair(ReplyKind::NextWindow, acked, false, app)
+            }
+            (WindowLevel::FIRST, got) if got == seg_size => self.send_pair(ReplyKind::Resent, acked, true, app),
             _ => Absorbed::Progress.into(),
         }
     }
 
     /// The pair that begins at `from`, or the second of one, `again`.
-    fn send_pair(&self, kind: ReplyKind, from: u32, again: bool) -> Reply<'a> {
+    fn send_pair<A: App>(&self, kind: ReplyKind, from: u32, again: bool, app: &A) -> Reply<'a> {
         let Self { seg_size, first, window_end, len, echoed, .. } = *self;
         let pair = from / seg_size * seg_size;
         let end = pair.saturating_add(if again { seg_size } else { 2 * seg_size });
-        let mut train = self.train();
+        let mut train = self.train(app);
         train.ranges = only((from, last_boundary(end, window_end, seg_size, len)));
         train.stamps = StampSequence::Pairs { first, pair, again, seg_size, narrow: echoed.narrow };
         self.segment.send(kind, train)
@@ -257,13 +456,16 @@ impl<'a, P: Pair> Transfer<'a, P> {
     /// more in pieces that every path carries. From then on all that its ACKs draw goes in such pieces; the path MTU is
     /// not stored (RFC 8201, section 5.2).
     pub(super) fn narrow(&self, mtu: u32) -> Reply<'a> {
-        let Self { segment, first, seg_size, prev_acked, acked, len, echoed, .. } = *self;
+        let Self { segment, payload, first, seg_size, prev_acked, acked, len, echoed, .. } = *self;
         let packet = (segment.headers_len() + TIMESTAMPS_LEN) as u32 + seg_size.min(len - acked);
         if prev_acked != acked || packet <= mtu || seg_size <= segment.narrow_piece() {
             return DropReason::IcmpQuote.into();
         }
         let (ack, window) = (segment.header.seq(), segment.header.window());
-        let mut train = segment.train(self.response, self.start, seg_size, ack, window);
+        let mut train = segment.train(payload, self.start, seg_size, ack, window);
+        if self.is_open() {
+            train.last = LastSegment::Open { stamp: None, window };
+        }
         let end = acked.saturating_add(seg_size);
         train.piece = segment.narrow_piece();
         train.ranges = only((acked, if end >= len { len + 1 } else { end }));
@@ -271,25 +473,38 @@ impl<'a, P: Pair> Transfer<'a, P> {
             SendReason::Pair => StampSequence::Pairs { first, pair: acked, again: false, seg_size, narrow: true },
             reason => {
                 let schedule = self.schedule(acked, echoed.level);
-                StampSequence::Stored { first, schedule, reason, limited_from: u32::MAX, narrow: true }
+                let exchange = echoed.exchange;
+                StampSequence::Stored { first, schedule, reason, limited_from: u32::MAX, narrow: true, exchange }
             }
         };
         Reply::train(ReplyKind::Narrowed, train)
     }
 
-    fn send(
+    fn send<A: App>(
         &self,
         kind: ReplyKind,
         ranges: [(u32, u32); RANGES_MAX],
         schedule: WindowSchedule,
         reason: SendReason,
+        app: &A,
     ) -> Reply<'a> {
         let Self { segment, seg_size, first, acked, window_end, len, echoed, .. } = *self;
-        let mut train = self.train();
+        let mut train = self.train(app);
         train.ranges = ranges;
         let end = ranges.iter().map(|&(_, to)| to).max().unwrap_or(acked);
         let limited_from = limited_from(window_end, seg_size, end, len);
-        train.stamps = StampSequence::Stored { first, schedule, reason, limited_from, narrow: echoed.narrow };
+        train.stamps = StampSequence::Stored {
+            first,
+            schedule,
+            reason,
+            limited_from,
+            narrow: echoed.narrow,
+            exchange: echoed.exchange,
+        };
+        let last = len.saturating_sub(1) / seg_size * seg_size;
+        if self.is_open() && acked < last && ranges.iter().any(|&(from, to)| from < to && to > len) {
+            train.probes = [Some(last_ack_probe(segment.header.ack())), None];
+        }
         // A client that acknowledges much at once has received as much. What is not sent now, no later ACK will draw.
         if kind == ReplyKind::NextWindow {
             train.budget = u16::from(segment.config.ceiling.max(segment.config.first_window));
@@ -297,42 +512,64 @@ impl<'a, P: Pair> Transfer<'a, P> {
         segment.send(kind, train)
     }
 
-    fn train(&self) -> Train<'a> {
-        let Self { segment, seg_size, .. } = *self;
-        let mut train = segment.train(self.response, self.start, seg_size, self.request_ack(), segment.window());
+    fn train<A: App>(&self, app: &A) -> Train<'a> {
+        let Self { segment, payload, start, seg_size, len, mss, .. } = *self;
+        let (ack, window) = self.request_ack();
+        let mut train = segment.train(payload, start, seg_size, ack, window);
         if self.echoed.narrow {
             train.piece = segment.narrow_piece();
+        }
+        if self.is_open() {
+            train.add_to_timestamps(half_of(segment.echoed_value()));
+            let class = segment.segment_class(mss);
+            let stamp = self.request_end.zip(class).map(|(end, class)| {
+                let ends = [end, start.advance(len)];
+                segment.kept(ends, app.generations().current, KeptSize::Long(class)).value()
+            });
+            train.last = LastSegment::Open { stamp, window: segment.window().saturating_add(1) };
         }
         train
     }
 
-    /// How much of the request is acknowledged in the middle of a response: never its last byte. A plain ACK stands at
-    /// the end of what its client has sent. What comes again may be its end or not.
-    fn request_ack(&self) -> SeqNumber {
+    /// How much of the request is acknowledged in the middle of a response, and the window behind that: never its last
+    /// byte. A plain ACK stands at the end of what its client has sent. What comes again may be its end or not.
+    fn request_ack(&self) -> (SeqNumber, u16) {
         let Segment { header, payload, .. } = self.segment;
         let is_last = header.flags().has(Flags::PSH) || self.segment.is_fin();
-        match payload.len() {
-            0 => self.segment.end().rewind(1),
-            1 if is_last => header.seq(),
-            _ => header.seq().advance(1),
+        let window = self.segment.window();
+        match (self.is_open(), self.request_end) {
+            (true, Some(end)) => (end.rewind(1), 1),
+            // Nothing: no client has sent more than a window. What is not too old to be taken (RFC 5961, section 5.2).
+            (true, None) => (header.seq().rewind(window.into()), window),
+            (false, _) => match payload.len() {
+                0 => (self.segment.end().rewind(1), window),
+                1 if is_last => (header.seq(), window),
+                _ => (header.seq().advance(1), window),
+            },
         }
     }
 
     /// The schedule that has this level at `origin`.
     fn schedule(&self, origin: u32, level: WindowLevel) -> WindowSchedule {
         let window = (self.window_end - self.acked) / self.seg_size;
-        WindowSchedule { origin, level, cap: WindowLevel::at_most(window.saturating_sub(SLACK)) }
+        let cap = WindowLevel::at_most(window.saturating_sub(SLACK));
+        // Stamps of connections that stay open have no room for more.
+        let is_limited = self.is_open() && self.echoed.narrow;
+        let cap = if is_limited { cap.min(WindowLevel::NARROW_MAX) } else { cap };
+        WindowSchedule { origin, level, cap }
     }
 
     fn sent_up_to(&self, schedule: WindowSchedule, offset: u32) -> u32 {
-        sent_up_to(self.segment.config, schedule, offset, self.seg_size)
+        sent_up_to(self.segment.config, self.echoed.exchange, schedule, offset, self.seg_size)
     }
 }
 
 /// Up to where segments have been sent when a client has acknowledged everything up to `offset`.
-fn sent_up_to(config: &Config, schedule: WindowSchedule, offset: u32, seg_size: u32) -> u32 {
+fn sent_up_to(config: &Config, exchange: Exchange, schedule: WindowSchedule, offset: u32, seg_size: u32) -> u32 {
     let done = offset / seg_size;
-    let segments = schedule.level_at(offset).segments(done, config.first_window, config.ceiling);
+    // A later response begins in the first or the second.
+    let acked = done.saturating_sub(matches!(exchange, Exchange::Later(_)).into());
+    let segments = schedule.level_at(offset).segments(acked, config.first_window, config.ceiling);
     done.saturating_add(segments).saturating_mul(seg_size)
 }
 

@@ -527,7 +527,7 @@ mod tests {
             let overlap = Breach::Overlap { position: at(unit.max(10)), other: "GET /a HTTP/1.1".to_owned() };
             assert_eq!(check_place(&page(OTHER, unit), at(unit), b"GET /b HTTP/1.1\r\n", &mut seen), Err(overlap));
         }
-        assert_eq!(check_place(&page(OTHER, 14), at(14), b"GET /b HTTP/1.1\r\n", &mut seen), Ok(()));
+        assert_eq!(check_place(&page(OTHER, 19), at(19), b"GET /b HTTP/1.1\r\n", &mut seen), Ok(()));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! * [`Namespace`] is a network of its own; a cable or a [`relay`] with impairments joins two.
 //! * [`Server`] is a running `lethe serve`, [`nginx`] the one configuration of nginx, [`Program`] any other program.
+//! * [`terminator`] is a program that speaks TLS in front of Lethe.
 //! * [`Capture`] records what passes an interface.
 //! * [`guest`] boots a virtual machine with a network card that DPDK drives.
 //! * [`harness`] runs the tests of a file, and leaves out by name those that need what is not there.
@@ -22,6 +23,7 @@ pub mod nginx;
 mod program;
 pub mod relay;
 pub mod session;
+pub mod terminator;
 
 use std::path::{Path, PathBuf};
 use std::thread::sleep;

@@ -22,6 +22,7 @@ use tempfile::TempDir;
 
 use self::measure::{Amount, FULL, QUICK};
 use self::report::Report;
+pub(crate) use self::report::{figure, grouped, table};
 use self::servers::{Kind, Running};
 use self::wire::Cpus;
 use crate::cost::Baseline;

@@ -10,6 +10,7 @@ mod compare;
 mod cost;
 mod downloads;
 mod guest;
+mod https;
 mod instructions;
 mod large;
 mod load;
@@ -42,6 +43,8 @@ enum Command {
     Compare(compare::Args),
     /// Runs a program in a virtual machine, on a network card that QEMU emulates and DPDK's own driver drives
     Guest(guest::Args),
+    /// Measures HTTPS behind a TLS terminator, with kept connections to Lethe and without
+    Https(https::Args),
     /// Counts the instructions that the engine executes for a packet, and compares them with benches/instructions.txt
     Instructions(instructions::Args),
     /// Measures large replies with curl, from Lethe and from nginx, and checks every byte of them
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Api(args) => api::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Guest(args) => guest::run(&args),
+        Command::Https(args) => https::run(&args),
         Command::Instructions(args) => instructions::run(&args),
         Command::Large(args) => large::run(&args),
         Command::Load(args) => load::run(&args),

@@ -47,7 +47,7 @@ use crate::container::{Format, check_len, index_checksum, put_u32, put_u64, seal
 use crate::positions::PAIR_LEN;
 
 /// The version of the format that is read and written here.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 pub(super) const FORMAT: Format =
     Format { magic: b"LETHE-FS", version: VERSION, file: "an image of files", name: "the image format", advice: "" };
@@ -239,7 +239,7 @@ mod tests {
         };
         let bytes = header.emit();
         let expect = [
-            b"LETHE-FS\x01\0\0\0",
+            b"LETHE-FS\x02\0\0\0",
             &b"\x01\0\0\0\x02\0\0\0\x04\0\0\0\x03\0\0\0\xff\xff\xff\xff"[..],
             b"\x0a\0\0\0\0\0\0\0\x64\0\0\0\0\0\0\0\x02\x01\0\0\0\0\0\0",
             b"\x04\x03\x02\x01",

@@ -347,10 +347,10 @@ mod tests {
                 objects: Vec::new(),
                 paths: Vec::new(),
                 slots: vec![(0, 0); 8],
-                positions: vec![(0, 0), (3, 1)],
+                positions: vec![(0, 0), (8, 1)],
                 text: Vec::new(),
             };
-            for (len, unit) in [(1000, 0), (2000, 3), (3, NONE)] {
+            for (len, unit) in [(1000, 0), (2000, 8), (3, NONE)] {
                 parts.object(&format!("HTTP/1.1 200 OK{}", head_end(len as u64)), &vec![b'x'; len], unit);
             }
             for (path, object, variants) in
@@ -465,8 +465,8 @@ mod tests {
     fn a_unit_is_of_the_object_that_reaches_as_far() {
         let image = Parts::new().open().unwrap();
         let len = |unit| image.stored(unit).map(|object| object.body.len());
-        // About 1,060 bytes, of three units, and 2,060, of five.
-        assert_eq!([0, 2, 3, 7, 8, 100].map(len), [Some(1000), Some(1000), Some(2000), Some(2000), None, None]);
+        // About 1,060 bytes, of eight units, and 2,060, of ten.
+        assert_eq!([0, 7, 8, 17, 18, 100].map(len), [Some(1000), Some(1000), Some(2000), Some(2000), None, None]);
     }
 
     #[test]
@@ -508,10 +508,10 @@ mod tests {
             (|parts| parts.objects[1].unit = 4) as fn(&mut Parts),
             |parts| parts.objects[1].unit = NONE,
             |parts| parts.objects[2].unit = 8,
-            |parts| parts.positions[1].0 = 4,
+            |parts| parts.positions[1].0 = 9,
             |parts| parts.positions[1].1 = 0,
             |parts| parts.positions.truncate(1),
-            |parts| parts.positions.push((8, 2)),
+            |parts| parts.positions.push((18, 2)),
         ] {
             check(&OpenError::Positions, change);
         }

@@ -36,7 +36,7 @@ use crate::container::{Format, check_len, index_checksum, put_u32, put_u64, seal
 use crate::positions::PAIR_LEN;
 
 /// The version of the format that is read and written here.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The most bytes of the body of a page.
 pub const PAGE_MAX: usize = 20_000;

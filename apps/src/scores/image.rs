@@ -303,9 +303,9 @@ mod tests {
             (slots, lines - 1, true),
             (slots, lines, false),
             (slots, u32::MAX, false),
-            (positions, 2, true),
-            (positions, 3, false),
-            (positions, 4, false),
+            (positions, 7, true),
+            (positions, 8, false),
+            (positions, 9, false),
             (positions + 8, Position::PER_VERSION - 1, true),
             (positions + 8, Position::PER_VERSION, false),
         ] {
@@ -342,8 +342,8 @@ mod tests {
     fn a_unit_is_of_the_page_that_reaches_as_far() {
         let image = open(file(&[1000, 2000])).unwrap();
         let len = |unit| image.stored(unit).map(|page| page.body.len());
-        // Heads are some 200 bytes long: three units, and five.
-        assert_eq!([0, 2, 3, 7, 8, 100].map(len), [Some(1000), Some(1000), Some(2000), Some(2000), None, None]);
+        // Heads are some 200 bytes long: eight units, and ten.
+        assert_eq!([0, 7, 8, 17, 18, 100].map(len), [Some(1000), Some(1000), Some(2000), Some(2000), None, None]);
         // A position that leads to the record of another has no page.
         let mut swapped = file(&[1000, 2000]);
         let positions = index(&swapped) + 2 + 4 * 3;
@@ -351,7 +351,7 @@ mod tests {
         put(&mut swapped, positions + 4, second);
         let image = open(swapped).unwrap();
         assert_eq!(image.stored(0), None);
-        assert!(image.stored(3).is_some());
+        assert!(image.stored(8).is_some());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Builds a generator from its settings, and takes it from stage to stage.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -12,8 +12,9 @@ use crate::client_pool::{ClientPool, ClientPoolError};
 use crate::connection::{Connection, Phase};
 use crate::counts::{Counts, Latency, SlowCounts};
 use crate::flood::FloodStream;
+use crate::kept::{Kept, Ring};
 use crate::neighbors::Neighbors;
-use crate::settings::{Plan, Settings, SettingsError};
+use crate::settings::{KeepAlive, Plan, Settings, SettingsError};
 
 /// Bytes of TCP options of a segment with a request.
 const OPTIONS: usize = 12;
@@ -27,14 +28,18 @@ const TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Du
 /// The most slots: their numbers have 32 bits.
 const SLOTS_MAX: u64 = 1 << 31;
 
-pub(super) fn build(settings: Settings) -> Result<Generator, SettingsError> {
+/// The most requests in a segment.
+const PIPELINE_MAX: u32 = 100;
+
+pub(super) fn build(mut settings: Settings) -> Result<Generator, SettingsError> {
     check_servers(&settings)?;
+    check_keep_alive(&mut settings)?;
     if !TIMEOUTS.contains(&settings.timeout) {
         return Err(SettingsError::Timeout);
     }
     let taken: Vec<IpAddr> = settings.to.iter().map(SocketAddr::ip).chain(settings.gateways.iter().copied()).collect();
     let pool = ClientPool::new(&settings.from, &taken)?;
-    let requests = requests(&settings)?;
+    let (requests, ring) = requests(&settings)?;
     let slow: usize = settings.slow.iter().map(|&(_, count)| count as usize).sum();
     let extras = slow + requests.len();
     let room = slots(&settings)?;
@@ -63,6 +68,13 @@ pub(super) fn build(settings: Settings) -> Result<Generator, SettingsError> {
         floods: floods(&settings, &taken)?,
         pool,
         requests,
+        ring,
+        kept: vec![Kept::default(); if settings.keep_alive.is_some() { room as usize } else { 0 }],
+        idle: VecDeque::new(),
+        again: VecDeque::new(),
+        laps: 0,
+        first_lap: 0,
+        last_reply: 0,
         table: vec![Connection::default(); wanted as usize],
         slow,
         extras,
@@ -120,8 +132,25 @@ fn check_servers(settings: &Settings) -> Result<(), SettingsError> {
     }
 }
 
-/// The requests, each of which fits a segment.
-fn requests(settings: &Settings) -> Result<Vec<Request>, SettingsError> {
+/// Checks how connections stay open. A rate is one of segments with requests from here on.
+fn check_keep_alive(settings: &mut Settings) -> Result<(), SettingsError> {
+    let Some(KeepAlive { requests, pipeline, think }) = settings.keep_alive else { return Ok(()) };
+    if !(1..=requests.unwrap_or(PIPELINE_MAX).min(PIPELINE_MAX)).contains(&pipeline) {
+        return Err(SettingsError::Pipeline(PIPELINE_MAX));
+    }
+    match &mut settings.plan {
+        Plan::Open { .. } if !think.is_zero() && requests.is_none() => Err(SettingsError::Think),
+        Plan::Rate { .. } if !think.is_zero() => Err(SettingsError::Think),
+        Plan::Open { .. } => Ok(()),
+        Plan::Rate { per_second, .. } => {
+            *per_second /= f64::from(pipeline);
+            Ok(())
+        }
+    }
+}
+
+/// The requests, each of which fits a segment, as do all that are sent together.
+fn requests(settings: &Settings) -> Result<(Vec<Request>, Ring), SettingsError> {
     let server = settings.to.first().ok_or(SettingsError::NoServer)?;
     let host = settings.host.clone().unwrap_or_else(|| match server {
         SocketAddr::V4(v4) if v4.port() == 80 => v4.ip().to_string(),
@@ -134,13 +163,19 @@ fn requests(settings: &Settings) -> Result<Vec<Request>, SettingsError> {
         if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(SettingsError::Path(path.clone()));
         }
-        let text = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-        if text.len() > room {
-            return Err(SettingsError::LongRequest { path: path.clone(), len: text.len(), room });
-        }
-        Ok(Request { path: path.clone(), bytes: text.into_bytes().into(), expected: None })
+        let close = if settings.keep_alive.is_some() { "" } else { "Connection: close\r\n" };
+        Ok(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{close}\r\n").into_bytes())
     };
-    settings.paths.iter().map(request).collect()
+    let texts: Vec<Vec<u8>> = settings.paths.iter().map(request).collect::<Result<_, _>>()?;
+    let batch = settings.keep_alive.map_or(1, |keep| keep.pipeline as usize);
+    let ring = Ring::new(&texts, batch);
+    if ring.longest(batch) > room {
+        let longest = settings.paths.iter().zip(&texts).max_by_key(|(_, text)| text.len());
+        let (path, text) = longest.map_or_else(Default::default, |(path, text)| (path.clone(), text.len()));
+        return Err(SettingsError::LongRequest { path, len: text * batch, room });
+    }
+    let requests = settings.paths.iter().map(|path| Request { path: path.clone(), expected: None }).collect();
+    Ok((requests, ring))
 }
 
 /// The number of slots of main connections. At a rate it is one more than begin within the timeout, so that a
@@ -187,28 +222,38 @@ impl Generator {
 
     /// Does what is due in the stage. Returns the number of frames sent.
     pub(super) fn proceed(&mut self, tx: &mut impl TxQueue) -> usize {
-        match self.stage {
-            Stage::Resolving => self.resolve(tx),
-            Stage::Learning => self.learn(tx),
-            Stage::Crowding => self.crowd(tx),
-            Stage::Running => self.keep_rate(tx),
-            Stage::Draining => {
-                if self.waiting == 0 {
-                    self.part(tx);
+        let again = self.ask_again(tx);
+        again
+            + match self.stage {
+                Stage::Resolving => self.resolve(tx),
+                Stage::Learning => self.learn(tx),
+                Stage::Crowding => self.crowd(tx),
+                Stage::Running => self.keep_rate(tx),
+                Stage::Draining => {
+                    if self.is_quiet() {
+                        self.part(tx);
+                    }
+                    0
                 }
-                0
-            }
-            Stage::Opening => self.open(tx),
-            Stage::Holding => {
-                let Plan::Open { hold, .. } = self.settings.plan else { return 0 };
-                if u128::from(self.now - self.stage_begun) >= hold.as_micros() {
-                    self.enter(Stage::Fetching);
+                Stage::Opening => self.open(tx),
+                Stage::Holding => {
+                    let Plan::Open { hold, .. } = self.settings.plan else { return 0 };
+                    let hold = match self.settings.keep_alive {
+                        Some(keep) if self.laps > 0 => keep.think,
+                        Some(KeepAlive { requests: None, .. }) => Duration::ZERO,
+                        _ => hold,
+                    };
+                    if u128::from(self.now - self.stage_begun) >= hold.as_micros() {
+                        if self.laps == 0 {
+                            self.first_lap = self.now;
+                        }
+                        self.enter(Stage::Fetching);
+                    }
+                    0
                 }
-                0
+                Stage::Fetching => self.fetch(tx),
+                Stage::Over => 0,
             }
-            Stage::Fetching => self.fetch(tx),
-            Stage::Over => 0,
-        }
     }
 
     fn resolve(&mut self, tx: &mut impl TxQueue) -> usize {
@@ -254,6 +299,8 @@ impl Generator {
             sent += 1;
         }
         if self.cursor == self.slow && self.waiting == 0 {
+            self.first_lap = self.now;
+            self.cursor = 0;
             self.enter(if self.opens_first() { Stage::Opening } else { Stage::Running });
         }
         sent
@@ -268,6 +315,13 @@ impl Generator {
         let mut sent = 0;
         while self.begun < due && sent < BURST {
             let at = self.stage_begun + time_of(self.begun, per_second);
+            if self.settings.keep_alive.is_some() {
+                if !self.ask_or_begin(at, tx) {
+                    break;
+                }
+                sent += 1;
+                continue;
+            }
             let slot = self.extras + (self.begun % self.room()) as usize;
             // The last connection of this slot began at least a timeout ago.
             self.give_up(slot);
@@ -278,7 +332,7 @@ impl Generator {
         }
         if elapsed >= end {
             // Connections that are still due are given up: the rate was too high for the generator.
-            self.counts.never_begun = times(end, per_second) - self.begun;
+            self.counts.never_begun = (times(end, per_second) - self.begun) * u64::from(self.pipeline());
             self.enter(Stage::Draining);
         }
         sent
@@ -309,13 +363,23 @@ impl Generator {
             if self.table[self.cursor].phase == Phase::Open
                 && let Some(id) = self.connection_id(self.cursor)
             {
-                self.ask(&id, tx);
+                self.ask(&id, self.now, tx);
                 sent += 1;
+            } else if self.table[self.cursor].phase == Phase::Done && self.laps > 0 && !self.is_finished(self.cursor) {
+                // The server has closed it meanwhile.
+                self.table[self.cursor].begun = self.micros();
+                self.again.push_back(self.cursor as u32);
             }
             self.cursor += 1;
         }
-        if self.cursor == self.table.len() && self.waiting == 0 {
-            self.part(tx);
+        if self.cursor == self.table.len() && self.is_quiet() {
+            self.laps += 1;
+            if self.has_more_laps() {
+                self.cursor = self.extras;
+                self.enter(Stage::Holding);
+            } else {
+                self.part(tx);
+            }
         }
         sent
     }
@@ -338,12 +402,16 @@ impl Generator {
         }
     }
 
-    const fn has_room(&self) -> bool {
+    pub(super) const fn has_room(&self) -> bool {
         self.waiting < self.settings.window as usize
     }
 
     /// Sends the SYN of a connection, the `nth` main one, which was due at `at` µs. Returns whether there was room.
-    fn begin(&mut self, slot: usize, nth: u64, at: u64, tx: &mut impl TxQueue) -> bool {
+    pub(super) fn begin(&mut self, slot: usize, nth: u64, at: u64, tx: &mut impl TxQueue) -> bool {
+        let kept = slot.checked_sub(self.extras).and_then(|at| self.kept.get(at).copied());
+        if let Some(kept) = kept {
+            self.kept[slot - self.extras] = Kept { rounds: kept.rounds + 1, earlier: kept.answered, ..kept };
+        }
         let id = self.nth_connection_id(slot, nth);
         let before = self.table[slot];
         self.table[slot] = Connection { begun: at as u32, phase: Phase::SynSent, ..Connection::default() };
@@ -351,23 +419,31 @@ impl Generator {
         self.partial.remove(&slot);
         if !self.send_syn(&id, tx) {
             self.table[slot] = before;
+            if let Some(kept) = kept {
+                self.kept[slot - self.extras] = kept;
+            }
             return false;
         }
         self.waiting += 1;
         if self.is_main(slot) {
-            self.begun += 1;
+            // Where connections stay open, requests at a rate are counted, which may need none.
+            self.begun += u64::from(kept.is_none() || self.stage == Stage::Opening);
             self.counts.begun += 1;
         }
         true
     }
 
-    /// Resets the connections of slow clients, and ends the run.
+    /// Resets the connections that are open, and ends the run.
     fn part(&mut self, tx: &mut impl TxQueue) {
-        for slot in 0..self.slow {
+        let kept = if self.kept.is_empty() { 0..0 } else { self.extras..self.table.len() };
+        for slot in (0..self.slow).chain(kept) {
             if matches!(self.table[slot].phase, Phase::Open | Phase::Asked)
                 && let Some(id) = self.connection_id(slot)
             {
                 self.send_flags(&id, crate::wire::RST, 0, tx);
+                if slot % BURST == 0 {
+                    tx.flush();
+                }
             }
         }
         self.enter(Stage::Over);

@@ -31,6 +31,7 @@ impl Generator {
             Phase::Done if segment.has(FIN) || !segment.payload.is_empty() => {
                 self.send_flags(&id, ACK | FIN, 1, tx);
             }
+            Phase::Open if self.is_idle(id.slot) && segment.has(RST) => self.end_idle(&id),
             Phase::Open | Phase::Asked if segment.has(RST) => {
                 if segment.seq.wrapping_sub(self.table[id.slot].expected()) <= u32::from(super::WINDOW) {
                     self.fail(&id, Failure::Reset);
@@ -39,6 +40,14 @@ impl Generator {
             // The last ACK of the handshake was lost, or the request, which has its own timer.
             Phase::Open if segment.has(SYN) => {
                 self.send_flags(&id, ACK, 0, tx);
+            }
+            // Data or a probe that was acknowledged before.
+            Phase::Open if self.is_idle(id.slot) && segment.seq != self.table[id.slot].expected() => {
+                self.send_flags(&id, ACK, 0, tx);
+            }
+            Phase::Open if self.is_idle(id.slot) && segment.has(FIN) && segment.payload.is_empty() => {
+                self.send_flags(&id, ACK | FIN, 1, tx);
+                self.end_idle(&id);
             }
             Phase::Open if segment.has(FIN) => self.break_off(&id, Failure::ClosedEarly, ends, segment, tx),
             Phase::Asked if !segment.has(SYN) => self.handle_reply(&id, ends, segment, tx),
@@ -77,29 +86,30 @@ impl Generator {
                 self.slow_counts[at].opened += 1;
                 match kind {
                     Slow::Idle => _ = self.send_flags(id, ACK, 0, tx),
-                    Slow::Drip | Slow::Window => self.ask(id, tx),
+                    Slow::Drip | Slow::Window => self.ask(id, self.now, tx),
                 }
             }
             // A connection that is held open without a request completes the handshake by an ACK.
-            None if self.is_main(id.slot) && self.opens_first() => _ = self.send_flags(id, ACK, 0, tx),
-            None => self.ask(id, tx),
+            None if self.stage == super::Stage::Opening => _ = self.send_flags(id, ACK, 0, tx),
+            // Latency counts from when the connection was due.
+            None => self.ask(id, self.now - u64::from(elapsed), tx),
         }
     }
 
-    /// Sends the request, for the first time.
-    pub(super) fn ask(&mut self, id: &ConnectionId, tx: &mut impl TxQueue) {
-        let now = self.micros();
+    /// Sends the requests of a segment, which were due at `at` µs, for the first time.
+    pub(super) fn ask(&mut self, id: &ConnectionId, at: u64, tx: &mut impl TxQueue) {
         let connection = &mut self.table[id.slot];
         connection.phase = Phase::Asked;
         connection.sent_first((self.now / 1000) as u16);
-        if self.opens_first() || self.is_slow(id.slot) {
-            self.table[id.slot].begun = now;
-        }
+        connection.acknowledged = 0;
+        connection.begun = at as u32;
         if !self.is_slow(id.slot) {
             self.waiting += 1;
         }
         if self.is_main(id.slot) {
-            self.counts.asked += 1;
+            self.counts.asked += id.count as u64;
+            let is_used = self.is_used(id.slot);
+            self.counts.later += id.count as u64 - u64::from(!is_used);
         }
         // Without room in the queue it is retransmitted.
         self.send_request(id, tx);
@@ -128,6 +138,10 @@ impl Generator {
             return;
         }
         let (offset, fresh) = (connection.received as usize, &segment.payload[known..]);
+        if self.settings.keep_alive.is_some() {
+            self.handle_kept_reply(id, ends, segment, fresh, tx);
+            return;
+        }
         if !fresh.is_empty() {
             connection.received += fresh.len() as u32;
             connection.sent_first(millis);
@@ -144,14 +158,14 @@ impl Generator {
         }
     }
 
-    fn note_mismatch(&mut self, id: &ConnectionId, part: Part) {
+    pub(super) fn note_mismatch(&mut self, id: &ConnectionId, part: Part) {
         let client = Client { address: id.ends.source, port: id.ends.source_port };
         let path = self.requests[id.path].path.clone();
         self.mismatch.get_or_insert(Mismatch { path, client, part });
     }
 
     /// Compares bytes with the expected reply, or collects them for a new one. The error is the first difference.
-    fn compare(&mut self, id: &ConnectionId, offset: usize, fresh: &[u8]) -> Result<(), Part> {
+    pub(super) fn compare(&mut self, id: &ConnectionId, offset: usize, fresh: &[u8]) -> Result<(), Part> {
         let Some(expected) = &self.requests[id.path].expected else {
             self.learned.extend_from_slice(fresh);
             if self.learned.len() > REPLY_MAX {
@@ -170,7 +184,7 @@ impl Generator {
     }
 
     /// Checks that the reply is as long as the expected one.
-    fn check_end(&self, id: &ConnectionId, expected: &Expected) -> Result<(), Part> {
+    pub(super) fn check_end(&self, id: &ConnectionId, expected: &Expected) -> Result<(), Part> {
         let connection = &self.table[id.slot];
         let received = connection.received as usize;
         match (expected.compare(), self.partial.get(&id.slot)) {
@@ -203,17 +217,27 @@ impl Generator {
                 return;
             }
         } else {
-            let (learned, expect) = (std::mem::take(&mut self.learned), self.settings.expect.as_deref());
-            match Expected::new(learned, expect, self.settings.compare) {
-                Ok(expected) => self.requests[id.path].expected = Some(expected),
-                Err(reason) => {
-                    let path = self.requests[id.path].path.clone();
-                    self.error = Some(RunError::NotComparable { path, reason });
-                }
-            }
+            self.keep_learned(id);
         }
         self.partial.remove(&id.slot);
         self.send_flags(id, ACK | FIN, 1, tx);
+        self.finish(id);
+    }
+
+    /// Makes the reply of a first fetch the expected one.
+    pub(super) fn keep_learned(&mut self, id: &ConnectionId) {
+        let (learned, expect) = (std::mem::take(&mut self.learned), self.settings.expect.as_deref());
+        match Expected::new(learned, expect, self.settings.compare) {
+            Ok(expected) => self.requests[id.path].expected = Some(expected),
+            Err(reason) => {
+                let path = self.requests[id.path].path.clone();
+                self.error = Some(RunError::NotComparable { path, reason });
+            }
+        }
+    }
+
+    /// Counts the reply of a connection that has ended with it.
+    pub(super) fn finish(&mut self, id: &ConnectionId) {
         let elapsed = self.micros().wrapping_sub(self.table[id.slot].begun);
         self.table[id.slot].phase = Phase::Done;
         if let Some((at, _)) = self.slow_kind(id.slot) {
@@ -223,13 +247,15 @@ impl Generator {
         self.waiting -= 1;
         if self.is_main(id.slot) {
             self.counts.answered += 1;
+            self.counts.ended += 1;
+            self.last_reply = self.now;
             self.latency.record(elapsed);
             self.recent.record(elapsed);
         }
     }
 
     /// Fails a connection, and resets it.
-    fn break_off(
+    pub(super) fn break_off(
         &mut self,
         id: &ConnectionId,
         failure: Failure,
@@ -251,6 +277,8 @@ impl Generator {
         }
         if self.is_main(id.slot) {
             self.counts.count_failed(failure);
+            self.counts.ended += u64::from(phase != Phase::SynSent);
+            self.give_back(id, phase);
         } else if let Some((at, _)) = self.slow_kind(id.slot) {
             self.slow_counts[at].closed += u64::from(phase != Phase::SynSent);
         } else {

@@ -46,7 +46,7 @@ impl Generator {
             window: self.window(id.slot),
             mss: None,
             timestamps: self.timestamps(connection.echo),
-            payload: &self.requests[id.path].bytes[start..end],
+            payload: &self.ring.batch(id.first, id.count)[start..end],
         };
         // Not by `Generator::send`, which borrows all of `self`: the segment borrows the request.
         let Some(link) = self.neighbors.link(id.ends.source.is_ipv4()) else { return false };
@@ -57,6 +57,8 @@ impl Generator {
     pub(super) fn send_flags(&mut self, id: &ConnectionId, flags: u8, more: u32, tx: &mut impl TxQueue) -> bool {
         let connection = self.table[id.slot];
         let sent = match connection.phase {
+            // After the last reply all requests are before the sequence number of `id`.
+            Phase::Done if self.is_between(id.slot) => 0,
             Phase::Asked | Phase::Done => self.offered(id),
             _ => 0,
         };
@@ -89,7 +91,7 @@ impl Generator {
 
     /// The bytes of the request that the client has released so far: a slow one releases byte by byte.
     pub(super) fn offered(&self, id: &ConnectionId) -> usize {
-        let len = self.requests[id.path].bytes.len();
+        let len = self.ring.batch(id.first, id.count).len();
         match self.slow_kind(id.slot).filter(|_| self.is_slow(id.slot)) {
             Some((_, Slow::Drip)) => {
                 let seconds = self.micros().wrapping_sub(self.table[id.slot].begun) / 1_000_000;

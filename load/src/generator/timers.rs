@@ -62,7 +62,7 @@ impl Generator {
         }
         if habit == Some(Slow::Drip)
             && connection.phase == Phase::Asked
-            && self.offered(&id) < self.requests[id.path].bytes.len()
+            && self.offered(&id) < self.ring.batch(id.first, id.count).len()
         {
             // The next byte, with all unacknowledged ones before it.
             let is_due = u32::from(millis.wrapping_sub(connection.sent)) >= 1000;
@@ -74,7 +74,7 @@ impl Generator {
         if !connection.is_overdue(millis) {
             return false;
         }
-        let is_acknowledged = usize::from(connection.acknowledged) == self.requests[id.path].bytes.len();
+        let is_acknowledged = usize::from(connection.acknowledged) == self.ring.batch(id.first, id.count).len();
         let sent = match connection.phase {
             Phase::SynSent => self.send_syn(&id, tx),
             // The request is acknowledged, so retransmission is up to the server.

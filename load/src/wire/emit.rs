@@ -93,7 +93,11 @@ pub(crate) fn emit(buffer: &mut [u8], link: Link, ends: &Ends, segment: &Segment
         out.put(&ends.destination_port.to_be_bytes());
         out.put(&segment.seq.to_be_bytes());
         out.put(&if segment.has(ACK) { segment.ack } else { 0 }.to_be_bytes());
-        let options_len = if segment.mss.is_some() { 4 } else { 0 } + if segment.timestamps.is_some() { 12 } else { 0 };
+        // A SYN with timestamps offers SACK as well: without it no server without state keeps a connection.
+        let offers_sack = segment.mss.is_some() && segment.timestamps.is_some() && !segment.has(ACK);
+        let options_len = if segment.mss.is_some() { 4 } else { 0 }
+            + if offers_sack { 4 } else { 0 }
+            + if segment.timestamps.is_some() { 12 } else { 0 };
         out.put(&[(5 + options_len / 4) << 4, segment.flags]);
         out.put(&segment.window.to_be_bytes());
         // Checksum and urgent pointer.
@@ -101,6 +105,9 @@ pub(crate) fn emit(buffer: &mut [u8], link: Link, ends: &Ends, segment: &Segment
         if let Some(mss) = segment.mss {
             out.put(&[2, 4]);
             out.put(&mss.to_be_bytes());
+        }
+        if offers_sack {
+            out.put(&[1, 1, 4, 2]);
         }
         if let Some((value, echo)) = segment.timestamps {
             // The layout of RFC 7323, appendix A.

@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow, bail, ensure};
 use clap::ValueEnum;
 use ipnet::IpNet;
 use lethe::wire::ethernet::MacAddress;
-use lethe_load::{Compare, Flood, FloodKind, Plan, Settings, Slow};
+use lethe_load::{Compare, Flood, FloodKind, KeepAlive, Plan, Settings, Slow};
 
 use crate::device::Device;
 use crate::dpdk_args::DpdkArgs;
@@ -71,6 +71,19 @@ pub(crate) struct Args {
     /// The most SYNs, and then requests, that wait for an answer with --open
     #[arg(long, value_name = "N", default_value = "1024", value_parser = parse_count, help_heading = "Load")]
     in_flight: u32,
+    /// Keep connections open, for N requests each. Without N: for as many as the server answers on one, and with
+    /// --open, for as many as there is time for
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "0", help_heading = "Load")]
+    #[arg(value_parser = parse_requests)]
+    keep_alive: Option<u32>,
+    /// Requests in a segment, where connections are kept open
+    #[arg(long, value_name = "N", default_value = "1", requires = "keep_alive", help_heading = "Load")]
+    #[arg(value_parser = parse_count)]
+    pipeline: u32,
+    /// How long all connections of --open are idle before their next request
+    #[arg(long, value_name = "TIME", default_value = "0s", requires = "keep_alive", help_heading = "Load")]
+    #[arg(value_parser = humantime::parse_duration)]
+    think: Duration,
     /// Clients that take their time, beside the others: idle=N say nothing, drip=N send a byte a second, window=N read
     /// 536 bytes at a time
     #[arg(long, value_name = "KIND=N", value_parser = parse_slow, help_heading = "Load")]
@@ -122,6 +135,8 @@ The exit code is 1 when a reply was wrong; a request without a reply is a figure
 Example:
   {name} load --device packet:eth1 --from 10.0.0.0/8 --to 10.9.0.2 --path /8.8.8.8 --rate 20k --for 30s
   {name} load --device packet:eth1 --from 10.0.0.0/8 --from fd00::/64 --to 10.9.0.2 --to '[fd09::2]:80' --open 1M
+  {name} load --device packet:eth1 --from 10.0.0.0/8 --to 10.9.0.2 --path /8.8.8.8 --open 100 --keep-alive --for 10s
+  {name} load --device packet:eth1 --from 10.0.0.0/8 --to 10.9.0.2 --open 1M --keep-alive 3 --think 60s --for 0s
   {name} load --device packet:eth1 --from 10.0.0.0/8 --to 10.9.0.2 --rate 1k --flood syn --slow drip=1000 --json";
 
 impl Args {
@@ -147,6 +162,7 @@ impl Args {
                 CompareWhat::All => Compare::All,
             },
             plan: self.plan()?,
+            keep_alive: self.keep_alive(),
             timeout: self.timeout,
             mss: self.mss,
             timestamps: !self.no_timestamps,
@@ -156,6 +172,12 @@ impl Args {
             flood_from,
             seed: self.seed.map_or_else(getrandom::u64, Ok).context("no randomness")?,
         })
+    }
+
+    /// How connections stay open; 0 requests are as many as there can be.
+    pub(super) fn keep_alive(&self) -> Option<KeepAlive> {
+        let requests = Some(self.keep_alive?).filter(|&requests| requests > 0);
+        Some(KeepAlive { requests, pipeline: self.pipeline, think: self.think })
     }
 
     pub(super) fn plan(&self) -> anyhow::Result<Plan> {
@@ -217,6 +239,11 @@ fn parse_count(text: &str) -> anyhow::Result<u32> {
         parse_number(text).filter(|&number| number >= 1.0 && number <= f64::from(u32::MAX) && number.fract() == 0.0);
     #[expect(clippy::cast_sign_loss, reason = "it is within bounds")]
     number.map(|number| number as u32).context("want a number, as in 500, 50k or 10M")
+}
+
+/// A number of requests on a connection; 0 for no limit.
+fn parse_requests(text: &str) -> anyhow::Result<u32> {
+    if text == "0" { Ok(0) } else { parse_count(text) }
 }
 
 fn parse_slow(text: &str) -> anyhow::Result<(Slow, u32)> {

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::io::{self, Write};
 
-use lethe_load::{Counts, Failure, Generator, Latency, Plan};
+use lethe_load::{Failure, Generator, KeepAlive, Latency, Plan};
 use serde_json::{Value, json};
 
 use super::args::{Args, CompareWhat};
@@ -18,9 +18,20 @@ pub(super) fn plan(args: &Args, bytes: usize) -> String {
     let from: Vec<_> = args.from.iter().map(ToString::to_string).collect();
     let time = humantime::format_duration(args.duration);
     let what = match args.plan() {
-        Ok(Plan::Open { connections, .. }) => {
-            format!("{connections} connections open for {time}, then a request on each")
-        }
+        Ok(Plan::Open { connections, .. }) => match args.keep_alive() {
+            None => format!("{connections} connections open for {time}, then a request on each"),
+            Some(KeepAlive { requests: None, .. }) => {
+                format!("{connections} connections, on each one request after the other for {time}")
+            }
+            Some(KeepAlive { requests: Some(requests), think, .. }) => {
+                let pause = if think.is_zero() {
+                    String::new()
+                } else {
+                    format!(", {} between them", humantime::format_duration(think))
+                };
+                format!("{connections} connections open for {time}, then {requests} requests on each{pause}")
+            }
+        },
         Ok(Plan::Rate { per_second, .. }) => format!("{per_second} requests a second for {time}"),
         Err(_) => String::new(),
     };
@@ -68,7 +79,12 @@ fn json(args: &Args, generator: &Generator, console: &Console, missed: Option<u6
         "opened": counts.opened,
         "asked": counts.asked,
         "answered": counts.answered,
-        "unfinished": unfinished(counts),
+        "unfinished": counts.unfinished(),
+        "closed": counts.closed,
+        "cut": counts.cut,
+        "requests_a_connection": per_connection(generator),
+        "answered_a_second": generator.rate(),
+        "memory_of_connections": generator.table_bytes(),
         "failed": failed,
         "connect_us": latency(generator.connect()),
         "latency_us": latency(generator.latency()),
@@ -96,9 +112,11 @@ fn latency(latency: &Latency) -> Value {
     value
 }
 
-/// Connections that were under way when all ended.
-fn unfinished(counts: &Counts) -> u64 {
-    counts.begun - counts.answered - counts.failures()
+/// Replies on a connection, on average.
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+fn per_connection(generator: &Generator) -> f64 {
+    let counts = generator.counts();
+    counts.answered as f64 / counts.opened.max(1) as f64
 }
 
 /// The result, for people.
@@ -120,6 +138,9 @@ impl Display for Text<'_> {
             writeln!(f, "{seconds:>12.2}  s {}", stage_name(*stage))?;
         }
         self.write_counts(f)?;
+        if self.args.keep_alive().is_some() {
+            writeln!(f, "{:>12.0}  requests answered a second", self.generator.rate())?;
+        }
         for (what, latency) in [("connect", self.generator.connect()), ("latency", self.generator.latency())] {
             write_latency(f, what, latency)?;
         }
@@ -148,12 +169,18 @@ impl Text<'_> {
             CompareWhat::All => "all bytes right",
             CompareWhat::Body => "status and body right",
         };
-        row(f, counts.answered, &format!("answered, {right} ({})", Share(counts.answered, counts.begun)))?;
+        let requests = if self.args.keep_alive().is_some() { counts.asked - counts.cut } else { counts.begun };
+        if self.args.keep_alive().is_some() {
+            row(f, requests, &format!("requests, {:.1} a connection", per_connection(self.generator)))?;
+        }
+        row(f, counts.answered, &format!("answered, {right} ({})", Share(counts.answered, requests)))?;
         for failure in Failure::ALL.into_iter().filter(|&failure| counts.failed(failure) > 0) {
             row(f, counts.failed(failure), &format!("failed: {}", failure.name()))?;
         }
         for (count, what) in [
-            (unfinished(counts), "not finished"),
+            (counts.closed, "connections closed by the server though they were to stay open"),
+            (counts.cut, "requests sent again on a new connection, since theirs ended before the reply"),
+            (counts.unfinished(), "not finished"),
             (counts.never_begun, "never begun: the rate is more than can be sent from here"),
         ] {
             if count > 0 {

@@ -136,7 +136,9 @@ impl Given {
     fn is_shown_by(&self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>) -> bool {
         let Some(connection) = self.connections.get(&ends) else { return self.has_forgotten };
         let repeats = received.sack.first().is_some_and(|block| connection.probes.contains(block));
-        let echoes = received.timestamps.is_some_and(|(_, echo)| connection.stamps.contains(&echo));
+        // On a connection that stays open, a stamp is the same in both halves of the circle.
+        let is_known = |echo: u32| connection.stamps.contains(&echo) || connection.stamps.contains(&(echo ^ 1 << 31));
+        let echoes = received.timestamps.is_some_and(|(_, echo)| is_known(echo));
         let acknowledges = |&(first, start, end): &(SeqNumber, SeqNumber, SeqNumber)| {
             received.seq == first && received.ack.after(start) && !received.ack.after(end)
         };
@@ -146,7 +148,8 @@ impl Given {
     /// Whether this may be a client without timestamps that has had its SYN+ACK and goes on from there.
     fn may_be_coincidence(&self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>) -> bool {
         let is_later = |&(first, start, _): &(SeqNumber, SeqNumber, SeqNumber)| {
-            received.ack == start && (1..1 << 16).contains(&received.seq.distance_from(first))
+            let place = received.seq.distance_from(first);
+            received.ack == start && ((1..1 << 16).contains(&place) || place == u32::MAX)
         };
         let connection = self.connections.get(&ends).filter(|_| received.timestamps.is_none());
         connection.is_some_and(|connection| connection.streams.iter().any(is_later))

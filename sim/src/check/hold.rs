@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
 
-use super::{Checker, Exchange, each_segment};
+use super::{Checker, Exchange, each_segment, keeps_open};
 use crate::dissect::Tcp;
+use crate::peer::client::Framed;
 
 /// Connections that are remembered; of an older one nothing is said.
 const CONNECTIONS_MAX: usize = 4096;
@@ -46,6 +47,8 @@ struct Connection {
     /// There was another handshake between the same ports: it is unknown which of the two a segment belongs to,
     /// and nothing is said.
     is_reused: bool,
+    /// Where the next reply begins, on a connection that stays open.
+    next: Option<SeqNumber>,
 }
 
 impl Hold {
@@ -61,28 +64,16 @@ impl Hold {
             self.connections.remove(&oldest);
         }
         self.order.push_back(ends);
-        let asked = received.seq.advance(1);
-        self.connections.insert(
-            ends,
-            Connection {
-                start,
-                asked,
-                has_more: false,
-                acknowledged: start,
-                is_long: false,
-                stamp: None,
-                is_clocked: false,
-                end: None,
-                whole_end: None,
-                is_reused: false,
-            },
-        );
+        self.connections.insert(ends, Connection::new(start, received.seq.advance(1), false));
     }
 
     fn look(&mut self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>, sent: &Tcp<'_>) -> Result<(), String> {
         let Some(connection) = self.connections.get_mut(&ends) else { return Ok(()) };
         // A segment of another connection between the same ports: more is said of it than could be sent.
         if sent.seq.distance_from(connection.start) > REPLY_MAX {
+            return Ok(());
+        }
+        if connection.begin_next(received, sent) || keeps_open(received, sent) {
             return Ok(());
         }
         connection.hear(received);
@@ -121,6 +112,41 @@ impl Hold {
 const REPLY_MAX: u32 = 1 << 28;
 
 impl Connection {
+    const fn new(start: SeqNumber, asked: SeqNumber, is_reused: bool) -> Self {
+        Self {
+            start,
+            asked,
+            has_more: false,
+            acknowledged: start,
+            is_long: false,
+            stamp: None,
+            is_clocked: false,
+            end: None,
+            whole_end: None,
+            is_reused,
+            next: None,
+        }
+    }
+
+    /// Goes on to the next request, once the response to the one before has been acknowledged, of a connection that was
+    /// kept open. Tells whether a segment is of a request before.
+    fn begin_next(&mut self, received: &Tcp<'_>, sent: &Tcp<'_>) -> bool {
+        if sent.seq == self.start
+            && let Ok(Some(response)) = Framed::parse(sent.payload, received.payload.starts_with(b"HEAD "))
+            && !response.is_last
+        {
+            let next = self.start.advance(response.len as u32);
+            self.next = Some(next);
+            // As if a FIN followed: once it has all of the response, the client has no need to ask for more.
+            self.end = Some(next.advance(1));
+        }
+        let Some(next) = self.next else { return sent.seq.before(self.start) };
+        if !received.ack.before(next) {
+            *self = Self { asked: received.end(), ..Self::new(next, received.seq, self.is_reused) };
+        }
+        sent.seq.before(self.start)
+    }
+
     fn hear(&mut self, received: &Tcp<'_>) {
         if received.end().after(self.asked) {
             self.asked = received.end();

@@ -11,8 +11,9 @@ use std::net::SocketAddr;
 use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
 
-use super::{Checker, Exchange, each_segment, is_probe};
+use super::{Checker, Exchange, each_segment, holds_responses, is_probe};
 use crate::dissect::Tcp;
+use crate::peer::client::normalized;
 use crate::stream::Stream;
 
 /// Connections that are remembered: some hundred are under way at a time.
@@ -21,7 +22,7 @@ const CONNECTIONS_MAX: usize = 1024;
 /// Bytes of all of them together: with more, the oldest connections are forgotten.
 const BYTES_MAX: usize = 256 << 20;
 
-/// A place that no reply reaches: such a segment belongs to a connection that has been forgotten.
+/// A place that no reply reaches, and no request: such a segment belongs to a connection that has been forgotten.
 const PLACE_MAX: usize = 64 << 20;
 
 /// Remembers what has been sent, from each SYN+ACK on.
@@ -81,7 +82,8 @@ impl Stability {
         let Some(connections) = self.connections.get_mut(&ends) else { return Ok(()) };
         // Of several SYN+ACKs, the one that it is nearest to.
         let place = |connection: &Connection| sent.seq.distance_from(connection.start) as usize;
-        let nearest = connections.iter().min_by_key(|connection| place(connection));
+        let is_near = |connection: &&Connection| (received.seq.distance_from(connection.asks_at) as usize) <= PLACE_MAX;
+        let nearest = connections.iter().filter(is_near).min_by_key(|connection| place(connection));
         let Some((start, asks_at)) = nearest.map(|found| (found.start, found.asks_at)) else { return Ok(()) };
         let at = sent.seq.distance_from(start) as usize;
         if at > PLACE_MAX {
@@ -96,7 +98,7 @@ impl Stability {
         let mut result = Ok(());
         for connection in connections.iter_mut().filter(|connection| is_it(connection)) {
             let before = connection.stream.end();
-            result = connection.take(request, at, sent);
+            result = connection.take(request, at, sent, holds_responses(received, sent));
             self.bytes += connection.stream.end() - before;
             if result.is_ok() {
                 break;
@@ -123,12 +125,15 @@ impl Connection {
         }
     }
 
-    /// Takes a segment that answers this request, if it says what was said before.
-    fn take(&mut self, request: &[u8], at: usize, sent: &Tcp<'_>) -> Result<(), String> {
+    /// Takes a segment that answers this request, if it says what was said before. One with a complete response to a
+    /// later request is not mixed with those of another: its timestamp tells.
+    fn take(&mut self, request: &[u8], at: usize, sent: &Tcp<'_>, is_complete: bool) -> Result<(), String> {
         let (end, is_fin) = (at + sent.payload.len(), sent.flags.has(Flags::FIN));
-        if at == 0 && is_fin {
-            self.take_whole(request, sent.payload)?;
-        } else {
+        let is_whole = at == 0 && (is_fin || is_complete);
+        if is_whole {
+            // What it says of the connection depends on the echo as well, which an attacker may change.
+            self.take_whole(request, &normalized(sent.payload))?;
+        } else if !is_complete {
             self.segment = self.segment.max(sent.payload.len());
             if at == 0 && !request.is_empty() {
                 self.drew_segments = request.to_vec();
@@ -138,7 +143,7 @@ impl Connection {
         if self.request.len() < request.len() {
             self.request = request.to_vec();
         }
-        if at == 0 && is_fin {
+        if is_whole {
             return Ok(());
         }
         self.stream.insert(at, sent.payload).map_err(|changed| changed.to_string())?;

@@ -61,7 +61,8 @@ fn is_of_kind(frame: &Frame<'_>, kind: ReplyKind) -> bool {
             Transport::Tcp(tcp),
         ) => tcp.flags.masked(SYN_ACK) == Flags::ACK && (!tcp.payload.is_empty() || tcp.flags.has(Flags::FIN)),
         (ReplyKind::FinAck, Transport::Tcp(tcp)) => tcp.flags.masked(SYN_ACK) == Flags::ACK && tcp.payload.is_empty(),
-        (ReplyKind::LateAck | ReplyKind::Settled, Transport::Tcp(tcp)) => {
+        (ReplyKind::Closed, Transport::Tcp(tcp)) => tcp.flags == Flags::FIN.with(Flags::ACK) && tcp.payload.is_empty(),
+        (ReplyKind::LateAck | ReplyKind::KeepAlive | ReplyKind::Settled, Transport::Tcp(tcp)) => {
             tcp.flags == Flags::ACK && tcp.payload.is_empty()
         }
         (ReplyKind::Reset, Transport::Tcp(tcp)) => tcp.flags.has(Flags::RST),

@@ -28,6 +28,12 @@ const HEARD_MAX: usize = 64;
 /// What he asks for when he has, or believes to have, a cookie.
 const REQUEST: &[u8] = b"GET / HTTP/1.0\r\n\r\n";
 
+/// What he asks for on a connection that was kept for him,
+const KEPT_REQUEST: &[u8] = b"GET /7 HTTP/1.1\r\nHost: h\r\n\r\n";
+
+/// and on that of another.
+const INJECTED: &[u8] = b"GET /injected HTTP/1.1\r\nHost: h\r\n\r\n";
+
 /// What can be set about him.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
@@ -40,6 +46,8 @@ pub struct Settings {
     pub pause: Duration,
     /// What he does.
     pub attacks: Vec<Attack>,
+    /// Both ends of a connection of another client, which he knows.
+    pub victim: Option<Ends>,
 }
 
 /// One kind of attack.
@@ -61,10 +69,15 @@ pub enum Attack {
     Loop,
     /// Questions of the link layer and echoes for another host.
     Ask,
+    /// Requests, FINs and probes for a connection that another client keeps, blind: with guessed numbers.
+    Inject,
+    /// Requests that follow the responses that he was given on a connection of his own that was kept, true in every
+    /// detail or nearly.
+    ReplayKept,
 }
 
 impl Attack {
-    /// All of them.
+    /// All of those for connections of one request.
     pub const ALL: [Self; 8] =
         [Self::Flood, Self::Guess, Self::Replay, Self::Close, Self::Error, Self::Malform, Self::Loop, Self::Ask];
 }
@@ -107,6 +120,8 @@ impl Attacker {
             Attack::Malform => self.malform(),
             Attack::Loop => self.mirror(),
             Attack::Ask => self.ask(),
+            Attack::Inject => self.inject(),
+            Attack::ReplayKept => self.replay_kept(),
         }
     }
 
@@ -202,6 +217,52 @@ impl Attacker {
             request = request.timestamps(value, echo);
         }
         request.frame()
+    }
+
+    /// What may belong to a kept connection of another client, whose numbers he has to guess.
+    fn inject(&mut self) -> Vec<u8> {
+        let ends = self.settings.victim.unwrap_or(self.settings.ends);
+        let ends = Ends { client_mac: self.settings.ends.client_mac, ..ends };
+        let (value, echo) = (self.number(), self.number());
+        let segment = Segment::ack(&ends).seq(self.number()).ack_number(self.number()).timestamps(value, echo);
+        match self.random.below(4) {
+            0 => segment.with(Flags::FIN).frame(),
+            1 => segment.frame(),
+            2 => segment.payload(b"x").frame(),
+            _ => segment.payload(INJECTED).frame(),
+        }
+    }
+
+    /// The next request on a connection that was kept open for him: as it must be, or a bit beside it.
+    fn replay_kept(&mut self) -> Vec<u8> {
+        let heard = self.any_heard();
+        let frame = Frame::dissect(&heard);
+        let Some((ip, tcp)) = frame.as_ref().and_then(Frame::tcp).filter(|(_, tcp)| tcp.timestamps.is_some()) else {
+            // He needs a connection first. An old one is as good.
+            if self.handshakes.is_empty() || self.coin() {
+                let (isn, value) = (self.number(), self.number());
+                return Segment::syn(&self.settings.ends).seq(isn).mss(1460).timestamps(value, 0).frame();
+            }
+            return self.replay();
+        };
+        let ends = Ends { client: ip.to(tcp), server: ip.from(tcp), ..self.settings.ends };
+        let (seq, ack, echo) = (tcp.ack.value(), tcp.end().value(), tcp.timestamps.map_or(0, |(value, _)| value));
+        let (mut ends, mut seq, mut ack, mut echo) = (ends, seq, ack, echo);
+        match self.random.below(8) {
+            0 => ends = ends.client_port(ends.client.port() ^ 1),
+            1 => ends = Ends { client: SocketAddr::new(self.forged().client.ip(), ends.client.port()), ..ends },
+            2 => seq = seq.wrapping_add(*self.random.pick(&[1, u32::MAX, 40, 1460])),
+            3 => ack = ack.wrapping_add(*self.random.pick(&[1, u32::MAX, 1460])),
+            4 => echo = echo.wrapping_add(*self.random.pick(&[1, 8, u32::MAX, 1 << 31])),
+            _ => {}
+        }
+        let value = self.number();
+        let segment = Segment::ack(&ends).seq(seq).ack_number(ack).timestamps(value, echo);
+        match self.random.below(8) {
+            0 => segment.with(Flags::FIN).frame(),
+            1 => segment.seq(seq.wrapping_sub(1)).frame(),
+            _ => segment.payload(KEPT_REQUEST).frame(),
+        }
     }
 
     fn close(&mut self) -> Vec<u8> {
@@ -350,7 +411,7 @@ mod tests {
     use crate::testing;
 
     fn settings(ends: Ends) -> Settings {
-        Settings { ends, frames: 3000, pause: Duration::from_millis(200), attacks: Vec::new() }
+        Settings { ends, frames: 3000, pause: Duration::from_millis(200), attacks: Vec::new(), victim: None }
     }
 
     #[test]

@@ -90,6 +90,12 @@ impl<'e, A: App, P: Peer> Bench<'e, A, P> {
         self.peer.outcome()
     }
 
+    /// Runs to the end, and returns the peer.
+    pub(crate) fn run_for_peer(mut self) -> P {
+        self.go();
+        self.peer
+    }
+
     fn go(&mut self) {
         let mut out = Outbox::new();
         self.peer.wake(self.now, &mut out);

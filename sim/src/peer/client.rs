@@ -16,6 +16,7 @@ mod reader;
 mod receiver;
 mod rules;
 mod sender;
+mod session;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,8 @@ use lethe::time::Instant;
 use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
 
+pub use session::{Ending, Session, SessionRequest, SessionSettings, Timing};
+pub(crate) use session::{Framed, normalized};
 pub use settings::{Close, Errand, Settings};
 
 use super::resolver::Resolver;
@@ -140,22 +143,22 @@ impl Client {
         self.duplicates.truncate(DUPLICATES_MAX);
         self.connect(now, out);
     }
+}
 
+impl Settings {
     /// What is not for the one connection that it has, it refuses (RFC 9293, section 3.10.7.1).
     fn refuse(&self, frame: &Frame<'_>, ip: &Ip<'_>, tcp: &Tcp<'_>, out: &mut Outbox) {
-        if ip.destination != self.settings.ends.client.ip() || tcp.flags.has(Flags::RST) {
+        if ip.destination != self.ends.client.ip() || tcp.flags.has(Flags::RST) {
             return;
         }
-        let back = Ends { client: ip.to(tcp), server: ip.from(tcp), server_mac: frame.source, ..self.settings.ends };
+        let back = Ends { client: ip.to(tcp), server: ip.from(tcp), server_mac: frame.source, ..self.ends };
         out.push(if tcp.flags.has(Flags::ACK) {
             Segment::rst(&back).seq(tcp.ack.value()).window(0).frame()
         } else {
             Segment::rst(&back).with(Flags::ACK).ack_number(tcp.end().value()).window(0).frame()
         });
     }
-}
 
-impl Settings {
     fn is_ours(&self, ip: &Ip<'_>, tcp: &Tcp<'_>) -> bool {
         ip.from(tcp) == self.ends.server && ip.to(tcp) == self.ends.client
     }
@@ -214,7 +217,7 @@ impl Peer for Client {
                 self.conclude(result);
             }
             State::OldConnection(_) => self.receive_old(ip, tcp, now, out),
-            _ => self.refuse(&frame, ip, tcp, out),
+            _ => self.settings.refuse(&frame, ip, tcp, out),
         }
     }
 

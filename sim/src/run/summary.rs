@@ -42,7 +42,7 @@ impl Excuse {
                 Self::HalfClose
             }
             (Kind::Model(settings), _) if !settings.timestamps => Self::ByTimer,
-            (Kind::Model(_) | Kind::Attacker(_), _) => Self::Other,
+            (Kind::Model(_) | Kind::Session(_) | Kind::Attacker(_), _) => Self::Other,
         }
     }
 

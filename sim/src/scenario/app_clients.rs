@@ -47,7 +47,7 @@ impl<'a, A: App + ?Sized> AppClients<'a, A> {
     /// `is_split` has them written in pieces, and `again` is what a failure says is to be done to see it again.
     pub fn draw(app: &'a A, requests: &'a [Vec<u8>], options: Options, is_split: bool, again: String) -> Self {
         let random = Random::from_seed(options.seed).fork("app clients");
-        let scenario = Scenario::draw(Options { large: true, ..options });
+        let scenario = Scenario::draw(Options { large: true, keep_alive: None, ..options });
         Self { scenario, app, requests, is_split, random, again }
     }
 
@@ -78,7 +78,7 @@ impl<'a, A: App + ?Sized> AppClients<'a, A> {
             ),
             // The least that one of this MTU announces.
             Kind::Stack(settings) => (&[][..], settings.mtu - crowd::HEADERS_MAX, false, true),
-            Kind::Attacker(_) => return drawn,
+            Kind::Attacker(_) | Kind::Session(_) => return drawn,
         };
         if drawn != Promise::Reply {
             return drawn;

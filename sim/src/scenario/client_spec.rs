@@ -48,6 +48,8 @@ pub enum Kind {
     Model(Box<client::Settings>),
     /// smoltcp.
     Stack(Box<stack::Settings>),
+    /// The model of ours, which keeps its connections.
+    Session(Box<client::SessionSettings>),
     /// An attacker.
     Attacker(Box<attacker::Settings>),
 }
@@ -66,8 +68,15 @@ pub enum Promise {
 }
 
 impl ClientSpec {
-    /// What it has to read: the whole response, head and body, to its whole request.
+    /// What it has to read: the whole response, head and body, to its whole request. A client that keeps its connection
+    /// reads one after the other, and of none what it says about the connection.
     pub fn reply(&self, app: &impl App, scratch: &mut [u8]) -> Vec<u8> {
+        if let Kind::Session(settings) = &self.kind {
+            let answer = |request: &client::SessionRequest| {
+                client::normalized(&self.reply_to(app, &request.bytes, usize::MAX, scratch).unwrap_or_default())
+            };
+            return settings.awaited().iter().flat_map(answer).collect();
+        }
         self.reply_to(app, &self.request, usize::MAX, scratch).unwrap_or_default()
     }
 
@@ -96,6 +105,7 @@ impl ClientSpec {
     pub fn into_client(self) -> world::Client {
         let peer: Box<dyn Peer> = match self.kind {
             Kind::Model(settings) => Box::new(client::Client::new(*settings)),
+            Kind::Session(settings) => Box::new(client::Session::new(*settings)),
             Kind::Stack(settings) => Box::new(stack::Stack::new(*settings)),
             Kind::Attacker(settings) => Box::new(attacker::Attacker::new(*settings, self.random.fork("attacker"))),
         };
@@ -131,6 +141,18 @@ impl fmt::Display for ClientSpec {
                 let stack::Settings { mtu, window, delayed_ack, timestamps, half_close, .. } = **settings;
                 write!(f, "  smoltcp: MTU {mtu}, window {window}, acknowledges after {delayed_ack:?}, ")?;
                 write!(f, "timestamps: {timestamps}, closes after its request: {half_close}")
+            }
+            Kind::Session(settings) => {
+                let client::SessionSettings { client, requests, ending, .. } = &**settings;
+                write!(f, "  keeps its connection: timestamps {}, SACK {}, ", client.timestamps, client.sack)?;
+                write!(f, "MSS {:?}, acknowledges after {:?}, ", client.mss, client.delayed_ack)?;
+                write!(f, "probes every {:?}, leaves: {ending:?}", client.keep_alive)?;
+                requests.iter().try_for_each(|request| {
+                    let line = request.bytes.split(|&byte| byte == b'\r').next().unwrap_or_default();
+                    let client::SessionRequest { bytes, timing, cuts, gap } = request;
+                    let (line, len) = (String::from_utf8_lossy(line), bytes.len());
+                    write!(f, "\n    {line}, {len} bytes, {timing:?}, cut at {cuts:?}, {gap:?} apart")
+                })
             }
             Kind::Attacker(settings) => {
                 let attacker::Settings { frames, pause, attacks, .. } = &**settings;

@@ -28,7 +28,7 @@ pub(super) const SERVERS: [IpAddr; 2] =
 const IPV6_MTU_MIN: u16 = 1280;
 
 /// The head of a response of the sample application is shorter.
-const HEAD_MAX: usize = 200;
+pub(super) const HEAD_MAX: usize = 200;
 
 /// The headers of IPv6 and TCP with timestamps are not longer.
 pub(super) const HEADERS_MAX: usize = 72;
@@ -172,7 +172,7 @@ pub(super) fn is_cut(scenario: &Scenario, kind: &Kind, len: usize) -> bool {
         // An MSS of 88 still stands for packets of 1,280 bytes over IPv6, but that need not be known here.
         Kind::Model(settings) => settings.mss.unwrap_or(536).into(),
         Kind::Stack(settings) => settings.mtu - HEADERS_MAX,
-        Kind::Attacker(_) => return false,
+        Kind::Attacker(_) | Kind::Session(_) => return false,
     };
     let path = scenario.down.mtu.unwrap_or(u16::MAX).min(scenario.config.mtu.bytes());
     len > mss.min(usize::from(path) - HEADERS_MAX)
@@ -249,7 +249,7 @@ pub(super) fn is_promised(scenario: &Scenario, kind: &Kind, ends: &Ends, len: us
         Kind::Stack(settings) if settings.timestamps && is_stored => return len < 500,
         // It does not tell of what it gets twice.
         Kind::Stack(settings) => (false, false, settings.mtu - headers - 12, settings.window),
-        Kind::Attacker(_) => return true,
+        Kind::Attacker(_) | Kind::Session(_) => return true,
     };
     let own = usize::from(scenario.config.mtu.bytes()) - headers;
     let segment = usize::from(Mss::at_most(mss.min(usize::from(u16::MAX)) as u16).bytes()).min(own);
@@ -324,6 +324,7 @@ fn draw_attacker(mut random: Random, ends: &Ends) -> attacker::Settings {
         frames: random.range(1..=ATTACK_FRAMES) as u32,
         pause: Duration::from_nanos(random.below(ATTACK_PAUSE.as_nanos() as u64)),
         attacks: Vec::new(),
+        victim: None,
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Options {
     pub impairment: Option<Impairment>,
     /// Some replies are long: many segments, up to 1 MB, for clients of which some read slowly.
     pub large: bool,
+    /// Clients keep their connections, each for at most so many requests.
+    pub keep_alive: Option<u32>,
 }
 
 impl Options {
@@ -27,7 +29,7 @@ impl Options {
 
     /// Everything drawn from a seed.
     pub const fn new(seed: u64) -> Self {
-        Self { seed, requests: Self::REQUESTS, size: None, impairment: None, large: false }
+        Self { seed, requests: Self::REQUESTS, size: None, impairment: None, large: false, keep_alive: None }
     }
 }
 
@@ -41,6 +43,9 @@ impl fmt::Display for Options {
         if self.large {
             write!(f, " --large")?;
         }
+        if let Some(requests) = self.keep_alive {
+            write!(f, " --keep-alive {requests}")?;
+        }
         if let Some(impairment) = &self.impairment {
             write!(f, " --impair \"{impairment}\"")?;
         }
@@ -52,7 +57,7 @@ impl fmt::Display for Options {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum OptionsError {
     /// No option has this name.
-    #[error("`{0}` is no option of a run; there are --seed, --requests, --size, --large and --impair")]
+    #[error("`{0}` is no option of a run; there are --seed, --requests, --size, --large, --keep-alive and --impair")]
     Unknown(String),
     /// The option has no value, or one that is no number.
     #[error("{0} needs a number")]
@@ -86,6 +91,7 @@ impl FromStr for Options {
                 "--seed" => seed = Some(number(option, value)?),
                 "--requests" => options.requests = number(option, value)?,
                 "--size" => options.size = Some(number(option, value)?),
+                "--keep-alive" => options.keep_alive = Some(number(option, value)?),
                 "--impair" => options.impairment = Some(value.unwrap_or_default().trim_matches('"').parse()?),
                 _ => return Err(OptionsError::Unknown(option.to_owned())),
             }
@@ -109,6 +115,9 @@ mod tests {
         let large = Options { large: true, ..Options::new(7) };
         assert_eq!(large.to_string(), "lethe simulate --seed 7 --requests 100 --large");
         assert_eq!(large.to_string().parse(), Ok(large));
+        let kept = Options { keep_alive: Some(12), ..Options::new(7) };
+        assert_eq!(kept.to_string(), "lethe simulate --seed 7 --requests 100 --keep-alive 12");
+        assert_eq!(kept.to_string().parse(), Ok(kept));
     }
 
     #[test]

@@ -42,7 +42,7 @@ fn spread(values: &[f64]) -> Option<Spread> {
 }
 
 /// The median, and in brackets from the least to the most.
-fn figure(values: &[f64], digits: usize) -> String {
+pub(crate) fn figure(values: &[f64], digits: usize) -> String {
     match spread(values) {
         None => "–".to_owned(),
         Some(Spread { median, .. }) if values.len() == 1 => format!("{median:.digits$}"),
@@ -53,7 +53,7 @@ fn figure(values: &[f64], digits: usize) -> String {
 }
 
 /// A number with a comma for each three digits.
-fn grouped(number: f64) -> String {
+pub(crate) fn grouped(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -66,7 +66,7 @@ fn grouped(number: f64) -> String {
 }
 
 /// A table in Markdown; all columns but the first to the right.
-fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let mut lines = vec![format!("| {} |", head.join(" | ")), format!("|---|{}", "---:|".repeat(head.len() - 1))];
     lines.extend(rows.iter().map(|row| format!("| {} |", row.join(" | "))));
     lines.join("\n")

@@ -51,6 +51,8 @@ pub(super) struct Connection {
     /// When the request is due, before it is sent.
     request_at: Option<Instant>,
     keep_alive_at: Option<Instant>,
+    /// Probes since anything has come.
+    probes: u32,
     delayed_ack_at: Option<Instant>,
     /// How many more ACKs are not held back.
     quick_acks: u32,
@@ -90,6 +92,7 @@ impl Connection {
             acknowledged: SeqNumber::default(),
             request_at: None,
             keep_alive_at: None,
+            probes: 0,
             delayed_ack_at: None,
             quick_acks: settings.quick_acks,
             full_segment: FULL_SEGMENT_MIN,
@@ -109,6 +112,50 @@ impl Connection {
     /// When the last byte of the reply came.
     pub(super) const fn complete_at(&self) -> Option<Instant> {
         self.complete_at
+    }
+
+    /// Whether the handshake is done.
+    pub(super) const fn is_established(&self) -> bool {
+        self.receiver.is_some()
+    }
+
+    /// Whether everything up to the server's FIN is there.
+    pub(super) fn is_complete(&self) -> bool {
+        self.receiver.as_ref().is_some_and(Receiver::is_complete)
+    }
+
+    /// Whether our side is closed.
+    pub(super) const fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// Sends what the application writes.
+    pub(super) fn write(&mut self, now: Instant, bytes: &[u8], out: &mut Outbox) {
+        self.keep_alive_at = None;
+        self.sender.push(bytes, Flags::PSH);
+        self.transmit(now, out);
+    }
+
+    /// There is nothing to be sent or awaited: from now on, the connection is probed.
+    pub(super) fn idle(&mut self, now: Instant) {
+        if self.keep_alive_at.is_none() {
+            self.rest(now);
+        }
+    }
+
+    /// How many probes have gone unanswered.
+    pub(super) const fn unanswered_probes(&self) -> u32 {
+        self.probes
+    }
+
+    /// Does not count the probes that have gone unanswered so far.
+    pub(super) const fn forgive_probes(&mut self) {
+        self.probes = 0;
+    }
+
+    /// Gives the connection up.
+    pub(super) fn reset(&mut self, now: Instant, out: &mut Outbox) {
+        out.push(self.segment(now, Flags::RST.with(Flags::ACK)).frame());
     }
 
     /// There was no way for what it sent from `seq` on.
@@ -145,6 +192,7 @@ impl Connection {
             // One byte before what was acknowledged: a live peer acknowledges it again (keep-alive).
             let probe = self.segment(now, Flags::ACK).seq(self.sender.position().rewind(1).value());
             out.push(probe.frame());
+            self.probes += 1;
             self.rest(now);
         }
         let has_opened = self.receiver.as_ref().is_some_and(Receiver::has_opened);
@@ -177,6 +225,7 @@ impl Connection {
 
     pub(super) fn receive(&mut self, now: Instant, tcp: &Tcp<'_>, out: &mut Outbox) -> Progress {
         self.let_read(now);
+        self.probes = 0;
         if self.receiver.is_none() {
             self.receive_in_syn_sent(now, tcp, out)
         } else {
@@ -405,7 +454,8 @@ impl Connection {
         })
     }
 
-    fn close(&mut self, now: Instant, out: &mut Outbox) {
+    pub(super) fn close(&mut self, now: Instant, out: &mut Outbox) {
+        self.keep_alive_at = None;
         if !self.is_closed {
             self.is_closed = true;
             self.sender.push(&[], Flags::FIN);

@@ -1,0 +1,190 @@
+//! Forged packets to connections that stay open: what they draw, measured, and how likely they are right, computed.
+//!
+//! The attacker of `forgery.rs`: he knows everything but the secret, and does not see what goes to the victim.
+//! `FORGED=1000000 cargo test --release --test forgery_kept -- --nocapture` prints the second table of docs/forgery.md.
+
+#![allow(clippy::cast_precision_loss, reason = "a share of packets needs no 52 bits")]
+
+mod support;
+
+use std::sync::LazyLock;
+
+use lethe::app::{Generations, Position};
+use lethe::config::{Config, Refuse};
+use lethe::cookie::Flow;
+use lethe::engine::SCRATCH_LEN;
+use lethe::http::Response;
+use lethe::port::{Checked, RxChecksum, RxFrame};
+use lethe::time::Instant;
+use lethe::verdict::{ReplyKind, Verdict};
+use lethe::wire::ip::AddressPair;
+use lethe::wire::tcp::Flags;
+use lethe::{App, Engine, Request};
+use lethe_sim::frame::{Ends, Segment};
+use lethe_sim::random::Random;
+
+const NOW: Instant = Instant::from_unix_seconds(1_780_000_000);
+const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
+
+/// Stamps of segments whose connection stays open: from here on, in each half of the circle of timestamps.
+const OPEN: u32 = (1 << 30) + (1 << 18);
+/// How many of them there are in a half.
+const OPEN_STAMPS: u32 = ((1 << 23) - (1 << 10)) * 108;
+
+/// Packets per measurement.
+fn packets() -> u64 {
+    std::env::var("FORGED").ok().and_then(|value| value.parse().ok()).unwrap_or(20_000)
+}
+
+/// A data set of as many responses of the same length as there are positions for, in each live version.
+struct Full {
+    body: &'static [u8],
+    live: u8,
+}
+
+impl Full {
+    fn new(len: usize, live: u8) -> Self {
+        // Zero pages: memory is taken for none of it.
+        static ZEROS: LazyLock<Vec<u8>> = LazyLock::new(|| vec![0; 1_000_000_000]);
+        Self { body: &ZEROS[..len - HEAD.len()], live }
+    }
+
+    /// Positions from one response to the next.
+    fn stride(&self) -> u32 {
+        (Position::units(HEAD.len() + self.body.len()) as u32).next_multiple_of(2)
+    }
+
+    fn at(&self, position: u32) -> Response<'_> {
+        Response::prepared(HEAD, self.body).stored_at(Position::new(position).unwrap())
+    }
+}
+
+impl App for Full {
+    fn respond<'a>(&'a self, request: &Request<'_>, _: &'a mut [u8]) -> Response<'a> {
+        self.at(u32::from(request.generation) * Position::PER_GENERATION)
+    }
+
+    fn stored(&self, position: Position) -> Option<Response<'_>> {
+        let generation = position.value() / Position::PER_GENERATION;
+        let number = position.value() % Position::PER_GENERATION / self.stride();
+        let is_live = self.live >> generation & 1 == 1 && number < (Position::PER_VERSION - 1) / self.stride();
+        is_live.then(|| self.at(generation * Position::PER_GENERATION + number * self.stride()))
+    }
+
+    fn stores(&self) -> bool {
+        true
+    }
+
+    fn generations(&self) -> Generations {
+        Generations { current: 0, live: self.live }
+    }
+}
+
+/// What a forged packet looks like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mode {
+    Ack,
+    AckSack,
+    /// The last byte of a request again.
+    LineFeed,
+    /// A request again without its method.
+    Target,
+    /// A request.
+    Request,
+    Fin,
+}
+
+impl Mode {
+    const ALL: [Self; 6] = [Self::Ack, Self::AckSack, Self::LineFeed, Self::Target, Self::Request, Self::Fin];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ack => "ACK",
+            Self::AckSack => "ACK, SACK",
+            Self::LineFeed => "end of a request",
+            Self::Target => "request without method",
+            Self::Request => "request",
+            Self::Fin => "FIN",
+        }
+    }
+
+    fn frame(self, ends: &Ends, seq: u32, ack: u32, echo: u32) -> Vec<u8> {
+        let segment = Segment::ack(ends).window(u16::MAX).seq(seq).ack_number(ack).timestamps(7, echo);
+        match self {
+            Self::Ack => segment,
+            Self::AckSack => segment.sack(&[(ack.wrapping_add(11 * 1447), ack.wrapping_add(14 * 1447))]),
+            Self::LineFeed => segment.payload("\n"),
+            Self::Target => segment.payload("/g HTTP/1.1\r\nHost:h\r\n\r\n"),
+            Self::Request => segment.payload("GET /g HTTP/1.1\r\nHost:h\r\n\r\n"),
+            Self::Fin => segment.with(Flags::FIN),
+        }
+        .frame()
+    }
+}
+
+fn timestamp_base(engine: &Engine<Full>, ends: &Ends) -> u32 {
+    let addresses = match (ends.client.ip(), ends.server.ip()) {
+        (std::net::IpAddr::V4(source), std::net::IpAddr::V4(destination)) => AddressPair::V4 { source, destination },
+        (std::net::IpAddr::V6(source), std::net::IpAddr::V6(destination)) => AddressPair::V6 { source, destination },
+        _ => unreachable!("both ends are of one family"),
+    };
+    let flow = Flow { addresses, client_port: ends.client.port(), server_port: ends.server.port() };
+    engine.config().secret.flow_keys(&flow).timestamp_base
+}
+
+/// The share of the packets that drew data, and the bytes sent for each received.
+fn attack(engine: &Engine<Full>, mode: Mode, ends: Ends, sighted: bool) -> (f64, f64) {
+    let valid = RxChecksum { network: Checked::Good, transport: Checked::Good };
+    let (mut scratch, mut buffer) = (vec![0; SCRATCH_LEN], vec![0; 10_000]);
+    let mut random = Random::from_seed(7);
+    let (mut hits, mut sent, mut received) = (0_u64, 0_u64, 0_u64);
+    for _ in 0..packets() {
+        let (a, b) = (random.next_u64(), random.next_u64());
+        let ends = ends.client_port(a as u16 | 1);
+        let mut echo = b as u32;
+        if sighted {
+            let half = if random.next_u64() & 1 == 1 { 1 << 31 } else { 0 };
+            let stamp = random.below(OPEN_STAMPS.into()) as u32;
+            echo = timestamp_base(engine, &ends).wrapping_add(half + OPEN + stamp);
+        }
+        let frame = mode.frame(&ends, (a >> 32) as u32, (b >> 32) as u32, echo);
+        received += frame.len() as u64;
+        let mut reply = engine.handle(NOW, RxFrame { bytes: &frame, checksum: valid }, &mut scratch);
+        let is_data = |kind| !matches!(kind, ReplyKind::FinAck | ReplyKind::Settled | ReplyKind::LateAck);
+        hits += u64::from(matches!(reply.verdict(), Verdict::Replied(kind) if is_data(kind)));
+        while let Some(written) = reply.next_frame(&mut buffer) {
+            sent += written.len as u64;
+        }
+    }
+    let share = if sighted { 2.0 * f64::from(OPEN_STAMPS) / 2_f64.powi(32) } else { 1.0 };
+    (hits as f64 / packets() as f64 * share, sent as f64 / received as f64 * share)
+}
+
+#[test]
+fn forged_packets_to_connections_that_stay_open_draw_fewer_bytes_than_they_bring() {
+    println!("| packet | response | family | P | × |\n|---|---|---|---|---|");
+    let mut worst = (0.0, String::new());
+    for mode in Mode::ALL {
+        for (len, size) in [
+            (2000, "2 kB"),
+            (5000, "5 kB"),
+            (14_000, "14 kB"),
+            (30_000, "30 kB"),
+            (100_000, "100 kB"),
+            (1_000_000, "1 MB"),
+            (100_000_000, "100 MB"),
+        ] {
+            for (ends, family) in [(Ends::v4(), "IPv4"), (Ends::v6(), "IPv6")] {
+                let config = Config { keep_alive: true, ..support::config(Refuse::Drop) };
+                let engine = Engine::new(config, Full::new(len, 0b1111));
+                let (probability, factor) = attack(&engine, mode, ends, true);
+                println!("| {} | {size} | {family} | {probability:.1e} | {factor:.4} |", mode.name());
+                if factor > worst.0 {
+                    worst = (factor, format!("{} {size} {family}", mode.name()));
+                }
+            }
+        }
+    }
+    println!("worst {worst:?}");
+    assert!(worst.0 < 1.0, "{worst:?}");
+}

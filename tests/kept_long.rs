@@ -1,0 +1,492 @@
+//! Connections that stay open behind responses of any length, over a network that loses, repeats and reorders.
+//!
+//! The client here is a model of what Linux does with a segment: which it takes, what it notes of it, and what it
+//! answers. Everything that could pair a response with another request, or stop a connection for ever, happens to it by
+//! chance, thousands of times a second.
+
+use std::collections::VecDeque;
+
+use lethe::app::{Generations, Position};
+use lethe::config::{Addresses, Config};
+use lethe::cookie::Secret;
+use lethe::http::{Response, Status};
+use lethe::versions::Versions;
+use lethe::wire::tcp::Flags;
+use lethe::{App, Engine, Request};
+use lethe_sim::dialogue::Dialogue;
+use lethe_sim::dissect::{Frame, Tcp};
+use lethe_sim::frame::{Ends, Segment};
+use proptest::prelude::*;
+
+const ISN: u32 = 0xffff_fc00;
+/// Where its first request begins.
+const FIRST: u32 = ISN.wrapping_add(1);
+const SIZES: [usize; 16] =
+    [0, 100, 1100, 1380, 1400, 1500, 2000, 2900, 4400, 9000, 14_000, 20_000, 33_000, 70_000, 150_000, 400_000];
+
+/// Answers `/N` with the bytes of page `N`, of which those of more than a packet are stored.
+struct Pages {
+    pages: Vec<Page>,
+}
+
+struct Page {
+    position: Position,
+    head: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl Pages {
+    fn new(version: u8) -> Self {
+        let mut next = 1;
+        let pages = SIZES.into_iter().enumerate().map(|(number, size)| {
+            let body: Vec<u8> = (0..size).map(|at| (at * 7 + at / 251 + number * 13) as u8 ^ version << 6).collect();
+            let mut scratch = [0; 256];
+            let head = Response::build(&mut scratch, Status::Ok).body(&body).head().to_vec();
+            let (first, end) = Position::reserve(next, (head.len() + size) as u64).unwrap();
+            next = end;
+            Page { position: Position::new(first).unwrap(), head, body }
+        });
+        Self { pages: pages.collect() }
+    }
+
+    fn response(page: &Page) -> Response<'_> {
+        Response::prepared(&page.head, &page.body).stored_at(page.position)
+    }
+}
+
+impl App for Pages {
+    fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+        let number = std::str::from_utf8(&request.path[1..]).ok().and_then(|number| number.parse::<usize>().ok());
+        match number.and_then(|number| self.pages.get(number)) {
+            Some(page) => Self::response(page),
+            None => Response::build(scratch, Status::NotFound).body(b""),
+        }
+    }
+
+    fn stored(&self, position: Position) -> Option<Response<'_>> {
+        let behind = self.pages.partition_point(|page| page.position <= position);
+        let page = self.pages.get(behind.checked_sub(1)?)?;
+        let units = Position::units(page.head.len() + page.body.len()) as u32;
+        (position.value() < page.position.value() + units).then(|| Self::response(page))
+    }
+
+    fn stores(&self) -> bool {
+        true
+    }
+
+    fn generations(&self) -> Generations {
+        Generations::ONE
+    }
+}
+
+fn engine(app: Versions<Pages>, secrets: &[u8]) -> Engine<Versions<Pages>> {
+    let [first, former @ ..] = secrets else { panic!("there is a secret") };
+    let mut config = Config { keep_alive: true, ..Config::new(Secret::new([*first; 16])) };
+    for (slot, &byte) in config.former.iter_mut().zip(former) {
+        *slot = Some(Secret::new([byte; 16]));
+    }
+    let mut addresses = Addresses::new();
+    for address in ["10.9.0.2", "fd09::2"] {
+        addresses.add(address.parse().unwrap()).unwrap();
+    }
+    config.addresses = addresses;
+    Engine::new(config, app)
+}
+
+/// Numbers by chance, from a seed (xorshift).
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() >> 11) as usize % bound
+    }
+
+    fn percent(&mut self, percent: u8) -> bool {
+        self.below(100) < percent.into()
+    }
+}
+
+fn before(one: u32, other: u32) -> bool {
+    one.wrapping_sub(other) >> 31 == 1
+}
+
+/// A network and the clients on it.
+#[derive(Clone, Debug)]
+struct Network {
+    seed: u64,
+    loss: u8,
+    duplicates: u8,
+    reordering: u8,
+    /// Timers that expire although nothing was lost.
+    spurious: u8,
+    /// Requests that a client sends before it has the response to the first of them.
+    pipelined: usize,
+    /// Servers that follow one another, each with a new version of the data and a new secret.
+    servers: usize,
+    mss: u16,
+    window: u16,
+    v6: bool,
+}
+
+/// What a client's kernel knows, and its application.
+struct Client<'e> {
+    dialogue: Dialogue<'e, Versions<Pages>>,
+    chance: Chance,
+    network: Network,
+    ends: Ends,
+    clock: u32,
+    /// Sent and to be sent, from the byte behind the SYN, and where each write ended.
+    outgoing: Vec<u8>,
+    writes: Vec<usize>,
+    una: u32,
+    next: u32,
+    window_end: u32,
+    wl1: u32,
+    read: u32,
+    /// Its last acknowledgement.
+    acked: u32,
+    ts_recent: u32,
+    received: Vec<u8>,
+    beyond: Vec<(u32, Vec<u8>)>,
+    duplicate: Option<(u32, u32)>,
+    unacked: usize,
+    fin: bool,
+    outbound: VecDeque<Vec<u8>>,
+    inbound: VecDeque<Vec<u8>>,
+}
+
+impl<'e> Client<'e> {
+    fn connected(engine: &'e Engine<Versions<Pages>>, network: Network) -> Self {
+        let ends = if network.v6 { Ends::v6() } else { Ends::v4() };
+        let mut dialogue = Dialogue::new(engine);
+        let syn = Segment::syn(&ends).seq(ISN).mss(network.mss).sack_permitted().timestamps(1, 0);
+        let sent = dialogue.send(&syn.frame());
+        let frame = Frame::dissect(&sent[0]).unwrap();
+        let (_, tcp) = frame.tcp().unwrap();
+        let (read, next) = (tcp.seq.value().wrapping_add(1), ISN.wrapping_add(1));
+        Self {
+            chance: Chance(network.seed | 1),
+            network,
+            ends,
+            clock: 1,
+            outgoing: Vec::new(),
+            writes: Vec::new(),
+            una: next,
+            next,
+            window_end: next.wrapping_add(tcp.window.into()),
+            wl1: tcp.seq.value(),
+            read,
+            acked: read,
+            ts_recent: tcp.timestamps.unwrap().0,
+            received: Vec::new(),
+            beyond: Vec::new(),
+            duplicate: None,
+            unacked: 0,
+            fin: false,
+            outbound: VecDeque::new(),
+            inbound: VecDeque::new(),
+            dialogue,
+        }
+    }
+
+    /// Writes, and sends what the window has room for.
+    fn write(&mut self, bytes: &[u8]) {
+        self.outgoing.extend_from_slice(bytes);
+        self.writes.push(self.outgoing.len());
+        self.push();
+    }
+
+    fn push(&mut self) {
+        loop {
+            let sent = self.next.wrapping_sub(FIRST) as usize;
+            let Some(&end) = self.writes.iter().find(|&&end| end > sent) else { return };
+            let is_closed = !before(self.next, self.window_end);
+            let room = if is_closed { 0 } else { self.window_end.wrapping_sub(self.next) as usize };
+            // A kernel does not send a part of what the window has no room for, while something is under way.
+            if room < end - sent && (self.una != self.next || is_closed) {
+                return;
+            }
+            let end = end.min(sent + room).min(sent + usize::from(self.network.mss) - 12);
+            self.transmit(sent, end);
+            self.next = FIRST.wrapping_add(end as u32);
+        }
+    }
+
+    fn transmit(&mut self, from: usize, end: usize) {
+        let payload = self.outgoing[from..end].to_vec();
+        self.send_segment(FIRST.wrapping_add(from as u32), &payload);
+    }
+
+    fn send_segment(&mut self, seq: u32, payload: &[u8]) {
+        self.clock += 1;
+        let mut segment = Segment::ack(&self.ends).seq(seq).ack_number(self.read).payload(payload);
+        if !payload.is_empty() {
+            segment = segment.with(Flags::PSH);
+        }
+        let mut blocks: Vec<(u32, u32)> = self.duplicate.take().into_iter().collect();
+        let mut ranges: Vec<(u32, u32)> = Vec::new();
+        for (seq, bytes) in &self.beyond {
+            match ranges.last_mut() {
+                Some((_, end)) if *end == *seq => *end = seq.wrapping_add(bytes.len() as u32),
+                _ => ranges.push((*seq, seq.wrapping_add(bytes.len() as u32))),
+            }
+        }
+        blocks.extend(ranges);
+        blocks.truncate(3);
+        let room = usize::from(self.network.window).saturating_sub(self.beyond.iter().map(|(_, b)| b.len()).sum());
+        segment = segment.window(room as u16).timestamps(self.clock, self.ts_recent);
+        if !blocks.is_empty() {
+            segment = segment.sack(&blocks);
+        }
+        self.acked = self.read;
+        self.unacked = 0;
+        let copies = self.copies();
+        for _ in 0..copies {
+            self.outbound.push_back(segment.frame());
+        }
+    }
+
+    /// Where Linux puts a segment without payload (`tcp_acceptable_seq`).
+    fn ack(&mut self) {
+        let seq = if before(self.window_end, self.next) { self.window_end } else { self.next };
+        self.send_segment(seq, b"");
+    }
+
+    fn copies(&mut self) -> usize {
+        if self.chance.percent(self.network.loss) {
+            return 0;
+        }
+        1 + usize::from(self.chance.percent(self.network.duplicates))
+    }
+
+    fn take(&mut self, queue: fn(&mut Self) -> &mut VecDeque<Vec<u8>>) -> Option<Vec<u8>> {
+        let len = queue(self).len();
+        let at = if self.chance.percent(self.network.reordering) { self.chance.below(len.max(1)) } else { 0 };
+        queue(self).remove(at)
+    }
+
+    /// What the client's kernel does with a segment (RFC 9293, section 3.10.7.4; RFC 7323, section 5.3).
+    fn receive(&mut self, tcp: &Tcp<'_>) {
+        let (seq, len) = (tcp.seq.value(), tcp.payload.len() as u32);
+        let end = seq.wrapping_add(len);
+        let (ts, _) = tcp.timestamps.unwrap();
+        let window_end = self.read.wrapping_add(self.network.window.into());
+        if before(ts, self.ts_recent) || before(end, self.acked) || before(window_end, seq) {
+            if len > 0 {
+                self.duplicate = before(seq, self.read).then_some((seq, end));
+                self.ack();
+            }
+            return;
+        }
+        let ack = tcp.ack.value();
+        assert!(!before(self.next, ack), "what was not sent is acknowledged");
+        if before(ack, self.una.wrapping_sub(2920)) {
+            return self.ack();
+        }
+        if !before(ack, self.una) {
+            if !before(self.acked, seq) {
+                self.ts_recent = ts;
+            }
+            let shown = ack.wrapping_add(tcp.window.into());
+            let is_wider = self.wl1 == seq && before(self.window_end, shown);
+            if before(self.una, ack) || before(self.wl1, seq) || is_wider {
+                (self.wl1, self.window_end) = (seq, shown);
+            }
+            self.una = ack;
+        }
+        self.fin |= tcp.flags.has(Flags::FIN);
+        if len == 0 {
+            return self.push();
+        }
+        if !before(self.read, end) {
+            self.duplicate = Some((seq, end));
+            self.ack();
+        } else if before(self.read, seq) {
+            if self.beyond.iter().any(|(at, _)| *at == seq) {
+                self.duplicate = Some((seq, end));
+            } else {
+                self.beyond.push((seq, tcp.payload.to_vec()));
+                let read = self.read;
+                self.beyond.sort_by_key(|(at, _)| at.wrapping_sub(read));
+            }
+            self.ack();
+        } else {
+            self.accept(seq, tcp.payload);
+            let filled = !self.beyond.is_empty();
+            while let Some((at, _)) = self.beyond.first().filter(|(at, _)| !before(self.read, *at)) {
+                let at = *at;
+                let (_, bytes) = self.beyond.remove(0);
+                self.accept(at, &bytes);
+            }
+            self.unacked += 1;
+            if filled || self.unacked > 1 {
+                self.ack();
+            }
+        }
+        self.push();
+    }
+
+    fn accept(&mut self, seq: u32, bytes: &[u8]) {
+        let known = self.read.wrapping_sub(seq) as usize;
+        if let Some(new) = bytes.get(known..) {
+            self.received.extend_from_slice(new);
+            self.read = self.read.wrapping_add(new.len() as u32);
+        }
+    }
+
+    /// The timers: of the delayed ACK, and of the retransmission.
+    fn expire(&mut self, is_timeout: bool) {
+        if self.unacked > 0 && !is_timeout {
+            return self.ack();
+        }
+        let from = self.una.wrapping_sub(FIRST) as usize;
+        let sent = self.next.wrapping_sub(FIRST) as usize;
+        if from < sent {
+            // What was written at once, or more of it joined (`tcp_retrans_try_collapse`).
+            let write = self.writes.iter().copied().find(|&end| end > from).unwrap_or(sent).min(sent);
+            let end = if self.chance.percent(50) { sent.min(from + 1448) } else { write };
+            self.transmit(from, end);
+        }
+    }
+
+    /// One event: something arrives, or a timer expires.
+    fn step(&mut self) {
+        if self.chance.percent(50)
+            && let Some(frame) = self.take(|client| &mut client.outbound)
+        {
+            for reply in self.dialogue.send(&frame) {
+                let frame = Frame::dissect(&reply).unwrap();
+                // Reports of no route revert the back-off of a timer, which there is none of.
+                if frame.tcp().is_some() {
+                    assert_eq!(frame.problem(), None);
+                    for _ in 0..self.copies() {
+                        self.inbound.push_back(reply.clone());
+                    }
+                }
+            }
+        } else if let Some(bytes) = self.take(|client| &mut client.inbound) {
+            let frame = Frame::dissect(&bytes).unwrap();
+            let (_, tcp) = frame.tcp().unwrap();
+            self.receive(tcp);
+        } else if self.outbound.is_empty() {
+            let is_timeout = self.unacked == 0;
+            self.expire(is_timeout);
+        }
+        if self.network.spurious > 0 && self.chance.below(2000) < self.network.spurious.into() {
+            self.expire(true);
+        }
+    }
+
+    /// The next complete response: its head and its body.
+    fn response(&mut self) -> Option<(String, Vec<u8>)> {
+        let start = self.received.get(..self.received.len().min(9))?;
+        assert!(b"HTTP/1.1 ".starts_with(start), "no response begins with {:?}", start.escape_ascii().to_string());
+        let end = self.received.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
+        let head = String::from_utf8(self.received[..end].to_vec()).unwrap();
+        let len: usize = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap().parse().unwrap();
+        if self.received.len() < end + len {
+            return None;
+        }
+        let body = self.received[end..end + len].to_vec();
+        self.received.drain(..end + len);
+        Some((head, body))
+    }
+}
+
+/// Servers that follow one another: each has one more version of the data, and one more secret.
+fn servers() -> [Engine<Versions<Pages>>; 3] {
+    let mut secrets = vec![7];
+    [0, 1, 2].map(|last| {
+        let mut versions = Versions::new(Pages::new(0));
+        for version in 1..=last {
+            assert!(versions.replace(Pages::new(version)).is_none());
+        }
+        secrets.insert(0, 8 + last);
+        engine(versions, &secrets)
+    })
+}
+
+/// Asks for pages in any order on one connection, and compares every byte.
+fn converse(network: &Network, requests: usize) -> Result<(), TestCaseError> {
+    let servers = servers();
+    let versions = [0, 1, 2].map(Pages::new);
+    let mut client = Client::connected(&servers[0], network.clone());
+    let mut asked = VecDeque::new();
+    let (mut server, mut sent, mut answered, mut idle) = (0, 0, 0, 0);
+    while answered < requests {
+        if server + 1 < network.servers && client.chance.below(3000) == 0 {
+            server += 1;
+            client.dialogue = Dialogue::new(&servers[server]);
+        }
+        while sent < requests && asked.len() < network.pipelined.max(1) {
+            let page = client.chance.below(SIZES.len());
+            asked.push_back((page, server));
+            sent += 1;
+            let fill = "x".repeat(client.chance.below(200));
+            client.write(format!("GET /{page} HTTP/1.1\r\nHost: h\r\nX: {fill}\r\n\r\n").as_bytes());
+        }
+        client.step();
+        idle += 1;
+        while let Some((head, body)) = client.response() {
+            let (page, oldest) = asked.pop_front().unwrap();
+            prop_assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && !head.contains("Connection:"), "{head}");
+            // The only request that may be answered from an older version is the first: its cookie says which.
+            let oldest = if answered == 0 { 0 } else { oldest };
+            let is_right = versions[oldest..=server].iter().any(|version| version.pages[page].body == body);
+            prop_assert!(is_right, "the response to request {answered}, for page {page}");
+            (answered, idle) = (answered + 1, 0);
+        }
+        // A client that holds segments of a version that is not current any more has to ask on a new connection.
+        prop_assert!(!client.fin || server > 0, "the connection was closed behind {answered} responses");
+        if client.fin {
+            return Ok(());
+        }
+        prop_assert!(idle < 200_000, "nothing more arrives behind {answered} responses; {asked:?}");
+    }
+    Ok(())
+}
+
+fn network() -> impl Strategy<Value = Network> {
+    let faults = (0_u8..20, 0_u8..10, 0_u8..30, 0_u8..4);
+    let client = (1_usize..4, prop::sample::select(vec![1220, 1400, 1460, 8960]), 20_000_u16.., any::<bool>());
+    (any::<u64>(), faults, client, 1_usize..4).prop_map(|(seed, faults, client, servers)| {
+        let (loss, duplicates, reordering, spurious) = faults;
+        let (pipelined, mss, window, v6) = client;
+        Network { seed, loss, duplicates, reordering, spurious, pipelined, servers, mss, window, v6 }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(std::env::var("KEPT_CASES").map_or(64, |n| n.parse().unwrap())))]
+
+    #[test]
+    fn every_response_is_the_one_to_its_request_whatever_the_network_does(network in network()) {
+        converse(&network, 12)?;
+    }
+}
+
+#[test]
+fn a_good_network_delivers_everything_without_a_timeout() {
+    for (mss, v6) in [(1460, false), (1440, true), (1220, false), (8960, false)] {
+        let network = Network {
+            seed: 1,
+            loss: 0,
+            duplicates: 0,
+            reordering: 0,
+            spurious: 0,
+            pipelined: 1,
+            servers: 1,
+            mss,
+            window: 65_535,
+            v6,
+        };
+        converse(&network, 300).unwrap();
+    }
+}
