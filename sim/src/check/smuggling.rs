@@ -8,7 +8,7 @@ use crate::scenario::SMUGGLED;
 
 /// Behind a proxy, requests of many people share a connection, and one of them may hide a request in a header field of
 /// his own: a server that takes a segment for a request because it begins like one would answer it, and the next
-/// person would read that. No client ever begins a request like [`SMUGGLED`], so no such segment is one, whatever is
+/// person would read that. No client ever begins a request like `SMUGGLED`, so no such segment is one, whatever is
 /// lost ahead of it. It draws no response, and no FIN that its client has not sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Smuggling;
