@@ -30,7 +30,7 @@ fn the_engine_allocates_nothing() {
             get("/?ip=8.8.8.8"),
             get("/"),
             get("/%"),
-            client.at(0, 0).payload("POST / HTTP/1.1\r\n\r\n").frame(),
+            client.at(0, 0).payload("POST / HTTP/1.0\r\n\r\n").frame(),
             client.at(20, 111).with(Flags::FIN).frame(),
             Segment::syn(&ends.server_port(81)).frame(),
             Icmp::echo(&ends, 1, 1, &[0; 1400]).frame(),

@@ -12,7 +12,7 @@ use lethe_sim::frame::{Ends, Icmp, Segment};
 use lethe_sim::sample::Sample;
 use support::{Client, ISN, Offer, both, config, engine, payload};
 
-const GET: &str = "GET /11 HTTP/1.1\r\n\r\n";
+const GET: &str = "GET /11 HTTP/1.0\r\n\r\n";
 
 /// The cookie was a sum of the addresses and one random number: one SYN+ACK gave it away for all.
 #[test]
@@ -67,7 +67,7 @@ fn a_fin_is_answered_only_as_part_of_a_plausible_segment() {
     for ends in both() {
         let mut client = Client::connected(&engine, ends, Offer::LINUX);
         let fin = Segment::fin(&ends).seq(ISN + 21).ack_number(client.cookie.wrapping_add(111));
-        client.request("GET /10 HTTP/1.1\r\n\r\n");
+        client.request("GET /10 HTTP/1.0\r\n\r\n");
         let response = client.echo;
         let forged = DropReason::TcpFinForged;
         for (segment, verdict) in [
@@ -156,9 +156,9 @@ fn head_and_post_are_answered() {
     let engine = engine();
     for ends in both() {
         for (request, status) in [
-            ("HEAD /11 HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\n"),
-            ("POST /11 HTTP/1.1\r\n\r\n", "HTTP/1.1 405 Method Not Allowed\r\n"),
-            ("OPTIONS /11 HTTP/1.1\r\n\r\n", "HTTP/1.1 405 Method Not Allowed\r\n"),
+            ("HEAD /11 HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK\r\n"),
+            ("POST /11 HTTP/1.0\r\n\r\n", "HTTP/1.1 405 Method Not Allowed\r\n"),
+            ("OPTIONS /11 HTTP/1.0\r\n\r\n", "HTTP/1.1 405 Method Not Allowed\r\n"),
         ] {
             let mut client = Client::connected(&engine, ends, Offer::LINUX);
             let sent = payload(&client.request(request)[0]);

@@ -296,7 +296,7 @@ fn a_client_without_options_gets_none() {
 fn a_vlan_tag_comes_back() {
     check("fetch-vlan", Refuse::Drop, &both().map(|ends| ends.vlan(0x6064)), Offer::LINUX, |client| {
         client.connect();
-        client.request("GET /11 HTTP/1.1\r\n\r\n");
+        client.request("GET /11 HTTP/1.0\r\n\r\n");
     });
 }
 
@@ -319,10 +319,10 @@ fn a_request_sent_again_gets_the_same_bytes() {
     check_linux("request-again", |client| {
         client.connect();
         let echo = client.echo;
-        let first = client.request("GET /11 HTTP/1.1\r\n\r\n");
+        let first = client.request("GET /11 HTTP/1.0\r\n\r\n");
         client.echo = echo;
         client.dialogue.remark("the response was lost");
-        let second = client.request("GET /11 HTTP/1.1\r\n\r\n");
+        let second = client.request("GET /11 HTTP/1.0\r\n\r\n");
         assert_eq!(first, second);
     });
 }
@@ -331,7 +331,7 @@ fn a_request_sent_again_gets_the_same_bytes() {
 fn head_gets_the_head_alone() {
     check_linux("head", |client| {
         client.connect();
-        let sent = client.request("HEAD /11 HTTP/1.1\r\n\r\n");
+        let sent = client.request("HEAD /11 HTTP/1.0\r\n\r\n");
         assert!(text(&sent).ends_with("Content-Length: 11\r\nConnection: close\r\n\r\n"));
     });
 }
@@ -372,7 +372,7 @@ fn a_refusal_of_head_has_no_body() {
         let long = format!("HEAD /{}", "x".repeat(mss - 12 - 6));
         for (request, status) in [
             (&*long, "414 URI Too Long"),
-            ("HEAD /\u{1} HTTP/1.1\r\n\r\n", "400 Bad Request"),
+            ("HEAD /\u{1} HTTP/1.0\r\n\r\n", "400 Bad Request"),
             ("\r\nHEAD / HTTP/3.0\r\n\r\n", "505 HTTP Version Not Supported"),
         ] {
             client.connect();
@@ -408,7 +408,7 @@ fn a_request_line_in_two_segments_is_answered_when_it_comes_as_one() {
         let rest = client.at(6, 0).payload("1 HTTP/1.1\r\n\r\n");
         client.send(&rest);
         client.dialogue.remark("Linux joins small segments when it sends them again");
-        client.request("GET /11 HTTP/1.1\r\n\r\n");
+        client.request("GET /11 HTTP/1.0\r\n\r\n");
     });
 }
 
@@ -431,7 +431,7 @@ fn the_rest_of_a_request_is_silence_until_the_response_has_come() {
     check_linux("rest-of-request", |client| {
         client.connect();
         client.send(&client.at(1448, 0).payload("x".repeat(500)));
-        client.send(&client.at(1448, 0).payload("GET / HTTP/1.1\r\n\r\n"));
+        client.send(&client.at(1448, 0).payload("GET / HTTP/1.0\r\n\r\n"));
     });
     check_plain("rest-of-request-plain", |client| {
         client.connect();
@@ -470,18 +470,18 @@ fn only_the_segment_behind_the_syn_is_the_start_of_a_request() {
     let echo = client.echo;
     for sent in 1..10_000 {
         client.echo = echo;
-        client.send(&client.at(sent, 0).payload("GET /11 HTTP/1.1\r\n\r\n"));
+        client.send(&client.at(sent, 0).payload("GET /11 HTTP/1.0\r\n\r\n"));
         assert_eq!(client.verdict(), Verdict::Dropped(DropReason::TcpCookie), "{sent}");
     }
     client.echo = echo;
-    assert_eq!(client.request("GET /11 HTTP/1.1\r\n\r\n").len(), 1);
+    assert_eq!(client.request("GET /11 HTTP/1.0\r\n\r\n").len(), 1);
 }
 
 #[test]
 fn a_fin_on_the_request_is_acknowledged_with_the_response() {
     check_linux("fin-on-request", |client| {
         client.connect();
-        let request = client.at(0, 0).payload("GET /11 HTTP/1.1\r\n\r\n").with(Flags::FIN);
+        let request = client.at(0, 0).payload("GET /11 HTTP/1.0\r\n\r\n").with(Flags::FIN);
         client.send(&request);
     });
 }
@@ -502,7 +502,7 @@ fn a_fin_without_any_request_closes_both_ways() {
 fn a_fin_before_the_response_is_not_acknowledged_alone() {
     check_linux("half-close", |client| {
         client.connect();
-        let request = "GET /11 HTTP/1.1\r\n\r\n";
+        let request = "GET /11 HTTP/1.0\r\n\r\n";
         let sent = request.len() as u32;
         client.dialogue.remark("the request was lost; an ACK of this FIN would acknowledge it");
         client.send(&client.at(sent, 0).with(Flags::FIN));
@@ -517,7 +517,7 @@ fn a_cookie_is_good_for_two_epochs() {
         client.connect();
         let echo = client.echo;
         for _ in 0..3 {
-            client.request("GET /11 HTTP/1.1\r\n\r\n");
+            client.request("GET /11 HTTP/1.0\r\n\r\n");
             client.dialogue.remark("the response was lost");
             client.echo = echo;
             client.wait(60);
@@ -531,7 +531,7 @@ fn a_cookie_is_good_for_two_epochs() {
 fn a_large_response_can_be_one_segment_in_fragments() {
     check_fragments("large", Offer::LINUX, |client| {
         client.connect();
-        client.request("GET /5000 HTTP/1.1\r\n\r\n");
+        client.request("GET /5000 HTTP/1.0\r\n\r\n");
     });
 }
 
@@ -540,7 +540,7 @@ fn fragments_are_no_larger_than_the_mss_allows() {
     let small = Offer { mss: Some(536), ..Offer::PLAIN };
     check_fragments("large-small-mss", small, |client| {
         client.connect();
-        client.request("GET /2000 HTTP/1.1\r\n\r\n");
+        client.request("GET /2000 HTTP/1.0\r\n\r\n");
     });
 }
 
@@ -549,12 +549,12 @@ fn a_response_fits_one_segment_to_the_byte() {
     check_linux("to-the-byte", |client| {
         let mss = if client.ends.server.is_ipv4() { 1460 } else { 1440 };
         client.connect();
-        let head = payload(&client.request("HEAD /1300 HTTP/1.1\r\n\r\n")[0]).len();
+        let head = payload(&client.request("HEAD /1300 HTTP/1.0\r\n\r\n")[0]).len();
         let body = mss - 12 - head;
         client.connect();
-        assert_eq!(client.request(format!("GET /{body} HTTP/1.1\r\n\r\n")).len(), 1);
+        assert_eq!(client.request(format!("GET /{body} HTTP/1.0\r\n\r\n")).len(), 1);
         client.connect();
-        assert_eq!(client.request(format!("GET /{} HTTP/1.1\r\n\r\n", body + 1)).len(), 2);
+        assert_eq!(client.request(format!("GET /{} HTTP/1.0\r\n\r\n", body + 1)).len(), 2);
     });
 }
 
@@ -565,11 +565,11 @@ fn a_response_that_just_fits_a_packet_is_left_to_the_card_as_shorter_ones_are() 
         let client = Client::connected(&engine, ends, Offer::LINUX);
         let mss = if ends.server.is_ipv4() { 1460 } else { 1440 };
         let head = payload(
-            &Client::connected(&support::engine(), ends, Offer::LINUX).request("HEAD /1300 HTTP/1.1\r\n\r\n")[0],
+            &Client::connected(&support::engine(), ends, Offer::LINUX).request("HEAD /1300 HTTP/1.0\r\n\r\n")[0],
         );
         for left in [1, 0] {
             let body = mss - 12 - head.len() - left;
-            let request = client.at(0, 0).payload(format!("GET /{body} HTTP/1.1\r\n\r\n")).frame();
+            let request = client.at(0, 0).payload(format!("GET /{body} HTTP/1.0\r\n\r\n")).frame();
             let (mut scratch, mut buffer) = ([0; 4096], [0; 2048]);
             let mut reply = engine.handle(client.dialogue.now(), RxFrame::unchecked(&request), &mut scratch);
             let frame = reply.next_frame(&mut buffer).unwrap();
@@ -596,7 +596,7 @@ fn a_sum_that_a_response_came_with_is_the_one_it_is_sent_with() {
             let mut client = Client::new(&engine, ends, Offer::PLAIN);
             let syn_ack = client.dialogue.send(&Segment::syn(&ends).seq(ISN).frame());
             client.cookie = Frame::dissect(&syn_ack[0]).unwrap().tcp().unwrap().1.seq.value();
-            let sent = client.dialogue.send(&client.at(0, 0).payload("GET / HTTP/1.1\r\n\r\n").frame());
+            let sent = client.dialogue.send(&client.at(0, 0).payload("GET / HTTP/1.0\r\n\r\n").frame());
             assert_eq!(Frame::dissect(&sent[0]).unwrap().problem().is_none(), is_right, "{sum:?}");
         }
     }
@@ -610,9 +610,9 @@ fn packets_that_a_router_may_cut_have_identifications_of_their_own() {
     for port in 1..=200 {
         let mut client = Client::connected(&engine, Ends::v4().client_port(port), Offer::LINUX);
         let echo = client.echo;
-        let sent = client.request("GET /11 HTTP/1.1\r\n\r\n");
+        let sent = client.request("GET /11 HTTP/1.0\r\n\r\n");
         client.echo = echo;
-        assert_eq!(client.request("GET /11 HTTP/1.1\r\n\r\n"), sent, "another copy has the same");
+        assert_eq!(client.request("GET /11 HTTP/1.0\r\n\r\n"), sent, "another copy has the same");
         // Both halves of what the cookie and the client's sequence number make together.
         let both = client.first_byte() ^ (ISN + 1).rotate_left(16);
         assert_eq!(of(&sent[0]), (both >> 16 ^ both) as u16);
@@ -624,7 +624,7 @@ fn packets_that_a_router_may_cut_have_identifications_of_their_own() {
         assert!((70..=130).contains(&set), "bit {bit}: {set} of 200");
     }
     let mut client = Client::connected(&engine, Ends::v4(), Offer::LINUX);
-    let window: BTreeSet<u16> = client.request("GET /70000 HTTP/1.1\r\n\r\n").iter().map(of).collect();
+    let window: BTreeSet<u16> = client.request("GET /70000 HTTP/1.0\r\n\r\n").iter().map(of).collect();
     assert_eq!(window.len(), 10);
 }
 
@@ -632,7 +632,7 @@ fn packets_that_a_router_may_cut_have_identifications_of_their_own() {
 fn a_response_larger_than_the_window_waits_for_room() {
     check_linux("window", |client| {
         client.connect();
-        let request = client.at(0, 0).payload("GET /1000 HTTP/1.1\r\n\r\n");
+        let request = client.at(0, 0).payload("GET /1000 HTTP/1.0\r\n\r\n");
         client.send(&request.clone().window(1000));
         client.dialogue.remark("the FIN takes a byte of it as well");
         client.send(&request.clone().window(1100));
@@ -645,11 +645,11 @@ fn the_longest_response_in_fragments_fits_an_ipv6_packet_with_timestamps() {
     let engine = engine_changed(|config| config.large_replies = LargeReplies::Fragments);
     for ends in both() {
         let mut client = Client::connected(&engine, ends, Offer::LINUX);
-        let head = payload(&client.request("HEAD /65000 HTTP/1.1\r\n\r\n")[0]).len();
+        let head = payload(&client.request("HEAD /65000 HTTP/1.0\r\n\r\n")[0]).len();
         let most = 65_535 - 40 - 20 - 12 - head;
         for (body, kind) in [(most, ReplyKind::Response), (most + 1, ReplyKind::Refusal)] {
             client.connect();
-            client.send(&client.at(0, 0).payload(format!("GET /{body} HTTP/1.1\r\n\r\n")).window(u16::MAX));
+            client.send(&client.at(0, 0).payload(format!("GET /{body} HTTP/1.0\r\n\r\n")).window(u16::MAX));
             assert_eq!(client.verdict(), Verdict::Replied(kind), "{body}");
         }
     }
@@ -659,7 +659,7 @@ fn the_longest_response_in_fragments_fits_an_ipv6_packet_with_timestamps() {
 fn a_response_that_fits_no_packet_is_500_in_fragments() {
     check_fragments("too-large", Offer::LINUX, |client| {
         client.connect();
-        let sent = client.request("GET /66000 HTTP/1.1\r\n\r\n");
+        let sent = client.request("GET /66000 HTTP/1.0\r\n\r\n");
         assert!(text(&sent).starts_with("HTTP/1.1 500 "));
     });
 }
@@ -670,7 +670,7 @@ fn a_response_that_fits_no_packet_is_500_in_fragments() {
 fn nothing_is_refused_aloud_by_default() {
     check_linux("refuse-drop", |client| {
         client.send(&Segment::syn(&client.ends.server_port(81)).seq(ISN));
-        client.send(&Segment::ack(&client.ends).seq(1).ack_number(2).payload("GET / HTTP/1.1\r\n\r\n"));
+        client.send(&Segment::ack(&client.ends).seq(1).ack_number(2).payload("GET / HTTP/1.0\r\n\r\n"));
         client.connect();
         client.send(&client.at(5, 5).timestamps(5, 6).with(Flags::FIN));
     });
@@ -687,7 +687,7 @@ fn refusal_is_a_reset_and_never_larger_than_its_cause() {
         client.send(&Segment::rst(&closed).seq(1));
         client.send(&Segment::rst(&closed).seq(1).with(Flags::ACK).ack_number(2));
         client.dialogue.remark("a request from before our time");
-        client.send(&Segment::ack(&client.ends).seq(1).ack_number(2).payload("GET / HTTP/1.1\r\n\r\n"));
+        client.send(&Segment::ack(&client.ends).seq(1).ack_number(2).payload("GET / HTTP/1.0\r\n\r\n"));
         client.dialogue.remark("may be a later part of a long request: a RST would kill the response");
         client.send(&Segment::ack(&client.ends).seq(1).ack_number(2).payload("x".repeat(100)));
         client.dialogue.remark("a FIN that echoes a timestamp which is none of ours");
@@ -709,7 +709,7 @@ fn segments_that_no_client_sends_are_dropped() {
             Flags::PSH,
             Flags::new(0x29),
         ] {
-            client.send(&Segment::new(&ends, flags).seq(ISN).payload("GET / HTTP/1.1\r\n\r\n"));
+            client.send(&Segment::new(&ends, flags).seq(ISN).payload("GET / HTTP/1.0\r\n\r\n"));
         }
     });
 }

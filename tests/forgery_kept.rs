@@ -114,8 +114,8 @@ impl Mode {
             Self::Ack => segment,
             Self::AckSack => segment.sack(&[(ack.wrapping_add(11 * 1447), ack.wrapping_add(14 * 1447))]),
             Self::LineFeed => segment.payload("\n"),
-            Self::Target => segment.payload("/g HTTP/1.1\r\n\r\n"),
-            Self::Request => segment.payload("GET /g HTTP/1.1\r\n\r\n"),
+            Self::Target => segment.payload("/g HTTP/1.1\r\nHost:h\r\n\r\n"),
+            Self::Request => segment.payload("GET /g HTTP/1.1\r\nHost:h\r\n\r\n"),
             Self::Fin => segment.with(Flags::FIN),
         }
         .frame()

@@ -153,18 +153,18 @@ fn options_may_ask_for_the_server() {
 #[test]
 fn a_redirect_of_post_is_a_308() {
     clients(&engine(with_post(), &[80]), |mut client| {
-        let response = client.request("POST /moved HTTP/1.1\r\nContent-Length: 3\r\n\r\na=b");
+        let response = client.request("POST /moved HTTP/1.0\r\nContent-Length: 3\r\n\r\na=b");
         assert!(response.starts_with("HTTP/1.1 308 Permanent Redirect\r\nLocation: /\r\n"), "{response}");
     });
     clients(&engine(with_post(), &[80]), |mut client| {
-        assert!(client.request("GET /moved HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 301 Moved Permanently\r\n"));
+        assert!(client.request("GET /moved HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 301 Moved Permanently\r\n"));
     });
 }
 
 #[test]
 fn a_body_changes_nothing_of_the_response() {
-    const HEAD: &str = "POST /a HTTP/1.1\r\nContent-Length: 21\r\n\r\n";
-    for body in ["", "a", "GET /b HTTP/1.1\r\n\r\n\r\n"] {
+    const HEAD: &str = "POST /a HTTP/1.0\r\nContent-Length: 21\r\n\r\n";
+    for body in ["", "a", "GET /b HTTP/1.0\r\n\r\n\r\n"] {
         clients(&engine(with_post(), &[80]), |mut client| {
             let echo = client.echo;
             let first = client.request(HEAD);
@@ -177,8 +177,8 @@ fn a_body_changes_nothing_of_the_response() {
 
 #[test]
 fn a_body_in_a_later_packet_is_acknowledged_and_no_request_even_if_it_looks_like_one() {
-    const HEAD: &str = "POST /a HTTP/1.1\r\nContent-Length: 30\r\n\r\n";
-    for body in ["a=b", "GET /b HTTP/1.1\r\n\r\n", "POST /b HTTP/1.1\r\n\r\n"] {
+    const HEAD: &str = "POST /a HTTP/1.0\r\nContent-Length: 30\r\n\r\n";
+    for body in ["a=b", "GET /b HTTP/1.0\r\n\r\n", "POST /b HTTP/1.0\r\n\r\n"] {
         for ends in [Ends::v4(), Ends::v6()] {
             let engine = engine(with_post(), &[80]);
             let mut client = Client::connected(&engine, ends, true);
@@ -213,10 +213,10 @@ fn a_request_from_before_our_time_is_one_only_with_a_method_of_the_application()
         client.send(&client.at(0, 0, request));
         client.verdict()
     };
-    let post = "POST / HTTP/1.1\r\n\r\n";
+    let post = "POST / HTTP/1.0\r\n\r\n";
     assert_eq!(old(with_post(), post), Verdict::Replied(ReplyKind::Reset));
     assert_eq!(old(Methods::GET_AND_HEAD, post), Verdict::Dropped(DropReason::TcpCookie));
-    assert_eq!(old(Methods::GET_AND_HEAD, "GET / HTTP/1.1\r\n\r\n"), Verdict::Replied(ReplyKind::Reset));
+    assert_eq!(old(Methods::GET_AND_HEAD, "GET / HTTP/1.0\r\n\r\n"), Verdict::Replied(ReplyKind::Reset));
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn several_ports_are_served_and_a_request_tells_its_own() {
     for port in ports {
         for ends in [Ends::v4(), Ends::v6()] {
             let mut client = Client::connected(&engine, ends.server_port(port), true);
-            let response = client.request("GET /a HTTP/1.1\r\n\r\n");
+            let response = client.request("GET /a HTTP/1.0\r\n\r\n");
             assert!(response.ends_with(&format!("\r\n\r\nGET /a {port}")), "{response}");
         }
     }
@@ -246,6 +246,6 @@ fn other_ports_are_closed_and_a_cookie_is_of_one_port() {
     assert_eq!(dialogue.verdict(), Some(Verdict::Absorbed(Absorbed::Ack)));
     let mut client = Client::connected(&engine, Ends::v4(), false);
     client.ends = client.ends.server_port(8080);
-    client.send(&client.at(0, 0, "GET / HTTP/1.1\r\n\r\n"));
+    client.send(&client.at(0, 0, "GET / HTTP/1.0\r\n\r\n"));
     assert_eq!(client.verdict(), Verdict::Replied(ReplyKind::Reset));
 }

@@ -47,9 +47,23 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
             2 => Segment::syn(&ends).seq(seq).mss(ack as u16).timestamps(ack, 0).frame(),
             3 => Icmp::echo(&ends, seq as u16, ack as u16, &data).frame(),
             4 => Icmp::new(&ends, flags, 0, data).frame(),
-            _ => segment.payload("GET / HTTP/1.1\r\n\r\n").frame(),
+            _ => segment.payload("GET / HTTP/1.0\r\n\r\n").frame(),
         }
     })
+}
+
+/// A line that is a field, mostly one that says where the request ends.
+fn field() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "(Content-Length|content-length): ?(0|5|00|-1|\\+1|1, 1|18446744073709551616|)\r\n",
+        "Transfer-Encoding:( |\t)?(chunked|gzip|Chunked|identity)?(, ?chunked)?(;a=b)?\r\n",
+        "Connection: (close|keep-alive|upgrade|x|,)(,? ?(Close|TE|a b))?\r\n",
+        "(Expect|Upgrade): (100-continue|h2c|x)?\r\n",
+        "Host:[ -~]{0,8}\r\n",
+        "(User-Agent|Accept|Accept-Encoding|Cookie|X-[a-z]{0,9}|[!-~]{1,9}):[ -~]{0,20}\r?\n",
+        "[ -~\t\r]{0,12}\r\n",
+        Just("Accept: */*\r\n".to_owned()),
+    ]
 }
 
 proptest! {
@@ -71,6 +85,32 @@ proptest! {
          b\r\n)?",
     ) {
         targets::request(text.as_bytes());
+    }
+
+    #[test]
+    fn no_bytes_behind_a_request_line_are_read_as_no_other_parser_reads_them(
+        bytes in prop::collection::vec(any::<u8>(), 0..60),
+    ) {
+        targets::section(&bytes);
+    }
+
+    #[test]
+    fn whatever_resembles_a_header_section_says_what_the_rules_say_of_its_fields(
+        line in 0_u8..4,
+        mut fields in prop::collection::vec(field(), 0..6),
+        host in prop::option::weighted(0.9, "Host: (h|10\\.9\\.0\\.2|a-b:80)\r\n"),
+        change in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
+        end in "(\r\n|\n|\r)?(\r\n)?x?",
+    ) {
+        fields.extend(host);
+        let len = fields.len().max(1);
+        fields.rotate_left(usize::from(line) % len);
+        let mut section = format!("{}{}{end}", line as char, fields.concat()).into_bytes();
+        if let Some((at, byte)) = change && section.len() > 1 {
+            let at = 1 + at.index(section.len() - 1);
+            section[at] = byte;
+        }
+        targets::section(&section);
     }
 
     #[test]
@@ -130,7 +170,7 @@ proptest! {
     ) {
         let engine = Engine::new(config(refuse), Sample::new(4000));
         let mut client = Client::connected(&engine, ends, offer);
-        let request = format!("GET /{size} HTTP/1.1\r\n\r\n");
+        let request = format!("GET /{size} HTTP/1.0\r\n\r\n");
         let mut stream = Vec::new();
         // A tiny MSS takes more than a first window, and the request once more for each.
         for _ in 0..16 {
@@ -187,7 +227,7 @@ proptest! {
         let engine = Engine::new(Config { mtu, ..config(Refuse::Drop) }, Sample::new(20_000));
         let mut client = Client::connected(&engine, ends, Offer { mss: Some(mss), ..Offer::LINUX });
         let link = 14 + ends.vlan.map_or(0, |_| 4);
-        let sent = client.request(format!("GET /{size} HTTP/1.1\r\n\r\n"));
+        let sent = client.request(format!("GET /{size} HTTP/1.0\r\n\r\n"));
         prop_assert!(!sent.is_empty(), "nothing was sent: {:?}", client.verdict());
         for frame in &sent {
             prop_assert!(frame.len() <= link + usize::from(mtu.bytes()));
@@ -242,6 +282,7 @@ fn the_fuzzers_corpus_is_handled() {
         ("files_request", targets::files_request),
         ("frame", targets::frame),
         ("request", targets::request),
+        ("section", targets::section),
         ("scores_file", targets::scores_file),
         ("scores_table", targets::scores_table),
         ("world", targets::world),

@@ -115,7 +115,7 @@ fn a_short_dialogue_under_a_former_secret_goes_as_it_would_have() {
     let servers = twins();
     for (ends, offer) in both().into_iter().flat_map(|ends| OFFERS.map(|offer| (ends, offer))) {
         let mut twins = Twins::connected(&servers, ends, offer);
-        let request = "GET /100 HTTP/1.1\r\n\r\n";
+        let request = "GET /100 HTTP/1.0\r\n\r\n";
         twins.send(&twins.client.at(0, 0));
         let start = twins.client.at(0, 0).payload(request);
         let response = twins.send(&start);
@@ -130,7 +130,7 @@ fn a_short_dialogue_under_a_former_secret_goes_as_it_would_have() {
         let closed = idle.send(&idle.client.at(0, 0).with(Flags::FIN));
         assert!(Part::of(&idle.client, &closed[0]).unwrap().is_last, "nothing was asked: both are done");
         let mut wrong = Twins::connected(&servers, ends, offer);
-        wrong.send(&wrong.client.at(0, 0).payload("POST / HTTP/1.1\r\n\r\n"));
+        wrong.send(&wrong.client.at(0, 0).payload("POST / HTTP/1.0\r\n\r\n"));
         assert!(wrong.has_seen(ReplyKind::Refusal));
     }
 }
@@ -235,7 +235,7 @@ fn a_syn_begins_under_the_first_secret_whatever_it_echoes() {
     for ends in both() {
         // What the last connection from the same port had seen of us.
         let mut client = Client::connected(&old, ends, Offer::LINUX);
-        client.request("GET /100 HTTP/1.1\r\n\r\n");
+        client.request("GET /100 HTTP/1.0\r\n\r\n");
         let syn = Segment::syn(&ends).seq(ISN).mss(1460).timestamps(TIME, client.echo).frame();
         let plain = Segment::syn(&ends).seq(ISN + 1).ack_number(client.cookie + 1).frame();
         for syn in [syn, plain] {

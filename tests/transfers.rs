@@ -130,7 +130,7 @@ fn the_last_segment_has_the_fin_and_then_everything_is_acknowledged() {
     let engine = engine();
     for (ends, path, len) in [(Ends::v4(), "/5000", 5100), (Ends::v6(), "/5000", 5100)] {
         let mut client = Client::connected(&engine, ends, Offer::LINUX);
-        let request = format!("GET {path} HTTP/1.1\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.0\r\n\r\n");
         let frames = client.request(&request);
         let all = sent(&client, &frames);
         let last = all.last().unwrap();
@@ -373,7 +373,7 @@ fn the_start_of_a_request_alone_is_no_clock() {
 fn without_timestamps_only_what_begins_with_a_method_is_a_request() {
     // Eleven bits of the cookie let one later segment in a thousand pass for the first.
     let engine = engine();
-    for (request, answered) in [("GE /1 HTTP/1.1\r\n\r\n", false), ("PUT /1 HTTP/1.1\r\n\r\n", true)] {
+    for (request, answered) in [("GE /1 HTTP/1.0\r\n\r\n", false), ("PUT /1 HTTP/1.0\r\n\r\n", true)] {
         let mut client = Client::connected(&engine, Ends::v4(), Offer { timestamps: false, ..Offer::LINUX });
         assert_eq!(!client.request(request).is_empty(), answered, "{request}");
     }
@@ -542,7 +542,7 @@ fn a_client_that_lacks_only_the_fin_gets_it_again() {
     let engine = engine();
     for ends in both() {
         let mut client = Client::connected(&engine, ends, Offer::LINUX);
-        let frames = client.request("GET /5000 HTTP/1.1\r\n\r\n");
+        let frames = client.request("GET /5000 HTTP/1.0\r\n\r\n");
         let all = sent(&client, &frames);
         let last = all.last().unwrap();
         let len = last.offset + last.payload.len() as u32;
@@ -557,7 +557,7 @@ fn a_segment_has_one_position() {
     let engine = Engine::new(support::config(lethe::config::Refuse::Drop), Sample::new(200_000));
     let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
     let mut client_of_200_kb = Client::connected(&engine, Ends::v4(), Offer::LINUX);
-    let frames = client_of_200_kb.request("GET /200000 HTTP/1.1\r\n\r\n");
+    let frames = client_of_200_kb.request("GET /200000 HTTP/1.0\r\n\r\n");
     let at_zero = &sent(&client_of_200_kb, &frames)[0];
     // Where the 64th segment begins, exactly where a position does: 181 of 512 bytes.
     let (at, position) = (64 * 1448, 64 * 1448 / 512);
@@ -613,7 +613,7 @@ fn a_segment_is_cut_only_for_a_link_that_does_not_take_it() {
     let engine = engine();
     let told = |ends: &Ends, path: &str, at: usize, mtu: u16| {
         let mut client = Client::connected(&engine, *ends, Offer::LINUX);
-        let frames = client.request(format!("GET {path} HTTP/1.1\r\n\r\n"));
+        let frames = client.request(format!("GET {path} HTTP/1.0\r\n\r\n"));
         client.send_frame(&Icmp::error(ends, IcmpError::TooBig(mtu), &frames[at]).frame());
         client.verdict()
     };

@@ -144,7 +144,7 @@ fn behind_the_fin_everything_is_acknowledged_and_ahead_of_it_nothing() {
 fn a_request_of_a_full_segment_has_a_clock() {
     let engine = Stored::new(60_000).engine();
     let mut client = Client::connected(&engine, Ends::v4(), UNTIMED);
-    let head = "GET / HTTP/1.1\r\nX: ";
+    let head = "GET / HTTP/1.0\r\nX: ";
     let request = format!("{head}{}\r\n\r\n", "x".repeat(S as usize - head.len() - 4));
     let frames = client.request(&request);
     assert_eq!(sent(&client, &frames).iter().filter(|segment| segment.is_probe()).count(), 2);

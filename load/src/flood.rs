@@ -91,7 +91,7 @@ impl FloodStream {
                 Segment { seq, flags: SYN, window: 65_535, mss: Some(1460), timestamps, ..Segment::default() }
             }
             FloodKind::Ack => {
-                let payload: &[u8] = if random.is_multiple_of(2) { b"" } else { b"GET / HTTP/1.1\r\n\r\n" };
+                let payload: &[u8] = if random.is_multiple_of(2) { b"" } else { b"GET / HTTP/1.0\r\n\r\n" };
                 let timestamps = Some((seq.rotate_left(7), ack.rotate_left(7)));
                 Segment { seq, ack, flags: ACK | PSH, window: 65_535, mss: None, timestamps, payload }
             }

@@ -5,7 +5,7 @@
 //!
 //! let ends = Ends::v4();
 //! let syn = Segment::syn(&ends).seq(1000).mss(1460).sack_permitted().timestamps(5, 0).frame();
-//! let tagged = Segment::ack(&ends.vlan(7)).seq(1001).ack_number(1).payload(b"GET / HTTP/1.1\r\n\r\n").frame();
+//! let tagged = Segment::ack(&ends.vlan(7)).seq(1001).ack_number(1).payload(b"GET / HTTP/1.0\r\n\r\n").frame();
 //! let broken = Segment::fin(&ends).seq(1001).ack_number(1).bad_checksum().frame();
 //! # assert_eq!((syn.len(), tagged.len(), broken.len()), (70, 76, 54));
 //! ```
@@ -57,6 +57,14 @@ impl Ends {
     pub fn v6() -> Self {
         let address = |last| Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, last);
         Self::between((address(1), 40_000).into(), (address(2), 80).into())
+    }
+
+    /// The value of `Host` in a request to this server: its address, in brackets where that is one of IPv6.
+    pub fn host(&self) -> String {
+        match self.server.ip() {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        }
     }
 
     /// These two, with the hardware addresses of [`Ends::v4`], untagged.

@@ -46,6 +46,8 @@ pub mod sample;
 #[cfg(feature = "simulator")]
 pub mod scenario;
 #[cfg(feature = "simulator")]
+mod section;
+#[cfg(feature = "simulator")]
 pub mod server;
 #[cfg(feature = "sites")]
 pub mod sites;

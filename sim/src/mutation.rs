@@ -190,7 +190,7 @@ mod tests {
     use crate::notation;
 
     fn request(ends: &Ends) -> Vec<u8> {
-        Segment::ack(ends).seq(7).timestamps(1, 2).payload(b"GET / HTTP/1.1\r\n\r\n").frame()
+        Segment::ack(ends).seq(7).timestamps(1, 2).payload(b"GET / HTTP/1.0\r\n\r\n").frame()
     }
 
     #[test]

@@ -69,6 +69,7 @@ impl FromStr for Site {
 /// Those of [`simulate`](crate::run::simulate).
 pub fn simulate(site: Site, options: Options, recorder: Option<&mut Recorder>) -> Result<Summary, Failure> {
     let Built { app, requests } = build(site);
+    let requests = [requests, refused(site)].concat();
     let again = command_line(site, &options);
     simulate_app(&*app, &requests, true, options, again, recorder)
 }
@@ -100,6 +101,30 @@ pub fn build(site: Site) -> Built {
             Built { app: Box::new(exam_results()), requests: requests("h", &targets, &LANGUAGES) }
         }
     }
+}
+
+/// Requests that no application sees, since their header sections are not valid: the first part of one may draw a long
+/// response, and all of it a refusal.
+fn refused(site: Site) -> Vec<Vec<u8>> {
+    let host = "Host: h\r\n";
+    let cookie = format!("Cookie: {}\r\n", "c".repeat(1200));
+    let targets: &[&str] = match site {
+        Site::Files => &["/long.css", "/long.bin", "/short.css"],
+        Site::Redirect => &["/"],
+        Site::Scores => &["/?seat=1&id=1", "/?seat=2&id=2"],
+    };
+    let mut all = Vec::new();
+    for target in targets {
+        for last in [host, "not a field\r\n", "A : b\r\n", "Transfer-Encoding: gzip\r\n", "Expect: a-miracle\r\n"] {
+            for fields in
+                [format!("{host}{last}"), format!("{host}{cookie}{last}"), format!("{cookie}{last}{cookie}{host}")]
+            {
+                all.push(format!("GET {target} HTTP/1.1\r\n{fields}\r\n").into_bytes());
+            }
+        }
+        all.push(format!("HEAD {target} HTTP/1.1\r\n{cookie}\r\n").into_bytes());
+    }
+    all
 }
 
 const FILES: [&str; 7] =
@@ -195,6 +220,20 @@ impl App for Redirect {
             Some(b"longer.example") => long(scratch, b"one that is longer\n"),
             Some(_) => Response::build(scratch, Status::NotFound).body(b"That is not here.\n"),
             None => long(scratch, b"no host at all\n"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::section;
+
+    #[test]
+    fn what_is_refused_is_and_nothing_else() {
+        for site in Site::ALL {
+            assert!(refused(site).iter().all(|request| section::refused(request).is_some()), "{site}");
+            assert!(build(site).requests.iter().all(|request| section::refused(request).is_none()), "{site}");
         }
     }
 }

@@ -15,9 +15,11 @@
 //!
 //! Names are read eight bytes at a time where they are letters and hyphens, values always.
 
+use core::num::NonZero;
+
 use super::field::is_token;
 use super::status::Status;
-use super::words::{ONES, control, first, no_letter, word_at};
+use super::words::{HIGH_BITS, ONES, control, equal, first, no_letter};
 
 /// What the header section of a request says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,36 +59,40 @@ pub enum Version {
 }
 
 impl Framing {
-    /// Reads the bytes behind a request line of this version.
+    /// Reads the bytes behind a request line that ends like this.
     #[inline]
-    pub(super) fn of_section(version: Version, is_strict: bool, bytes: &[u8]) -> Self {
-        let mut seen = Seen(if is_strict { 0 } else { Seen::BARE_LF });
-        match read_section(bytes, &mut seen) {
-            Ok(end) => {
-                let behind = bytes.len().saturating_sub(end);
-                if seen.0 == Seen::HOST && version == Version::Http11 {
-                    // Nearly all requests.
-                    return Self::Complete { behind, persistence: Persistence::Keep };
-                }
-                match seen.decide(version) {
-                    Ok(persistence) => Self::Complete { behind, persistence },
-                    Err(status) => Self::Refused(status),
-                }
-            }
-            Err(Stop::Incomplete) => Self::Incomplete,
-            Err(Stop::Malformed) => Self::Refused(Status::BadRequest),
+    pub(super) fn of_section(end: LineEnd, bytes: &[u8]) -> Self {
+        let (behind, seen) = read_section(bytes, Seen(end.0));
+        if seen.0 == Seen::HOST {
+            // Nearly all requests.
+            return Self::Complete { behind, persistence: Persistence::Keep };
         }
+        seen.decide(behind)
     }
 }
 
-/// Why the end of a section is not reached.
+/// What of a request line counts for the framing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stop {
-    /// It has not come.
-    Incomplete,
-    /// A line is malformed, and more bytes do not mend it.
-    Malformed,
+pub(super) struct LineEnd(u32);
+
+impl LineEnd {
+    /// A line with this version, which ends with CRLF, or with LF alone.
+    #[inline]
+    pub(super) const fn new(version: Version, is_strict: bool) -> Self {
+        let version = match version {
+            Version::Http10 => Seen::HTTP_1_0,
+            Version::Http11 => 0,
+        };
+        Self(version | if is_strict { 0 } else { Seen::BARE_LF })
+    }
+
+    pub(super) const fn version(self) -> Version {
+        if self.0 & Seen::HTTP_1_0 == 0 { Version::Http11 } else { Version::Http10 }
+    }
 }
+
+/// How `Host` begins, in lower case. All names that are looked at begin with four letters.
+const HOST_NAME: u32 = u32::from_le_bytes(*b"host");
 
 /// The fields that decide, as far as they have been seen.
 #[derive(Clone, Copy)]
@@ -115,15 +121,29 @@ impl Seen {
     const TRANSFER: u32 = 1 << 11;
     /// Two fields where one may be, or a value that is not valid.
     const INVALID: u32 = 1 << 12;
+    /// The section is not all there.
+    const INCOMPLETE: u32 = 1 << 13;
+    /// A line is malformed, and more bytes do not mend it.
+    const MALFORMED: u32 = 1 << 14;
+    /// The empty line, ahead of which nothing was wrong.
+    const END: u32 = 1 << 15;
+    const HTTP_1_0: u32 = 1 << 16;
 
     const fn has(self, any: u32) -> bool {
         self.0 & any != 0
     }
 
-    /// What they come to.
+    /// What they come to, where so many bytes are behind the section.
     #[cold]
-    fn decide(self, version: Version) -> Result<Persistence, Status> {
-        let is_old = version == Version::Http10;
+    #[inline(never)]
+    fn decide(self, behind: usize) -> Framing {
+        let is_old = self.has(Self::HTTP_1_0);
+        if self.has(Self::MALFORMED) {
+            return Framing::Refused(Status::BadRequest);
+        }
+        if self.has(Self::INCOMPLETE) {
+            return Framing::Incomplete;
+        }
         // RFC 9112, section 3.2.
         let lacks_host = !is_old && !self.has(Self::HOST);
         // With both, either may be wrong; HTTP/1.0 has no codings; and without `chunked` at the end nothing tells how
@@ -131,18 +151,18 @@ impl Seen {
         let transfer_is_wrong =
             self.has(Self::TRANSFER) && (is_old || self.has(Self::LENGTH) || !self.has(Self::CHUNKED | Self::CODING));
         if self.has(Self::INVALID) || lacks_host || transfer_is_wrong {
-            return Err(Status::BadRequest);
+            return Framing::Refused(Status::BadRequest);
         }
         // RFC 9112, section 6.1.
         if self.has(Self::CODING) {
-            return Err(Status::NotImplemented);
+            return Framing::Refused(Status::NotImplemented);
         }
         // RFC 9110, section 10.1.1.
         if self.has(Self::EXPECT_OTHER) && !is_old {
-            return Err(Status::ExpectationFailed);
+            return Framing::Refused(Status::ExpectationFailed);
         }
         let closes = Self::BARE_LF | Self::CLOSE | Self::BODY | Self::UPGRADE | Self::EXPECT | Self::TRANSFER;
-        Ok(if self.has(closes) {
+        let persistence = if self.has(closes) {
             Persistence::Close
         } else if !is_old {
             Persistence::Keep
@@ -150,34 +170,26 @@ impl Seen {
             Persistence::KeepAlive
         } else {
             Persistence::Close
-        })
+        };
+        Framing::Complete { behind, persistence }
     }
 
-    /// Takes a field whose name begins with the four letters `name`, in lower case.
+    /// Takes a field: the letters of its name, in lower case, of which there are eight at most; its line, and where the
+    /// colon is in it.
     #[inline]
-    fn take(&mut self, name: u32, field: &[u8], colon: usize) {
-        const HOST: u32 = u32::from_le_bytes(*b"host");
-        const CONNECTION: u32 = u32::from_le_bytes(*b"conn");
-        const CONTENT: u32 = u32::from_le_bytes(*b"cont");
-        const TRANSFER: u32 = u32::from_le_bytes(*b"tran");
-        const EXPECT: u32 = u32::from_le_bytes(*b"expe");
-        const UPGRADE: u32 = u32::from_le_bytes(*b"upgr");
-        match name {
-            HOST if colon == 4 => {
-                let value = field.get(5..).unwrap_or_default();
-                let is_valid = is_host(value.strip_prefix(b" ").unwrap_or(value));
-                self.once(Self::HOST, is_valid || is_host(value.trim_ascii()));
-            }
-            CONNECTION | CONTENT | TRANSFER | EXPECT | UPGRADE => self.take_other(field, colon),
-            _ => {}
+    fn take(&mut self, name: u64, line: &[u8], colon: usize) {
+        if is_known(name) {
+            self.take_known(line, colon);
         }
     }
 
     #[cold]
-    fn take_other(&mut self, field: &[u8], colon: usize) {
-        let Some((name, value)) = field.split_at_checked(colon) else { return };
+    fn take_known(&mut self, line: &[u8], colon: usize) {
+        let Some((name, value)) = line.split_at_checked(colon) else { return };
         let value = value.get(1..).unwrap_or_default().trim_ascii();
-        if name.eq_ignore_ascii_case(b"connection") {
+        if name.eq_ignore_ascii_case(b"host") {
+            self.once(Self::HOST, is_host(value));
+        } else if name.eq_ignore_ascii_case(b"connection") {
             self.take_connection(value);
         } else if name.eq_ignore_ascii_case(b"content-length") {
             let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
@@ -233,131 +245,367 @@ impl Seen {
     }
 }
 
+/// Whether a name, of which these are the first letters in lower case, may be one of those that decide.
+#[inline]
+const fn is_known(name: u64) -> bool {
+    const CONNECTION: u32 = u32::from_le_bytes(*b"conn");
+    const CONTENT: u32 = u32::from_le_bytes(*b"cont");
+    const TRANSFER: u32 = u32::from_le_bytes(*b"tran");
+    const EXPECT: u32 = u32::from_le_bytes(*b"expe");
+    const UPGRADE: u32 = u32::from_le_bytes(*b"upgr");
+    matches!(name as u32, HOST_NAME | CONNECTION | CONTENT | TRANSFER | EXPECT | UPGRADE)
+}
+
 /// The elements of a list; empty ones are skipped (RFC 9110, section 5.6.1.2).
 fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
 }
 
-/// Reads lines up to the empty one; returns where it ends.
-#[inline]
-fn read_section(bytes: &[u8], seen: &mut Seen) -> Result<usize, Stop> {
-    let mut start = 0;
-    loop {
-        let head = word_at(bytes, start);
-        let (colon, mut word, mut at) = match read_name(bytes, start, head) {
-            Some(found) => found,
-            None => match read_odd_start(bytes, start)? {
-                OddStart::Empty(end, bare) => {
-                    seen.0 |= bare;
-                    return Ok(end);
-                }
-                OddStart::Name(colon) => (colon, word_at(bytes, colon), colon),
-            },
-        };
-        // Of this word, the part ahead of the colon has no control character.
-        let mut marks = control(word);
-        let end = loop {
-            if marks == 0 {
-                at += 8;
-                word = word_at(bytes, at);
-                marks = control(word);
-                continue;
-            }
-            let shift = marks.trailing_zeros() & !7;
-            let found = at + shift as usize / 8;
-            match (word >> shift) as u8 {
-                b'\r' | b'\n' => break found,
-                b'\t' | b' '..=b'~' | 0x80.. => marks &= marks - 1,
-                _ if found >= bytes.len() => return Err(Stop::Incomplete),
-                _ => return Err(Stop::Malformed),
-            }
-        };
-        let field = bytes.get(start..end).unwrap_or_default();
-        seen.take((head | (ONES * 0x20)) as u32, field, colon - start);
-        start = match bytes.get(end..).unwrap_or_default() {
-            // The last line of nearly all requests.
-            [b'\r', b'\n', b'\r', b'\n', ..] => return Ok(end + 4),
-            [b'\r', b'\n', ..] => end + 2,
-            [b'\n', ..] => {
-                seen.0 |= Seen::BARE_LF;
-                end + 1
-            }
-            [b'\r'] => return Err(Stop::Incomplete),
-            _ => return Err(Stop::Malformed),
-        };
+/// Reads lines up to the empty one; returns how many bytes are behind it, and what has been seen.
+///
+/// What most requests of programs have is read here: first a `Host` that is an address, then fields with [`Known`]
+/// names. All else is read in functions of their own, so nothing has to be kept for it (fast: parsed again).
+#[inline(never)]
+fn read_section(section: &[u8], seen: Seen) -> (usize, Seen) {
+    let Some(end) = Words::new(section).and_then(plain_address) else { return read_lines(section, seen) };
+    if end == HOST_AT {
+        return read_plain_lines(section, seen);
+    }
+    match plain_fields(section, end) {
+        Some(len) => (section.len() - len.get(), Seen(seen.0 | Seen::HOST)),
+        None => read_plain_lines(section, seen),
     }
 }
 
-/// The end of a name of letters and hyphens, which a colon follows: where that is, and the word it is in, with its
-/// place. `None` for all else.
+/// Reads what most browsers send: first a `Host`, then fields that decide nothing. From the first other line on,
+/// [`read_lines`] does.
+#[inline(never)]
+fn read_plain_lines(section: &[u8], seen: Seen) -> (usize, Seen) {
+    let Some((words, mut end)) = Words::new(section).and_then(|words| Some((words, plain_name(words)?))) else {
+        return read_lines(section, seen);
+    };
+    let mut line = 0;
+    while words.is_line_end(end) {
+        line = end + 2;
+        if words.is_line_end(line) {
+            return (section.len() - line - 2, Seen(seen.0 | Seen::HOST));
+        }
+        let known = words.get(end).and_then(|head| Some((head, KNOWN.get(known_at(head))?)));
+        let value = match known {
+            Some((head, known)) if known.head == head && words.get(end + known.tail_at) == Some(known.tail) => {
+                Some(end + known.tail_at + 8)
+            }
+            _ => plain_value(section, line, seen),
+        };
+        let Some(visible) = value.and_then(|value| words.end_of_visible(value)) else { break };
+        end = visible;
+    }
+    if line == 0 {
+        return read_lines(section, seen);
+    }
+    read_lines(section.get(line..).unwrap_or_default(), Seen(seen.0 | Seen::HOST))
+}
+
+/// Where the value begins of a line with a name of letters and hyphens that decides nothing, or that keeps a connection
+/// open, as it is anyway.
 #[inline]
-fn read_name(bytes: &[u8], start: usize, head: u64) -> Option<(usize, u64, usize)> {
-    let (mut at, mut word) = (start, head);
+fn plain_value(section: &[u8], line: usize, seen: Seen) -> Option<usize> {
+    let rest = section.get(line..)?;
+    let (colon, _, name) = read_name(rest)?;
+    let is_plain = !is_known(name)
+        || rest.starts_with(b"Upgrade-Insecure-Requests:")
+        || rest.starts_with(b"Connection: keep-alive\r\n") && !seen.has(Seen::HTTP_1_0);
+    is_plain.then_some(line + colon + 1)
+}
+
+/// Reads lines of all kinds up to the empty one.
+#[cold]
+#[inline(never)]
+fn read_lines(lines: &[u8], mut seen: Seen) -> (usize, Seen) {
+    let mut rest = lines;
+    loop {
+        match read_line(rest, &mut seen) {
+            Ok(behind) => rest = behind,
+            Err(behind) => return (behind, seen),
+        }
+    }
+}
+
+/// Reads fields that decide nothing, each with a [`Known`] name and a value of visible characters and spaces, from the
+/// line end on that is to be at `end`. Returns how long the section is, if there is nothing else in it.
+#[inline]
+fn plain_fields(section: &[u8], end: usize) -> Option<NonZero<usize>> {
+    let words = Words::new(section)?;
+    let mut end = end;
+    while let Some(head) = words.get(end) {
+        let known = KNOWN.get(known_at(head))?;
+        if known.head != head {
+            section.get(end..)?.strip_prefix(END)?;
+            return NonZero::new(end + END.len());
+        }
+        let mut at = end + known.tail_at;
+        if words.get(at)? != known.tail {
+            return None;
+        }
+        let marks = loop {
+            at += 8;
+            match words.get(at).map(control) {
+                Some(0) => {}
+                Some(marks) => break marks,
+                None => {
+                    // What is left is less than a word: the last one begins in the name, which is longer.
+                    at = words.last;
+                    break control(words.get(at)?);
+                }
+            }
+        };
+        end = at + NonZero::new(marks)?.trailing_zeros() as usize / 8;
+    }
+    if end - words.last == 4 && words.get(words.last)? >> 32 == LAST { NonZero::new(section.len()) } else { None }
+}
+
+/// The end of the last field, and the empty line.
+const END: &[u8] = b"\r\n\r\n";
+const LAST: u64 = 0x0a0d_0a0d;
+
+/// Bytes that are read eight at a time, from anywhere on, with one comparison each time.
+#[derive(Clone, Copy)]
+struct Words<'a> {
+    bytes: &'a [u8],
+    /// Where the last word is.
+    last: usize,
+}
+
+impl<'a> Words<'a> {
+    #[inline]
+    fn new(bytes: &'a [u8]) -> Option<Self> {
+        Some(Self { bytes, last: bytes.len().checked_sub(8)? })
+    }
+
+    /// The eight bytes from there on, if they are there.
+    #[inline]
+    fn get(self, at: usize) -> Option<u64> {
+        if at > self.last {
+            return None;
+        }
+        Some(u64::from_le_bytes(*self.bytes.get(at..at + 8)?.first_chunk()?))
+    }
+
+    /// Whether a line ends there.
+    #[inline]
+    fn is_line_end(self, at: usize) -> bool {
+        self.bytes.get(at..at + 2).is_some_and(|end| end == b"\r\n")
+    }
+
+    /// Where the first byte is, from there on, that is no visible character and no space.
+    #[inline]
+    fn end_of_visible(self, from: usize) -> Option<usize> {
+        let mut at = from;
+        while let Some(word) = self.get(at) {
+            let marks = control(word);
+            if marks != 0 {
+                return Some(at + marks.trailing_zeros() as usize / 8);
+            }
+            at += 8;
+        }
+        // What is left is less than a word.
+        let marks = control(self.get(self.last)?).checked_shr(8 * (at - self.last) as u32)?;
+        (marks != 0).then(|| at + marks.trailing_zeros() as usize / 8)
+    }
+}
+
+/// The end of a host of digits and dots, if the section begins with such a one, which may be empty.
+#[inline]
+fn plain_address(words: Words<'_>) -> Option<usize> {
+    const NAME: u64 = u64::from_le_bytes(*b"\0\0Host: ");
+    let mut at = HOST_AT;
+    let mut marks = no_digit_or_dot(words.get(at)?);
+    if words.get(0)? << 16 != NAME {
+        return None;
+    }
+    while marks == 0 {
+        at += 8;
+        marks = no_digit_or_dot(words.get(at)?);
+    }
+    Some(at + NonZero::new(marks)?.trailing_zeros() as usize / 8)
+}
+
+/// Where the value of the first field is, if that is `Host`.
+const HOST_AT: usize = b"Host: ".len();
+
+/// The end of a host of letters, digits, dots and hyphens, of at least a character, with a port of up to four digits or
+/// without.
+#[inline]
+fn plain_name(words: Words<'_>) -> Option<usize> {
+    let value = words.bytes.strip_prefix(b"Host: ")?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    let len = first(value, no_host, |byte| !is_plain(byte)).filter(|&len| len > 0)?;
+    let [b':', port @ ..] = value.get(len..)? else { return Some(HOST_AT + len) };
+    let digits = port.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    (digits <= 4).then_some(HOST_AT + len + 1 + digits)
+}
+
+/// Marks what is no letter, no digit, no dot and no hyphen. A mark is wrong, or missing, only behind a byte that is
+/// marked.
+#[inline]
+const fn no_host(word: u64) -> u64 {
+    let from_hyphen = word.wrapping_add(ONES * (0x80 - 0x2d));
+    let above_nine = word.wrapping_add(ONES * (0x80 - 0x3a));
+    let slashes = equal(word, b'/');
+    no_letter(word) & (!(from_hyphen ^ above_nine) | word | slashes) & HIGH_BITS
+}
+
+/// Marks what is no digit and no dot. A mark is wrong only behind the first of them.
+#[inline]
+const fn no_digit_or_dot(word: u64) -> u64 {
+    // With the lowest bit swapped, the dot stands ahead of the digits, and the slash does not.
+    let swapped = word ^ ONES;
+    (swapped.wrapping_sub(ONES * 0x2f) | swapped.wrapping_add(ONES * (0x80 - 0x3a))) & HIGH_BITS
+}
+
+/// A name that decides nothing here, with its colon, as most clients write it: of 6 to 14 bytes.
+#[derive(Clone, Copy)]
+struct Known {
+    /// The line end ahead of it, and its first six bytes.
+    head: u64,
+    /// The last eight bytes up to its colon,
+    tail: u64,
+    /// and where they are, from that line end on.
+    tail_at: usize,
+}
+
+/// Names by a hash, so that two comparisons tell them.
+#[expect(clippy::indexing_slicing, reason = "the compiler indexes, and finds what is wrong")]
+static KNOWN: [Known; 1 << KNOWN_BITS] = {
+    const NAMES: [&[u8]; 8] = [
+        b"\r\nUser-Agent:",
+        b"\r\nAccept:",
+        b"\r\nCache-Control:",
+        b"\r\nCookie:",
+        b"\r\nReferer:",
+        b"\r\nOrigin:",
+        b"\r\nPragma:",
+        b"\r\nIf-None-Match:",
+    ];
+    // No section has this: NUL is in no name.
+    let mut known = [Known { head: 0, tail: 0, tail_at: 0 }; 1 << KNOWN_BITS];
+    let mut index = 0;
+    while index < NAMES.len() {
+        let name = NAMES[index];
+        let (Some(head), Some(tail)) = (name.first_chunk(), name.last_chunk()) else { panic!("too short") };
+        assert!(name.len() <= 16, "all of it is compared");
+        let head = u64::from_le_bytes(*head);
+        let place = known_at(head);
+        assert!(known[place].head == 0, "each has a place of its own");
+        known[place] = Known { head, tail: u64::from_le_bytes(*tail), tail_at: name.len() - 8 };
+        index += 1;
+    }
+    known
+};
+
+const KNOWN_BITS: u32 = 4;
+
+#[inline]
+const fn known_at(head: u64) -> usize {
+    (head.wrapping_mul(MULTIPLIER) >> (64 - KNOWN_BITS)) as usize
+}
+
+/// Found by trying: with it, each name has a place of its own.
+const MULTIPLIER: u64 = 0x1e2f_eb89_414c_343d;
+
+/// Reads a line; returns what is behind it, or, where the section ends with it, how many bytes that are.
+#[inline]
+fn read_line<'a>(line: &'a [u8], seen: &mut Seen) -> Result<&'a [u8], usize> {
+    let (colon, word, name) = if let Some(found) = read_name(line) {
+        found
+    } else {
+        let (len, end) = read_odd_start(line);
+        if end != 0 {
+            seen.0 |= end & !Seen::END;
+            return Err(line.len().saturating_sub(len));
+        }
+        (len, len, HOST_NAME.into())
+    };
+    let Some(end) = line.get(word..).and_then(|rest| first(rest, control, |byte| !matches!(byte, b' '..=b'~'))) else {
+        seen.0 |= Seen::INCOMPLETE;
+        return Err(0);
+    };
+    let mut end = word + end;
+    if !matches!(line.get(end), Some(b'\r' | b'\n')) {
+        end = skip_odd_value(line, end);
+    }
+    seen.take(name, line.get(..end).unwrap_or_default(), colon);
+    match line.get(end..).unwrap_or_default() {
+        [b'\r', b'\n', behind @ ..] => Ok(behind),
+        [b'\n', behind @ ..] => {
+            seen.0 |= Seen::BARE_LF;
+            Ok(behind)
+        }
+        [] | [b'\r'] => {
+            seen.0 |= Seen::INCOMPLETE;
+            Err(0)
+        }
+        _ => {
+            seen.0 |= Seen::MALFORMED;
+            Err(0)
+        }
+    }
+}
+
+/// The end of a name of letters and hyphens, which a colon follows: where that is, where the word begins that it is in,
+/// and the first word of the name in lower case. `None` for all else.
+#[inline]
+fn read_name(line: &[u8]) -> Option<(usize, usize, u64)> {
+    let (head, _) = line.split_first_chunk()?;
+    let head = u64::from_le_bytes(*head);
+    let (mut word, mut at) = (head, 0);
     let mut marks = no_letter(word);
     loop {
         if marks == 0 {
             at += 8;
-            word = word_at(bytes, at);
+            word = u64::from_le_bytes(*line.get(at..)?.first_chunk()?);
             marks = no_letter(word);
             continue;
         }
         let shift = marks.trailing_zeros() & !7;
-        let found = at + shift as usize / 8;
         match (word >> shift) as u8 {
-            b':' if found > start => return Some((found, word, at)),
+            b':' if at + shift as usize > 0 => return Some((at + shift as usize / 8, at, head | (ONES * 0x20))),
             b'-' => marks &= marks - 1,
             _ => return None,
         }
     }
 }
 
-/// A line that does not begin with letters, hyphens and a colon.
-enum OddStart {
-    /// The empty line, where it ends, and what is to be noted of it.
-    Empty(usize, u32),
-    /// A name of other characters as well, and where its colon is.
-    Name(usize),
+/// Behind what is no visible character and no space: HTAB and what is no ASCII may be in a value (RFC 9110, section
+/// 5.5).
+#[cold]
+fn skip_odd_value(line: &[u8], from: usize) -> usize {
+    let rest = line.get(from..).unwrap_or_default();
+    let len = rest.iter().position(|&byte| byte.is_ascii_control() && byte != b'\t');
+    from + len.unwrap_or(rest.len())
 }
 
+/// A line that does not begin with letters, hyphens and a colon: the empty one, or a name of other characters as well.
+/// White space stands neither ahead of a field (RFC 9112, section 5.2) nor of its colon (RFC 9112, section 5.1).
+/// Returns the bytes of the name, or of the empty line with what has been seen, which is not 0.
 #[cold]
-fn read_odd_start(bytes: &[u8], start: usize) -> Result<OddStart, Stop> {
-    let line = bytes.get(start..).unwrap_or_default();
+fn read_odd_start(line: &[u8]) -> (usize, u32) {
     match line {
-        [b'\r', b'\n', ..] => return Ok(OddStart::Empty(start + 2, 0)),
-        [b'\n', ..] => return Ok(OddStart::Empty(start + 1, Seen::BARE_LF)),
-        [b'\r'] => return Err(Stop::Incomplete),
+        [b'\r', b'\n', ..] => return (2, Seen::END),
+        [b'\n', ..] => return (1, Seen::END | Seen::BARE_LF),
+        [b'\r'] => return (0, Seen::INCOMPLETE),
         _ => {}
     }
-    let len = line.iter().position(|&byte| !is_token(byte)).ok_or(Stop::Incomplete)?;
+    let Some(len) = line.iter().position(|&byte| !is_token(byte)) else { return (0, Seen::INCOMPLETE) };
     match line.get(len) {
-        Some(b':') if len > 0 => Ok(OddStart::Name(start + len)),
-        _ => Err(Stop::Malformed),
+        Some(b':') if len > 0 => (len, 0),
+        _ => (0, Seen::MALFORMED),
     }
 }
 
 /// Whether it is a host with an optional port (RFC 9110, section 7.2; RFC 3986, section 3.2.2), and not empty: all
 /// targets here have one (RFC 9110, section 4.2.1).
-#[inline]
 pub(super) fn is_host(value: &[u8]) -> bool {
-    // Names and addresses of most hosts.
-    let end = first(value, no_host, |byte| !matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'.'));
-    match end {
-        None => !value.is_empty(),
-        Some(_) => is_odd_host(value),
-    }
-}
-
-/// Marks what is no letter, digit or dot.
-#[inline]
-const fn no_host(word: u64) -> u64 {
-    // The lowest bit swapped, dot and digits are neighbours.
-    let swapped = word ^ ONES;
-    let in_range = swapped.wrapping_add(ONES * (0x80 - 0x2f)) ^ swapped.wrapping_add(ONES * (0x80 - 0x3a));
-    no_letter(word) & (!in_range | word)
-}
-
-#[cold]
-fn is_odd_host(value: &[u8]) -> bool {
     if let [b'[', rest @ ..] = value {
         let Some(end) = rest.iter().position(|&byte| byte == b']') else { return false };
         let (literal, rest) = rest.split_at_checked(end).unwrap_or_default();
@@ -432,7 +680,7 @@ mod tests {
         let request = request.strip_prefix(b"\r\n").unwrap_or(request);
         let (line, section) = request.split_at(request.iter().position(|&byte| byte == b'\n').unwrap() + 1);
         let version = if line.trim_ascii_end().ends_with(b"HTTP/1.0") { Version::Http10 } else { Version::Http11 };
-        Framing::of_section(version, line.ends_with(b"\r\n"), section)
+        Framing::of_section(LineEnd::new(version, line.ends_with(b"\r\n")), section)
     }
 
     /// A request of HTTP/1.1 with `Host` and these lines.
@@ -517,12 +765,19 @@ mod tests {
         }
     }
 
-    #[quickcheck_macros::quickcheck]
-    #[expect(clippy::needless_pass_by_value, reason = "quickcheck hands over what it made")]
-    fn hosts_of_plain_characters_are_valid_wherever_another_one_stands(bytes: Vec<u8>) -> bool {
-        const PLAIN: &[u8; 16] = b"0189.azAZmM/-:@`";
-        let host: Vec<u8> = bytes.iter().map(|byte| PLAIN[usize::from(byte % 16)]).collect();
-        is_host(&host) == is_odd_host(&host)
+    #[test]
+    fn what_is_no_letter_digit_dot_or_hyphen_is_marked_in_a_host_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            for at in 0..8 {
+                let mut text = [b'x'; 8];
+                text[at] = byte;
+                let word = u64::from_le_bytes(text);
+                let marks = no_host(word);
+                let is_plain = byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+                let expect = if is_plain { 0 } else { 0x80 << (8 * at) };
+                assert_eq!(marks & marks.wrapping_neg(), expect, "{byte:#x} at {at}");
+            }
+        }
     }
 
     #[test]

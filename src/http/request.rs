@@ -11,9 +11,9 @@
 //! *yet*, and a well-formed line with a method or version that is not supported.
 
 use super::field::is_token;
-use super::framing::{Framing, Version};
+use super::framing::{Framing, LineEnd, Version, is_host};
 use super::method::{Method, Methods};
-use super::words::{equal, first, is_other, others};
+use super::words::{equal, first, is_other, others, others_and};
 
 /// A request line, taken apart, and what came behind it.
 #[derive(Clone, Copy, Debug)]
@@ -26,12 +26,10 @@ pub struct RequestLine<'a> {
     pub path: &'a [u8],
     /// What followed the first `?`.
     pub query: Option<&'a [u8]>,
-    /// Its version of HTTP.
-    pub version: Version,
     /// The header fields that came with it.
     pub headers: Headers<'a>,
-    /// It ends with CRLF and not with LF alone.
-    is_strict: bool,
+    /// What of the line counts for the framing.
+    end: LineEnd,
 }
 
 /// Why a payload is not a request that can be handed to an application.
@@ -67,26 +65,31 @@ impl<'a> RequestLine<'a> {
     ///
     /// The first [`Problem`] from the left; and only where there is none, that the method is not one of them.
     pub fn parse_for(methods: Methods, payload: &'a [u8]) -> Result<Self, Problem> {
-        if payload == b"\r" {
-            return Err(Problem::Incomplete);
-        }
-        let line = payload.strip_prefix(b"\r\n").unwrap_or(payload);
-        let (asked, rest) = parse_method(line)?;
+        let (asked, rest) = if let Some(rest) = payload.strip_prefix(b"GET ") {
+            (Asked::Known(Method::Get), rest)
+        } else {
+            parse_other_method(payload)?
+        };
         let (target, rest) = parse_target(asked, rest)?;
-        let (version, is_strict, headers) = parse_version(rest)?;
+        let (end, headers) = parse_version(rest)?;
         // Only now is the line known to be well-formed, and the method worth an answer of its own.
         let Asked::Known(method) = asked else { return Err(Problem::Method) };
         if !methods.has(method) {
             return Err(Problem::Method);
         }
         let Target { authority, path, query } = target;
-        Ok(Self { method, authority, path, query, version, headers: Headers { bytes: headers }, is_strict })
+        Ok(Self { method, authority, path, query, headers: Headers { bytes: headers }, end })
     }
 
     /// What the header section says of the end of the request and of its connection, if it is valid.
     #[inline]
     pub fn framing(&self) -> Framing {
-        Framing::of_section(self.version, self.is_strict, self.headers.bytes)
+        Framing::of_section(self.end, self.headers.bytes)
+    }
+
+    /// Its version of HTTP.
+    pub fn version(&self) -> Version {
+        self.end.version()
     }
 }
 
@@ -108,13 +111,12 @@ struct Target<'a> {
     query: Option<&'a [u8]>,
 }
 
-fn parse_method(bytes: &[u8]) -> Result<(Asked, &[u8]), Problem> {
-    if let Some(rest) = bytes.strip_prefix(b"GET ") {
-        return Ok((Asked::Known(Method::Get), rest));
+#[cold]
+fn parse_other_method(payload: &[u8]) -> Result<(Asked, &[u8]), Problem> {
+    if payload == b"\r" {
+        return Err(Problem::Incomplete);
     }
-    if let Some(rest) = bytes.strip_prefix(b"HEAD ") {
-        return Ok((Asked::Known(Method::Head), rest));
-    }
+    let bytes = payload.strip_prefix(b"\r\n").unwrap_or(payload);
     let (token, rest) = split_while(bytes, is_token).ok_or(Problem::Incomplete)?;
     let asked = match token {
         b"CONNECT" => Asked::Connect,
@@ -128,7 +130,7 @@ fn parse_method(bytes: &[u8]) -> Result<(Asked, &[u8]), Problem> {
 
 /// The target, in whichever form it came (RFC 9112, section 3.2); and what follows it.
 fn parse_target(asked: Asked, bytes: &[u8]) -> Result<(Target<'_>, &[u8]), Problem> {
-    let end = first(bytes, |word| others(word) | equal(word, b'?'), |byte| byte == b'?' || is_other(byte));
+    let end = first(bytes, |word| others_and(word, b'?'), |byte| byte == b'?' || is_other(byte));
     let (path, rest) = bytes.split_at_checked(end.unwrap_or(bytes.len())).ok_or(Problem::Malformed)?;
     let (query, rest) = match rest {
         [b'?', rest @ ..] => {
@@ -166,13 +168,14 @@ fn parse_other_form<'a>(
 ) -> Result<(Option<&'a [u8]>, &'a [u8]), Problem> {
     match asked {
         Asked::Known(Method::Options) if target == b"*" && query.is_none() => Ok((None, target)),
-        Asked::Connect if is_authority(target) && query.is_none() => Ok((Some(target), b"")),
+        Asked::Connect if is_host(target) && query.is_none() => Ok((Some(target), b"")),
         Asked::Connect => Err(Problem::Malformed),
         _ => parse_absolute(target),
     }
 }
 
-/// Authority and path of a target in absolute form: `/` for `http://host`. Behind a proxy that takes TLS off, the
+/// Authority and path of a target in absolute form: `/` for `http://host`. The authority is a host with an optional
+/// port, without user information (RFC 9110, sections 4.2.1 and 4.2.4). Behind a proxy that takes TLS off, the
 /// scheme may be `https` (RFC 9110, section 7.4).
 fn parse_absolute(target: &[u8]) -> Result<(Option<&[u8]>, &[u8]), Problem> {
     let colon = target.iter().position(|&byte| byte == b':').ok_or(Problem::Malformed)?;
@@ -183,29 +186,24 @@ fn parse_absolute(target: &[u8]) -> Result<(Option<&[u8]>, &[u8]), Problem> {
     let rest = rest.strip_prefix(b"://").ok_or(Problem::Malformed)?;
     let end = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
     let (authority, path) = rest.split_at_checked(end).ok_or(Problem::Malformed)?;
-    if !is_authority(authority) {
+    if !is_host(authority) {
         return Err(Problem::Malformed);
     }
     Ok((Some(authority), if path.is_empty() { b"/" } else { path }))
 }
 
-/// Whether it is a host with an optional port, without user information (RFC 9110, sections 4.2.1 and 4.2.4).
-fn is_authority(text: &[u8]) -> bool {
-    !text.is_empty() && !text.starts_with(b":") && !text.iter().any(|byte| matches!(byte, b'@' | b'/'))
-}
-
 /// Checks the version and the end of the line, which is CRLF or LF alone; returns what follows it.
 #[inline]
-fn parse_version(bytes: &[u8]) -> Result<(Version, bool, &[u8]), Problem> {
+fn parse_version(bytes: &[u8]) -> Result<(LineEnd, &[u8]), Problem> {
     // The line end of nearly all requests.
     if let Some(rest) = bytes.strip_prefix(b"HTTP/1.1\r\n") {
-        return Ok((Version::Http11, true, rest));
+        return Ok((LineEnd::new(Version::Http11, true), rest));
     }
     parse_other_version(bytes)
 }
 
 #[cold]
-fn parse_other_version(bytes: &[u8]) -> Result<(Version, bool, &[u8]), Problem> {
+fn parse_other_version(bytes: &[u8]) -> Result<(LineEnd, &[u8]), Problem> {
     const NAME: &[u8] = b"HTTP/";
     let Some(version) = bytes.strip_prefix(NAME) else {
         return Err(if NAME.starts_with(bytes) { Problem::Incomplete } else { Problem::Malformed });
@@ -224,7 +222,7 @@ fn parse_other_version(bytes: &[u8]) -> Result<(Version, bool, &[u8]), Problem> 
     if major != b'1' {
         return Err(Problem::Version);
     }
-    Ok((if minor == b'0' { Version::Http10 } else { Version::Http11 }, is_strict, rest))
+    Ok((LineEnd::new(if minor == b'0' { Version::Http10 } else { Version::Http11 }, is_strict), rest))
 }
 
 /// Splits before the first byte that is not `wanted`; `None` when there is no such byte.
@@ -234,8 +232,8 @@ fn split_while(bytes: &[u8], wanted: impl Fn(u8) -> bool) -> Option<(&[u8], &[u8
 }
 
 /// The header fields that came in the first segment of a request. They are read when they are asked for, and only then:
-/// lines that are no fields are passed over (RFC 9112, sections 5, 5.1 and 5.2; RFC 9110, section 5.5), and a `Host`
-/// need not be there (RFC 9112, section 3.2).
+/// lines that are no fields are passed over. The engine hands an application no complete section that is not valid to
+/// the letter ([`RequestLine::framing`]).
 ///
 /// They may be a part of the header section only: then [`Headers::is_complete`] is false, and a later packet of the
 /// same client can bring the request with more of them. See [`Request::headers`](crate::Request::headers).
@@ -364,11 +362,26 @@ mod tests {
         assert_eq!(target("GET HTTP://h HTTP/1.1\r\n"), Ok((Get, "/", None)));
         assert_eq!(target("GET http://h?b HTTP/1.1\r\n"), Ok((Get, "/", Some("b"))));
         assert_eq!(target("GET https://h/a HTTP/1.1\r\n"), Ok((Get, "/a", None)));
-        for malformed in
-            ["ftp://h/", "http:/h/", "http//h", "http://", "http:///a", "http://:80/", "http://u@h/", "hello"]
-        {
+        for malformed in [
+            "ftp://h/",
+            "http:/h/",
+            "http//h",
+            "http://",
+            "http:///a",
+            "http://:80/",
+            "http://u@h/",
+            "http://h:a/",
+            "http://a\"b/",
+            "http://[h]/",
+            "hello",
+        ] {
             assert_eq!(target(&std::format!("GET {malformed} HTTP/1.1\r\n")), Err(Problem::Malformed), "{malformed}");
         }
+    }
+
+    #[test]
+    fn a_fragment_is_a_part_of_the_path() {
+        assert_eq!(target("GET /a#b HTTP/1.1\r\n"), Ok((Method::Get, "/a#b", None)));
     }
 
     #[test]

@@ -1,13 +1,8 @@
 //! Several requests in one packet (RFC 9112, section 9.3.2), answered together.
 
 use super::layout::HEAD_END;
-use super::request::{fits_packet, one_packet};
-use super::segment::Segment;
-use crate::app::App;
-use crate::cookie::CookieFields;
-use crate::http::{Framing, Persistence, RequestLine, Response};
+use crate::http::{Framing, Methods, Persistence, RequestLine, Response};
 use crate::reply::HeadEnd;
-use crate::wire::ip::Pair;
 
 /// Fewer bytes behind a request are no complete request: the shortest is `GET / HTTP/1.0` and two line ends.
 pub(super) const NEXT_MIN: usize = 16;
@@ -22,27 +17,27 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// Asks the application for the response to each request of a segment, as far as the responses fit `room` bytes and
-    /// leave the connection open. `None` if the first one does not: it is answered as if it were alone.
+    /// Has the response to each request of a packet written, as far as they fit `room` bytes. `write` is given the
+    /// request, the scratch buffer of the application, and the room that is left; it returns the length, or `None` if
+    /// there is no response in one segment behind which the connection stays open. `None` if the first one is not such:
+    /// it is answered as if it were alone.
     ///
     /// Each response has the bytes that it has where its request comes alone, and begins where the one before ends. So
     /// a client that sends the requests again, in other packets, reads the same.
-    pub(super) fn gather<A: App, P: Pair>(
-        segment: Segment<'_, P>,
-        fields: CookieFields,
+    pub(super) fn gather(
+        methods: Methods,
+        payload: &[u8],
         room: usize,
-        app: &A,
         scratch: &mut [u8],
+        write: impl Fn(&RequestLine<'_>, Persistence, &mut [u8], &mut [u8]) -> Option<usize>,
     ) -> Option<Self> {
         let (out, scratch) = scratch.split_at_mut_checked(room)?;
-        let mut gathered = Self { len: 0, behind: segment.payload.len() };
-        let mut rest = segment.payload;
+        let mut gathered = Self { len: 0, behind: payload.len() };
+        let mut rest = payload;
         while rest.len() >= NEXT_MIN
-            && let Ok(line) = RequestLine::parse_for(app.methods(), rest)
+            && let Ok(line) = RequestLine::parse_for(methods, rest)
             && let Framing::Complete { behind, persistence } = line.framing()
-            && let Some(response) = segment.ask(&line, fields.generation, one_packet(segment, fields), app, scratch)
-            && fits_packet(segment, fields, response)
-            && let Some(len) = append(response, persistence, out.get_mut(gathered.len..)?)
+            && let Some(len) = write(&line, persistence, scratch, out.get_mut(gathered.len..)?)
         {
             gathered = Self { len: gathered.len.saturating_add(len), behind };
             rest = rest.get(rest.len().checked_sub(behind)?..)?;
@@ -53,7 +48,7 @@ impl Gathered {
 
 /// Writes a response that leaves the connection open, and returns its length. `None` if it closes the connection, or
 /// there is too little room.
-fn append(response: Response<'_>, persistence: Persistence, out: &mut [u8]) -> Option<usize> {
+pub(super) fn write_open(response: Response<'_>, persistence: Persistence, out: &mut [u8]) -> Option<usize> {
     let head_end = HeadEnd::of(persistence)?;
     let head = response.head().strip_suffix(HEAD_END)?;
     let mut len = 0;

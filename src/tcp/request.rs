@@ -13,7 +13,7 @@ use super::transfer;
 use crate::app::App;
 use crate::config::LargeReplies;
 use crate::cookie::CookieFields;
-use crate::http::{Framing, Methods, Persistence, Problem, RequestLine, Response, Status, Writer};
+use crate::http::{Framing, Method, Methods, Persistence, Problem, RequestLine, Response, Status, Writer};
 use crate::reply::{Datagram, HeadEnd, Reply, TransportHeader, TxSegment};
 use crate::stamp::{Kept, KeptSize, Stamp};
 use crate::verdict::{DropReason, ReplyKind};
@@ -26,6 +26,9 @@ const REQUEST_MIN: usize = 5;
 
 /// The longest response in one segment: with the longest headers it still fits the length field of an IP packet.
 const RESPONSE_MAX: usize = u16::MAX as usize - ipv6::HEADER_LEN - HEADER_LEN - TIMESTAMPS_LEN;
+
+/// Room for the head of a refusal.
+const REFUSAL_ROOM: usize = 256;
 
 /// How requests begin (RFC 9110, section 9; RFC 5789).
 const METHODS: [&[u8]; 9] =
@@ -144,47 +147,34 @@ fn answer_request<'a, A: App, P: Pair>(
     app: &'a A,
     scratch: &'a mut [u8],
 ) -> Reply<'a> {
-    let mut framing = Framing::Incomplete;
-    let (kind, response) = match RequestLine::parse_for(app.methods(), segment.payload) {
-        Ok(line) => {
-            if segment.config.keep_alive {
-                framing = line.framing();
-            }
-            if let Framing::Complete { behind: pipeline::NEXT_MIN.., persistence } = framing
-                && persistence != Persistence::Close
-                && let Some(gathered) = gather(segment, fields, later, app, scratch)
-            {
-                return respond_together(segment, fields, gathered, app, scratch);
-            }
-            let one_packet = one_packet(segment, fields);
-            let Some(response) = segment.ask(&line, fields.generation, one_packet, app, scratch) else {
-                return DropReason::HttpIncomplete.into();
-            };
-            (ReplyKind::Response, response)
-        }
-        // The rest of the line is in flight, or will be retransmitted together with the start. Nagle's algorithm must
-        // be off for that (RFC 9293, section 3.7.4).
-        Err(Problem::Incomplete) if !segment.is_fin() && !segment.is_full(fields.mss) => {
-            return DropReason::HttpIncomplete.into();
-        }
-        // Without timestamps, one later segment in a thousand passes for the start of a request.
-        Err(_) if !is_proven(segment) => return DropReason::HttpMalformed.into(),
-        Err(problem) => {
-            let response = refusal(problem, app.methods(), segment.is_fin(), scratch);
-            let is_head = segment.payload.trim_ascii_start().starts_with(b"HEAD ");
-            (ReplyKind::Refusal, if is_head { response.without_body() } else { response })
-        }
+    let line = RequestLine::parse_for(app.methods(), segment.payload);
+    // fast: parsed again
+    let Ok(line) = &line else { return refuse(segment, fields, app.methods(), scratch) };
+    let framing = line.framing();
+    if matches!(framing, Framing::Refused(_)) {
+        return refuse(segment, fields, app.methods(), scratch);
+    }
+    if let Framing::Complete { behind: pipeline::NEXT_MIN.., persistence } = framing
+        && persistence != Persistence::Close
+        && segment.config.keep_alive
+        && let Some(gathered) = gather(segment, fields, later, app, scratch)
+    {
+        return respond_together(segment, fields, gathered, app, scratch);
+    }
+    let one_packet = one_packet(segment, fields);
+    let Some(response) = segment.ask(line, fields.generation, one_packet, app, scratch) else {
+        return DropReason::HttpIncomplete.into();
     };
     if segment.config.keep_alive && segment.has_timestamps() {
-        return respond_and_keep_open(segment, fields, later, kind, response, framing, app);
+        return respond_and_keep_open(segment, fields, later, response, framing, app);
     }
-    respond(segment, kind, fields, response)
+    respond(segment, ReplyKind::Response, fields, response)
 }
 
 /// The most bytes of a response of one packet. That is shorter than a segment of a long response: a client that has
 /// received one of those takes nothing of it for new data, not even the FIN.
 #[inline]
-pub(super) fn one_packet<P: Pair>(segment: Segment<'_, P>, fields: CookieFields) -> usize {
+fn one_packet<P: Pair>(segment: Segment<'_, P>, fields: CookieFields) -> usize {
     segment.seg_size(fields.mss).saturating_sub(1) as usize
 }
 
@@ -204,7 +194,11 @@ fn gather<A: App, P: Pair>(
     let headers = segment.addresses().header_len() + last_header(segment).header_len();
     let window = usize::from(segment.header.window()).saturating_sub(1);
     let room = packet_limit(segment, fields).saturating_sub(headers).min(window);
-    Gathered::gather(segment, fields, room, app, scratch)
+    let write = |line: &RequestLine<'_>, persistence, scratch: &mut [u8], out: &mut [u8]| {
+        let response = segment.ask(line, fields.generation, one_packet(segment, fields), app, scratch)?;
+        fits_packet(segment, fields, response).then(|| pipeline::write_open(response, persistence, out))?
+    };
+    Gathered::gather(app.methods(), segment.payload, room, scratch, write)
 }
 
 /// Sends the responses to several requests in one segment that leaves the connection open.
@@ -228,7 +222,6 @@ fn respond_and_keep_open<'a, A: App, P: Pair>(
     segment: Segment<'a, P>,
     fields: CookieFields,
     later: Option<Kept>,
-    kind: ReplyKind,
     response: Response<'a>,
     framing: Framing,
     app: &A,
@@ -248,10 +241,67 @@ fn respond_and_keep_open<'a, A: App, P: Pair>(
     }
     // What could be sent of a response that is longer, or that is one to half a header section, might be taken for a
     // part of the response to the whole request.
-    if later.is_some() && kind == ReplyKind::Response && (!fits || framing == Framing::Incomplete) {
+    if later.is_some() && (!fits || framing == Framing::Incomplete) {
         return close(segment);
     }
-    respond(segment, kind, fields, response)
+    respond(segment, ReplyKind::Response, fields, response)
+}
+
+/// Answers a request that cannot be handed to an application: its line, or its header section.
+#[cold]
+#[inline(never)]
+fn refuse<'a, P: Pair>(
+    segment: Segment<'a, P>,
+    fields: CookieFields,
+    methods: Methods,
+    scratch: &'a mut [u8],
+) -> Reply<'a> {
+    let problem = match RequestLine::parse_for(methods, segment.payload) {
+        Ok(line) => match line.framing() {
+            Framing::Refused(status) => return refuse_fields(segment, fields, status, line.method, scratch),
+            _ => return DropReason::HttpMalformed.into(),
+        },
+        Err(problem) => problem,
+    };
+    // The rest of the line is in flight, or will be retransmitted together with the start. Nagle's algorithm must be
+    // off for that (RFC 9293, section 3.7.4).
+    if problem == Problem::Incomplete && !segment.is_fin() && !segment.is_full(fields.mss) {
+        return DropReason::HttpIncomplete.into();
+    }
+    // Without timestamps, one later segment in a thousand passes for the start of a request.
+    if !is_proven(segment) {
+        return DropReason::HttpMalformed.into();
+    }
+    let response = refusal(problem, methods, segment.is_fin(), scratch);
+    let is_head = segment.payload.trim_ascii_start().starts_with(b"HEAD ");
+    respond(segment, ReplyKind::Refusal, fields, if is_head { response.without_body() } else { response })
+}
+
+/// Answers a request whose header section is refused. A packet with less of the section may have drawn a long response,
+/// so this one is shorter than a segment of that: of both, the client takes one and nothing of the other.
+#[cold]
+#[inline(never)]
+fn refuse_fields<'a, P: Pair>(
+    segment: Segment<'a, P>,
+    fields: CookieFields,
+    status: Status,
+    method: Method,
+    scratch: &'a mut [u8],
+) -> Reply<'a> {
+    let text: &[u8] = match status {
+        Status::NotImplemented => b"The transfer coding is not known here.\n",
+        Status::ExpectationFailed => b"Only 100-continue may be expected here.\n",
+        _ => b"The header section is not valid.\n",
+    };
+    let one_packet = one_packet(segment, fields);
+    let (long, scratch) = scratch.split_at_mut_checked(REFUSAL_ROOM).unwrap_or_default();
+    let long = Response::build(long, status).header("Content-Type", "text/plain").body(text);
+    let response = if long.len() <= one_packet { long } else { Response::build(scratch, status).body(b"") };
+    if response.len() > one_packet {
+        return DropReason::HttpMalformed.into();
+    }
+    let response = if method == Method::Head { response.without_body() } else { response };
+    respond(segment, ReplyKind::Refusal, fields, response)
 }
 
 /// Sends a response in one segment that leaves the connection open, and acknowledges the request, without the bytes
@@ -408,7 +458,7 @@ fn respond<'a, P: Pair>(
 
 /// Whether a response fits one packet.
 #[inline]
-pub(super) fn fits_packet<P: Pair>(segment: Segment<'_, P>, fields: CookieFields, response: Response<'_>) -> bool {
+fn fits_packet<P: Pair>(segment: Segment<'_, P>, fields: CookieFields, response: Response<'_>) -> bool {
     packet_len(segment, last_header(segment), response) <= packet_limit(segment, fields)
 }
 

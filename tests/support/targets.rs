@@ -10,7 +10,7 @@ use lethe::app::{App, Position, Request};
 use lethe::config::{Addresses, Config, Refuse};
 use lethe::cookie::Secret;
 use lethe::engine::{Engine, SCRATCH_LEN};
-use lethe::http::{Headers, Problem, RequestLine, Status};
+use lethe::http::{Framing, Headers, Persistence, Problem, RequestLine, Status};
 use lethe::time::Instant;
 use lethe::wire::tcp::Flags;
 use lethe_apps::files::{About, Builder, Coding, Files, Image};
@@ -169,6 +169,124 @@ fn agrees_with_httparse(bytes: &[u8], line: &RequestLine<'_>) {
     let path = text(line.path);
     let ours = line.query.map_or(path.to_owned(), |query| format!("{path}?{}", text(query)));
     assert!(target.ends_with(&ours) || target.len() < "http://h/".len() + ours.len(), "{target} {ours}");
+}
+
+/// Takes the bytes, behind the first of them, for a header section, behind a request line that the first one chooses;
+/// and compares what it says with the fields that another parser finds, and with the rules, written down again here.
+pub(crate) fn section(bytes: &[u8]) {
+    const LINES: [&str; 4] =
+        ["GET / HTTP/1.1\r\n", "GET / HTTP/1.0\r\n", "GET / HTTP/1.1\n", "\r\nHEAD http://h/a HTTP/1.1\r\n"];
+    let Some((&choice, section)) = bytes.split_first() else { return };
+    let line = LINES[usize::from(choice) % LINES.len()];
+    let framing = |section: &[u8]| RequestLine::parse(&[line.as_bytes(), section].concat()).unwrap().framing();
+    let found = framing(section);
+    let request = [line.as_bytes(), section].concat();
+    let mut fields = vec![httparse::EMPTY_HEADER; bytes.len()];
+    let mut other = httparse::Request::new(&mut fields);
+    match other.parse(&request) {
+        Ok(httparse::Status::Complete(len)) => {
+            let named: Vec<_> = other.headers.iter().map(|field| (field.name, field.value)).collect();
+            assert_eq!(found, expected_framing(&request[..len], &named, request.len() - len), "{named:?}");
+            let ours = RequestLine::parse(&request).unwrap().headers;
+            // It takes HTAB and space from the end of a value only.
+            assert!(ours.iter().eq(named.iter().map(|(name, value)| (name.as_bytes(), value.trim_ascii()))));
+            let longer = match found {
+                Framing::Complete { behind, persistence } => Framing::Complete { behind: behind + 1, persistence },
+                other => other,
+            };
+            assert_eq!(framing(&[section, b"x"].concat()), longer, "what is behind it says nothing of it");
+        }
+        Ok(httparse::Status::Partial) => {
+            assert!(matches!(found, Framing::Incomplete | Framing::Refused(Status::BadRequest)), "{found:?}");
+        }
+        Err(_) => assert!(matches!(found, Framing::Refused(Status::BadRequest)), "{found:?}"),
+    }
+    for end in 0..section.len() {
+        match (framing(&section[..end]), found) {
+            (Framing::Incomplete, _) => {}
+            (Framing::Complete { behind, .. }, Framing::Complete { behind: more, .. }) => {
+                assert_eq!(more - behind, section.len() - end);
+            }
+            (before, after) => assert_eq!(before, after, "once it is decided, it stays so"),
+        }
+    }
+}
+
+/// What RFC 9112 makes of a request with these fields.
+fn expected_framing(request: &[u8], fields: &[(&str, &[u8])], behind: usize) -> Framing {
+    let is_old = request.starts_with(b"GET / HTTP/1.0");
+    let values = |wanted: &str| -> Vec<String> {
+        let named = fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        named.map(|(_, value)| String::from_utf8_lossy(value.trim_ascii()).to_ascii_lowercase()).collect()
+    };
+    let list = |wanted: &str| -> Vec<String> {
+        let all = values(wanted);
+        let elements = all.iter().flat_map(|value| value.split(',')).map(str::trim);
+        elements.filter(|element| !element.is_empty()).map(str::to_owned).collect()
+    };
+    let is_token = |text: &str| {
+        !text.is_empty() && text.chars().all(|char| char.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(char))
+    };
+    let (hosts, lengths, codings) = (values("host"), values("content-length"), list("transfer-encoding"));
+    let has_coding = !values("transfer-encoding").is_empty();
+    let host_is_wrong = hosts.len() > 1 || hosts.is_empty() && !is_old || !hosts.iter().all(|host| is_valid_host(host));
+    let is_length = |length: &String| length.bytes().all(|byte| byte.is_ascii_digit()) && length.parse::<u64>().is_ok();
+    let length_is_wrong = lengths.len() > 1 || !lengths.iter().all(is_length);
+    let name = |coding: &String| coding.split([';', ' ', '\t']).next().unwrap().to_owned();
+    let chunked = codings.iter().position(|coding| name(coding) == "chunked");
+    let coding_is_wrong = has_coding && (is_old || !lengths.is_empty() || codings.is_empty())
+        || !codings.iter().all(|coding| is_token(&name(coding)))
+        || chunked.is_some_and(|at| at + 1 < codings.len() || codings[at] != "chunked");
+    if host_is_wrong || length_is_wrong || coding_is_wrong {
+        return Framing::Refused(Status::BadRequest);
+    }
+    if codings.iter().any(|coding| coding != "chunked") {
+        return Framing::Refused(Status::NotImplemented);
+    }
+    let expectations = values("expect");
+    if !is_old && expectations.iter().any(|value| value != "100-continue") {
+        return Framing::Refused(Status::ExpectationFailed);
+    }
+    let has_bare_lf = (1..request.len()).any(|at| request[at] == b'\n' && request[at - 1] != b'\r');
+    let has_body = has_coding || lengths.iter().any(|length| length.parse() != Ok(0));
+    let options = list("connection");
+    let wants_close = options.iter().any(|option| option == "close" || !is_token(option));
+    let closes = has_bare_lf || has_body || !expectations.is_empty() || !values("upgrade").is_empty() || wants_close;
+    let persistence = match (closes, is_old) {
+        (false, false) => Persistence::Keep,
+        (false, true) if options.iter().any(|option| option == "keep-alive") => Persistence::KeepAlive,
+        _ => Persistence::Close,
+    };
+    Framing::Complete { behind, persistence }
+}
+
+/// Whether it is a host with an optional port, and not empty.
+fn is_valid_host(text: &str) -> bool {
+    let of = |text: &str, more: &str| text.chars().all(|char| char.is_ascii_alphanumeric() || more.contains(char));
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port),
+        _ => (text, ""),
+    };
+    let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && (port.is_empty() || port.parse::<u16>().is_ok());
+    let is_host = match host.strip_prefix('[').map(|rest| rest.strip_suffix(']')) {
+        None => {
+            let escapes_are_right = host
+                .split('%')
+                .skip(1)
+                .all(|rest| rest.get(..2).is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit())));
+            !host.is_empty() && of(host, "-._~!$&'()*+,;=%") && escapes_are_right
+        }
+        Some(None) => false,
+        Some(Some(literal)) => match literal.strip_prefix('v').map(|rest| rest.split_once('.')) {
+            None => literal.parse::<std::net::Ipv6Addr>().is_ok(),
+            Some(None) => false,
+            Some(Some((version, rest))) => {
+                let is_hex = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_hexdigit());
+                is_hex && !rest.is_empty() && of(rest, "-._~!$&'()*+,;=:")
+            }
+        },
+    };
+    is_host && is_port
 }
 
 /// How many clients come to a fuzzed world: enough to get in each other's way, and few enough for hundreds of

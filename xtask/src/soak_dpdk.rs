@@ -192,7 +192,7 @@ fn segment(random: &mut Random, ends: &Ends) -> Segment {
     if random.below(10) >= 3 {
         return segment.payload(payload);
     }
-    segment.payload([b"GET /", &payload[..len.min(20)], b" HTTP/1.1\r\n\r\n"].concat())
+    segment.payload([b"GET /", &payload[..len.min(20)], b" HTTP/1.1\r\nHost: h\r\n\r\n"].concat())
 }
 
 /// Random bytes, fewer than `limit`.

@@ -193,7 +193,7 @@ mod tests {
             window: 9,
             mss: None,
             timestamps: Some((1, 0xf000_0002)),
-            payload: b"GET / HTTP/1.1\r\n\r\nodd",
+            payload: b"GET / HTTP/1.0\r\n\r\nodd",
         };
         for ends in [ends("10.9.0.1", "10.9.0.2"), ends("fd09::1", "fd09::2")] {
             for segment in [syn, request] {

@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn it_sees_data_on_a_syn_acknowledged_that_is_not_kept() {
         let engine = testing::engine();
-        let syn = Segment::syn(&Ends::v4()).seq(7).payload(b"GET / HTTP/1.1\r\n\r\n");
+        let syn = Segment::syn(&Ends::v4()).seq(7).payload(b"GET / HTTP/1.0\r\n\r\n");
         let mut recorded = Recorded::at(NOW, &engine, syn.frame());
         recorded.sent = vec![Segment::syn(&Ends::v4().reversed()).with(Flags::ACK).ack_number(8).mss(1460).frame()];
         assert_eq!(recorded.check(&mut Acknowledgement), Ok(()));

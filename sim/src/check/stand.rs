@@ -67,7 +67,7 @@ pub(super) fn fetch_at<A: App>(
     let (_, tcp) = answer.tcp().expect("by a segment");
     let request = Segment::ack(ends).seq(1001).ack_number(tcp.seq.advance(1).value());
     let request = request.timestamps(6, tcp.timestamps.map_or(0, |(value, _)| value));
-    let request = request.payload(format!("GET {path} HTTP/1.1\r\n\r\n")).with(Flags::PSH);
+    let request = request.payload(format!("GET {path} HTTP/1.0\r\n\r\n")).with(Flags::PSH);
     let asked = Recorded::at(then, engine, request.frame());
     [opened, asked]
 }

@@ -26,7 +26,7 @@ use crate::random::Random;
 const HEARD_MAX: usize = 64;
 
 /// What he asks for when he has, or believes to have, a cookie.
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
+const REQUEST: &[u8] = b"GET / HTTP/1.0\r\n\r\n";
 
 /// What he asks for on a connection that was kept for him,
 const KEPT_REQUEST: &[u8] = b"GET /7 HTTP/1.1\r\nHost: h\r\n\r\n";

@@ -11,7 +11,7 @@
 //!
 //!     send SYN seq 0 win 64240 <mss 1460, ts 5 0>
 //!     expect SYN ACK seq 0 ack 1 <mss 1460, ts 0 5> within 100ms
-//!     send ACK seq 1 ack 1 <ts 6 0> "GET / HTTP/1.1\r\n\r\n"
+//!     send ACK seq 1 ack 1 <ts 6 0> "GET / HTTP/1.0\r\n\r\n"
 //!     send ACK FIN seq 19 ack 1 <ts 6 0>
 //!     expect ACK PSH FIN seq 1 ack 19 "HTTP/1.1 200 OK\r\n"... within 100ms
 //!     wait 2s
@@ -310,7 +310,7 @@ mod tests {
     const OPENING: &str = r#"
         send SYN seq 0 <mss 1460, ts 5 0>
         expect SYN ACK seq 0 ack 1 <mss 1460, ts 0 5>
-        send ACK seq 1 ack 1 <ts 6 0> "GET /3 HTTP/1.1\r\n\r\n"
+        send ACK seq 1 ack 1 <ts 6 0> "GET /3 HTTP/1.0\r\n\r\n"
     "#;
 
     #[test]

@@ -72,7 +72,7 @@ impl Settings {
     pub fn new(ends: &Ends, path: &str) -> Self {
         Self {
             ends: *ends,
-            request: format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", ends.server.ip()).into_bytes(),
+            request: format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", ends.host()).into_bytes(),
             seed: 0,
             timestamps: true,
             mtu: 1500,

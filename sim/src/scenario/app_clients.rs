@@ -18,6 +18,7 @@ use crate::frame::Ends;
 use crate::peer::client::Settings;
 use crate::peer::stack;
 use crate::random::{Probability, Random};
+use crate::section;
 
 /// What a client that announces no MSS sends at a time (RFC 9293, section 3.7.1).
 const SEGMENT_MIN: usize = 536;
@@ -57,6 +58,9 @@ impl<'a, A: App + ?Sized> AppClients<'a, A> {
 
     /// How long the answer to a request in one packet is, and whether it is stored.
     fn answer(&self, request: &[u8], ends: &Ends) -> (usize, bool) {
+        if let Some(refusal) = section::refusal(request, usize::MAX) {
+            return (refusal.len(), false);
+        }
         let mut scratch = vec![0; SCRATCH_LEN];
         let Ok(line) = RequestLine::parse_for(self.app.methods(), request) else { return (0, false) };
         let answer = Request::of_line(&line).with_client(ends.client.ip()).answer(self.app, &mut scratch);

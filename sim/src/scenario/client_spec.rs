@@ -11,6 +11,7 @@ use crate::frame::Ends;
 use crate::link::Impairment;
 use crate::peer::{Peer, attacker, client, stack};
 use crate::random::Random;
+use crate::section;
 use crate::world;
 
 /// A client of a run.
@@ -90,6 +91,10 @@ impl ClientSpec {
     }
 
     fn reply_to(&self, app: &impl App, packet: &[u8], one_packet: usize, scratch: &mut [u8]) -> Option<Vec<u8>> {
+        // A part of a section is refused only for what refuses all of it.
+        if packet.len() == self.request.len() && section::refused(packet).is_some() {
+            return section::refusal(packet, one_packet);
+        }
         let line = RequestLine::parse_for(app.methods(), packet).ok()?;
         let request = Request::of_line(&line).with_client(self.ends.client.ip()).with_one_packet(one_packet);
         let response = request.answer(app, scratch)?;

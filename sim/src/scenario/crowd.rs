@@ -96,7 +96,7 @@ pub(super) fn draw(scenario: &Scenario, random: Random, number: u32) -> ClientSp
     }
     ClientSpec {
         number,
-        request: format!("GET /{size} HTTP/1.1\r\n\r\n").into_bytes(),
+        request: format!("GET /{size} HTTP/1.0\r\n\r\n").into_bytes(),
         kind,
         size,
         promise: if scenario.may_mislead() { Promise::Nothing } else { promise },

@@ -96,7 +96,7 @@ pub enum Close {
 impl Settings {
     /// Linux with its defaults, which fetches `path`.
     pub fn linux(ends: &Ends, path: &str) -> Self {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nAccept: */*\r\n\r\n", ends.server.ip());
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nAccept: */*\r\n\r\n", ends.host());
         Self {
             ends: *ends,
             resolve: false,
