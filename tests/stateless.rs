@@ -14,8 +14,8 @@ use lethe_sim::dissect::{Frame, Ip, Network, Tcp, Transport};
 use lethe_sim::frame::{Arp, Ends, Icmp, IcmpError, Segment};
 use support::{Client, ISN, Offer, TIME, both, engine, engine_changed, payload};
 
-const REQUEST: &str = "GET /11 HTTP/1.1\r\n\r\n";
-const LONG: &str = "GET /70000 HTTP/1.1\r\n\r\n";
+const REQUEST: &str = "GET /11 HTTP/1.1\r\nHost: h\r\n\r\n";
+const LONG: &str = "GET /70000 HTTP/1.1\r\nHost: h\r\n\r\n";
 
 /// Another machine than the client.
 const STRANGER: MacAddress = MacAddress::new([2, 0, 0, 0, 0, 0x77]);
