@@ -8,7 +8,7 @@ use lethe::time::Instant;
 use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
 
-use super::{Checker, Exchange, each_segment, is_probe};
+use super::{Checker, Exchange, GET, each_segment, is_probe};
 use crate::dissect::Tcp;
 
 /// Handshakes that are remembered. Only those of this epoch and the one before matter; with more than
@@ -39,6 +39,13 @@ pub struct Cookie {
     /// Some of this epoch were forgotten.
     forgotten: Option<u64>,
     coincidences: u32,
+}
+
+/// Where the request begins that this segment is the beginning of. A client that has received segments behind the first
+/// of a long response, which acknowledge its method, sends the rest again.
+fn begin_of_request(received: &Tcp<'_>) -> SeqNumber {
+    let is_rest = received.payload.starts_with(b"/") && !received.sack.is_empty() && received.timestamps.is_some();
+    if is_rest { received.seq.rewind(GET.len() as u32) } else { received.seq }
 }
 
 /// How often in one run that may be.
@@ -135,7 +142,9 @@ impl Given {
     /// Whether this segment shows that data has reached its sender, or may for all that is known.
     fn is_shown_by(&self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>) -> bool {
         let Some(connection) = self.connections.get(&ends) else { return self.has_forgotten };
-        let repeats = received.sack.first().is_some_and(|block| connection.probes.contains(block));
+        // Where a probe begins is what is keyed. How long it was may be wrong, where a network changes packets.
+        let is_probe = |(from, _): &(u32, u32)| connection.probes.iter().any(|(start, _)| start == from);
+        let repeats = received.sack.first().is_some_and(is_probe);
         // On a connection that stays open, a stamp is the same in both halves of the circle.
         let is_known = |echo: u32| connection.stamps.contains(&echo) || connection.stamps.contains(&(echo ^ 1 << 31));
         let echoes = received.timestamps.is_some_and(|(_, echo)| is_known(echo));
@@ -201,7 +210,7 @@ impl Checker for Cookie {
             if sent.payload.is_empty() && !sent.flags.has(Flags::FIN) {
                 return Ok(());
             }
-            let handshake = Handshake { client, server, seq: received.seq, ack: received.ack };
+            let handshake = Handshake { client, server, seq: begin_of_request(received), ack: received.ack };
             if let Some(problem) = self.problem(handshake, epoch)
                 && !self.given.is_shown_by((client, server), received)
             {
