@@ -360,6 +360,41 @@ mod tests {
     }
 
     #[test]
+    fn it_sees_a_response_that_reaches_into_the_next_one_and_one_that_says_something_else_of_its_connection() {
+        let engine = testing::engine_with(|config| config.keep_alive = true);
+        let ends = Ends::v4();
+        let [opened, _] = stand::fetch(&engine, &ends, "/10");
+        let frame = crate::dissect::Frame::dissect(&opened.sent[0]).unwrap();
+        let start = frame.tcp().unwrap().1.seq.advance(1).value();
+        let told = |asks: [u32; 3], says: [(u32, &str); 3]| {
+            let mut checker = Stability::default();
+            assert_eq!(opened.check(&mut checker), Ok(()));
+            let mut told = Ok(());
+            for (number, (seq, (at, response))) in asks.into_iter().zip(says).enumerate() {
+                let request = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", seq % 10);
+                let received = Segment::ack(&ends).seq(seq).ack_number(start + at).timestamps(7, 7).payload(request);
+                let sent = Segment::ack(&ends.reversed()).seq(start + at).ack_number(received.end());
+                let sent = vec![sent.timestamps(number as u32, 7).payload(response).frame()];
+                told = stand::Recorded { received: received.frame(), sent, ..opened.clone() }.check(&mut checker);
+                assert!(number == 2 || told == Ok(()), "{told:?}");
+            }
+            told.map_err(|problem| problem.split(':').next().unwrap().to_owned())
+        };
+        const KEPT: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody";
+        const CLOSED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody";
+        let end = KEPT.len() as u32;
+        assert_eq!(told([1001, 1035, 1035], [(0, KEPT), (end, KEPT), (end, KEPT)]), Ok(()));
+        let longer = KEPT.to_owned() + "and more";
+        let wrong = told([1001, 1035, 1001], [(0, KEPT), (end, KEPT), (0, &longer)]);
+        assert_eq!(wrong, Err("a response reaches into the next one on its connection".to_owned()));
+        let wrong = told([1001, 1035, 1035], [(0, KEPT), (end, KEPT), (end, CLOSED)]);
+        assert_eq!(wrong, Err("it says something else of its connection".to_owned()));
+        let changed = KEPT.replace("body", "bodY");
+        let wrong = told([1001, 1035, 1035], [(0, KEPT), (end, KEPT), (end, &changed)]);
+        assert!(wrong.unwrap_err().starts_with("byte "));
+    }
+
+    #[test]
     fn it_sees_a_byte_that_changes_anywhere_in_a_long_stream_whatever_is_answered() {
         let engine = testing::engine();
         let ends = Ends::v4();
