@@ -198,8 +198,8 @@ fn whole(sent: &[Vec<u8>]) -> Vec<Cow<'_, [u8]>> {
         .collect()
 }
 
-/// How a request begins whose response may go in several segments on a connection that stays open. It is acknowledged by
-/// the segments that the response begins with: what comes again has the rest.
+/// How a request begins whose response may go in several segments on a connection that stays open. It is acknowledged
+/// by the segments that the response begins with: what comes again has the rest.
 const GET: &[u8] = b"GET ";
 
 /// Where the first request in these bytes ends, if it is complete.
@@ -207,8 +207,8 @@ fn end_of_request(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|end| end == b"\r\n\r\n").map(|at| at + 4)
 }
 
-/// The requests that may begin in a segment, each with its place: what comes again may lack its method, or have the rest
-/// of a request ahead of it whose response has been acknowledged.
+/// The requests that may begin in a segment, each with its place: what comes again may lack its method, or have the
+/// rest of a request ahead of it whose response has been acknowledged.
 fn beginnings<'a>(received: &Tcp<'a>) -> Vec<(SeqNumber, Cow<'a, [u8]>)> {
     let behind = requests_in(received).map(|rest| {
         let place = received.seq.advance((received.payload.len() - rest.len()) as u32);
@@ -221,8 +221,8 @@ fn beginnings<'a>(received: &Tcp<'a>) -> Vec<(SeqNumber, Cow<'a, [u8]>)> {
     whole.into_iter().chain(behind).collect()
 }
 
-/// What a segment may be the answer to of what it answers: all of that, or what comes behind the rest of a request whose
-/// response has been acknowledged.
+/// What a segment may be the answer to of what it answers: all of that, or what comes behind the rest of a request
+/// whose response has been acknowledged.
 fn requests_in<'a>(received: &Tcp<'a>) -> impl Iterator<Item = &'a [u8]> {
     let payload = received.payload;
     let behind = match payload {

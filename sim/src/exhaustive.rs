@@ -58,8 +58,8 @@ const KEPT_VARIANTS: [u32; 6] = [0, 1, 2, 4, 8, 10];
 /// What is asked on a connection that stays open: responses of different lengths.
 const KEPT_SIZES: [usize; 2] = [100, 42];
 
-/// The clients of connections that stay open behind a response of three segments: those of [`KEPT_VARIANTS`], and 16, the
-/// second response is the long one, which is padded.
+/// The clients of connections that stay open behind a response of three segments: those of [`KEPT_VARIANTS`], and 16,
+/// the second response is the long one, which is padded.
 const LONG_VARIANTS: [u32; 8] = [0, 1, 2, 4, 8, 16, 17, 24];
 
 /// Frames that can be lost without a cookie that expires before the first request comes. Beyond that, a client may

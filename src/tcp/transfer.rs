@@ -335,13 +335,11 @@ impl<'a, P: Pair> Transfer<'a, P> {
         if self.prev_acked == self.acked {
             return Absorbed::Progress.into();
         }
-        if self.is_open() {
-            if self.acked == self.len {
-                return match self.request_end.zip(self.segment.segment_class(self.mss)) {
-                    Some((end, class)) => self.segment.settle(end, class, app),
-                    None => Absorbed::Progress.into(),
-                };
-            }
+        if self.is_open() && self.acked == self.len {
+            return match self.request_end.zip(self.segment.segment_class(self.mss)) {
+                Some((end, class)) => self.segment.settle(end, class, app),
+                None => Absorbed::Progress.into(),
+            };
         }
         if self.acked > self.len {
             let kind = if self.segment.is_fin() { ReplyKind::FinAck } else { ReplyKind::Settled };
@@ -350,8 +348,8 @@ impl<'a, P: Pair> Transfer<'a, P> {
         let Some(sacked) = self.segment.sacked(self.start, self.acked, self.len) else {
             return Absorbed::Progress.into();
         };
-        // A client that has received something beyond a gap may have received the last segment: where no more SACK blocks
-        // fit, not all that it has is in them (RFC 2018, section 3).
+        // A client that has received something beyond a gap may have received the last segment: where no more SACK
+        // blocks fit, not all that it has is in them (RFC 2018, section 3).
         let is_all = |top| top < self.len && sacked.as_slice().len() < SACK_BLOCKS_WITH_TIMESTAMPS;
         let may_have_last = sacked.as_slice().last().is_some_and(|&(_, top)| !is_all(top))
             && u16::try_from(self.len.saturating_sub(self.acked)).is_ok();

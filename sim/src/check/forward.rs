@@ -10,8 +10,8 @@ use super::{Checker, Exchange, each_segment};
 /// connection that stays open, for any number of responses. Nor is a segment sent with one before that of the segment
 /// ahead of it.
 ///
-/// The end of a response behind which the connection stays open may be before the echo, if it goes behind other segments:
-/// they have brought the client forward. A client that has lost those drops it, and gets it again.
+/// The end of a response behind which the connection stays open may be before the echo, if it goes behind other
+/// segments: they have brought the client forward. A client that has lost those drops it, and gets it again.
 #[derive(Clone, Copy, Debug)]
 pub struct Forward;
 

@@ -25,12 +25,14 @@ const STREAM_MAX: usize = 1 << 22;
 
 /// A client that keeps its connection knows by its place alone what a response belongs to. So each byte that is sent is
 /// the one that the application answers there, to the requests that the client has sent up to there; and a response
-/// after which the connection stays open acknowledges its request, to the last byte and no further, if it is one segment.
+/// after which the connection stays open acknowledges its request, to the last byte and no further, if it is one
+/// segment.
 ///
-/// One of several segments acknowledges its request up to the method or the last byte, and never that. The window of its
-/// segments ends where the request ends, but for the last one: then a client cannot have sent more. How much padding is
-/// in the head of a later one depends on the secret: of all that it can be, some must fit all its segments, and the next
-/// response begins where the whole of this one ends.
+/// One of several segments acknowledges its request up to the method or the last byte, and never that. The window of
+/// its segments ends where the request ends, but for the last one: then a client cannot have sent more. How much
+/// padding is in the head of a later one depends on the secret: of all that it can be, some must fit all its segments,
+/// and the next response begins where the whole of this one ends. Behind its head, the first long one has the same
+/// bytes whether its connection ends with it or not.
 ///
 /// It is for clients with timestamps: without, a connection has one request. Where a request that is not complete has
 /// been answered, nothing is said of that connection; whether it may be is for [`Stability`](super::Stability).
@@ -268,7 +270,8 @@ impl Connection {
             answer.is_sent[1] = true;
             answer.long = fitting;
             // Behind the head of the first one, both say the same: if the connection ends, the hold is for `Hold`.
-            let is_last = answer.end().is_some_and(|end| end == at + answer.begin.unwrap_or_default() + sent.payload.len());
+            let is_last =
+                answer.end().is_some_and(|end| end == at + answer.begin.unwrap_or_default() + sent.payload.len());
             return if is_closing { Ok(()) } else { self.check_hold(number, is_last, received, sent) };
         }
         if is_closing {

@@ -4,6 +4,12 @@
 //! header section is not complete, the answer may be another one, if it is a packet that cannot be mixed with segments
 //! of the other: a whole response, shorter than such a segment. A request that says something else is another request:
 //! where a network changes packets and mends their checksums, that happens.
+//!
+//! On a connection that stays open each request has a stream of its own, which does not reach into the next. What a
+//! response says of its connection (`Connection: close`, or `Server` in the same bytes) may be another thing for half
+//! the header section and for all of it, and for an echo that an attacker has changed; to two segments that have both
+//! alike it is the same. With a FIN, which answers half a header section, a response may have another length than
+//! without.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
@@ -75,8 +81,8 @@ fn closing(payload: &[u8]) -> Cow<'_, [u8]> {
 /// Responses in one packet that are remembered of a connection: a request is cut in fewer ways.
 const WHOLE_MAX: usize = 64;
 
-/// Requests and SYN+ACKs of one client and port: a SYN that is repeated gives another cookie each epoch, and a connection
-/// that stays open has many requests, of which none but the last few come again.
+/// Requests and SYN+ACKs of one client and port: a SYN that is repeated gives another cookie each epoch, and a
+/// connection that stays open has many requests, of which none but the last few come again.
 const OF_ONE_CLIENT_MAX: usize = 16;
 
 impl Stability {
@@ -313,6 +319,9 @@ mod tests {
     use crate::frame::{Ends, Segment};
     use crate::testing;
 
+    const KEPT: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody";
+    const CLOSED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody";
+
     #[test]
     fn it_sees_a_byte_that_changes_and_an_end_that_moves() {
         let engine = testing::engine();
@@ -380,8 +389,6 @@ mod tests {
             }
             told.map_err(|problem| problem.split(':').next().unwrap().to_owned())
         };
-        const KEPT: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody";
-        const CLOSED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody";
         let end = KEPT.len() as u32;
         assert_eq!(told([1001, 1035, 1035], [(0, KEPT), (end, KEPT), (end, KEPT)]), Ok(()));
         let longer = KEPT.to_owned() + "and more";

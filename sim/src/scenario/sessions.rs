@@ -168,8 +168,8 @@ fn draw_session(
             let pause = if number == 0 { pause.min(Duration::from_secs(5)) } else { pause };
             timing = Timing::Answered(pause);
         }
-        // Of a response in several segments that is not stored, an ACK does not tell which request it is to: what follows
-        // its request before it has been read may pass for that, by chance (docs/protocol.md).
+        // Of a response in several segments that is not stored, an ACK does not tell which request it is to: what
+        // follows its request before it has been read may pass for that, by chance (docs/protocol.md).
         let is_unplaced = requests.last().is_some_and(|_| !is_placed);
         if is_unplaced {
             timing = Timing::Answered(pause);
@@ -192,8 +192,8 @@ fn draw_session(
             bytes.extend(b"Accept: */*\r\n\r\n");
             if client.timestamps && random.chance(seldom) {
                 cuts = (0..random.range(1..=3)).map(|_| 1 + random.below(bytes.len() as u64 - 1) as usize).collect();
-                // What begins like this may be taken for what comes again of the request before (docs/protocol.md, "What
-                // comes again"), where the end of a long response was taken out of order.
+                // What begins like this may be taken for what comes again of the request before (docs/protocol.md,
+                // "What comes again"), where the end of a long response was taken out of order.
                 cuts.retain(|&cut| !matches!(bytes[cut], b'/' | b'\n'));
                 cuts.sort_unstable();
                 cuts.dedup();
