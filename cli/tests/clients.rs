@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use lethe_harness::test;
@@ -78,12 +79,12 @@ impl Place {
         (said, self.opened() - opened)
     }
 
-    /// Has a client ask for all of the list over both families. It opens that many connections for each.
-    fn ask(&self, client: impl Fn(&str) -> String, connections: usize) {
+    /// Has a client ask for all of the list over both families. It opens so many connections for each.
+    fn ask(&self, client: impl Fn(&str) -> String, connections: RangeInclusive<usize>) {
         for base in [V4, V6] {
             let (said, opened) = self.run(&client(base));
             assert_eq!(said, format!("{REQUESTS} requests, 0 failures\n"));
-            assert_eq!(opened, connections, "connections for {base}");
+            assert!(connections.contains(&opened), "{opened} connections for {base}");
         }
     }
 
@@ -115,16 +116,17 @@ fn source(name: &str) -> String {
 #[test(root, "/usr/lib/python3/dist-packages/requests/api.py")]
 fn a_session_of_python_requests_has_one_connection() {
     let place = Place::new(&[]);
-    place.ask(|base| format!("/usr/bin/python3 {} '{base}' list", source("session.py")), 1);
+    place.ask(|base| format!("/usr/bin/python3 {} '{base}' list", source("session.py")), 1..=1);
     place.stop(2 * REQUESTS);
 }
 
+/// Where eight ask at a time it opens some more, by the way, and closes them unused: it asks on the first that is free.
 #[test(root, "go")]
-fn go_has_as_many_connections_as_ask_at_a_time() {
+fn go_has_one_connection_and_few_where_eight_ask_at_a_time() {
     let place = Place::new(&[]);
     place.run(&format!("GOCACHE=$PWD/cache GOFLAGS= go build -o get {}", source("get.go")));
-    for askers in [1, 8] {
-        place.ask(|base| format!("./get '{base}' list {askers}"), askers);
+    for (askers, connections) in [(1, 1..=1), (8, 1..=REQUESTS / 4)] {
+        place.ask(|base| format!("./get '{base}' list {askers}"), connections);
     }
     place.stop(4 * REQUESTS);
 }
@@ -135,17 +137,17 @@ fn go_has_as_many_connections_as_ask_at_a_time() {
 fn java_has_one_connection_unless_it_asks_for_an_upgrade() {
     let place = Place::new(&[]);
     place.run(&format!("javac -d . {}", source("Get.java")));
-    for (version, connections) in [("HTTP_1_1", 1), ("HTTP_2", REQUESTS)] {
+    for (version, connections) in [("HTTP_1_1", 1..=1), ("HTTP_2", REQUESTS..=REQUESTS)] {
         place.ask(|base| format!("java -cp . Get '{base}' list {version}"), connections);
     }
     place.stop(4 * REQUESTS);
 }
 
-/// Its `fetch` (undici) opens a second one while it has not yet noticed that the first is free.
+/// Its `fetch` (undici) opens a second one when it has not yet noticed that the first is free.
 #[test(root, "node")]
-fn node_has_one_connection_and_two_with_fetch() {
+fn node_has_one_connection_and_at_most_two_with_fetch() {
     let place = Place::new(&[]);
-    for (how, connections) in [("agent", 1), ("fetch", 2)] {
+    for (how, connections) in [("agent", 1..=1), ("fetch", 1..=2)] {
         place.ask(|base| format!("node {} '{base}' list {how}", source("get.mjs")), connections);
     }
     place.stop(4 * REQUESTS);
