@@ -398,10 +398,14 @@ impl<'a, P: Pair> Transfer<'a, P> {
         let (Some(&(gap_end, _)), Some(&(_, top))) = (received.first(), received.last()) else {
             return Absorbed::Progress.into();
         };
-        let sent = self.sent_up_to(self.schedule(prev_acked, echoed.level), acked);
+        let schedule = self.schedule(prev_acked, echoed.level);
+        let sent = self.sent_up_to(schedule, acked);
         let received: u32 = received.iter().map(|(from, to)| (to - from).div_ceil(seg_size)).sum();
-        // Whether nothing in flight can still be added to that.
-        let is_all = top >= last_boundary(sent, window_end, seg_size, len);
+        // Whether nothing in flight can still be added to that. The hole may have shown with the ACK of what is ahead of
+        // it, which has drawn nothing, or after that; the timestamp is the same.
+        let fin = u32::from(!self.is_open());
+        let boundary = |sent| last_boundary(sent, window_end, seg_size, len).min(len + fin);
+        let is_all = top >= boundary(sent) || top == boundary(self.sent_up_to(schedule, prev_acked));
         let is_retransmitted = echoed.reason == SendReason::Retransmission;
         let in_flight = (sent - acked) / seg_size;
         let threshold = DUPLICATES.min(in_flight / 2);
