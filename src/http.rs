@@ -3,6 +3,7 @@
 mod field;
 mod framing;
 mod method;
+mod names;
 pub mod query;
 mod request;
 mod response;

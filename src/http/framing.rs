@@ -18,8 +18,9 @@
 use core::num::NonZero;
 
 use super::field::is_token;
+use super::names;
 use super::status::Status;
-use super::words::{HIGH_BITS, ONES, control, equal, first, no_letter};
+use super::words::{HIGH_BITS, ONES, Words, control, equal, first, no_letter, no_letter_or_hyphen};
 
 /// What the header section of a request says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,7 +63,7 @@ impl Framing {
     /// Reads the bytes behind a request line that ends like this.
     #[inline]
     pub(super) fn of_section(end: LineEnd, bytes: &[u8]) -> Self {
-        let (behind, seen) = read_section(bytes, Seen(end.0));
+        let (behind, seen) = read_section(bytes, 0, Seen(end.0));
         if seen.0 == Seen::HOST {
             // Nearly all requests.
             return Self::Complete { behind, persistence: Persistence::Keep };
@@ -263,59 +264,75 @@ fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Reads lines up to the empty one; returns how many bytes are behind it, and what has been seen.
 ///
-/// What most requests of programs have is read here: first a `Host` that is an address, then fields with [`Known`]
-/// names. All else is read in functions of their own, so nothing has to be kept for it (fast: parsed again).
+/// What nearly all requests have is read here: first a `Host`, then fields that decide nothing, of visible characters
+/// and spaces, and CRLF behind each. From the first other line on, [`read_lines`] does; nothing is kept for it but
+/// where that line begins. `host_end` is where the host ends, or 0: then it is an address of IPv4, or is read by
+/// [`read_other_section`].
 #[inline(never)]
-fn read_section(section: &[u8], seen: Seen) -> (usize, Seen) {
-    let Some(end) = Words::new(section).and_then(plain_address) else { return read_lines(section, seen) };
-    if end == HOST_AT {
-        return read_plain_lines(section, seen);
-    }
-    match plain_fields(section, end) {
-        Some(len) => (section.len() - len.get(), Seen(seen.0 | Seen::HOST)),
-        None => read_plain_lines(section, seen),
-    }
-}
-
-/// Reads what most browsers send: first a `Host`, then fields that decide nothing. From the first other line on,
-/// [`read_lines`] does.
-#[inline(never)]
-fn read_plain_lines(section: &[u8], seen: Seen) -> (usize, Seen) {
-    let Some((words, mut end)) = Words::new(section).and_then(|words| Some((words, plain_name(words)?))) else {
-        return read_lines(section, seen);
-    };
+fn read_section(section: &[u8], host_end: usize, seen: Seen) -> (usize, Seen) {
+    // The line that ends at `end`.
     let mut line = 0;
-    while words.is_line_end(end) {
-        line = end + 2;
-        if words.is_line_end(line) {
-            return (section.len() - line - 2, Seen(seen.0 | Seen::HOST));
+    if let Some(words) = Words::new(section)
+        && let Some(mut end) = if host_end > 0 { Some(host_end) } else { plain_address(words) }
+    {
+        while let Some(head) = words.get(end) {
+            let value = match names::value(words, end, head) {
+                Some(value) => value,
+                None if head as u32 == LAST => return (section.len() - end - 4, Seen(seen.0 | Seen::HOST)),
+                None => match other_value(section, end, seen) {
+                    Some(value) => value.get(),
+                    None => break,
+                },
+            };
+            line = end + 2;
+            let Some(visible) = words.end_of_visible(value) else { break };
+            end = visible.get();
         }
-        let known = words.get(end).and_then(|head| Some((head, KNOWN.get(known_at(head))?)));
-        let value = match known {
-            Some((head, known)) if known.head == head && words.get(end + known.tail_at) == Some(known.tail) => {
-                Some(end + known.tail_at + 8)
-            }
-            _ => plain_value(section, line, seen),
-        };
-        let Some(visible) = value.and_then(|value| words.end_of_visible(value)) else { break };
-        end = visible;
+        if words.ends_with(end, LAST) {
+            return (0, Seen(seen.0 | Seen::HOST));
+        }
     }
-    if line == 0 {
-        return read_lines(section, seen);
-    }
-    read_lines(section.get(line..).unwrap_or_default(), Seen(seen.0 | Seen::HOST))
+    read_other_section(section, host_end, line, seen)
 }
 
-/// Where the value begins of a line with a name of letters and hyphens that decides nothing, or that keeps a connection
-/// open, as it is anyway.
-#[inline]
-fn plain_value(section: &[u8], line: usize, seen: Seen) -> Option<usize> {
-    let rest = section.get(line..)?;
-    let (colon, _, name) = read_name(rest)?;
-    let is_plain = !is_known(name)
-        || rest.starts_with(b"Upgrade-Insecure-Requests:")
-        || rest.starts_with(b"Connection: keep-alive\r\n") && !seen.has(Seen::HTTP_1_0);
-    is_plain.then_some(line + colon + 1)
+/// Reads a section from that line on, ahead of which are lines that begin with `Host`; or all of it, where it may begin
+/// with a host that is no address, or has a port.
+#[cold]
+#[inline(never)]
+fn read_other_section(section: &[u8], host_end: usize, line: usize, seen: Seen) -> (usize, Seen) {
+    if line > 0 {
+        return read_lines(section.get(line..).unwrap_or_default(), Seen(seen.0 | Seen::HOST));
+    }
+    match Words::new(section).and_then(plain_name) {
+        Some(end) if host_end == 0 => read_section(section, end, seen),
+        _ => read_lines(section, seen),
+    }
+}
+
+/// The end of the last field, and the empty line.
+const LAST: u32 = u32::from_le_bytes(*b"\r\n\r\n");
+
+/// Where the value begins of a line that is none of the most frequent ones, and decides nothing either. The line end
+/// ahead of it is to be at `end`.
+#[inline(never)]
+fn other_value(section: &[u8], end: usize, seen: Seen) -> Option<NonZero<usize>> {
+    const KEEP_ALIVE: &[u8] = b"Connection: keep-alive";
+    const UPGRADE: &[u8] = b"Upgrade-Insecure-Requests:";
+    let line = section.get(end..)?.strip_prefix(b"\r\n")?;
+    let len = if line.starts_with(b"Accept-Encoding:") || line.starts_with(b"Accept-Language:") {
+        b"Accept-Encoding:".len()
+    } else if line.starts_with(KEEP_ALIVE) && line.get(KEEP_ALIVE.len()) == Some(&b'\r') && !seen.has(Seen::HTTP_1_0) {
+        KEEP_ALIVE.len()
+    } else if line.starts_with(UPGRADE) {
+        UPGRADE.len()
+    } else {
+        let (colon, _, name) = read_name(line)?;
+        if is_known(name) {
+            return None;
+        }
+        colon + 1
+    };
+    NonZero::new(end + 2 + len)
 }
 
 /// Reads lines of all kinds up to the empty one.
@@ -331,90 +348,7 @@ fn read_lines(lines: &[u8], mut seen: Seen) -> (usize, Seen) {
     }
 }
 
-/// Reads fields that decide nothing, each with a [`Known`] name and a value of visible characters and spaces, from the
-/// line end on that is to be at `end`. Returns how long the section is, if there is nothing else in it.
-#[inline]
-fn plain_fields(section: &[u8], end: usize) -> Option<NonZero<usize>> {
-    let words = Words::new(section)?;
-    let mut end = end;
-    while let Some(head) = words.get(end) {
-        let known = KNOWN.get(known_at(head))?;
-        if known.head != head {
-            section.get(end..)?.strip_prefix(END)?;
-            return NonZero::new(end + END.len());
-        }
-        let mut at = end + known.tail_at;
-        if words.get(at)? != known.tail {
-            return None;
-        }
-        let marks = loop {
-            at += 8;
-            match words.get(at).map(control) {
-                Some(0) => {}
-                Some(marks) => break marks,
-                None => {
-                    // What is left is less than a word: the last one begins in the name, which is longer.
-                    at = words.last;
-                    break control(words.get(at)?);
-                }
-            }
-        };
-        end = at + NonZero::new(marks)?.trailing_zeros() as usize / 8;
-    }
-    if end - words.last == 4 && words.get(words.last)? >> 32 == LAST { NonZero::new(section.len()) } else { None }
-}
-
-/// The end of the last field, and the empty line.
-const END: &[u8] = b"\r\n\r\n";
-const LAST: u64 = 0x0a0d_0a0d;
-
-/// Bytes that are read eight at a time, from anywhere on, with one comparison each time.
-#[derive(Clone, Copy)]
-struct Words<'a> {
-    bytes: &'a [u8],
-    /// Where the last word is.
-    last: usize,
-}
-
-impl<'a> Words<'a> {
-    #[inline]
-    fn new(bytes: &'a [u8]) -> Option<Self> {
-        Some(Self { bytes, last: bytes.len().checked_sub(8)? })
-    }
-
-    /// The eight bytes from there on, if they are there.
-    #[inline]
-    fn get(self, at: usize) -> Option<u64> {
-        if at > self.last {
-            return None;
-        }
-        Some(u64::from_le_bytes(*self.bytes.get(at..at + 8)?.first_chunk()?))
-    }
-
-    /// Whether a line ends there.
-    #[inline]
-    fn is_line_end(self, at: usize) -> bool {
-        self.bytes.get(at..at + 2).is_some_and(|end| end == b"\r\n")
-    }
-
-    /// Where the first byte is, from there on, that is no visible character and no space.
-    #[inline]
-    fn end_of_visible(self, from: usize) -> Option<usize> {
-        let mut at = from;
-        while let Some(word) = self.get(at) {
-            let marks = control(word);
-            if marks != 0 {
-                return Some(at + marks.trailing_zeros() as usize / 8);
-            }
-            at += 8;
-        }
-        // What is left is less than a word.
-        let marks = control(self.get(self.last)?).checked_shr(8 * (at - self.last) as u32)?;
-        (marks != 0).then(|| at + marks.trailing_zeros() as usize / 8)
-    }
-}
-
-/// The end of a host of digits and dots, if the section begins with such a one, which may be empty.
+/// The end of a host of digits and dots, of at least a character, if the section begins with such a one.
 #[inline]
 fn plain_address(words: Words<'_>) -> Option<usize> {
     const NAME: u64 = u64::from_le_bytes(*b"\0\0Host: ");
@@ -427,22 +361,33 @@ fn plain_address(words: Words<'_>) -> Option<usize> {
         at += 8;
         marks = no_digit_or_dot(words.get(at)?);
     }
-    Some(at + NonZero::new(marks)?.trailing_zeros() as usize / 8)
+    let end = at + marks.trailing_zeros() as usize / 8;
+    (end > HOST_AT).then_some(end)
 }
 
 /// Where the value of the first field is, if that is `Host`.
 const HOST_AT: usize = b"Host: ".len();
 
 /// The end of a host of letters, digits, dots and hyphens, of at least a character, with a port of up to four digits or
-/// without.
+/// without, if the section begins with such a one.
 #[inline]
 fn plain_name(words: Words<'_>) -> Option<usize> {
-    let value = words.bytes.strip_prefix(b"Host: ")?;
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
-    let len = first(value, no_host, |byte| !is_plain(byte)).filter(|&len| len > 0)?;
-    let [b':', port @ ..] = value.get(len..)? else { return Some(HOST_AT + len) };
-    let digits = port.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    (digits <= 4).then_some(HOST_AT + len + 1 + digits)
+    const NAME: u64 = u64::from_le_bytes(*b"\0\0Host: ");
+    if words.get(0)? << 16 != NAME {
+        return None;
+    }
+    let mut at = HOST_AT;
+    let mut marks = no_host(words.get(at)?);
+    while marks == 0 {
+        at += 8;
+        marks = no_host(words.get(at)?);
+    }
+    let end = at + marks.trailing_zeros() as usize / 8;
+    if words.byte(end) != Some(b':') {
+        return (end > HOST_AT).then_some(end);
+    }
+    let digits = (1..5).take_while(|&at| words.byte(end + at).is_some_and(|byte| byte.is_ascii_digit())).count();
+    (end > HOST_AT).then_some(end + 1 + digits)
 }
 
 /// Marks what is no letter, no digit, no dot and no hyphen. A mark is wrong, or missing, only behind a byte that is
@@ -462,56 +407,6 @@ const fn no_digit_or_dot(word: u64) -> u64 {
     let swapped = word ^ ONES;
     (swapped.wrapping_sub(ONES * 0x2f) | swapped.wrapping_add(ONES * (0x80 - 0x3a))) & HIGH_BITS
 }
-
-/// A name that decides nothing here, with its colon, as most clients write it: of 6 to 14 bytes.
-#[derive(Clone, Copy)]
-struct Known {
-    /// The line end ahead of it, and its first six bytes.
-    head: u64,
-    /// The last eight bytes up to its colon,
-    tail: u64,
-    /// and where they are, from that line end on.
-    tail_at: usize,
-}
-
-/// Names by a hash, so that two comparisons tell them.
-#[expect(clippy::indexing_slicing, reason = "the compiler indexes, and finds what is wrong")]
-static KNOWN: [Known; 1 << KNOWN_BITS] = {
-    const NAMES: [&[u8]; 8] = [
-        b"\r\nUser-Agent:",
-        b"\r\nAccept:",
-        b"\r\nCache-Control:",
-        b"\r\nCookie:",
-        b"\r\nReferer:",
-        b"\r\nOrigin:",
-        b"\r\nPragma:",
-        b"\r\nIf-None-Match:",
-    ];
-    // No section has this: NUL is in no name.
-    let mut known = [Known { head: 0, tail: 0, tail_at: 0 }; 1 << KNOWN_BITS];
-    let mut index = 0;
-    while index < NAMES.len() {
-        let name = NAMES[index];
-        let (Some(head), Some(tail)) = (name.first_chunk(), name.last_chunk()) else { panic!("too short") };
-        assert!(name.len() <= 16, "all of it is compared");
-        let head = u64::from_le_bytes(*head);
-        let place = known_at(head);
-        assert!(known[place].head == 0, "each has a place of its own");
-        known[place] = Known { head, tail: u64::from_le_bytes(*tail), tail_at: name.len() - 8 };
-        index += 1;
-    }
-    known
-};
-
-const KNOWN_BITS: u32 = 4;
-
-#[inline]
-const fn known_at(head: u64) -> usize {
-    (head.wrapping_mul(MULTIPLIER) >> (64 - KNOWN_BITS)) as usize
-}
-
-/// Found by trying: with it, each name has a place of its own.
-const MULTIPLIER: u64 = 0x1e2f_eb89_414c_343d;
 
 /// Reads a line; returns what is behind it, or, where the section ends with it, how many bytes that are.
 #[inline]
@@ -556,24 +451,18 @@ fn read_line<'a>(line: &'a [u8], seen: &mut Seen) -> Result<&'a [u8], usize> {
 /// and the first word of the name in lower case. `None` for all else.
 #[inline]
 fn read_name(line: &[u8]) -> Option<(usize, usize, u64)> {
-    let (head, _) = line.split_first_chunk()?;
-    let head = u64::from_le_bytes(*head);
-    let (mut word, mut at) = (head, 0);
-    let mut marks = no_letter(word);
-    loop {
-        if marks == 0 {
-            at += 8;
-            word = u64::from_le_bytes(*line.get(at..)?.first_chunk()?);
-            marks = no_letter(word);
-            continue;
-        }
-        let shift = marks.trailing_zeros() & !7;
-        match (word >> shift) as u8 {
-            b':' if at + shift as usize > 0 => return Some((at + shift as usize / 8, at, head | (ONES * 0x20))),
-            b'-' => marks &= marks - 1,
-            _ => return None,
-        }
+    let mut at = 0;
+    let mut word = u64::from_le_bytes(*line.first_chunk()?);
+    let head = word;
+    let mut marks = no_letter_or_hyphen(word);
+    while marks == 0 {
+        at += 8;
+        word = u64::from_le_bytes(*line.get(at..)?.first_chunk()?);
+        marks = no_letter_or_hyphen(word);
     }
+    let shift = marks.trailing_zeros() & !7;
+    let colon = at + shift as usize / 8;
+    ((word >> shift) as u8 == b':' && colon > 0).then_some((colon, at, head | (ONES * 0x20)))
 }
 
 /// Behind what is no visible character and no space: HTAB and what is no ASCII may be in a value (RFC 9110, section
@@ -957,6 +846,93 @@ mod tests {
         assert_eq!(with("Expect: x\r\nTransfer-Encoding: gzip\r\n"), NOT_IMPLEMENTED);
         assert_eq!(with("Expect: x\r\nTransfer-Encoding: gzip\r\nHost: h\r\n"), BAD);
         assert_eq!(with("Expect: x\r\nContent-Length: x\r\n"), BAD);
+    }
+
+    /// What most clients send, and a section that is read as it is not.
+    const PLAIN: [&str; 4] = [
+        "Host: 10.9.0.2\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n",
+        "Host: lethe.example:8080\r\nConnection: keep-alive\r\nCache-Control: max-age=0\r\n\
+         Upgrade-Insecure-Requests: 1\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36\r\n\
+         Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\nSec-Fetch-Site: none\r\n\
+         Accept-Encoding: gzip, deflate\r\nAccept-Language: en-US,en;q=0.9\r\nA:\r\n\r\n",
+        "Host: 1\r\nA: b\r\n\r\n",
+        "Host: 10.9.0.2:80\r\nCookie: a=b\r\nConnection: close\r\nX-1: y\r\n\r\n",
+    ];
+
+    /// Asserts that plain lines are read as those of all kinds are.
+    fn assert_read_alike(section: &[u8]) {
+        for end in [LineEnd::new(Version::Http11, true), LineEnd::new(Version::Http10, true)] {
+            let (behind, seen) = read_lines(section, Seen(end.0));
+            assert_eq!(Framing::of_section(end, section), seen.decide(behind), "{}", section.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_plain_section_with_any_byte_in_any_place_is_read_as_all_are() {
+        for section in PLAIN {
+            for end in 0..section.len() {
+                assert_read_alike(&section.as_bytes()[..end]);
+                for byte in 0..=u8::MAX {
+                    let mut bytes = section.as_bytes().to_vec();
+                    bytes[end] = byte;
+                    assert_read_alike(&bytes);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn zeros_behind_a_host_or_a_value_are_refused() {
+        for section in PLAIN {
+            for at in section.match_indices('\r').map(|(at, _)| at) {
+                for zeros in 1..20 {
+                    let bytes = [&section.as_bytes()[..at], &[0; 20][..zeros]].concat();
+                    assert_read_alike(&bytes);
+                    assert_read_alike(&[&bytes, &section.as_bytes()[at..]].concat());
+                }
+            }
+        }
+    }
+
+    #[quickcheck_macros::quickcheck]
+    #[expect(clippy::needless_pass_by_value, reason = "quickcheck hands over what it made")]
+    fn plain_lines_among_others_are_read_as_all_are(host: u8, lines: Vec<u8>, behind: Vec<u8>) {
+        const LINES: [&str; 24] = [
+            "\r\n",
+            "User-Agent: a\r\n",
+            "Accept: a value of some forty characters, or of more\r\n",
+            "Accept: of twenty characters\r\n",
+            "Cache-Control:\r\n",
+            "Accept-Encoding: gzip\r\n",
+            "Accept-Language: \u{e9}\r\n",
+            "Connection: keep-alive\r\n",
+            "Connection: keep-alive, close\r\n",
+            "Connection: close\r\n",
+            "Upgrade-Insecure-Requests: 1\r\n",
+            "Upgrade: h2c\r\n",
+            "Host: h\r\n",
+            "A:\r\n",
+            "A-Long-Name-Of-A-Field: with\ttab\r\n",
+            "Name-1: y\r\n",
+            "Expect: 100-continue\r\n",
+            "Content-Length: 0\r\n",
+            "Cookie: a\0b\r\n",
+            "\0\0\0\0\0\0\0\0",
+            "Referer: a\n",
+            "Origin: b\r",
+            "Pragma : c\r\n",
+            "If-None-Match: \"0123456789abcdef\"\r\n",
+        ];
+        const HOSTS: [&str; 8] = ["1", "10.9.0.2", "h", "lethe.example", "1.2.3.4:80", "h:8080", "", "h:80800"];
+        let host = HOSTS[usize::from(host) % HOSTS.len()];
+        let mut section = format!("Host: {host}\r\n").into_bytes();
+        section.extend(lines.iter().flat_map(|&line| LINES[usize::from(line) % LINES.len()].bytes()));
+        section.extend(b"\r\n");
+        section.extend(behind);
+        assert_read_alike(&section);
+        for end in 0..section.len() {
+            assert_read_alike(&section[..end]);
+        }
     }
 
     /// Lines of all kinds, of which most are right.

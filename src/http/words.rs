@@ -1,5 +1,7 @@
 //! Eight bytes at a time: marks in a little-endian word, which are high bits of the bytes that are looked for.
 
+use core::num::NonZero;
+
 /// Marks what is no visible character: a space and what is below, DEL, and what is above. A mark is wrong only behind
 /// the first of them.
 #[inline]
@@ -27,6 +29,14 @@ pub(super) const fn no_letter(word: u64) -> u64 {
     let from_a = lower.wrapping_add(ONES * (0x80 - 0x61));
     let above_z = lower.wrapping_add(ONES * (0x80 - 0x7b));
     (!(from_a ^ above_z) | word) & HIGH_BITS
+}
+
+/// Marks what is no letter of ASCII and no hyphen. A mark is wrong, or missing, only behind a byte that is no ASCII,
+/// which is marked.
+#[inline]
+pub(super) const fn no_letter_or_hyphen(word: u64) -> u64 {
+    let to_hyphen = word ^ (ONES * b'-' as u64);
+    no_letter(word) & (to_hyphen.wrapping_add(ONES * 0x7f) | word)
 }
 
 /// Whether it is no visible character.
@@ -65,6 +75,90 @@ pub(super) fn first(bytes: &[u8], mark: impl Fn(u64) -> u64, is_it: impl Fn(u8) 
     let marks = mark(u64::from_le_bytes(*last)) >> (64 - 8 * rest.len());
     (marks != 0).then(|| at + marks.trailing_zeros() as usize / 8)
 }
+
+/// At least eight bytes, which are read from anywhere on.
+#[derive(Clone, Copy)]
+pub(super) struct Words<'a> {
+    bytes: &'a [u8],
+    /// Where the last word is.
+    last: usize,
+}
+
+impl<'a> Words<'a> {
+    #[inline]
+    pub(super) fn new(bytes: &'a [u8]) -> Option<Self> {
+        Some(Self { bytes, last: bytes.len().checked_sub(8)? })
+    }
+
+    /// The eight bytes from there on, if they are there.
+    #[inline]
+    pub(super) fn get(self, at: usize) -> Option<u64> {
+        if at > self.last {
+            return None;
+        }
+        Some(u64::from_le_bytes(*self.bytes.get(at..at + 8)?.first_chunk()?))
+    }
+
+    /// Whether these four bytes are there, and then no more.
+    #[inline]
+    pub(super) fn ends_with(self, at: usize, four: u32) -> bool {
+        at == self.last + 4 && self.get(self.last).is_some_and(|word| (word >> 32) as u32 == four)
+    }
+
+    #[inline]
+    pub(super) fn byte(self, at: usize) -> Option<u8> {
+        self.bytes.get(at).copied()
+    }
+
+    /// Where the first byte is, from there on, that is no visible character and no space; `None` if there is none, and
+    /// perhaps where one is less than eight bytes ahead.
+    #[inline]
+    pub(super) fn end_of_visible(self, from: usize) -> Option<NonZero<usize>> {
+        let mut at = from;
+        let marks = loop {
+            let Some(word) = self.get(at) else { return end_in_last(self.bytes, at) };
+            let marks = control(word);
+            if marks != 0 {
+                break marks;
+            }
+            at += 8;
+            if at == from + 16 {
+                return end_of_long(self.bytes, at);
+            }
+        };
+        NonZero::new(at + marks.trailing_zeros() as usize / 8)
+    }
+}
+
+#[inline(never)]
+fn end_of_long(bytes: &[u8], from: usize) -> Option<NonZero<usize>> {
+    let mut at = from;
+    let mut rest = bytes.get(from..)?;
+    while let Some((block, behind)) = rest.split_first_chunk::<BLOCK>()
+        && block.iter().fold(true, |all, byte| all & matches!(byte, b' '..=b'~'))
+    {
+        (rest, at) = (behind, at + BLOCK);
+    }
+    while let Some((word, behind)) = rest.split_first_chunk() {
+        let marks = control(u64::from_le_bytes(*word));
+        if marks != 0 {
+            return NonZero::new(at + marks.trailing_zeros() as usize / 8);
+        }
+        (rest, at) = (behind, at + 8);
+    }
+    end_in_last(bytes, at)
+}
+
+/// The end of what is visible where less than a word is left.
+#[inline]
+fn end_in_last(bytes: &[u8], from: usize) -> Option<NonZero<usize>> {
+    let marks = control(u64::from_le_bytes(*bytes.last_chunk()?));
+    let end = bytes.len() - 8 + NonZero::new(marks)?.trailing_zeros() as usize / 8;
+    if end >= from { NonZero::new(end) } else { None }
+}
+
+/// Bytes that are looked at together in a long value: two registers, where those have 16 bytes.
+const BLOCK: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -108,6 +202,8 @@ mod tests {
                 let first = |marks: u64| marks & marks.wrapping_neg();
                 assert_eq!(first(control(word)), mark(!(0x20..=0x7e).contains(&byte)), "{byte:#x} at {at}");
                 assert_eq!(first(no_letter(word)), mark(!byte.is_ascii_alphabetic()), "{byte:#x} at {at}");
+                let is_plain = byte.is_ascii_alphabetic() || byte == b'-';
+                assert_eq!(first(no_letter_or_hyphen(word)), mark(!is_plain), "{byte:#x} at {at}");
             }
         }
     }
