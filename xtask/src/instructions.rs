@@ -37,7 +37,20 @@ pub(crate) struct Args {
 }
 
 /// What is counted, for each family.
-const PACKETS: [&str; 6] = ["syn", "ack", "get", "fin", "garbage", "transaction"];
+const PACKETS: [&str; 12] = [
+    "syn",
+    "ack",
+    "get",
+    "fin",
+    "garbage",
+    "transaction",
+    "kept first",
+    "kept get",
+    "kept fin",
+    "kept probe",
+    "kept long get",
+    "kept long ack",
+];
 
 /// How many batches `benches/cost.rs` runs.
 const BATCHES: u32 = 200;
@@ -133,7 +146,7 @@ fn parse(text: &str) -> anyhow::Result<Figures> {
 
 fn compare(known: &Figures, found: &Figures) -> anyhow::Result<()> {
     let mut worse = 0;
-    println!("instructions     before     now");
+    println!("instructions        before      now");
     for (name, count) in found {
         let before = known.iter().find(|(known, _)| known == name);
         let before = before.with_context(|| format!("benches/instructions.txt has no {name}: --update"))?.1;
@@ -146,7 +159,7 @@ fn compare(known: &Figures, found: &Figures) -> anyhow::Result<()> {
             ""
         };
         let change = format!("{:+.1}%", (count / before - 1.0) * 100.0);
-        println!("{name:<15} {before:>8.0} {count:>8.0} {change:>7}{note}");
+        println!("{name:<17} {before:>8.0} {count:>8.0} {change:>7}{note}");
     }
     if worse > 0 {
         bail!("{worse} packets take more instructions");
