@@ -1,6 +1,7 @@
-//! One client's frames, and an engine to hand them to.
+//! One client's frames, an engine to hand them to, and the time that it takes.
 
 use std::hint::black_box;
+use std::time;
 
 use lethe::App;
 use lethe::config::{Addresses, Config};
@@ -14,9 +15,12 @@ use lethe_sim::frame::{Ends, Segment};
 
 const NOW: Instant = Instant::from_unix_seconds(1_700_000_000);
 
+const BATCHES: u32 = 200;
+
 /// What is measured: each packet of a client, two that are dropped or refused, and a whole fetch; and what clients send
-/// on a connection that stays open.
-pub(crate) const PACKETS: [&str; 13] = [
+/// on a connection that stays open, last the request that draws the first window of a long stored response, and the ACK
+/// that draws more.
+const PACKETS: [&str; 13] = [
     "syn",
     "ack",
     "get",
@@ -28,15 +32,39 @@ pub(crate) const PACKETS: [&str; 13] = [
     "kept get",
     "kept fin",
     "kept probe",
-    LONG[0],
-    LONG[1],
+    "kept long get",
+    "kept long ack",
 ];
 
-/// The request that draws the first window of a stored response, and the ACK that draws more: of another application.
-pub(crate) const LONG: [&str; 2] = ["kept long get", "kept long ack"];
+/// Does what the command line says, with an application that answers `short` with one segment and `long` with several.
+pub(crate) fn run<A: App>(app: A, short: &str, long: &str) {
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let [family, packet, count, more @ ..] = args.as_slice() else {
+        println!("usage: cost v4|v6 PACKET COUNT [PERCENT], where PACKET is one of: {}", PACKETS.join(", "));
+        return;
+    };
+    let ends = if family == "v6" { Ends::v6() } else { Ends::v4() };
+    let (mut server, frames) = setup(app, [short, long], &ends, packet);
+    let count: u32 = count.parse().expect("a number");
+    let more: u32 = more.first().map_or(0, |more| more.parse().expect("a number"));
+    let mut best = f64::INFINITY;
+    for _ in 0..BATCHES {
+        let start = time::Instant::now();
+        // What is counted is to be the engine, so the loop has no more in it than it must.
+        for times in [count, count * more / 100] {
+            for _ in 0..times {
+                for frame in &frames {
+                    server.run(frame);
+                }
+            }
+        }
+        best = best.min(start.elapsed().as_secs_f64() * 1e9 / f64::from(count));
+    }
+    println!("{family} {packet}: {best:.1} ns");
+}
 
 /// An engine with the buffers of a loop.
-pub(crate) struct Loop<A> {
+struct Loop<A> {
     engine: Engine<A>,
     scratch: Vec<u8>,
     buffer: Vec<u8>,
@@ -45,7 +73,7 @@ pub(crate) struct Loop<A> {
 impl<A: App> Loop<A> {
     /// Hands in one frame, writes the reply, and returns its bytes.
     #[inline]
-    pub(crate) fn run(&mut self, frame: &[u8]) -> usize {
+    fn run(&mut self, frame: &[u8]) -> usize {
         let mut reply = self.engine.handle(NOW, RxFrame::unchecked(black_box(frame)), &mut self.scratch);
         let mut sent = 0;
         while reply.is_pending() {
@@ -55,9 +83,8 @@ impl<A: App> Loop<A> {
     }
 }
 
-/// An engine, and the frames of one of [`PACKETS`] between these ends; `short` and `long` are what the application
-/// answers with one segment, and with several.
-pub(crate) fn setup<A: App>(app: A, [short, long]: [&str; 2], ends: &Ends, packet: &str) -> (Loop<A>, Vec<Vec<u8>>) {
+/// An engine, and the frames of one of [`PACKETS`] between these ends.
+fn setup<A: App>(app: A, [short, long]: [&str; 2], ends: &Ends, packet: &str) -> (Loop<A>, Vec<Vec<u8>>) {
     let mut addresses = Addresses::new();
     addresses.add(ends.server.ip()).expect("an address of a server");
     let keep_alive = packet.starts_with("kept");
