@@ -25,6 +25,9 @@ pub fn turn<A: App>(
         taken += 1;
         let mut reply = engine.handle(now, frame, scratch);
         stats.count_received(frame.bytes.len(), reply.verdict());
+        if reply.is_later_request() {
+            stats.count_later_request();
+        }
         while reply.is_pending() {
             match tx.transmit(|buffer| reply.next_frame(buffer)) {
                 Transmit::Queued(len) => stats.count_sent(len),

@@ -10,7 +10,7 @@ pub(crate) use segment::{BuiltSegment, HeadEnd, TxSegment};
 pub(crate) use train::{LastSegment, Payload, Probe, ProbeOrder, RANGES_MAX, Train};
 
 use crate::port::{TxChecksum, TxFrame};
-use crate::verdict::{ReplyKind, Verdict};
+use crate::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
 use crate::wire::{arp, ethernet};
 
 /// The verdict on a packet, and the frames that answer it.
@@ -20,8 +20,28 @@ use crate::wire::{arp, ethernet};
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Reply<'a> {
-    verdict: Verdict,
+    outcome: Outcome,
     output: Output<'a>,
+}
+
+/// A verdict, and whether it is on a request that is not the first of its connection (fast: as large as the verdict).
+#[derive(Clone, Copy, Debug)]
+enum Outcome {
+    Replied(ReplyKind),
+    Absorbed(Absorbed),
+    Dropped(DropReason),
+    RepliedToLater(ReplyKind),
+}
+
+impl From<Verdict> for Outcome {
+    #[inline]
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Replied(kind) => Self::Replied(kind),
+            Verdict::Absorbed(kind) => Self::Absorbed(kind),
+            Verdict::Dropped(reason) => Self::Dropped(reason),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -35,31 +55,55 @@ enum Output<'a> {
 
 impl<'a> Reply<'a> {
     #[inline]
-    pub(crate) const fn silent(verdict: Verdict) -> Self {
-        Self { verdict, output: Output::Nothing }
+    pub(crate) fn silent(verdict: Verdict) -> Self {
+        Self { outcome: verdict.into(), output: Output::Nothing }
     }
 
     pub(crate) const fn arp(link: ethernet::Header, packet: arp::Packet) -> Self {
-        Self { verdict: Verdict::Replied(ReplyKind::Arp), output: Output::Arp { link, packet } }
+        Self::with(ReplyKind::Arp, Output::Arp { link, packet })
     }
 
     #[inline]
     pub(crate) const fn segment(kind: ReplyKind, segment: BuiltSegment<'a>) -> Self {
-        Self { verdict: Verdict::Replied(kind), output: Output::Segment(segment) }
+        Self::with(kind, Output::Segment(segment))
     }
 
     pub(crate) const fn datagram(kind: ReplyKind, datagram: Datagram<'a>) -> Self {
-        Self { verdict: Verdict::Replied(kind), output: Output::Datagram(datagram) }
+        Self::with(kind, Output::Datagram(datagram))
     }
 
     pub(crate) fn train(kind: ReplyKind, train: Train<'a>) -> Self {
-        Self { verdict: Verdict::Replied(kind), output: Output::Train(train) }
+        Self::with(kind, Output::Train(train))
+    }
+
+    #[inline]
+    const fn with(kind: ReplyKind, output: Output<'a>) -> Self {
+        Self { outcome: Outcome::Replied(kind), output }
+    }
+
+    /// The answer to a request that is not the first of its connection.
+    pub(crate) fn of_later_request(self) -> Self {
+        match self.outcome {
+            Outcome::Replied(kind) if kind.answers_request() => Self { outcome: Outcome::RepliedToLater(kind), ..self },
+            _ => self,
+        }
+    }
+
+    /// Whether it answers a request that is not the first of its connection: to be counted by
+    /// [`Stats::count_later_request`](crate::verdict::Stats::count_later_request).
+    #[inline]
+    pub const fn is_later_request(&self) -> bool {
+        matches!(self.outcome, Outcome::RepliedToLater(_))
     }
 
     /// What became of the packet.
     #[inline]
     pub const fn verdict(&self) -> Verdict {
-        self.verdict
+        match self.outcome {
+            Outcome::Replied(kind) | Outcome::RepliedToLater(kind) => Verdict::Replied(kind),
+            Outcome::Absorbed(kind) => Verdict::Absorbed(kind),
+            Outcome::Dropped(reason) => Verdict::Dropped(reason),
+        }
     }
 
     /// Whether [`next_frame`](Self::next_frame) has another frame to write.

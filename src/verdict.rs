@@ -178,6 +178,13 @@ outcomes! {
     }
 }
 
+impl ReplyKind {
+    /// Whether it answers a request: with a response, the first segments of one, or a refusal.
+    pub const fn answers_request(self) -> bool {
+        matches!(self, Self::Response | Self::FirstWindow | Self::Refusal)
+    }
+}
+
 /// What became of a packet.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Verdict {
@@ -258,6 +265,7 @@ impl From<Absorbed> for Verdict {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Stats {
     verdicts: [u64; Verdict::COUNT],
+    later_requests: u64,
     received_bytes: u64,
     sent_frames: u64,
     sent_bytes: u64,
@@ -266,20 +274,21 @@ pub struct Stats {
 
 impl Default for Stats {
     fn default() -> Self {
-        Self { verdicts: [0; Verdict::COUNT], received_bytes: 0, sent_frames: 0, sent_bytes: 0, queue_full: 0 }
+        Self::from_counters([0; Self::COUNTERS])
     }
 }
 
 impl Stats {
     /// How many counters there are.
-    pub const COUNTERS: usize = Verdict::COUNT + 4;
+    pub const COUNTERS: usize = Verdict::COUNT + 5;
 
     /// Every counter, in an order of our own: for [`from_counters`](Self::from_counters), in another thread.
     pub fn counters(&self) -> [u64; Self::COUNTERS] {
         let mut all = [0; Self::COUNTERS];
         let (verdicts, totals) = all.split_at_mut(Verdict::COUNT);
         verdicts.copy_from_slice(&self.verdicts);
-        totals.copy_from_slice(&[self.received_bytes, self.sent_frames, self.sent_bytes, self.queue_full]);
+        let Self { later_requests, received_bytes, sent_frames, sent_bytes, queue_full, .. } = *self;
+        totals.copy_from_slice(&[later_requests, received_bytes, sent_frames, sent_bytes, queue_full]);
         all
     }
 
@@ -289,6 +298,7 @@ impl Stats {
         let mut next = || all.next().unwrap_or(0);
         Self {
             verdicts: core::array::from_fn(|_| next()),
+            later_requests: next(),
             received_bytes: next(),
             sent_frames: next(),
             sent_bytes: next(),
@@ -302,6 +312,11 @@ impl Stats {
             *counter += 1;
         }
         self.received_bytes += len as u64;
+    }
+
+    /// Counts a request that was answered, and was not the first of its connection.
+    pub fn count_later_request(&mut self) {
+        self.later_requests += 1;
     }
 
     /// Counts a sent frame of `len` bytes.
@@ -330,6 +345,17 @@ impl Stats {
         self.verdicts.iter().sum()
     }
 
+    /// Requests that were answered: with a response, the first segments of one, or a refusal.
+    pub fn requests(&self) -> u64 {
+        let kinds = ReplyKind::ALL.iter().filter(|kind| kind.answers_request());
+        kinds.map(|&kind| self.count(Verdict::Replied(kind))).sum()
+    }
+
+    /// Connections whose first request was answered.
+    pub fn connections(&self) -> u64 {
+        self.requests().saturating_sub(self.later_requests)
+    }
+
     /// Bytes received.
     pub const fn received_bytes(&self) -> u64 {
         self.received_bytes
@@ -355,6 +381,7 @@ impl Stats {
         for (sum, value) in self.verdicts.iter_mut().zip(&other.verdicts) {
             *sum += value;
         }
+        self.later_requests += other.later_requests;
         self.received_bytes += other.received_bytes;
         self.sent_frames += other.sent_frames;
         self.sent_bytes += other.sent_bytes;
@@ -366,7 +393,7 @@ impl Stats {
 mod tests {
     use super::*;
 
-    /// Counters of which each has another value: a power of two for each.
+    /// Counters of which each has another value: a power of two for most.
     fn distinct() -> Stats {
         Stats::from_counters(core::array::from_fn(|place| 1 << (place % 60)))
     }
@@ -393,6 +420,17 @@ mod tests {
     }
 
     #[test]
+    fn connections_are_requests_that_are_the_first() {
+        let mut stats = Stats::default();
+        for kind in [ReplyKind::SynAck, ReplyKind::Response, ReplyKind::FirstWindow, ReplyKind::NextWindow] {
+            stats.count_received(10, Verdict::Replied(kind));
+        }
+        stats.count_received(10, Verdict::Replied(ReplyKind::Refusal));
+        stats.count_later_request();
+        assert_eq!((stats.requests(), stats.connections()), (3, 2));
+    }
+
+    #[test]
     fn counters_of_two_loops_are_added_each_to_its_own() {
         let mut sum = distinct();
         sum.add(&distinct());
@@ -411,7 +449,7 @@ mod tests {
 
     #[test]
     fn counters_that_are_taken_apart_come_together_again() {
-        let counters = core::array::from_fn(|place| 1 << place);
+        let counters = core::array::from_fn(|place| place as u64 + 1);
         assert_eq!(Stats::from_counters(counters).counters(), counters);
     }
 }

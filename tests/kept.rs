@@ -3,12 +3,16 @@
 use lethe::config::{Addresses, Config};
 use lethe::cookie::Secret;
 use lethe::http::{Response, Status};
+use lethe::port::RxFrame;
+use lethe::time::Instant;
 use lethe::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
 use lethe::wire::tcp::Flags;
 use lethe::{App, Engine, Request};
 use lethe_sim::dialogue::Dialogue;
 use lethe_sim::dissect::Frame;
+use lethe_sim::fetch::{KeptFetch, LongFetch};
 use lethe_sim::frame::{Ends, Segment};
+use lethe_sim::sample::Sample;
 use proptest::prelude::*;
 
 const ISN: u32 = 1000;
@@ -423,5 +427,20 @@ proptest! {
             all.push((segment, sent.clone()));
             client.take(&sent[0]);
         }
+    }
+}
+
+#[test]
+fn requests_behind_the_first_are_told_from_it() {
+    let sample = Engine::new(engine(&[7]).config().clone(), Sample::new(100_000));
+    let now = Instant::from_unix_seconds(1_700_000_000);
+    let mut scratch = vec![0; lethe::engine::SCRATCH_LEN];
+    let mut is_later = |frame: &[u8]| sample.handle(now, RxFrame::unchecked(frame), &mut scratch).is_later_request();
+    for ends in [Ends::v4(), Ends::v6()] {
+        let kept = KeptFetch::new(&sample, now, &ends, "/100").unwrap();
+        let sent = [&kept.first, &kept.get, &kept.get, &kept.fin, &kept.probe];
+        assert_eq!(sent.map(|frame| is_later(frame)), [false, true, true, false, false]);
+        let long = LongFetch::new(&sample, now, &ends, "/100", "/100000").unwrap();
+        assert_eq!([&long.get, &long.ack].map(|frame| is_later(frame)), [true, false]);
     }
 }

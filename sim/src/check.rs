@@ -147,6 +147,9 @@ pub fn observe_each<'f, A: App>(
     for (now, received) in frames {
         let (verdict, sent) = workspace.answer(engine, now, received);
         stats.count_received(received.len(), verdict);
+        if workspace.is_later_request() {
+            stats.count_later_request();
+        }
         for frame in &sent {
             stats.count_sent(frame.len());
         }

@@ -16,11 +16,12 @@ const DIRT: u8 = 0xa5;
 pub struct Workspace {
     scratch: Vec<u8>,
     buffer: Vec<u8>,
+    is_later_request: bool,
 }
 
 impl Default for Workspace {
     fn default() -> Self {
-        Self { scratch: vec![DIRT; SCRATCH_LEN], buffer: vec![DIRT; FRAME_MAX] }
+        Self { scratch: vec![DIRT; SCRATCH_LEN], buffer: vec![DIRT; FRAME_MAX], is_later_request: false }
     }
 }
 
@@ -28,10 +29,16 @@ impl Workspace {
     /// What the engine does about a frame: its verdict, and the frames that it sends, in order.
     pub fn answer<A: App>(&mut self, engine: &Engine<A>, now: Instant, frame: &[u8]) -> (Verdict, Vec<Vec<u8>>) {
         let mut reply = engine.handle(now, RxFrame::unchecked(frame), &mut self.scratch);
+        self.is_later_request = reply.is_later_request();
         let mut sent = Vec::new();
         while let Some(written) = reply.next_frame(&mut self.buffer) {
             sent.push(self.buffer[..written.len].to_vec());
         }
         (reply.verdict(), sent)
+    }
+
+    /// Whether the last answer was to a request that is not the first of its connection.
+    pub(crate) const fn is_later_request(&self) -> bool {
+        self.is_later_request
     }
 }

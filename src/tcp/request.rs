@@ -130,7 +130,7 @@ fn answer_later_request<'a, A: App, P: Pair>(
         return close(segment);
     }
     let fields = CookieFields { mss: segment.kept_mss(kept), generation };
-    answer_rare_request(segment, fields, Some(kept), app, scratch)
+    answer_rare_request(segment, fields, Some(kept), app, scratch).of_later_request()
 }
 
 /// Whether the client has received something beyond its acknowledgement.
