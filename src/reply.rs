@@ -10,7 +10,7 @@ pub(crate) use segment::{BuiltSegment, HeadEnd, TxSegment};
 pub(crate) use train::{LastSegment, Payload, Probe, ProbeOrder, RANGES_MAX, Train};
 
 use crate::port::{TxChecksum, TxFrame};
-use crate::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
+use crate::verdict::{Absorbed, DropReason, LaterRequests, ReplyKind, Verdict};
 use crate::wire::{arp, ethernet};
 
 /// The verdict on a packet, and the frames that answer it.
@@ -24,13 +24,18 @@ pub struct Reply<'a> {
     output: Output<'a>,
 }
 
-/// A verdict, and whether it is on a request that is not the first of its connection (fast: as large as the verdict).
+/// A verdict, and which requests of their connection are answered (fast: as large as the verdict).
 #[derive(Clone, Copy, Debug)]
 enum Outcome {
     Replied(ReplyKind),
     Absorbed(Absorbed),
     Dropped(DropReason),
+    /// To a request that is not the first of its connection.
     RepliedToLater(ReplyKind),
+    /// With so many responses in one packet, that to the first request among them.
+    RepliedToSeveral(u8),
+    /// With so many responses in one packet, all to requests that are not the first.
+    RepliedToSeveralLater(u8),
 }
 
 impl From<Verdict> for Outcome {
@@ -81,19 +86,35 @@ impl<'a> Reply<'a> {
         Self { outcome: Outcome::Replied(kind), output }
     }
 
-    /// The answer to a request that is not the first of its connection.
+    /// Notes that what is answered is not the first request of its connection.
     pub(crate) fn of_later_request(self) -> Self {
-        match self.outcome {
-            Outcome::Replied(kind) if kind.answers_request() => Self { outcome: Outcome::RepliedToLater(kind), ..self },
-            _ => self,
-        }
+        let outcome = match self.outcome {
+            Outcome::Replied(kind) if kind.answers_request() => Outcome::RepliedToLater(kind),
+            Outcome::RepliedToSeveral(count) => Outcome::RepliedToSeveralLater(count),
+            other => other,
+        };
+        Self { outcome, ..self }
     }
 
-    /// Whether it answers a request that is not the first of its connection: to be counted by
-    /// [`Stats::count_later_request`](crate::verdict::Stats::count_later_request).
+    /// Notes that a response is that to so many requests.
+    pub(crate) fn of_requests(self, count: u8) -> Self {
+        let outcome = match self.outcome {
+            Outcome::Replied(ReplyKind::Response) => Outcome::RepliedToSeveral(count),
+            other => other,
+        };
+        Self { outcome, ..self }
+    }
+
+    /// The requests that it answers and that are not the first of their connection: for
+    /// [`Stats::count_later_requests`](crate::verdict::Stats::count_later_requests).
     #[inline]
-    pub const fn is_later_request(&self) -> bool {
-        matches!(self.outcome, Outcome::RepliedToLater(_))
+    pub const fn later_requests(&self) -> LaterRequests {
+        match self.outcome {
+            Outcome::Replied(_) | Outcome::Absorbed(_) | Outcome::Dropped(_) => LaterRequests::NONE,
+            Outcome::RepliedToLater(_) => LaterRequests { count: 1, with_first: false },
+            Outcome::RepliedToSeveral(count) => LaterRequests { count: count.saturating_sub(1), with_first: true },
+            Outcome::RepliedToSeveralLater(count) => LaterRequests { count, with_first: false },
+        }
     }
 
     /// What became of the packet.
@@ -101,6 +122,7 @@ impl<'a> Reply<'a> {
     pub const fn verdict(&self) -> Verdict {
         match self.outcome {
             Outcome::Replied(kind) | Outcome::RepliedToLater(kind) => Verdict::Replied(kind),
+            Outcome::RepliedToSeveral(_) | Outcome::RepliedToSeveralLater(_) => Verdict::Replied(ReplyKind::Response),
             Outcome::Absorbed(kind) => Verdict::Absorbed(kind),
             Outcome::Dropped(reason) => Verdict::Dropped(reason),
         }

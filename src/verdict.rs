@@ -261,11 +261,27 @@ impl From<Absorbed> for Verdict {
     }
 }
 
+/// The requests in a packet that were answered and are not the first of their connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LaterRequests {
+    /// How many.
+    pub count: u8,
+    /// Whether the first request of the connection was answered with them.
+    pub with_first: bool,
+}
+
+impl LaterRequests {
+    /// Of a packet that has none.
+    pub const NONE: Self = Self { count: 0, with_first: false };
+}
+
 /// The counters of one loop. Each loop owns a set; they are added up only to be shown.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Stats {
     verdicts: [u64; Verdict::COUNT],
     later_requests: u64,
+    /// Packets with requests that are not the first of their connection, and without that.
+    later_packets: u64,
     received_bytes: u64,
     sent_frames: u64,
     sent_bytes: u64,
@@ -280,15 +296,15 @@ impl Default for Stats {
 
 impl Stats {
     /// How many counters there are.
-    pub const COUNTERS: usize = Verdict::COUNT + 5;
+    pub const COUNTERS: usize = Verdict::COUNT + 6;
 
     /// Every counter, in an order of our own: for [`from_counters`](Self::from_counters), in another thread.
     pub fn counters(&self) -> [u64; Self::COUNTERS] {
         let mut all = [0; Self::COUNTERS];
         let (verdicts, totals) = all.split_at_mut(Verdict::COUNT);
         verdicts.copy_from_slice(&self.verdicts);
-        let Self { later_requests, received_bytes, sent_frames, sent_bytes, queue_full, .. } = *self;
-        totals.copy_from_slice(&[later_requests, received_bytes, sent_frames, sent_bytes, queue_full]);
+        let Self { later_requests, later_packets, received_bytes, sent_frames, sent_bytes, queue_full, .. } = *self;
+        totals.copy_from_slice(&[later_requests, later_packets, received_bytes, sent_frames, sent_bytes, queue_full]);
         all
     }
 
@@ -299,6 +315,7 @@ impl Stats {
         Self {
             verdicts: core::array::from_fn(|_| next()),
             later_requests: next(),
+            later_packets: next(),
             received_bytes: next(),
             sent_frames: next(),
             sent_bytes: next(),
@@ -314,9 +331,10 @@ impl Stats {
         self.received_bytes += len as u64;
     }
 
-    /// Counts a request that was answered, and was not the first of its connection.
-    pub fn count_later_request(&mut self) {
-        self.later_requests += 1;
+    /// Counts requests that were answered and are not the first of their connection, beside the verdict on their packet.
+    pub fn count_later_requests(&mut self, later: LaterRequests) {
+        self.later_requests += u64::from(later.count);
+        self.later_packets += u64::from(!later.with_first);
     }
 
     /// Counts a sent frame of `len` bytes.
@@ -347,13 +365,14 @@ impl Stats {
 
     /// Requests that were answered: with a response, the first segments of one, or a refusal.
     pub fn requests(&self) -> u64 {
-        let kinds = ReplyKind::ALL.iter().filter(|kind| kind.answers_request());
-        kinds.map(|&kind| self.count(Verdict::Replied(kind))).sum()
+        self.connections().saturating_add(self.later_requests)
     }
 
     /// Connections whose first request was answered.
     pub fn connections(&self) -> u64 {
-        self.requests().saturating_sub(self.later_requests)
+        let kinds = ReplyKind::ALL.iter().filter(|kind| kind.answers_request());
+        let packets: u64 = kinds.map(|&kind| self.count(Verdict::Replied(kind))).sum();
+        packets.saturating_sub(self.later_packets)
     }
 
     /// Bytes received.
@@ -382,6 +401,7 @@ impl Stats {
             *sum += value;
         }
         self.later_requests += other.later_requests;
+        self.later_packets += other.later_packets;
         self.received_bytes += other.received_bytes;
         self.sent_frames += other.sent_frames;
         self.sent_bytes += other.sent_bytes;
@@ -420,14 +440,21 @@ mod tests {
     }
 
     #[test]
-    fn connections_are_requests_that_are_the_first() {
+    fn requests_are_those_of_all_packets_and_connections_those_that_have_a_first_one() {
         let mut stats = Stats::default();
-        for kind in [ReplyKind::SynAck, ReplyKind::Response, ReplyKind::FirstWindow, ReplyKind::NextWindow] {
+        for kind in [ReplyKind::SynAck, ReplyKind::FirstWindow, ReplyKind::NextWindow, ReplyKind::Refusal] {
             stats.count_received(10, Verdict::Replied(kind));
         }
-        stats.count_received(10, Verdict::Replied(ReplyKind::Refusal));
-        stats.count_later_request();
-        assert_eq!((stats.requests(), stats.connections()), (3, 2));
+        assert_eq!((stats.requests(), stats.connections()), (2, 2));
+        for (later, requests, connections) in [
+            (LaterRequests { count: 1, with_first: false }, 3, 2),
+            (LaterRequests { count: 3, with_first: true }, 7, 3),
+            (LaterRequests { count: 4, with_first: false }, 11, 3),
+        ] {
+            stats.count_received(10, Verdict::Replied(ReplyKind::Response));
+            stats.count_later_requests(later);
+            assert_eq!((stats.requests(), stats.connections()), (requests, connections));
+        }
     }
 
     #[test]

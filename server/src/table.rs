@@ -29,7 +29,7 @@ impl fmt::Display for Table<'_> {
 
 #[cfg(test)]
 mod tests {
-    use lethe::verdict::{DropReason, ReplyKind, Verdict};
+    use lethe::verdict::{DropReason, LaterRequests, ReplyKind, Verdict};
 
     use super::*;
 
@@ -50,7 +50,7 @@ mod tests {
             stats.count_received(150, Verdict::Replied(ReplyKind::Response));
         }
         for _ in 0..200 {
-            stats.count_later_request();
+            stats.count_later_requests(LaterRequests { count: 1, with_first: false });
         }
         stats.count_received(60, Verdict::Dropped(DropReason::TcpCookie));
         insta::assert_snapshot!("table", Table(&stats));

@@ -1,8 +1,9 @@
 //! Servers with sockets, to compare Lethe with.
 //!
 //! Each sends the same answers as `lethe serve … ipinfo`, byte for byte, with the same lookup, and closes the
-//! connection, or with `--keep-alive` keeps it open. They differ in how they wait for connections, which is what is compared. They are simple on purpose, as
-//! a programmer who knows the calls would write them; none has more than one thread that waits.
+//! connection, or with `--keep-alive` keeps it open. They differ in how they wait for connections, which is what is
+//! compared. They are simple on purpose, as a programmer who knows the calls would write them; none has more than one
+//! thread that waits.
 
 mod blocking;
 mod event;

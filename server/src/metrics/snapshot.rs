@@ -265,7 +265,7 @@ fn resident() -> Option<u64> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use lethe::verdict::{Absorbed, DropReason, ReplyKind};
+    use lethe::verdict::{Absorbed, DropReason, LaterRequests, ReplyKind};
 
     use super::*;
 
@@ -281,7 +281,7 @@ pub(crate) mod tests {
                 stats.count_received(100, verdict);
                 stats.count_sent(200);
             }
-            stats.count_later_request();
+            stats.count_later_requests(LaterRequests { count: 1, with_first: false });
             stats.count_received(60, Verdict::Absorbed(Absorbed::Ack));
             stats.count_received(60, Verdict::Dropped(DropReason::TcpCookie));
             writer.turned(false, &stats);

@@ -1,4 +1,5 @@
-//! The clients: `ab`, `h2load`, `wrk`, and `lethe load`, which sends at a fixed rate, floods, and holds connections open.
+//! The clients: `ab`, `h2load`, `wrk`, and `lethe load`, which sends at a fixed rate, floods, and holds connections
+//! open.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
