@@ -114,6 +114,7 @@ pub fn is_stored(size: usize) -> bool {
 }
 
 /// The largest size up to `max` whose response is stored.
+#[cfg(feature = "simulator")]
 pub(crate) fn stored_up_to(max: usize) -> Option<usize> {
     stored_sizes(max).pop_last()
 }
