@@ -54,7 +54,7 @@ pub(super) const FULL: Amount = Amount {
     short: [(100, 100_000), (1000, 100_000)],
     short_of_others: 20_000,
     seconds: 3,
-    kept: (100, 200_000),
+    kept: (100, 100_000),
     steady: 3,
     rates: &[1000, 10_000, 30_000],
     rates_in_flood: &[1000, 10_000],
