@@ -1,8 +1,8 @@
 //! Clients that people use, each with short and long files on connections that stay open, over a real TAP device.
 //! Needs root.
 //!
-//! What a client does is written in its own language, in `clients/`. It gets a list of files in the form of `sha256sum`,
-//! asks for them in that order, and compares each. Connections are counted by the client's kernel.
+//! What a client does is written in its own language, in `clients/`. It gets a list of files in the form of
+//! `sha256sum`, asks for them in that order, and compares each. Connections are counted by the client's kernel.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -401,8 +401,9 @@ impl<'a, P: Pair> Transfer<'a, P> {
         let schedule = self.schedule(prev_acked, echoed.level);
         let sent = self.sent_up_to(schedule, acked);
         let received: u32 = received.iter().map(|(from, to)| (to - from).div_ceil(seg_size)).sum();
-        // Whether nothing in flight can still be added to that. The hole may have shown with the ACK of what is ahead of
-        // it, which has drawn nothing, or after that; the timestamp is the same.
+        // Whether nothing in flight can still be added to that. An ACK that has reached `acked` and shows the gap at
+        // once has drawn nothing, so what the ACK before it drew is all. One that had reached it before has drawn more.
+        // The timestamp is the same in both cases.
         let fin = u32::from(!self.is_open());
         let boundary = |sent| last_boundary(sent, window_end, seg_size, len).min(len + fin);
         let is_all = top >= boundary(sent) || top == boundary(self.sent_up_to(schedule, prev_acked));
