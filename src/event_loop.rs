@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::engine::Engine;
 use crate::port::{RxQueue, Transmit, TxQueue};
 use crate::time::Instant;
-use crate::verdict::Stats;
+use crate::verdict::{LaterRequests, Stats};
 
 /// Takes up to `burst` frames from `rx`, answers each on `tx`, and returns how many it took.
 ///
@@ -25,6 +25,10 @@ pub fn turn<A: App>(
         taken += 1;
         let mut reply = engine.handle(now, frame, scratch);
         stats.count_received(frame.bytes.len(), reply.verdict());
+        let later = reply.later_requests();
+        if later != LaterRequests::NONE {
+            stats.count_later_requests(later);
+        }
         while reply.is_pending() {
             match tx.transmit(|buffer| reply.next_frame(buffer)) {
                 Transmit::Queued(len) => stats.count_sent(len),

@@ -10,7 +10,7 @@ pub(crate) use segment::{BuiltSegment, HeadEnd, TxSegment};
 pub(crate) use train::{LastSegment, Payload, Probe, ProbeOrder, RANGES_MAX, Train};
 
 use crate::port::{TxChecksum, TxFrame};
-use crate::verdict::{ReplyKind, Verdict};
+use crate::verdict::{Absorbed, DropReason, LaterRequests, ReplyKind, Verdict};
 use crate::wire::{arp, ethernet};
 
 /// The verdict on a packet, and the frames that answer it.
@@ -20,8 +20,33 @@ use crate::wire::{arp, ethernet};
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Reply<'a> {
-    verdict: Verdict,
+    outcome: Outcome,
     output: Output<'a>,
+}
+
+/// A verdict, and which requests of their connection are answered (fast: as large as the verdict).
+#[derive(Clone, Copy, Debug)]
+enum Outcome {
+    Replied(ReplyKind),
+    Absorbed(Absorbed),
+    Dropped(DropReason),
+    /// To a request that is not the first of its connection.
+    RepliedToLater(ReplyKind),
+    /// With so many responses in one packet, that to the first request among them.
+    RepliedToSeveral(u8),
+    /// With so many responses in one packet, all to requests that are not the first.
+    RepliedToSeveralLater(u8),
+}
+
+impl From<Verdict> for Outcome {
+    #[inline]
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Replied(kind) => Self::Replied(kind),
+            Verdict::Absorbed(kind) => Self::Absorbed(kind),
+            Verdict::Dropped(reason) => Self::Dropped(reason),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -35,31 +60,72 @@ enum Output<'a> {
 
 impl<'a> Reply<'a> {
     #[inline]
-    pub(crate) const fn silent(verdict: Verdict) -> Self {
-        Self { verdict, output: Output::Nothing }
+    pub(crate) fn silent(verdict: Verdict) -> Self {
+        Self { outcome: verdict.into(), output: Output::Nothing }
     }
 
     pub(crate) const fn arp(link: ethernet::Header, packet: arp::Packet) -> Self {
-        Self { verdict: Verdict::Replied(ReplyKind::Arp), output: Output::Arp { link, packet } }
+        Self::with(ReplyKind::Arp, Output::Arp { link, packet })
     }
 
     #[inline]
     pub(crate) const fn segment(kind: ReplyKind, segment: BuiltSegment<'a>) -> Self {
-        Self { verdict: Verdict::Replied(kind), output: Output::Segment(segment) }
+        Self::with(kind, Output::Segment(segment))
     }
 
     pub(crate) const fn datagram(kind: ReplyKind, datagram: Datagram<'a>) -> Self {
-        Self { verdict: Verdict::Replied(kind), output: Output::Datagram(datagram) }
+        Self::with(kind, Output::Datagram(datagram))
     }
 
     pub(crate) fn train(kind: ReplyKind, train: Train<'a>) -> Self {
-        Self { verdict: Verdict::Replied(kind), output: Output::Train(train) }
+        Self::with(kind, Output::Train(train))
+    }
+
+    #[inline]
+    const fn with(kind: ReplyKind, output: Output<'a>) -> Self {
+        Self { outcome: Outcome::Replied(kind), output }
+    }
+
+    /// Notes that what is answered is not the first request of its connection.
+    pub(crate) fn of_later_request(self) -> Self {
+        let outcome = match self.outcome {
+            Outcome::Replied(kind) if kind.answers_request() => Outcome::RepliedToLater(kind),
+            Outcome::RepliedToSeveral(count) => Outcome::RepliedToSeveralLater(count),
+            other => other,
+        };
+        Self { outcome, ..self }
+    }
+
+    /// Notes that a response is that to so many requests.
+    pub(crate) fn of_requests(self, count: u8) -> Self {
+        let outcome = match self.outcome {
+            Outcome::Replied(ReplyKind::Response) => Outcome::RepliedToSeveral(count),
+            other => other,
+        };
+        Self { outcome, ..self }
+    }
+
+    /// The requests that it answers and that are not the first of their connection: for
+    /// [`Stats::count_later_requests`](crate::verdict::Stats::count_later_requests).
+    #[inline]
+    pub const fn later_requests(&self) -> LaterRequests {
+        match self.outcome {
+            Outcome::Replied(_) | Outcome::Absorbed(_) | Outcome::Dropped(_) => LaterRequests::NONE,
+            Outcome::RepliedToLater(_) => LaterRequests { count: 1, with_first: false },
+            Outcome::RepliedToSeveral(count) => LaterRequests { count: count.saturating_sub(1), with_first: true },
+            Outcome::RepliedToSeveralLater(count) => LaterRequests { count, with_first: false },
+        }
     }
 
     /// What became of the packet.
     #[inline]
     pub const fn verdict(&self) -> Verdict {
-        self.verdict
+        match self.outcome {
+            Outcome::Replied(kind) | Outcome::RepliedToLater(kind) => Verdict::Replied(kind),
+            Outcome::RepliedToSeveral(_) | Outcome::RepliedToSeveralLater(_) => Verdict::Replied(ReplyKind::Response),
+            Outcome::Absorbed(kind) => Verdict::Absorbed(kind),
+            Outcome::Dropped(reason) => Verdict::Dropped(reason),
+        }
     }
 
     /// Whether [`next_frame`](Self::next_frame) has another frame to write.

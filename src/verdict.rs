@@ -178,6 +178,13 @@ outcomes! {
     }
 }
 
+impl ReplyKind {
+    /// Whether it answers a request: with a response, the first segments of one, or a refusal.
+    pub const fn answers_request(self) -> bool {
+        matches!(self, Self::Response | Self::FirstWindow | Self::Refusal)
+    }
+}
+
 /// What became of a packet.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Verdict {
@@ -254,10 +261,27 @@ impl From<Absorbed> for Verdict {
     }
 }
 
+/// The requests in a packet that were answered and are not the first of their connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LaterRequests {
+    /// How many.
+    pub count: u8,
+    /// Whether the first request of the connection was answered with them.
+    pub with_first: bool,
+}
+
+impl LaterRequests {
+    /// Of a packet that has none.
+    pub const NONE: Self = Self { count: 0, with_first: false };
+}
+
 /// The counters of one loop. Each loop owns a set; they are added up only to be shown.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Stats {
     verdicts: [u64; Verdict::COUNT],
+    later_requests: u64,
+    /// Packets with requests that are not the first of their connection, and without that.
+    later_packets: u64,
     received_bytes: u64,
     sent_frames: u64,
     sent_bytes: u64,
@@ -266,20 +290,21 @@ pub struct Stats {
 
 impl Default for Stats {
     fn default() -> Self {
-        Self { verdicts: [0; Verdict::COUNT], received_bytes: 0, sent_frames: 0, sent_bytes: 0, queue_full: 0 }
+        Self::from_counters([0; Self::COUNTERS])
     }
 }
 
 impl Stats {
     /// How many counters there are.
-    pub const COUNTERS: usize = Verdict::COUNT + 4;
+    pub const COUNTERS: usize = Verdict::COUNT + 6;
 
     /// Every counter, in an order of our own: for [`from_counters`](Self::from_counters), in another thread.
     pub fn counters(&self) -> [u64; Self::COUNTERS] {
         let mut all = [0; Self::COUNTERS];
         let (verdicts, totals) = all.split_at_mut(Verdict::COUNT);
         verdicts.copy_from_slice(&self.verdicts);
-        totals.copy_from_slice(&[self.received_bytes, self.sent_frames, self.sent_bytes, self.queue_full]);
+        let Self { later_requests, later_packets, received_bytes, sent_frames, sent_bytes, queue_full, .. } = *self;
+        totals.copy_from_slice(&[later_requests, later_packets, received_bytes, sent_frames, sent_bytes, queue_full]);
         all
     }
 
@@ -289,6 +314,8 @@ impl Stats {
         let mut next = || all.next().unwrap_or(0);
         Self {
             verdicts: core::array::from_fn(|_| next()),
+            later_requests: next(),
+            later_packets: next(),
             received_bytes: next(),
             sent_frames: next(),
             sent_bytes: next(),
@@ -302,6 +329,12 @@ impl Stats {
             *counter += 1;
         }
         self.received_bytes += len as u64;
+    }
+
+    /// Counts requests that were answered and are not the first of their connection, beside the verdict on their packet.
+    pub fn count_later_requests(&mut self, later: LaterRequests) {
+        self.later_requests += u64::from(later.count);
+        self.later_packets += u64::from(!later.with_first);
     }
 
     /// Counts a sent frame of `len` bytes.
@@ -330,6 +363,18 @@ impl Stats {
         self.verdicts.iter().sum()
     }
 
+    /// Requests that were answered: with a response, the first segments of one, or a refusal.
+    pub fn requests(&self) -> u64 {
+        self.connections().saturating_add(self.later_requests)
+    }
+
+    /// Connections whose first request was answered.
+    pub fn connections(&self) -> u64 {
+        let kinds = ReplyKind::ALL.iter().filter(|kind| kind.answers_request());
+        let packets: u64 = kinds.map(|&kind| self.count(Verdict::Replied(kind))).sum();
+        packets.saturating_sub(self.later_packets)
+    }
+
     /// Bytes received.
     pub const fn received_bytes(&self) -> u64 {
         self.received_bytes
@@ -355,6 +400,8 @@ impl Stats {
         for (sum, value) in self.verdicts.iter_mut().zip(&other.verdicts) {
             *sum += value;
         }
+        self.later_requests += other.later_requests;
+        self.later_packets += other.later_packets;
         self.received_bytes += other.received_bytes;
         self.sent_frames += other.sent_frames;
         self.sent_bytes += other.sent_bytes;
@@ -366,7 +413,7 @@ impl Stats {
 mod tests {
     use super::*;
 
-    /// Counters of which each has another value: a power of two for each.
+    /// Counters of which each has another value: a power of two for most.
     fn distinct() -> Stats {
         Stats::from_counters(core::array::from_fn(|place| 1 << (place % 60)))
     }
@@ -393,6 +440,24 @@ mod tests {
     }
 
     #[test]
+    fn requests_are_those_of_all_packets_and_connections_those_that_have_a_first_one() {
+        let mut stats = Stats::default();
+        for kind in [ReplyKind::SynAck, ReplyKind::FirstWindow, ReplyKind::NextWindow, ReplyKind::Refusal] {
+            stats.count_received(10, Verdict::Replied(kind));
+        }
+        assert_eq!((stats.requests(), stats.connections()), (2, 2));
+        for (later, requests, connections) in [
+            (LaterRequests { count: 1, with_first: false }, 3, 2),
+            (LaterRequests { count: 3, with_first: true }, 7, 3),
+            (LaterRequests { count: 4, with_first: false }, 11, 3),
+        ] {
+            stats.count_received(10, Verdict::Replied(ReplyKind::Response));
+            stats.count_later_requests(later);
+            assert_eq!((stats.requests(), stats.connections()), (requests, connections));
+        }
+    }
+
+    #[test]
     fn counters_of_two_loops_are_added_each_to_its_own() {
         let mut sum = distinct();
         sum.add(&distinct());
@@ -411,7 +476,7 @@ mod tests {
 
     #[test]
     fn counters_that_are_taken_apart_come_together_again() {
-        let counters = core::array::from_fn(|place| 1 << place);
+        let counters = core::array::from_fn(|place| place as u64 + 1);
         assert_eq!(Stats::from_counters(counters).counters(), counters);
     }
 }

@@ -3,12 +3,16 @@
 use lethe::config::{Addresses, Config};
 use lethe::cookie::Secret;
 use lethe::http::{Response, Status};
-use lethe::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
+use lethe::port::RxFrame;
+use lethe::time::Instant;
+use lethe::verdict::{Absorbed, DropReason, LaterRequests, ReplyKind, Verdict};
 use lethe::wire::tcp::Flags;
 use lethe::{App, Engine, Request};
 use lethe_sim::dialogue::Dialogue;
 use lethe_sim::dissect::Frame;
+use lethe_sim::fetch::{KeptFetch, LongFetch};
 use lethe_sim::frame::{Ends, Segment};
+use lethe_sim::sample::Sample;
 use proptest::prelude::*;
 
 const ISN: u32 = 1000;
@@ -422,6 +426,32 @@ proptest! {
             prop_assert!(sent[0].timestamp.wrapping_sub(client.echo) < HALF);
             all.push((segment, sent.clone()));
             client.take(&sent[0]);
+        }
+    }
+}
+
+#[test]
+fn requests_behind_the_first_are_told_from_it() {
+    const LATER: LaterRequests = LaterRequests { count: 1, with_first: false };
+    let now = Instant::from_unix_seconds(1_700_000_000);
+    let mut scratch = vec![0; lethe::engine::SCRATCH_LEN];
+    let engine = engine(&[7]);
+    let sample = Engine::new(engine.config().clone(), Sample::new(100_000));
+    for ends in [Ends::v4(), Ends::v6()] {
+        let mut later = |frame: &[u8]| sample.handle(now, RxFrame::unchecked(frame), &mut scratch).later_requests();
+        let kept = KeptFetch::new(&sample, now, &ends, "/100").unwrap();
+        let sent = [&kept.first, &kept.get, &kept.get, &kept.fin, &kept.probe].map(|frame| later(frame));
+        assert_eq!(sent, [LaterRequests::NONE, LATER, LATER, LaterRequests::NONE, LaterRequests::NONE]);
+        let long = LongFetch::new(&sample, now, &ends, "/100", "/100000").unwrap();
+        assert_eq!([&long.get, &long.ack].map(|frame| later(frame)), [LATER, LaterRequests::NONE]);
+        let mut client = Client::connected(&engine, ends);
+        for with_first in [true, false] {
+            let several = client.segment(0, &request("/1").repeat(3)).frame();
+            let reply = engine.handle(client.dialogue.now(), RxFrame::unchecked(&several), &mut scratch);
+            let count = if with_first { 2 } else { 3 };
+            assert_eq!(reply.verdict(), Verdict::Replied(ReplyKind::Response));
+            assert_eq!(reply.later_requests(), LaterRequests { count, with_first });
+            client.get("/2");
         }
     }
 }

@@ -490,3 +490,37 @@ fn a_good_network_delivers_everything_without_a_timeout() {
         converse(&network, 300).unwrap();
     }
 }
+
+/// There is no FIN behind the last segment, and nothing else that could still arrive.
+#[test]
+fn what_is_missing_ahead_of_the_last_segment_comes_again_without_a_timeout() {
+    let engine = engine(Versions::new(Pages::new(0)), &[1]);
+    for ends in [Ends::v4(), Ends::v6()] {
+        let mut dialogue = Dialogue::new(&engine);
+        let syn = Segment::syn(&ends).seq(ISN).mss(1460).sack_permitted().timestamps(1, 0);
+        let sent = dialogue.send(&syn.frame());
+        let (read, echo) = {
+            let frame = Frame::dissect(&sent[0]).unwrap();
+            let (_, tcp) = frame.tcp().unwrap();
+            (tcp.seq.value().wrapping_add(1), tcp.timestamps.unwrap().0)
+        };
+        // Four segments.
+        let request = "GET /8 HTTP/1.1\r\nHost: h\r\n\r\n";
+        let asked = Segment::ack(&ends).seq(FIRST).ack_number(read).timestamps(1, echo).payload(request);
+        let frames: Vec<Vec<u8>> = dialogue.send(&asked.frame()).iter().map(|frame| frame.to_vec()).collect();
+        let segments = frames.iter().map(|frame| {
+            let frame = Frame::dissect(frame).unwrap();
+            let (_, tcp) = frame.tcp().unwrap();
+            (tcp.seq.value(), tcp.payload.len() as u32, tcp.timestamps.unwrap().0)
+        });
+        // Among them is a byte that the client has.
+        let segments: Vec<(u32, u32, u32)> = segments.filter(|&(seq, ..)| !before(seq, read)).collect();
+        let [(_, _, stamp), _, (missing, ..), (last, len, _)] = segments[..] else { panic!("{segments:?}") };
+        let end = last.wrapping_add(len);
+        let ack = Segment::ack(&ends).seq(FIRST.wrapping_add(request.len() as u32)).ack_number(missing);
+        let resent = dialogue.send(&ack.timestamps(2, stamp).sack(&[(last, end)]).frame());
+        let seqs: Vec<u32> =
+            resent.iter().map(|frame| Frame::dissect(frame).unwrap().tcp().unwrap().1.seq.value()).collect();
+        assert_eq!(seqs, [missing]);
+    }
+}

@@ -486,6 +486,23 @@ fn all_holes_are_filled_when_everything_else_has_arrived() {
     }
 }
 
+/// The ACK of what came before the hole shows the hole at once, so nothing was sent for that.
+#[test]
+fn a_hole_is_filled_also_where_nothing_has_been_sent_since_the_ack_before() {
+    let engine = engine();
+    let s = 1448;
+    for (acked, top, wanted) in
+        [(12, 14, vec![12 * s]), (11, 14, vec![11 * s, 12 * s]), (11, 13, vec![]), (12, 15, vec![])]
+    {
+        let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
+        let resumed = send(&again(&client, &first[8], 10 * s), &mut client);
+        assert_eq!(offsets(&resumed), [10, 11, 12, 13].map(|at| at * s));
+        let [from, to] = [top - 1, top].map(|at| client.first_byte().wrapping_add(at * s));
+        let resent = send(&ack(&client, &resumed[0], acked * s).sack(&[(from, to)]), &mut client);
+        assert_eq!(offsets(&resent), wanted, "{acked}, {top}");
+    }
+}
+
 #[test]
 fn when_a_hole_has_been_filled_the_next_one_is() {
     let engine = engine();

@@ -1,33 +1,79 @@
-//! One client's frames, and an engine to hand them to.
+//! One client's frames, an engine to hand them to, and the time that it takes.
 
 use std::hint::black_box;
+use std::time;
 
+use lethe::App;
 use lethe::config::{Addresses, Config};
 use lethe::cookie::Secret;
 use lethe::engine::{Engine, SCRATCH_LEN};
 use lethe::port::RxFrame;
 use lethe::time::Instant;
-use lethe_apps::ipinfo::IpInfo;
-use lethe_sim::fetch::Fetch;
+use lethe::verdict::Verdict;
+use lethe_sim::fetch::{Fetch, KeptFetch, LongFetch};
 use lethe_sim::frame::{Ends, Segment};
 
 const NOW: Instant = Instant::from_unix_seconds(1_700_000_000);
 
-/// What is measured: each packet of a client, two that are dropped or refused, and a whole fetch.
-pub(crate) const PACKETS: [&str; 10] =
-    ["syn", "ack", "get", "fin", "closed port", "garbage", "transaction", "kept get", "kept fin", "kept probe"];
+const BATCHES: u32 = 200;
+
+/// What is measured: each packet of a client, two that are dropped or refused, and a whole fetch; and what clients send
+/// on a connection that stays open, last the request that draws the first window of a long stored response, and the ACK
+/// that draws more.
+const PACKETS: [&str; 13] = [
+    "syn",
+    "ack",
+    "get",
+    "fin",
+    "closed port",
+    "garbage",
+    "transaction",
+    "kept first",
+    "kept get",
+    "kept fin",
+    "kept probe",
+    "kept long get",
+    "kept long ack",
+];
+
+/// Does what the command line says, with an application that answers `short` with one segment and `long` with several.
+pub(crate) fn run<A: App>(app: A, short: &str, long: &str) {
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let [family, packet, count, more @ ..] = args.as_slice() else {
+        println!("usage: cost v4|v6 PACKET COUNT [PERCENT], where PACKET is one of: {}", PACKETS.join(", "));
+        return;
+    };
+    let ends = if family == "v6" { Ends::v6() } else { Ends::v4() };
+    let (mut server, frames) = setup(app, [short, long], &ends, packet);
+    let count: u32 = count.parse().expect("a number");
+    let more: u32 = more.first().map_or(0, |more| more.parse().expect("a number"));
+    let mut best = f64::INFINITY;
+    for _ in 0..BATCHES {
+        let start = time::Instant::now();
+        // What is counted is to be the engine, so the loop has no more in it than it must.
+        for times in [count, count * more / 100] {
+            for _ in 0..times {
+                for frame in &frames {
+                    server.run(frame);
+                }
+            }
+        }
+        best = best.min(start.elapsed().as_secs_f64() * 1e9 / f64::from(count));
+    }
+    println!("{family} {packet}: {best:.1} ns");
+}
 
 /// An engine with the buffers of a loop.
-pub(crate) struct Loop {
-    engine: Engine<IpInfo<'static>>,
+struct Loop<A> {
+    engine: Engine<A>,
     scratch: Vec<u8>,
     buffer: Vec<u8>,
 }
 
-impl Loop {
+impl<A: App> Loop<A> {
     /// Hands in one frame, writes the reply, and returns its bytes.
     #[inline]
-    pub(crate) fn run(&mut self, frame: &[u8]) -> usize {
+    fn run(&mut self, frame: &[u8]) -> usize {
         let mut reply = self.engine.handle(NOW, RxFrame::unchecked(black_box(frame)), &mut self.scratch);
         let mut sent = 0;
         while reply.is_pending() {
@@ -38,31 +84,39 @@ impl Loop {
 }
 
 /// An engine, and the frames of one of [`PACKETS`] between these ends.
-pub(crate) fn setup(ends: &Ends, packet: &str) -> (Loop, Vec<Vec<u8>>) {
+fn setup<A: App>(app: A, [short, long]: [&str; 2], ends: &Ends, packet: &str) -> (Loop<A>, Vec<Vec<u8>>) {
     let mut addresses = Addresses::new();
     addresses.add(ends.server.ip()).expect("an address of a server");
     let keep_alive = packet.starts_with("kept");
-    let engine = Engine::new(Config { addresses, keep_alive, ..Config::new(Secret::new([7; 16])) }, IpInfo::embedded());
-    let fetch = Fetch::new(&engine, NOW, ends, "/202.96.128.86").expect("an answer in one segment");
-    let frames = match packet {
-        "syn" => vec![fetch.syn],
-        "ack" => vec![fetch.ack],
-        "get" => vec![fetch.get],
-        "fin" => vec![fetch.fin],
-        "closed port" => vec![Segment::syn(&ends.server_port(81)).frame()],
-        "garbage" => vec![[&fetch.syn[..14], &[0xa5; 60]].concat()],
-        "transaction" => fetch.frames().map(<[u8]>::to_vec).to_vec(),
-        "kept get" | "kept fin" | "kept probe" => {
-            let [get, fin, probe] = Fetch::kept(&engine, NOW, ends, "/202.96.128.86").expect("it is kept open");
-            vec![if packet == "kept get" {
-                get
-            } else if packet == "kept fin" {
-                fin
-            } else {
-                probe
-            }]
-        }
+    let engine = Engine::new(Config { addresses, keep_alive, ..Config::new(Secret::new([7; 16])) }, app);
+    let frames = frames(&engine, [short, long], ends, packet).expect("an answer of the right length");
+    (Loop { engine, scratch: vec![0; SCRATCH_LEN], buffer: vec![0; 2048] }, frames)
+}
+
+fn frames<A: App>(
+    engine: &Engine<A>,
+    [short, long]: [&str; 2],
+    ends: &Ends,
+    packet: &str,
+) -> Result<Vec<Vec<u8>>, Verdict> {
+    let fetch = || Fetch::new(engine, NOW, ends, short);
+    let kept = || KeptFetch::new(engine, NOW, ends, short);
+    let kept_long = || LongFetch::new(engine, NOW, ends, short, long);
+    let frame = match packet {
+        "syn" => fetch()?.syn,
+        "ack" => fetch()?.ack,
+        "get" => fetch()?.get,
+        "fin" => fetch()?.fin,
+        "closed port" => Segment::syn(&ends.server_port(81)).frame(),
+        "garbage" => [&fetch()?.syn[..14], &[0xa5; 60]].concat(),
+        "transaction" => return Ok(fetch()?.frames().map(<[u8]>::to_vec).to_vec()),
+        "kept first" => kept()?.first,
+        "kept get" => kept()?.get,
+        "kept fin" => kept()?.fin,
+        "kept probe" => kept()?.probe,
+        "kept long get" => kept_long()?.get,
+        "kept long ack" => kept_long()?.ack,
         other => panic!("{other} is none of {PACKETS:?}"),
     };
-    (Loop { engine, scratch: vec![0; SCRATCH_LEN], buffer: vec![0; 2048] }, frames)
+    Ok(vec![frame])
 }

@@ -4,7 +4,7 @@ use lethe_server::bench::{BenchArgs, PACKETS, Report};
 use lethe_server::{note, parse_path};
 
 use crate::app::AppArgs;
-use crate::bench_data::Dataset;
+use crate::bench_data::{Dataset, LONG_FILE};
 
 #[derive(clap::Args)]
 #[command(after_help = format!("{}\n\n{EXAMPLE}", lethe_server::bench::ABOUT))]
@@ -23,11 +23,12 @@ pub(crate) struct Args {
 }
 
 const EXAMPLE: &str = "\
-Without APP the data is generated: places, a thousand files, exam results.
+Without APP the data is generated: places, a thousand short files and a long one, exam results.
 
 Example:
   lethe bench
   lethe bench --only fetch --each 2s
+  lethe bench --only kept
   lethe bench --only table --data 4096
   lethe bench --path /index.html files public";
 
@@ -39,7 +40,7 @@ pub(crate) fn bench(args: &Args) -> anyhow::Result<()> {
         report.packets(app.name(), &PACKETS, &app.load()?, target)?;
         return report.end();
     }
-    let of_requests: &[&str] = &["GET", "fetch"];
+    let of_requests: &[&str] = &["GET", "fetch", "kept GET"];
     for (name, rows, data) in [
         ("ipinfo", &PACKETS[..], Dataset::Places),
         ("files", of_requests, Dataset::Files),
@@ -48,6 +49,9 @@ pub(crate) fn bench(args: &Args) -> anyhow::Result<()> {
         if report.wants_packets(name, rows) {
             report.packets(name, rows, &data.load()?, |number| data.target(number))?;
         }
+    }
+    if report.wants_long("files") {
+        report.long("files", &Dataset::Files.load()?, &Dataset::Files.target(0), LONG_FILE)?;
     }
     tables(&mut report, args.data)?;
     report.end()

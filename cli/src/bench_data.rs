@@ -17,7 +17,7 @@ use crate::map::{Pages, map};
 pub(crate) enum Dataset {
     /// The database of places that comes with Lethe.
     Places,
-    /// A thousand files of 1,000 bytes.
+    /// A thousand files of 1,000 bytes, and [`LONG_FILE`].
     Files,
     /// Exam results, a page of 1,000 bytes for each candidate.
     Results {
@@ -28,6 +28,9 @@ pub(crate) enum Dataset {
 
 const FILES: u32 = 1000;
 const BODY: [u8; 1000] = [b'x'; 1000];
+
+/// A file of 100,000 bytes, which takes several windows.
+pub(crate) const LONG_FILE: &str = "/long.html";
 
 impl Dataset {
     pub(crate) fn load(self) -> anyhow::Result<Application> {
@@ -69,11 +72,15 @@ fn candidate(number: u32) -> (String, String) {
 fn files() -> anyhow::Result<Files> {
     let mut builder = files::Builder::new(Cursor::new(Vec::new()))?;
     let about = About { status: Status::Ok, content_type: "text/html; charset=utf-8", coding: None, varies: false };
+    let mut add = |name: &str, body: &[u8]| -> anyhow::Result<()> {
+        let added = builder.add(&about, body.len() as u64, &mut &body[..], &mut |_| ControlFlow::Continue(()))?;
+        builder.name(name.as_bytes(), added, [None; 3]);
+        Ok(())
+    };
     for number in 0..FILES {
-        let body = &mut &BODY[..];
-        let added = builder.add(&about, BODY.len() as u64, body, &mut |_| ControlFlow::Continue(()))?;
-        builder.name(format!("/page-{number}.html").as_bytes(), added, [None; 3]);
+        add(&format!("/page-{number}.html"), &BODY)?;
     }
+    add(LONG_FILE, &BODY.repeat(100))?;
     Ok(Files::new(files::Image::open(builder.finish()?.into_inner())?))
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct Args {
     /// Clients keep their connections for up to N requests each: at once, idle for up to a day, pipelined, cut
     /// anywhere, with attackers among them. With --exhaustive, two requests on a connection, whose frames overtake
     /// others as well
-    #[arg(long, value_name = "N", conflicts_with_all = ["large", "cut", "compare", "chart"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["cut", "compare", "chart"])]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     keep_alive: Option<u32>,
     /// Clients send requests to this site, split at any byte, as by kernels that coalesce small writes: files, redirect
@@ -170,7 +170,9 @@ fn run_exhaustive(args: &Args) -> anyhow::Result<()> {
     if args.keep_alive.is_some() && frames > exhaustive::KEPT_FRAMES_MAX {
         bail!("with --keep-alive, --frames is at most {}", exhaustive::KEPT_FRAMES_MAX);
     }
-    let all = if args.keep_alive.is_some() {
+    let all = if args.keep_alive.is_some() && args.large {
+        Exhaustive::kept_long(frames)
+    } else if args.keep_alive.is_some() {
         Exhaustive::kept(frames)
     } else if args.large {
         Exhaustive::three_segments(frames)

@@ -11,7 +11,7 @@ use std::time::Duration;
 use lethe_harness::test;
 use lethe_testnet::cluster::{FIRST, Finally};
 use lethe_testnet::terminator::{Terminator, certificate};
-use lethe_testnet::{Namespace, Program, Server, binary, janitor, row};
+use lethe_testnet::{Namespace, Program, Server, binary, content, janitor, row};
 use tempfile::TempDir;
 
 /// Lengths of files: one segment, four, and more than a first window, twice.
@@ -26,14 +26,6 @@ const CLIENTS: usize = 4;
 
 /// Connections to Lethe that may be made for a thousand requests: health checks, and one for each client and worker.
 const FEW: usize = 50;
-
-/// The bytes of a file: no two lengths have the same, and no two places.
-fn content(len: usize) -> Vec<u8> {
-    let word = |at: usize| format!("{len}:{at}\n").into_bytes();
-    let mut bytes: Vec<u8> = (0..).flat_map(word).take(len).collect();
-    bytes.truncate(len);
-    bytes
-}
 
 /// A machine with a terminator, and two TAP devices for servers.
 struct Place {

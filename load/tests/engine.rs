@@ -19,6 +19,8 @@ use lethe_load::{
     Compare, Failure, Flood, FloodKind, Generator, KeepAlive, Part, Plan, RunError, Settings, SettingsError, Slow,
     SlowCounts, Stage,
 };
+use lethe_sim::dissect::Frame;
+use lethe_sim::frame::{Ends, Segment};
 use lethe_sim::sample::{Sample, expected};
 
 /// When the simulated time begins.
@@ -108,12 +110,15 @@ impl<A: App> Lab<A> {
 
     fn step(&mut self) -> Result<(), RunError> {
         let now = &self.now;
-        let clock = || Instant::from_unix_nanos(now.get());
-        self.generator.turn(clock, &mut self.down, &mut self.up)?;
-        let mut scratch = vec![0; SCRATCH_LEN];
-        turn(&self.engine, clock(), &mut self.up, &mut self.down, &mut scratch, &mut self.stats, 256);
-        self.now.set(self.now.get() + STEP);
+        self.generator.turn(|| Instant::from_unix_nanos(now.get()), &mut self.down, &mut self.up)?;
+        self.step_engine();
         Ok(())
+    }
+
+    fn step_engine(&mut self) {
+        let (now, mut scratch) = (Instant::from_unix_nanos(self.now.get()), vec![0; SCRATCH_LEN]);
+        turn(&self.engine, now, &mut self.up, &mut self.down, &mut scratch, &mut self.stats, 256);
+        self.now.set(self.now.get() + STEP);
     }
 
     fn run(mut self) -> Result<Self, RunError> {
@@ -471,6 +476,8 @@ fn connections_that_stay_open_have_all_their_requests() {
         assert_eq!((counts.answered, counts.asked, counts.later), (2000, 2000, 1800), "{counts:?}");
         assert_eq!((counts.failures(), counts.closed, counts.cut, counts.unfinished()), (0, 0, 0, 0), "{counts:?}");
         assert_eq!((counts.sent_again, counts.strays), (0, 0), "{counts:?}");
+        // The server counts requests and connections as its clients do, with the first fetch of each path.
+        assert_eq!((lab.stats.requests(), lab.stats.connections()), (2003, 203));
     }
 }
 
@@ -537,6 +544,127 @@ fn requests_in_a_pipeline_are_all_answered() {
         let counts = lab.generator.counts();
         assert_eq!((counts.answered, counts.failures(), counts.unfinished()), (600, 0, 0), "{counts:?}");
         assert_eq!(counts.asked - counts.cut, 600, "{counts:?}");
+    }
+}
+
+/// Answers the requests of a segment together, as far as they are to be: a server on the wire between the clients and
+/// the engine, which answers the rest. It remembers nothing either.
+struct Together {
+    /// How many requests of a segment are answered, and acknowledged.
+    requests: usize,
+    /// Where the bytes of the responses are cut into segments.
+    cuts: &'static [usize],
+    /// A byte that is wrong, counted from the last one of them.
+    wrong: Option<usize>,
+}
+
+impl Together {
+    const SIZES: [usize; 3] = [100, 0, 333];
+
+    fn response(size: usize) -> Vec<u8> {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n");
+        [head.into_bytes(), expected(size)].concat()
+    }
+
+    /// The frames that answer one with requests in it; none for any other.
+    fn answer(&self, frame: &[u8]) -> Vec<Vec<u8>> {
+        let Some((ip, tcp)) =
+            Frame::dissect(frame).and_then(|frame| frame.tcp().map(|(ip, tcp)| (ip.clone(), tcp.clone())))
+        else {
+            return Vec::new();
+        };
+        let text = String::from_utf8_lossy(tcp.payload);
+        let requests: Vec<&str> = text.split_inclusive("\r\n\r\n").take(self.requests).collect();
+        let size = |request: &&str| request.strip_prefix("GET /")?.split(' ').next()?.parse().ok();
+        let sizes: Vec<usize> = requests.iter().filter_map(size).collect();
+        let mut bytes = sizes.iter().map(|&size| Self::response(size)).collect::<Vec<_>>().concat();
+        if let Some(wrong) = self.wrong.filter(|_| sizes.len() > 1) {
+            let at = bytes.len() - 1 - wrong;
+            bytes[at] ^= 1;
+        }
+        let asked: usize = requests.iter().map(|request| request.len()).sum();
+        let client = (ip.source, tcp.source_port).into();
+        let ends = Ends { client_mac: [2, 0, 0, 0, 0, 1].into(), ..Ends::between(client, (ip.destination, 80).into()) };
+        let (value, _) = tcp.timestamps.unwrap();
+        let mut at = 0;
+        let cuts =
+            self.cuts.iter().copied().filter(|&cut| cut < bytes.len()).chain([bytes.len()]).filter(|&cut| cut > 0);
+        let segments = cuts.map(|cut| {
+            let part = &bytes[at..cut];
+            let segment = Segment::ack(&ends.reversed()).seq(tcp.ack.value().wrapping_add(at as u32)).payload(part);
+            at = cut;
+            segment.ack_number(tcp.seq.value().wrapping_add(asked as u32)).timestamps(value + 1, value).frame()
+        });
+        segments.collect()
+    }
+
+    /// Runs clients of this plan with so many requests in a segment, each with four of them in all.
+    fn run(&self, compare: Compare, pipeline: u32, plan: Plan) -> Lab<Sample> {
+        let paths = Self::SIZES.map(|size| format!("/{size}")).to_vec();
+        let settings = Settings { keep_alive: kept(12, pipeline, 0), compare, paths, ..settings(plan) };
+        let mut lab = Lab::with(settings, keeping(), sample());
+        while !lab.generator.is_over() {
+            let now = lab.now.get();
+            lab.generator.turn(|| Instant::from_unix_nanos(now), &mut lab.down, &mut lab.up).unwrap();
+            for frame in std::mem::take(&mut lab.up.frames) {
+                let answer = self.answer(&frame);
+                if answer.is_empty() {
+                    lab.up.frames.push_back(frame);
+                }
+                lab.down.frames.extend(answer);
+            }
+            lab.step_engine();
+            assert!(now < START + 600_000_000_000, "it does not end: {:?}", lab.generator.counts());
+        }
+        lab
+    }
+}
+
+/// One packet with all the responses, several that are cut anywhere, and responses to some of the requests only.
+#[test]
+fn several_responses_in_one_packet_are_told_apart() {
+    for compare in [Compare::All, Compare::Body] {
+        for pipeline in [1, 4, 6] {
+            for (requests, cuts) in [
+                (100, &[][..]),
+                (100, &[1]),
+                (100, &[17, 18, 41]),
+                (100, &[60, 200, 250, 251, 500]),
+                (100, &[138, 176, 548]),
+                (1, &[]),
+                (2, &[100]),
+                (5, &[]),
+            ] {
+                let lab = Together { requests, cuts, wrong: None }.run(compare, pipeline, open(30));
+                let counts = lab.generator.counts();
+                let told =
+                    format!("{compare:?} {pipeline} {requests} {cuts:?}: {counts:?} {:?}", lab.generator.mismatch());
+                assert_eq!((counts.opened, counts.answered, counts.asked), (30, 360, 360), "{told}");
+                assert_eq!((counts.later, counts.ended, counts.cut), (330, 30, 0), "{told}");
+                assert_eq!((counts.failures(), counts.closed, counts.unfinished()), (0, 0, 0), "{told}");
+                assert_eq!(lab.generator.latency().count(), 360, "{told}");
+                // Without requests that are left over nothing is sent again.
+                assert_eq!(counts.sent_again == 0, requests >= pipeline as usize, "{told}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_wrong_byte_in_one_of_several_responses_in_a_packet_is_found() {
+    for compare in [Compare::All, Compare::Body] {
+        // The last byte of the fourth response, and one in the middle of the third.
+        for (wrong, answered) in [(0, 3), (138 + 100, 2)] {
+            let lab = Together { requests: 100, cuts: &[], wrong: Some(wrong) }.run(compare, 4, open(10));
+            let counts = lab.generator.counts();
+            assert_eq!((counts.wrong(), counts.failures()), (10, 10), "{compare:?} {wrong}: {counts:?}");
+            assert_eq!((counts.unfinished(), lab.generator.mismatch().is_some()), (0, true), "{counts:?}");
+            // Each client begins at another of three paths, of which the third response is empty for one.
+            assert!(
+                (10 * answered..=10 * (answered + 1)).contains(&counts.answered),
+                "{compare:?} {wrong}: {counts:?}"
+            );
+        }
     }
 }
 

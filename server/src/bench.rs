@@ -10,10 +10,11 @@ use anyhow::{anyhow, ensure};
 use lethe::config::{Addresses, Config};
 use lethe::cookie::Secret;
 use lethe::port::Offload;
+use lethe::verdict::Verdict;
 use lethe::versions::Versions;
 use lethe::{App, Engine};
-use lethe_sim::fetch::Fetch;
-use lethe_sim::frame::Arp;
+use lethe_sim::fetch::{Fetch, KeptFetch, LongFetch};
+use lethe_sim::frame::{Arp, Ends};
 use serde::Serialize;
 
 use self::clients::{Family, NOW};
@@ -59,8 +60,9 @@ pub const ABOUT: &str = "\
 Each packet is one of 256 clients, and its reply is written into a buffer as a card has them.
 Times are of one packet, in the mean over 64 that are measured together: the best of these, the
 middle, and the one that 1 % are above. Where the machine counts cycles and instructions, they
-are shown. A fetch is all five packets of a client: SYN, ACK, request, ACK, FIN. \"card\" says
-that a network card does the checksums.";
+are shown. A fetch is all five packets of a client: SYN, ACK, request, ACK, FIN. \"kept\" says that
+the connection stays open: its first request, and the next one, a FIN or a keep-alive probe after
+the response. \"card\" says that a network card does the checksums.";
 
 /// Clients whose packets are made beforehand.
 const CLIENTS: u32 = 256;
@@ -89,25 +91,29 @@ where
 
 /// Those of these paths whose responses fit one segment.
 fn of_one_segment(app: &impl App, paths: &[String]) -> anyhow::Result<Vec<String>> {
-    let engine = engine(Family::V6, Offload::default(), app)?;
+    let engine = engine(Family::V6, Offload::default(), false, app)?;
     let fits = |path: &&String| Fetch::new(&engine, NOW, &Family::V6.ends(0), path).is_ok();
     let fitting: Vec<String> = paths.iter().filter(fits).cloned().collect();
     ensure!(!fitting.is_empty(), "no response to {} fits one segment: --path", paths.join(", "));
     Ok(fitting)
 }
 
-fn engine<A: App>(family: Family, offload: Offload, app: A) -> anyhow::Result<Engine<Versions<A>>> {
+fn engine<A: App>(family: Family, offload: Offload, keep_alive: bool, app: A) -> anyhow::Result<Engine<Versions<A>>> {
     let mut addresses = Addresses::new();
     addresses.add(family.ends(0).server.ip())?;
-    Ok(Engine::new(Config { addresses, offload, ..Config::new(Secret::new([7; 16])) }, Versions::new(app)))
+    let config = Config { addresses, offload, keep_alive, ..Config::new(Secret::new([7; 16])) };
+    Ok(Engine::new(config, Versions::new(app)))
 }
 
-/// What the packets of clients cost who ask for `target`.
-fn clients<A: App>(engine: &Engine<A>, family: Family, target: impl Fn(u32) -> String) -> anyhow::Result<Vec<Fetch>> {
+/// What each of the clients sends, which ask for `target`: `fetch` makes it.
+fn clients<T>(
+    family: Family,
+    target: impl Fn(u32) -> String,
+    fetch: impl Fn(&Ends, &str) -> Result<T, Verdict>,
+) -> anyhow::Result<Vec<T>> {
     let fetch = |number| {
         let target = target(number);
-        Fetch::new(engine, NOW, &family.ends(number), &target)
-            .map_err(|verdict| anyhow!("{target} was answered with: {verdict}"))
+        fetch(&family.ends(number), &target).map_err(|verdict| anyhow!("{target} was answered with: {verdict}"))
     };
     (0..CLIENTS).map(fetch).collect()
 }
@@ -128,19 +134,31 @@ const LINKS: [Link; 4] = [
 ];
 
 impl Link {
+    fn engine<A: App>(&self, keep_alive: bool, app: A) -> anyhow::Result<Engine<Versions<A>>> {
+        engine(self.family, Offload { ipv4: self.by_card, tcp: self.by_card }, keep_alive, app)
+    }
+
     /// What the row of these packets is called. `None` where they are not of this family.
     fn row(&self, what: &str, app_name: &str) -> Option<String> {
         let link = self.name;
         match (what, self.family) {
-            ("GET" | "fetch", _) => Some(format!("{link} {what} {app_name}")),
+            ("fetch" | LONG_ACK, _) => Some(format!("{link} {what} {app_name}")),
+            (get, _) if get.ends_with("GET") => Some(format!("{link} {what} {app_name}")),
             ("ARP", Family::V6) => None,
             _ => Some(format!("{link} {what}")),
         }
     }
 }
 
-/// Rows of an application: single packets, and all of a fetch.
-pub const PACKETS: [&str; 7] = ["SYN", "ACK", "GET", "FIN", "garbage", "fetch", "ARP"];
+/// Rows of an application: single packets, and all of a fetch; and the packets of connections that stay open.
+pub const PACKETS: [&str; 11] =
+    ["SYN", "ACK", "GET", "FIN", "garbage", "fetch", "ARP", "kept first GET", "kept GET", "kept FIN", "kept probe"];
+
+/// Rows of long stored responses on connections that were kept open: the request, which draws the first window, and the
+/// ACK that draws the next segments.
+const LONG_GET: &str = "kept long GET";
+const LONG_ACK: &str = "kept long ACK";
+const LONG: [&str; 2] = [LONG_GET, LONG_ACK];
 
 #[derive(Serialize)]
 struct Row<'a> {
@@ -164,7 +182,7 @@ impl<'a> Report<'a> {
         } else {
             let heading = ["best ns", "median", "p99", "cycles", "instructions"];
             let [best, median, p99, cycles, instructions] = heading;
-            writeln!(out, "{:<28} {best:>9} {median:>9} {p99:>9} {cycles:>9} {instructions:>12}", "").printed()?;
+            writeln!(out, "{:<32} {best:>9} {median:>9} {p99:>9} {cycles:>9} {instructions:>12}", "").printed()?;
         }
         Ok(Self { args, rows: 0 })
     }
@@ -172,6 +190,11 @@ impl<'a> Report<'a> {
     /// Whether a row of this name is asked for.
     pub fn wants(&self, name: &str) -> bool {
         name.to_lowercase().contains(&self.args.only.to_lowercase())
+    }
+
+    /// Whether any row of [`long`](Self::long) is asked for.
+    pub fn wants_long(&self, app_name: &str) -> bool {
+        self.wants_packets(app_name, &LONG)
     }
 
     /// Whether any of these rows of [`packets`](Self::packets) is asked for.
@@ -200,21 +223,61 @@ impl<'a> Report<'a> {
             if wanted.is_empty() {
                 continue;
             }
-            let engine = engine(link.family, Offload { ipv4: link.by_card, tcp: link.by_card }, app)?;
-            let fetches = clients(&engine, link.family, &target)?;
-            let mut bench = Bench::new(engine, link.by_card, self.args.each);
-            for (what, name) in wanted {
-                let asked: Vec<Vec<Vec<u8>>> = fetches.iter().map(|fetch| frames(what, fetch)).collect();
-                self.row(&name, || bench.measure(&asked))?;
+            let (kept, closing): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(what, _)| what.starts_with("kept"));
+            if !closing.is_empty() {
+                let engine = link.engine(false, app)?;
+                let fetches = clients(link.family, &target, |ends, target| Fetch::new(&engine, NOW, ends, target))?;
+                self.rows(link, engine, closing, &fetches, frames)?;
             }
+            if !kept.is_empty() {
+                let engine = link.engine(true, app)?;
+                let fetches = clients(link.family, &target, |ends, target| KeptFetch::new(&engine, NOW, ends, target))?;
+                self.rows(link, engine, kept, &fetches, kept_frames)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Measures long stored responses on connections that were kept open, over the same links as
+    /// [`packets`](Self::packets): the request that draws a first window, and an ACK that draws more. The first response
+    /// on each connection is that to `short`, which fits one segment.
+    pub fn long(&mut self, app_name: &str, app: &impl App, short: &str, long: &str) -> anyhow::Result<()> {
+        for link in &LINKS {
+            let wanted = self.wanted(link, app_name, &LONG);
+            if wanted.is_empty() {
+                continue;
+            }
+            let engine = link.engine(true, app)?;
+            let fetch = |ends: &Ends, long: &str| LongFetch::new(&engine, NOW, ends, short, long);
+            let fetches = clients(link.family, |_| long.to_owned(), fetch)?;
+            self.rows(link, engine, wanted, &fetches, |what, fetch| {
+                vec![if what == LONG_GET { fetch.get.clone() } else { fetch.ack.clone() }]
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Measures these rows on one kind of link, each what `frames` says of every client.
+    fn rows<A: App, T>(
+        &mut self,
+        link: &Link,
+        engine: Engine<A>,
+        rows: Vec<(&str, String)>,
+        clients: &[T],
+        frames: impl Fn(&str, &T) -> Vec<Vec<u8>>,
+    ) -> anyhow::Result<()> {
+        let mut bench = Bench::new(engine, link.by_card, self.args.each);
+        for (what, name) in rows {
+            let asked: Vec<Vec<Vec<u8>>> = clients.iter().map(|client| frames(what, client)).collect();
+            self.row(&name, || bench.measure(&asked))?;
         }
         Ok(())
     }
 
     /// Measures one request of IPv4, each for something else, so that nothing asked for is in a cache.
     pub fn lookups(&mut self, name: &str, app: &impl App, target: impl Fn(u32) -> String) -> anyhow::Result<()> {
-        let engine = engine(Family::V4, Offload::default(), app)?;
-        let fetches = clients(&engine, Family::V4, &target)?;
+        let engine = engine(Family::V4, Offload::default(), false, app)?;
+        let fetches = clients(Family::V4, &target, |ends, target| Fetch::new(&engine, NOW, ends, target))?;
         let mut bench = Bench::new(engine, false, self.args.each);
         self.row(name, || bench.measure_at_random(&fetches, &target))
     }
@@ -232,7 +295,7 @@ impl<'a> Report<'a> {
         } else {
             let count = |count: Option<f64>| count.map_or("-".to_owned(), |count| format!("{count:.0}"));
             let (cycles, instructions) = (count(cycles), count(instructions));
-            writeln!(out, "{name:<28} {best_ns:>9.1} {median_ns:>9.1} {p99_ns:>9.1} {cycles:>9} {instructions:>12}")
+            writeln!(out, "{name:<32} {best_ns:>9.1} {median_ns:>9.1} {p99_ns:>9.1} {cycles:>9} {instructions:>12}")
         }
         .printed()?;
         self.rows += 1;
@@ -259,6 +322,17 @@ fn frames(what: &str, fetch: &Fetch) -> Vec<Vec<u8>> {
         "garbage" => vec![[&fetch.syn[..14], &[0xa5; 60]].concat()],
         _ => fetch.frames().map(<[u8]>::to_vec).to_vec(),
     }
+}
+
+/// What a client sends in a row of this name, on a connection that stays open.
+fn kept_frames(what: &str, fetch: &KeptFetch) -> Vec<Vec<u8>> {
+    let frame = match what {
+        "kept first GET" => &fetch.first,
+        "kept FIN" => &fetch.fin,
+        "kept probe" => &fetch.probe,
+        _ => &fetch.get,
+    };
+    vec![frame.clone()]
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ impl fmt::Display for Table<'_> {
             let meaning = verdict.summary();
             writeln!(f, "{count:>12}  {action:<8}  {name:<name_width$}  {meaning}")?;
         }
+        let (requests, connections) = (stats.requests(), stats.connections());
+        writeln!(f, "{requests:>12}  requests answered, on {connections} connections")?;
         let (frames, bytes) = (stats.received_frames(), stats.received_bytes());
         writeln!(f, "{frames:>12}  frames in, {bytes} bytes")?;
         let (frames, bytes) = (stats.sent_frames(), stats.sent_bytes());
@@ -27,7 +29,7 @@ impl fmt::Display for Table<'_> {
 
 #[cfg(test)]
 mod tests {
-    use lethe::verdict::{DropReason, ReplyKind, Verdict};
+    use lethe::verdict::{DropReason, LaterRequests, ReplyKind, Verdict};
 
     use super::*;
 
@@ -35,6 +37,7 @@ mod tests {
     fn only_what_happened_is_shown_and_the_totals_always() {
         let mut stats = Stats::default();
         insta::assert_snapshot!(Table(&stats), @r"
+        0  requests answered, on 0 connections
         0  frames in, 0 bytes
         0  frames out, 0 bytes
         0  replies lost to a full queue
@@ -42,6 +45,12 @@ mod tests {
         for _ in 0..1000 {
             stats.count_received(74, Verdict::Replied(ReplyKind::SynAck));
             stats.count_sent(74);
+        }
+        for _ in 0..300 {
+            stats.count_received(150, Verdict::Replied(ReplyKind::Response));
+        }
+        for _ in 0..200 {
+            stats.count_later_requests(LaterRequests { count: 1, with_first: false });
         }
         stats.count_received(60, Verdict::Dropped(DropReason::TcpCookie));
         insta::assert_snapshot!("table", Table(&stats));

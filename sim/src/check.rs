@@ -34,7 +34,8 @@ use std::borrow::Cow;
 
 use lethe::config::Refuse;
 use lethe::time::Instant;
-use lethe::verdict::{Stats, Verdict};
+use lethe::verdict::{LaterRequests, Stats, Verdict};
+use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
 use lethe::{App, Engine};
 
@@ -147,6 +148,10 @@ pub fn observe_each<'f, A: App>(
     for (now, received) in frames {
         let (verdict, sent) = workspace.answer(engine, now, received);
         stats.count_received(received.len(), verdict);
+        let later = workspace.later_requests();
+        if later != LaterRequests::NONE {
+            stats.count_later_requests(later);
+        }
         for frame in &sent {
             stats.count_sent(frame.len());
         }
@@ -197,29 +202,66 @@ fn whole(sent: &[Vec<u8>]) -> Vec<Cow<'_, [u8]>> {
         .collect()
 }
 
+/// How a request begins whose response may go in several segments on a connection that stays open. It is acknowledged
+/// by the segments that the response begins with: what comes again has the rest.
+const GET: &[u8] = b"GET ";
+
 /// Where the first request in these bytes ends, if it is complete.
 fn end_of_request(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|end| end == b"\r\n\r\n").map(|at| at + 4)
 }
 
+/// The requests that may begin in a segment, each with its place: what comes again may lack its method, or have the
+/// rest of a request ahead of it whose response has been acknowledged.
+fn beginnings<'a>(received: &Tcp<'a>) -> Vec<(SeqNumber, Cow<'a, [u8]>)> {
+    let behind = requests_in(received).map(|rest| {
+        let place = received.seq.advance((received.payload.len() - rest.len()) as u32);
+        (place, Cow::Borrowed(rest))
+    });
+    let whole = received.payload.starts_with(b"/").then(|| {
+        let whole = [GET, received.payload].concat();
+        (received.seq.rewind(GET.len() as u32), Cow::Owned(whole))
+    });
+    whole.into_iter().chain(behind).collect()
+}
+
+/// What a segment may be the answer to of what it answers: all of that, or what comes behind the rest of a request
+/// whose response has been acknowledged.
+fn requests_in<'a>(received: &Tcp<'a>) -> impl Iterator<Item = &'a [u8]> {
+    let payload = received.payload;
+    let behind = match payload {
+        [b'\n', rest @ ..] => Some(rest),
+        [b'/', ..] => end_of_request(payload).and_then(|end| payload.get(end..)),
+        _ => None,
+    };
+    [payload].into_iter().chain(behind)
+}
+
 /// Whether a segment leaves its connection open behind complete responses, and nothing else, to the requests in the
 /// segment that it answers.
 fn keeps_open(received: &Tcp<'_>, sent: &Tcp<'_>) -> bool {
-    let first = Framed::parse(sent.payload, received.payload.starts_with(b"HEAD "));
-    let says_close = matches!(first, Ok(Some(Framed { is_last: true, .. })));
-    !sent.flags.has(Flags::FIN) && !says_close && holds_responses(received, sent)
+    let says_close = |requests: &[u8]| {
+        let first = Framed::parse(sent.payload, requests.starts_with(b"HEAD "));
+        matches!(first, Ok(Some(Framed { is_last: true, .. })))
+    };
+    !sent.flags.has(Flags::FIN)
+        && requests_in(received).any(|requests| !says_close(requests) && are_responses(sent.payload, requests))
 }
 
 /// Whether a segment holds complete responses, and nothing else, to the requests in the segment that it answers.
 fn holds_responses(received: &Tcp<'_>, sent: &Tcp<'_>) -> bool {
-    let (mut requests, mut responses) = (received.payload, sent.payload);
+    requests_in(received).any(|requests| are_responses(sent.payload, requests))
+}
+
+fn are_responses(sent: &[u8], mut requests: &[u8]) -> bool {
+    let mut responses = sent;
     while !responses.is_empty() {
         let Ok(Some(response)) = Framed::parse(responses, requests.starts_with(b"HEAD ")) else { return false };
         let Some(rest) = responses.get(response.len..) else { return false };
         responses = rest;
         requests = end_of_request(requests).and_then(|end| requests.get(end..)).unwrap_or_default();
     }
-    !sent.payload.is_empty()
+    !sent.is_empty()
 }
 
 /// Looks at every TCP segment that was sent for a TCP segment, fragments put together.

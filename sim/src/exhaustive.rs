@@ -58,6 +58,10 @@ const KEPT_VARIANTS: [u32; 6] = [0, 1, 2, 4, 8, 10];
 /// What is asked on a connection that stays open: responses of different lengths.
 const KEPT_SIZES: [usize; 2] = [100, 42];
 
+/// The clients of connections that stay open behind a response of three segments: those of [`KEPT_VARIANTS`], and 16,
+/// the second response is the long one, which is padded.
+const LONG_VARIANTS: [u32; 8] = [0, 1, 2, 4, 8, 16, 17, 24];
+
 /// Frames that can be lost without a cookie that expires before the first request comes. Beyond that, a client may
 /// give up, and must not read anything wrong.
 const LOSSES_MAX: usize = 5;
@@ -128,6 +132,16 @@ impl Exhaustive {
         Self { variants: &KEPT_VARIANTS, is_kept: true, ..Self::new(frames) }
     }
 
+    /// All cases of two requests on one connection, of which one has a response of three segments.
+    ///
+    /// # Panics
+    ///
+    /// As [`Exhaustive::kept`].
+    pub fn kept_long(frames: u32) -> Self {
+        let (size, mss) = THREE_SEGMENTS;
+        Self { size, mss: Some(mss), variants: &LONG_VARIANTS, ..Self::kept(frames) }
+    }
+
     /// How many cases there are for each kind of client.
     pub const fn cases(&self) -> u32 {
         self.fates_len().pow(self.frames)
@@ -161,14 +175,21 @@ impl Exhaustive {
     }
 
     /// A client of a connection that stays open.
-    fn session(ends: &Ends, is_set: impl Fn(u32) -> bool) -> SessionSettings {
-        let client = Settings { syn_retries: RETRIES, retries: RETRIES, ..Settings::linux(ends, "/") };
+    fn session(&self, ends: &Ends, is_set: impl Fn(u32) -> bool) -> SessionSettings {
+        let linux = Settings::linux(ends, "/");
+        let client = Settings { syn_retries: RETRIES, retries: RETRIES, mss: self.mss.or(linux.mss), ..linux };
+        let [first, second] = KEPT_SIZES;
+        let sizes = match (self.mss.is_some(), is_set(4)) {
+            (false, _) => [first, second],
+            (true, false) => [self.size, second],
+            (true, true) => [first, self.size],
+        };
         let timing = match (is_set(1), is_set(2)) {
             (true, _) => Timing::Joined,
             (_, true) => Timing::Written(Duration::ZERO),
             _ => Timing::Answered(Duration::ZERO),
         };
-        let requests = KEPT_SIZES.iter().zip([Timing::Answered(Duration::ZERO), timing]).map(|(size, timing)| {
+        let requests = sizes.iter().zip([Timing::Answered(Duration::ZERO), timing]).map(|(size, timing)| {
             let bytes = format!("GET /{size} HTTP/1.1\r\nHost: h\r\n\r\n").into_bytes();
             SessionRequest { bytes, timing, cuts: Vec::new(), gap: Duration::ZERO }
         });
@@ -214,7 +235,7 @@ impl Workload for Exhaustive {
         let mut promise = Promise::Reply;
         if self.is_kept {
             (link.reorder, link.hold) = (even, HOLD);
-            kind = Kind::Session(Box::new(Self::session(&ends, is_set)));
+            kind = Kind::Session(Box::new(self.session(&ends, is_set)));
             if self.fates(number).filter(|&fate| fate == LOST).count() > LOSSES_MAX {
                 promise = Promise::PerhapsReply;
             }
@@ -287,6 +308,14 @@ mod tests {
         println!("{} cases", all.clients());
         assert_eq!(summary.completed(), u64::from(all.clients()));
         assert_eq!(all.describe(4 * 3 + 2), "doubled, swapped, kept, kept, kept");
+    }
+
+    #[test]
+    fn whatever_is_lost_doubled_or_overtaken_a_request_behind_or_ahead_of_a_long_response_is_answered() {
+        let all = Exhaustive::kept_long(4);
+        let summary = all.run(None).unwrap_or_else(|failure| panic!("{failure}"));
+        println!("{} cases", all.clients());
+        assert_eq!(summary.completed(), u64::from(all.clients()));
     }
 
     #[test]

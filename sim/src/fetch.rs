@@ -43,9 +43,7 @@ impl Fetch {
         let ack = Segment::ack(ends).seq(isn.wrapping_add(1)).ack_number(opened.end);
         let ack = ack.timestamps(time + 1, opened.timestamp);
         talk.hear_nothing(&ack)?;
-        let request =
-            format!("GET {target} HTTP/1.1\r\nHost: 10.9.0.2\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\n\r\n");
-        let get = ack.clone().payload(request);
+        let get = ack.clone().payload(request(target));
         let answered = talk.say(&get, Verdict::Replied(ReplyKind::Response))?;
         let read = Segment::ack(ends).seq(get.end()).ack_number(answered.end);
         let read = read.timestamps(time + 2, answered.timestamp);
@@ -57,33 +55,82 @@ impl Fetch {
         Ok(Self { syn, ack, get, read, fin })
     }
 
-    /// Fetches `target` from an engine that keeps connections open, and gives what a client may send then: the same
-    /// request again, a FIN, and a keep-alive probe.
-    ///
-    /// # Errors
-    ///
-    /// The verdict on the frame that the engine did not answer so.
-    pub fn kept<A: App>(engine: &Engine<A>, now: Instant, ends: &Ends, target: &str) -> Result<[Vec<u8>; 3], Verdict> {
-        let fetch = Self::new(engine, now, ends, target)?;
-        let mut talk = Talk { engine, now, scratch: vec![0; lethe::engine::SCRATCH_LEN] };
-        let unread = |frame: &[u8]| Sent::read(frame).ok_or(Verdict::Replied(ReplyKind::Response));
-        let (get, read) = (unread(&fetch.get)?, unread(&fetch.read)?);
-        let next = |segment: Segment, seq: u32| {
-            segment.seq(seq).ack_number(read.ack).timestamps(read.timestamps.0 + 1, read.timestamps.1)
-        };
-        let get = next(Segment::ack(ends), read.seq).payload(get.payload);
-        talk.say(&get, Verdict::Replied(ReplyKind::Response))?;
-        let fin = next(Segment::fin(ends), read.seq);
-        talk.say(&fin, Verdict::Replied(ReplyKind::FinAck))?;
-        let probe = next(Segment::ack(ends), read.seq.wrapping_sub(1));
-        talk.say(&probe, Verdict::Replied(ReplyKind::KeepAlive))?;
-        Ok([get, fin, probe].map(|segment| segment.frame()))
-    }
-
     /// In the order in which they are sent.
     pub fn frames(&self) -> [&[u8]; 5] {
         [&self.syn, &self.ack, &self.get, &self.read, &self.fin]
     }
+}
+
+/// What a client sends on a connection that stays open behind its first response, which fits one segment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeptFetch {
+    /// The first request of the connection.
+    pub first: Vec<u8>,
+    /// The same request again, with the acknowledgement of the first response.
+    pub get: Vec<u8>,
+    /// FIN and ACK instead.
+    pub fin: Vec<u8>,
+    /// A keep-alive probe instead.
+    pub probe: Vec<u8>,
+}
+
+impl KeptFetch {
+    /// Fetches `target` twice, from an engine that keeps connections open.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Fetch::new`]; and the verdict on what is sent next, if it is not answered as it is meant.
+    pub fn new<A: App>(engine: &Engine<A>, now: Instant, ends: &Ends, target: &str) -> Result<Self, Verdict> {
+        let (mut talk, first, read) = Talk::keep_open(engine, now, ends, target)?;
+        let get = read.next(Segment::ack(ends), 0).payload(request(target));
+        talk.say(&get, Verdict::Replied(ReplyKind::Response))?;
+        let fin = read.next(Segment::fin(ends), 0);
+        talk.say(&fin, Verdict::Replied(ReplyKind::FinAck))?;
+        let probe = read.next(Segment::ack(ends), 1);
+        talk.say(&probe, Verdict::Replied(ReplyKind::KeepAlive))?;
+        let [get, fin, probe] = [get, fin, probe].map(|segment| segment.frame());
+        Ok(Self { first, get, fin, probe })
+    }
+}
+
+/// What a client sends for a long stored response on a connection that was kept open.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LongFetch {
+    /// The request, which draws the first window.
+    pub get: Vec<u8>,
+    /// The ACK of its first two segments, which draws the next ones.
+    pub ack: Vec<u8>,
+}
+
+impl LongFetch {
+    /// Fetches `short`, whose response fits one segment, from an engine that keeps connections open, and begins to
+    /// fetch `long` behind it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Fetch::new`]; and the verdict on what is sent next, if it is not answered as it is meant.
+    pub fn new<A: App>(
+        engine: &Engine<A>,
+        now: Instant,
+        ends: &Ends,
+        short: &str,
+        long: &str,
+    ) -> Result<Self, Verdict> {
+        let (mut talk, _, read) = Talk::keep_open(engine, now, ends, short)?;
+        let get = read.next(Segment::ack(ends), 0).payload(request(long));
+        let first_window = Verdict::Replied(ReplyKind::FirstWindow);
+        let [one, two, ..] = &talk.say_all(&get, first_window)?[..] else { return Err(first_window) };
+        // The ACK that is put off for a second segment echoes the timestamp of the first (RFC 7323, section 4.3).
+        let ack = Segment::ack(ends).seq(get.end()).ack_number(two.end);
+        let ack = ack.timestamps(read.timestamps.0 + 2, one.timestamp);
+        talk.say(&ack, Verdict::Replied(ReplyKind::NextWindow))?;
+        Ok(Self { get: get.frame(), ack: ack.frame() })
+    }
+}
+
+/// A request as curl sends it.
+fn request(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: 10.9.0.2\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\n\r\n")
 }
 
 /// What a client has to know of an answer: the number behind it, and its timestamp.
@@ -115,26 +162,31 @@ impl Answer {
     }
 }
 
-/// What a client has sent: its numbers, and the request.
-struct Sent {
+/// Where a client is that has read its response: its numbers, and its timestamps.
+struct Read {
     seq: u32,
     ack: u32,
     timestamps: (u32, u32),
-    payload: Vec<u8>,
 }
 
-impl Sent {
-    fn read(frame: &[u8]) -> Option<Self> {
-        let (link, packet) = ethernet::Header::parse(frame).ok()?;
+impl Read {
+    /// Reads it from the ACK of the response.
+    fn of(ack: &[u8]) -> Option<Self> {
+        let (link, packet) = ethernet::Header::parse(ack).ok()?;
         let segment = if link.ether_type == EtherType::IPV4 {
             ipv4::Header::parse(packet, Checked::Good).ok()?.1
         } else {
             ipv6::Header::parse(packet).ok()?.1
         };
-        let (tcp, payload) = tcp::Header::parse(segment).ok()?;
+        let (tcp, _) = tcp::Header::parse(segment).ok()?;
         let stamps = tcp.options.timestamps?;
-        let timestamps = (stamps.value, stamps.echo);
-        Some(Self { seq: tcp.seq().value(), ack: tcp.ack().value(), timestamps, payload: payload.to_vec() })
+        Some(Self { seq: tcp.seq().value(), ack: tcp.ack().value(), timestamps: (stamps.value, stamps.echo) })
+    }
+
+    /// A segment that begins `before` bytes before the client's next one.
+    fn next(&self, segment: Segment, before: u32) -> Segment {
+        let segment = segment.seq(self.seq.wrapping_sub(before)).ack_number(self.ack);
+        segment.timestamps(self.timestamps.0 + 1, self.timestamps.1)
     }
 }
 
@@ -144,18 +196,41 @@ struct Talk<'e, A> {
     scratch: Vec<u8>,
 }
 
-impl<A: App> Talk<'_, A> {
-    /// Says it to the engine, which has to answer as expected.
+impl<'e, A: App> Talk<'e, A> {
+    /// Fetches `target` on a connection that stays open: what goes on from there, the request, and where the client is
+    /// then.
+    fn keep_open(
+        engine: &'e Engine<A>,
+        now: Instant,
+        ends: &Ends,
+        target: &str,
+    ) -> Result<(Self, Vec<u8>, Read), Verdict> {
+        let fetch = Fetch::new(engine, now, ends, target)?;
+        let read = Read::of(&fetch.read).ok_or(Verdict::Absorbed(Absorbed::Ack))?;
+        Ok((Self { engine, now, scratch: vec![0; lethe::engine::SCRATCH_LEN] }, fetch.get, read))
+    }
+
+    /// Says it to the engine, which has to answer as expected, and gives the first frame of the answer.
     fn say(&mut self, segment: &Segment, expect: Verdict) -> Result<Answer, Verdict> {
+        self.say_all(segment, expect)?.into_iter().next().ok_or(expect)
+    }
+
+    /// Says it to the engine, which has to answer as expected, and gives all frames of the answer.
+    fn say_all(&mut self, segment: &Segment, expect: Verdict) -> Result<Vec<Answer>, Verdict> {
         let frame = segment.frame();
         let mut reply = self.engine.handle(self.now, RxFrame::unchecked(&frame), &mut self.scratch);
         let verdict = reply.verdict();
-        let mut buffer = vec![0; crate::FRAME_MAX];
-        let sent = reply.next_frame(&mut buffer).filter(|_| verdict == expect).ok_or(verdict)?;
+        if verdict != expect {
+            return Err(verdict);
+        }
         // Checksums that a card computes are not in the frame yet.
         let by_card = self.engine.config().offload != Offload::default();
         let checksums = if by_card { Checked::Good } else { Checked::Unknown };
-        Answer::read(&buffer[..sent.len], checksums).ok_or(verdict)
+        let (mut answers, mut buffer) = (Vec::new(), vec![0; crate::FRAME_MAX]);
+        while let Some(sent) = reply.next_frame(&mut buffer) {
+            answers.push(Answer::read(&buffer[..sent.len], checksums).ok_or(verdict)?);
+        }
+        Ok(answers)
     }
 
     fn hear_nothing(&mut self, segment: &Segment) -> Result<(), Verdict> {
@@ -168,7 +243,8 @@ impl<A: App> Talk<'_, A> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::engine;
+    use crate::sample::Sample;
+    use crate::testing::{engine, engine_with};
 
     const NOW: Instant = Instant::from_unix_seconds(1_700_000_000);
 
@@ -179,6 +255,32 @@ mod tests {
             let fetch = Fetch::new(&engine, NOW, &ends, "/1000").unwrap();
             assert_eq!(fetch.frames().map(<[u8]>::is_empty), [false; 5]);
         }
+    }
+
+    /// An engine that has short and long responses, and keeps connections open.
+    fn keeping() -> Engine<Sample> {
+        let config = engine_with(|config| config.keep_alive = true).config().clone();
+        Engine::new(config, Sample::new(100_000))
+    }
+
+    #[test]
+    fn every_frame_on_a_connection_that_stays_open_is_answered_as_it_is_meant() {
+        let engine = keeping();
+        for ends in [Ends::v4(), Ends::v6()] {
+            let kept = KeptFetch::new(&engine, NOW, &ends, "/100").unwrap();
+            assert!(kept.get != kept.first && kept.get.len() == kept.first.len());
+            let long = LongFetch::new(&engine, NOW, &ends, "/100", "/100000").unwrap();
+            assert!(long.get.len() > kept.get.len() && long.ack.len() < kept.get.len());
+            let short = LongFetch::new(&engine, NOW, &ends, "/100", "/1000");
+            assert_eq!(short.unwrap_err(), Verdict::Replied(ReplyKind::Response));
+        }
+    }
+
+    #[test]
+    fn an_engine_that_closes_its_connections_answers_no_second_request() {
+        let late = Verdict::Replied(ReplyKind::LateAck);
+        assert_eq!(KeptFetch::new(&engine(), NOW, &Ends::v4(), "/1000").unwrap_err(), late);
+        assert_eq!(LongFetch::new(&engine(), NOW, &Ends::v4(), "/1000", "/100000").unwrap_err(), late);
     }
 
     #[test]

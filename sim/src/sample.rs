@@ -113,6 +113,12 @@ pub fn is_stored(size: usize) -> bool {
     stored_sizes(size).last() == Some(&size)
 }
 
+/// The largest size up to `max` whose response is stored.
+#[cfg(feature = "simulator")]
+pub(crate) fn stored_up_to(max: usize) -> Option<usize> {
+    stored_sizes(max).pop_last()
+}
+
 /// The sizes up to `max` whose responses are stored, each once, in ascending order.
 fn stored_sizes(max: usize) -> BTreeSet<usize> {
     let decimal = (2..8).flat_map(|zeros| STORED_DIGITS.map(|digits| digits * 10_usize.pow(zeros)));

@@ -260,7 +260,11 @@ impl<'a> Train<'a> {
             ProbeOrder::BeforeLast => is_at_last,
             ProbeOrder::AfterAll => is_sent,
         };
-        self.probes.iter_mut().find_map(|probe| probe.take_if(|probe| is_due(probe)))
+        let due = self.probes.iter_mut().find_map(|probe| probe.take_if(|probe| is_due(probe)))?;
+        // Where the connection stays open it is for the end of the response, which the budget may not reach.
+        let next = self.ranges.iter().find(|(from, to)| from < to);
+        let is_end = next.is_some_and(|&(from, _)| self.end_of(from) == self.payload.end());
+        (is_end || self.last == LastSegment::Fin).then_some(due)
     }
 
     #[inline(never)]
@@ -376,6 +380,11 @@ mod tests {
         // With no more than one byte behind it, and that is the FIN.
         let fin = before_last(&|train| train.ranges[0] = (16, 27));
         assert_eq!(fin, [Segment(16, 8), Went::Probe, Segment(24, 2)]);
+        let open = LastSegment::Open { stamp: None, window: 9 };
+        let short = before_last(&|train| (train.budget, train.last) = (3, open));
+        assert_eq!(short, [Segment(0, 8), Segment(8, 8), Segment(16, 8)], "the end is not among them");
+        let whole = before_last(&|train| train.last = open);
+        assert_eq!(whole, [Segment(0, 8), Segment(8, 8), Segment(16, 8), Went::Probe, Segment(24, 2)]);
         // Nothing but a probe.
         assert_eq!(before_last(&|train| train.ranges[0] = (0, 0)), [Went::Probe]);
     }

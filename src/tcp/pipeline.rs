@@ -12,6 +12,8 @@ pub(super) const NEXT_MIN: usize = 16;
 pub(super) struct Gathered {
     /// Bytes of the responses.
     pub len: usize,
+    /// How many there are.
+    pub count: u8,
     /// Bytes of the packet behind the last request that is answered. These come again.
     pub behind: usize,
 }
@@ -32,14 +34,15 @@ impl Gathered {
         write: impl Fn(&RequestLine<'_>, Persistence, &mut [u8], &mut [u8]) -> Option<usize>,
     ) -> Option<Self> {
         let (out, scratch) = scratch.split_at_mut_checked(room)?;
-        let mut gathered = Self { len: 0, behind: payload.len() };
+        let mut gathered = Self { len: 0, count: 0, behind: payload.len() };
         let mut rest = payload;
         while rest.len() >= NEXT_MIN
             && let Ok(line) = RequestLine::parse_for(methods, rest)
             && let Framing::Complete { behind, persistence } = line.framing()
             && let Some(len) = write(&line, persistence, scratch, out.get_mut(gathered.len..)?)
         {
-            gathered = Self { len: gathered.len.saturating_add(len), behind };
+            let count = gathered.count.saturating_add(1);
+            gathered = Self { len: gathered.len.saturating_add(len), count, behind };
             rest = rest.get(rest.len().checked_sub(behind)?..)?;
         }
         (gathered.len > 0).then_some(gathered)

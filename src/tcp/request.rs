@@ -130,7 +130,7 @@ fn answer_later_request<'a, A: App, P: Pair>(
         return close(segment);
     }
     let fields = CookieFields { mss: segment.kept_mss(kept), generation };
-    answer_rare_request(segment, fields, Some(kept), app, scratch)
+    answer_rare_request(segment, fields, Some(kept), app, scratch).of_later_request()
 }
 
 /// Whether the client has received something beyond its acknowledgement.
@@ -213,7 +213,7 @@ fn respond_together<'a, A: App, P: Pair>(
 ) -> Reply<'a> {
     let payload = [scratch.get(..gathered.len).unwrap_or_default(), b""];
     leave_open(segment, fields, payload, HeadEnd::Nothing, gathered.behind, app)
-        .unwrap_or(DropReason::HttpIncomplete.into())
+        .map_or(DropReason::HttpIncomplete.into(), |reply| reply.of_requests(gathered.count))
 }
 
 /// Sends a response, and leaves the connection open if it can stay so.

@@ -40,6 +40,9 @@ use crate::wire::ip::Pair;
 use crate::wire::seq::SeqNumber;
 use crate::wire::tcp::{Flags, TIMESTAMPS_LEN};
 
+/// SACK blocks that fit an ACK with timestamps (RFC 2018, section 3).
+const SACK_BLOCKS_WITH_TIMESTAMPS: usize = 3;
+
 /// Segments of the client's window that are left free where its reader keeps up.
 const SLACK: u32 = 2;
 
@@ -196,6 +199,8 @@ pub(super) fn answer<'a, A: App, P: Pair>(segment: Segment<'a, P>, echoed: SentS
     };
     match Transfer::find(segment, echoed, app) {
         Some(transfer) => transfer.answer(is_timeout, app),
+        // Behind a later request, which was lost or has come ahead of an acknowledgement: it comes again.
+        None if segment.is_fin() && !is_timeout && echoed.exchange != Exchange::Only => DropReason::TcpFinEarly.into(),
         None if is_timeout || segment.is_fin() => segment.refuse(DropReason::TcpEcho),
         None => Absorbed::Ack.into(),
     }
@@ -230,7 +235,8 @@ impl<'a, P: Pair> Transfer<'a, P> {
             is_end(acked, len) || within == 0 || echoed.narrow && within.is_multiple_of(segment.narrow_piece());
         let live = app.generations().live >> fields.generation & 1 == 1;
         // A segment has one position.
-        let possible = prev_acked < unit_end && prev_acked <= acked && acked <= len + u32::from(!is_open);
+        // The first response of a connection that stays open may have had a FIN, in answer to half its header section.
+        let possible = prev_acked < unit_end && prev_acked <= acked && acked <= len + 1;
         let found = Self::new(segment, echoed, (payload, first), (start, seg_size, fields.mss), (prev_acked, acked));
         (live && possible && is_boundary).then_some(found)
     }
@@ -329,23 +335,24 @@ impl<'a, P: Pair> Transfer<'a, P> {
         if self.prev_acked == self.acked {
             return Absorbed::Progress.into();
         }
-        if self.is_open() {
-            if self.acked >= self.len {
-                return match self.request_end.zip(self.segment.segment_class(self.mss)) {
-                    Some((end, class)) => self.segment.settle(end, class, app),
-                    None => Absorbed::Progress.into(),
-                };
-            }
-        } else if self.acked > self.len {
+        if self.is_open() && self.acked == self.len {
+            return match self.request_end.zip(self.segment.segment_class(self.mss)) {
+                Some((end, class)) => self.segment.settle(end, class, app),
+                None => Absorbed::Progress.into(),
+            };
+        }
+        if self.acked > self.len {
             let kind = if self.segment.is_fin() { ReplyKind::FinAck } else { ReplyKind::Settled };
             return self.segment.acknowledge(kind, Flags::ACK);
         }
         let Some(sacked) = self.segment.sacked(self.start, self.acked, self.len) else {
             return Absorbed::Progress.into();
         };
-        // A client that has received something beyond a gap may have received the last segment: not all that it has
-        // needs to be in its SACK blocks.
-        let may_have_last = !sacked.is_empty() && u16::try_from(self.len.saturating_sub(self.acked)).is_ok();
+        // A client that has received something beyond a gap may have received the last segment: where no more SACK
+        // blocks fit, not all that it has is in them (RFC 2018, section 3).
+        let is_all = |top| top < self.len && sacked.as_slice().len() < SACK_BLOCKS_WITH_TIMESTAMPS;
+        let may_have_last = sacked.as_slice().last().is_some_and(|&(_, top)| !is_all(top))
+            && u16::try_from(self.len.saturating_sub(self.acked)).is_ok();
         let request_end = self.request_end.filter(|_| is_timeout || !may_have_last);
         let transfer = Self { request_end, sacked, ..self };
         if is_timeout {
@@ -391,10 +398,15 @@ impl<'a, P: Pair> Transfer<'a, P> {
         let (Some(&(gap_end, _)), Some(&(_, top))) = (received.first(), received.last()) else {
             return Absorbed::Progress.into();
         };
-        let sent = self.sent_up_to(self.schedule(prev_acked, echoed.level), acked);
+        let schedule = self.schedule(prev_acked, echoed.level);
+        let sent = self.sent_up_to(schedule, acked);
         let received: u32 = received.iter().map(|(from, to)| (to - from).div_ceil(seg_size)).sum();
-        // Whether nothing in flight can still be added to that.
-        let is_all = top >= last_boundary(sent, window_end, seg_size, len);
+        // Whether nothing in flight can still be added to that. An ACK that has reached `acked` and shows the gap at
+        // once has drawn nothing, so what the ACK before it drew is all. One that had reached it before has drawn more.
+        // The timestamp is the same in both cases.
+        let fin = u32::from(!self.is_open());
+        let boundary = |sent| last_boundary(sent, window_end, seg_size, len).min(len + fin);
+        let is_all = top >= boundary(sent) || top == boundary(self.sent_up_to(schedule, prev_acked));
         let is_retransmitted = echoed.reason == SendReason::Retransmission;
         let in_flight = (sent - acked) / seg_size;
         let threshold = DUPLICATES.min(in_flight / 2);
@@ -457,7 +469,7 @@ impl<'a, P: Pair> Transfer<'a, P> {
     /// not stored (RFC 8201, section 5.2).
     pub(super) fn narrow(&self, mtu: u32) -> Reply<'a> {
         let Self { segment, payload, first, seg_size, prev_acked, acked, len, echoed, .. } = *self;
-        let packet = (segment.headers_len() + TIMESTAMPS_LEN) as u32 + seg_size.min(len - acked);
+        let packet = (segment.headers_len() + TIMESTAMPS_LEN) as u32 + seg_size.min(len.saturating_sub(acked));
         if prev_acked != acked || packet <= mtu || seg_size <= segment.narrow_piece() {
             return DropReason::IcmpQuote.into();
         }
@@ -539,7 +551,8 @@ impl<'a, P: Pair> Transfer<'a, P> {
         let window = self.segment.window();
         match (self.is_open(), self.request_end) {
             (true, Some(end)) => (end.rewind(1), 1),
-            // Nothing: no client has sent more than a window. What is not too old to be taken (RFC 5961, section 5.2).
+            // Nothing: no client has sent more than a window. A client that has had a window acknowledged on this
+            // connection takes such a segment (RFC 5961, section 5.2); another has it only when its RTO has expired.
             (true, None) => (header.seq().rewind(window.into()), window),
             (false, _) => match payload.len() {
                 0 => (self.segment.end().rewind(1), window),

@@ -110,9 +110,10 @@ impl Browser {
         text(&self.evaluate("document.body.innerText"))
     }
 
-    /// The value of a JavaScript expression.
+    /// The value of a JavaScript expression; if that is a promise, what it brings.
     pub fn evaluate(&mut self, expression: &str) -> Value {
-        let result = self.call("Runtime.evaluate", &json!({ "expression": expression, "returnByValue": true }));
+        let parameters = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
+        let result = self.call("Runtime.evaluate", &parameters);
         assert!(result["exceptionDetails"].is_null(), "{expression}: {result}");
         result["result"]["value"].clone()
     }

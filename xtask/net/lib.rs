@@ -69,3 +69,9 @@ pub fn wait_until<T>(
         sleep(STEP);
     }
 }
+
+/// The bytes of a file for tests: lines of text that no file of another length has, and no other place of this one.
+pub fn content(len: usize) -> Vec<u8> {
+    let line = |at: usize| format!("{len}:{at}\n").into_bytes();
+    (0..).flat_map(line).take(len).collect()
+}

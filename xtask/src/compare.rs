@@ -21,7 +21,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use self::measure::{Amount, FULL, QUICK};
-use self::report::Report;
+use self::report::{Place, Report};
 pub(crate) use self::report::{figure, grouped, table};
 use self::servers::{Kind, Running};
 use self::wire::Cpus;
@@ -32,22 +32,24 @@ const ABOUT: &str = "\
 Compares Lethe with servers that have sockets: what a short connection costs, and how it ends.
 
 One wire (a veth whose ends have CPUs of their own), one body, one run; every server is asked first whether it answers
-as Lethe does. Measured are CPU time a request, of the whole machine and of the server's CPUs, latency, also at fixed
-rates and in a flood, memory, the time a download takes under loss, and how cost grows. The figures go into
-docs/performance.md, the charts into docs/charts, as they come. Everything runs in network namespaces that are made
-for it and removed at the end, also if this is killed. Needs root, a quiet machine, and 40 minutes.";
+as Lethe does. Measured are CPU time a request, of the whole machine and of the server's CPUs, on short connections
+and on those that stay open, latency, also at fixed rates and in a flood, memory, the time a download takes under loss,
+and how cost grows. The figures go into docs/performance.md, the charts into docs/charts, as they come. Everything runs
+in network namespaces that are made for it and removed at the end, also if this is killed. Needs root, a quiet machine,
+and 50 minutes; connections that stay open can be measured alone, in ten.";
 
 const EXAMPLE: &str = "\
 Examples:
   cargo xtask compare
   cargo xtask compare --quick
+  cargo xtask compare kept
   cargo xtask compare short --dpdk on --server-cpus 2 --client-cpus 3-5 --out /tmp/compare";
 
 /// The CPU time, in CPUs, that other programs may use before figures are worthless.
 const QUIET: f64 = 0.2;
 
 /// Programs that are needed, and their packages.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("ip", "iproute2"),
     ("ss", "iproute2"),
     ("taskset", "util-linux"),
@@ -55,6 +57,7 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("curl", "curl"),
     ("ab", "apache2-utils"),
     ("wrk", "wrk"),
+    ("h2load", "nghttp2-client"),
     ("nginx", "nginx-light"),
 ];
 
@@ -82,7 +85,7 @@ pub(crate) struct Args {
     /// measured)
     #[arg(long, value_name = "on|off", value_parser = parse_switch)]
     dpdk: Option<bool>,
-    /// Where the report goes besides here (docs, if all is measured and not quickly)
+    /// Where the report goes besides here (docs, if all or `kept` alone is measured and not quickly)
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Take what was built there before, and build nothing
@@ -94,6 +97,8 @@ pub(crate) struct Args {
 enum Measurement {
     /// Short connections to every server
     Short,
+    /// Connections that stay open, to Lethe, nginx, epoll and `io_uring`
+    Kept,
     /// Latency at fixed rates, alone and with nine of ten packets a SYN flood
     Rates,
     /// Requests that are answered beside SYN floods of growing rates
@@ -122,6 +127,7 @@ impl Measurement {
     fn run(self, setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
         match self {
             Self::Short => report.short(&measure::short(setup)?),
+            Self::Kept => report.kept(setup, &measure::kept(setup)?)?,
             Self::Rates => report.rates(&pace::rates(setup)?),
             Self::Flood => report.flood(&pace::flood(setup)?),
             Self::Memory => report.memory(&measure::memory(setup)?),
@@ -326,29 +332,35 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 impl Args {
     fn measure(&self, setup: &Setup) -> anyhow::Result<()> {
-        let mut report = Report::default();
-        report.machine(setup)?;
+        // The place of what connections that stay open came to is their own, since they are also measured alone.
+        let [mut report, mut kept] = [Place::All, Place::Kept].map(Report::new);
         let everything = self.measurement.is_empty();
-        let out = self.out.clone().or_else(|| (everything && !self.quick).then(|| root().join("docs")));
+        let only_kept = self.measurement == [Measurement::Kept];
+        if !only_kept {
+            report.machine(setup)?;
+        }
+        let out = self.out.clone().or_else(|| ((everything || only_kept) && !self.quick).then(|| root().join("docs")));
         let write = |report: &Report| out.as_ref().map_or(Ok(()), |out| report.write(out));
         let all = if everything { Measurement::value_variants() } else { &self.measurement };
         for (number, measurement) in (1..).zip(all) {
             let name = measurement.name();
             *setup.progress.measurement.borrow_mut() = format!("measurement {number}/{} {name}", all.len());
             let begun = Instant::now();
-            setup.going_on(|| measurement.run(setup, &mut report));
+            let report = if *measurement == Measurement::Kept { &mut kept } else { &mut report };
+            setup.going_on(|| measurement.run(setup, report));
             note(&format!("{name} took {:.0} s", begun.elapsed().as_secs_f64()));
-            write(&report)?;
+            write(report)?;
         }
         let failures = setup.failures.borrow();
         if !failures.is_empty() {
+            let report = if only_kept { &mut kept } else { &mut report };
             report.add(
                 "What failed",
                 &[failures.iter().map(|failure| format!("* {failure}")).collect::<Vec<_>>().join("\n")],
             );
-            write(&report)?;
+            write(report)?;
         }
-        println!("{report}");
+        println!("{report}\n\n{kept}");
         ensure!(failures.is_empty(), "{} failed", failures.len());
         note(&format!("done in {:.0} s", setup.progress.begun.elapsed().as_secs_f64()));
         Ok(())

@@ -36,10 +36,16 @@ pub(crate) struct Args {
     planted: Option<u32>,
 }
 
-/// What is counted, for each family.
-const PACKETS: [&str; 6] = ["syn", "ack", "get", "fin", "garbage", "transaction"];
+/// The programs, and what is counted of each, for each family.
+const PROGRAMS: [(&str, &[&str]); 2] = [
+    (
+        "cost",
+        &["syn", "ack", "get", "fin", "garbage", "transaction", "kept first", "kept get", "kept fin", "kept probe"],
+    ),
+    ("cost_stored", &["kept long get", "kept long ack"]),
+];
 
-/// How many batches `benches/cost.rs` runs.
+/// How many batches the programs run.
 const BATCHES: u32 = 200;
 
 /// The packets of a batch in the two runs whose difference counts.
@@ -65,10 +71,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
          go over to\n  this one: look at a commit whose figures are right, run cargo xtask instructions --update \
          there, and commit that file."
     );
-    let program = build()?;
-    let found = figures(&program, 0)?;
+    let programs = build()?;
+    let found = figures(&programs, 0)?;
     if let Some(percent) = args.planted {
-        return compare(&found, &figures(&program, percent)?);
+        return compare(&found, &figures(&programs, percent)?);
     }
     if args.update {
         let mut text =
@@ -81,28 +87,33 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     compare(&parse(&fs::read_to_string(&file)?)?, &found)
 }
 
-/// Builds `benches/cost.rs`, and returns the program.
-fn build() -> anyhow::Result<PathBuf> {
+/// Builds [`PROGRAMS`], and returns them in their order.
+fn build() -> anyhow::Result<Vec<PathBuf>> {
     let mut command = programs::cargo();
-    command.args([
-        "bench",
-        "--quiet",
-        "--package",
-        "lethe-engine",
-        "--bench",
-        "cost",
-        "--no-run",
-        "--message-format",
-        "json",
-    ]);
+    command.args(["bench", "--quiet", "--package", "lethe-engine", "--no-run", "--message-format", "json"]);
+    for (name, _) in PROGRAMS {
+        command.args(["--bench", name]);
+    }
     let text = output(&mut command)?;
-    let programs = text.split("\"executable\":\"").skip(1).filter_map(|rest| rest.split('"').next());
-    programs.filter(|path| path.contains("/cost-")).last().map(PathBuf::from).context("cargo names no program")
+    let built: Vec<_> =
+        text.split("\"executable\":\"").skip(1).filter_map(|rest| rest.split('"').next().map(PathBuf::from)).collect();
+    let of = |name: &str| {
+        let is_it = |path: &&PathBuf| {
+            let file = path.file_name().and_then(|file| file.to_str()?.rsplit_once('-'));
+            file.is_some_and(|(file, _)| file == name)
+        };
+        built.iter().rfind(is_it).cloned().with_context(|| format!("cargo names no program {name}"))
+    };
+    PROGRAMS.iter().map(|&(name, _)| of(name)).collect()
 }
 
-fn figures(program: &Path, planted: u32) -> anyhow::Result<Figures> {
-    let rows = ["v4", "v6"].into_iter().flat_map(|family| PACKETS.map(|packet| (family, packet)));
-    rows.map(|(family, packet)| {
+fn figures(programs: &[PathBuf], planted: u32) -> anyhow::Result<Figures> {
+    let of_family = |family| {
+        let programs = programs.iter().zip(PROGRAMS);
+        programs.flat_map(move |(program, (_, packets))| packets.iter().map(move |&packet| (family, program, packet)))
+    };
+    let rows = ["v4", "v6"].into_iter().flat_map(of_family);
+    rows.map(|(family, program, packet)| {
         let count = |packets| count(program, family, packet, packets, planted);
         let more = count(MANY)?.saturating_sub(count(FEW)?);
         Ok((format!("{family} {packet}"), more as f64 / f64::from(BATCHES * (MANY - FEW))))
@@ -133,7 +144,7 @@ fn parse(text: &str) -> anyhow::Result<Figures> {
 
 fn compare(known: &Figures, found: &Figures) -> anyhow::Result<()> {
     let mut worse = 0;
-    println!("instructions     before     now");
+    println!("instructions        before      now");
     for (name, count) in found {
         let before = known.iter().find(|(known, _)| known == name);
         let before = before.with_context(|| format!("benches/instructions.txt has no {name}: --update"))?.1;
@@ -146,7 +157,7 @@ fn compare(known: &Figures, found: &Figures) -> anyhow::Result<()> {
             ""
         };
         let change = format!("{:+.1}%", (count / before - 1.0) * 100.0);
-        println!("{name:<15} {before:>8.0} {count:>8.0} {change:>7}{note}");
+        println!("{name:<17} {before:>8.0} {count:>8.0} {change:>7}{note}");
     }
     if worse > 0 {
         bail!("{worse} packets take more instructions");

@@ -24,9 +24,20 @@ const SERVERS: [&str; 14] = [
     "a process a connection",
 ];
 
+/// The names of those that keep connections open.
+const KEEPERS: [&str; 6] = [
+    "Lethe, tap",
+    "Lethe, packet, 1 worker",
+    "Lethe, xdp",
+    "nginx, return, 1 worker",
+    "epoll, one thread",
+    "io_uring, one thread",
+];
+
 /// All charts.
-const CHARTS: [&str; 11] = [
+const CHARTS: [&str; 12] = [
     "cost-of-a-connection",
+    "cost-of-a-kept-request",
     "latency-by-rate",
     "latency-by-rate-in-flood",
     "goodput-in-flood",
@@ -47,7 +58,7 @@ fn rows<'r>(report: &'r str, heading: &str) -> Vec<Vec<&'r str>> {
     lines.skip(2).map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
 }
 
-#[test(root, "nginx", "ab", "wrk", "ethtool")]
+#[test(root, "nginx", "ab", "wrk", "h2load", "ethtool")]
 fn a_quick_comparison_has_a_row_for_everybody() {
     let binaries = Path::new(env!("CARGO_BIN_EXE_xtask")).parent().unwrap();
     let packages = ["-p lethe-httpd", "-p lethe-peers", "-p lethe-sim --example relay"];
@@ -64,17 +75,25 @@ fn a_quick_comparison_has_a_row_for_everybody() {
     assert!(run.status.success(), "{text}");
 
     let report = fs::read_to_string(out.path().join("performance.md")).unwrap();
-    for client in ["ab, 10 at a time", "ab, 50 at a time", "wrk, 10 at a time"] {
-        let rows = rows(&report, &format!("Short connections: {client}"));
-        for server in SERVERS {
-            let row = rows.iter().find(|row| row[0] == server).unwrap_or_else(|| panic!("{server}\n{report}"));
-            let (spent, failed) = (row[1].split(' ').next().unwrap(), row[row.len() - 1]);
-            assert!(spent.parse::<f64>().unwrap() > 0.0, "{server} cannot have cost {spent}");
-            assert_eq!(failed, "0", "{server}, {client}: requests that failed");
+    for (connections, servers, clients) in [
+        ("Short", &SERVERS[..], ["ab, 10 at a time", "ab, 50 at a time", "wrk, 10 at a time"]),
+        ("Kept", &KEEPERS[..], ["ab -k, 10 at a time", "h2load --h1, 10 at a time", "wrk, 10 at a time"]),
+    ] {
+        for client in clients {
+            let rows = rows(&report, &format!("{connections} connections: {client}"));
+            assert_eq!(rows.len(), servers.len(), "{connections}, {client}\n{report}");
+            for &server in servers {
+                let row = rows.iter().find(|row| row[0] == server).unwrap_or_else(|| panic!("{server}\n{report}"));
+                let (spent, failed) = (row[1].split(' ').next().unwrap(), row[row.len() - 1]);
+                assert!(spent.parse::<f64>().unwrap() > 0.0, "{server} cannot have cost {spent}");
+                assert_eq!(failed, "0", "{server}, {client}: requests that failed");
+            }
         }
+        assert_eq!(rows(&report, &format!("{connections} connections: latency, wrk")).len(), servers.len(), "{report}");
+        let beside = rows(&report, &format!("{connections} connections: Lethe beside nginx"));
+        let ways = servers.iter().filter(|server| server.starts_with("Lethe")).count();
+        assert_eq!(beside.len(), 3 * ways, "so many ways and three clients\n{report}");
     }
-    assert_eq!(rows(&report, "Latency: wrk").len(), SERVERS.len(), "{report}");
-    assert_eq!(rows(&report, "Lethe beside nginx").len(), 15, "five ways and three clients\n{report}");
     let paced = rows(&report, "Latency at a fixed rate");
     assert_eq!(paced.len(), 5 * 3, "five servers, two rates and one in a flood\n{report}");
     let flood = rows(&report, "Goodput under a SYN flood");

@@ -1,8 +1,9 @@
 //! Servers with sockets, to compare Lethe with.
 //!
 //! Each sends the same answers as `lethe serve … ipinfo`, byte for byte, with the same lookup, and closes the
-//! connection. They differ in how they wait for connections, which is what is compared. They are simple on purpose, as
-//! a programmer who knows the calls would write them; none has more than one thread that waits.
+//! connection, or with `--keep-alive` keeps it open. They differ in how they wait for connections, which is what is
+//! compared. They are simple on purpose, as a programmer who knows the calls would write them; none has more than one
+//! thread that waits.
 
 mod blocking;
 mod event;
@@ -35,6 +36,9 @@ struct Args {
     /// Address and port to listen on
     #[arg(value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
+    /// Keep connections open for more requests, where clients want that
+    #[arg(long)]
+    keep_alive: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -55,7 +59,7 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let listener = listen(args.listen).with_context(|| format!("cannot listen on {}", args.listen))?;
     writeln!(io::stdout(), "listening on http://{}/", listener.local_addr()?)?;
-    let service = Service::default();
+    let service = Service::new(args.keep_alive);
     match args.model {
         Model::Epoll => event::serve(&listener, &service)?,
         Model::Poll => poll::serve(&listener, &service)?,

@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
-use crate::service::{REQUEST_MAX, SCRATCH_LEN, Service, is_complete, scratch};
+use crate::service::{Answer, Received, SCRATCH_LEN, Service, scratch};
 
 /// Entries of the submission ring. The completion ring has [`COMPLETIONS`].
 const SUBMISSIONS: u32 = 1024;
@@ -18,9 +18,8 @@ const COMPLETIONS: u32 = 8192;
 /// A connection. It is not moved while an operation is pending, since the kernel writes to it.
 struct Connection {
     socket: RawFd,
-    request: [u8; REQUEST_MAX],
-    len: usize,
-    response: Vec<u8>,
+    received: Received,
+    answer: Answer,
 }
 
 /// The operation, in the low bits of the user data of an entry; the connection is in the upper bits.
@@ -77,7 +76,8 @@ pub(crate) fn serve(listener: &TcpListener, service: &Service) -> io::Result<()>
                     }
                 }
                 1 => server.received(number, usize::try_from(result).unwrap_or(0)),
-                // It is closed next, whether the answer was sent or the client has gone.
+                // An error means that the client has gone.
+                2 if result > 0 && server.connections[number].answer.keeps_open => server.receive(number),
                 2 => server.close(number),
                 _ => server.free.push(number),
             }
@@ -113,18 +113,20 @@ impl Server<'_> {
 
     fn accepted(&mut self, socket: RawFd) {
         let number = self.free.pop().unwrap_or_else(|| {
-            let new = Connection { socket, request: [0; REQUEST_MAX], len: 0, response: Vec::new() };
+            let answer = Answer { bytes: Vec::new(), keeps_open: false };
+            let new = Connection { socket, received: Received::new(), answer };
             self.connections.push(Box::new(new));
             self.connections.len() - 1
         });
         let connection = &mut self.connections[number];
-        (connection.socket, connection.len) = (socket, 0);
+        connection.socket = socket;
+        connection.received.clear();
         self.receive(number);
     }
 
     fn receive(&mut self, number: usize) {
         let connection = &mut self.connections[number];
-        let room = &mut connection.request[connection.len..];
+        let room = connection.received.room();
         let entry = opcode::Recv::new(types::Fd(connection.socket), room.as_mut_ptr(), room.len() as u32).build();
         self.ask(number, Task::Receive, entry);
     }
@@ -132,19 +134,19 @@ impl Server<'_> {
     /// Handles `len` received bytes; 0 is the end of the stream.
     fn received(&mut self, number: usize, len: usize) {
         let connection = &mut self.connections[number];
-        connection.len += len;
-        let request = &connection.request[..connection.len];
-        if len == 0 || connection.len == REQUEST_MAX {
-            self.close(number);
-        } else if is_complete(request) {
-            // Only the page about the client itself depends on the address, and that is not measured.
-            connection.response = self.service.answer(request, IpAddr::V4(Ipv4Addr::UNSPECIFIED), &mut self.scratch);
-            let (bytes, count) = (connection.response.as_ptr(), connection.response.len() as u32);
-            let entry = opcode::Send::new(types::Fd(connection.socket), bytes, count).build();
-            self.ask(number, Task::Send, entry);
-        } else {
-            self.receive(number);
+        connection.received.add(len);
+        if len == 0 {
+            return self.close(number);
         }
+        // Only the page about the client itself depends on the address, and that is not measured.
+        let client = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let Some(answer) = connection.received.answer(self.service, client, &mut self.scratch) else {
+            return self.receive(number);
+        };
+        connection.answer = answer;
+        let (bytes, count) = (connection.answer.bytes.as_ptr(), connection.answer.bytes.len() as u32);
+        let entry = opcode::Send::new(types::Fd(connection.socket), bytes, count).build();
+        self.ask(number, Task::Send, entry);
     }
 
     fn close(&mut self, number: usize) {

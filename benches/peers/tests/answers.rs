@@ -23,8 +23,13 @@ struct Peer {
 
 impl Peer {
     fn start(model: &str) -> Self {
+        Self::start_with(model, &[])
+    }
+
+    fn start_with(model: &str, options: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_lethe-peers"))
             .args([model, "127.0.0.1:0"])
+            .args(options)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -99,6 +104,37 @@ fn a_request_may_come_in_parts_and_a_client_may_go() {
         assert_eq!(gone.read(&mut [0; 16]).unwrap(), 0, "{model}");
         assert_eq!(peer.ask(&[GET]), lethe(GET), "{model}");
         drop(idle);
+    }
+}
+
+#[test]
+fn connections_stay_open_where_that_is_wanted() {
+    let keeps = GET.replace("Connection: close\r\n", "");
+    let old = keeps.replace("HTTP/1.1", "HTTP/1.0").replace("\r\n\r\n", "\r\nConnection: keep-alive\r\n\r\n");
+    let kept = lethe(GET).replace("Connection: close\r\n", "");
+    let told = lethe(GET).replace("Connection: close", "Connection: keep-alive");
+    for model in MODELS {
+        let peer = Peer::start_with(model, &["--keep-alive"]);
+        let mut stream = peer.connect();
+        let mut hear = |request: &str, expected: &str| {
+            let mut answer = vec![0; expected.len()];
+            stream.write_all(request.as_bytes()).unwrap();
+            stream.read_exact(&mut answer).unwrap();
+            assert_eq!(String::from_utf8_lossy(&answer), expected, "{model}");
+        };
+        hear(&keeps, &kept);
+        hear(&old, &told);
+        // Two together, and half of a third.
+        let (half, rest) = keeps.split_at(30);
+        hear(&[&keeps, &keeps, half].concat(), &kept.repeat(2));
+        hear(rest, &kept);
+        hear(GET, &lethe(GET));
+        assert_eq!(stream.read(&mut [0; 16]).unwrap(), 0, "{model}: it asked for the end");
+        assert_eq!(peer.ask(&[&keeps.replace("HTTP/1.1", "HTTP/1.0")]), lethe(GET), "{model}");
+        assert!(peer.ask(&["nonsense\r\n\r\n"]).starts_with("HTTP/1.1 400 "), "{model}");
+
+        let closing = Peer::start(model);
+        assert_eq!(closing.ask(&[&keeps]), lethe(GET), "{model}: without the option");
     }
 }
 

@@ -34,11 +34,15 @@ pub(crate) fn encode(snapshot: &Snapshot) -> String {
 type Counter<T> = (&'static str, &'static str, fn(&T) -> u64);
 
 /// What each worker counts beside its verdicts.
-const TOTALS: [Counter<Counters>; 7] = [
+const TOTALS: [Counter<Counters>; 9] = [
     ("lethe_frames_received_total", "Frames received.", |counters| counters.frames_received),
     ("lethe_bytes_received_total", "Bytes of them, from the Ethernet header on.", |counters| counters.bytes_received),
     ("lethe_frames_sent_total", "Frames sent.", |counters| counters.frames_sent),
     ("lethe_bytes_sent_total", "Bytes of them, from the Ethernet header on.", |counters| counters.bytes_sent),
+    ("lethe_requests_total", "Requests that were answered, whether first on their connection or not.", |counters| {
+        counters.requests
+    }),
+    ("lethe_connections_total", "Connections whose first request was answered.", |counters| counters.connections),
     ("lethe_queue_full_total", "Replies of which a frame was lost to a full transmit queue.", |counters| {
         counters.queue_full
     }),
@@ -203,15 +207,18 @@ mod tests {
         for (name, expect) in [
             (info, 1.0),
             (r#"lethe_frames_received_total{worker="2"}"#, 0.0),
-            (r#"lethe_frames_received_total{worker="3"}"#, 25.0),
-            (r#"lethe_bytes_sent_total{worker="3"}"#, 3000.0),
-            (r#"lethe_verdicts_total{worker="3",action="replied",verdict="response"}"#, 5.0),
+            (r#"lethe_frames_received_total{worker="3"}"#, 30.0),
+            (r#"lethe_bytes_sent_total{worker="3"}"#, 4000.0),
+            (r#"lethe_requests_total{worker="3"}"#, 10.0),
+            (r#"lethe_requests_total{worker="2"}"#, 0.0),
+            (r#"lethe_connections_total{worker="3"}"#, 5.0),
+            (r#"lethe_verdicts_total{worker="3",action="replied",verdict="response"}"#, 10.0),
             (r#"lethe_verdicts_total{worker="3",action="absorbed",verdict="ack"}"#, 5.0),
             (r#"lethe_drops_total{worker="3",reason="tcp-cookie"}"#, 5.0),
             (r#"lethe_drops_total{worker="3",reason="tcp-window"}"#, 0.0),
             ("lethe_frames_missed_total", 7.0),
             ("lethe_card_link_up", 1.0),
-            ("lethe_card_frames_received_total", 25.0),
+            ("lethe_card_frames_received_total", 30.0),
             ("lethe_card_no_buffer_total", 3.0),
             ("lethe_data_generation", 0.0),
         ] {
@@ -226,7 +233,7 @@ mod tests {
             samples.range(start.to_owned()..).take_while(|(key, _)| key.starts_with(start)).map(|of| of.1).sum::<f64>()
         };
         let (verdicts, drops) = (sum("lethe_verdicts_total{"), sum("lethe_drops_total{"));
-        assert_eq!((verdicts, drops, sum("lethe_frames_received_total{")), (44.0, 11.0, 55.0));
+        assert_eq!((verdicts, drops, sum("lethe_frames_received_total{")), (55.0, 11.0, 66.0));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use lethe::verdict::{ReplyKind, Stats, Verdict};
+use lethe::verdict::{Stats, Verdict};
 use lethe_hw::WorkerStats;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -164,6 +164,10 @@ pub(crate) struct Counters {
     pub(crate) bytes_received: u64,
     pub(crate) frames_sent: u64,
     pub(crate) bytes_sent: u64,
+    /// Requests that were answered: with a response, the first segments of one, or a refusal.
+    pub(crate) requests: u64,
+    /// Connections whose first request was answered.
+    pub(crate) connections: u64,
     /// Replies of which at least one frame was lost to a full transmit queue.
     pub(crate) queue_full: u64,
     /// Turns of the loop in which frames were taken.
@@ -180,17 +184,13 @@ pub(crate) struct Counters {
 pub(crate) type Verdicts = BTreeMap<String, u64>;
 
 impl Counters {
-    /// Requests that were answered: with a response, the first segments of one, or a refusal.
-    pub(crate) fn requests(&self) -> u64 {
-        let count = |kind: ReplyKind| self.replied.get(kind.name()).copied().unwrap_or(0);
-        count(ReplyKind::Response) + count(ReplyKind::FirstWindow) + count(ReplyKind::Refusal)
-    }
-
     fn add(&mut self, other: &Self) {
         self.frames_received += other.frames_received;
         self.bytes_received += other.bytes_received;
         self.frames_sent += other.frames_sent;
         self.bytes_sent += other.bytes_sent;
+        self.requests += other.requests;
+        self.connections += other.connections;
         self.queue_full += other.queue_full;
         self.turns += other.turns;
         self.full_turns += other.full_turns;
@@ -213,6 +213,8 @@ impl From<&Stats> for Counters {
             bytes_received: stats.received_bytes(),
             frames_sent: stats.sent_frames(),
             bytes_sent: stats.sent_bytes(),
+            requests: stats.requests(),
+            connections: stats.connections(),
             queue_full: stats.queue_full(),
             ..Self::default()
         };
@@ -263,20 +265,23 @@ fn resident() -> Option<u64> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use lethe::verdict::{Absorbed, DropReason};
+    use lethe::verdict::{Absorbed, DropReason, LaterRequests, ReplyKind};
 
     use super::*;
 
-    /// A server with two workers and a card, after so many requests of one of them.
-    pub(crate) fn sample(requests: u64) -> Snapshot {
+    /// A server with two workers and a card, after so many connections to one of them, each with two requests.
+    pub(crate) fn sample(connections: u64) -> Snapshot {
         let published = WorkerStats::for_workers(2);
         let mut stats = Stats::default();
         let mut writer = published[1].publisher();
-        for _ in 0..requests {
-            for verdict in [ReplyKind::SynAck, ReplyKind::Response, ReplyKind::FinAck].map(Verdict::Replied) {
+        for _ in 0..connections {
+            for verdict in
+                [ReplyKind::SynAck, ReplyKind::Response, ReplyKind::Response, ReplyKind::FinAck].map(Verdict::Replied)
+            {
                 stats.count_received(100, verdict);
                 stats.count_sent(200);
             }
+            stats.count_later_requests(LaterRequests { count: 1, with_first: false });
             stats.count_received(60, Verdict::Absorbed(Absorbed::Ack));
             stats.count_received(60, Verdict::Dropped(DropReason::TcpCookie));
             writer.turned(false, &stats);
@@ -288,8 +293,8 @@ pub(crate) mod tests {
         watched.set_missed(Some(7));
         let card = Card {
             link_up: true,
-            frames_received: 5 * requests,
-            frames_sent: 3 * requests,
+            frames_received: 6 * connections,
+            frames_sent: 4 * connections,
             receive_errors: 1,
             send_errors: 2,
             no_buffer: 3,
@@ -303,9 +308,10 @@ pub(crate) mod tests {
         let Snapshot { total, workers, frames_missed, .. } = sample(5);
         assert_eq!(workers.iter().map(|worker| worker.worker.as_str()).collect::<Vec<_>>(), ["2", "3"]);
         assert_eq!((&workers[1].counters, workers[0].counters.frames_received), (&total, 0));
-        assert_eq!((total.frames_received, total.bytes_received), (25, 5 * 420));
-        assert_eq!((total.frames_sent, total.bytes_sent, total.turns), (15, 5 * 600, 5));
-        assert_eq!((total.requests(), total.dropped["tcp-cookie"], frames_missed), (5, 5, Some(7)));
+        assert_eq!((total.frames_received, total.bytes_received), (30, 5 * 520));
+        assert_eq!((total.frames_sent, total.bytes_sent, total.turns), (20, 5 * 800, 5));
+        assert_eq!((total.requests, total.connections), (10, 5));
+        assert_eq!((total.dropped["tcp-cookie"], frames_missed), (5, Some(7)));
         let all = [&total.replied, &total.absorbed, &total.dropped];
         assert_eq!(all.map(|list| list.values().sum::<u64>()).iter().sum::<u64>(), total.frames_received);
         assert_eq!(all.map(Verdicts::len).iter().sum::<usize>(), Verdict::all().count(), "each has a name of its own");

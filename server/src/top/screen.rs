@@ -76,8 +76,12 @@ impl View<'_> {
             row("in", |of| of.frames_received, |of| of.bytes_received),
             row("out", |of| of.frames_sent, |of| of.bytes_sent),
             format!(
-                "requests/s {}   queue full {}/s, {} in all{}",
-                number(self.rate(|at| at.total.requests())),
+                "requests/s {}   connections/s {}",
+                number(self.rate(|at| at.total.requests)),
+                number(self.rate(|at| at.total.connections))
+            ),
+            format!(
+                "queue full {}/s, {} in all{}",
                 number(self.rate(|at| at.total.queue_full)),
                 si(total.queue_full),
                 missed.unwrap_or_default()
@@ -154,7 +158,7 @@ impl View<'_> {
             worker.worker,
             rate(|of| of.frames_received),
             rate(|of| of.frames_sent),
-            rate(Counters::requests),
+            rate(|of| of.requests),
             rate(|of| of.dropped.values().sum())
         )
     }

@@ -8,8 +8,9 @@ use lethe::time::Instant;
 use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
 
-use super::{Checker, Exchange, each_segment, is_probe};
+use super::{Checker, Exchange, GET, each_segment, is_probe};
 use crate::dissect::Tcp;
+use crate::peer::client::Framed;
 
 /// Handshakes that are remembered. Only those of this epoch and the one before matter; with more than
 /// this in so short a time the checker cannot tell any more, and stays silent for as long.
@@ -27,9 +28,14 @@ const STAMPS_MAX: usize = 1 << 20;
 /// * who has begun its request at the SYN and acknowledges data that was sent, however long ago;
 /// * who says that it has got a probe of ours.
 ///
-/// Without timestamps, where the client stands is told by eleven bits of the cookie only. So one segment in a
-/// thousand that acknowledges the SYN+ACK from further on passes for the first, which is no more than its
-/// own sender's loss. A few times in a run nothing is said of that.
+/// Without timestamps, where the client stands is told by eleven bits of the cookie only. So one segment in a thousand
+/// that acknowledges the SYN+ACK from further on, or from the byte before (a keep-alive probe, or what a smuggler
+/// sends), passes for the first, which is no more than its own sender's loss. A few times in a run nothing is said of
+/// that.
+///
+/// On a connection that stays open, what a timestamp says is in its low 31 bits: an attacker may change the highest.
+/// Where a probe of ours begins is keyed, and its length is not. A request may lack its method, where its client has
+/// received segments behind the first of a long response. All else is as narrow as on connections of one request.
 #[derive(Clone, Debug, Default)]
 pub struct Cookie {
     given: Given,
@@ -39,6 +45,13 @@ pub struct Cookie {
     /// Some of this epoch were forgotten.
     forgotten: Option<u64>,
     coincidences: u32,
+}
+
+/// Where the request begins that this segment is the beginning of. A client that has received segments behind the first
+/// of a long response, which acknowledge its method, sends the rest again.
+fn begin_of_request(received: &Tcp<'_>) -> SeqNumber {
+    let is_rest = received.payload.starts_with(b"/") && !received.sack.is_empty() && received.timestamps.is_some();
+    if is_rest { received.seq.rewind(GET.len() as u32) } else { received.seq }
 }
 
 /// How often in one run that may be.
@@ -67,6 +80,8 @@ struct Given {
 struct Connection {
     /// The timestamps of data.
     stamps: HashSet<u32>,
+    /// A response has not said that the connection ends.
+    stays_open: bool,
     /// For each handshake, what follows the SYN, what follows the SYN+ACK, and where the data ends.
     streams: Vec<(SeqNumber, SeqNumber, SeqNumber)>,
     /// Probes: where each begins and ends, the oldest first.
@@ -101,6 +116,7 @@ impl Given {
                 *end = sent.end();
             }
         }
+        connection.stays_open |= matches!(Framed::parse(sent.payload, false), Ok(Some(head)) if !head.is_last);
         let is_new = sent.timestamps.is_some_and(|(value, _)| connection.stamps.insert(value));
         self.stamps += usize::from(is_new);
         while self.stamps > STAMPS_MAX {
@@ -135,9 +151,12 @@ impl Given {
     /// Whether this segment shows that data has reached its sender, or may for all that is known.
     fn is_shown_by(&self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>) -> bool {
         let Some(connection) = self.connections.get(&ends) else { return self.has_forgotten };
-        let repeats = received.sack.first().is_some_and(|block| connection.probes.contains(block));
+        // Where a probe begins is what is keyed. How long it was may be wrong, where a network changes packets.
+        let is_probe = |(from, _): &(u32, u32)| connection.probes.iter().any(|(start, _)| start == from);
+        let repeats = received.sack.first().is_some_and(is_probe);
         // On a connection that stays open, a stamp is the same in both halves of the circle.
-        let is_known = |echo: u32| connection.stamps.contains(&echo) || connection.stamps.contains(&(echo ^ 1 << 31));
+        let is_other_half = |echo: u32| connection.stays_open && connection.stamps.contains(&(echo ^ 1 << 31));
+        let is_known = |echo: u32| connection.stamps.contains(&echo) || is_other_half(echo);
         let echoes = received.timestamps.is_some_and(|(_, echo)| is_known(echo));
         let acknowledges = |&(first, start, end): &(SeqNumber, SeqNumber, SeqNumber)| {
             received.seq == first && received.ack.after(start) && !received.ack.after(end)
@@ -201,7 +220,7 @@ impl Checker for Cookie {
             if sent.payload.is_empty() && !sent.flags.has(Flags::FIN) {
                 return Ok(());
             }
-            let handshake = Handshake { client, server, seq: received.seq, ack: received.ack };
+            let handshake = Handshake { client, server, seq: begin_of_request(received), ack: received.ack };
             if let Some(problem) = self.problem(handshake, epoch)
                 && !self.given.is_shown_by((client, server), received)
             {

@@ -7,7 +7,11 @@ use super::{Checker, Exchange, each_segment};
 
 /// A client drops a segment whose timestamp is before the newest that it has received (RFC 7323, section 5.3), which is
 /// the one that it echoes, or a newer one. So nothing is sent with a timestamp before the one that is echoed: on a
-/// connection that stays open, for any number of responses.
+/// connection that stays open, for any number of responses. Nor is a segment sent with one before that of the segment
+/// ahead of it.
+///
+/// The end of a response behind which the connection stays open may be before the echo, if it goes behind other
+/// segments: they have brought the client forward. A client that has lost those drops it, and gets it again.
 #[derive(Clone, Copy, Debug)]
 pub struct Forward;
 
@@ -21,9 +25,16 @@ impl Checker for Forward {
         let mut newest = None;
         each_segment(exchange, |(_, received), (_, sent)| {
             let (Some((_, echo)), Some((value, _))) = (received.timestamps, sent.timestamps) else { return Ok(()) };
-            let echo = newest.replace(value).unwrap_or(echo);
-            let is_data = !sent.payload.is_empty() || sent.flags.has(Flags::FIN);
-            if !received.flags.has(Flags::SYN) && is_data && SeqNumber::new(value).before(SeqNumber::new(echo)) {
+            if received.flags.has(Flags::SYN) {
+                return Ok(());
+            }
+            let is_before = |other: u32| SeqNumber::new(value).before(SeqNumber::new(other));
+            let ahead = newest.replace(value);
+            if let Some(ahead) = ahead.filter(|&ahead| is_before(ahead)) {
+                return Err(format!("timestamp {value} is {} before that ahead of it", ahead.wrapping_sub(value)));
+            }
+            let is_end = ahead.is_some() && sent.flags == Flags::ACK.with(Flags::PSH);
+            if is_before(echo) && !is_end {
                 return Err(format!("timestamp {value} is {} before the one that is echoed", echo.wrapping_sub(value)));
             }
             Ok(())
@@ -36,7 +47,7 @@ mod tests {
     use super::*;
     use crate::check::stand;
     use crate::dissect::Frame;
-    use crate::frame::Ends;
+    use crate::frame::{Ends, Segment};
     use crate::testing;
 
     #[test]
@@ -49,5 +60,26 @@ mod tests {
             let changed = asked.clone().change(|segment| segment.timestamps(value.wrapping_sub(back), 6));
             assert_eq!(changed.check(&mut Forward).is_ok(), is_right, "{back}");
         }
+    }
+
+    #[test]
+    fn it_sees_a_segment_before_the_one_ahead_of_it_and_lets_only_the_end_be_before_the_echo() {
+        let engine = testing::engine();
+        let [opened, asked] = stand::fetch(&engine, &Ends::v4(), "/10");
+        let (value, _) = Frame::dissect(&opened.sent[0]).unwrap().tcp().unwrap().1.timestamps.unwrap();
+        let sends = |values: &[u32], last: Flags| {
+            let (end, others) = values.split_last().unwrap();
+            let server = Ends::v4().reversed();
+            let segment =
+                |value: u32, flags| Segment::ack(&server).payload(b"x").with(flags).timestamps(value, 6).frame();
+            let mut sent: Vec<Vec<u8>> = others.iter().map(|&value| segment(value, Flags::default())).collect();
+            sent.push(segment(*end, last));
+            stand::Recorded { sent, ..asked.clone() }.check(&mut Forward)
+        };
+        let (half, end) = (value.wrapping_add(1 << 30), value.wrapping_add((1 << 31) + 9));
+        assert_eq!(sends(&[half, half, end], Flags::PSH), Ok(()));
+        assert!(sends(&[half, half, end], Flags::default()).unwrap_err().contains("the one that is echoed"));
+        assert!(sends(&[half, half.wrapping_sub(1)], Flags::PSH).unwrap_err().contains("1 before that ahead"));
+        assert!(sends(&[end], Flags::PSH).is_err(), "nothing has brought the client forward");
     }
 }

@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
 
-use super::{Checker, Exchange, each_segment, keeps_open};
+use super::{Checker, Exchange, each_segment, is_probe, keeps_open};
 use crate::dissect::Tcp;
 use crate::peer::client::Framed;
+use crate::stream::Stream;
 
 /// Connections that are remembered; of an older one nothing is said.
 const CONNECTIONS_MAX: usize = 4096;
@@ -23,7 +24,7 @@ pub struct Hold {
     order: VecDeque<(SocketAddr, SocketAddr)>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each tells something else of the connection")]
 struct Connection {
     /// Where the reply begins.
@@ -47,8 +48,10 @@ struct Connection {
     /// There was another handshake between the same ports: it is unknown which of the two a segment belongs to,
     /// and nothing is said.
     is_reused: bool,
-    /// Where the next reply begins, on a connection that stays open.
+    /// Where the next reply begins, on a connection that stays open,
     next: Option<SeqNumber>,
+    /// and the beginning of this one, until its head tells that.
+    head: Stream,
 }
 
 impl Hold {
@@ -108,11 +111,14 @@ impl Hold {
     }
 }
 
+/// Longer than any head, padding included.
+const HEAD_MAX: usize = 4096;
+
 /// Longer than any reply: 2^25 positions of 512 bytes are more, but no test waits for them.
 const REPLY_MAX: u32 = 1 << 28;
 
 impl Connection {
-    const fn new(start: SeqNumber, asked: SeqNumber, is_reused: bool) -> Self {
+    fn new(start: SeqNumber, asked: SeqNumber, is_reused: bool) -> Self {
         Self {
             start,
             asked,
@@ -125,24 +131,37 @@ impl Connection {
             whole_end: None,
             is_reused,
             next: None,
+            head: Stream::default(),
         }
     }
 
     /// Goes on to the next request, once the response to the one before has been acknowledged, of a connection that was
     /// kept open. Tells whether a segment is of a request before.
     fn begin_next(&mut self, received: &Tcp<'_>, sent: &Tcp<'_>) -> bool {
-        if sent.seq == self.start
-            && let Ok(Some(response)) = Framed::parse(sent.payload, received.payload.starts_with(b"HEAD "))
-            && !response.is_last
-        {
-            let next = self.start.advance(response.len as u32);
-            self.next = Some(next);
-            // As if a FIN followed: once it has all of the response, the client has no need to ask for more.
-            self.end = Some(next.advance(1));
-        }
-        let Some(next) = self.next else { return sent.seq.before(self.start) };
-        if !received.ack.before(next) {
+        if let Some(next) = self.next.filter(|&next| !received.ack.before(next)) {
             *self = Self { asked: received.end(), ..Self::new(next, received.seq, self.is_reused) };
+        }
+        let at = sent.seq.distance_from(self.start) as usize;
+        if self.next.is_none() && at < HEAD_MAX && !is_probe(received, sent) {
+            if at == 0 && self.head.insert(at, sent.payload).is_err() {
+                // To half a header section it said something else of the connection.
+                self.head = Stream::default();
+            }
+            // What changes is for `Stability`.
+            let _ = self.head.insert(at, sent.payload);
+            // No response to HEAD goes in several segments.
+            let response = if at == 0 && keeps_open(received, sent) {
+                Some(Framed { len: sent.payload.len(), is_last: false })
+            } else {
+                Framed::parse(self.head.contiguous(), false).ok().flatten()
+            };
+            if let Some(response) = response.filter(|response| !response.is_last) {
+                let next = self.start.advance(response.len as u32);
+                self.next = Some(next);
+                self.head = Stream::default();
+                // As if a FIN followed: once it has all of the response, the client has no need to ask for more.
+                self.end = Some(next.advance(1));
+            }
         }
         sent.seq.before(self.start)
     }

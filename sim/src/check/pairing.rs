@@ -9,7 +9,7 @@ use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
 use lethe::{App, Engine};
 
-use super::{Checker, Exchange, each_segment, end_of_request, is_probe, keeps_open};
+use super::{Checker, Exchange, GET, each_segment, end_of_request, is_probe, keeps_open};
 use crate::dissect::Tcp;
 use crate::peer::client::normalized;
 use crate::stream::Stream;
@@ -25,7 +25,14 @@ const STREAM_MAX: usize = 1 << 22;
 
 /// A client that keeps its connection knows by its place alone what a response belongs to. So each byte that is sent is
 /// the one that the application answers there, to the requests that the client has sent up to there; and a response
-/// after which the connection stays open acknowledges its request, to the last byte and no further.
+/// after which the connection stays open acknowledges its request, to the last byte and no further, if it is one
+/// segment.
+///
+/// One of several segments acknowledges its request up to the method or the last byte, and never that. The window of
+/// its segments ends where the request ends, but for the last one: then a client cannot have sent more. How much
+/// padding is in the head of a later one depends on the secret: of all that it can be, some must fit all its segments,
+/// and the next response begins where the whole of this one ends. Behind its head, the first long one has the same
+/// bytes whether its connection ends with it or not.
 ///
 /// It is for clients with timestamps: without, a connection has one request. Where a request that is not complete has
 /// been answered, nothing is said of that connection; whether it may be is for [`Stability`](super::Stability).
@@ -43,14 +50,107 @@ struct Connection {
     asks_at: SeqNumber,
     start: SeqNumber,
     asked: Stream,
-    /// Of each complete request, where it and its response end.
-    ends: Vec<(usize, usize)>,
-    /// The responses, one after the other, but for what they say of the connection,
-    expected: Vec<u8>,
-    /// and the last one as it stands there if the connection ends with it.
-    closing: Vec<Vec<u8>>,
+    answers: Vec<Answer>,
     /// Something else has been sent than can be known here.
     is_unclear: bool,
+}
+
+/// What is to be sent for a complete request.
+#[derive(Clone, Debug)]
+struct Answer {
+    /// Where its request begins and ends.
+    asked: (usize, usize),
+    /// Where its response begins: of the first ones. Where the last that is known begins is known.
+    begin: Option<usize>,
+    /// The response, as it stands there if the connection ends with it,
+    closing: Vec<u8>,
+    /// if it stays open, in one segment,
+    kept: Vec<u8>,
+    /// and in several: with each length of its padding that is possible yet.
+    long: Vec<usize>,
+    /// How the field begins that pads it; the first is not padded.
+    padding: Option<&'static [u8]>,
+    /// Whether any of `kept` has been sent, and any of `long`.
+    is_sent: [bool; 2],
+}
+
+/// The ends of heads: of a connection that ends, and of the first long response of one that does not.
+const CLOSED: &[u8] = b"Connection: close\r\n\r\n";
+const OPEN: &[u8] = b"Server: Lethe/0.1\r\n\r\n";
+
+/// What one segment says of its connection to a client of HTTP/1.0, if it stays open.
+const KEEP_ALIVE: &[u8] = b"Connection: keep-alive\r\n\r\n";
+
+/// A response with another end of its head.
+fn with_end(closing: &[u8], end: &[u8]) -> Vec<u8> {
+    let at = closing.windows(CLOSED.len()).position(|here| here == CLOSED);
+    at.map_or(closing.to_vec(), |at| [&closing[..at], end, &closing[at + CLOSED.len()..]].concat())
+}
+
+/// The longest padding, and more.
+const PADDING_MAX: usize = 4096;
+const DASHES: [u8; PADDING_MAX] = [b'-'; PADDING_MAX];
+
+impl Answer {
+    fn new(asked: (usize, usize), closing: Vec<u8>, request: &[u8], is_first: bool) -> Self {
+        let is_old = request.windows(10).any(|version| version == b" HTTP/1.0\r");
+        let padding: &[u8] = if is_old { b"Connection: keep-alive\r\np:" } else { b"p:" };
+        let has_end = closing.windows(CLOSED.len()).any(|end| end == CLOSED) && request.starts_with(b"GET ");
+        let lens = if is_first { 0..=0 } else { padding.len() + 4..=PADDING_MAX };
+        Self {
+            asked,
+            begin: is_first.then_some(0),
+            kept: if is_old { with_end(&closing, KEEP_ALIVE) } else { normalized(&closing) },
+            long: if has_end { lens.collect() } else { Vec::new() },
+            closing,
+            padding: (!is_first).then_some(padding),
+            is_sent: [false; 2],
+        }
+    }
+
+    fn head_len(&self) -> usize {
+        self.closing.windows(CLOSED.len()).position(|end| end == CLOSED).unwrap_or_default()
+    }
+
+    /// How long it is in several segments, with so much padding.
+    fn long_len(&self, padded: usize) -> usize {
+        let end = if self.padding.is_some() { padded } else { OPEN.len() };
+        self.closing.len() - CLOSED.len() + end
+    }
+
+    /// Whether these bytes stand in it from `at` on, with so much padding.
+    fn has(&self, at: usize, bytes: &[u8], padded: usize) -> bool {
+        let head_len = self.head_len();
+        let end: [&[u8]; 3] = match self.padding {
+            None => [OPEN, &[], &[]],
+            Some(start) => [start, &DASHES[..padded - start.len() - 4], b"\r\n\r\n"],
+        };
+        let [head, body] = [&self.closing[..head_len], &self.closing[head_len + CLOSED.len()..]];
+        let pieces = [head, end[0], end[1], end[2], body];
+        let (mut from, mut rest) = (at, bytes);
+        for piece in pieces {
+            let Some(here) = piece.get(from..) else {
+                from -= piece.len();
+                continue;
+            };
+            let (now, later) = rest.split_at(rest.len().min(here.len()));
+            if !here.starts_with(now) {
+                return false;
+            }
+            (rest, from) = (later, 0);
+        }
+        rest.is_empty()
+    }
+
+    /// Where it ends if the connection stays open, if that is certain.
+    fn end(&self) -> Option<usize> {
+        let begin = self.begin?;
+        match (self.is_sent, self.long.as_slice()) {
+            ([true, false], _) => Some(begin + self.kept.len()),
+            ([false, true], &[padded]) => Some(begin + self.long_len(padded)),
+            _ => None,
+        }
+    }
 }
 
 impl<'e, A: App> Pairing<'e, A> {
@@ -69,9 +169,7 @@ impl<'e, A: App> Pairing<'e, A> {
             asks_at: received.seq.advance(1),
             start: sent.seq.advance(1),
             asked: Stream::default(),
-            ends: Vec::new(),
-            expected: Vec::new(),
-            closing: Vec::new(),
+            answers: Vec::new(),
             is_unclear: false,
         };
         if !self.connections.contains_key(&ends) {
@@ -119,65 +217,102 @@ impl Connection {
     /// Has the application answer each request that has become complete.
     fn expect(&mut self, app: &impl App, client: SocketAddr, scratch: &mut [u8]) {
         loop {
-            let (begins, at) = self.ends.last().copied().unwrap_or_default();
+            let begins = self.answers.last().map_or(0, |answer| answer.asked.1);
             let asked = &self.asked.contiguous()[begins..];
             let Some(end) = end_of_request(asked) else { return };
-            let request = RequestLine::parse_for(app.methods(), &asked[..end]).ok().and_then(|line| {
+            let response = RequestLine::parse_for(app.methods(), &asked[..end]).ok().and_then(|line| {
                 let response = Request::of_line(&line).with_client(client.ip()).answer(app, scratch)?;
                 Some([response.head(), response.body()].concat())
             });
-            let Some(response) = request else {
+            let Some(response) = response else {
                 self.is_unclear = true;
                 return;
             };
-            let kept = normalized(&response);
-            self.ends.push((begins + end, at + kept.len()));
-            self.expected.extend(kept);
-            self.closing.push(response);
+            let is_first = self.answers.is_empty();
+            self.answers.push(Answer::new((begins, begins + end), response, &asked[..end], is_first));
         }
     }
 
     fn check(&mut self, received: &Tcp<'_>, sent: &Tcp<'_>) -> Result<(), String> {
         let at = sent.seq.distance_from(self.start) as usize;
+        for number in 1..self.answers.len() {
+            if self.answers[number].begin.is_none() {
+                self.answers[number].begin = self.answers[number - 1].end();
+            }
+        }
+        let begins = |answer: &Answer| answer.begin.is_some_and(|begin| begin <= at);
+        let Some(number) = self.answers.iter().rposition(begins) else {
+            self.is_unclear = true;
+            return Ok(());
+        };
+        let answer = &mut self.answers[number];
+        let at = at - answer.begin.unwrap_or_default();
         let end = at + sent.payload.len();
-        // How much padding there is in the head of a long response depends on the secret: the client's oracle reads it.
-        if !sent.flags.has(Flags::FIN) && !keeps_open(received, sent) {
+        let is_closing = answer.closing.get(at..end) == Some(sent.payload);
+        // To a client that has closed its side, the same as without, and the FIN.
+        let is_kept = at == 0 && answer.kept == sent.payload;
+        if sent.flags.has(Flags::FIN) && (is_closing || is_kept) {
+            return Ok(());
+        }
+        if keeps_open(received, sent) && at == 0 {
+            if !is_kept {
+                return self.other_bytes(number, received);
+            }
+            answer.is_sent[0] = true;
+            if answer.asked.1 as u32 != sent.ack.distance_from(self.asks_at) {
+                return Err(format!("the response to request {number} acknowledges another place than its end"));
+            }
+            return Ok(());
+        }
+        let fitting: Vec<usize> =
+            answer.long.iter().copied().filter(|&padded| answer.has(at, sent.payload, padded)).collect();
+        if !fitting.is_empty() && !sent.flags.has(Flags::FIN) {
+            answer.is_sent[1] = true;
+            answer.long = fitting;
+            // Behind the head of the first one, both say the same: if the connection ends, the hold is for `Hold`.
+            let is_last =
+                answer.end().is_some_and(|end| end == at + answer.begin.unwrap_or_default() + sent.payload.len());
+            return if is_closing { Ok(()) } else { self.check_hold(number, is_last, received, sent) };
+        }
+        if is_closing {
+            return Ok(());
+        }
+        if answer.is_sent == [true; 2] {
+            // An attacker can have both.
             self.is_unclear = true;
             return Ok(());
         }
-        let begins = [0].into_iter().chain(self.ends.iter().map(|&(_, ends)| ends));
-        let mut closing = begins.take_while(|&begins| begins <= at).zip(&self.closing);
-        let is_closing =
-            closing.any(|(begins, response)| response.get(at - begins..end - begins) == Some(sent.payload));
-        if is_closing && sent.flags.has(Flags::FIN) {
-            return Ok(());
+        let next = number + 1;
+        if answer.end().is_some_and(|end| end <= at + answer.begin.unwrap_or_default()) && next == self.answers.len() {
+            return Err(format!("a response to request {next}, which is not there"));
         }
-        let Some(number) = self.ends.iter().position(|&(_, ends)| at < ends) else {
-            if is_closing {
-                return Ok(());
-            }
-            if self.ends.is_empty() {
-                self.is_unclear = true;
-                return Ok(());
-            }
-            return Err(format!("a response to request {}, which is not there", self.ends.len()));
-        };
-        let is_kept = self.expected.get(at..end) == Some(sent.payload);
-        if !is_kept && !is_closing {
-            let starts_at = self.asks_at.advance(number.checked_sub(1).map_or(0, |before| self.ends[before].0) as u32);
-            if number == 0 && (received.seq != starts_at || end_of_request(received.payload).is_none()) {
-                self.is_unclear = true;
-                return Ok(());
-            }
-            return Err(format!("other bytes than those of the response to request {number}"));
+        self.other_bytes(number, received)
+    }
+
+    /// What a segment of a long response acknowledges, and where its window ends.
+    fn check_hold(&self, number: usize, is_last: bool, received: &Tcp<'_>, sent: &Tcp<'_>) -> Result<(), String> {
+        let (begin, end) = self.answers[number].asked;
+        let acknowledged = sent.ack.distance_from(self.asks_at) as usize;
+        // Nothing is acknowledged in answer to an ACK of a client that may have more to send.
+        let is_nothing = sent.window > 1 && received.seq.distance_from(sent.ack) == sent.window.into();
+        if !is_nothing && ![begin + GET.len(), end - 1].contains(&acknowledged) {
+            return Err(format!("a part of the response to request {number} acknowledges another place than its hold"));
         }
-        if is_kept && !is_closing && keeps_open(received, sent) {
-            let asked = self.ends.iter().find(|&&(_, ends)| ends == end).map(|&(asked, _)| asked as u32);
-            if asked != Some(sent.ack.distance_from(self.asks_at)) {
-                return Err(format!("the response to request {number} acknowledges another place than its end"));
-            }
+        let edge = sent.ack.advance(sent.window.into());
+        if !is_nothing && !is_last && edge != self.asks_at.advance(end as u32) {
+            return Err(format!("a part of the response to request {number} has a window that ends elsewhere"));
         }
         Ok(())
+    }
+
+    fn other_bytes(&mut self, number: usize, received: &Tcp<'_>) -> Result<(), String> {
+        let starts_at = self.asks_at.advance(self.answers[number].asked.0 as u32);
+        let is_whole = received.seq == starts_at && end_of_request(received.payload).is_some();
+        if number == 0 && !is_whole {
+            self.is_unclear = true;
+            return Ok(());
+        }
+        Err(format!("other bytes than those of the response to request {number}"))
     }
 }
 

@@ -4,14 +4,21 @@
 //! header section is not complete, the answer may be another one, if it is a packet that cannot be mixed with segments
 //! of the other: a whole response, shorter than such a segment. A request that says something else is another request:
 //! where a network changes packets and mends their checksums, that happens.
+//!
+//! On a connection that stays open each request has a stream of its own, which does not reach into the next. What a
+//! response says of its connection (`Connection: close`, or `Server` in the same bytes) may be another thing for half
+//! the header section and for all of it, and for an echo that an attacker has changed; to two segments that have both
+//! alike it is the same. With a FIN, which answers half a header section, a response may have another length than
+//! without.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
 use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
 
-use super::{Checker, Exchange, each_segment, holds_responses, is_probe};
+use super::{Checker, Exchange, beginnings, each_segment, holds_responses, is_probe};
 use crate::dissect::Tcp;
 use crate::peer::client::normalized;
 use crate::stream::Stream;
@@ -35,10 +42,12 @@ pub struct Stability {
     bytes: usize,
 }
 
-/// What has been sent to one client behind one SYN+ACK, for one request.
+/// What has been sent to one client for one request: behind one SYN+ACK, or a response that left the connection open.
 #[derive(Clone, Debug)]
 struct Connection {
     start: SeqNumber,
+    /// Whether there was a response before, on the same connection.
+    is_later: bool,
     /// Where the request begins.
     asks_at: SeqNumber,
     /// The longest segment that it came in; empty if none has come.
@@ -51,13 +60,30 @@ struct Connection {
     drew_segments: Vec<u8>,
     /// Responses in one packet, each with the request that drew it.
     whole: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Beginnings of requests with their echoes, and whether the response said that its connection is closed.
+    said: Vec<(Vec<u8>, Option<u32>, bool)>,
+}
+
+/// The first segment of a response, as it stands where the connection ends with it: the first long one of a connection
+/// that stays open has the same length, and to half a header section it is closed.
+fn closing(payload: &[u8]) -> Cow<'_, [u8]> {
+    const OPEN: &[u8] = b"\r\nServer: Lethe/0.1\r\n\r\n";
+    const CLOSED: &[u8] = b"\r\nConnection: close\r\n\r\n";
+    match payload.windows(4).position(|end| end == b"\r\n\r\n").map(|at| at + 4) {
+        Some(end) if payload[..end].ends_with(OPEN) => {
+            let head = &payload[..end - OPEN.len()];
+            Cow::Owned([head, CLOSED, &payload[end..]].concat())
+        }
+        _ => Cow::Borrowed(payload),
+    }
 }
 
 /// Responses in one packet that are remembered of a connection: a request is cut in fewer ways.
 const WHOLE_MAX: usize = 64;
 
-/// Requests and SYN+ACKs of one client and port: a SYN that is repeated gives another cookie each epoch.
-const OF_ONE_CLIENT_MAX: usize = 8;
+/// Requests and SYN+ACKs of one client and port: a SYN that is repeated gives another cookie each epoch, and a
+/// connection that stays open has many requests, of which none but the last few come again.
+const OF_ONE_CLIENT_MAX: usize = 16;
 
 impl Stability {
     fn open(&mut self, ends: (SocketAddr, SocketAddr), start: SeqNumber, asks_at: SeqNumber) {
@@ -69,7 +95,7 @@ impl Stability {
         }
         let connections = self.connections.entry(ends).or_default();
         if connections.iter().all(|connection| (connection.start, connection.asks_at) != (start, asks_at)) {
-            self.bytes -= push(connections, Connection::new(start, asks_at));
+            self.bytes -= push(connections, Connection::new(start, asks_at, false));
         }
     }
 
@@ -79,26 +105,34 @@ impl Stability {
     }
 
     fn send(&mut self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>, sent: &Tcp<'_>) -> Result<(), String> {
+        let Some((start, asks_at)) = self.find(ends, received, sent) else { return Ok(()) };
         let Some(connections) = self.connections.get_mut(&ends) else { return Ok(()) };
-        // Of several SYN+ACKs, the one that it is nearest to.
-        let place = |connection: &Connection| sent.seq.distance_from(connection.start) as usize;
-        let is_near = |connection: &&Connection| (received.seq.distance_from(connection.asks_at) as usize) <= PLACE_MAX;
-        let nearest = connections.iter().filter(is_near).min_by_key(|connection| place(connection));
-        let Some((start, asks_at)) = nearest.map(|found| (found.start, found.asks_at)) else { return Ok(()) };
         let at = sent.seq.distance_from(start) as usize;
         if at > PLACE_MAX {
             return Ok(());
         }
-        // Anything but the beginning of the request may belong to any that began there.
-        let request = if received.seq == asks_at { received.payload } else { &[] };
-        let is_it = |connection: &Connection| connection.start == start && connection.is_for(request);
-        if !connections.iter().any(is_it) {
-            self.bytes -= push(connections, Connection::new(start, asks_at));
+        let is_known = |connection: &&Connection| connection.start == start;
+        let next = connections.iter().filter(|next| next.is_later).map(|next| next.start.distance_from(start) as usize);
+        let next = next.filter(|next| (1..=PLACE_MAX).contains(next)).min();
+        // One with a FIN may be the answer to half a request that comes late.
+        if next.is_some_and(|next| at + sent.payload.len() > next)
+            && !sent.flags.has(Flags::FIN)
+            && connections.iter().filter(is_known).count() == 1
+        {
+            return Err("a response reaches into the next one on its connection".to_owned());
         }
+        // Anything but the beginning of the request may belong to any that began there.
+        let request = beginnings(received).into_iter().find(|(place, _)| *place == asks_at);
+        let request = request.map(|(_, request)| request).unwrap_or_default();
+        let is_it = |connection: &Connection| connection.start == start && connection.is_for(&request);
+        if !connections.iter().any(is_it) {
+            self.bytes -= push(connections, Connection::new(start, asks_at, false));
+        }
+        let asked = Asked { request: &request, echo: received.timestamps.map(|(_, echo)| echo) };
         let mut result = Ok(());
         for connection in connections.iter_mut().filter(|connection| is_it(connection)) {
             let before = connection.stream.end();
-            result = connection.take(request, at, sent, holds_responses(received, sent));
+            result = connection.take(asked, at, sent, holds_responses(received, sent));
             self.bytes += connection.stream.end() - before;
             if result.is_ok() {
                 break;
@@ -109,31 +143,69 @@ impl Stability {
         }
         result
     }
+
+    /// Where the response begins that a segment belongs to, and its request: the nearest that is known, of several
+    /// handshakes as well as of several requests on a connection, unless another one begins here.
+    fn find(
+        &mut self,
+        ends: (SocketAddr, SocketAddr),
+        received: &Tcp<'_>,
+        sent: &Tcp<'_>,
+    ) -> Option<(SeqNumber, SeqNumber)> {
+        let connections = self.connections.get_mut(&ends)?;
+        let place = |connection: &Connection| sent.seq.distance_from(connection.start) as usize;
+        let asked = |connection: &Connection| received.end().distance_from(connection.asks_at) as usize;
+        let is_near = |connection: &&Connection| asked(connection) <= PLACE_MAX;
+        let nearest = connections.iter().filter(is_near).min_by_key(|connection| place(connection))?;
+        let found = (nearest.start, nearest.asks_at);
+        let begins = sent.seq == received.ack && sent.payload.starts_with(b"HTTP/1.1 ");
+        if !begins || place(nearest) == 0 || place(nearest) > PLACE_MAX {
+            return Some(found);
+        }
+        let beginnings = beginnings(received);
+        let is_asked = |(place, _): &&(SeqNumber, _)| place.before(sent.ack);
+        let (asks_at, _) = beginnings.iter().rfind(is_asked).or(beginnings.first())?;
+        self.bytes -= push(connections, Connection::new(sent.seq, *asks_at, true));
+        Some((sent.seq, *asks_at))
+    }
+}
+
+/// What drew a segment.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    /// The segment with the beginning of the request; empty if it was another one.
+    request: &'a [u8],
+    /// What its client echoed.
+    echo: Option<u32>,
 }
 
 impl Connection {
-    fn new(start: SeqNumber, asks_at: SeqNumber) -> Self {
+    fn new(start: SeqNumber, asks_at: SeqNumber, is_later: bool) -> Self {
         Self {
             start,
             asks_at,
+            is_later,
             request: Vec::new(),
             stream: Stream::default(),
             fin: None,
             segment: 0,
             drew_segments: Vec::new(),
             whole: Vec::new(),
+            said: Vec::new(),
         }
     }
 
-    /// Takes a segment that answers this request, if it says what was said before. One with a complete response to a
-    /// later request is not mixed with those of another: its timestamp tells.
-    fn take(&mut self, request: &[u8], at: usize, sent: &Tcp<'_>, is_complete: bool) -> Result<(), String> {
+    /// Takes a segment that answers this request, if it says what was said before.
+    fn take(&mut self, asked: Asked<'_>, at: usize, sent: &Tcp<'_>, is_complete: bool) -> Result<(), String> {
+        let request = asked.request;
         let (end, is_fin) = (at + sent.payload.len(), sent.flags.has(Flags::FIN));
         let is_whole = at == 0 && (is_fin || is_complete);
+        if at == 0 && !request.is_empty() {
+            self.check_connection_field(asked, sent.payload)?;
+        }
         if is_whole {
-            // What it says of the connection depends on the echo as well, which an attacker may change.
             self.take_whole(request, &normalized(sent.payload))?;
-        } else if !is_complete {
+        } else {
             self.segment = self.segment.max(sent.payload.len());
             if at == 0 && !request.is_empty() {
                 self.drew_segments = request.to_vec();
@@ -146,7 +218,8 @@ impl Connection {
         if is_whole {
             return Ok(());
         }
-        self.stream.insert(at, sent.payload).map_err(|changed| changed.to_string())?;
+        let payload = if at == 0 { closing(sent.payload) } else { sent.payload.into() };
+        self.stream.insert(at, &payload).map_err(|changed| changed.to_string())?;
         if let Some(known) = self.fin.filter(|&known| end > known || is_fin && end != known) {
             return Err(format!("the stream ended at {known} before, and now at {end}"));
         }
@@ -154,6 +227,24 @@ impl Connection {
             self.fin = Some(end);
         }
         Ok(())
+    }
+
+    /// What a response says of its connection depends on the request, and on the echo, which an attacker may change. To
+    /// two packets that have both alike, it says the same.
+    fn check_connection_field(&mut self, asked: Asked<'_>, payload: &[u8]) -> Result<(), String> {
+        let says_close = payload.windows(19).any(|field| field == b"Connection: close\r\n");
+        let is_it =
+            |(request, echo, _): &&(Vec<u8>, Option<u32>, bool)| request == asked.request && *echo == asked.echo;
+        match self.said.iter().find(is_it) {
+            Some((_, _, said)) if *said != says_close => Err("it says something else of its connection".to_owned()),
+            Some(_) => Ok(()),
+            None => {
+                if self.said.len() < WHOLE_MAX {
+                    self.said.push((asked.request.to_vec(), asked.echo, says_close));
+                }
+                Ok(())
+            }
+        }
     }
 
     /// Takes a response in one packet: the same request always draws the same.
@@ -228,6 +319,9 @@ mod tests {
     use crate::frame::{Ends, Segment};
     use crate::testing;
 
+    const KEPT: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody";
+    const CLOSED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody";
+
     #[test]
     fn it_sees_a_byte_that_changes_and_an_end_that_moves() {
         let engine = testing::engine();
@@ -272,6 +366,39 @@ mod tests {
                 assert_eq!(result[1].is_ok(), is_right, "{len}: {result:?}");
             }
         }
+    }
+
+    #[test]
+    fn it_sees_a_response_that_reaches_into_the_next_one_and_one_that_says_something_else_of_its_connection() {
+        let engine = testing::engine_with(|config| config.keep_alive = true);
+        let ends = Ends::v4();
+        let [opened, _] = stand::fetch(&engine, &ends, "/10");
+        let frame = crate::dissect::Frame::dissect(&opened.sent[0]).unwrap();
+        let start = frame.tcp().unwrap().1.seq.advance(1).value();
+        let told = |asks: [u32; 3], says: [(u32, &str); 3]| {
+            let mut checker = Stability::default();
+            assert_eq!(opened.check(&mut checker), Ok(()));
+            let mut told = Ok(());
+            for (number, (seq, (at, response))) in asks.into_iter().zip(says).enumerate() {
+                let request = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", seq % 10);
+                let received = Segment::ack(&ends).seq(seq).ack_number(start + at).timestamps(7, 7).payload(request);
+                let sent = Segment::ack(&ends.reversed()).seq(start + at).ack_number(received.end());
+                let sent = vec![sent.timestamps(number as u32, 7).payload(response).frame()];
+                told = stand::Recorded { received: received.frame(), sent, ..opened.clone() }.check(&mut checker);
+                assert!(number == 2 || told == Ok(()), "{told:?}");
+            }
+            told.map_err(|problem| problem.split(':').next().unwrap().to_owned())
+        };
+        let end = KEPT.len() as u32;
+        assert_eq!(told([1001, 1035, 1035], [(0, KEPT), (end, KEPT), (end, KEPT)]), Ok(()));
+        let longer = KEPT.to_owned() + "and more";
+        let wrong = told([1001, 1035, 1001], [(0, KEPT), (end, KEPT), (0, &longer)]);
+        assert_eq!(wrong, Err("a response reaches into the next one on its connection".to_owned()));
+        let wrong = told([1001, 1035, 1035], [(0, KEPT), (end, KEPT), (end, CLOSED)]);
+        assert_eq!(wrong, Err("it says something else of its connection".to_owned()));
+        let changed = KEPT.replace("body", "bodY");
+        let wrong = told([1001, 1035, 1035], [(0, KEPT), (end, KEPT), (end, &changed)]);
+        assert!(wrong.unwrap_err().starts_with("byte "));
     }
 
     #[test]

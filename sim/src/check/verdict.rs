@@ -59,10 +59,16 @@ fn is_of_kind(frame: &Frame<'_>, kind: ReplyKind) -> bool {
             | ReplyKind::Resumed
             | ReplyKind::Narrowed,
             Transport::Tcp(tcp),
-        ) => tcp.flags.masked(SYN_ACK) == Flags::ACK && (!tcp.payload.is_empty() || tcp.flags.has(Flags::FIN)),
+        ) => {
+            // The end of a response that leaves its connection open, to a client that has all of its bytes: the proof
+            // for the next request alone.
+            let is_end = tcp.flags == Flags::ACK.with(Flags::PSH) && tcp.timestamps.is_some();
+            tcp.flags.masked(SYN_ACK) == Flags::ACK
+                && (!tcp.payload.is_empty() || tcp.flags.has(Flags::FIN) || is_end && kind != ReplyKind::Probe)
+        }
         (ReplyKind::FinAck, Transport::Tcp(tcp)) => tcp.flags.masked(SYN_ACK) == Flags::ACK && tcp.payload.is_empty(),
         (ReplyKind::Closed, Transport::Tcp(tcp)) => tcp.flags == Flags::FIN.with(Flags::ACK) && tcp.payload.is_empty(),
-        (ReplyKind::LateAck | ReplyKind::KeepAlive | ReplyKind::Settled, Transport::Tcp(tcp)) => {
+        (ReplyKind::LateAck | ReplyKind::KeepAlive | ReplyKind::Renewed | ReplyKind::Settled, Transport::Tcp(tcp)) => {
             tcp.flags == Flags::ACK && tcp.payload.is_empty()
         }
         (ReplyKind::Reset, Transport::Tcp(tcp)) => tcp.flags.has(Flags::RST),

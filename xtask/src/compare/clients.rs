@@ -1,4 +1,5 @@
-//! The clients: `ab`, `wrk`, and `lethe load`, which sends at a fixed rate, floods, and holds connections open.
+//! The clients: `ab`, `h2load`, `wrk`, and `lethe load`, which sends at a fixed rate, floods, and holds connections
+//! open.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -109,32 +110,83 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
 
-/// Short connections, each with one request of HTTP/1.0.
-pub(super) fn ab(server: &Running<'_>, requests: usize, parallel: usize, path: &str) -> anyhow::Result<Sample> {
+/// What a request says of its connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Request {
+    /// It is the only one.
+    Closes,
+    /// Others follow.
+    Keeps,
+}
+
+/// Requests of HTTP/1.0. On connections that stay open all must have their response on such a one.
+pub(super) fn ab(
+    server: &Running<'_>,
+    request: Request,
+    requests: usize,
+    parallel: usize,
+    path: &str,
+) -> anyhow::Result<Sample> {
     let (number, parallel, url) =
         (requests.to_string(), parallel.min(requests).to_string(), format!("http://{ADDRESS}{path}"));
-    let command = words(&["ab", "-q", "-r", "-s", AB_TIMEOUT, "-n", &number, "-c", &parallel, &url]);
+    let mut command = words(&["ab", "-q", "-r", "-s", AB_TIMEOUT, "-n", &number, "-c", &parallel]);
+    if request == Request::Keeps {
+        command.push("-k".to_owned());
+    }
+    command.push(url);
     let sample = measured(server, &command, |text| {
         let number = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
             line.and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok()).unwrap_or(0.0)
         };
+        let (complete, kept) = (number("Complete requests"), number("Keep-Alive requests"));
+        ensure!(request == Request::Closes || kept >= complete, "of {complete} connections {kept} stayed open");
         let failed = number("Failed requests") + number("Non-2xx responses");
         let rate = number("Requests per second");
-        Ok(Sample { rate, ..Sample::new(number("Complete requests"), failed) })
+        Ok(Sample { rate, ..Sample::new(complete, failed) })
     })?;
     with_answers(server, sample)
 }
 
-/// Short connections, each with one request of HTTP/1.1 that asks for its end; `script` says what for, if there is one.
-pub(super) fn wrk(server: &Running<'_>, seconds: u32, parallel: usize, script: &str) -> anyhow::Result<Sample> {
+/// Requests of HTTP/1.1 on connections that stay open.
+pub(super) fn h2load(server: &Running<'_>, requests: usize, parallel: usize) -> anyhow::Result<Sample> {
+    let (number, parallel, url) =
+        (requests.to_string(), parallel.min(requests).to_string(), format!("http://{ADDRESS}{PATH}"));
+    let sample = measured(server, &words(&["h2load", "--h1", "-n", &number, "-c", &parallel, &url]), |text| {
+        // "requests: 9 total, 9 started, 9 done, 9 succeeded, 0 failed, 0 errored, 0 timeout"
+        let line = text.lines().find_map(|line| line.strip_prefix("requests: ")).context("h2load counts")?;
+        let number = |name: &str| {
+            let count = line.split(", ").find_map(|part| part.strip_suffix(name)?.trim().parse::<f64>().ok());
+            count.with_context(|| format!("h2load says {line}"))
+        };
+        // "finished in 36.29ms, 27553.26 req/s, 4.86MB/s"
+        let finished = text.lines().find_map(|line| line.strip_prefix("finished in ")).context("h2load finishes")?;
+        let rate = finished.split(", ").find_map(|part| part.strip_suffix(" req/s")?.parse::<f64>().ok());
+        let total = number("total")?;
+        Ok(Sample { rate: rate.unwrap_or(0.0), ..Sample::new(total, total - number("succeeded")?) })
+    })?;
+    with_answers(server, sample)
+}
+
+/// Requests of HTTP/1.1; `script` says what for, if there is one.
+pub(super) fn wrk(
+    server: &Running<'_>,
+    request: Request,
+    seconds: u32,
+    parallel: usize,
+    script: &str,
+) -> anyhow::Result<Sample> {
     let file = server.setup.work.path().join("wrk.lua");
     std::fs::write(&file, format!("{DONE}{script}"))?;
     let threads = server.setup.cpus.client.len();
     let (count, parallel) = (threads.to_string(), parallel.max(threads).to_string());
     let (time, file, url) = (format!("{seconds}s"), file.display().to_string(), format!("http://{ADDRESS}{PATH}"));
-    let options = ["wrk", "-t", &count, "-c", &parallel, "-d", &time, "-s", &file, "-H", "Connection: close", &url];
-    let sample = measured(server, &words(&options), |text| {
+    let mut options = words(&["wrk", "-t", &count, "-c", &parallel, "-d", &time, "-s", &file]);
+    if request == Request::Closes {
+        options.extend(words(&["-H", "Connection: close"]));
+    }
+    options.push(url);
+    let sample = measured(server, &options, |text| {
         let line = text.lines().find_map(|line| line.strip_prefix("counted "));
         let numbers: Vec<f64> = line.context("wrk counts")?.split(' ').filter_map(|word| word.parse().ok()).collect();
         let [requests, failed, p50, p99, p999] = numbers[..] else { bail!("wrk has counted {numbers:?}") };

@@ -9,7 +9,7 @@ use lethe_sim::sample::expected;
 use lethe_testnet::{janitor, output};
 
 use super::Setup;
-use super::clients::{Sample, ab, wrk};
+use super::clients::{Request, Sample, ab, wrk};
 use super::measure::{Named, turns};
 use super::servers::{Kind, PATH, Running};
 
@@ -74,7 +74,7 @@ pub(super) fn by_size(setup: &Setup) -> anyhow::Result<Growth> {
         server.check_body(&path, &expected(size))?;
         // Fewer of those that take long.
         let requests = setup.amount.growth * 14_000 / size.max(14_000);
-        ab(server, requests, setup.amount.short[0].0, &path)
+        ab(server, Request::Closes, requests, setup.amount.short[0].0, &path)
     };
     let found = growth(setup, &BOTH, sizes, |_| Ok(Some(site.clone())), run)?;
     let (title, chart, unit) = ("Cost by the size of a reply", "cost-by-size", "bytes");
@@ -91,7 +91,7 @@ pub(super) fn by_files(setup: &Setup) -> anyhow::Result<Growth> {
     let run = |server: &Running<'_>, count: usize| {
         server.check_body(&format!("/{}", count - 1), &file(count - 1))?;
         let request = format!("wrk.format(\"GET\", \"/\" .. math.random(0, {}))", count - 1);
-        wrk(server, setup.amount.seconds, setup.amount.short[0].0, &script(&request))
+        wrk(server, Request::Closes, setup.amount.seconds, setup.amount.short[0].0, &script(&request))
     };
     let found = growth(setup, &BOTH, setup.amount.files, site, run)?;
     let (title, chart, unit) = ("Cost by the number of files", "cost-by-files", "files");
@@ -126,8 +126,8 @@ pub(super) fn by_candidates(setup: &Setup) -> anyhow::Result<Growth> {
             "(function(n) return wrk.format(\"GET\", string.format(\"/?seat=%07d&id=%09d\", n, n * 7)) end)({number})"
         );
         // When it starts it reads its pages once, beside its work: that is to be over.
-        wrk(server, 1, setup.amount.short[0].0, &script(&request))?;
-        wrk(server, setup.amount.seconds, setup.amount.short[0].0, &script(&request))
+        wrk(server, Request::Closes, 1, setup.amount.short[0].0, &script(&request))?;
+        wrk(server, Request::Closes, setup.amount.seconds, setup.amount.short[0].0, &script(&request))
     };
     let xdp = |_| Some(Kind::lethe_xdp());
     let lines: [Line<'_>; 2] = [("Lethe, packet", &LETHE), ("Lethe, xdp", &xdp)];
@@ -148,7 +148,7 @@ fn write_table(path: &Path, count: usize) -> anyhow::Result<()> {
 fn lookups(setup: &Setup) -> impl Fn(&Running<'_>, usize) -> anyhow::Result<Sample> {
     |server, _| {
         server.check_body(PATH, &setup.body)?;
-        ab(server, setup.amount.growth, setup.amount.short[0].0, PATH)
+        ab(server, Request::Closes, setup.amount.growth, setup.amount.short[0].0, PATH)
     }
 }
 

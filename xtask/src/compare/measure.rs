@@ -1,5 +1,5 @@
-//! Short connections, memory, and downloads under loss. Each function returns what it found, in the order of the
-//! report.
+//! Short connections and those that stay open, memory, and downloads under loss. Each function returns what it found, in
+//! the order of the report.
 
 use std::fs;
 use std::thread::sleep;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use lethe_testnet::V4;
 
-use super::clients::{Held, Sample, ab, wrk};
+use super::clients::{Held, Request, Sample, ab, h2load, wrk};
 use super::servers::{Kind, PATH, Running};
 use super::{Setup, note};
 use crate::downloads::{Batch, Curl};
@@ -25,6 +25,8 @@ pub(super) struct Amount {
     pub(super) short: [(usize, usize); 2],
     pub(super) short_of_others: usize,
     pub(super) seconds: u32,
+    /// Connections that stay open, and the requests of `ab` and `h2load` on them.
+    pub(super) kept: (usize, usize),
     /// Seconds of `lethe load` at a rate; requests a second alone, and beside a flood that is nine of ten packets; and
     /// SYNs a second beside a thousand requests, the last of which is as many as can be sent where it is 0.
     pub(super) steady: u32,
@@ -52,6 +54,7 @@ pub(super) const FULL: Amount = Amount {
     short: [(100, 100_000), (1000, 100_000)],
     short_of_others: 20_000,
     seconds: 3,
+    kept: (100, 100_000),
     steady: 3,
     rates: &[1000, 10_000, 30_000],
     rates_in_flood: &[1000, 10_000],
@@ -74,6 +77,7 @@ pub(super) const QUICK: Amount = Amount {
     short: [(10, 100), (50, 100)],
     short_of_others: 100,
     seconds: 1,
+    kept: (10, 500),
     steady: 1,
     rates: &[200, 400],
     rates_in_flood: &[200],
@@ -132,76 +136,123 @@ pub(super) fn turns<T>(mut all: Vec<T>, round: u32) -> Vec<T> {
     all
 }
 
-/// Short connections to every server.
-pub(super) struct Short {
-    /// The names of the clients, in the order of the tables.
-    pub(super) clients: Vec<String>,
+/// Requests to every server.
+pub(super) struct Requests {
+    /// The clients, in the order of the tables.
+    loads: Vec<Load>,
     /// By server and client, a sample each round.
     pub(super) samples: Named<String, Named<String, Vec<Sample>>>,
     /// By server and client: what the server and the machine spent, of what they spent on its neighbor in the round.
     pub(super) ratios: Named<String, Named<String, Vec<(f64, f64)>>>,
 }
 
-/// A client of short connections.
+/// A client.
 #[derive(Clone, Copy)]
 enum Load {
-    Ab(usize, usize),
-    Wrk(usize),
+    Ab(Request, usize, usize),
+    H2load(usize, usize),
+    Wrk(Request, usize),
 }
 
 impl Load {
-    fn all(amount: &Amount) -> [Self; 3] {
-        let [few, many] = amount.short.map(|(parallel, requests)| Self::Ab(parallel, requests));
-        [few, many, Self::Wrk(amount.short[0].0)]
+    /// Those of short connections.
+    fn short(amount: &Amount) -> [Self; 3] {
+        let [few, many] = amount.short.map(|(parallel, requests)| Self::Ab(Request::Closes, parallel, requests));
+        [few, many, Self::Wrk(Request::Closes, amount.short[0].0)]
+    }
+
+    /// Those of connections that stay open.
+    fn kept(amount: &Amount) -> [Self; 3] {
+        let (parallel, requests) = amount.kept;
+        [
+            Self::Ab(Request::Keeps, parallel, requests),
+            Self::H2load(parallel, requests),
+            Self::Wrk(Request::Keeps, parallel),
+        ]
     }
 
     fn name(self) -> String {
         match self {
-            Self::Ab(parallel, _) => format!("ab, {parallel} at a time"),
-            Self::Wrk(parallel) => format!("wrk, {parallel} at a time"),
+            Self::Ab(Request::Closes, parallel, _) => format!("ab, {parallel} at a time"),
+            Self::Ab(Request::Keeps, parallel, _) => format!("ab -k, {parallel} at a time"),
+            Self::H2load(parallel, _) => format!("h2load --h1, {parallel} at a time"),
+            Self::Wrk(_, parallel) => format!("wrk, {parallel} at a time"),
         }
     }
 
     /// Of `ab` at most so many requests.
     fn run(self, server: &Running<'_>, most: usize) -> anyhow::Result<Sample> {
         match self {
-            Self::Ab(parallel, requests) => ab(server, requests.min(most), parallel, PATH),
-            Self::Wrk(parallel) => wrk(server, server.setup.amount.seconds, parallel, ""),
+            Self::Ab(request, parallel, requests) => ab(server, request, requests.min(most), parallel, PATH),
+            Self::H2load(parallel, requests) => h2load(server, requests.min(most), parallel),
+            Self::Wrk(request, parallel) => wrk(server, request, server.setup.amount.seconds, parallel, ""),
         }
     }
 }
 
-/// Lethe and nginx follow one another, and take turns at being first.
-pub(super) fn short(setup: &Setup) -> anyhow::Result<Short> {
-    let amount = &setup.amount;
-    let clients = Load::all(amount).map(Load::name).to_vec();
-    let mut found = Short { clients, samples: Named::new(), ratios: Named::new() };
-    let lethe: Vec<Kind> = setup.lethe().into_iter().chain(Kind::gathering()).collect();
-    // Each of Lethe's ports next to an nginx, which two of them share, and nginx with a file at the end.
-    let mut groups: Vec<Vec<Kind>> = Vec::new();
-    for pair in lethe.chunks(2) {
+/// Each of these next to an nginx, which two of them share. Lethe and nginx follow one another, and take turns at being
+/// first.
+fn beside_the_reference(lethe: &[Kind]) -> Vec<Vec<Kind>> {
+    let pairs = lethe.chunks(2).map(|pair| {
         let mut group = pair.to_vec();
         group.insert(1, Kind::reference());
-        groups.push(group);
-    }
-    groups.push(vec![Kind::nginx_file(1)]);
-    let (all, others) = (groups.iter().map(Vec::len).sum::<usize>(), Kind::others());
-    setup.expect_steps(amount.rounds as usize * all + amount.rounds_of_others as usize * others.len());
-    for round in 0..amount.rounds {
-        for group in &groups {
-            found.group(setup, &turns(group.clone(), round), round);
-        }
-        if round < amount.rounds_of_others {
-            for kind in turns(others.clone(), round) {
-                found.serve(setup, &kind, round, amount.short_of_others);
-            }
-        }
-    }
-    found.samples = found.samples.something()?;
-    Ok(found)
+        group
+    });
+    pairs.collect()
 }
 
-impl Short {
+/// Short connections to every server.
+pub(super) fn short(setup: &Setup) -> anyhow::Result<Requests> {
+    let lethe: Vec<Kind> = setup.lethe().into_iter().chain(Kind::gathering()).collect();
+    let mut groups = beside_the_reference(&lethe);
+    groups.push(vec![Kind::nginx_file(1)]);
+    let others = (Kind::others(), setup.amount.rounds_of_others, setup.amount.short_of_others);
+    Requests::new(&Load::short(&setup.amount)).all(setup, &groups, others)
+}
+
+/// Requests on connections that stay open, to servers that keep them.
+pub(super) fn kept(setup: &Setup) -> anyhow::Result<Requests> {
+    let keeps = |kinds: Vec<Kind>| kinds.into_iter().map(Kind::keeping).collect::<Vec<_>>();
+    let groups: Vec<_> = beside_the_reference(&setup.lethe()).into_iter().map(keeps).collect();
+    let others = (keeps(vec![Kind::epoll(), Kind::uring()]), setup.amount.rounds, usize::MAX);
+    Requests::new(&Load::kept(&setup.amount)).all(setup, &groups, others)
+}
+
+impl Requests {
+    fn new(loads: &[Load]) -> Self {
+        Self { loads: loads.to_vec(), samples: Named::new(), ratios: Named::new() }
+    }
+
+    /// The names of the clients, in the order of the tables.
+    pub(super) fn clients(&self) -> Vec<String> {
+        self.loads.iter().map(|load| load.name()).collect()
+    }
+
+    /// All servers: groups with one that the others of the group are compared with, and others, with rounds and
+    /// requests of their own.
+    fn all(
+        mut self,
+        setup: &Setup,
+        groups: &[Vec<Kind>],
+        (others, rounds_of_others, most): (Vec<Kind>, u32, usize),
+    ) -> anyhow::Result<Self> {
+        let all = groups.iter().map(Vec::len).sum::<usize>();
+        let rounds = setup.amount.rounds;
+        setup.expect_steps(rounds as usize * all + rounds_of_others as usize * others.len());
+        for round in 0..rounds {
+            for group in groups {
+                self.group(setup, &turns(group.clone(), round), round);
+            }
+            if round < rounds_of_others {
+                for kind in turns(others.clone(), round) {
+                    self.serve(setup, &kind, round, most);
+                }
+            }
+        }
+        self.samples = self.samples.something()?;
+        Ok(self)
+    }
+
     /// Servers that are compared with the reference among them.
     fn group(&mut self, setup: &Setup, group: &[Kind], round: u32) {
         let served: Vec<_> =
@@ -218,18 +269,15 @@ impl Short {
         }
     }
 
-    /// All the clients of short connections at one server, after a look at what it answers; nothing if that failed.
+    /// All the clients at one server, after a look at what it answers; nothing if that failed.
     fn serve(&mut self, setup: &Setup, kind: &Kind, round: u32, most: usize) -> Vec<(String, Sample)> {
         setup.step(&format!("{}, round {}", kind.name, round + 1));
         let samples = setup.going_on(|| {
             let server = Running::start(setup, kind, None, 0)?;
             server.check_body(PATH, &setup.body)?;
             warm_up(&server, setup.amount.short[0].1)?;
-            let loads = Load::all(&setup.amount);
-            loads
-                .into_iter()
-                .map(|load| Ok((load.name(), load.run(&server, most)?)))
-                .collect::<anyhow::Result<Vec<_>>>()
+            let run = |load: &Load| Ok((load.name(), load.run(&server, most)?));
+            self.loads.iter().map(run).collect::<anyhow::Result<Vec<_>>>()
         });
         let samples = samples.unwrap_or_default();
         for (client, sample) in &samples {
@@ -241,7 +289,7 @@ impl Short {
 
 /// Requests before the measurement, which are not measured.
 pub(super) fn warm_up(server: &Running<'_>, most: usize) -> anyhow::Result<()> {
-    ab(server, most.min(2000), 10, PATH).map(drop)
+    ab(server, Request::Closes, most.min(2000), 10, PATH).map(drop)
 }
 
 /// Bytes that these processes have in memory, pages that several share counted once (Pss).
@@ -329,7 +377,7 @@ fn open(setup: &Setup, kind: &Kind, count: usize) -> anyhow::Result<Open> {
     if held.count < count {
         note(&format!("{}: of {count} connections {} were made", kind.name, held.count));
     }
-    let run = |_| ab(&server, setup.amount.growth / 4, setup.amount.short[0].0, PATH);
+    let run = |_| ab(&server, Request::Closes, setup.amount.growth / 4, setup.amount.short[0].0, PATH);
     let samples = (0..setup.amount.rounds_of_more).map(run).collect::<anyhow::Result<Vec<_>>>()?;
     Ok(Open { server: kind.name.clone(), count: held.count, before, processes, kernel, samples })
 }

@@ -12,16 +12,32 @@ use lethe_testnet::root;
 use super::Setup;
 use super::clients::Sample;
 use super::grow::Growth;
-use super::measure::{Loss, Named, Open, Short};
+use super::measure::{Loss, Named, Open, Requests};
 use super::pace::{Floods, Rates};
 use super::servers::Kind;
 use super::wire::listed;
 use crate::cost::PARTS;
 use crate::downloads::{human, percentile};
 
-/// Where the report is in docs/performance.md.
-const BEGIN: &str = "<!-- compare: begin -->";
-const END: &str = "<!-- compare: end -->";
+/// Where the reports are in docs/performance.md.
+#[derive(Clone, Copy, Default)]
+pub(super) enum Place {
+    /// What is measured all at once.
+    #[default]
+    All,
+    /// Connections that stay open, which are also measured alone.
+    Kept,
+}
+
+impl Place {
+    /// The marks around it.
+    const fn marks(self) -> [&'static str; 2] {
+        match self {
+            Self::All => ["<!-- compare: begin -->", "<!-- compare: end -->"],
+            Self::Kept => ["<!-- compare kept: begin -->", "<!-- compare kept: end -->"],
+        }
+    }
+}
 
 /// The middle of some values, or between the two in the middle.
 pub(super) fn median(values: &[f64]) -> f64 {
@@ -102,6 +118,10 @@ fn under_way(samples: &[Sample]) -> Vec<String> {
     std::iter::once(share).chain(latencies(samples)).chain([busy]).collect()
 }
 
+fn rounds(count: u32) -> String {
+    format!("{count} round{}", if count == 1 { "" } else { "s" })
+}
+
 /// The first line that a program prints about itself.
 fn said(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).env("PATH", path()).output();
@@ -116,6 +136,7 @@ fn path() -> String {
 /// Sections, and the charts that they show.
 #[derive(Default)]
 pub(super) struct Report {
+    place: Place,
     sections: Vec<String>,
     charts: Vec<(String, String)>,
 }
@@ -127,6 +148,10 @@ impl fmt::Display for Report {
 }
 
 impl Report {
+    pub(super) fn new(place: Place) -> Self {
+        Self { place, ..Self::default() }
+    }
+
     pub(super) fn add(&mut self, title: &str, parts: &[String]) {
         self.sections.push([&[format!("### {title}")], parts].concat().join("\n\n"));
     }
@@ -144,15 +169,35 @@ impl Report {
             fs::write(folder.join("charts").join(format!("{name}.svg")), svg)?;
         }
         let page = folder.join("performance.md");
-        let text = fs::read_to_string(&page).unwrap_or_else(|_| format!("{BEGIN}\n{END}\n"));
-        let (before, rest) = text.split_once(BEGIN).context("performance.md has no mark where the report begins")?;
-        let (_, after) = rest.split_once(END).context("performance.md has no mark where the report ends")?;
-        fs::write(page, format!("{before}{BEGIN}\n\n{self}\n\n{END}{after}"))?;
+        let none = || [Place::All, Place::Kept].map(|place| place.marks().join("\n") + "\n").concat();
+        let text = fs::read_to_string(&page).unwrap_or_else(|_| none());
+        let [begin, end] = self.place.marks();
+        let (before, rest) = text.split_once(begin).with_context(|| format!("performance.md has no {begin}"))?;
+        let (_, after) = rest.split_once(end).with_context(|| format!("performance.md has no {end}"))?;
+        fs::write(page, format!("{before}{begin}\n\n{self}\n\n{end}{after}"))?;
         Ok(())
     }
 
     /// What it was measured on, and with what.
     pub(super) fn machine(&mut self, setup: &Setup) -> anyhow::Result<()> {
+        let amount = &setup.amount;
+        let clients = amount.short.map(|(parallel, requests)| format!("`ab -n {requests} -c {parallel}`")).join(", ");
+        let what = format!(
+            "{} of {clients} and `wrk -c {} -d {}s` for Lethe and nginx with one worker, {} with `-n {}` for the \
+             others, {} of everything else; {} s at each rate",
+            rounds(amount.rounds),
+            amount.short[0].0,
+            amount.seconds,
+            amount.rounds_of_others,
+            amount.short_of_others,
+            amount.rounds_of_more,
+            amount.steady
+        );
+        self.run(setup, &what)
+    }
+
+    /// When and where it was measured: `what` is how often, and by which clients.
+    fn run(&mut self, setup: &Setup, what: &str) -> anyhow::Result<()> {
         let info = fs::read_to_string("/proc/cpuinfo")?;
         let models: Vec<_> = info
             .lines()
@@ -162,27 +207,13 @@ impl Report {
         let hypervisor = if info.contains("hypervisor") { ", a virtual machine" } else { "" };
         let memory = fs::read_to_string("/proc/meminfo")?;
         let total = memory.split_whitespace().nth(1).and_then(|word| word.parse::<f64>().ok()).unwrap_or(f64::NAN);
-        let amount = &setup.amount;
-        let clients = amount.short.map(|(parallel, requests)| format!("`ab -n {requests} -c {parallel}`")).join(", ");
         let repository = root().display().to_string();
         let commit = said("git", &["-C", &repository, "log", "-1", "--format=%h of %cs"]);
         let words: Vec<String> = std::env::args().skip(1).collect();
-        let wrk = said("wrk", &["-v"]);
+        let (wrk, h2load) = (said("wrk", &["-v"]), said("h2load", &["--version"]));
+        let today = said("date", &["+%Y-%m-%d"]);
         let lines = [
-            format!(
-                "* {}, commit {commit}, `cargo xtask {}`; {} round{} of {clients} and `wrk -c {} -d {}s` for Lethe and \
-                 nginx with one worker, {} with `-n {}` for the others, {} of everything else; {} s at each rate.",
-                said("date", &["+%Y-%m-%d"]),
-                words.join(" "),
-                amount.rounds,
-                if amount.rounds > 1 { "s" } else { "" },
-                amount.short[0].0,
-                amount.seconds,
-                amount.rounds_of_others,
-                amount.short_of_others,
-                amount.rounds_of_more,
-                amount.steady
-            ),
+            format!("* {today}, commit {commit}, `cargo xtask {}`; {what}.", words.join(" ")),
             format!(
                 "* {} CPUs ({}){hypervisor}, {:.0} GiB, Linux {}. Servers on CPU {}, clients on {}.",
                 models.len(),
@@ -193,7 +224,7 @@ impl Report {
                 listed(&setup.cpus.client)
             ),
             format!(
-                "* {}; {}; {}.",
+                "* {}; {}; {}; {h2load}.",
                 said("nginx", &["-v"]),
                 said("ab", &["-V"]).trim_start_matches("This is ").split(" <").next().unwrap_or("?"),
                 wrk.split(" Copyright").next().unwrap_or(&wrk)
@@ -209,17 +240,41 @@ impl Report {
     }
 
     /// Costs, ratios and latencies of short connections.
-    pub(super) fn short(&mut self, found: &Short) {
+    pub(super) fn short(&mut self, found: &Requests) {
+        self.requests(
+            found,
+            "Short connections",
+            ("cost-of-a-connection", "CPU time of the server per short connection"),
+        );
+    }
+
+    /// Costs, ratios and latencies of requests on connections that stay open, with the run that they are of.
+    pub(super) fn kept(&mut self, setup: &Setup, found: &Requests) -> anyhow::Result<()> {
+        let (amount, (parallel, requests)) = (&setup.amount, setup.amount.kept);
+        let what = format!(
+            "{} of `ab -k -n {requests} -c {parallel}`, `h2load --h1 -n {requests} -c {parallel}` and `wrk -c {parallel} \
+             -d {}s`",
+            rounds(amount.rounds),
+            amount.seconds
+        );
+        self.run(setup, &what)?;
+        let chart = ("cost-of-a-kept-request", "CPU time of the server per request on a connection that stays open");
+        self.requests(found, "Kept connections", chart);
+        Ok(())
+    }
+
+    fn requests(&mut self, found: &Requests, name: &str, (chart, chart_title): (&str, &str)) {
         let head: Vec<&str> = [&["µs of CPU a request"][..], &PARTS, &["requests/s", "failed"]].concat();
-        for client in &found.clients {
+        let clients = found.clients();
+        for client in &clients {
             let samples = || found.samples.0.iter().filter_map(|(name, of)| Some((name, of.get(client)?)));
             let row = |(name, of): (&String, &Vec<Sample>)| {
                 std::iter::once(name.clone()).chain(costs(of)).chain(rate_and_failed(of)).collect()
             };
             let rows: Vec<Vec<String>> = samples().map(row).collect();
             let mut parts = vec![table(&head, &rows)];
-            if *client == found.clients[0] {
-                let title = format!("CPU time of the server per short connection ({client})");
+            if *client == clients[0] {
+                let title = format!("{chart_title} ({client})");
                 let bar = |(name, samples): (&String, &Vec<Sample>)| {
                     let value = spread(&of(samples, Sample::server))?;
                     Some(Bar { name: name.clone(), value, highlighted: name.starts_with("Lethe") })
@@ -227,10 +282,10 @@ impl Report {
                 let mut rows: Vec<Bar> = samples().filter_map(bar).collect();
                 rows.sort_by(|one, other| one.value.median.total_cmp(&other.value.median));
                 let unit = "µs: its processes, and the kernel receiving for it";
-                let image = self.draw("cost-of-a-connection", &title, bars(&title, unit, &rows));
+                let image = self.draw(chart, &title, bars(&title, unit, &rows));
                 parts.insert(0, image);
             }
-            self.add(&format!("Short connections: {client}"), &parts);
+            self.add(&format!("{name}: {client}"), &parts);
         }
         let mut rows = Vec::new();
         for (name, clients) in &found.ratios.0 {
@@ -240,13 +295,14 @@ impl Report {
             }
         }
         let first = format!("CPU time, of that of {}", Kind::reference().name);
-        self.add("Lethe beside nginx", &[table(&[&first, "client", "server", "whole machine"], &rows)]);
-        let Some(client) = found.clients.last() else { return };
+        let title = format!("{name}: Lethe beside nginx");
+        self.add(&title, &[table(&[&first, "client", "server", "whole machine"], &rows)]);
+        let Some(client) = clients.last() else { return };
         let row = |(name, of): &(String, Named<String, Vec<Sample>>)| {
             Some(std::iter::once(name.clone()).chain(latencies(of.get(client)?)).collect())
         };
         let rows: Vec<Vec<String>> = found.samples.0.iter().filter_map(row).collect();
-        self.add(&format!("Latency: {client}"), &[table(&["milliseconds", "p50", "p99", "p99.9"], &rows)]);
+        self.add(&format!("{name}: latency, {client}"), &[table(&["milliseconds", "p50", "p99", "p99.9"], &rows)]);
     }
 
     /// Memory by open connections, and what a request costs beside them.
@@ -396,7 +452,8 @@ mod tests {
     fn a_report_goes_between_the_marks_and_leaves_the_rest() {
         let folder = tempfile::tempdir().unwrap();
         let page = folder.path().join("performance.md");
-        fs::write(&page, format!("before\n{BEGIN}\nold\n{END}\nafter\n")).unwrap();
+        let ([begin, end], other) = (Place::All.marks(), Place::Kept.marks().join("\nkept\n"));
+        fs::write(&page, format!("before\n{begin}\nold\n{end}\nafter\n{other}\n")).unwrap();
         let mut report = Report::default();
         let image = report.draw("a", "A chart", "<svg/>".to_owned());
         report.add("Title", &[image, table(&["one", "two"], &[vec!["1".to_owned(), "2".to_owned()]])]);
@@ -405,7 +462,7 @@ mod tests {
         let text = "before\n<!-- compare: begin -->\n\n### Title\n\n![A chart](charts/a.svg)\n\n| one | two |\n\
                     |---|---:|\n\
                     | 1 | 2 |\n\n<!-- compare: end -->\nafter\n";
-        assert_eq!(fs::read_to_string(&page).unwrap(), text);
+        assert_eq!(fs::read_to_string(&page).unwrap(), format!("{text}{other}\n"));
         assert_eq!(fs::read_to_string(folder.path().join("charts/a.svg")).unwrap(), "<svg/>");
     }
 }

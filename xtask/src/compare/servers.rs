@@ -47,12 +47,14 @@ pub(super) struct Kind {
     /// Connections that it is asked to hold: with a thread or a process for each, and where all are gone over for one,
     /// more are too much for a test.
     pub(super) most_held: usize,
+    /// Whether it keeps connections open where the client lets it.
+    keeps: bool,
     how: How,
 }
 
 impl Kind {
     fn new(name: impl Into<String>, workers: usize, how: How) -> Self {
-        Self { name: name.into(), workers, most_held: 1_000_000, how }
+        Self { name: name.into(), workers, most_held: 1_000_000, keeps: false, how }
     }
 
     pub(super) fn lethe_packet(workers: usize) -> Self {
@@ -107,13 +109,22 @@ impl Kind {
         Self::new("epoll, one thread", 1, How::Peer("epoll"))
     }
 
+    pub(super) fn uring() -> Self {
+        Self::new("io_uring, one thread", 1, How::Peer("uring"))
+    }
+
+    /// It, with connections that stay open.
+    pub(super) fn keeping(self) -> Self {
+        Self { keeps: true, ..self }
+    }
+
     pub(super) fn others() -> Vec<Self> {
         let few = |name, model| Self { most_held: 10_000, ..Self::new(name, 1, How::Peer(model)) };
         vec![
             Self::new("nginx, return, 2 workers", 2, How::Nginx { file: false, cookies: true }),
             Self::nginx_file(2),
             Self::epoll(),
-            Self::new("io_uring, one thread", 1, How::Peer("uring")),
+            Self::uring(),
             few("poll, one thread", "poll"),
             few("a thread a connection", "threads"),
             few("a process a connection", "processes"),
@@ -200,7 +211,10 @@ impl<'a> Running<'a> {
             How::Nginx { file, cookies } => self.start_nginx(file, cookies),
             How::Peer(model) => {
                 self.wire.give_address()?;
-                (0..self.parts).try_for_each(|_| self.run("lethe-peers", &[model, &format!("{ADDRESS}:80")]))
+                let address = format!("{ADDRESS}:80");
+                let mut words = vec![model, &address];
+                words.extend(self.kind.keeps.then_some("--keep-alive"));
+                (0..self.parts).try_for_each(|_| self.run("lethe-peers", &words))
             }
         }
     }
@@ -219,6 +233,7 @@ impl<'a> Running<'a> {
         let site = self.site.clone().map(|site| site.display().to_string());
         let mut words = vec!["serve", "--device", device, "--addr", ADDRESS];
         words.extend(options.iter().map(String::as_str));
+        words.extend(["--keep-alive", if self.kind.keeps { "on" } else { "off" }]);
         match &site {
             None => words.push("ipinfo"),
             Some(site) => words.extend([if Path::new(site).is_file() { "scores" } else { "files" }, site]),
@@ -272,6 +287,8 @@ impl<'a> Running<'a> {
             workers: self.kind.workers.max(self.parts),
             connections: 20_000.max(self.held / self.parts / 10 * 11),
             reuse_port: self.parts > 1,
+            // No connection is closed because it has had a thousand requests.
+            more: if self.kind.keeps { "keepalive_requests 1000000000; keepalive_timeout 600s;" } else { "" },
             ..Nginx::new(if file { Content::Files(site) } else { Content::Text(&text) })
         };
         let cpus = listed(&self.setup.cpus.of_server(self.kind.workers));

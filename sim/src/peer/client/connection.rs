@@ -363,7 +363,11 @@ impl Connection {
         }
         let standing = self.sender.standing(tcp.ack);
         if standing == Standing::TooOld {
-            self.acknowledge(now, out);
+            // A challenge ACK, of which there are as few (`tcp_send_challenge_ack`; RFC 5961, section 10).
+            if self.invalid_at.is_none_or(|at| now >= after(at, INVALID_INTERVAL)) {
+                self.invalid_at = Some(now);
+                self.acknowledge(now, out);
+            }
             return false;
         }
         if let Some((value, _)) = tcp.timestamps

@@ -468,19 +468,18 @@ impl Framed {
     }
 }
 
-/// A response without its `Connection` field, and without padding: these tell of the connection and not of what was
-/// asked for.
+/// A response without its `Connection` field, what stands there in the first of several segments on a connection that
+/// stays open, and padding: these tell of the connection and not of what was asked for.
 pub(crate) fn normalized(response: &[u8]) -> Vec<u8> {
-    without_field(&without_field(response, b"\r\nConnection: "), b"\r\np:")
-}
-
-fn without_field(response: &[u8], name: &[u8]) -> Vec<u8> {
-    let head_len = response.windows(4).position(|end| end == b"\r\n\r\n").unwrap_or(response.len());
-    let Some(at) = response[..head_len].windows(name.len()).position(|field| field == name) else {
-        return response.to_vec();
+    let is_of_connection = |field: &[u8]| {
+        let is_padding = field.strip_prefix(b"p:").is_some_and(|rest| rest.iter().all(|&byte| byte == b'-'));
+        is_padding || field == b"Server: Lethe/0.1" || field.starts_with(b"Connection: ")
     };
-    let field_len = 2 + response[at + 2..].windows(2).position(|end| end == b"\r\n").unwrap_or_default();
-    [&response[..at], &response[at + field_len..]].concat()
+    let head_len = response.windows(4).position(|end| end == b"\r\n\r\n").map_or(response.len(), |at| at + 2);
+    let (head, rest) = response.split_at(head_len);
+    let lines = head.split_inclusive(|&byte| byte == b'\n');
+    let is_kept = |line: &&[u8]| !is_of_connection(line.strip_suffix(b"\r\n").unwrap_or(line));
+    lines.filter(is_kept).chain([rest]).flatten().copied().collect()
 }
 
 #[cfg(test)]
