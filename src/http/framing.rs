@@ -20,7 +20,7 @@ use core::num::NonZero;
 use super::field::is_token;
 use super::names;
 use super::status::Status;
-use super::words::{HIGH_BITS, ONES, Words, control, equal, first, no_letter, no_letter_or_hyphen};
+use super::words::{HIGH_BITS, ONES, Words, control, end_of_visible, equal, first, no_letter, no_letter_or_hyphen};
 
 /// What the header section of a request says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,7 +63,7 @@ impl Framing {
     /// Reads the bytes behind a request line that ends like this.
     #[inline]
     pub(super) fn of_section(end: LineEnd, bytes: &[u8]) -> Self {
-        let (behind, seen) = read_section(bytes, 0, Seen(end.0));
+        let (behind, seen) = read_section(bytes, Seen(end.0));
         if seen.0 == Seen::HOST {
             // Nearly all requests.
             return Self::Complete { behind, persistence: Persistence::Keep };
@@ -264,47 +264,64 @@ fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Reads lines up to the empty one; returns how many bytes are behind it, and what has been seen.
 ///
-/// What nearly all requests have is read here: first a `Host`, then fields that decide nothing, of visible characters
-/// and spaces, and CRLF behind each. From the first other line on, [`read_lines`] does; nothing is kept for it but
-/// where that line begins. `host_end` is where the host ends, or 0: then it is an address of IPv4, or is read by
-/// [`read_other_section`].
+/// What most programs send is read here: first a `Host` that is an address, then fields with the most frequent names
+/// and short values. From the first other line on, [`read_plain_lines`] does, which is handed nothing but where that
+/// is, so that this function calls none and has all registers for itself (fast: parsed again).
 #[inline(never)]
-fn read_section(section: &[u8], host_end: usize, seen: Seen) -> (usize, Seen) {
-    // The line that ends at `end`.
-    let mut line = 0;
-    if let Some(words) = Words::new(section)
-        && let Some(mut end) = if host_end > 0 { Some(host_end) } else { plain_address(words) }
-    {
-        while let Some(head) = words.get(end) {
-            let value = match names::value(words, end, head) {
-                Some(value) => value,
-                None if head as u32 == LAST => return (section.len() - end - 4, Seen(seen.0 | Seen::HOST)),
-                None => match other_value(section, end, seen) {
-                    Some(value) => value.get(),
-                    None => break,
-                },
-            };
-            line = end + 2;
-            let Some(visible) = words.end_of_visible(value) else { break };
-            end = visible.get();
-        }
-        if words.ends_with(end, LAST) {
-            return (0, Seen(seen.0 | Seen::HOST));
-        }
+fn read_section(section: &[u8], seen: Seen) -> (usize, Seen) {
+    let Some((words, mut end)) = Words::new(section).and_then(|words| Some((words, plain_address(words)?))) else {
+        return read_lines(section, seen);
+    };
+    if end == HOST_AT {
+        return read_other_lines(section, 0, 0, seen);
     }
-    read_other_section(section, host_end, line, seen)
+    while let Some(head) = words.get(end) {
+        let short = names::value(words, end, head).and_then(|value| words.end_of_short(value));
+        let Some(visible) = short else { return read_plain_lines(section, end, seen) };
+        end = visible.get();
+    }
+    if words.ends_with(end, LAST) {
+        return (0, Seen(seen.0 | Seen::HOST));
+    }
+    read_plain_lines(section, end, seen)
 }
 
-/// Reads a section from that line on, ahead of which are lines that begin with `Host`; or all of it, where it may begin
-/// with a host that is no address, or has a port.
-#[cold]
+/// Reads what nearly all requests have, from the line end on that is to be at `from`, ahead of which is `Host`: fields
+/// that decide nothing, of visible characters and spaces, and CRLF behind each.
 #[inline(never)]
-fn read_other_section(section: &[u8], host_end: usize, line: usize, seen: Seen) -> (usize, Seen) {
+fn read_plain_lines(section: &[u8], from: usize, seen: Seen) -> (usize, Seen) {
+    let Some(words) = Words::new(section) else { return read_lines(section, seen) };
+    // The line that ends at `end`, if it is known.
+    let (mut line, mut end) = (0, from);
+    while let Some(head) = words.get(end) {
+        let value = match names::value(words, end, head) {
+            Some(value) => value,
+            None if head as u32 == LAST => return (section.len() - end - 4, Seen(seen.0 | Seen::HOST)),
+            None => match other_value(section, end, seen) {
+                Some(value) => value.get(),
+                None => break,
+            },
+        };
+        line = end + 2;
+        let visible = words.end_of_short(value).or_else(|| end_of_visible(section, value));
+        let Some(visible) = visible else { break };
+        end = visible.get();
+    }
+    if words.ends_with(end, LAST) {
+        return (0, Seen(seen.0 | Seen::HOST));
+    }
+    read_other_lines(section, from, line, seen)
+}
+
+/// Reads lines of all kinds from this one on, ahead of which is `Host`; or from the first one on, which may have a host
+/// that is no address, or has a port, and so ends behind `from`.
+#[inline(never)]
+fn read_other_lines(section: &[u8], from: usize, line: usize, seen: Seen) -> (usize, Seen) {
     if line > 0 {
         return read_lines(section.get(line..).unwrap_or_default(), Seen(seen.0 | Seen::HOST));
     }
     match Words::new(section).and_then(plain_name) {
-        Some(end) if host_end == 0 => read_section(section, end, seen),
+        Some(end) if end > from => read_plain_lines(section, end, seen),
         _ => read_lines(section, seen),
     }
 }
@@ -326,13 +343,16 @@ fn other_value(section: &[u8], end: usize, seen: Seen) -> Option<NonZero<usize>>
     } else if line.starts_with(UPGRADE) {
         UPGRADE.len()
     } else {
-        let (colon, _, name) = read_name(line)?;
-        if is_known(name) {
-            return None;
-        }
-        colon + 1
+        return named_value(section, end + 2);
     };
     NonZero::new(end + 2 + len)
+}
+
+/// Where the value begins of a line whose name is of letters and hyphens and decides nothing.
+#[inline(never)]
+fn named_value(section: &[u8], line: usize) -> Option<NonZero<usize>> {
+    let (colon, _, name) = read_name(section.get(line..)?)?;
+    if is_known(name) { None } else { NonZero::new(line + colon + 1) }
 }
 
 /// Reads lines of all kinds up to the empty one.
@@ -348,7 +368,7 @@ fn read_lines(lines: &[u8], mut seen: Seen) -> (usize, Seen) {
     }
 }
 
-/// The end of a host of digits and dots, of at least a character, if the section begins with such a one.
+/// The end of a host of digits and dots, if the section begins with such a one, which may be empty.
 #[inline]
 fn plain_address(words: Words<'_>) -> Option<usize> {
     const NAME: u64 = u64::from_le_bytes(*b"\0\0Host: ");
@@ -361,8 +381,7 @@ fn plain_address(words: Words<'_>) -> Option<usize> {
         at += 8;
         marks = no_digit_or_dot(words.get(at)?);
     }
-    let end = at + marks.trailing_zeros() as usize / 8;
-    (end > HOST_AT).then_some(end)
+    Some(at + NonZero::new(marks)?.trailing_zeros() as usize / 8)
 }
 
 /// Where the value of the first field is, if that is `Host`.

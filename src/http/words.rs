@@ -110,28 +110,23 @@ impl<'a> Words<'a> {
         self.bytes.get(at).copied()
     }
 
-    /// Where the first byte is, from there on, that is no visible character and no space; `None` if there is none, and
-    /// perhaps where one is less than eight bytes ahead.
+    /// As [`end_of_visible`], where that is within two words.
     #[inline]
-    pub(super) fn end_of_visible(self, from: usize) -> Option<NonZero<usize>> {
+    pub(super) fn end_of_short(self, from: usize) -> Option<NonZero<usize>> {
         let mut at = from;
-        let marks = loop {
-            let Some(word) = self.get(at) else { return end_in_last(self.bytes, at) };
-            let marks = control(word);
-            if marks != 0 {
-                break marks;
-            }
+        let mut marks = control(self.get(at)?);
+        if marks == 0 {
             at += 8;
-            if at == from + 16 {
-                return end_of_long(self.bytes, at);
-            }
-        };
-        NonZero::new(at + marks.trailing_zeros() as usize / 8)
+            marks = control(self.get(at)?);
+        }
+        NonZero::new(at + NonZero::new(marks)?.trailing_zeros() as usize / 8)
     }
 }
 
+/// Where the first byte is, from there on, that is no visible character and no space; `None` if there is none, and
+/// perhaps where one is less than eight bytes ahead.
 #[inline(never)]
-fn end_of_long(bytes: &[u8], from: usize) -> Option<NonZero<usize>> {
+pub(super) fn end_of_visible(bytes: &[u8], from: usize) -> Option<NonZero<usize>> {
     let mut at = from;
     let mut rest = bytes.get(from..)?;
     while let Some((block, behind)) = rest.split_first_chunk::<BLOCK>()
