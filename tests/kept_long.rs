@@ -507,7 +507,7 @@ fn what_is_missing_ahead_of_the_last_segment_comes_again_without_a_timeout() {
         // Four segments.
         let request = "GET /8 HTTP/1.1\r\nHost: h\r\n\r\n";
         let asked = Segment::ack(&ends).seq(FIRST).ack_number(read).timestamps(1, echo).payload(request);
-        let frames: Vec<Vec<u8>> = dialogue.send(&asked.frame()).iter().map(|frame| frame.to_vec()).collect();
+        let frames = dialogue.send(&asked.frame());
         let segments = frames.iter().map(|frame| {
             let frame = Frame::dissect(frame).unwrap();
             let (_, tcp) = frame.tcp().unwrap();
