@@ -584,7 +584,8 @@ impl Together {
         }
         let asked: usize = requests.iter().map(|request| request.len()).sum();
         let client = (ip.source, tcp.source_port).into();
-        let ends = Ends { client_mac: [2, 0, 0, 0, 0, 1].into(), ..Ends::between(client, (ip.destination, 80).into()) };
+        let client_mac = MacAddress::new([2, 0, 0, 0, 0, 1]);
+        let ends = Ends { client_mac, ..Ends::between(client, (ip.destination, 80).into()) };
         let (value, _) = tcp.timestamps.unwrap();
         let mut at = 0;
         let cuts =

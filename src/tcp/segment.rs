@@ -390,10 +390,15 @@ impl<'a, P: Pair> Segment<'a, P> {
         (2 * self.own_mss()).min(usize::from(u16::MAX)) as u16
     }
 
-    /// Whether the client could not have put another byte into this segment.
+    /// Whether the client could not have put another byte into this segment, as far as its MSS is known: that of a
+    /// cookie is rounded down.
     pub(super) fn is_full(self, mss: Mss) -> bool {
-        let segment = self.packet.payload.len() - HEADER_LEN;
-        segment >= self.own_mss().min(usize::from(mss.bytes()))
+        self.packet.payload.len() - HEADER_LEN >= self.own_mss().min(usize::from(mss.bytes()))
+    }
+
+    /// Whether no client could have put another byte into this segment.
+    pub(super) fn fills_own_mss(self) -> bool {
+        self.packet.payload.len() - HEADER_LEN >= self.own_mss()
     }
 
     /// The largest IP packet for a client with this MSS, however far it is (RFC 1122, section 3.3.3).

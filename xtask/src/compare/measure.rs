@@ -1,5 +1,5 @@
-//! Short connections and those that stay open, memory, and downloads under loss. Each function returns what it found, in
-//! the order of the report.
+//! Short connections and those that stay open, memory, and downloads under loss. Each function returns what it found,
+//! in the order of the report.
 
 use std::fs;
 use std::thread::sleep;
