@@ -87,22 +87,21 @@ impl<'a> Reply<'a> {
     }
 
     /// Notes that what is answered is not the first request of its connection.
-    pub(crate) fn of_later_request(self) -> Self {
-        let outcome = match self.outcome {
+    #[inline]
+    pub(crate) fn note_later_request(&mut self) {
+        self.outcome = match self.outcome {
             Outcome::Replied(kind) if kind.answers_request() => Outcome::RepliedToLater(kind),
             Outcome::RepliedToSeveral(count) => Outcome::RepliedToSeveralLater(count),
             other => other,
         };
-        Self { outcome, ..self }
     }
 
     /// Notes that a response is that to so many requests.
-    pub(crate) fn of_requests(self, count: u8) -> Self {
-        let outcome = match self.outcome {
+    pub(crate) fn note_requests(&mut self, count: u8) {
+        self.outcome = match self.outcome {
             Outcome::Replied(ReplyKind::Response) => Outcome::RepliedToSeveral(count),
             other => other,
         };
-        Self { outcome, ..self }
     }
 
     /// The requests that it answers and that are not the first of their connection: for

@@ -130,7 +130,9 @@ fn answer_later_request<'a, A: App, P: Pair>(
         return close(segment);
     }
     let fields = CookieFields { mss: segment.kept_mss(kept), generation };
-    answer_rare_request(segment, fields, Some(kept), app, scratch).of_later_request()
+    let mut reply = answer_rare_request(segment, fields, Some(kept), app, scratch);
+    reply.note_later_request();
+    reply
 }
 
 /// Whether the client has received something beyond its acknowledgement.
@@ -212,8 +214,10 @@ fn respond_together<'a, A: App, P: Pair>(
     scratch: &'a [u8],
 ) -> Reply<'a> {
     let payload = [scratch.get(..gathered.len).unwrap_or_default(), b""];
-    leave_open(segment, fields, payload, HeadEnd::Nothing, gathered.behind, app)
-        .map_or(DropReason::HttpIncomplete.into(), |reply| reply.of_requests(gathered.count))
+    let mut reply = leave_open(segment, fields, payload, HeadEnd::Nothing, gathered.behind, app)
+        .unwrap_or(DropReason::HttpIncomplete.into());
+    reply.note_requests(gathered.count);
+    reply
 }
 
 /// Sends a response, and leaves the connection open if it can stay so.
