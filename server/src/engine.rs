@@ -52,9 +52,9 @@ pub(crate) struct EngineArgs {
     /// message that quotes what it sent again (RFC 6069)
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub(crate) revert_backoff: bool,
-    /// Keep a connection open behind a response that fits one segment, for the client's next request.
-    /// On a connection that was kept, a longer response makes the client ask again on a new one
-    #[arg(long, value_enum, value_name = "ON|OFF", default_value_t = Switch::Off)]
+    /// Keep connections open for more requests, as HTTP/1.1 does: for clients with timestamps and
+    /// SACK, behind every response that fits one segment or is stored. Nothing is remembered
+    #[arg(long, value_enum, value_name = "ON|OFF", default_value_t = Switch::On)]
     pub(crate) keep_alive: Switch,
 }
 
