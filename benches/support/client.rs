@@ -17,13 +17,14 @@ const NOW: Instant = Instant::from_unix_seconds(1_700_000_000);
 
 const BATCHES: u32 = 200;
 
-/// What is measured: each packet of a client, two that are dropped or refused, and a whole fetch; and what clients send
-/// on a connection that stays open, last the request that draws the first window of a long stored response, and the ACK
-/// that draws more.
-const PACKETS: [&str; 13] = [
+/// What is measured: each packet of a client, its request with the ten fields of a browser, two that are dropped or
+/// refused, and a whole fetch; and what clients send on a connection that stays open, last the request that draws the
+/// first window of a long stored response, and the ACK that draws more.
+const PACKETS: [&str; 14] = [
     "syn",
     "ack",
     "get",
+    "browser",
     "fin",
     "closed port",
     "garbage",
@@ -106,6 +107,7 @@ fn frames<A: App>(
         "syn" => fetch()?.syn,
         "ack" => fetch()?.ack,
         "get" => fetch()?.get,
+        "browser" => Fetch::of_browser(engine, NOW, ends, short)?.get,
         "fin" => fetch()?.fin,
         "closed port" => Segment::syn(&ends.server_port(81)).frame(),
         "garbage" => [&fetch()?.syn[..14], &[0xa5; 60]].concat(),

@@ -34,6 +34,19 @@ impl Fetch {
     /// The verdict on the frame that the engine did not answer as it answers a client whose response fits one segment,
     /// or not with a frame that is right in all its checksums.
     pub fn new<A: App>(engine: &Engine<A>, now: Instant, ends: &Ends, target: &str) -> Result<Self, Verdict> {
+        Self::with_request(engine, now, ends, request(target))
+    }
+
+    /// Fetches `target` as [`new`](Self::new) does, with the header fields of a browser.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn of_browser<A: App>(engine: &Engine<A>, now: Instant, ends: &Ends, target: &str) -> Result<Self, Verdict> {
+        Self::with_request(engine, now, ends, browser_request(target))
+    }
+
+    fn with_request<A: App>(engine: &Engine<A>, now: Instant, ends: &Ends, request: String) -> Result<Self, Verdict> {
         let port = u32::from(ends.client.port());
         let (isn, time) = (port.wrapping_mul(0x9e37_79b9), 1_000_000 + port);
         let mut talk = Talk { engine, now, scratch: vec![0; lethe::engine::SCRATCH_LEN] };
@@ -43,7 +56,7 @@ impl Fetch {
         let ack = Segment::ack(ends).seq(isn.wrapping_add(1)).ack_number(opened.end);
         let ack = ack.timestamps(time + 1, opened.timestamp);
         talk.hear_nothing(&ack)?;
-        let get = ack.clone().payload(request(target));
+        let get = ack.clone().payload(request);
         let answered = talk.say(&get, Verdict::Replied(ReplyKind::Response))?;
         let read = Segment::ack(ends).seq(get.end()).ack_number(answered.end);
         let read = read.timestamps(time + 2, answered.timestamp);
@@ -131,6 +144,17 @@ impl LongFetch {
 /// A request as curl sends it.
 fn request(target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: 10.9.0.2\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\n\r\n")
+}
+
+/// A request as Chromium sends it for a page that it loads again.
+fn browser_request(target: &str) -> String {
+    format!(
+        "GET {target} HTTP/1.1\r\nHost: 10.9.0.2\r\nConnection: keep-alive\r\nCache-Control: max-age=0\r\n\
+         Upgrade-Insecure-Requests: 1\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, \
+         like Gecko) Chrome/131.0.0.0 Safari/537.36\r\nAccept: text/html,application/xhtml+xml,application/xml;\
+         q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7\r\n\
+         Referer: http://10.9.0.2/\r\nAccept-Encoding: gzip, deflate\r\nAccept-Language: en-US,en;q=0.9\r\n\r\n"
+    )
 }
 
 /// What a client has to know of an answer: the number behind it, and its timestamp.

@@ -40,7 +40,19 @@ pub(crate) struct Args {
 const PROGRAMS: [(&str, &[&str]); 2] = [
     (
         "cost",
-        &["syn", "ack", "get", "fin", "garbage", "transaction", "kept first", "kept get", "kept fin", "kept probe"],
+        &[
+            "syn",
+            "ack",
+            "get",
+            "browser",
+            "fin",
+            "garbage",
+            "transaction",
+            "kept first",
+            "kept get",
+            "kept fin",
+            "kept probe",
+        ],
     ),
     ("cost_stored", &["kept long get", "kept long ack"]),
 ];
