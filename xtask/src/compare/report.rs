@@ -252,8 +252,8 @@ impl Report {
     pub(super) fn kept(&mut self, setup: &Setup, found: &Requests) -> anyhow::Result<()> {
         let (amount, (parallel, requests)) = (&setup.amount, setup.amount.kept);
         let what = format!(
-            "{} of `ab -k -n {requests} -c {parallel}`, `h2load --h1 -n {requests} -c {parallel}` and `wrk -c {parallel} \
-             -d {}s`",
+            "{} of `ab -k -n {requests} -c {parallel}`, `h2load --h1 -n {requests} -c {parallel}` and `wrk \
+             -c {parallel} -d {}s`",
             rounds(amount.rounds),
             amount.seconds
         );
