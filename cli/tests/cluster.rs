@@ -115,7 +115,7 @@ END",
 fn fetch_in_two(address: &str, begun: &Sender<()>, may_go_on: &Receiver<()>) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(b"GET /5000000 HTTP/1.1\r\nHost: lethe\r\n\r\n").unwrap();
+    stream.write_all(b"GET /5000000 HTTP/1.1\r\nHost: lethe\r\nConnection: close\r\n\r\n").unwrap();
     let mut body = vec![0; 100_000];
     stream.read_exact(&mut body).unwrap();
     begun.send(()).unwrap();

@@ -73,8 +73,25 @@ fn fetch(writes: &[String], nagle: bool, pause: Duration) -> Vec<u8> {
         let _ = stream.write_all(write.as_bytes());
     }
     let mut reply = Vec::new();
+    let mut buffer = [0; 65_536];
+    while !is_complete(&reply) {
+        match stream.read(&mut buffer) {
+            Ok(0) | Err(_) => break,
+            Ok(len) => reply.extend_from_slice(&buffer[..len]),
+        }
+    }
+    // A byte too many would come now.
+    stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
     let _ = stream.read_to_end(&mut reply);
     reply
+}
+
+/// Whether a reply has the length that its head says.
+fn is_complete(reply: &[u8]) -> bool {
+    let Some(end) = reply.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&reply[..end]).to_ascii_lowercase();
+    let len = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+    len.is_some_and(|len| reply.len() >= end + 4 + len)
 }
 
 fn outcome(reply: &[u8], site: &Site) -> Outcome {

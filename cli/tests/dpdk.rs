@@ -235,7 +235,7 @@ fn secrets_are_reloaded_under_two_workers() {
                 connected.send(()).unwrap();
                 may_go_on.recv().unwrap();
                 stream.set_read_timeout(Some(PATIENCE)).unwrap();
-                stream.write_all(b"GET /100 HTTP/1.1\r\nHost: lethe\r\n\r\n").unwrap();
+                stream.write_all(b"GET /100 HTTP/1.1\r\nHost: lethe\r\nConnection: close\r\n\r\n").unwrap();
                 let mut answer = Vec::new();
                 stream.read_to_end(&mut answer).unwrap();
                 answer

@@ -91,7 +91,7 @@ fn a_request_in_two_segments_is_answered_once_and_right() {
             stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
             stream.write_all(b"GET /202.96").unwrap();
             std::thread::sleep(Duration::from_millis(50));
-            stream.write_all(b".128.86 HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+            stream.write_all(b".128.86 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").unwrap();
             let mut reply = String::new();
             stream.read_to_string(&mut reply).unwrap();
             reply
@@ -129,7 +129,7 @@ fn a_reply_of_20_kilobytes_arrives_over_both_families() {
         let reply = space.enter(move || {
             let mut stream = TcpStream::connect(address).unwrap();
             stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-            stream.write_all(b"GET /20000 HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+            stream.write_all(b"GET /20000 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").unwrap();
             let mut reply = Vec::new();
             stream.read_to_end(&mut reply).unwrap();
             reply
@@ -168,7 +168,7 @@ fn a_connection_outlives_the_server() {
     let reply = space.enter(move || {
         let mut stream = stream;
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream.write_all(b"GET /8.8.8.8 HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+        stream.write_all(b"GET /8.8.8.8 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").unwrap();
         let mut reply = String::new();
         stream.read_to_string(&mut reply).unwrap();
         reply

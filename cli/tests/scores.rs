@@ -246,7 +246,9 @@ fn fetch(query: &str, reply: &mut Vec<u8>) {
     let mut stream = TcpStream::connect("10.9.0.2:80").unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     // In one piece, as browsers do.
-    stream.write_all(format!("GET /?{query} HTTP/1.1\r\nHost: 10.9.0.2\r\n\r\n").as_bytes()).unwrap();
+    stream
+        .write_all(format!("GET /?{query} HTTP/1.1\r\nHost: 10.9.0.2\r\nConnection: close\r\n\r\n").as_bytes())
+        .unwrap();
     reply.clear();
     stream.read_to_end(reply).unwrap();
 }

@@ -235,7 +235,7 @@ impl Report {
                 setup.baseline.total() * 100.0
             ),
         ];
-        self.add("The run", &[lines.join("\n")]);
+        self.add("The run", &[lines.map(|line| wrapped(&line)).join("\n")]);
         Ok(())
     }
 
@@ -429,6 +429,19 @@ fn axis(name: &str, scale: Scale) -> Axis<'_> {
     Axis { name, scale, label: mark }
 }
 
+/// An item of a list in lines of at most 120 columns.
+fn wrapped(item: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in item.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.len() + 1 + word.len() <= 120 => *line = format!("{line} {word}"),
+            _ => lines.push(format!("  {word}")),
+        }
+    }
+    lines.join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -439,6 +452,13 @@ mod tests {
         assert_eq!(figure(&[3.25], 1), "3.2");
         assert_eq!(figure(&[4.0, 1.0, 2.0], 1), "2.0 (1.0 to 4.0)");
         assert!((median(&[1.0, 2.0, 3.0, 4.0]) - 2.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn an_item_of_a_list_is_wrapped() {
+        assert_eq!(wrapped("* one two"), "* one two");
+        let [long, last] = ["a".repeat(60), "b".repeat(58)];
+        assert_eq!(wrapped(&format!("* {long} {long} {last} c")), format!("* {long}\n  {long}\n  {last} c"));
     }
 
     #[test]
