@@ -52,6 +52,15 @@ pub fn captures(pattern: impl AsRef<Path>) -> Captures {
     }
 }
 
+/// Whether a segment begins with the head of a response behind which the connection stays open.
+fn is_head_that_keeps(payload: &[u8]) -> bool {
+    let head = payload.windows(4).position(|bytes| bytes == b"\r\n\r\n").and_then(|end| payload.get(..end + 2));
+    head.is_some_and(|head| head.starts_with(b"HTTP/1.") && !head.windows(CLOSE.len()).any(|line| line == CLOSE))
+}
+
+/// The field of a response that closes its connection.
+const CLOSE: &[u8] = b"\r\nConnection: close\r\n";
+
 /// A change of the configuration.
 type Change = Box<dyn Fn(&mut Config)>;
 
@@ -245,11 +254,14 @@ impl Recording {
         Ok(recording)
     }
 
-    /// Takes addresses from where connections are made to.
+    /// Takes addresses from where connections are made to, and whether they stay open from what was answered.
     fn take_config_from(&mut self, packets: &[Packet]) {
         for packet in packets {
             let Some(frame) = Frame::dissect(&packet.bytes) else { continue };
             let Some((ip, tcp)) = frame.tcp() else { continue };
+            if self.config.tcp_ports.has(tcp.source_port) && is_head_that_keeps(tcp.payload) {
+                self.config.keep_alive = true;
+            }
             let is_syn = tcp.flags.has(Flags::SYN) && !tcp.flags.has(Flags::ACK);
             if !is_syn || !self.config.tcp_ports.has(tcp.destination_port) {
                 continue;
@@ -569,6 +581,19 @@ fn fits(name: &str, pattern: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_response_that_does_not_close_is_of_a_server_that_keeps_connections() {
+        for (payload, keeps) in [
+            (&b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"[..], true),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx", false),
+            (b"HTTP/1.1 204 No Content\r\n\r\n\r\nConnection: close\r\n", true),
+            (b"HTTP/1.1 200 OK\r\nConnection: clo", false),
+            (b"GET / HTTP/1.1\r\n\r\n", false),
+        ] {
+            assert_eq!(is_head_that_keeps(payload), keeps, "{}", payload.escape_ascii());
+        }
+    }
 
     #[test]
     fn a_star_stands_for_anything() {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
 use lethe::app::Request;
-use lethe::http::RequestLine;
+use lethe::http::{Framing, RequestLine};
 use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
 use lethe::{App, Engine};
@@ -220,7 +220,10 @@ impl Connection {
             let begins = self.answers.last().map_or(0, |answer| answer.asked.1);
             let asked = &self.asked.contiguous()[begins..];
             let Some(end) = end_of_request(asked) else { return };
-            let response = RequestLine::parse_for(app.methods(), &asked[..end]).ok().and_then(|line| {
+            let line = RequestLine::parse_for(app.methods(), &asked[..end]).ok();
+            // A section that is refused has a response of the engine, which its client's oracle knows.
+            let line = line.filter(|line| matches!(line.framing(), Framing::Complete { .. }));
+            let response = line.and_then(|line| {
                 let response = Request::of_line(&line).with_client(client.ip()).answer(app, scratch)?;
                 Some([response.head(), response.body()].concat())
             });
@@ -245,25 +248,29 @@ impl Connection {
             self.is_unclear = true;
             return Ok(());
         };
-        let answer = &mut self.answers[number];
-        let at = at - answer.begin.unwrap_or_default();
+        let at = at - self.answers[number].begin.unwrap_or_default();
         let end = at + sent.payload.len();
-        let is_closing = answer.closing.get(at..end) == Some(sent.payload);
+        let is_closing = self.answers[number].closing.get(at..end) == Some(sent.payload);
         // To a client that has closed its side, the same as without, and the FIN.
-        let is_kept = at == 0 && answer.kept == sent.payload;
-        if sent.flags.has(Flags::FIN) && (is_closing || is_kept) {
+        let kept = if at == 0 { self.last_kept(number, sent.payload) } else { None };
+        if sent.flags.has(Flags::FIN) && (is_closing || kept.is_some()) {
             return Ok(());
         }
         if keeps_open(received, sent) && at == 0 {
-            if !is_kept {
-                return self.other_bytes(number, received);
+            let Some(last) = kept else { return self.other_bytes(number, received) };
+            for answered in number..=last {
+                self.answers[answered].is_sent[0] = true;
+                let end = self.answers[answered].end();
+                if let Some(next) = self.answers.get_mut(answered + 1) {
+                    next.begin = end;
+                }
             }
-            answer.is_sent[0] = true;
-            if answer.asked.1 as u32 != sent.ack.distance_from(self.asks_at) {
-                return Err(format!("the response to request {number} acknowledges another place than its end"));
+            if self.answers[last].asked.1 as u32 != sent.ack.distance_from(self.asks_at) {
+                return Err(format!("the response to request {last} acknowledges another place than its end"));
             }
             return Ok(());
         }
+        let answer = &mut self.answers[number];
         let fitting: Vec<usize> =
             answer.long.iter().copied().filter(|&padded| answer.has(at, sent.payload, padded)).collect();
         if !fitting.is_empty() && !sent.flags.has(Flags::FIN) {
@@ -287,6 +294,18 @@ impl Connection {
             return Err(format!("a response to request {next}, which is not there"));
         }
         self.other_bytes(number, received)
+    }
+
+    /// The last request of those whose responses a segment has, one behind the other, from that to request `first` on.
+    fn last_kept(&self, first: usize, payload: &[u8]) -> Option<usize> {
+        let mut rest = payload;
+        for (number, answer) in self.answers.iter().enumerate().skip(first) {
+            rest = rest.strip_prefix(answer.kept.as_slice())?;
+            if rest.is_empty() {
+                return Some(number);
+            }
+        }
+        None
     }
 
     /// What a segment of a long response acknowledges, and where its window ends.

@@ -1,5 +1,6 @@
 //! Drawing clients that keep their connection: what each asks, when, in which pieces, and how it leaves.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::frame::Ends;
@@ -177,18 +178,22 @@ fn draw_session(
         is_placed = size <= SHORT as usize || sample::is_stored(size);
         unanswered = if matches!(timing, Timing::Answered(_)) { 0 } else { unanswered + 1 };
         let method = if random.below(8) == 0 { "HEAD" } else { "GET" };
-        let mut bytes = format!("{method} /{size} HTTP/1.1\r\nHost: {}\r\n", ends.server.ip()).into_bytes();
+        let mut bytes = format!("{method} /{size} HTTP/1.1\r\n").into_bytes();
+        let host = match ends.server.ip() {
+            IpAddr::V4(host) => format!("Host: {host}\r\n"),
+            IpAddr::V6(host) => format!("Host: [{host}]\r\n"),
+        };
         let mut cuts = Vec::new();
         if is_smuggler && random.chance(Probability::from_percent(50)) {
             bytes.extend(b"X: ");
             bytes.resize(bytes.len() + random.below(PADDING_MAX) as usize, b'x');
             cuts.push(bytes.len());
             bytes.extend(SMUGGLED);
-            bytes.extend(b"Host: smuggled.example\r\n\r\n");
-            // The field ends there for real: so does the header section.
-            bytes.truncate(bytes.len() - 4);
-            bytes.extend(b"\r\n\r\n");
+            // The only one of the request around it.
+            bytes.extend(host.as_bytes());
+            bytes.extend(b"\r\n");
         } else {
+            bytes.extend(host.as_bytes());
             bytes.extend(b"Accept: */*\r\n\r\n");
             if client.timestamps && random.chance(seldom) {
                 cuts = (0..random.range(1..=3)).map(|_| 1 + random.below(bytes.len() as u64 - 1) as usize).collect();
