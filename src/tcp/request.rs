@@ -243,16 +243,10 @@ fn respond_and_keep_open<'a, A: App, P: Pair>(
             return reply;
         }
     }
-    if later.is_some() {
-        // What could be sent of a response that is longer might be taken for a part of the response to the whole
-        // request; and so might a response to half a header section, unless the whole never fits one segment.
-        let is_partial = framing == Framing::Incomplete && !segment.is_fin();
-        if is_partial && !segment.is_full(fields.mss) {
-            return DropReason::HttpIncomplete.into();
-        }
-        if !fits || framing == Framing::Incomplete && !segment.fills_own_mss() {
-            return close(segment);
-        }
+    // What could be sent of a response that is longer, or that is one to half a header section, might be taken for a
+    // part of the response to the whole request.
+    if later.is_some() && (!fits || framing == Framing::Incomplete) {
+        return close(segment);
     }
     respond(segment, ReplyKind::Response, fields, response)
 }

@@ -396,11 +396,6 @@ impl<'a, P: Pair> Segment<'a, P> {
         self.packet.payload.len() - HEADER_LEN >= self.own_mss().min(usize::from(mss.bytes()))
     }
 
-    /// Whether no client could have put another byte into this segment.
-    pub(super) fn fills_own_mss(self) -> bool {
-        self.packet.payload.len() - HEADER_LEN >= self.own_mss()
-    }
-
     /// The largest IP packet for a client with this MSS, however far it is (RFC 1122, section 3.3.3).
     #[inline]
     pub(super) fn packet_limit(self, mss: Mss) -> usize {

@@ -48,8 +48,9 @@ struct Connection {
     /// There was another handshake between the same ports: it is unknown which of the two a segment belongs to,
     /// and nothing is said.
     is_reused: bool,
-    /// Where the next reply begins, on a connection that stays open,
-    next: Option<SeqNumber>,
+    /// Where the next reply may begin, on a connection that stays open: several requests may have been answered
+    /// together, or the first of them alone,
+    next: Vec<SeqNumber>,
     /// and the beginning of this one, until its head tells that.
     head: Stream,
 }
@@ -111,6 +112,9 @@ impl Hold {
     }
 }
 
+/// Places that are remembered where the next reply may begin.
+const NEXT_MAX: usize = 16;
+
 /// Longer than any head, padding included.
 const HEAD_MAX: usize = 4096;
 
@@ -130,7 +134,7 @@ impl Connection {
             end: None,
             whole_end: None,
             is_reused,
-            next: None,
+            next: Vec::new(),
             head: Stream::default(),
         }
     }
@@ -138,11 +142,13 @@ impl Connection {
     /// Goes on to the next request, once the response to the one before has been acknowledged, of a connection that was
     /// kept open. Tells whether a segment is of a request before.
     fn begin_next(&mut self, received: &Tcp<'_>, sent: &Tcp<'_>) -> bool {
-        if let Some(next) = self.next.filter(|&next| !received.ack.before(next)) {
+        let is_begun = |next: &&SeqNumber| !received.ack.before(**next);
+        if let Some(&next) = self.next.iter().filter(is_begun).max_by_key(|next| next.distance_from(self.start)) {
             *self = Self { asked: received.end(), ..Self::new(next, received.seq, self.is_reused) };
         }
         let at = sent.seq.distance_from(self.start) as usize;
-        if self.next.is_none() && at < HEAD_MAX && !is_probe(received, sent) {
+        let keeps_open = at == 0 && keeps_open(received, sent);
+        if (self.next.is_empty() || keeps_open) && at < HEAD_MAX && !is_probe(received, sent) {
             if at == 0 && self.head.insert(at, sent.payload).is_err() {
                 // To half a header section it said something else of the connection.
                 self.head = Stream::default();
@@ -150,14 +156,16 @@ impl Connection {
             // What changes is for `Stability`.
             let _ = self.head.insert(at, sent.payload);
             // No response to HEAD goes in several segments.
-            let response = if at == 0 && keeps_open(received, sent) {
+            let response = if keeps_open {
                 Some(Framed { len: sent.payload.len(), is_last: false })
             } else {
                 Framed::parse(self.head.contiguous(), false).ok().flatten()
             };
             if let Some(response) = response.filter(|response| !response.is_last) {
                 let next = self.start.advance(response.len as u32);
-                self.next = Some(next);
+                if !self.next.contains(&next) && self.next.len() < NEXT_MAX {
+                    self.next.push(next);
+                }
                 self.head = Stream::default();
                 // As if a FIN followed: once it has all of the response, the client has no need to ask for more.
                 self.end = Some(next.advance(1));
