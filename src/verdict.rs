@@ -331,7 +331,8 @@ impl Stats {
         self.received_bytes += len as u64;
     }
 
-    /// Counts requests that were answered and are not the first of their connection, beside the verdict on their packet.
+    /// Counts requests that were answered and are not the first of their connection, beside the verdict on their
+    /// packet.
     pub fn count_later_requests(&mut self, later: LaterRequests) {
         self.later_requests += u64::from(later.count);
         self.later_packets += u64::from(!later.with_first);

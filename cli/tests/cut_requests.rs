@@ -73,7 +73,7 @@ fn fetch(writes: &[String], nagle: bool, pause: Duration) -> Vec<u8> {
         let _ = stream.write_all(write.as_bytes());
     }
     let mut reply = Vec::new();
-    let mut buffer = [0; 65_536];
+    let mut buffer = vec![0; 65_536];
     while !is_complete(&reply) {
         match stream.read(&mut buffer) {
             Ok(0) | Err(_) => break,

@@ -239,8 +239,8 @@ impl<'a> Report<'a> {
     }
 
     /// Measures long stored responses on connections that were kept open, over the same links as
-    /// [`packets`](Self::packets): the request that draws a first window, and an ACK that draws more. The first response
-    /// on each connection is that to `short`, which fits one segment.
+    /// [`packets`](Self::packets): the request that draws a first window, and an ACK that draws more. The first
+    /// response on each connection is that to `short`, which fits one segment.
     pub fn long(&mut self, app_name: &str, app: &impl App, short: &str, long: &str) -> anyhow::Result<()> {
         for link in &LINKS {
             let wanted = self.wanted(link, app_name, &LONG);
