@@ -167,6 +167,12 @@ impl Receiver {
             self.refuse(seq, segment_end);
             return Ok(Arrival::Old);
         }
+        if is_fin && payload.is_empty() && self.fin != Some(end) && !segment_end.after(next) {
+            // In answer to half a header section of a connection that was kept open: all of it has been answered since,
+            // and what lies there has been read.
+            self.refuse(seq, segment_end);
+            return Ok(Arrival::Old);
+        }
         if is_another && self.contiguous() == 0 {
             // What came out of order belongs to another answer, and lies behind the end of this one (`tcp_fin`).
             self.stream = Stream::default();
@@ -287,6 +293,16 @@ mod tests {
         receiver.receive(at(0), &[b'x'; 41], false).unwrap();
         assert_eq!(blocks(&mut receiver), [(10, 12), (50, 52)], "first what came twice");
         assert_eq!(blocks(&mut receiver), [(50, 52)]);
+    }
+
+    #[test]
+    fn a_fin_alone_where_data_has_been_read_is_old() {
+        let mut receiver = receiver();
+        assert_eq!(receiver.receive(at(0), b"response", false), Ok(Arrival::InOrder));
+        assert_eq!(receiver.receive(at(4), b"", true), Ok(Arrival::Old));
+        assert_eq!(receiver.receive(at(8), b"next", false), Ok(Arrival::InOrder));
+        assert!(!receiver.is_complete());
+        assert!(receiver.receive(at(4), b"resp", true).is_err(), "with data, it says another end");
     }
 
     #[test]
