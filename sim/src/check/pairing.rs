@@ -411,7 +411,7 @@ mod tests {
         assert_eq!(wrong, Err("other bytes than those of the response to request 0".to_owned()));
         let ack = 1001 + ONE.len() as u32 + 1;
         let wrong = told(&|segment| segment.ack_number(ack), &[&both]);
-        assert_eq!(wrong, Err("the response to request 0 acknowledges another place than its end".to_owned()));
+        assert_eq!(wrong, Err("the response to request 1 acknowledges another place than its end".to_owned()));
     }
 
     #[test]
