@@ -2,7 +2,8 @@
 //! says what it is.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -49,7 +50,32 @@ fn the_workspace_can_be_packaged() {
 fn every_crate_can_be_built_from_its_package() {
     // Kept from run to run, so that dependencies are built once.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("package");
+    forget_earlier_packages(&target);
     package(&target, &["--config", "profile.dev.debug=0", "--config", "profile.dev.opt-level=0"]);
+}
+
+/// Removes what is left of packages of the same version: cargo takes neither their sources nor what was built of them
+/// for changed.
+fn forget_earlier_packages(target: &Path) {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cargo"))).unwrap();
+    // The registry of a `cargo package` is named by the hash of its path alone.
+    let sources = entries(&home.join("registry/src"), "-");
+    let places = sources.into_iter().chain([target.join("debug/.fingerprint")]);
+    for (place, package) in
+        places.flat_map(|place| published().into_iter().map(move |package| (place.clone(), package)))
+    {
+        for stale in entries(&place, &format!("{}-", package["name"].as_str().unwrap())) {
+            fs::remove_dir_all(stale).unwrap();
+        }
+    }
+}
+
+/// What is in a folder, if that is there, and has a name that begins so.
+fn entries(folder: &Path, start: &str) -> Vec<PathBuf> {
+    let Ok(all) = fs::read_dir(folder) else { return Vec::new() };
+    let all = all.map(|entry| entry.unwrap()).filter(|entry| entry.file_name().to_string_lossy().starts_with(start));
+    all.map(|entry| entry.path()).collect()
 }
 
 #[test]
