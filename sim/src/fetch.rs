@@ -79,7 +79,7 @@ impl Fetch {
 pub struct KeptFetch {
     /// The first request of the connection.
     pub first: Vec<u8>,
-    /// The same request again, with the acknowledgement of the first response.
+    /// The first request again, with the acknowledgement of its response.
     pub get: Vec<u8>,
     /// FIN and ACK instead.
     pub fin: Vec<u8>,

@@ -371,10 +371,9 @@ fn read_lines(lines: &[u8], mut seen: Seen) -> (usize, Seen) {
 /// The end of a host of digits and dots, if the section begins with such a one, which may be empty.
 #[inline]
 fn plain_address(words: Words<'_>) -> Option<usize> {
-    const NAME: u64 = u64::from_le_bytes(*b"\0\0Host: ");
     let mut at = HOST_AT;
     let mut marks = no_digit_or_dot(words.get(at)?);
-    if words.get(0)? << 16 != NAME {
+    if !begins_with_host(words.get(0)?) {
         return None;
     }
     while marks == 0 {
@@ -387,12 +386,18 @@ fn plain_address(words: Words<'_>) -> Option<usize> {
 /// Where the value of the first field is, if that is `Host`.
 const HOST_AT: usize = b"Host: ".len();
 
+/// Whether the first word of a section begins with `Host: `.
+#[inline]
+const fn begins_with_host(word: u64) -> bool {
+    const HOST: u64 = u64::from_le_bytes(*b"\0\0Host: ");
+    word << 16 == HOST
+}
+
 /// The end of a host of letters, digits, dots and hyphens, of at least a character, with a port of up to four digits or
 /// without, if the section begins with such a one.
 #[inline]
 fn plain_name(words: Words<'_>) -> Option<usize> {
-    const NAME: u64 = u64::from_le_bytes(*b"\0\0Host: ");
-    if words.get(0)? << 16 != NAME {
+    if !begins_with_host(words.get(0)?) {
         return None;
     }
     let mut at = HOST_AT;

@@ -3,7 +3,8 @@
 //! A response that fits a packet and the client's window is one segment. A longer one is a train of segments: stored,
 //! by the client's ACK clock ([`transfer`]); else its first window, and more whenever the request comes again
 //! ([`resume`]). A request ends with its first segment: neither the rest of its header section (RFC 9110, section 5.3)
-//! nor a body (RFC 9112, section 6.1) is waited for, and it is the only one of its connection (RFC 9112, section 9.6).
+//! nor a body (RFC 9112, section 6.1) is waited for. It is the only one of its connection (RFC 9112, section 9.6),
+//! unless that is kept open.
 
 use super::layout::HEAD_END;
 use super::pipeline::{self, Gathered};

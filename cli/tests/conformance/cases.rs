@@ -262,7 +262,7 @@ fn fields() -> Vec<Case> {
         with("another expectation", "9110, 10.1.1", b"Expect: a-miracle", &[417, 200]),
         raw("Expect in HTTP/1.0", "9110, 10.1.1", b"GET /11 HTTP/1.0\r\nExpect: 100-continue\r\n\r\n", OK),
         with("Upgrade to HTTP/2", "9110, 7.8", b"Connection: Upgrade\r\nUpgrade: h2c", OK),
-        with("Upgrade to what nobody knows", "9110, 7.8", b"Connection: Upgrade\r\nUpgrade: nothing/1", OK),
+        with("Upgrade to an unknown protocol", "9110, 7.8", b"Connection: Upgrade\r\nUpgrade: nothing/1", OK),
         with("TE", "7.4", b"Connection: TE\r\nTE: trailers", OK),
         with("Range that is none", "9110, 14.2", b"Range: nothing", OK),
     ]
@@ -271,7 +271,7 @@ fn fields() -> Vec<Case> {
 /// What looks like the next request.
 const NEXT: &str = "GET /11 HTTP/1.1\r\nHost: h\r\n\r\n";
 
-/// The same in a body of chunks.
+/// [`NEXT`] as a chunk of a body.
 const HIDDEN: &str = "1d\r\nGET /11 HTTP/1.1\r\nHost: h\r\n\r\n\r\n0\r\n\r\n";
 
 /// A request of HTTP/1.1 with these fields, and what is behind it.
