@@ -38,6 +38,7 @@ fn plays_what_is_killed() {
     let Some(file) = std::env::var_os(PLAY) else { return };
     let (space, folder) = (Namespace::new(), janitor::folder("removal").unwrap());
     let sleeps = Program::start(space.command("sleep").arg("600")).unwrap();
+    wait_until("it sleeps", Duration::from_secs(10), || Ok((!space.pids()?.is_empty()).then_some(()))).unwrap();
     let text = format!("{} {} {}", space.name(), folder.path().display(), sleeps.pid());
     fs::write(Path::new(&file).with_extension("new"), text).unwrap();
     fs::rename(Path::new(&file).with_extension("new"), &file).unwrap();
