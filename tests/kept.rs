@@ -372,6 +372,31 @@ fn half_a_header_section_or_a_long_response_ends_a_connection_that_was_kept_open
 }
 
 #[test]
+fn a_request_that_no_segment_holds_is_answered_from_its_first_and_closes() {
+    let field = |len: usize| format!("GET /a HTTP/1.1\r\nHost: h\r\nCookie: {}", "c".repeat(len));
+    for (ends, most) in [(Ends::v4(), 1448), (Ends::v6(), 1428)] {
+        let engine = engine(&[7]);
+        let mut client = Client::connected(&engine, ends);
+        client.get("/1");
+        let full = field(most - field(0).len());
+        let [cut] = &client.send(&full)[..] else { panic!("one segment") };
+        assert!(cut.fin && cut.payload.contains("Connection: close\r\n") && cut.payload.ends_with("\r\n\r\n/a"));
+        assert_eq!(client.send(&full), [cut.clone()], "it comes again");
+        // What a device on our side has merged is answered like what was sent.
+        for merged in [full.clone() + "\r\n\r\n", full.clone() + &"c".repeat(most)] {
+            assert_eq!(client.send(&merged)[0].payload, cut.payload);
+            assert_eq!(client.send(&merged)[0].seq, cut.seq);
+            assert!(client.send(&merged)[0].fin);
+        }
+        let with_fin = client.segment(0, &(full.clone() + "\r\n\r\n")).with(Flags::FIN);
+        assert_eq!(client.draw(&with_fin)[0], *cut);
+        // One byte less may be a part of what one segment holds.
+        let [shorter] = &client.send(&full[..most - 1])[..] else { panic!("one segment") };
+        assert_eq!((shorter.payload.as_str(), shorter.fin), ("", true));
+    }
+}
+
+#[test]
 fn a_client_that_has_the_last_response_gets_its_fin_acknowledged() {
     clients(|mut client| {
         for path in ["/1", "/2", "/3"] {

@@ -125,6 +125,7 @@ fn answer_later_request<'a, A: App, P: Pair>(
     app: &'a A,
     scratch: &'a mut [u8],
 ) -> Reply<'a> {
+    let segment = segment.unmerged();
     let generation = app.generations().current;
     // A client may have received a part of the response of a version that was current when its request came first.
     if kept.generation != generation && has_sack_blocks(segment) {
@@ -245,8 +246,9 @@ fn respond_and_keep_open<'a, A: App, P: Pair>(
         }
     }
     // What could be sent of a response that is longer, or that is one to half a header section, might be taken for a
-    // part of the response to the whole request.
-    if later.is_some() && (!fits || framing == Framing::Incomplete) {
+    // part of the response to the whole request: unless that never comes in one segment.
+    let is_cut = framing == Framing::Incomplete && segment.payload.len() < segment.payload_max();
+    if later.is_some() && (!fits || is_cut) {
         return close(segment);
     }
     respond(segment, ReplyKind::Response, fields, response)

@@ -226,6 +226,20 @@ impl<'a, P: Pair> Segment<'a, P> {
         Some(Self { packet, payload, header: self.header.with_seq(seq), ..self })
     }
 
+    /// The first part of a segment that is longer than its client can have sent it: a device on our side has merged
+    /// several.
+    pub(super) fn unmerged(self) -> Self {
+        let (most, whole) = (self.payload_max(), self.packet.payload);
+        let merged = self.payload.len().saturating_sub(most);
+        match (self.payload.get(..most), whole.get(..whole.len() - merged)) {
+            (Some(payload), Some(shortened)) if merged > 0 => {
+                let packet = Packet { payload: shortened, ..self.packet };
+                Self { packet, payload, header: self.header.without_flags(Flags::FIN), ..self }
+            }
+            _ => self,
+        }
+    }
+
     /// A request that comes again without its method, which was acknowledged, as it was; and the rest of `scratch`.
     /// `None` if this is none.
     pub(super) fn with_method(self, scratch: &'a mut [u8]) -> Option<(Self, &'a mut [u8])> {
@@ -375,6 +389,11 @@ impl<'a, P: Pair> Segment<'a, P> {
     #[inline]
     pub(super) fn own_mss(self) -> usize {
         usize::from(self.config.mtu.bytes()) - self.headers_len()
+    }
+
+    /// The most payload that a client with timestamps can send us in one segment.
+    pub(super) fn payload_max(self) -> usize {
+        self.own_mss() - TIMESTAMPS_LEN
     }
 
     /// Bytes of IP and TCP header without options.

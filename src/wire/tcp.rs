@@ -23,7 +23,7 @@ pub const HEADER_LEN: usize = 20;
 pub(crate) const HEADER_LEN_MAX: usize = HEADER_LEN + 4 + TIMESTAMPS_LEN;
 
 /// Bytes of the timestamps option with two no-ops for alignment, as it is usually sent (RFC 7323, appendix A).
-pub(crate) const TIMESTAMPS_LEN: usize = 12;
+pub const TIMESTAMPS_LEN: usize = 12;
 
 /// The flags of a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -204,6 +204,15 @@ impl Header {
     pub const fn with_flags(self, flags: Flags) -> Self {
         let [ports, seq, ack, rest] = self.words;
         let rest = Word::pair(rest.first() | flags.0 as u16, rest.second());
+        Self { words: [ports, seq, ack, rest], ..self }
+    }
+
+    /// Takes flags away.
+    #[inline]
+    #[must_use]
+    pub const fn without_flags(self, flags: Flags) -> Self {
+        let [ports, seq, ack, rest] = self.words;
+        let rest = Word::pair(rest.first() & !(flags.0 as u16), rest.second());
         Self { words: [ports, seq, ack, rest], ..self }
     }
 
