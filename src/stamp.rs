@@ -9,6 +9,8 @@
 //!   2^17           a response in one segment
 //!   2^17 + 1 ..    a segment of a response that is not stored: 16 bits that depend on where its request begins
 //!   2^17 + 1 + 2^16 the acknowledgement of a client that has all of such a response
+//!   .. 2^18        a segment of such a response, not the first of its connection: 16 bits that depend on where its
+//!                  request begins, and on where it begins itself
 //!   2^18 + segment a segment of a stored response, whose connection ends with it:
 //!
 //!    29                           6 5     3 2      1 0
@@ -37,6 +39,7 @@ const PROOF_SHIFT: u32 = 1;
 const WHOLE: u32 = 1 << 17;
 const PART: u32 = WHOLE + 1;
 const DONE: u32 = PART + (1 << 16);
+const LATER_PART: u32 = DONE + 1;
 const STORED: u32 = 1 << 18;
 /// Half the circle of timestamps: the bit that stamps leave free.
 const HALF: u32 = 1 << 31;
@@ -83,6 +86,9 @@ pub(crate) enum Stamp {
         /// What only the start of its request can belong to.
         proof: u16,
     },
+    /// A segment of a response that ends a connection which was kept open before. Its number, below
+    /// [`LATER_PARTS`](Self::LATER_PARTS), is what only this request and this response can have.
+    LaterPart { proof: u16 },
     /// All of a response that is not stored, and that we know.
     Done,
     /// A segment of a stored one.
@@ -237,6 +243,9 @@ impl SendReason {
 }
 
 impl Stamp {
+    /// How many numbers there are of a [`LaterPart`](Self::LaterPart).
+    pub(crate) const LATER_PARTS: u32 = STORED - LATER_PART;
+
     /// What is added to the base.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "fast: inline")]
@@ -245,6 +254,7 @@ impl Stamp {
             Self::Handshake { proof, sack } => u32::from(proof) << PROOF_SHIFT | u32::from(!sack),
             Self::Whole => WHOLE,
             Self::Part { proof } => PART + u32::from(proof),
+            Self::LaterPart { proof } => LATER_PART + u32::from(proof),
             Self::Done => DONE,
             Self::Kept(kept) => kept.value(),
             Self::Stored(segment) => segment.value(),
@@ -267,7 +277,6 @@ impl Stamp {
     fn parse_rarer(value: u32) -> Option<Self> {
         Some(match value {
             PART..DONE => Self::Part { proof: (value - PART) as u16 },
-            DONE => Self::Done,
             STORED..OPEN => {
                 let segment = value.checked_sub(STORED)?;
                 Self::Stored(SentSegment {
@@ -281,6 +290,8 @@ impl Stamp {
             _ => match value & (HALF - 1) {
                 within @ KEPT.. => Self::kept(within),
                 within @ OPEN.. => Self::Stored(SentSegment::of_open(within - OPEN)?),
+                within @ LATER_PART..STORED => Self::LaterPart { proof: (within - LATER_PART) as u16 },
+                DONE => Self::Done,
                 WHOLE => Self::Whole,
                 _ => return None,
             },
@@ -486,6 +497,8 @@ mod tests {
             Stamp::Part { proof: 0 },
             Stamp::Part { proof: u16::MAX },
             Stamp::Done,
+            Stamp::LaterPart { proof: 0 },
+            Stamp::LaterPart { proof: (Stamp::LATER_PARTS - 1) as u16 },
             Stamp::Kept(Kept { proof: 0, generation: 0, size: KeptSize::Long(SegmentClass::Small) }),
             Stamp::Kept(Kept { proof: 7, generation: 1, size: KeptSize::Mss(Mss::at_most(536)) }),
             Stamp::Kept(Kept {
@@ -496,7 +509,7 @@ mod tests {
         ] {
             assert_eq!(Stamp::parse(stamp.value()), Some(stamp));
         }
-        assert_eq!([DONE + 1, STORED - 1, KEPT - 1, HALF, HALF + STORED].map(Stamp::parse), [None; 5]);
+        assert_eq!([KEPT - 1, HALF, HALF + STORED].map(Stamp::parse), [None; 3]);
     }
 
     #[test]

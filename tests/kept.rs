@@ -18,17 +18,26 @@ use proptest::prelude::*;
 const ISN: u32 = 1000;
 const HALF: u32 = 1 << 31;
 
-/// Tells the path; `/long` is more than a segment.
+/// Tells the path; `/long` is more than a segment, and `/longer` more than a first window.
 struct Echo;
+
+const LONG: [u8; 5000] = {
+    let mut bytes = [0; 5000];
+    let mut at = 0;
+    while at < bytes.len() {
+        bytes[at] = b'a' + (at % 23) as u8;
+        at += 1;
+    }
+    bytes
+};
 
 impl App for Echo {
     fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
-        const LONG: &[u8] = &[b'x'; 5000];
         let response = Response::build(scratch, Status::Ok);
-        if request.path == b"/long" {
-            response.body(LONG)
-        } else {
-            response.body_with(|body| body.push_bytes(request.path))
+        match request.path {
+            b"/long" => response.body(&LONG),
+            b"/longer" => response.body(&[b'x'; 20_000]),
+            path => response.body_with(|body| body.push_bytes(path)),
         }
     }
 }
@@ -79,17 +88,18 @@ impl<'e> Client<'e> {
 
     fn draw(&mut self, segment: &Segment) -> Vec<Sent> {
         let sent = self.dialogue.send(&segment.frame());
-        let sent = sent.iter().map(|frame| {
+        let sent = sent.iter().filter_map(|frame| {
             let frame = Frame::dissect(frame).unwrap();
             assert_eq!(frame.problem(), None);
-            let (_, tcp) = frame.tcp().unwrap();
-            Sent {
+            // An ICMP error tells the client that it need not back off.
+            let (_, tcp) = frame.tcp()?;
+            Some(Sent {
                 payload: String::from_utf8(tcp.payload.to_vec()).unwrap(),
                 seq: tcp.seq.value(),
                 ack: tcp.ack.value(),
                 fin: tcp.flags.has(Flags::FIN),
                 timestamp: tcp.timestamps.unwrap().0,
-            }
+            })
         });
         sent.collect()
     }
@@ -358,10 +368,10 @@ fn a_client_of_http_1_0_says_that_it_keeps_its_connection_and_is_told_so() {
 
 /// What would be sent could be taken for a part of the response to the whole request: nothing is.
 #[test]
-fn half_a_header_section_or_a_long_response_ends_a_connection_that_was_kept_open() {
+fn half_a_header_section_or_a_response_of_many_segments_ends_a_connection_that_was_kept_open() {
     clients(|mut client| {
         client.get("/1");
-        for payload in ["GET /2 HTTP/1.1\r\nHost:".to_owned(), request("/long")] {
+        for payload in ["GET /2 HTTP/1.1\r\nHost:".to_owned(), request("/longer")] {
             let sent = client.send(&payload);
             assert!(sent.len() == 1 && sent[0].fin && sent[0].payload.is_empty(), "{payload}: {sent:?}");
             assert_eq!(client.verdict(), Verdict::Replied(ReplyKind::Closed));
@@ -371,10 +381,46 @@ fn half_a_header_section_or_a_long_response_ends_a_connection_that_was_kept_open
     });
 }
 
+/// It is not stored, so no ACK could tell where its client is: all of it goes out at once.
 #[test]
-fn a_request_that_no_segment_holds_is_answered_from_its_first_and_closes() {
+fn a_response_of_a_few_segments_ends_a_connection_that_was_kept_open_whatever_gets_lost() {
+    for (ends, secrets) in [(Ends::v4(), &[7][..]), (Ends::v6(), &[7]), (Ends::v4(), &[8, 7])] {
+        let (before, engine) = (engine(&[7]), engine(secrets));
+        let mut client = Client::connected(&before, ends);
+        client.get("/1");
+        client.dialogue = Dialogue::new(&engine);
+        let sent = client.send(&request("/long"));
+        assert_eq!(sent.iter().map(|segment| segment.fin).collect::<Vec<_>>(), [false, false, false, true]);
+        let whole: String = sent.iter().map(|segment| segment.payload.as_str()).collect();
+        let body = str::from_utf8(&LONG).unwrap();
+        assert_eq!(whole, format!("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\nConnection: close\r\n\r\n{body}"));
+        assert!(sent.iter().all(|segment| segment.ack == client.next), "nothing of the request is acknowledged");
+        assert_eq!(client.send(&request("/long")), sent, "it comes again");
+        // Whatever has arrived, the request that comes again draws the rest, of the same bytes.
+        let start = client.read;
+        for arrived in 1..4 {
+            client.read = sent[arrived].seq;
+            client.echo = sent[arrived - 1].timestamp;
+            let rest = client.send(&request("/long"));
+            assert_eq!(rest, sent[arrived..]);
+            // An ACK draws nothing, and what acknowledges anything else neither.
+            assert_eq!(client.draw(&client.segment(0, "")), []);
+            client.read = client.read.wrapping_add(1);
+            assert_eq!(client.send(&request("/long")), []);
+        }
+        client.read = start.wrapping_add(whole.len() as u32 + 1);
+        let [settled] = &client.send(&request("/long"))[..] else { panic!("an ACK") };
+        assert_eq!((settled.payload.as_str(), settled.ack), ("", client.next + request("/long").len() as u32));
+        let fin = client.segment(request("/long").len() as u32, "").with(Flags::FIN);
+        let [acknowledged] = &client.draw(&fin)[..] else { panic!("an ACK") };
+        assert_eq!(acknowledged.ack, client.next + request("/long").len() as u32 + 1);
+    }
+}
+
+#[test]
+fn a_request_that_not_every_segment_holds_is_answered_from_its_beginning_and_closes() {
     let field = |len: usize| format!("GET /a HTTP/1.1\r\nHost: h\r\nCookie: {}", "c".repeat(len));
-    for (ends, most) in [(Ends::v4(), 1448), (Ends::v6(), 1428)] {
+    for (ends, most) in [(Ends::v4(), 1420), (Ends::v6(), 1400)] {
         let engine = engine(&[7]);
         let mut client = Client::connected(&engine, ends);
         client.get("/1");
@@ -382,15 +428,15 @@ fn a_request_that_no_segment_holds_is_answered_from_its_first_and_closes() {
         let [cut] = &client.send(&full)[..] else { panic!("one segment") };
         assert!(cut.fin && cut.payload.contains("Connection: close\r\n") && cut.payload.ends_with("\r\n\r\n/a"));
         assert_eq!(client.send(&full), [cut.clone()], "it comes again");
-        // What a device on our side has merged is answered like what was sent.
-        for merged in [full.clone() + "\r\n\r\n", full.clone() + &"c".repeat(most)] {
+        // The same for all that is longer, however much a device on our side has merged of it.
+        for merged in [full.clone() + "c", full.clone() + "\r\n\r\n", full.clone() + &"c".repeat(most)] {
             assert_eq!(client.send(&merged)[0].payload, cut.payload);
             assert_eq!(client.send(&merged)[0].seq, cut.seq);
             assert!(client.send(&merged)[0].fin);
         }
         let with_fin = client.segment(0, &(full.clone() + "\r\n\r\n")).with(Flags::FIN);
         assert_eq!(client.draw(&with_fin)[0], *cut);
-        // One byte less may be a part of what one segment holds.
+        // One byte less may be a part of what every segment holds.
         let [shorter] = &client.send(&full[..most - 1])[..] else { panic!("one segment") };
         assert_eq!((shorter.payload.as_str(), shorter.fin), ("", true));
     }

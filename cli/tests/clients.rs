@@ -57,7 +57,7 @@ impl Place {
         }
         let names: Vec<String> = wanted().map(|len| len.to_string()).collect();
         space.run(&format!("cd {} && sha256sum {} >../list", site.display(), names.join(" ")));
-        let server = Server::start(&space, &format!("--keep-alive on files {}", site.display()));
+        let server = Server::start(&space, &format!("files {}", site.display()));
         Self { space, server, folder }
     }
 

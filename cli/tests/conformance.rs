@@ -206,9 +206,9 @@ const INTRODUCTION: &str = "\
 # Conformance: requests, right and wrong
 
 What RFC 9110 and RFC 9112 ask of a server for `GET` and `HEAD`: request line, `Host`, header fields, and where a
-request ends. Each case is one connection to `lethe serve --keep-alive on` over a TAP device, and one to nginx 1.22. A
-case conforms where the status of the first response is one of those listed, where no byte of a body was answered as a
-request, and, where it says *closed*, where the server closed the connection. *200 or 400* is where the RFC lets a
+request ends. Each case is one connection to `lethe serve` over a TAP device, and one to nginx 1.22. A case conforms
+where the status of the first response is one of those listed, where no byte of a body was answered as a request, and,
+where it says *closed*, where the server closed the connection. *200 or 400* is where the RFC lets a
 server be lenient. What does not conform is in bold. A test writes this page and compares it
 (`cli/tests/conformance.rs`); Lethe may not conform in fewer cases of any group than nginx.
 ";

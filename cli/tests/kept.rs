@@ -11,7 +11,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 fn serve(options: &str) -> (Namespace, Server) {
     let space = Namespace::new();
-    let server = Server::start(&space, &format!("--keep-alive on {options} ipinfo"));
+    let server = Server::start(&space, &format!("{options} ipinfo"));
     // After three lost ARP requests in a row the kernel reports "no route to host".
     for family in ["ipv4", "ipv6"] {
         space.run(&format!("sysctl -qw net.{family}.neigh.lethe0.mcast_solicit=30"));
@@ -94,7 +94,7 @@ fn an_idle_connection_is_there_after_probes_and_a_restart_of_the_server() {
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("secret");
     std::fs::write(&secret, "00112233445566778899aabbccddeeff\n").unwrap();
-    let options = format!("--keep-alive on --secret-file {} ipinfo", secret.display());
+    let options = format!("--secret-file {} ipinfo", secret.display());
     let server = Server::start(&space, &options);
     let mut streams = space.enter(|| {
         let mut streams = ["10.9.0.2:80", "[fd09::2]:80"].map(connect);

@@ -140,7 +140,7 @@ fn connections_stay_open_where_the_server_keeps_them() {
 #[test(root)]
 fn the_server_has_not_a_page_more_while_connections_are_idle_between_requests() {
     let wire = Wire::new();
-    let server = Server::start_on(&wire.server, &["--device", "packet:lethe0"], "--keep-alive on sample");
+    let server = Server::start_on(&wire.server, &["--device", "packet:lethe0"], "sample");
     // Memory that a program touches once, it touches here.
     check_kept(&wire.load(&format!("{CLIENTS} --path /100 --open 2000 --keep-alive 3 --for 0s")), 6000, 2000);
     let options = format!("--keep-alive 3 --think 2s --for 0s --timeout 30s --watch {}", server.pid());

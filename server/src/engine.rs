@@ -54,7 +54,7 @@ pub(crate) struct EngineArgs {
     pub(crate) revert_backoff: bool,
     /// Keep connections open for more requests, as HTTP/1.1 does: for clients with timestamps and
     /// SACK, behind every response that fits one segment or is stored. Nothing is remembered
-    #[arg(long, value_enum, value_name = "ON|OFF", default_value_t = Switch::Off)]
+    #[arg(long, value_enum, value_name = "ON|OFF", default_value_t = Switch::On)]
     pub(crate) keep_alive: Switch,
 }
 

@@ -8,7 +8,7 @@
 
 use super::layout::HEAD_END;
 use super::pipeline::{self, Gathered};
-use super::resume::{self, Resumption};
+use super::resume::{self, Place, Resumption};
 use super::segment::{GET, Seen, Segment, begins_as_a_target};
 use super::transfer;
 use crate::app::App;
@@ -125,7 +125,7 @@ fn answer_later_request<'a, A: App, P: Pair>(
     app: &'a A,
     scratch: &'a mut [u8],
 ) -> Reply<'a> {
-    let segment = segment.unmerged();
+    let segment = segment.up_to_request_max();
     let generation = app.generations().current;
     // A client may have received a part of the response of a version that was current when its request came first.
     if kept.generation != generation && has_sack_blocks(segment) {
@@ -153,17 +153,18 @@ fn answer_request<'a, A: App, P: Pair>(
 ) -> Reply<'a> {
     let line = RequestLine::parse_for(app.methods(), segment.payload);
     // fast: parsed again
-    let Ok(line) = &line else { return refuse(segment, fields, app.methods(), scratch) };
+    let Ok(line) = &line else { return refuse(segment, fields, later.is_some(), app.methods(), scratch) };
     let framing = line.framing();
     if matches!(framing, Framing::Refused(_)) {
-        return refuse(segment, fields, app.methods(), scratch);
+        return refuse(segment, fields, later.is_some(), app.methods(), scratch);
     }
     if let Framing::Complete { behind: pipeline::NEXT_MIN.., persistence } = framing
         && persistence != Persistence::Close
         && segment.config.keep_alive
-        && let Some(gathered) = gather(segment, fields, later, app, scratch)
+        && let read = segment.up_to_request_max()
+        && let Some(gathered) = gather(read, fields, later, app, scratch)
     {
-        return respond_together(segment, fields, gathered, app, scratch);
+        return respond_together(read, fields, gathered, app, scratch);
     }
     let one_packet = one_packet(segment, fields);
     let Some(response) = segment.ask(line, fields.generation, one_packet, app, scratch) else {
@@ -245,13 +246,34 @@ fn respond_and_keep_open<'a, A: App, P: Pair>(
             return reply;
         }
     }
-    // What could be sent of a response that is longer, or that is one to half a header section, might be taken for a
-    // part of the response to the whole request: unless that never comes in one segment.
-    let is_cut = framing == Framing::Incomplete && segment.payload.len() < segment.payload_max();
-    if later.is_some() && (!fits || is_cut) {
+    match later {
+        Some(kept) => respond_and_close(segment, fields, kept, response, framing),
+        None => respond(segment, ReplyKind::Response, fields, response),
+    }
+}
+
+/// Sends a response behind which a connection ends that was kept open before.
+#[cold]
+fn respond_and_close<'a, P: Pair>(
+    segment: Segment<'a, P>,
+    fields: CookieFields,
+    kept: Kept,
+    response: Response<'a>,
+    framing: Framing,
+) -> Reply<'a> {
+    // What is sent in answer to half a header section might be taken for a part of the response to the whole request,
+    // unless no more of that is ever read.
+    if framing == Framing::Incomplete && segment.payload.len() < segment.request_max() {
         return close(segment);
     }
-    respond(segment, ReplyKind::Response, fields, response)
+    if fits_packet(segment, fields, response) {
+        return respond(segment, ReplyKind::Response, fields, response);
+    }
+    match Place::later(segment, fields, response) {
+        Some(_) if kept.generation != fields.generation => renew(segment, fields),
+        Some(place) => resume::send_from(segment, response, place),
+        None => close(segment),
+    }
 }
 
 /// Answers a request that cannot be handed to an application: its line, or its header section.
@@ -260,6 +282,7 @@ fn respond_and_keep_open<'a, A: App, P: Pair>(
 fn refuse<'a, P: Pair>(
     segment: Segment<'a, P>,
     fields: CookieFields,
+    is_later: bool,
     methods: Methods,
     scratch: &'a mut [u8],
 ) -> Reply<'a> {
@@ -272,7 +295,8 @@ fn refuse<'a, P: Pair>(
     };
     // The rest of the line is in flight, or will be retransmitted together with the start. Nagle's algorithm must be
     // off for that (RFC 9293, section 3.7.4).
-    if problem == Problem::Incomplete && !segment.is_fin() && !segment.is_full(fields.mss) {
+    let is_full = segment.is_full(fields.mss) || is_later && segment.payload.len() == segment.request_max();
+    if problem == Problem::Incomplete && !segment.is_fin() && !is_full {
         return DropReason::HttpIncomplete.into();
     }
     // Without timestamps, one later segment in a thousand passes for the start of a request.
@@ -388,14 +412,20 @@ fn keep_open_at_length<'a, A: App, P: Pair>(
     if let Some(kept) = later
         && kept.generation != generation
     {
-        // Segments of a version that is not current any more may be under way, if this request has come before. It
-        // will come again, and says then that it belongs to the current version.
-        let (end, own_next) = (segment.header.seq(), segment.header.ack());
-        let stamp = segment.kept([end, own_next], generation, KeptSize::Mss(fields.mss));
-        let header = segment.header_back(Flags::ACK, own_next, segment.following_options(stamp)).with_ack(end);
-        return Some(segment.reply(ReplyKind::Renewed, header));
+        return Some(renew(segment, fields));
     }
     transfer::begin_open(segment, response, request_end, fields.mss, later.map(|_| persistence), app)
+}
+
+/// Has a request come again that is for another version than the last one of its connection. If it has come before,
+/// segments of the response of a version that is not current any more may be under way. It says then that it belongs to
+/// the current version.
+#[cold]
+fn renew<P: Pair>(segment: Segment<'_, P>, fields: CookieFields) -> Reply<'_> {
+    let (end, own_next) = (segment.header.seq(), segment.header.ack());
+    let stamp = segment.kept([end, own_next], fields.generation, KeptSize::Mss(fields.mss));
+    let header = segment.header_back(Flags::ACK, own_next, segment.following_options(stamp)).with_ack(end);
+    segment.reply(ReplyKind::Renewed, header)
 }
 
 /// Whether the connection of this client can stay open: its MSS fits a stamp, and it takes SACK, without which a
@@ -496,7 +526,7 @@ fn respond_at_length<'a, P: Pair>(
     if is_whole && fits_window {
         one_segment(segment, kind, header, response)
     } else if !is_whole && is_train {
-        resume::send_from(segment, fields, response, 0)
+        resume::send_from(segment, response, Place::first(segment, fields))
     } else if fits_window {
         let (transport, payload) = (TransportHeader::Tcp(header), [response.head(), response.body()]);
         let datagram = Datagram::new(segment.config, segment.packet.reply_path.either(), transport, payload);

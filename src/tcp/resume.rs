@@ -1,15 +1,16 @@
 //! Responses that go by the client's retransmission timer: how much it has received is in its acknowledgement alone.
 //!
-//! That is so for clients without timestamps, and for responses that are not stored, which have no position that a
-//! timestamp could carry. A first window goes out; and whenever the client's RTO expires and it retransmits its
-//! request, another one from the offset that it acknowledges. docs/protocol.md tells which acknowledgements are
-//! accepted, and why.
+//! That is so for clients without timestamps, for responses that are not stored, which have no position that a
+//! timestamp could carry, and for one that fits a first window and ends a connection that was kept open before. A first
+//! window goes out; and whenever the client's RTO expires and it retransmits its request, another one from the offset
+//! that it acknowledges. docs/protocol.md tells which acknowledgements are accepted, and why.
 
 use super::probe::Probes;
 use super::ranges::{SackRanges, last_boundary};
 use super::segment::Segment;
 use crate::app::App;
-use crate::cookie::{CookieFields, EPOCHS};
+use crate::config::LargeReplies;
+use crate::cookie::{CookieFields, EPOCHS, SegmentClass};
 use crate::http::{RequestLine, Response};
 use crate::reply::{Payload, Reply};
 use crate::stamp::{Stamp, StampSequence};
@@ -31,14 +32,61 @@ const RESUME_EPOCH_BYTES: u32 = 2_000_000_000;
 /// forged one is the likelier to be accepted the longer the response is.
 const RESUME_WINDOW_BYTES: u32 = 1 << 25;
 
-/// A response of at most [`LEN_MAX`] bytes that is not stored, or whose client has no timestamps, from `offset` on.
-pub(super) fn send_from<'a, P: Pair>(
-    segment: Segment<'a, P>,
-    fields: CookieFields,
-    response: Response<'a>,
+/// Where in its response a client is.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// Bytes of the response that it has acknowledged.
     offset: u32,
-) -> Reply<'a> {
-    let (seg_size, len) = (segment.seg_size(fields.mss), response.len() as u32);
+    /// Bytes of payload in a full segment.
+    seg_size: u32,
+    generation: u8,
+    /// What the timestamps of all segments of the response say.
+    stamp: Stamp,
+}
+
+impl Place {
+    /// The beginning of the first response of a connection.
+    pub(super) fn first<P: Pair>(segment: Segment<'_, P>, fields: CookieFields) -> Self {
+        Self::of_first(segment, 0, fields)
+    }
+
+    fn of_first<P: Pair>(segment: Segment<'_, P>, offset: u32, fields: CookieFields) -> Self {
+        let stamp = Stamp::Part { proof: segment.keys.request_proof(segment.header.seq()) };
+        Self { offset, seg_size: segment.seg_size(fields.mss), generation: fields.generation, stamp }
+    }
+
+    /// The beginning of a response that ends a connection which was kept open before. `None` if it is longer than a
+    /// first window: where its client is could not be told of one of many segments.
+    pub(super) fn later<P: Pair>(
+        segment: Segment<'_, P>,
+        fields: CookieFields,
+        response: Response<'_>,
+    ) -> Option<Self> {
+        let is_train = segment.config.large_replies != LargeReplies::Fragments;
+        let class = segment.segment_class(fields.mss);
+        let place = Self::of_later(segment, segment.header.ack(), 0, class, fields.generation);
+        (is_train && response.len() as u32 <= segment.first_window(place.seg_size)).then_some(place)
+    }
+
+    fn of_later<P: Pair>(
+        segment: Segment<'_, P>,
+        start: SeqNumber,
+        offset: u32,
+        class: Option<SegmentClass>,
+        generation: u8,
+    ) -> Self {
+        let narrow = || segment.narrow_piece().min(segment.request_max() as u32);
+        let seg_size = class.map_or_else(narrow, |class| segment.class_seg_size(class));
+        let claims = generation << 2 | class.map_or(0, |class| 1 + class as u8);
+        let proof = segment.keys.later_proof(segment.header.seq(), start, claims, Stamp::LATER_PARTS);
+        Self { offset, seg_size, generation, stamp: Stamp::LaterPart { proof } }
+    }
+}
+
+/// A response of at most [`LEN_MAX`] bytes that is not stored, or whose client has no timestamps, or that is the last
+/// one of a connection that was kept open before, from there on.
+pub(super) fn send_from<'a, P: Pair>(segment: Segment<'a, P>, response: Response<'a>, place: Place) -> Reply<'a> {
+    let (Place { offset, seg_size, stamp, .. }, len) = (place, response.len() as u32);
     let start = segment.header.ack().rewind(offset);
     let window_end = offset.saturating_add(segment.header.window().into());
     let most = if offset > 0 && !segment.has_timestamps() {
@@ -56,11 +104,11 @@ pub(super) fn send_from<'a, P: Pair>(
         segment.window(),
     );
     train.ranges = segment.sacked(start, offset, len).unwrap_or(SackRanges::NONE).gaps(offset, end);
-    let proof = segment.keys.request_proof(segment.header.seq());
-    train.stamps = StampSequence::Constant(Stamp::Part { proof }.value());
+    train.stamps = StampSequence::Constant(stamp.following(segment.echoed_value()));
     // More of the request would follow behind a part of it, and then it is unknown where it begins.
     let is_whole = segment.payload.ends_with(b"\r\n\r\n");
-    if let Some(first) = response.position().filter(|_| segment.is_ack_clocked() && is_whole) {
+    let is_later = matches!(stamp, Stamp::LaterPart { .. });
+    if let Some(first) = response.position().filter(|_| segment.is_ack_clocked() && is_whole && !is_later) {
         // Its FIN too: otherwise the next window would acknowledge the first byte of the request.
         let request_len = segment.end().distance_from(segment.header.seq());
         let probes = Probes { first, start, acked: offset, seg_size, request_len };
@@ -73,9 +121,8 @@ pub(super) fn send_from<'a, P: Pair>(
 /// tell, for no timestamp does.
 pub(super) struct Resumption<'a, P> {
     segment: Segment<'a, P>,
-    fields: CookieFields,
     response: Response<'a>,
-    offset: u32,
+    place: Place,
 }
 
 impl<'a, P: Pair> Resumption<'a, P> {
@@ -86,33 +133,60 @@ impl<'a, P: Pair> Resumption<'a, P> {
         app: &'a A,
         scratch: &'a mut [u8],
     ) -> Option<Self> {
-        let (offset, fields) = find_request(segment, line, app, scratch)?;
-        let response = long_response(segment, line, fields.generation, app, scratch)?;
-        (response.len() <= LEN_MAX).then_some(Self { segment, fields, response, offset })
+        let place = find_place(segment, line, app, scratch)?;
+        let response = long_response(segment, line, place.generation, app, scratch)?;
+        (response.len() <= LEN_MAX).then_some(Self { segment, response, place })
     }
 
     pub(super) fn answer(self) -> Reply<'a> {
-        let Self { segment, fields, response, offset } = self;
-        if offset > response.len() as u32 {
+        let Self { segment, response, place } = self;
+        if place.offset > response.len() as u32 {
             // So that what else there is of a long request is acknowledged as well.
-            let header = segment.header_back(Flags::ACK, segment.header.ack(), segment.plain_options(Stamp::Done));
+            let header = segment.header_back(Flags::ACK, segment.header.ack(), segment.following_options(Stamp::Done));
             return segment.reply(ReplyKind::Settled, header);
         }
-        send_from(segment, fields, response, offset)
+        send_from(segment, response, place)
     }
 }
 
 /// How far the client of this request has got, with the response of one version.
-pub(super) fn find_request<A: App, P: Pair>(
+pub(super) fn find_place<A: App, P: Pair>(
     segment: Segment<'_, P>,
     line: &RequestLine<'_>,
     app: &A,
     scratch: &mut [u8],
-) -> Option<(u32, CookieFields)> {
+) -> Option<Place> {
+    let later = match segment.stamp() {
+        Some(Stamp::LaterPart { proof }) => Some(proof),
+        _ => None,
+    };
     let generations = app.generations().live;
     let mut found = (0..8).filter(|generation| generations >> generation & 1 == 1).filter_map(|generation| {
         let len = long_response(segment, line, generation, app, scratch)?.len();
-        find_offset(segment, len, generation)
+        match later {
+            Some(proof) => find_later_place(segment, len, generation, proof),
+            None => find_offset(segment, len, generation)
+                .map(|(offset, fields)| Place::of_first(segment, offset, fields)),
+        }
+    });
+    found.next().filter(|_| found.next().is_none())
+}
+
+/// How far a client has got with a response that ends a connection which was kept open before. Of the few offsets that
+/// are possible, only one may have its proof.
+fn find_later_place<P: Pair>(segment: Segment<'_, P>, len: usize, generation: u8, proof: u16) -> Option<Place> {
+    let len = u32::try_from(len).ok()?;
+    let classes = [None, Some(SegmentClass::Small), Some(SegmentClass::Large)];
+    let mut found = classes.into_iter().flat_map(|class| {
+        let place = move |offset: u32| {
+            let start = segment.header.ack().rewind(offset);
+            Place::of_later(segment, start, offset, class, generation)
+        };
+        let seg_size = place(0).seg_size;
+        let last = if len <= segment.first_window(seg_size) { len.div_ceil(seg_size) } else { 0 };
+        let boundaries = (1..last).map(move |segments| segments * seg_size);
+        let ends = [len, len + 1].into_iter().filter(move |_| last > 0);
+        boundaries.chain(ends).map(place).filter(|place| place.stamp == Stamp::LaterPart { proof })
     });
     found.next().filter(|_| found.next().is_none())
 }

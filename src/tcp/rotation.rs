@@ -6,7 +6,7 @@
 //! | what is sent back                                    | fits another by chance                              |
 //! |------------------------------------------------------|-----------------------------------------------------|
 //! | the cookie, at the start of a request or with a FIN  | 1 in 2^26; with a timestamp 1 in 2^31               |
-//! | the stamp of a response that is not stored           | 1 in 2^31, and 1 in 2^16 of a FIN behind a part     |
+//! | the stamp of a response that is not stored           | 1 in 2^31, and 1 in 2^15 of a FIN behind a part     |
 //! | the stamp of a stored response, or a probe           | 1 in 16,000 with segments of 1448 bytes, times the  |
 //! |                                                      | share of positions that are used                    |
 //! | an acknowledgement in the middle of a response       | as a forged one: the longer the response, the likelier |
@@ -15,7 +15,7 @@
 //! of the data set. What fits two draws nothing. Each chance is that of a forged packet (docs/forgery.md).
 
 use super::probe;
-use super::resume::find_request;
+use super::resume;
 use super::segment::{GET, Segment};
 use super::transfer::Transfer;
 use crate::app::App;
@@ -57,6 +57,7 @@ fn is_proof<A: App, P: Pair>(segment: Segment<'_, P>, app: &A) -> bool {
         Some(Stamp::Handshake { .. }) => segment.keys.offset(segment.header.ack(), 0) == 0,
         Some(Stamp::Whole | Stamp::Done) => true,
         Some(Stamp::Part { .. }) => segment.payload.is_empty() || segment.may_begin_again(),
+        Some(Stamp::LaterPart { .. }) => segment.payload.is_empty(),
         Some(Stamp::Stored(_)) => false,
         Some(Stamp::Kept(_)) => {
             let seq = segment.header.seq();
@@ -69,8 +70,8 @@ fn is_proof<A: App, P: Pair>(segment: Segment<'_, P>, app: &A) -> bool {
 }
 
 /// Whether it can be of a client in the middle of a response.
-fn is_progress<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A, scratch: &mut [u8]) -> bool {
-    if segment.has_timestamps() {
+fn is_progress<A: App, P: Pair>(segment: Segment<'_, P>, app: &A, scratch: &mut [u8]) -> bool {
+    if segment.has_timestamps() && !matches!(segment.stamp(), Some(Stamp::LaterPart { .. })) {
         return segment.echoed_segment().is_some_and(|echoed| Transfer::find(segment, echoed, app).is_some());
     }
     if segment.payload.is_empty() {
@@ -78,5 +79,5 @@ fn is_progress<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A, scratch
     }
     segment.config.large_replies != LargeReplies::Fragments
         && RequestLine::parse_for(app.methods(), segment.payload)
-            .is_ok_and(|line| find_request(segment, &line, app, scratch).is_some())
+            .is_ok_and(|line| resume::find_place(segment, &line, app, scratch).is_some())
 }

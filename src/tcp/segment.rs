@@ -15,7 +15,7 @@ use crate::time::Instant;
 use crate::verdict::{Absorbed, DropReason, ReplyKind};
 use crate::wire::ip::{AddressPair, Pair};
 use crate::wire::seq::SeqNumber;
-use crate::wire::tcp::{Flags, HEADER_LEN, Header, Options, SackBlocks, TIMESTAMPS_LEN, Timestamps};
+use crate::wire::tcp::{Flags, HEADER_LEN, Header, OPTIONS_MAX, Options, SackBlocks, TIMESTAMPS_LEN, Timestamps};
 use crate::wire::{ipv6, put};
 
 /// The smallest packet that every IPv6 link carries whole (RFC 8200, section 5).
@@ -226,13 +226,12 @@ impl<'a, P: Pair> Segment<'a, P> {
         Some(Self { packet, payload, header: self.header.with_seq(seq), ..self })
     }
 
-    /// The first part of a segment that is longer than its client can have sent it: a device on our side has merged
-    /// several.
-    pub(super) fn unmerged(self) -> Self {
-        let (most, whole) = (self.payload_max(), self.packet.payload);
-        let merged = self.payload.len().saturating_sub(most);
-        match (self.payload.get(..most), whole.get(..whole.len() - merged)) {
-            (Some(payload), Some(shortened)) if merged > 0 => {
+    /// The segment without what is behind the longest request that is read on a connection that stays open.
+    pub(super) fn up_to_request_max(self) -> Self {
+        let (most, whole) = (self.request_max(), self.packet.payload);
+        let behind = self.payload.len().saturating_sub(most);
+        match (self.payload.get(..most), whole.get(..whole.len() - behind)) {
+            (Some(payload), Some(shortened)) if behind > 0 => {
                 let packet = Packet { payload: shortened, ..self.packet };
                 Self { packet, payload, header: self.header.without_flags(Flags::FIN), ..self }
             }
@@ -315,8 +314,9 @@ impl<'a, P: Pair> Segment<'a, P> {
             Some(Stamp::Handshake { .. }) => Seen::Handshake,
             Some(Stamp::Whole | Stamp::Done) => Seen::Response,
             Some(Stamp::Part { .. }) => Seen::Part,
+            Some(Stamp::LaterPart { .. }) if self.config.keep_alive => Seen::Part,
             Some(Stamp::Kept(_)) => Seen::Kept,
-            Some(Stamp::Stored(_)) | None => Seen::Forged,
+            Some(Stamp::LaterPart { .. } | Stamp::Stored(_)) | None => Seen::Forged,
         }
     }
 
@@ -324,6 +324,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     pub(super) fn may_begin_again(self) -> bool {
         match self.stamp() {
             Some(Stamp::Part { proof }) => proof == self.keys.request_proof(self.header.seq()),
+            Some(Stamp::LaterPart { .. }) => self.config.keep_alive,
             _ => !self.has_timestamps(),
         }
     }
@@ -391,9 +392,11 @@ impl<'a, P: Pair> Segment<'a, P> {
         usize::from(self.config.mtu.bytes()) - self.headers_len()
     }
 
-    /// The most payload that a client with timestamps can send us in one segment.
-    pub(super) fn payload_max(self) -> usize {
-        self.own_mss() - TIMESTAMPS_LEN
+    /// The longest request that is read on a connection that stays open: a full segment has room for it, whatever its
+    /// options. Of a longer one, so much is read, however it comes: a device on our side may merge its segments, and
+    /// with SACK blocks its first segment is shorter.
+    pub(super) fn request_max(self) -> usize {
+        self.own_mss() - OPTIONS_MAX
     }
 
     /// Bytes of IP and TCP header without options.
@@ -478,14 +481,9 @@ impl<'a, P: Pair> Segment<'a, P> {
         Header::new(ports, seq, self.end(), flags, self.window(), options)
     }
 
-    /// Options of a segment behind the handshake: timestamps, if the client uses them (RFC 7323, section 3.2). MSS and
-    /// SACK-permitted stand on SYNs only (RFC 9293, section 3.2; RFC 2018, section 2).
-    #[inline]
-    pub(super) fn plain_options(self, stamp: Stamp) -> Options {
-        Options { timestamps: self.timestamps(stamp), ..Options::default() }
-    }
-
-    /// Options of a segment that says this behind what the client echoes, on a connection that may have been kept open.
+    /// Options of a segment behind the handshake that says this behind what the client echoes: timestamps, if the
+    /// client uses them (RFC 7323, section 3.2). MSS and SACK-permitted stand on SYNs only (RFC 9293, section 3.2; RFC
+    /// 2018, section 2).
     #[inline]
     pub(super) fn following_options(self, stamp: Stamp) -> Options {
         let value = stamp.following(self.echoed_value());

@@ -19,11 +19,14 @@ use crate::verdict::DropReason;
 /// Bytes of a header without options.
 pub const HEADER_LEN: usize = 20;
 
+/// Bytes of the most options that a header holds (RFC 9293, section 3.1).
+pub const OPTIONS_MAX: usize = 40;
+
 /// Bytes of the longest header that is sent here: MSS, SACK-permitted and timestamps are all the options.
 pub(crate) const HEADER_LEN_MAX: usize = HEADER_LEN + 4 + TIMESTAMPS_LEN;
 
 /// Bytes of the timestamps option with two no-ops for alignment, as it is usually sent (RFC 7323, appendix A).
-pub const TIMESTAMPS_LEN: usize = 12;
+pub(crate) const TIMESTAMPS_LEN: usize = 12;
 
 /// The flags of a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use lethe::app::Request;
 use lethe::http::{Framing, RequestLine};
 use lethe::wire::seq::SeqNumber;
-use lethe::wire::tcp::{self, Flags, TIMESTAMPS_LEN};
+use lethe::wire::tcp::{self, Flags};
 use lethe::wire::{ipv4, ipv6};
 use lethe::{App, Engine};
 
@@ -37,7 +37,7 @@ const STREAM_MAX: usize = 1 << 22;
 ///
 /// It is for clients with timestamps: without, a connection has one request. Where a request that is not complete has
 /// been answered, nothing is said of that connection; whether it may be is for [`Stability`](super::Stability). A later
-/// request is answered so only where a full segment does not hold it.
+/// request is answered so only where it is longer than what is read of one.
 #[derive(Debug)]
 pub struct Pairing<'e, A> {
     engine: &'e Engine<A>,
@@ -211,7 +211,9 @@ impl<'e, A: App> Pairing<'e, A> {
         let nearest = connections.iter_mut().filter(is_near).min_by_key(|connection| place(connection));
         let Some(connection) = nearest.filter(|connection| !connection.is_unclear) else { return Ok(()) };
         let most = usize::from(self.engine.config().mtu.bytes()) - headers_len(ends.0);
-        if received.payload.len() >= most && connection.is_closing_answer(self.engine.app(), ends.0, received, sent) {
+        if let Some(read) = received.payload.get(..most)
+            && connection.is_closing_answer(self.engine.app(), ends.0, (received.seq, read), sent)
+        {
             connection.is_unclear = true;
             return Ok(());
         }
@@ -220,25 +222,31 @@ impl<'e, A: App> Pairing<'e, A> {
     }
 }
 
-/// Bytes of the headers of a full segment, with the option for timestamps.
+/// The most bytes that the headers of a segment have.
 fn headers_len(client: SocketAddr) -> usize {
-    (if client.is_ipv4() { ipv4::HEADER_LEN } else { ipv6::HEADER_LEN }) + tcp::HEADER_LEN + TIMESTAMPS_LEN
+    (if client.is_ipv4() { ipv4::HEADER_LEN } else { ipv6::HEADER_LEN }) + tcp::HEADER_LEN + tcp::OPTIONS_MAX
 }
 
 impl Connection {
-    /// Whether this ends the connection with the response to the first, full segment of a longer request: that never
-    /// comes in one segment.
-    fn is_closing_answer(&self, app: &impl App, client: SocketAddr, received: &Tcp<'_>, sent: &Tcp<'_>) -> bool {
-        let asks_at = received.seq.distance_from(self.asks_at) as usize;
+    /// Whether this begins a response that ends the connection, to what is read of a longer request than is read
+    /// on a connection that stays open.
+    fn is_closing_answer(
+        &self,
+        app: &impl App,
+        client: SocketAddr,
+        (seq, read): (SeqNumber, &[u8]),
+        sent: &Tcp<'_>,
+    ) -> bool {
+        let asks_at = seq.distance_from(self.asks_at) as usize;
         let is_behind = self.answers.iter().find(|answer| answer.asked.1 == asks_at).and_then(Answer::end)
             == Some(sent.seq.distance_from(self.start) as usize);
-        let Ok(line) = RequestLine::parse_for(app.methods(), received.payload) else { return false };
+        let Ok(line) = RequestLine::parse_for(app.methods(), read) else { return false };
         let mut scratch = vec![0; lethe::engine::SCRATCH_LEN];
         let response = Request::of_line(&line).with_client(client.ip()).answer(app, &mut scratch);
-        let has_its_bytes = response.is_some_and(|response| {
-            sent.payload.strip_prefix(response.head()).is_some_and(|body| body == response.body())
-        });
-        is_behind && has_its_bytes && sent.flags.has(Flags::FIN) && end_of_request(received.payload).is_none()
+        let whole = response.map(|response| [response.head(), response.body()].concat()).unwrap_or_default();
+        let has_its_bytes =
+            whole.starts_with(sent.payload) && (sent.flags.has(Flags::FIN) || sent.payload.len() < whole.len());
+        is_behind && has_its_bytes && end_of_request(read).is_none()
     }
 
     /// Has the application answer each request that has become complete.
