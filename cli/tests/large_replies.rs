@@ -18,6 +18,9 @@ use tempfile::TempDir;
 /// Bytes of options in each segment of a connection with timestamps.
 const TIMESTAMPS: usize = 12;
 
+/// The smallest MSS of clients whose connection stays open behind a reply of many segments.
+const KEPT_MSS_MIN: usize = 1220;
+
 /// How often a count is begun anew because the machine stood still for so long that the client asked again.
 const ATTEMPTS: usize = 5;
 
@@ -105,7 +108,9 @@ fn check_fewest_segments(base: &str, size: usize, mtu: u16, mss: usize) {
     for _ in 0..ATTEMPTS {
         let (head, counted, table) = count_segments(base, size, mtu);
         if let Some(counted) = counted {
-            assert_eq!(counted, (head + size).div_ceil(mss - TIMESTAMPS), "{base}/{size}, MTU {mtu}\n{table}");
+            // If the connection stays open, a byte that has been acknowledged goes ahead of the last segment.
+            let ahead = usize::from(mss >= KEPT_MSS_MIN);
+            assert_eq!(counted, (head + size).div_ceil(mss - TIMESTAMPS) + ahead, "{base}/{size}, MTU {mtu}\n{table}");
             return;
         }
     }
