@@ -103,6 +103,20 @@ impl<'a> Nginx<'a> {
     }
 }
 
+/// Has the kernel of a server with address `number` use a congestion control towards clients behind `device`.
+///
+/// # Errors
+///
+/// When it does not have that one.
+pub fn use_congestion_control(space: &Namespace, device: &str, number: u8, control: &str) -> anyhow::Result<()> {
+    // By route: as the default of a namespace the kernel takes only what it lets everyone choose.
+    space.sh(&format!(
+        "ip route replace 10.9.0.0/24 dev {device} src 10.9.0.{number} congctl {control}
+         ip -6 route del fd09::/64 dev {device}; ip -6 route add fd09::/64 dev {device} congctl {control}"
+    ))?;
+    Ok(())
+}
+
 /// What nginx says of a configuration.
 fn explain(config: &Path) -> String {
     let output = Command::new("nginx").arg("-t").arg("-c").arg(config).output();

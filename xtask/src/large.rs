@@ -2,29 +2,39 @@
 
 mod measurements;
 mod table;
+mod times;
 
 use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{bail, ensure};
 use clap::ValueEnum;
+use lethe_sim::link::Rate;
 use lethe_testnet::{V4, V6, janitor};
 use tempfile::TempDir;
 
 use self::table::Table;
 use crate::networks::Networks;
 use crate::programs;
+use crate::shared::Queue;
 
 const ABOUT: &str = "\
 Measures large replies with curl, from Lethe and from nginx, and checks every byte of them.
 
-Each row is a number of downloads, 20 at a time, each compared with what was to come. Everything runs in network
-namespaces that are made for it and removed at the end, also after Ctrl-C. The network is that of `lethe serve
---impair`; nginx stands behind the same one, by way of sim/examples/relay.rs.";
+Each row is a number of downloads, 20 at a time, each compared with what was to come; of `times` one at a time, from
+each server by turns. Everything runs in network namespaces that are made for it and removed at the end, also after
+Ctrl-C. The network is that of `lethe serve --impair`. Where nginx is measured too, both are behind the same one, by way
+of sim/examples/relay.rs: each frame is one segment, and meets the same delay, loss and queue.
+
+`times` measures a table of 22 rows in half an hour, and writes it into docs/performance.md, with charts into
+docs/charts. With --rtt, --loss or --size it measures all combinations of these, and writes them where --out says.";
 
 const EXAMPLE: &str = "\
 Examples:
   cargo xtask large loss --server lethe --family v4
+  cargo xtask large times
+  cargo xtask large times --rtt 20,100 --loss 0,1 --size 1000000 --count 5
+  cargo xtask large times --rate 10mbit --queue 1bdp --loss 0
   cargo xtask large clients --case no-sack --scale 0.1
   cargo xtask large loss --impair loss=10%,delay=50ms";
 
@@ -43,9 +53,33 @@ pub(crate) struct Args {
     /// Only this family
     #[arg(long)]
     family: Vec<Family>,
-    /// Only replies of this size, where there are several: 14000, 100000, 1000000
-    #[arg(long, value_name = "BYTES")]
+    /// Only replies of this size, where there are several: 14000, 100000, 1000000; of times any
+    #[arg(long, value_name = "BYTES", value_delimiter = ',')]
     size: Vec<usize>,
+    /// Round trips of times, in milliseconds (20, if others are given)
+    #[arg(long, value_name = "MS", value_delimiter = ',')]
+    rtt: Vec<u32>,
+    /// Percent of frames that times has lost each way (0,1,5)
+    #[arg(long, value_name = "PERCENT", value_delimiter = ',')]
+    loss: Vec<f64>,
+    /// A bottleneck of times, each way, as in 10mbit
+    #[arg(long, value_name = "RATE", value_parser = crate::shared::parse_rate)]
+    rate: Option<Rate>,
+    /// What waits before it, as in 1bdp, 100ms or 50, which is frames
+    #[arg(long, value_name = "QUEUE", default_value = "1bdp", requires = "rate")]
+    queue: Queue,
+    /// Another `lethe` that times puts beside, as a command: "old/lethe --ceiling=16"
+    #[arg(long, value_name = "COMMAND")]
+    before: Option<String>,
+    /// Downloads of each row of times (10)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    count: Option<u16>,
+    /// What losses of times are drawn from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Where the report of times goes (docs, if all of the table is measured)
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     /// Only this kind of client of `clients`
     #[arg(long)]
     case: Vec<Case>,
@@ -82,6 +116,9 @@ pub(crate) struct Args {
     /// Take what was built before
     #[arg(long)]
     no_build: bool,
+    /// Take what was built there
+    #[arg(long, value_name = "DIR")]
+    binaries: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -94,6 +131,8 @@ enum Measurement {
     Throughput,
     /// 5 % lost both ways, 20 ms each way: 200 x 14 kB, 100 x 100 kB, 20 x 1 MB, next to nginx
     Loss,
+    /// One download at a time, by round trip, loss and size, next to nginx with cubic and with bbr
+    Times,
     /// Clients on that network without timestamps, without SACK, with small MTUs, without window scaling
     Clients,
     /// kill -9 and a new server in the middle of 50 downloads of 10 MB
@@ -189,18 +228,18 @@ impl Lab<'_> {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     ensure!(args.scale > 0.0, "--scale: want a number above 0");
-    for size in &args.size {
+    for size in args.size.iter().filter(|_| args.measurement.iter().any(|&one| one != Measurement::Times)) {
         ensure!(measurements::COUNTS.iter().any(|(known, _)| known == size), "--size: want 14000, 100000 or 1000000");
     }
     programs::need_root()?;
-    programs::need(&[("ip", "iproute2"), ("curl", "curl"), ("nginx", "nginx-light")])?;
+    programs::need(&[("ip", "iproute2"), ("curl", "curl"), ("nginx", "nginx-light"), ("ethtool", "ethtool")])?;
     if args.capture.is_some() || args.measurement.contains(&Measurement::Minimal) {
         programs::need(&[("tcpdump", "tcpdump")])?;
     }
-    if !args.no_build {
+    if args.binaries.is_none() && !args.no_build {
         programs::build(&["-p lethe-httpd", "-p lethe-sim --example relay"])?;
     }
-    let release = programs::release();
+    let release = args.binaries.clone().unwrap_or_else(programs::release);
     let mut networks = Networks::new(release.join("lethe"), release.join("examples/relay"));
     networks.options.clone_from(&args.option);
     networks.forgetful = args.forgetful;

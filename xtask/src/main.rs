@@ -16,7 +16,9 @@ mod large;
 mod load;
 mod loop_cost;
 mod networks;
+mod page;
 mod programs;
+mod shared;
 mod soak_dpdk;
 
 use std::process::ExitCode;
@@ -48,7 +50,7 @@ enum Command {
     /// Counts the instructions that the engine executes for a packet, and compares them with benches/instructions.txt
     Instructions(instructions::Args),
     /// Measures large replies with curl, from Lethe and from nginx, and checks every byte of them
-    Large(large::Args),
+    Large(Box<large::Args>),
     /// Loads a server over a veth between two network namespaces, and tells what came of it
     Load(load::Args),
     /// Measures what the loop costs on one core, beside DPDK's testpmd, as ratios of one run

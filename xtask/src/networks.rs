@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
 use lethe_sim::sample::expected;
 use lethe_testnet::nginx::{self, Content, Nginx};
-use lethe_testnet::{Capture, Namespace, Program, Server, TAP, janitor, relay, serve};
+use lethe_testnet::relay::{self, Relay, Way};
+use lethe_testnet::{Capture, Namespace, Server, TAP, janitor, serve};
 use tempfile::TempDir;
 
 use crate::downloads::Expected;
@@ -34,7 +35,7 @@ pub(crate) struct Network {
     /// Lethe's servers, each where its TAP is.
     pub(crate) servers: Vec<Server>,
     _capture: Option<Capture>,
-    _relay: Option<Program>,
+    _relay: Option<Relay>,
     _nginx: Option<(nginx::Running, TempDir)>,
     pub(crate) client: Namespace,
     _others: Vec<Namespace>,
@@ -55,6 +56,12 @@ impl Networks {
             *pattern = Arc::new(expected(size));
         }
         Expected::Bytes(Arc::clone(&pattern), size)
+    }
+
+    /// Writes the reply to `GET /size` of `sample` to a file.
+    pub(crate) fn write_pattern(&self, path: &Path, size: usize) -> std::io::Result<()> {
+        self.pattern(size);
+        fs::write(path, &self.pattern.borrow()[..size])
     }
 
     /// A namespace whose kernel forgets what it is told to.
@@ -80,23 +87,24 @@ impl Networks {
         let space = self.space()?;
         let server = Server::launch(&mut self.serve(&space, TAP, impair, app), 2)?;
         space.patient_neighbors("lethe0")?;
-        let capture = match &self.captures {
-            Some(folder) => {
-                let path = folder.join(format!("{}.pcap", space.name()));
-                println!("    {}", path.display());
-                Some(Capture::start(&space, "lethe0", &path, &[])?)
-            }
-            None => None,
-        };
+        let capture = self.capture(&space)?;
         let servers = vec![server];
         Ok(Network { servers, _capture: capture, _relay: None, _nginx: None, client: space, _others: Vec::new() })
+    }
+
+    /// A recording of what passes `lethe0` of a namespace, if it is wanted.
+    pub(crate) fn capture(&self, space: &Namespace) -> anyhow::Result<Option<Capture>> {
+        let Some(folder) = &self.captures else { return Ok(None) };
+        let path = folder.join(format!("{}.pcap", space.name()));
+        println!("    {}", path.display());
+        Ok(Some(Capture::start(space, "lethe0", &path, &[])?))
     }
 
     /// Servers behind the relay, each in a namespace of its own, whose TAP is bridged to the relay's.
     pub(crate) fn lethe_behind(&self, count: usize, impair: &str, app: &[&str]) -> anyhow::Result<Network> {
         let client = self.space()?;
         let spaces = (0..count).map(|_| self.space()).collect::<anyhow::Result<Vec<_>>>()?;
-        let relay = relay::start(&self.relay, &client, &spaces.iter().collect::<Vec<_>>(), impair)?;
+        let relay = relay::start(&self.relay, &client, &spaces.iter().collect::<Vec<_>>(), Way::Chance, impair)?;
         let mut servers = Vec::new();
         for (number, space) in spaces.iter().enumerate() {
             servers.push(Server::launch(&mut self.serve(space, "tap:lethe0", "", app), 2)?);
@@ -108,7 +116,7 @@ impl Networks {
     /// nginx behind the relay.
     pub(crate) fn nginx_behind(&self, sizes: &[usize], impair: &str) -> anyhow::Result<Network> {
         let (client, server) = (self.space()?, self.space()?);
-        let relay = relay::start(&self.relay, &client, &[&server], impair)?;
+        let relay = relay::start(&self.relay, &client, &[&server], Way::Chance, impair)?;
         self.nginx(client, server, Some(relay), sizes)
     }
 
@@ -134,21 +142,15 @@ impl Networks {
         &self,
         client: Namespace,
         server: Namespace,
-        relay: Option<Program>,
+        relay: Option<Relay>,
         sizes: &[usize],
     ) -> anyhow::Result<Network> {
         server.address("server0", 2)?;
         let site = janitor::folder("site")?;
         for &size in sizes {
-            self.pattern(size);
-            fs::write(site.path().join(size.to_string()), &self.pattern.borrow()[..size])?;
+            self.write_pattern(&site.path().join(size.to_string()), size)?;
         }
-        let control = &self.congestion_control;
-        // By route: as the default of a namespace the kernel takes only what it lets everyone choose.
-        server.sh(&format!(
-            "ip route replace 10.9.0.0/24 dev server0 src 10.9.0.2 congctl {control}
-             ip -6 route del fd09::/64 dev server0; ip -6 route add fd09::/64 dev server0 congctl {control}"
-        ))?;
+        nginx::use_congestion_control(&server, "server0", 2, &self.congestion_control)?;
         let nginx = Nginx::new(Content::Files(site.path())).start(&server, &[])?;
         let (nginx, others) = (Some((nginx, site)), vec![server]);
         Ok(Network { servers: Vec::new(), _capture: None, _relay: relay, _nginx: nginx, client, _others: others })

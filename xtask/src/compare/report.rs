@@ -3,11 +3,8 @@
 use std::fmt;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use anyhow::Context;
 use lethe_sim::draw::{Axis, Bar, Scale, Series, Spread, bars, figure as mark, lines};
-use lethe_testnet::root;
 
 use super::Setup;
 use super::clients::Sample;
@@ -18,6 +15,7 @@ use super::servers::Kind;
 use super::wire::listed;
 use crate::cost::PARTS;
 use crate::downloads::{human, percentile};
+use crate::page::{self, said, wrapped};
 
 /// Where the reports are in docs/performance.md.
 #[derive(Clone, Copy, Default)]
@@ -122,17 +120,6 @@ fn rounds(count: u32) -> String {
     format!("{count} round{}", if count == 1 { "" } else { "s" })
 }
 
-/// The first line that a program prints about itself.
-fn said(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).env("PATH", path()).output();
-    let text = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();
-    String::from_utf8_lossy(&text).trim().lines().next().unwrap_or("?").trim().to_owned()
-}
-
-fn path() -> String {
-    std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin"
-}
-
 /// Sections, and the charts that they show.
 #[derive(Default)]
 pub(super) struct Report {
@@ -164,18 +151,12 @@ impl Report {
 
     /// Puts the charts into `folder`/charts, and the text between the marks of performance.md.
     pub(super) fn write(&self, folder: &Path) -> anyhow::Result<()> {
-        fs::create_dir_all(folder.join("charts"))?;
-        for (name, svg) in &self.charts {
-            fs::write(folder.join("charts").join(format!("{name}.svg")), svg)?;
+        if !folder.join("performance.md").exists() {
+            fs::create_dir_all(folder)?;
+            let none = [Place::All, Place::Kept].map(|place| place.marks().join("\n") + "\n").concat();
+            fs::write(folder.join("performance.md"), none)?;
         }
-        let page = folder.join("performance.md");
-        let none = || [Place::All, Place::Kept].map(|place| place.marks().join("\n") + "\n").concat();
-        let text = fs::read_to_string(&page).unwrap_or_else(|_| none());
-        let [begin, end] = self.place.marks();
-        let (before, rest) = text.split_once(begin).with_context(|| format!("performance.md has no {begin}"))?;
-        let (_, after) = rest.split_once(end).with_context(|| format!("performance.md has no {end}"))?;
-        fs::write(page, format!("{before}{begin}\n\n{self}\n\n{end}{after}"))?;
-        Ok(())
+        page::put(folder, "performance.md", self.place.marks(), &self.to_string(), &self.charts)
     }
 
     /// What it was measured on, and with what.
@@ -198,28 +179,12 @@ impl Report {
 
     /// When and where it was measured: `what` is how often, and by which clients.
     fn run(&mut self, setup: &Setup, what: &str) -> anyhow::Result<()> {
-        let info = fs::read_to_string("/proc/cpuinfo")?;
-        let models: Vec<_> = info
-            .lines()
-            .filter_map(|line| line.strip_prefix("model name")?.split_once(": "))
-            .map(|(_, name)| name)
-            .collect();
-        let hypervisor = if info.contains("hypervisor") { ", a virtual machine" } else { "" };
-        let memory = fs::read_to_string("/proc/meminfo")?;
-        let total = memory.split_whitespace().nth(1).and_then(|word| word.parse::<f64>().ok()).unwrap_or(f64::NAN);
-        let repository = root().display().to_string();
-        let commit = said("git", &["-C", &repository, "log", "-1", "--format=%h of %cs"]);
-        let words: Vec<String> = std::env::args().skip(1).collect();
         let (wrk, h2load) = (said("wrk", &["-v"]), said("h2load", &["--version"]));
-        let today = said("date", &["+%Y-%m-%d"]);
         let lines = [
-            format!("* {today}, commit {commit}, `cargo xtask {}`; {what}.", words.join(" ")),
+            format!("* {}; {what}.", page::date_and_command()),
             format!(
-                "* {} CPUs ({}){hypervisor}, {:.0} GiB, Linux {}. Servers on CPU {}, clients on {}.",
-                models.len(),
-                models.first().unwrap_or(&"?"),
-                total / f64::from(1 << 20),
-                said("uname", &["-r"]),
+                "* {}. Servers on CPU {}, clients on {}.",
+                page::machine()?,
                 listed(&setup.cpus.server),
                 listed(&setup.cpus.client)
             ),
@@ -429,19 +394,6 @@ fn axis(name: &str, scale: Scale) -> Axis<'_> {
     Axis { name, scale, label: mark }
 }
 
-/// An item of a list in lines of at most 120 columns.
-fn wrapped(item: &str) -> String {
-    let mut lines = vec![String::new()];
-    for word in item.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) if line.len() + 1 + word.len() <= 120 => *line = format!("{line} {word}"),
-            _ => lines.push(format!("  {word}")),
-        }
-    }
-    lines.join("\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -452,13 +404,6 @@ mod tests {
         assert_eq!(figure(&[3.25], 1), "3.2");
         assert_eq!(figure(&[4.0, 1.0, 2.0], 1), "2.0 (1.0 to 4.0)");
         assert!((median(&[1.0, 2.0, 3.0, 4.0]) - 2.5).abs() < 1e-9);
-    }
-
-    #[test]
-    fn an_item_of_a_list_is_wrapped() {
-        assert_eq!(wrapped("* one two"), "* one two");
-        let [long, last] = ["a".repeat(60), "b".repeat(58)];
-        assert_eq!(wrapped(&format!("* {long} {long} {last} c")), format!("* {long}\n  {long}\n  {last} c"));
     }
 
     #[test]

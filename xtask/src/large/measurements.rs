@@ -15,6 +15,7 @@ use super::table::Table;
 use super::{Case, Family, LOSSY, Lab, Measurement, Server as Kind};
 use crate::downloads::{Batch, Curl, Download, Expected, human};
 use crate::networks::Network;
+use crate::shared::{Contender, SharedNetwork, Site};
 
 /// Downloads of a size: enough for a 99th percentile where it costs little.
 pub(super) const COUNTS: [(usize, usize); 3] = [(14_000, 200), (100_000, 100), (1_000_000, 20)];
@@ -40,6 +41,7 @@ impl Lab<'_> {
             Measurement::Gigabyte => self.gigabyte(table),
             Measurement::Throughput => self.throughput(table),
             Measurement::Loss => self.loss(table),
+            Measurement::Times => self.times(table),
             Measurement::Clients => self.clients(table),
             Measurement::Restart => self.restart(table),
             Measurement::Spread => self.spread(table),
@@ -166,11 +168,8 @@ impl Lab<'_> {
     /// Completion times through a bad network, next to nginx.
     fn loss(&self, table: &mut Table) -> anyhow::Result<()> {
         Table::head(&format!("{}, both ways; nginx with {}", self.args.impair, self.args.congestion_control));
-        for kind in self.servers() {
-            for family in self.families() {
-                let name = format!("{}, {}", kind.name(), family.name());
-                self.sizes_of(kind, family, "true", &name, 120, table)?;
-            }
+        for family in self.families() {
+            self.sizes_of(family, "true", "", 120, table)?;
         }
         Ok(())
     }
@@ -178,24 +177,33 @@ impl Lab<'_> {
     /// Downloads of each size through a bad network, by a client that a shell line has made what it is.
     fn sizes_of(
         &self,
-        kind: Kind,
         family: Family,
         setting: &str,
-        name: &str,
+        case: &str,
         longest: u32,
         table: &mut Table,
     ) -> anyhow::Result<()> {
-        let mut network = match kind {
-            Kind::Lethe => self.networks.lethe_here(&self.args.impair, &["sample"]),
-            Kind::Nginx => self.networks.nginx_behind(&COUNTS.map(|(size, _)| size), &self.args.impair),
-        }?;
+        let site = Site::of(&self.networks, &COUNTS.map(|(size, _)| size))?;
+        let contender = |kind| match kind {
+            Kind::Lethe => Contender::Lethe,
+            Kind::Nginx => Contender::Nginx(self.args.congestion_control.clone()),
+        };
+        let contenders: Vec<Contender> = self.servers().into_iter().map(contender).collect();
+        let mut network = SharedNetwork::start(&self.networks, &contenders, &site, &self.args.impair)?;
         network.client.sh(setting)?;
-        for (size, count) in self.counts() {
-            let downloads = self.download(&network, family, size, count, PARALLEL, longest)?.result();
-            table.row(&format!("{name}, {}", human(size)), &downloads);
+        for (number, contender) in contenders.iter().enumerate() {
+            for (size, count) in self.counts() {
+                let curl = network.curl(self.networks.pattern(size), longest);
+                let url = SharedNetwork::url(number, family.name(), &size.to_string());
+                let downloads = Batch::start(&curl, &vec![url; count], PARALLEL)?.result();
+                table.row(&format!("{}, {}{case}, {}", contender.name(), family.name(), human(size)), &downloads);
+            }
         }
-        if self.args.counters && kind == Kind::Lethe {
-            println!("    {:?}", counters(&network.servers.remove(0).stop()));
+        network.counters()?;
+        if self.args.counters {
+            for server in network.servers.drain(..) {
+                println!("    {:?}", counters(&server.stop()));
+            }
         }
         Ok(())
     }
@@ -206,14 +214,10 @@ impl Lab<'_> {
         let all = [Case::NoTimestamps, Case::NoSack, Case::Mtu576, Case::Mtu1280, Case::NoWindowScaling];
         for &case in if self.args.case.is_empty() { &all[..] } else { &self.args.case } {
             let (name, setting) = without(case);
-            for kind in self.servers() {
-                // No IPv6 link has an MTU of less than 1280.
-                let families =
-                    self.families().into_iter().filter(|family| case != Case::Mtu576 || *family == Family::V4);
-                for family in families {
-                    let name = format!("{}, {name}, {}", kind.name(), family.name());
-                    self.sizes_of(kind, family, setting, &name, self.args.longest, table)?;
-                }
+            // No IPv6 link has an MTU of less than 1280.
+            let families = self.families().into_iter().filter(|family| case != Case::Mtu576 || *family == Family::V4);
+            for family in families {
+                self.sizes_of(family, setting, &format!(", {name}"), self.args.longest, table)?;
             }
         }
         Ok(())

@@ -32,6 +32,14 @@ impl Table {
         }
     }
 
+    /// Says what is wrong with a download, if anything is.
+    pub(super) fn note(&mut self, name: &str, download: &Download) {
+        if !download.is_right() {
+            self.wrong += 1;
+            println!("    {name}: other bytes {}", download.complaint);
+        }
+    }
+
     pub(super) fn check(&mut self, name: &str, holds: bool, text: &str) {
         self.wrong += usize::from(!holds);
         println!("{name:<46}{text}{}", if holds { "" } else { "   <-- WRONG" });
