@@ -31,6 +31,18 @@ impl Expected {
     }
 }
 
+impl Expected {
+    /// Whether a file is a beginning of it.
+    pub(crate) fn begins_with(&self, path: &Path) -> io::Result<bool> {
+        let len = fs::metadata(path)?.len();
+        let came = BufReader::with_capacity(1 << 18, File::open(path)?);
+        match self {
+            Self::Bytes(bytes, all) => Ok(len <= *all as u64 && equal(came, &bytes[..len as usize])?),
+            Self::File(other) => equal(came, File::open(other)?.take(len)),
+        }
+    }
+}
+
 /// Whether both say the same, to their ends.
 fn equal(mut one: impl Read, mut other: impl Read) -> io::Result<bool> {
     let mut blocks = [vec![0; 1 << 18], vec![0; 1 << 18]];
@@ -190,7 +202,14 @@ mod tests {
             assert_eq!(Expected::Bytes(Arc::clone(&bytes), 300_000).is(&came).unwrap(), is_right);
             assert_eq!(Expected::File(copy.clone()).is(&came).unwrap(), is_right);
         }
+        for (len, begins) in [(299_999, true), (300_000, true), (0, true)] {
+            fs::write(&came, &bytes[..len]).unwrap();
+            assert_eq!(Expected::Bytes(Arc::clone(&bytes), 300_000).begins_with(&came).unwrap(), begins);
+            assert_eq!(Expected::File(copy.clone()).begins_with(&came).unwrap(), begins);
+        }
         fs::write(&came, [&bytes[..299_999], &[8]].concat()).unwrap();
+        assert!(!Expected::Bytes(bytes, 300_000).begins_with(&came).unwrap());
+        assert!(!Expected::File(copy.clone()).begins_with(&came).unwrap());
         assert!(!Expected::File(copy).is(&came).unwrap());
     }
 }

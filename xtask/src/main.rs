@@ -9,12 +9,14 @@ mod api;
 mod compare;
 mod cost;
 mod downloads;
+mod fair;
 mod guest;
 mod https;
 mod instructions;
 mod large;
 mod load;
 mod loop_cost;
+mod model;
 mod networks;
 mod page;
 mod programs;
@@ -43,6 +45,8 @@ enum Command {
     Api(api::Args),
     /// Compares Lethe with servers that have sockets: what a short connection costs, and how it ends
     Compare(compare::Args),
+    /// Measures how Lethe and cubic share a bottleneck
+    Fair(fair::Args),
     /// Runs a program in a virtual machine, on a network card that QEMU emulates and DPDK's own driver drives
     Guest(guest::Args),
     /// Measures HTTPS behind a TLS terminator, with kept connections to Lethe and without
@@ -55,6 +59,8 @@ enum Command {
     Load(load::Args),
     /// Measures what the loop costs on one core, beside DPDK's testpmd, as ratios of one run
     LoopCost(loop_cost::Args),
+    /// Checks the model of long responses and kept connections, with each of its rules and without
+    Model(model::Args),
     /// Real clients and random frames, through DPDK's `net_af_packet`, for a while: nothing may be lost, and nothing
     /// leak
     SoakDpdk(soak_dpdk::Args),
@@ -64,12 +70,14 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Api(args) => api::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Fair(args) => fair::run(&args),
         Command::Guest(args) => guest::run(&args),
         Command::Https(args) => https::run(&args),
         Command::Instructions(args) => instructions::run(&args),
         Command::Large(args) => large::run(&args),
         Command::Load(args) => load::run(&args),
         Command::LoopCost(args) => loop_cost::run(&args),
+        Command::Model(args) => model::run(&args),
         Command::SoakDpdk(args) => soak_dpdk::run(&args),
     };
     match done {

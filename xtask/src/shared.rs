@@ -7,8 +7,8 @@
 //!                       rate and queue
 //! ```
 //!
-//! Each server has a namespace of its own, and all serve the same folder. What a kernel hands to a TAP device it has cut
-//! into frames of the MTU, whatever it would leave to a card: each loss is one segment's.
+//! Each server has a namespace of its own, and all serve the same folder. What a kernel hands to a TAP device it has
+//! cut into frames of the MTU, whatever it would leave to a card: each loss is one segment's.
 
 use std::fmt;
 use std::iter;
@@ -174,11 +174,16 @@ pub(crate) struct Site {
 impl Site {
     /// Files of these sizes, each called by its size.
     pub(crate) fn of(networks: &Networks, sizes: &[usize]) -> anyhow::Result<Self> {
+        let names: Vec<String> = sizes.iter().map(ToString::to_string).collect();
+        let files: Vec<_> = names.iter().map(String::as_str).zip(sizes.iter().copied()).collect();
+        Self::with(networks, &files)
+    }
+
+    /// Files of these names and sizes.
+    pub(crate) fn with(networks: &Networks, files: &[(&str, usize)]) -> anyhow::Result<Self> {
         let folder = janitor::folder("site")?;
-        let write = |name: &str, size| networks.write_pattern(&folder.path().join(name), size);
-        write(PROBE, 1_000_000)?;
-        for &size in sizes {
-            write(&size.to_string(), size)?;
+        for &(name, size) in files.iter().chain(&[(PROBE, 1_000_000)]) {
+            networks.write_pattern(&folder.path().join(name), size)?;
         }
         Ok(Self { folder })
     }
