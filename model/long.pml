@@ -78,7 +78,7 @@
 #define window_end_in(packet) ((packet) >> 12 & 15)
 #define stamp_in(packet) ((packet) >> 16)
 
-#define ROOM 12
+#define ROOM 20
 int bag[ROOM];
 byte in_bag;
 

@@ -11,7 +11,7 @@ use lethe_sim::link::Rate;
 use lethe_testnet::relay::Counters;
 use lethe_testnet::{Program, janitor, root};
 
-use crate::compare::table;
+use crate::compare::{figure, table};
 use crate::networks::Networks;
 use crate::page::{self, wrapped};
 use crate::programs;
@@ -23,7 +23,7 @@ Lethe beside cubic over one bottleneck: how they share it, and what each loses t
 Some transfers from Lethe and as many from nginx on a kernel with cubic go through one queue at the same time, for a
 while; then cubic takes Lethe's place, and bbr, to see what is usual. All servers are behind the one relay
 (sim/examples/relay.rs), which drops what finds its queue full. Counted are the bytes that each client got after the
-first seconds, and the frames that each server lost. All of it takes a quarter of an hour, and goes into
+first seconds, and the frames that each server lost. All of it takes 20 minutes, and goes into
 docs/performance.md.";
 
 const EXAMPLE: &str = "\
@@ -54,8 +54,11 @@ pub(crate) struct Args {
     /// Round trip without the queue, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 20)]
     rtt: u32,
+    /// How often each is measured
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
     /// How long bytes are counted,
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 15)]
     seconds: u32,
     /// and how long before that everything begins
     #[arg(long, value_name = "N", default_value_t = 5)]
@@ -87,6 +90,23 @@ struct Found {
     sent: [Counters; 2],
 }
 
+impl Found {
+    /// What all transfers got together.
+    fn all(&self) -> f64 {
+        self.goodput.iter().sum()
+    }
+
+    /// The part of it that the server got which is measured.
+    fn share(&self) -> f64 {
+        self.goodput[..self.goodput.len() / 2].iter().sum::<f64>() / self.all()
+    }
+
+    /// What the transfer with the least got, as a part of what is fair.
+    fn least(&self) -> f64 {
+        self.goodput.iter().copied().fold(f64::INFINITY, f64::min) * self.goodput.len() as f64 / self.all()
+    }
+}
+
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     programs::need_root()?;
     programs::need(&[("ip", "iproute2"), ("curl", "curl"), ("nginx", "nginx-light"), ("ethtool", "ethtool")])?;
@@ -106,7 +126,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             let link = Link { rtt: args.rtt, loss: 0.0, bottleneck: Some(Bottleneck { rate, queue }) };
             for &flows in &args.flows {
                 for contender in &contenders {
-                    let found = measure(args, &networks, &site, &link, (contender, flows), len)?;
+                    let round = |round| measure(args, &networks, &site, &link.impair(round), (contender, flows), len);
+                    let found = (1..=args.rounds.into()).map(round).collect::<anyhow::Result<Vec<_>>>()?;
                     let row =
                         [vec![rate.to_string(), queue.to_string(), flows.to_string()], cells(contender, &found, rate)];
                     println!("{}", row.concat().join("  "));
@@ -146,14 +167,14 @@ fn measure(
     args: &Args,
     networks: &Networks,
     site: &Site,
-    link: &Link,
+    impair: &str,
     (contender, flows): (&Contender, u16),
     len: usize,
 ) -> anyhow::Result<Found> {
     let both = [contender.clone(), Contender::Nginx("cubic".to_owned())];
-    let mut network = SharedNetwork::start(networks, &both, site, &link.impair(1))?;
+    let mut network = SharedNetwork::start(networks, &both, site, impair)?;
     let folder = janitor::folder("fair")?;
-    // The server that is measured has the even ones, so that neither is first everywhere.
+    // By turns, so that neither is first everywhere.
     let paths: Vec<PathBuf> = (0..2 * flows).map(|number| folder.path().join(number.to_string())).collect();
     let mut transfers = Vec::new();
     for (number, path) in paths.iter().enumerate() {
@@ -198,33 +219,33 @@ fn jain(values: &[f64]) -> f64 {
 }
 
 /// The part of a row that was measured.
-fn cells(contender: &Contender, found: &Found, rate: Rate) -> Vec<String> {
-    let Found { goodput, sent } = found;
-    let (ours, theirs) = goodput.split_at(goodput.len() / 2);
-    let [ours, theirs]: [f64; 2] = [ours, theirs].map(|values| values.iter().sum());
-    let least = goodput.iter().copied().fold(f64::INFINITY, f64::min) * goodput.len() as f64 / (ours + theirs);
-    let lost = sent.map(|sent| {
-        let lost = sent.frames.saturating_sub(sent.delivered);
-        format!("{lost} ({:.1} %)", lost as f64 * 100.0 / sent.frames.max(1) as f64)
-    });
-    let [lost, lost_by_cubic] = lost;
+fn cells(contender: &Contender, rounds: &[Found], rate: Rate) -> Vec<String> {
+    let of = |value: &dyn Fn(&Found) -> f64, digits| figure(&rounds.iter().map(value).collect::<Vec<_>>(), digits);
+    let lost = |side: usize| {
+        let [frames, delivered] = rounds.iter().fold([0, 0], |[frames, delivered], found| {
+            [frames + found.sent[side].frames, delivered + found.sent[side].delivered]
+        });
+        let lost = frames.saturating_sub(delivered);
+        format!("{lost} ({:.1} %)", lost as f64 * 100.0 / frames.max(1) as f64)
+    };
     vec![
         contender.name(),
-        format!("{:.0} %", ours * 100.0 / (ours + theirs)),
-        format!("{:.3}", jain(goodput)),
-        format!("{least:.2}"),
-        format!("{:.0} %", (ours + theirs) * 100.0 / rate.bits_per_second() as f64),
-        lost,
-        lost_by_cubic,
+        of(&|found| found.share() * 100.0, 0) + " %",
+        of(&|found| jain(&found.goodput), 2),
+        of(&Found::least, 2),
+        of(&|found| found.all() * 100.0 / rate.bits_per_second() as f64, 0) + " %",
+        lost(0),
+        lost(1),
     ]
 }
 
 fn report(args: &Args, rows: &[Vec<String>]) -> anyhow::Result<String> {
     let run = [
         format!(
-            "* {}: RTT {} ms, {} s after the first {}.",
+            "* {}: RTT {} ms, {} times {} s after the first {}.",
             page::date_and_command(),
             args.rtt,
+            args.rounds,
             args.seconds,
             args.warmup
         ),
@@ -259,7 +280,9 @@ mod tests {
     fn a_row_has_the_share_of_the_first_half() {
         let counters = |frames, delivered| Counters { frames, bytes: 0, longest: 1514, delivered };
         let found = Found { goodput: vec![1e6, 1e6, 3e6, 5e6], sent: [counters(200, 190), counters(100, 100)] };
-        let cells = cells(&Contender::Lethe, &found, "20mbit".parse().unwrap());
-        assert_eq!(cells, ["Lethe", "20 %", "0.694", "0.40", "50 %", "10 (5.0 %)", "0 (0.0 %)"]);
+        let row = |rounds: &[Found]| cells(&Contender::Lethe, rounds, "20mbit".parse().unwrap());
+        let other = Found { goodput: vec![5e6; 4], sent: found.sent };
+        assert_eq!(row(&[found]), ["Lethe", "20 %", "0.69", "0.40", "50 %", "10 (5.0 %)", "0 (0.0 %)"]);
+        assert_eq!(row(&[other])[1..4], ["50 %", "1.00", "1.00"]);
     }
 }

@@ -199,7 +199,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 fn check_all(client: &str, [segments, window, losses, copies, early]: Size) -> anyhow::Result<Outcome> {
     let options =
         format!("CLIENT={client} SEGMENTS={segments} WINDOW={window} LOSSES={losses} COPIES={copies} EARLY={early}");
-    let (outcome, _) = verify(&options, &["-O2", "-DSAFETY"])?;
+    let (outcome, _) = verify(&options, &["-O1", "-DSAFETY"])?;
     match outcome.violation {
         None => Ok(outcome),
         Some(violation) => bail!("{options}: {violation}"),

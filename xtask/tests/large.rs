@@ -87,4 +87,29 @@ fn times_of_downloads_have_a_row_and_a_chart_with_each_server() {
     }
 }
 
+#[test(root, "nginx", "ethtool")]
+fn a_bottleneck_is_shared_by_all_that_are_beside_cubic() {
+    let out = tempfile::tempdir().unwrap();
+    let run = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["fair", "--rate", "10mbit", "--queue", "1bdp", "--flows", "2", "--rounds", "1"])
+        .args(["--seconds", "2", "--warmup", "1", "--beside", "lethe,cubic"])
+        .args(["--binaries".as_ref(), binaries().as_os_str(), "--out".as_ref(), out.path().as_os_str()])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&[run.stdout, run.stderr].concat()).into_owned();
+    assert!(run.status.success(), "{text}");
+    let report = fs::read_to_string(out.path().join("performance.md")).unwrap();
+    for name in ["Lethe", "nginx, cubic"] {
+        let start = format!("| 10mbit | 1 BDP | 2 | {name} | ");
+        let row = report.lines().find_map(|line| line.strip_prefix(&start)).unwrap_or_else(|| panic!("{report}"));
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let number = |cell: &str| -> f64 { cell.split(' ').next().unwrap().parse().unwrap() };
+        let [share, index, least, used] = [0, 1, 2, 3].map(|at| number(cells[at]));
+        assert!((1.0..100.0).contains(&share) && (0.25..=1.0).contains(&index) && least < 1.0, "{report}");
+        // No more than passes, headers aside, and not much less.
+        assert!((50.0..=97.0).contains(&used), "{report}");
+        assert!(number(cells[4]) + number(cells[5]) > 0.0, "a queue of 17 frames must drop some: {report}");
+    }
+}
+
 lethe_harness::main!();
