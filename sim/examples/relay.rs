@@ -74,7 +74,7 @@ struct Relay {
     way: Way,
     /// The server that a hardware address belongs to, by the frames that came from it.
     owners: Owners,
-    /// Whether somebody may still ask for the counters.
+    /// Whether the counters may still be asked for.
     is_asked: bool,
 }
 
@@ -178,7 +178,7 @@ impl Relay {
         most
     }
 
-    /// Sleeps until a device has a frame, the network has one for it, or somebody asks.
+    /// Sleeps until a device has a frame, the network has one for it, or the counters are asked for.
     fn wait(&mut self) -> io::Result<()> {
         // To the nanosecond: by milliseconds it would have to look again and again for the rest of one.
         let timeout = self.network.next_arrival().map(|at| TimeSpec::from_duration(between(now(), at)));

@@ -35,7 +35,7 @@ Examples:
 /// Where the table is in docs/performance.md.
 const MARKS: [&str; 2] = ["<!-- fair: begin -->", "<!-- fair: end -->"];
 
-/// The file that all download: nobody gets to its end.
+/// The file that all download. It is longer than what passes meanwhile.
 const FILE: &str = "long";
 
 #[derive(clap::Args)]

@@ -75,7 +75,7 @@ const RULES: [Rule; 11] = [
         options: "ACKNOWLEDGEMENT_UNCHECKED CLIENT=CLOSES LOSSES=1",
         violation: SILENCE,
         text: "the same",
-        consequence: "a segment is lost, and nobody speaks again",
+        consequence: "a segment is lost, and nothing is ever sent again",
     },
     Rule {
         without: "SETTLED",

@@ -16,6 +16,18 @@ fn binaries() -> &'static Path {
     binaries
 }
 
+/// Runs a command of `cargo xtask` with the programs that are there, and returns its report.
+fn measured(command: &str, out: &Path) -> String {
+    let run = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(command.split(' '))
+        .args(["--binaries".as_ref(), binaries().as_os_str(), "--out".as_ref(), out.as_os_str()])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&[run.stdout, run.stderr].concat()).into_owned();
+    assert!(run.status.success(), "{text}");
+    fs::read_to_string(out.join("performance.md")).unwrap()
+}
+
 /// A client, and two kernels behind one relay.
 fn two_kernels(impairment: &str) -> (Relay, Namespace, [Namespace; 2]) {
     let (client, servers) = (Namespace::new(), [Namespace::new(), Namespace::new()]);
@@ -38,7 +50,7 @@ fn a_relay_that_is_a_switch_counts_what_each_server_sends_and_what_arrives() {
     let grown =
         |number: usize| (after[number].frames - before[number].frames, after[number].bytes - before[number].bytes);
     assert_eq!(grown(1), (10, 10 * 1042), "{after:?}");
-    assert_eq!(grown(0), (0, 0), "what has an address goes to nobody else: {after:?}");
+    assert_eq!(grown(0), (0, 0), "what has an address goes there alone: {after:?}");
     assert_eq!((after[1].longest, after[1].delivered), (1042, after[1].frames), "{after:?}");
 
     let (mut relay, client, _servers) = two_kernels("loss=30%,seed=3");
@@ -52,14 +64,7 @@ fn a_relay_that_is_a_switch_counts_what_each_server_sends_and_what_arrives() {
 #[test(root, "nginx", "ethtool")]
 fn times_of_downloads_have_a_row_and_a_chart_with_each_server() {
     let out = tempfile::tempdir().unwrap();
-    let run = Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .args(["large", "times", "--rtt", "4,8,16", "--loss", "0", "--size", "14000,64000", "--count", "2"])
-        .args(["--binaries".as_ref(), binaries().as_os_str(), "--out".as_ref(), out.path().as_os_str()])
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&[run.stdout, run.stderr].concat()).into_owned();
-    assert!(run.status.success(), "{text}");
-    let report = fs::read_to_string(out.path().join("performance.md")).unwrap();
+    let report = measured("large times --rtt 4,8,16 --loss 0 --size 14000,64000 --count 2", out.path());
     let rows: Vec<Vec<&str>> = report
         .lines()
         .filter(|line| line.starts_with("| ") && !line.contains("RTT"))
@@ -90,15 +95,8 @@ fn times_of_downloads_have_a_row_and_a_chart_with_each_server() {
 #[test(root, "nginx", "ethtool")]
 fn a_bottleneck_is_shared_by_all_that_are_beside_cubic() {
     let out = tempfile::tempdir().unwrap();
-    let run = Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .args(["fair", "--rate", "10mbit", "--queue", "1bdp", "--flows", "2", "--rounds", "1"])
-        .args(["--seconds", "2", "--warmup", "1", "--beside", "lethe,cubic"])
-        .args(["--binaries".as_ref(), binaries().as_os_str(), "--out".as_ref(), out.path().as_os_str()])
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&[run.stdout, run.stderr].concat()).into_owned();
-    assert!(run.status.success(), "{text}");
-    let report = fs::read_to_string(out.path().join("performance.md")).unwrap();
+    let command = "fair --rate 10mbit --queue 1bdp --flows 2 --rounds 1 --seconds 2 --warmup 1 --beside lethe,cubic";
+    let report = measured(command, out.path());
     for name in ["Lethe", "nginx, cubic"] {
         let start = format!("| 10mbit | 1 BDP | 2 | {name} | ");
         let row = report.lines().find_map(|line| line.strip_prefix(&start)).unwrap_or_else(|| panic!("{report}"));
