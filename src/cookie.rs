@@ -266,7 +266,7 @@ impl FlowKeys {
     pub(crate) fn later_proof(&self, seq: SeqNumber, own_next: SeqNumber, claims: u8, count: u32) -> u16 {
         let ends = u64::from(seq.value()) | u64::from(own_next.value()) << 32;
         let hash = self.addresses.with([u64::from(self.ports) | u64::from(claims) << 32, ends]).finish(3);
-        ((hash >> 32) * u64::from(count) >> 32) as u16
+        (((hash >> 32) * u64::from(count)) >> 32) as u16
     }
 
     /// The fields of a cookie are hashed with the rest, so that they cannot be changed. They stand above the epoch,

@@ -165,8 +165,9 @@ pub(super) fn find_place<A: App, P: Pair>(
         let len = long_response(segment, line, generation, app, scratch)?.len();
         match later {
             Some(proof) => find_later_place(segment, len, generation, proof),
-            None => find_offset(segment, len, generation)
-                .map(|(offset, fields)| Place::of_first(segment, offset, fields)),
+            None => {
+                find_offset(segment, len, generation).map(|(offset, fields)| Place::of_first(segment, offset, fields))
+            }
         }
     });
     found.next().filter(|_| found.next().is_none())
