@@ -5,6 +5,7 @@
 //! * [`terminator`] is a program that speaks TLS in front of Lethe.
 //! * [`Capture`] records what passes an interface.
 //! * [`guest`] boots a virtual machine with a network card that DPDK drives.
+//! * [`kept`] is clients that keep their connections.
 //! * [`harness`] runs the tests of a file, and leaves out by name those that need what is not there.
 //! * [`cluster`], [`browser`] and [`session`] are what single test files are about.
 //!
@@ -17,6 +18,7 @@ pub mod cluster;
 pub mod guest;
 pub mod harness;
 pub mod janitor;
+pub mod kept;
 mod lethe;
 mod namespace;
 pub mod nginx;

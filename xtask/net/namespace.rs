@@ -124,9 +124,14 @@ impl Namespace {
         text
     }
 
-    /// Runs a shell line, and returns whether it succeeded, with what it printed.
+    /// Runs a shell line, at most three minutes of it, and returns whether it succeeded, with what it printed.
     pub fn try_run(&self, line: &str) -> (bool, String) {
-        let output = self.command("timeout").args(["180", "sh", "-c", line]).output().unwrap();
+        self.try_run_for(180, line)
+    }
+
+    /// Runs a shell line, at most so many seconds of it, and returns whether it succeeded, with what it printed.
+    pub fn try_run_for(&self, seconds: u32, line: &str) -> (bool, String) {
+        let output = self.command("timeout").args([&seconds.to_string(), "sh", "-c", line]).output().unwrap();
         let text = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8_lossy(&text).into_owned())
     }
