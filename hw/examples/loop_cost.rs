@@ -3,6 +3,7 @@
 //! ```text
 //! loop_cost mix OUT.pcapng       a capture of clients who come now: SYN, ACK, GET, FIN of each
 //! loop_cost ring SECONDS         the same frames through net_ring, whose other side is this program
+//! loop_cost kept SECONDS ROUNDS  the same, and requests on connections that stay open, by turns
 //! ```
 
 #[path = "../tests/support/mix.rs"]
@@ -15,7 +16,7 @@ use lethe::engine::SCRATCH_LEN;
 use lethe::time::Instant;
 use lethe::turn;
 use lethe::verdict::{ReplyKind, Stats, Verdict};
-use lethe_hw::dpdk::{BURST, Eal, Port, PortConfig, RingPort};
+use lethe_hw::dpdk::{BURST, Eal, Port, PortConfig, RingPort, RingQueue};
 use lethe_sim::capture::Writer;
 
 /// Clients in the mix. Their frames fit the buffers of one queue.
@@ -29,7 +30,10 @@ fn main() {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["mix", file] => write_mix(file),
         ["ring", seconds] => ring(seconds.parse().expect("a number of seconds")),
-        _ => panic!("usage: loop_cost mix OUT.pcapng | loop_cost ring SECONDS"),
+        ["kept", seconds, rounds] => {
+            kept(seconds.parse().expect("a number of seconds"), rounds.parse().expect("a number of rounds"));
+        }
+        _ => panic!("usage: loop_cost mix OUT.pcapng | loop_cost ring SECONDS | loop_cost kept SECONDS ROUNDS"),
     }
 }
 
@@ -50,45 +54,144 @@ struct Spent {
     collecting: Duration,
 }
 
-fn ring(seconds: u64) {
-    let prefix = format!("lethe-loop-cost-{}", std::process::id());
-    let arguments = ["--no-pci", "--no-huge", "-m", "256", "--no-telemetry", "-l", "0", "--file-prefix", &prefix];
-    let eal = Eal::start(arguments).unwrap();
-    let feeder = RingPort::new(&eal, "feeder", &[mix::mix(now(), CLIENTS)]).unwrap();
-    let mut port = Port::open(&eal, PortConfig { number: feeder.number(), queues: 1, mtu: None }).unwrap();
-    let mut queue = feeder.into_queues().pop().unwrap();
-    let engine = mix::engine(port.offload());
-    let (queues, _) = port.queues();
-    let (mut rx, mut tx) = queues.into_iter().next().unwrap();
+/// What is fed to a ring.
+struct Fed {
+    name: &'static str,
+    frames: Vec<Vec<u8>>,
+    frames_per_request: usize,
+    keep_alive: bool,
+}
 
-    let mut scratch = vec![0; SCRATCH_LEN];
-    let mut stats = Stats::default();
-    let mut windows = Vec::new();
-    let start = std::time::Instant::now();
-    while start.elapsed() < Duration::from_secs(seconds) {
-        let mut spent = Spent::default();
-        for _ in 0..BURSTS {
-            let before = std::time::Instant::now();
-            queue.feed(BURST);
-            let fed = std::time::Instant::now();
-            let count = rx.poll(BURST);
-            turn(&engine, now(), &mut rx, &mut tx, &mut scratch, &mut stats, count);
-            let served = std::time::Instant::now();
-            queue.collect(|_| ());
-            spent.feeding += fed - before;
-            spent.serving += served - fed;
-            spent.collecting += served.elapsed();
-        }
-        windows.push(spent);
+impl Fed {
+    /// Clients who connect, ask once and close.
+    fn closing() -> Self {
+        let frames_per_request = mix::FRAMES_PER_REQUEST;
+        Self { name: "closing", frames: mix::mix(now(), CLIENTS), frames_per_request, keep_alive: false }
     }
-    let requests = stats.count(Verdict::Replied(ReplyKind::Response));
-    assert_eq!(requests * mix::FRAMES_PER_REQUEST as u64, stats.received_frames(), "every request was answered");
-    assert_eq!(stats.received_frames(), (windows.len() * BURSTS * BURST) as u64, "every frame was received");
 
-    windows.sort_by_key(|spent| spent.serving);
+    /// Clients who ask once more.
+    fn kept() -> Self {
+        let frames = mix::kept_mix(now(), CLIENTS, false);
+        Self { name: "kept", frames, frames_per_request: 1, keep_alive: true }
+    }
+
+    /// The same, who have acknowledged the last response before.
+    fn kept_with_acks() -> Self {
+        let frames = mix::kept_mix(now(), CLIENTS, true);
+        Self { name: "kept-ack", frames, frames_per_request: 2, keep_alive: true }
+    }
+}
+
+/// An EAL of this program's own, which leaves nothing behind.
+struct OwnEal(Eal, String);
+
+impl OwnEal {
+    fn start() -> Self {
+        let prefix = format!("lethe-loop-cost-{}", std::process::id());
+        let arguments = ["--no-pci", "--no-huge", "-m", "256", "--no-telemetry", "-l", "0", "--file-prefix", &prefix];
+        Self(Eal::start(arguments).unwrap(), prefix)
+    }
+}
+
+impl Drop for OwnEal {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(format!("/var/run/dpdk/{}", self.1));
+    }
+}
+
+fn ring(seconds: u64) {
+    let eal = OwnEal::start();
+    let fed = Fed::closing();
+    let mut lane = Lane::new(&eal.0, &fed);
+    let windows = lane.run(Duration::from_secs(seconds));
     report("undisturbed", &windows[windows.len() / 100]);
     report("median", &windows[windows.len() / 2]);
-    let _ = std::fs::remove_dir_all(format!("/var/run/dpdk/{prefix}"));
+}
+
+/// Requests a second of closing connections and of those that stay open, by turns.
+fn kept(seconds: u64, rounds: usize) {
+    let eal = OwnEal::start();
+    let all = [Fed::closing(), Fed::kept(), Fed::kept_with_acks()];
+    let mut lanes = all.each_ref().map(|fed| Lane::new(&eal.0, fed));
+    println!("net_ring, one core, million requests/s, undisturbed and median; of those that close");
+    let mut ratios = [const { Vec::new() }; 3];
+    for round in 0..rounds {
+        let mut rates = [[0.0; 2]; 3];
+        for turn in 0..lanes.len() {
+            let number = (round + turn) % lanes.len();
+            let windows = lanes[number].run(Duration::from_secs(seconds));
+            let rate = |window: &Spent| requests(all[number].frames_per_request, window.serving);
+            rates[number] = [rate(&windows[windows.len() / 100]), rate(&windows[windows.len() / 2])];
+        }
+        print!("round {}", round + 1);
+        for (number, [undisturbed, median]) in rates.into_iter().enumerate() {
+            let ratio = undisturbed / rates[0][0];
+            ratios[number].push(ratio);
+            print!("   {} {undisturbed:.2} {median:.2}, {ratio:.2}", all[number].name);
+        }
+        println!();
+    }
+    for (fed, ratios) in all.iter().zip(&mut ratios).skip(1) {
+        ratios.sort_by(f64::total_cmp);
+        println!("{}: {:.2} times as many as closing, median of {rounds}", fed.name, ratios[rounds / 2]);
+    }
+}
+
+/// A ring, and what serves it.
+struct Lane<'e> {
+    fed: &'e Fed,
+    queue: RingQueue<'e>,
+    port: Port<'e>,
+    scratch: Vec<u8>,
+}
+
+impl<'e> Lane<'e> {
+    fn new(eal: &'e Eal, fed: &'e Fed) -> Self {
+        let feeder = RingPort::new(eal, fed.name, std::slice::from_ref(&fed.frames)).unwrap();
+        let port = Port::open(eal, PortConfig { number: feeder.number(), queues: 1, mtu: None }).unwrap();
+        Self { fed, queue: feeder.into_queues().pop().unwrap(), port, scratch: vec![0; SCRATCH_LEN] }
+    }
+
+    /// Serves for so long, and returns all windows, those with the least time for serving first.
+    fn run(&mut self, time: Duration) -> Vec<Spent> {
+        let engine = mix::engine_with(self.port.offload(), self.fed.keep_alive);
+        let (queues, _) = self.port.queues();
+        let (mut rx, mut tx) = queues.into_iter().next().unwrap();
+        let mut stats = Stats::default();
+        let mut windows = Vec::new();
+        let start = std::time::Instant::now();
+        while start.elapsed() < time {
+            let mut spent = Spent::default();
+            for _ in 0..BURSTS {
+                let before = std::time::Instant::now();
+                self.queue.feed(BURST);
+                let fed = std::time::Instant::now();
+                let count = rx.poll(BURST);
+                turn(&engine, now(), &mut rx, &mut tx, &mut self.scratch, &mut stats, count);
+                let served = std::time::Instant::now();
+                self.queue.collect(|_| ());
+                spent.feeding += fed - before;
+                spent.serving += served - fed;
+                spent.collecting += served.elapsed();
+            }
+            windows.push(spent);
+        }
+        let requests = stats.count(Verdict::Replied(ReplyKind::Response));
+        let per_request = self.fed.frames_per_request as u64;
+        assert!(
+            (requests * per_request).abs_diff(stats.received_frames()) < per_request,
+            "{}: every request was answered",
+            self.fed.name
+        );
+        assert_eq!(stats.received_frames(), (windows.len() * BURSTS * BURST) as u64, "every frame was received");
+        windows.sort_by_key(|spent| spent.serving);
+        windows
+    }
+}
+
+/// Millions of requests a second, where a window was served in this time.
+fn requests(frames_per_request: usize, serving: Duration) -> f64 {
+    (BURSTS * BURST) as f64 / frames_per_request as f64 / serving.as_secs_f64() / 1e6
 }
 
 /// Reports a window: by the time of serving alone, and by all of it.

@@ -21,9 +21,15 @@ Then by how many frames are taken at a time, and two workers of `lethe` on two q
 driver costs next to nothing: net_ring, fed by the program itself.
 
 Frames are those of a second of the workers' own time, as the kernel's scheduler counts it, so that it matters less what
-else runs; of all seconds the best one counts. Needs root, and two CPUs.";
+else runs; of all seconds the best one counts. Needs root, and two CPUs.
 
-const EXAMPLE: &str = "Example:\n  cargo xtask loop-cost --rounds 3 --seconds 8";
+With --kept it is net_ring alone: connections that close, those that stay open, and those whose clients also acknowledge
+each response with a frame of its own, by turns.";
+
+const EXAMPLE: &str = "\
+Examples:
+  cargo xtask loop-cost --rounds 3 --seconds 8
+  cargo xtask loop-cost --kept --rounds 5 --seconds 4";
 
 /// Megabytes that DPDK takes, and so many huge pages of 2 MB.
 const MEGABYTES: u32 = 512;
@@ -35,6 +41,9 @@ const SETTING: &str = "/proc/sys/vm/nr_hugepages";
 #[derive(clap::Args)]
 #[command(long_about = ABOUT, after_help = EXAMPLE)]
 pub(crate) struct Args {
+    /// Nothing but net_ring: connections that close, and those that stay open, by turns
+    #[arg(long)]
+    kept: bool,
     /// How often each is measured
     #[arg(long, default_value_t = 3)]
     rounds: u32,
@@ -77,7 +86,14 @@ struct Bench<'a> {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     programs::need_root()?;
     programs::need(&[("dpdk-testpmd", "dpdk-dev"), ("stdbuf", "coreutils")])?;
-    programs::build(&["--features dpdk -p lethe-httpd", "--features dpdk -p lethe-hw --example loop_cost"])?;
+    let loop_cost = "--features dpdk -p lethe-hw --example loop_cost";
+    if args.kept {
+        programs::build(&[loop_cost])?;
+        let [seconds, rounds] = [args.seconds, args.rounds].map(|number| number.to_string());
+        print!("{}", output(Command::new(example()).args(["kept", &seconds, &rounds]))?);
+        return Ok(());
+    }
+    programs::build(&["--features dpdk -p lethe-httpd", loop_cost])?;
     let folder = janitor::folder("loop-cost")?;
     let (capture, secret) = (folder.path().join("mix.pcapng"), folder.path().join("secret"));
     fs::copy(root().join("pcaps/secret"), &secret)?;
