@@ -151,7 +151,7 @@ fn check(crowd: &Arc<Crowd>, client: &Namespace) {
 #[track_caller]
 fn check_restarts(clients: usize, requests: usize, kills: usize) {
     let (client, spaces) = behind_cables(1);
-    let crowd = Crowd::new(clients, requests, Site::new(&lengths()).unwrap());
+    let crowd = Crowd::new(clients, requests, 1, Site::new(&lengths()).unwrap());
     let (_folder, secret) = secret();
     let app = format!("--keep-alive on {secret} files {}", crowd.site.path().display());
     let start = || Server::start_on(&spaces[0], &["--device", "packet:lethe0"], &app);
@@ -206,7 +206,7 @@ fn check_two_servers(clients: usize, requests: usize) {
          }
 END",
     );
-    let crowd = Crowd::new(clients, requests, Site::new(&lengths()).unwrap());
+    let crowd = Crowd::new(clients, requests, 1, Site::new(&lengths()).unwrap());
     let (_folder, secret) = secret();
     let app = format!("--keep-alive on {secret} files {}", crowd.site.path().display());
     let servers: Vec<_> =

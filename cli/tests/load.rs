@@ -144,12 +144,12 @@ fn the_server_has_not_a_page_more_while_connections_are_idle_between_requests() 
     // Memory that a program touches once, it touches here.
     check_kept(&wire.load(&format!("{CLIENTS} --path /100 --open 2000 --keep-alive 3 --for 0s")), 6000, 2000);
     let options = format!("--keep-alive 3 --think 2s --for 0s --timeout 30s --watch {}", server.pid());
-    let result = wire.load(&format!("{CLIENTS} --path /100 --open 10k {options}"));
-    check_kept(&result, 30_000, 10_000);
+    let result = wire.load(&format!("{CLIENTS} --path /100 --path /101 --path /102 --open 100k {options}"));
+    check_kept(&result, 300_000, 100_000);
     let memory = result["memory"].as_array().unwrap();
     let resident: Vec<_> = memory.iter().map(|mark| mark["resident_kib"].as_u64().unwrap()).collect();
     assert!(resident.len() >= 3 && resident.iter().all(|&kib| kib == resident[0]), "{resident:?}");
-    assert_eq!(result["memory_of_connections"], 10_000 * 36 + 24, "{result:#}");
+    assert_eq!(result["memory_of_connections"], 100_000 * 36 + 3 * 24, "{result:#}");
 }
 
 #[test(root, "nginx")]

@@ -213,9 +213,9 @@ pub struct Outcome {
 
 impl Crowd {
     /// One that has not begun.
-    pub fn new(clients: usize, requests: usize, site: Site) -> Arc<Self> {
+    pub fn new(clients: usize, requests: usize, seed: u64, site: Site) -> Arc<Self> {
         let (answered, outcome) = (AtomicUsize::new(0), Mutex::default());
-        Arc::new(Self { clients, requests, seed: 1, site, answered, outcome })
+        Arc::new(Self { clients, requests, seed, site, answered, outcome })
     }
 
     /// Has all clients, who are in this namespace, make their requests.

@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 use lethe_testnet::nginx::{self, Content, Nginx};
 use lethe_testnet::{Namespace, Server, janitor, output};
+use serde_json::Value;
 use signal_hook::consts::SIGINT;
 use tempfile::TempDir;
 
@@ -23,6 +24,8 @@ Loads a server over a veth between two network namespaces, with one command, and
   open   so many connections are opened and held, and then each asks: the memory of the server, and every answer
   rate   requests at a rate, for a while: latency
   flood  the same with a flood beside it: the share of the requests that is still answered
+  kept   so many connections are opened, and each asks three times, with a pause (--think) in between in which all are
+         idle: fails unless all are answered, byte for byte, and the server's memory stays the same to the page
 
 The server is `lethe serve --device packet:`, or nginx on the kernel's TCP (--server nginx). With --device memif both
 are on DPDK, and their cards are memory that they share: no kernel, no network. Needs root, ip, and a release build,
@@ -34,6 +37,7 @@ const EXAMPLE: &str = "\
 Examples:
   cargo xtask load open 1M
   cargo xtask load rate 20k
+  cargo xtask load kept 1M
   cargo xtask load flood 1k --kind syn --server nginx -- --timeout 30s";
 
 /// The clients' networks: all of 10/8 but the server itself; 10.9.0.1 is one of them, and the way back to all others.
@@ -45,6 +49,9 @@ const FLOOD_FROM: &str = "198.18.0.0/15";
 /// Not those of the interfaces: the kernels then see at once that a packet is not for them.
 const SERVER_MAC: &str = "02:00:00:00:00:02";
 const CLIENT_MAC: &str = "02:00:00:00:00:01";
+
+/// Requests of a connection that is kept.
+const REQUESTS: usize = 3;
 
 /// Seconds for which a cookie of Lethe counts as of this minute; it is good for this one and the next.
 const EPOCH: u64 = 60;
@@ -68,6 +75,9 @@ pub(crate) struct Args {
     /// How long (1s for open, else 10s)
     #[arg(long = "for", value_name = "TIME")]
     duration: Option<String>,
+    /// kept: how long all connections are idle between their requests
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    think: String,
     /// Bytes of a reply
     #[arg(long, default_value_t = 100)]
     size: usize,
@@ -94,6 +104,7 @@ enum What {
     Open,
     Rate,
     Flood,
+    Kept,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -154,6 +165,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Kind::Lethe => args.start_lethe(&lethe, &server, folder.path())?,
         Kind::Nginx => args.start_nginx(&server)?,
     };
+    if args.what == What::Kept {
+        return args.kept(&lethe, &client, folder.path(), running.pid()?);
+    }
     args.load(&lethe, &client, folder.path(), running.pid()?)
 }
 
@@ -187,6 +201,9 @@ impl Args {
             Device::Memif => command.args(memif(folder, "server", 0)),
             device => command.arg("--device").arg(format!("{}:lethe0", name(&device))),
         };
+        if self.what == What::Kept {
+            command.args(["--keep-alive", "on"]);
+        }
         let server = Server::launch(command.args(["--addr", TO, "--mac", SERVER_MAC, "sample"]), 1)?;
         if self.device == Device::Memif {
             // What connects to it has given up being root by then.
@@ -217,6 +234,39 @@ impl Args {
             command.args(["--compare", "all"]);
         }
         command
+    }
+
+    /// Connections that are idle between their requests: what came of them, and of the server's memory.
+    fn kept(&self, lethe: &Path, space: &Namespace, folder: &Path, pid: u32) -> anyhow::Result<()> {
+        let asked = REQUESTS.to_string();
+        // Each connection's next request is another one.
+        let paths = (1..REQUESTS).map(|more| format!("/{}", self.size + more));
+        let more: Vec<_> = paths.flat_map(|path| ["--path".to_owned(), path]).collect();
+        let run = |number: &str, think: &str, watch: &[&str]| {
+            let mut command = self.client(lethe, space, folder);
+            command.args(&more).args(["--open", number, "--keep-alive", &asked, "--think", think, "--for", "0s"]);
+            command.args(["--timeout", "60s"]).args(watch).args(&self.more);
+            output(&mut command)
+        };
+        // What a program touches once, it touches now.
+        run("5k", "10ms", &["--quiet"])?;
+        if self.device != Device::Memif && !self.now {
+            wait_for_a_whole_epoch();
+        }
+        let text = run(&self.number, &self.think, &["--json", "--watch", &pid.to_string()])?;
+        let result: Value = serde_json::from_str(&text).context("the result of `lethe load`")?;
+        let count = |key: &str| result[key].as_u64().with_context(|| format!("{key}: {result:#}"));
+        let (begun, answered) = (count("begun")?, count("answered")?);
+        let marks = result["memory"].as_array().context("it was watched")?;
+        let resident: Vec<_> = marks.iter().filter_map(|mark| mark["resident_kib"].as_u64()).collect();
+        let stages: Vec<_> = result["stages"].as_object().into_iter().flatten().collect();
+        let stages: Vec<String> = stages.iter().map(|(stage, took)| format!("{stage} {took:.1}")).collect();
+        println!("{begun} connections, {answered} requests answered, all bytes as they should be");
+        println!("seconds: {}", stages.join(", "));
+        println!("memory of the server, KiB: {resident:?}");
+        ensure!(answered == begun * REQUESTS as u64 && count("opened")? == begun, "not all: {result:#}");
+        ensure!(resident.iter().all(|&kib| kib == resident[0]), "the server's memory has not stayed the same");
+        Ok(())
     }
 
     fn load(&self, lethe: &Path, space: &Namespace, folder: &Path, pid: u32) -> anyhow::Result<()> {

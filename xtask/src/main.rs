@@ -13,6 +13,7 @@ mod fair;
 mod guest;
 mod https;
 mod instructions;
+mod kept;
 mod large;
 mod load;
 mod loop_cost;
@@ -53,6 +54,8 @@ enum Command {
     Https(https::Args),
     /// Counts the instructions that the engine executes for a packet, and compares them with benches/instructions.txt
     Instructions(instructions::Args),
+    /// Measures requests on connections that stay open behind a bad network, from Lethe and from nginx
+    Kept(kept::Args),
     /// Measures large replies with curl, from Lethe and from nginx, and checks every byte of them
     Large(Box<large::Args>),
     /// Loads a server over a veth between two network namespaces, and tells what came of it
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Command::Guest(args) => guest::run(&args),
         Command::Https(args) => https::run(&args),
         Command::Instructions(args) => instructions::run(&args),
+        Command::Kept(args) => kept::run_all(&args),
         Command::Large(args) => large::run(&args),
         Command::Load(args) => load::run(&args),
         Command::LoopCost(args) => loop_cost::run(&args),
