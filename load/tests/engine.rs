@@ -490,6 +490,18 @@ fn idle_connections_are_asked_again_after_a_minute() {
     assert!(lab.generator.seconds() > 120.0);
 }
 
+/// With pauses between requests, and none before the first, the first one does not wait for all connections: cookies
+/// would expire meanwhile.
+#[test]
+fn connections_that_take_minutes_to_open_have_their_first_request_at_once() {
+    let plan = Plan::Open { connections: 130, per_second: Some(1.0), hold: Duration::ZERO };
+    let settings = Settings { keep_alive: kept(3, 1, 60), ..settings(plan) };
+    let lab = Lab::with(settings, keeping(), sample()).run().unwrap();
+    let counts = lab.generator.counts();
+    assert_eq!((counts.opened, counts.answered, counts.failures(), counts.closed), (130, 390, 0, 0), "{counts:?}");
+    assert!(lab.generator.seconds() > 3.0 * 129.0 + 2.0 * 60.0);
+}
+
 #[test]
 fn one_request_follows_the_other_until_the_time_is_over() {
     let plan = Plan::Open { connections: 20, per_second: None, hold: Duration::from_secs(2) };

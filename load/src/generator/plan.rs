@@ -220,6 +220,15 @@ impl Generator {
         matches!(self.settings.plan, Plan::Open { .. })
     }
 
+    /// Whether a connection has its first request as soon as it is open: where it is idle behind that anyway, and not
+    /// held open before.
+    pub(super) fn asks_at_once(&self) -> bool {
+        match (self.settings.keep_alive, self.settings.plan) {
+            (Some(keep), Plan::Open { hold, .. }) => !keep.think.is_zero() && hold.is_zero(),
+            _ => false,
+        }
+    }
+
     /// Does what is due in the stage. Returns the number of frames sent.
     pub(super) fn proceed(&mut self, tx: &mut impl TxQueue) -> usize {
         let again = self.ask_again(tx);
@@ -348,11 +357,26 @@ impl Generator {
             }
             sent += 1;
         }
-        if self.begun == self.room() && self.waiting == 0 {
-            self.cursor = self.extras;
-            self.enter(Stage::Holding);
+        if self.begun == self.room() && self.is_quiet() {
+            if self.asks_at_once() {
+                self.end_lap(tx);
+            } else {
+                self.cursor = self.extras;
+                self.enter(Stage::Holding);
+            }
         }
         sent
+    }
+
+    /// All connections have had their turn: they have the next one after a pause, if there is one.
+    fn end_lap(&mut self, tx: &mut impl TxQueue) {
+        self.laps += 1;
+        if self.has_more_laps() {
+            self.cursor = self.extras;
+            self.enter(Stage::Holding);
+        } else {
+            self.part(tx);
+        }
     }
 
     /// Sends the requests of open connections, in the order in which these were opened.
@@ -373,13 +397,7 @@ impl Generator {
             self.cursor += 1;
         }
         if self.cursor == self.table.len() && self.is_quiet() {
-            self.laps += 1;
-            if self.has_more_laps() {
-                self.cursor = self.extras;
-                self.enter(Stage::Holding);
-            } else {
-                self.part(tx);
-            }
+            self.end_lap(tx);
         }
         sent
     }

@@ -90,7 +90,7 @@ impl Generator {
                 }
             }
             // A connection that is held open without a request completes the handshake by an ACK.
-            None if self.stage == super::Stage::Opening => _ = self.send_flags(id, ACK, 0, tx),
+            None if self.stage == super::Stage::Opening && !self.asks_at_once() => _ = self.send_flags(id, ACK, 0, tx),
             // Latency counts from when the connection was due.
             None => self.ask(id, self.now - u64::from(elapsed), tx),
         }
