@@ -167,9 +167,15 @@ impl<'a, P: Pair> Segment<'a, P> {
     #[cold]
     #[inline(never)]
     pub(super) fn verify_kept(self, seq: SeqNumber) -> Option<Kept> {
+        self.verify_kept_at(seq, self.header.ack())
+    }
+
+    /// The same, if the response ended at `own_next`.
+    #[inline]
+    fn verify_kept_at(self, client_next: SeqNumber, own_next: SeqNumber) -> Option<Kept> {
         match self.stamp() {
             Some(Stamp::Kept(kept)) if self.config.keep_alive => {
-                let proof = self.kept_proof(seq, self.header.ack(), kept.generation, kept.size);
+                let proof = self.kept_proof(client_next, own_next, kept.generation, kept.size);
                 (kept.proof == proof).then_some(kept)
             }
             _ => None,
@@ -261,13 +267,15 @@ impl<'a, P: Pair> Segment<'a, P> {
         if self.payload.len() > 1 || self.is_fin() {
             return None;
         }
-        let end = self.header.seq().advance(1);
-        // An ACK of a client that has nothing to ask is more likely, and is no probe.
-        let is_ack = self.payload.is_empty() && self.verify_kept(self.header.seq()).is_some();
-        if is_ack || self.verify_kept(end).is_none() {
-            return None;
-        }
-        Some(self.acknowledge_up_to(end, ReplyKind::KeepAlive))
+        let (seq, ack) = (self.header.seq(), self.header.ack());
+        let end = seq.advance(1);
+        self.verify_kept(end)?;
+        // One in four million ACKs without payload fits the byte behind it by chance. An ACK of a client that has
+        // nothing to ask, or that has closed its end, before it gets our FIN or with it, is more likely, and no probe.
+        let fits = |client_next, own_next| self.verify_kept_at(client_next, own_next).is_some();
+        let is_ack = fits(seq, ack) || fits(seq.rewind(1), ack) || fits(seq.rewind(1), ack.rewind(1));
+        let is_probe = !self.payload.is_empty() || !is_ack;
+        is_probe.then(|| self.acknowledge_up_to(end, ReplyKind::KeepAlive))
     }
 
     /// Answers the acknowledgement of all of a long response, if the last byte of its request may have to be
@@ -590,5 +598,57 @@ impl<'a, P: Pair> Segment<'a, P> {
         };
         let quoted = len.saturating_sub(payload.len()) + QUOTED;
         datagram.get(..quoted).filter(|_| self.config.revert_backoff).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::net::Ipv4Addr;
+
+    use super::*;
+    use crate::cookie::Secret;
+    use crate::port::Checked;
+    use crate::wire::ethernet::MacAddress;
+    use crate::wire::ip::V4Pair;
+
+    /// The client's next sequence number, and ours, when the connection was kept open.
+    const CLIENT: SeqNumber = SeqNumber::new(1000);
+    const OWN: u32 = 7_000_000;
+
+    /// An ACK that echoes the stamp of the response that ended at `own_next`: so many bytes behind that, and behind the
+    /// last request of its client.
+    fn ack(config: &Config, own_next: SeqNumber, [sent, read]: [u32; 2]) -> Segment<'_, V4Pair> {
+        let size = KeptSize::Mss(Mss::at_most(1460));
+        let addresses = V4Pair { source: Ipv4Addr::new(10, 9, 0, 2), destination: Ipv4Addr::new(10, 9, 0, 1) };
+        let reply_path = ReplyPath { next_hop_mac: MacAddress::new([2, 0, 0, 0, 0, 1]), tag: None, addresses };
+        let packet = Packet { datagram: &[], reply_path, checksum: Checked::Good, payload: &[] };
+        let header = |echo| {
+            let options = Options { timestamps: Some(Timestamps { value: 1, echo }), ..Options::default() };
+            Header::new([40_000, 80], CLIENT.advance(sent), own_next.advance(read), Flags::ACK, 1000, options)
+        };
+        let segment = Segment::new(config, Instant::from_unix_seconds(1_700_000_000), packet, header(0), &[]);
+        let stamp = segment.kept([CLIENT, own_next], 0, size);
+        Segment { header: header(segment.keys.timestamp_base.wrapping_add(stamp.value())), ..segment }
+    }
+
+    #[test]
+    fn an_ack_that_fits_the_byte_behind_it_by_chance_is_no_keep_alive_probe() {
+        let config = Config { keep_alive: true, ..Config::new(Secret::new([3; 16])) };
+        // Bytes behind the request and behind the response: an ACK of the response; behind the client's FIN; of our FIN.
+        for ends @ [sent, read] in [[0, 0], [1, 0], [1, 1]] {
+            let plain = ack(&config, SeqNumber::new(OWN), ends);
+            assert!(plain.answer_keep_alive_probe().is_none());
+            let by_chance = (0..1 << 26).map(|more| SeqNumber::new(OWN).advance(more)).find(|&own_next| {
+                let size = KeptSize::Mss(Mss::at_most(1460));
+                plain.kept_proof(CLIENT, own_next, 0, size)
+                    == plain.kept_proof(CLIENT.advance(sent + 1), own_next.advance(read), 0, size)
+            });
+            let fitting = ack(&config, by_chance.expect("one of four million fits"), ends);
+            assert!(fitting.verify_kept(fitting.header.seq().advance(1)).is_some());
+            assert!(fitting.answer_keep_alive_probe().is_none(), "{ends:?}");
+        }
+        // A probe fits nothing but the byte behind it.
+        let probe = ack(&config, SeqNumber::new(OWN), [u32::MAX, 0]);
+        assert!(probe.answer_keep_alive_probe().is_some());
     }
 }
