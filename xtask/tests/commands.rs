@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use lethe_harness::test;
@@ -63,6 +64,36 @@ fn load_opens_connections_and_tells_of_memory() {
         assert!(output.status.success(), "{text}");
         assert!(text.contains("         200  answered, all bytes right (all)"), "{text}");
         assert!(text.contains("server has"), "{text}");
+    }
+}
+
+#[test(root)]
+fn load_has_idle_connections_answered_without_a_page_more() {
+    let output = Command::new("timeout")
+        .args(["120", XTASK, "load", "kept", "2000", "--think", "1s", "--now", "--lethe"])
+        .arg(binary())
+        .output()
+        .unwrap();
+    let text = said(&output);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("2000 connections, 6000 requests answered, all bytes as they should be"), "{text}");
+}
+
+#[test(root, "nginx")]
+fn kept_has_a_row_for_each_server_and_loss_and_no_failure() {
+    let binaries = Path::new(XTASK).parent().unwrap();
+    let relay = binaries.join("examples/relay");
+    assert!(relay.exists(), "there is no {} yet: cargo build -p lethe-sim --example relay", relay.display());
+    let output = Command::new("timeout")
+        .args(["120", XTASK, "kept", "--loss", "0,5", "--clients", "10", "--requests", "20", "--binaries"])
+        .arg(binaries)
+        .output()
+        .unwrap();
+    let text = said(&output);
+    assert!(output.status.success(), "{text}");
+    for (loss, server) in [(0, "Lethe"), (0, "nginx"), (5, "Lethe"), (5, "nginx")] {
+        let row = format!("| {loss} % | {server} | 200 | 0 | 10 | 0 |");
+        assert!(text.contains(&row), "{row}: {text}");
     }
 }
 
