@@ -25,7 +25,7 @@ Loads a server over a veth between two network namespaces, with one command, and
   rate   requests at a rate, for a while: latency
   flood  the same with a flood beside it: the share of the requests that is still answered
   kept   so many connections are opened, and each asks three times, with a pause (--think) in between in which all are
-         idle: fails unless all are answered, byte for byte, and the server's memory stays the same to the page
+         idle: fails unless all are answered, byte for byte, and the server never has a page more than at first
 
 The server is `lethe serve --device packet:`, or nginx on the kernel's TCP (--server nginx). With --device memif both
 are on DPDK, and their cards are memory that they share: no kernel, no network. Needs root, ip, and a release build,
@@ -265,7 +265,7 @@ impl Args {
         println!("seconds: {}", stages.join(", "));
         println!("memory of the server, KiB: {resident:?}");
         ensure!(answered == begun * REQUESTS as u64 && count("opened")? == begun, "not all: {result:#}");
-        ensure!(resident.iter().all(|&kib| kib == resident[0]), "the server's memory has not stayed the same");
+        ensure!(resident.iter().all(|&kib| kib <= resident[0]), "the server has more memory than at first");
         Ok(())
     }
 
