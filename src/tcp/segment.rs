@@ -167,15 +167,9 @@ impl<'a, P: Pair> Segment<'a, P> {
     #[cold]
     #[inline(never)]
     pub(super) fn verify_kept(self, seq: SeqNumber) -> Option<Kept> {
-        self.verify_kept_at(seq, self.header.ack())
-    }
-
-    /// The same, if the response ended at `own_next`.
-    #[inline]
-    fn verify_kept_at(self, client_next: SeqNumber, own_next: SeqNumber) -> Option<Kept> {
         match self.stamp() {
             Some(Stamp::Kept(kept)) if self.config.keep_alive => {
-                let proof = self.kept_proof(client_next, own_next, kept.generation, kept.size);
+                let proof = self.kept_proof(seq, self.header.ack(), kept.generation, kept.size);
                 (kept.proof == proof).then_some(kept)
             }
             _ => None,
@@ -267,15 +261,22 @@ impl<'a, P: Pair> Segment<'a, P> {
         if self.payload.len() > 1 || self.is_fin() {
             return None;
         }
-        let (seq, ack) = (self.header.seq(), self.header.ack());
-        let end = seq.advance(1);
-        self.verify_kept(end)?;
-        // One in four million ACKs without payload fits the byte behind it by chance. An ACK of a client that has
-        // nothing to ask, or that has closed its end, before it gets our FIN or with it, is more likely, and no probe.
-        let fits = |client_next, own_next| self.verify_kept_at(client_next, own_next).is_some();
-        let is_ack = fits(seq, ack) || fits(seq.rewind(1), ack) || fits(seq.rewind(1), ack.rewind(1));
-        let is_probe = !self.payload.is_empty() || !is_ack;
+        let end = self.header.seq().advance(1);
+        let kept = self.verify_kept(end)?;
+        let is_probe = !self.payload.is_empty() || !self.is_ack_behind(kept);
         is_probe.then(|| self.acknowledge_up_to(end, ReplyKind::KeepAlive))
+    }
+
+    /// Whether this is the ACK of a client that has nothing to ask, or has closed its end, with our FIN or without: that
+    /// is more likely than a keep-alive probe, and one in four million fits the byte behind it by chance.
+    #[cold]
+    #[inline(never)]
+    fn is_ack_behind(self, kept: Kept) -> bool {
+        let (seq, ack) = (self.header.seq(), self.header.ack());
+        let ends = [(seq, ack), (seq.rewind(1), ack), (seq.rewind(1), ack.rewind(1))];
+        ends.into_iter().any(|(client_next, own_next)| {
+            self.kept_proof(client_next, own_next, kept.generation, kept.size) == kept.proof
+        })
     }
 
     /// Answers the acknowledgement of all of a long response, if the last byte of its request may have to be
