@@ -58,14 +58,14 @@ struct Spent {
 struct Fed {
     name: &'static str,
     frames: Vec<Vec<u8>>,
-    frames_per_request: usize,
+    frames_per_request: u32,
     keep_alive: bool,
 }
 
 impl Fed {
     /// Clients who connect, ask once and close.
     fn closing() -> Self {
-        let frames_per_request = mix::FRAMES_PER_REQUEST;
+        let frames_per_request = mix::FRAMES_PER_REQUEST as u32;
         Self { name: "closing", frames: mix::mix(now(), CLIENTS), frames_per_request, keep_alive: false }
     }
 
@@ -177,7 +177,7 @@ impl<'e> Lane<'e> {
             windows.push(spent);
         }
         let requests = stats.count(Verdict::Replied(ReplyKind::Response));
-        let per_request = self.fed.frames_per_request as u64;
+        let per_request = u64::from(self.fed.frames_per_request);
         assert!(
             (requests * per_request).abs_diff(stats.received_frames()) < per_request,
             "{}: every request was answered",
@@ -190,8 +190,8 @@ impl<'e> Lane<'e> {
 }
 
 /// Millions of requests a second, where a window was served in this time.
-fn requests(frames_per_request: usize, serving: Duration) -> f64 {
-    (BURSTS * BURST) as f64 / frames_per_request as f64 / serving.as_secs_f64() / 1e6
+fn requests(frames_per_request: u32, serving: Duration) -> f64 {
+    f64::from((BURSTS * BURST) as u32) / f64::from(frames_per_request) / serving.as_secs_f64() / 1e6
 }
 
 /// Reports a window: by the time of serving alone, and by all of it.

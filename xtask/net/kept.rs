@@ -134,7 +134,7 @@ impl Client {
 
     /// Receives some bytes, or none where the server has closed.
     fn receive(&mut self, stream: &mut TcpStream) -> Result<usize, Failure> {
-        let mut part = [0; 1 << 16];
+        let mut part = [0; 1 << 14];
         match stream.read(&mut part) {
             Ok(len) => {
                 self.received.extend_from_slice(&part[..len]);

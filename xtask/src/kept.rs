@@ -88,8 +88,9 @@ impl Args {
         relay::bridge(&space, 0)?;
         let run = run(&crowd, &client);
         let counted = counters(&server.stop());
-        let served = counted.get("response").copied().unwrap_or(0) + counted.get("first-window").copied().unwrap_or(0);
-        ensure!(served as usize >= run.outcome.answers.len(), "{served} responses of Lethe");
+        let count = |name: &str| counted.get(name).copied().unwrap_or(0) as usize;
+        let responses = count("response") + count("first-window");
+        ensure!(responses >= run.outcome.answers.len(), "{responses} responses of Lethe");
         Ok(run)
     }
 
@@ -152,12 +153,11 @@ const HEAD: [&str; 11] = [
 pub(crate) fn run_all(args: &Args) -> anyhow::Result<()> {
     programs::need_root()?;
     programs::need(&[("ip", "iproute2"), ("nginx", "nginx-light")])?;
-    let binaries = match &args.binaries {
-        Some(binaries) => binaries.canonicalize()?,
-        None => {
-            programs::build(&["-p lethe-httpd", "-p lethe-sim --example relay"])?;
-            programs::release()
-        }
+    let binaries = if let Some(binaries) = &args.binaries {
+        binaries.canonicalize()?
+    } else {
+        programs::build(&["-p lethe-httpd", "-p lethe-sim --example relay"])?;
+        programs::release()
     };
     let (mut rows, mut failed) = (Vec::new(), 0);
     for (number, &loss) in args.loss.iter().enumerate() {

@@ -41,7 +41,7 @@ const SETTING: &str = "/proc/sys/vm/nr_hugepages";
 #[derive(clap::Args)]
 #[command(long_about = ABOUT, after_help = EXAMPLE)]
 pub(crate) struct Args {
-    /// Nothing but net_ring: connections that close, and those that stay open, by turns
+    /// Nothing but `net_ring`: connections that close, and those that stay open, by turns
     #[arg(long)]
     kept: bool,
     /// How often each is measured
