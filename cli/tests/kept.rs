@@ -153,7 +153,7 @@ fn check_restarts(clients: usize, requests: usize, kills: usize) {
     let (client, spaces) = behind_cables(1);
     let crowd = Crowd::new(clients, requests, 1, Site::new(&lengths()).unwrap());
     let (_folder, secret) = secret();
-    let app = format!("--keep-alive on {secret} files {}", crowd.site.path().display());
+    let app = format!("{secret} files {}", crowd.site.path().display());
     let start = || Server::start_on(&spaces[0], &["--device", "packet:lethe0"], &app);
     let server = thread::scope(|scope| {
         let mut server = start();
@@ -208,7 +208,7 @@ END",
     );
     let crowd = Crowd::new(clients, requests, 1, Site::new(&lengths()).unwrap());
     let (_folder, secret) = secret();
-    let app = format!("--keep-alive on {secret} files {}", crowd.site.path().display());
+    let app = format!("{secret} files {}", crowd.site.path().display());
     let servers: Vec<_> =
         spaces.iter().map(|space| Server::start_on(space, &["--device", "packet:lethe0"], &app)).collect();
     check(&crowd, &client);
@@ -242,7 +242,7 @@ fn check_http_client(impairment: &str, clients: usize, amount: &str, longest: us
     let folder = tempfile::tempdir().unwrap();
     let (space, list) = (Namespace::new(), folder.path().join("list"));
     space.run(&format!("cd {}; sha256sum * >{}", site.path().display(), list.display()));
-    let server = Server::start(&space, &format!("--keep-alive on {impairment} files {}", site.path().display()));
+    let server = Server::start(&space, &format!("{impairment} files {}", site.path().display()));
     space.patient_neighbors("lethe0").unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/kept.py");
     for address in ["10.9.0.2", "fd09::2"] {
