@@ -6,7 +6,8 @@ use std::time::Instant;
 use anyhow::{Context, ensure};
 use lethe_testnet::kept::{Crowd, Outcome, Site};
 use lethe_testnet::nginx::{Content, Nginx};
-use lethe_testnet::{Namespace, Server, counters, relay, root, serve};
+use lethe_testnet::relay::{self, Way};
+use lethe_testnet::{Namespace, Server, counters, root, serve};
 
 use crate::compare::{grouped, table};
 use crate::downloads::percentile;
@@ -81,7 +82,8 @@ impl Args {
 
     fn lethe(&self, binaries: &std::path::Path, loss: u32) -> anyhow::Result<Run> {
         let (client, space) = (Namespace::create()?, Namespace::create()?);
-        let _relay = relay::start(&binaries.join("examples/relay"), &client, &[&space], &self.impairment(loss))?;
+        let _relay =
+            relay::start(&binaries.join("examples/relay"), &client, &[&space], Way::Chance, &self.impairment(loss))?;
         let crowd = self.crowd(loss.into())?;
         let mut command = serve(&space, &binaries.join("lethe"), &["--device", "tap:lethe0"]);
         let server = Server::launch(command.args(["--keep-alive", "on", "files"]).arg(crowd.site.path()), 2)?;
@@ -96,7 +98,8 @@ impl Args {
 
     fn nginx(&self, binaries: &std::path::Path, loss: u32) -> anyhow::Result<Run> {
         let (client, space) = (Namespace::create()?, Namespace::create()?);
-        let _relay = relay::start(&binaries.join("examples/relay"), &client, &[&space], &self.impairment(loss))?;
+        let _relay =
+            relay::start(&binaries.join("examples/relay"), &client, &[&space], Way::Chance, &self.impairment(loss))?;
         space.address("server0", 2)?;
         let crowd = self.crowd(loss.into())?;
         let more = "keepalive_requests 1000000000; keepalive_timeout 1000s;";
