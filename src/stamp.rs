@@ -189,7 +189,7 @@ pub(crate) struct WindowLevel(u8);
 impl WindowLevel {
     /// The first window, and one segment more for each that has been acknowledged (RFC 5681, section 3.1).
     pub(crate) const SLOW_START: Self = Self(7);
-    /// After a retransmission timeout, and after the client's window was closed.
+    /// After the client's window was closed.
     pub(crate) const LOWEST: Self = Self(0);
 
     /// The highest on a narrow path, on a connection that stays open: there is no room in a stamp for more.
@@ -222,11 +222,16 @@ impl WindowLevel {
         Self((segments / Self::LEVEL).clamp(1, Self::LEVELS.into()) as u8 - 1)
     }
 
-    /// The level after a loss with so many segments in flight (RFC 5681, section 3.1): half of them, but at least four.
-    /// With two, one lost ACK would stop the ACK clock, and the client's RTO would have to start it again.
-    pub(crate) fn halved(segments: u32) -> Self {
-        Self::at_most(segments / 2)
+    /// The level after a loss with so many segments in flight: the one that is nearest to 0.7 times as many, as CUBIC
+    /// has it (RFC 9438), where RFC 5681, section 3.1, has half; and at least [`Self::FLOOR`].
+    pub(crate) fn reduced(segments: u32) -> Self {
+        let wanted = segments.saturating_mul(7) / 10;
+        Self::at_most(wanted.saturating_add(Self::LEVEL / 2).max(Self::FLOOR))
     }
+
+    /// After a loss no fewer segments are in flight. With four, a loss is hardly ever told by three segments behind
+    /// it, and each lost ACK may stop the ACK clock, which the client's RTO has to start again.
+    const FLOOR: u32 = 8;
 
     /// The level `steps` steps up, limited to `cap`. Slow start is not limited.
     pub(crate) fn stepped(self, steps: u32, cap: Self) -> Self {
@@ -470,9 +475,9 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_halves_what_is_under_way() {
-        let after = |segments| WindowLevel::halved(segments).segments(0, 10, 32);
-        assert_eq!([32, 24, 16, 12, 10, 8, 4, 2, 1].map(after), [16, 12, 8, 4, 4, 4, 4, 4, 4]);
+    fn a_loss_takes_away_a_third_of_what_is_in_flight_and_leaves_eight() {
+        let after = |segments| WindowLevel::reduced(segments).segments(0, 10, 32);
+        assert_eq!([32, 28, 24, 20, 16, 12, 10, 8, 4, 1].map(after), [24, 20, 16, 16, 12, 8, 8, 8, 8, 8]);
     }
 
     #[test]

@@ -24,7 +24,7 @@
 //! that could not be told from the next request.
 
 use super::layout::{HEAD_END, Layout, REACH, TIMEOUT_REACH};
-use super::ranges::{SackRanges, is_end, last_boundary, only};
+use super::ranges::{SackRanges, clipped, is_end, last_boundary, only};
 use super::segment::{GET, Segment};
 use crate::app::App;
 use crate::config::Config;
@@ -410,31 +410,50 @@ impl<'a, P: Pair> Transfer<'a, P> {
         let is_retransmitted = echoed.reason == SendReason::Retransmission;
         let in_flight = (sent - acked) / seg_size;
         let threshold = DUPLICATES.min(in_flight / 2);
-        let lost = if is_all && !is_retransmitted {
-            self.sacked.gaps(acked, top)
-        } else if is_retransmitted && acked - prev_acked > seg_size || !is_retransmitted && received == threshold {
-            // After a gap that has been filled, the next one.
-            only((acked, gap_end))
+        let level = if is_retransmitted { echoed.level } else { WindowLevel::reduced(in_flight) };
+        let again = self.schedule(acked, level);
+        let ahead = |offset| self.sent_up_to(again, offset).min(top);
+        let lost = if is_retransmitted {
+            // The holes by which the window of what is sent again has moved.
+            let moved = clipped(self.sacked.gaps(acked, top), self.sent_up_to(schedule, prev_acked), ahead(acked));
+            if acked - prev_acked > seg_size {
+                // After a gap that has been filled, the next one.
+                let [_, rest @ ..] = moved;
+                let [second, third, fourth, fifth] = rest;
+                [(acked, gap_end.min(ahead(acked))), second, third, fourth, fifth]
+            } else {
+                moved
+            }
+        } else if is_all {
+            clipped(self.sacked.gaps(acked, top), acked, ahead(acked))
+        } else if received == threshold {
+            only((acked, gap_end.min(ahead(acked))))
         } else {
             return Absorbed::Progress.into();
         };
-        let level = if is_retransmitted { echoed.level } else { WindowLevel::halved(in_flight) };
-        self.send(ReplyKind::Resent, lost, self.schedule(acked, level), SendReason::Retransmission, app)
+        self.send(ReplyKind::Resent, lost, again, SendReason::Retransmission, app)
     }
 
-    /// The client's RTO has expired: what it is missing, from its acknowledgement on (RFC 2018, section 5), with the
-    /// lowest window: four segments, where RFC 5681, section 3.1, has one.
+    /// The client's RTO has expired. What has arrived behind a gap tells that all in it is lost: that, from the
+    /// client's acknowledgement on (RFC 2018, section 5), and nothing behind. Where nothing tells it, what was sent is
+    /// likely to be on its way still, and two segments find out. What they draw is a first window at most, where RFC
+    /// 5681, section 3.1, has a segment.
     fn answer_timeout<A: App>(&self, app: &A) -> Reply<'a> {
-        let Self { seg_size, acked, window_end, len, echoed, ref sacked, .. } = *self;
+        let Self { segment, seg_size, prev_acked, acked, window_end, len, echoed, ref sacked, .. } = *self;
         if echoed.reason == SendReason::Pair {
             return self.send_pair(ReplyKind::Resumed, acked, false, app);
         }
-        let schedule = self.schedule(acked, WindowLevel::LOWEST);
-        let wanted = self.sent_up_to(schedule, acked);
-        let top = sacked.as_slice().last().map_or(acked, |&(_, top)| top);
-        let end = last_boundary(wanted.max(top), window_end, seg_size, len);
-        let reason = if sacked.is_empty() { SendReason::NewData } else { SendReason::Retransmission };
-        self.send(ReplyKind::Resumed, sacked.gaps(acked, end), schedule, reason, app)
+        let sent = self.sent_up_to(self.schedule(prev_acked, echoed.level), acked);
+        let level = WindowLevel::reduced((sent - acked) / seg_size);
+        let level = level.min(WindowLevel::at_most(segment.config.first_window.into()));
+        let schedule = self.schedule(acked, level);
+        let ranges = match sacked.as_slice().last() {
+            Some(&(_, top)) => clipped(sacked.gaps(acked, top), acked, self.sent_up_to(schedule, acked)),
+            None => only((acked, last_boundary(acked.saturating_add(2 * seg_size), window_end, seg_size, len))),
+        };
+        // Behind a FIN that goes alone nothing is drawn.
+        let reason = if acked < len { SendReason::Retransmission } else { SendReason::NewData };
+        self.send(ReplyKind::Resumed, ranges, schedule, reason, app)
     }
 
     /// An ACK of a client without SACK. Its duplicates cannot be told from the first, so only what
@@ -518,7 +537,7 @@ impl<'a, P: Pair> Transfer<'a, P> {
             train.probes = [Some(last_ack_probe(segment.header.ack())), None];
         }
         // A client that acknowledges much at once has received as much. What is not sent now, no later ACK will draw.
-        if kind == ReplyKind::NextWindow {
+        if kind == ReplyKind::NextWindow || kind == ReplyKind::Resent {
             train.budget = u16::from(segment.config.ceiling.max(segment.config.first_window));
         }
         segment.send(kind, train)

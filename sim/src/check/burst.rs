@@ -16,9 +16,9 @@ const UNDER_WAY_MAX: usize = 32;
 /// Probes for one packet: one that is a clock, and one to spare.
 const PROBES_MAX: usize = 2;
 
-/// At most ten segments of data for one packet, or what is under way for an ACK of that, and two probes; and nothing
-/// for an ACK that says no more than that data has come twice: a server that answers that with data goes on for ever
-/// (RFC 2883, section 4).
+/// At most ten segments of data for one packet, or what is under way for an ACK of that or with a hole of that, and two
+/// probes; and nothing for an ACK that says no more than that data has come twice: a server that answers that with data
+/// goes on for ever (RFC 2883, section 4).
 #[derive(Clone, Copy, Debug)]
 pub struct Burst;
 
@@ -29,7 +29,7 @@ impl Checker for Burst {
 
     fn check(&mut self, exchange: &Exchange<'_>) -> Result<(), String> {
         let (mut segments, mut probes) = (0, 0);
-        let is_clock = exchange.verdict == Verdict::Replied(ReplyKind::NextWindow);
+        let is_clock = matches!(exchange.verdict, Verdict::Replied(ReplyKind::NextWindow | ReplyKind::Resent));
         each_segment(exchange, |(_, received), (_, sent)| {
             if sent.payload.is_empty() {
                 return Ok(());
