@@ -50,3 +50,34 @@ pub(super) fn acked(seg_size: u32, len: u32, low: u32, prev: u32, reach: u32) ->
     let is_near = |end: u32| end >= prev && end - prev <= reach.saturating_add(1).saturating_mul(seg_size);
     [len, len + 1].into_iter().find(|&end| end & 0xffff == low & 0xffff && is_near(end) && is_end(end, len))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From wherever a client was, it is found at each segment and at the end.
+    #[quickcheck_macros::quickcheck]
+    fn the_low_half_of_an_acknowledgement_tells_how_many_segments_it_is_ahead(len: u32, prev: u32, size: bool) -> bool {
+        let len = len % (1 << 30) + 2000;
+        let largest = if size { 1447 } else { 8927 };
+        let seg_size = (0..8).map(|less| largest - 2 * less).find(|&seg_size| is_clear(seg_size, len)).unwrap();
+        let segments = len / seg_size;
+        let prev = prev % (segments + 1);
+        let found = |offset: u32| acked(seg_size, len, offset & 0xffff, prev * seg_size, TIMEOUT_REACH);
+        let last = (prev + TIMEOUT_REACH).min(segments);
+        (prev..=last).filter(|at| at * seg_size < len).all(|at| found(at * seg_size) == Some(at * seg_size))
+            && (segments > prev + TIMEOUT_REACH || [len, len + 1].into_iter().all(|end| found(end) == Some(end)))
+            && found((last + 1) * seg_size).is_none_or(|offset| offset >= len)
+            && found(prev * seg_size + 1).is_none_or(|offset| offset >= len)
+    }
+
+    #[test]
+    fn a_size_is_not_used_with_which_the_end_would_be_taken_for_the_end_of_a_segment() {
+        // 65,536 bytes before the end a segment begins; and one byte before that, where the FIN is.
+        let seg_size = 1447;
+        for (segment, beyond, is_good) in [(100, 65_536, false), (100, 65_535, false), (100, 65_534, true)] {
+            assert_eq!(is_clear(seg_size, segment * seg_size + beyond), is_good, "{beyond}");
+        }
+        assert!(!is_clear(seg_size, 100 * seg_size), "the end of a full segment");
+    }
+}

@@ -88,7 +88,9 @@ fn any_settings(random: &mut Random) -> (Settings, usize) {
         close: *random.pick(&[Close::AfterReply, Close::AfterReply, Close::WithRequest, Close::AfterRequest]),
         mss,
         // The smallest holds the reply and its FIN, and nothing else.
-        window: *random.pick(&[64_240, 65_535, testing::response(len).len() as u32 + 1]),
+        window: random
+            .pick(&[64_240, 65_535, testing::response(len).len() as u32 + 1])
+            .next_multiple_of(1 << settings.window_scale.unwrap_or_default()),
         delayed_ack: *random.pick(&[Duration::ZERO, Duration::from_millis(40)]),
         think: *random.pick(&[Duration::ZERO, Duration::from_millis(1500)]),
         isn: random.next_u64() as u32,
