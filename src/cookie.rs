@@ -141,15 +141,15 @@ impl CookieFields {
     }
 }
 
-/// By how many bits the windows of a client are scaled (RFC 7323, section 2): one of those that a cookie can carry. To a
-/// client that offers another one, windows are not scaled.
+/// By how many bits the windows of a client are scaled (RFC 7323, section 2.2): one of those that a cookie can carry.
+/// To a client that offers another one, windows are not scaled.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Scale {
     index: u8,
 }
 
-/// What a cookie can carry: what kernels offer with buffers of 4 to 64 MB. It has to be exact, or a window of 64 kB looks
-/// like one of 8.
+/// What a cookie can carry: what kernels offer with buffers of 4 to 64 MB. It has to be exact, or a window of 64 kB
+/// looks like one of 8.
 const SCALES: [u8; 5] = [0, 7, 8, 9, 10];
 
 impl Scale {
@@ -296,8 +296,8 @@ impl FlowKeys {
     }
 
     /// The fields of `cookie`, if it was sent in one of the last `epochs` epochs in answer to the SYN before `seq`, its
-    /// version of the data set is `live`, and the `proof`, if there is one, belongs to it. What is a tag differs between
-    /// clients with `timestamps` and others.
+    /// version of the data set is `live`, and the `proof`, if there is one, belongs to it. What is a tag differs
+    /// between clients with `timestamps` and others.
     #[inline]
     pub(crate) fn verify(
         &self,

@@ -370,8 +370,8 @@ fn top_of(mss_index: usize, live: u8) -> u32 {
     ((mss_index as u32) << 29).wrapping_add((live.ilog2() << 27) + ((scale + 1) << 24)).wrapping_sub(1 << 16)
 }
 
-/// What the cookies claim from there on down, over `reach` bytes: the segments, whether windows are scaled, and how many
-/// of the bytes, in live versions.
+/// What the cookies claim from there on down, over `reach` bytes: the segments, whether windows are scaled, and how
+/// many of the bytes, in live versions.
 fn claimed(target: &Target, mode: Mode, mss_index: usize, reach: u32) -> Vec<(u32, bool, f64)> {
     let live = target.engine.app().live;
     let top = u64::from(top_of(mss_index, live)) + (1 << 32);
@@ -777,8 +777,8 @@ fn what_is_not_data_is_no_larger_than_what_drew_it() {
 /// What a forged packet for a connection that is kept open may pretend to be.
 const KEPT_KINDS: [&str; 4] = ["request", "FIN", "probe", "ACK"];
 
-/// Bits of a stamp that prove where the next request begins. A proof has a stamp for each of four generations, and of 25
-/// segment sizes and scales.
+/// Bits of a stamp that prove where the next request begins. A proof has a stamp for each of four generations, and of
+/// 25 segment sizes and scales.
 const KEPT_PROOF_BITS: i32 = 22;
 const KEPT_STAMPS: i32 = 4 * 25;
 

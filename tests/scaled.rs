@@ -2,9 +2,9 @@
 
 mod support;
 
-use lethe::Engine;
 use lethe::verdict::{ReplyKind, Verdict};
 use lethe::wire::tcp::Flags;
+use lethe::{App as _, Engine};
 use lethe_sim::dissect::Frame;
 use lethe_sim::frame::{Ends, Segment};
 use lethe_sim::sample::Sample;
@@ -73,7 +73,7 @@ fn a_window_is_what_the_client_says_times_its_scale() {
         assert_eq!(offsets(&first), (0..10).map(|at| at * s).collect::<Vec<_>>(), "{shift}");
         // As one that is not scaled it would have room for none of them.
         let (_, first) = asked(&engine, ends, shift, 8 << 10);
-        assert_eq!(offsets(&first), (0..(8 << 10) / s).map(|at| at * s).collect::<Vec<_>>(), "{shift}");
+        assert_eq!(offsets(&first), [0, 1, 2, 3].map(|at| at * s), "{shift}");
     }
 }
 
@@ -129,11 +129,8 @@ fn what_comes_again_resumes_from_far_ahead_and_the_end_is_known() {
     let mut moved = client.moved(&engine);
     assert_eq!(offsets(&send(&again(600 * s), &mut moved)), [600, 601].map(|at| at * s));
     // Where the client has all of it, whatever it echoes of the last 600 segments.
-    let size = {
-        let request = client.at(0, 0).payload(REQUEST.replace("GET", "HEAD"));
-        let mut other = client.moved(&engine);
-        1_000_000 + send(&request, &mut other)[0].payload.len() as u32
-    };
+    let mut scratch = vec![0; lethe::engine::SCRATCH_LEN];
+    let size = engine.app().respond(&lethe::Request::get(b"/1000000"), &mut scratch).len() as u32;
     for segment in [200, 400, 600] {
         let echoed = Sent { stamp: stamp(segment), ..first[0].clone() };
         let end = ack(&client, &echoed, size + 1, 4 << 20, 7).seq(ISN + LEN).payload("x").with(Flags::PSH);

@@ -1,14 +1,14 @@
 //! How far an acknowledgement is ahead of the one before, on the first response of a connection.
 //!
-//! The mark in the cookie tells where a client is modulo 2^16, which is enough where its window has 16 bits. Where windows
-//! are scaled, segments have an odd size: then the low 16 bits tell how many segments an acknowledgement is ahead, up to
-//! 65,535 of them. It must still be told from the end of the response, which is not the end of a full segment; so a size
-//! is chosen where it can be.
+//! The mark in the cookie tells where a client is modulo 2^16, which is enough where its window has 16 bits. Where
+//! windows are scaled, segments have an odd size: then the low 16 bits tell how many segments an acknowledgement is
+//! ahead, up to 65,535 of them. It must still be told from the end of the response, which is not the end of a full
+//! segment; so a size is chosen where it can be.
 
 use super::ranges::is_end;
 
-/// The most segments that an acknowledgement may be ahead of the one before, where something is sent again: those of the
-/// widest window, and what slow start adds.
+/// The most segments that an acknowledgement may be ahead of the one before, where something is sent again: those of
+/// the widest window, and what slow start adds.
 pub(super) const REACH: u32 = 320;
 
 /// Segments of an earlier window, which was wider, may arrive late: as many are always believed to have been in flight.

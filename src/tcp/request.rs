@@ -376,11 +376,8 @@ fn leave_open<'a, A: App, P: Pair>(
         (LAST, segment.end(), Stamp::Whole)
     } else {
         let (generation, size) = (app.generations().current, KeptSize::Mss(fields.mss));
-        (
-            Flags::ACK.with(Flags::PSH),
-            client_next,
-            segment.kept([client_next, own_next], generation, size, fields.scale),
-        )
+        let stamp = segment.kept([client_next, own_next], generation, size, fields.scale);
+        (Flags::ACK.with(Flags::PSH), client_next, stamp)
     };
     let options = segment.following_options(stamp);
     let header = segment.header_back(flags, segment.header.ack(), options).with_ack(ack);

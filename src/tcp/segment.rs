@@ -28,8 +28,8 @@ pub(super) const PROBED_MAX: u32 = (1 << 14) - 1;
 /// The longest segment to a client without timestamps: a probe can tell of four.
 const NO_TIMESTAMPS_MAX: usize = PROBED_MAX as usize / 4;
 
-/// To a client with a smaller MSS windows are not scaled: there is no room for it in the timestamps of a connection that
-/// stays open, and the smaller its segments the more forged packets fit.
+/// To a client with a smaller MSS windows are not scaled: there is no room for it in the timestamps of a connection
+/// that stays open, and the smaller its segments the more forged packets fit.
 const SCALED_MSS_MIN: u16 = 1220;
 
 /// Sizes of segments that are tried where windows are scaled. Of a hundred hardly one does not do.
@@ -461,8 +461,8 @@ impl<'a, P: Pair> Segment<'a, P> {
         (self.own_mss().min(mss.bytes().into()).min(most) - options) as u32 & !3
     }
 
-    /// Bytes of payload in a full segment of a stored response of `len` bytes, each of which must have a position of its
-    /// own. `None` where the segments of this client are too small for that.
+    /// Bytes of payload in a full segment of a stored response of `len` bytes, each of which must have a position of
+    /// its own. `None` where the segments of this client are too small for that.
     ///
     /// Where windows are scaled it is odd, so that the low 16 bits of an acknowledgement tell how many segments it is
     /// ahead; and such that the end of the response is not taken for the end of a segment.

@@ -42,8 +42,8 @@ pub struct Settings {
     /// How many ACKs in a row are not held back, at first and after something has come twice
     /// (`TCP_MAX_QUICKACKS`).
     pub quick_acks: u32,
-    /// An ACK is held back until more than so many full segments have come: one as a rule, and more where a network card
-    /// puts them together.
+    /// An ACK is held back until more than so many full segments have come: one as a rule, and more where a network
+    /// card puts them together.
     pub stretch: usize,
     /// How long an ACK may be held back for a second segment; not at all if zero (RFC 9293, section 3.8.6.3).
     pub delayed_ack: Duration,
