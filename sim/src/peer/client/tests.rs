@@ -30,7 +30,7 @@ fn every_setting_reads_the_same_bytes() {
         Settings { timestamps: false, sack: false, window_scale: None, mss: None, ..plain.clone() },
         Settings { mss: Some(88), ..plain.clone() },
         Settings { mss: Some(8960), ..plain.clone() },
-        Settings { window: 1100, ..plain.clone() },
+        Settings { window: 1152, ..plain.clone() },
         Settings { close: Close::AfterRequest, ..plain.clone() },
         Settings { close: Close::WithRequest, ..plain.clone() },
         Settings { ack_handshake: false, delayed_ack: Duration::ZERO, ..plain.clone() },
