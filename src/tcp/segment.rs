@@ -284,9 +284,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     fn is_ack_behind(self, kept: Kept) -> bool {
         let (seq, ack) = (self.header.seq(), self.header.ack());
         let ends = [(seq, ack), (seq.rewind(1), ack), (seq.rewind(1), ack.rewind(1))];
-        ends.into_iter().any(|(client_next, own_next)| {
-            self.kept_proof(client_next, own_next, kept.generation, kept.size) == kept.proof
-        })
+        ends.into_iter().any(|(client_next, own_next)| self.kept_proof(client_next, own_next, kept) == kept.proof)
     }
 
     /// Answers the acknowledgement of all of a long response, if the last byte of its request may have to be
