@@ -672,7 +672,7 @@ mod tests {
             Header::new([40_000, 80], CLIENT.advance(sent), own_next.advance(read), Flags::ACK, 1000, options)
         };
         let segment = Segment::new(config, Instant::from_unix_seconds(1_700_000_000), packet, header(0), &[]);
-        let stamp = segment.kept([CLIENT, own_next], 0, size);
+        let stamp = segment.kept([CLIENT, own_next], 0, size, Scale::NONE);
         Segment { header: header(segment.keys.timestamp_base.wrapping_add(stamp.value())), ..segment }
     }
 
@@ -685,8 +685,9 @@ mod tests {
             assert!(plain.answer_keep_alive_probe().is_none());
             let by_chance = (0..1 << 26).map(|more| SeqNumber::new(OWN).advance(more)).find(|&own_next| {
                 let size = KeptSize::Mss(Mss::at_most(1460));
-                plain.kept_proof(CLIENT, own_next, 0, size)
-                    == plain.kept_proof(CLIENT.advance(sent + 1), own_next.advance(read), 0, size)
+                let kept = Kept { proof: 0, generation: 0, size, scale: Scale::NONE };
+                plain.kept_proof(CLIENT, own_next, kept)
+                    == plain.kept_proof(CLIENT.advance(sent + 1), own_next.advance(read), kept)
             });
             let fitting = ack(&config, by_chance.expect("one of four million fits"), ends);
             assert!(fitting.verify_kept(fitting.header.seq().advance(1)).is_some());
