@@ -39,8 +39,9 @@ pub struct Config {
     pub large_replies: LargeReplies,
     /// The most segments of a response that answer one packet (RFC 6928, section 2).
     pub first_window: u8,
-    /// The most segments of a response that are in flight at a time.
-    pub ceiling: u8,
+    /// The most segments of a response that are in flight at a time. With 32 or fewer no client is offered to scale its
+    /// window, which then has room for them; with more, those of some clients still have no more.
+    pub ceiling: u16,
     /// Whether a client whose RTO has expired in the middle of a response is told to revert its back-off (RFC 6069).
     pub revert_backoff: bool,
     /// Whether a connection stays open after a response in one segment, for as many requests as its client likes: where
@@ -66,7 +67,7 @@ impl Config {
             former: [None; Self::FORMER_MAX],
             large_replies: LargeReplies::Clocked,
             first_window: 10,
-            ceiling: 32,
+            ceiling: 256,
             revert_backoff: true,
             keep_alive: false,
         }

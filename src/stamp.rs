@@ -11,18 +11,17 @@
 //!   2^17 + 1 + 2^16 the acknowledgement of a client that has all of such a response
 //!   .. 2^18        a segment of such a response, not the first of its connection: 16 bits that depend on where its
 //!                  request begins, and on where it begins itself
-//!   2^18 + segment a segment of a stored response, whose connection ends with it:
-//!
-//!    29                           6 5     3 2      1 0
-//!   +------------------------------+-------+--------+-+
-//!   | position of the segment      | level | reason |n|     n: narrow
-//!   +------------------------------+-------+--------+-+
-//!
-//!   2^30 + 2^18 .. a segment of a stored response, whose connection stays open: the same in mixed radix, with
-//!                  positions of 1,024 bytes, and whether the response is the first of its connection
-//!   2^31 - 9 * 2^24 .. the end of a response after which the connection stays open: 22 bits that depend on both next
-//!                  sequence numbers, the version of the data set, and the client's MSS
+//!   2^18 ..        a segment of a stored response, whose connection ends with it: its position, and which of 40 ways
+//!                  it was sent in
+//!   FIRST ..       a segment of the first stored response of a connection that stays open: a position of 1,024 bytes,
+//!                  and which of 32 ways
+//!   LATER ..       a segment of a later one: a position of 1,024 bytes, how long its segments are, how its client's
+//!                  windows are scaled, and which of 7 ways
+//!   KEPT ..        the end of a response after which the connection stays open: 22 bits that depend on both next
+//!                  sequence numbers, the version of the data set, and the client's MSS and scale
 //! ```
+//!
+//! What is in one is counted in mixed radix: there is hardly a number of 31 bits that has no meaning.
 //!
 //! Along a response the position grows, and with it the timestamp, as a client demands (RFC 7323, section
 //! 5.2: an older one is a duplicate). A stamp is below 2^31, so the first is never newer than the last.
@@ -31,7 +30,7 @@
 //! one that the client echoes, and whose low 31 bits are the stamp. It is less than 2^31 ahead, which a client takes
 //! for newer, so any number of responses can follow one another, round the circle ([`Stamp::following`]).
 
-use crate::cookie::{KEPT_PROOF_BITS, Mss, SegmentClass};
+use crate::cookie::{KEPT_PROOF_BITS, Mss, Scale, SegmentClass};
 use crate::position::Position;
 
 /// Bits of proof that a client gives back of its initial sequence number.
@@ -43,31 +42,26 @@ const LATER_PART: u32 = DONE + 1;
 const STORED: u32 = 1 << 18;
 /// Half the circle of timestamps: the bit that stamps leave free.
 const HALF: u32 = 1 << 31;
-/// Stamps of segments of stored responses whose connections stay open: position, exchange, window and reason, in mixed
-/// radix.
-const OPEN: u32 = (1 << 30) + (1 << 18);
-/// Exchanges of such connections: the first one, and a later one with segments of either class.
-const OPEN_EXCHANGES: u32 = 3;
-/// Windows: eight levels, and four for narrow paths.
-const OPEN_WINDOWS: u32 = 12;
-const OPEN_REASONS: u32 = 3;
-/// The highest level on a narrow path.
-const NARROW_LEVEL_MAX: u8 = 3;
-/// Stamps of ends of responses whose connections stay open: proof, generation, and MSS, in mixed radix.
-const KEPT: u32 = HALF - (KEPT_SIZES << (KEPT_PROOF_BITS + GENERATION_BITS));
+/// Places of 1,024 bytes: positions are counted by two where the connection stays open.
+const PLACES: u32 = Position::COUNT / 2;
+/// Stamps of segments of the first stored response of a connection that stays open.
+const FIRST: u32 = STORED + Position::COUNT * Ways::Only.count();
+/// Those of a later one.
+const LATER: u32 = FIRST + PLACES * Ways::First.count();
+/// Two classes of segments, each with every scale.
+const LATER_KINDS: u32 = 2 * Scale::KEPT_COUNT;
+/// Stamps of ends of responses whose connections stay open: proof, generation, MSS and scale, in mixed radix.
+const KEPT: u32 = HALF - (KEPT_KINDS << (KEPT_PROOF_BITS + GENERATION_BITS));
 const GENERATION_BITS: u32 = 2;
 /// The MSS values but the smallest, and the two classes of [`SegmentClass`] behind a long response.
 const KEPT_SIZES: u32 = 9;
-const POSITION_SHIFT: u32 = 6;
+/// Clients with an MSS of 536 have no scale: no long response goes to them that would need it.
+const KEPT_KINDS: u32 = (KEPT_SIZES - 1) * Scale::KEPT_COUNT + 1;
 
-const _: () = assert!(STORED + (Position::COUNT << POSITION_SHIFT) <= OPEN);
-const _: () = assert!(OPEN + Position::COUNT / 2 * OPEN_EXCHANGES * OPEN_WINDOWS * OPEN_REASONS <= KEPT);
-const LEVEL_SHIFT: u32 = 3;
-const REASON_SHIFT: u32 = 1;
+/// Behind the last one of a later response.
+const LATER_END: u32 = LATER + PLACES * LATER_KINDS * Ways::Later.count();
 
-/// Bytes for which the window grows by one level, four segments, as a power of two: 32 kB. Between windows of four and
-/// twelve segments that is the growth of congestion avoidance (RFC 5681, section 3.1).
-const STEP_SHIFT: u32 = 15;
+const _: () = assert!(LATER_END <= KEPT);
 
 /// What a client has seen last, by the timestamp that it echoes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -105,6 +99,8 @@ pub(crate) struct Kept {
     /// The version of the data set that was current.
     pub(crate) generation: u8,
     pub(crate) size: KeptSize,
+    /// How the client's windows are scaled, as far as there is room for it.
+    pub(crate) scale: Scale,
 }
 
 /// What the end of a response says of its client's MSS, and of the request.
@@ -142,13 +138,8 @@ pub(crate) enum Exchange {
     Only,
     /// The first one. The connection stays open.
     First,
-    /// One on a connection that was kept open, and stays so.
-    Later(SegmentClass),
-}
-
-impl Exchange {
-    const OPEN: [Self; OPEN_EXCHANGES as usize] =
-        [Self::First, Self::Later(SegmentClass::Small), Self::Later(SegmentClass::Large)];
+    /// One on a connection that was kept open, and stays so: its segments, and the scale of its client's windows.
+    Later(SegmentClass, Scale),
 }
 
 /// A segment of a stored response, and how it was sent.
@@ -177,23 +168,23 @@ pub(crate) enum SendReason {
     Pair,
 }
 
-/// The congestion window (RFC 9293, section 3.8.2), in eight levels.
+/// The congestion window (RFC 9293, section 3.8.2), in levels: each is about 0.7 times the next.
 ///
-/// | level | segments in flight                              |
-/// |-------|-------------------------------------------------|
-/// | 0–6   | 4, 8, 12 … 28: there has been a loss            |
-/// | 7     | slow start: there has been no loss              |
+/// | level | segments in flight                                                        |
+/// |-------|---------------------------------------------------------------------------|
+/// | 0–11  | 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256: there has been a loss    |
+/// | 12    | slow start: there has been no loss                                        |
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct WindowLevel(u8);
 
 impl WindowLevel {
-    /// The first window, and one segment more for each that has been acknowledged (RFC 5681, section 3.1).
-    pub(crate) const SLOW_START: Self = Self(7);
-    /// After a retransmission timeout, and after the client's window was closed.
+    /// The first window, and more with each segment that has been acknowledged (RFC 5681, section 3.1).
+    pub(crate) const SLOW_START: Self = Self(Self::SEGMENTS.len() as u8);
+    /// After the client's window was closed.
     pub(crate) const LOWEST: Self = Self(0);
 
-    /// The highest on a narrow path, on a connection that stays open: there is no room in a stamp for more.
-    pub(crate) const NARROW_MAX: Self = Self(NARROW_LEVEL_MAX);
+    /// The highest on a narrow path: there is no room in a stamp for more.
+    const NARROW_MAX: Self = Self(3);
 
     /// To a client without SACK two segments are in flight, and the level tells them apart. This one is neither of the
     /// two: its ACK is not answered.
@@ -205,41 +196,187 @@ impl WindowLevel {
     /// The second of a pair, retransmitted.
     pub(crate) const SECOND_AGAIN: Self = Self(3);
 
-    const LEVELS: u8 = 7;
-    const LEVEL: u32 = 4;
+    const SEGMENTS: [u16; 12] = [4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256];
 
-    /// Segments in flight when `done` have been acknowledged.
-    pub(crate) fn segments(self, done: u32, first_window: u8, ceiling: u8) -> u32 {
-        let wanted = match self {
-            Self::SLOW_START => u32::from(first_window).saturating_add(done),
-            Self(level) => Self::LEVEL * (u32::from(level) + 1),
+    /// Bytes, as powers of two, at whose multiples the window grows from each level to the next. Up to 16 segments that
+    /// is the growth of congestion avoidance (RFC 5681, section 3.1), and of all windows by some 7 % a round trip.
+    const GROWTH_SHIFTS: [u8; 11] = [15, 15, 15, 16, 16, 18, 19, 19, 20, 20, 21];
+
+    /// Those that the stamps of later responses on a connection that stays open have room for.
+    const LATER: [Self; 3] = [Self(1), Self(3), Self(5)];
+
+    /// After a loss no fewer segments are in flight. With four, a loss is hardly ever told by three segments behind
+    /// it, and each lost ACK may stop the ACK clock, which the client's RTO has to start again.
+    const FLOOR: u32 = 8;
+
+    /// The most segments that are in flight after a loss. Then all that was in flight has arrived or is lost, and they
+    /// are sent at once.
+    pub(crate) const BURST: u32 = 64;
+
+    /// The highest that is sent again.
+    const AGAIN_MAX: Self = Self(7);
+
+    /// Segments in flight when `done` have been acknowledged. In slow start there is one more for each that has been,
+    /// and from 32 on for each fourth: the windows of clients grow as fast.
+    pub(crate) fn segments(self, done: u32, first_window: u8, ceiling: u16) -> u32 {
+        let wanted = match Self::SEGMENTS.get(usize::from(self.0)) {
+            Some(&segments) => segments.into(),
+            None => u32::from(first_window).saturating_add(done).min((done / 4).saturating_add(32)),
         };
         wanted.min(u32::from(ceiling)).max(1)
     }
 
     /// The highest level with at most so many segments in flight.
     pub(crate) fn at_most(segments: u32) -> Self {
-        Self((segments / Self::LEVEL).clamp(1, Self::LEVELS.into()) as u8 - 1)
+        let above = Self::SEGMENTS.iter().filter(|&&most| u32::from(most) <= segments).count();
+        Self(above.saturating_sub(1) as u8)
     }
 
-    /// The level after a loss with so many segments in flight (RFC 5681, section 3.1): half of them, but at least four.
-    /// With two, one lost ACK would stop the ACK clock, and the client's RTO would have to start it again.
-    pub(crate) fn halved(segments: u32) -> Self {
-        Self::at_most(segments / 2)
+    /// The level after a loss with so many segments in flight: the one that is nearest to 0.7 times as many, as CUBIC
+    /// has it (RFC 9438), where RFC 5681, section 3.1, has half; at least [`Self::FLOOR`], at most [`Self::BURST`].
+    pub(crate) fn reduced(segments: u32) -> Self {
+        let wanted = segments.saturating_mul(7) / 10;
+        let below = Self::at_most(wanted);
+        let [low, high] = [below.0, below.0 + 1].map(|at| Self::SEGMENTS.get(usize::from(at)).copied());
+        let is_nearer = |(low, high): (u16, u16)| u32::from(high).abs_diff(wanted) <= wanted.abs_diff(low.into());
+        let nearest = if low.zip(high).is_some_and(is_nearer) { Self(below.0 + 1) } else { below };
+        nearest.clamp(Self::at_most(Self::FLOOR), Self::at_most(Self::BURST))
     }
 
-    /// The level `steps` steps up, limited to `cap`. Slow start is not limited.
-    pub(crate) fn stepped(self, steps: u32, cap: Self) -> Self {
-        if self == Self::SLOW_START {
-            return self;
+    /// The level at `to` of a window that has this one at `from`. It is limited to `cap`, but never goes down. Slow
+    /// start is not limited.
+    pub(crate) fn grown(self, from: u32, to: u32, cap: Self, ways: Ways) -> Self {
+        let (mut level, mut from) = (ways.rounded(self), from);
+        if level == Self::SLOW_START {
+            return level;
         }
-        let level = u32::from(self.0).saturating_add(steps).min(cap.0.into()) as u8;
-        Self(level.max(self.0))
+        // No more often than there are levels.
+        while let Some(&shift) = Self::GROWTH_SHIFTS.get(usize::from(level.0)) {
+            let line = (from >> shift).saturating_add(1) << shift;
+            let next = ways.next(level);
+            if line > to || next > cap || next == level {
+                break;
+            }
+            (level, from) = (next, line);
+        }
+        level
     }
 }
 
-impl SendReason {
-    const ALL: [Self; 4] = [Self::NewData, Self::WindowLimited, Self::Retransmission, Self::Pair];
+/// In how many ways a segment can have been sent, as stamps tell it: reason, level, and whether the path is narrow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ways {
+    /// Of a response that ends its connection.
+    Only,
+    /// Of the first of a connection that stays open.
+    First,
+    /// Of a later one.
+    Later,
+    /// Of any of them, on a narrow path.
+    Narrow,
+}
+
+impl Ways {
+    /// Levels of new data but slow start, and levels of what is sent again.
+    const fn levels(self) -> (u32, u32) {
+        match self {
+            Self::Only | Self::First => (WindowLevel::SEGMENTS.len() as u32, WindowLevel::AGAIN_MAX.0 as u32 + 1),
+            // A loss never leaves the highest of them.
+            Self::Later => (WindowLevel::LATER.len() as u32, WindowLevel::LATER.len() as u32 - 1),
+            Self::Narrow => (WindowLevel::NARROW_MAX.0 as u32 + 1, WindowLevel::NARROW_MAX.0 as u32 + 1),
+        }
+    }
+
+    /// Slow start, new data at each level, what is sent again at each, what fills the client's window; and on a path
+    /// that is narrow.
+    const fn full(self) -> u32 {
+        let (new, again) = self.levels();
+        1 + new + again + 1
+    }
+
+    /// How many there are.
+    const fn count(self) -> u32 {
+        match self {
+            // And four of a pair, each.
+            Self::Only => self.full() + Self::Narrow.full() + 2 * 4,
+            Self::First => self.full() + Self::Narrow.full(),
+            Self::Later | Self::Narrow => self.full(),
+        }
+    }
+
+    /// The level that stands for this one: the highest that is not above it, or the lowest.
+    pub(crate) fn rounded(self, level: WindowLevel) -> WindowLevel {
+        match self {
+            _ if level == WindowLevel::SLOW_START => level,
+            Self::Only | Self::First => level,
+            Self::Narrow => level.min(WindowLevel::NARROW_MAX),
+            Self::Later => {
+                let [lowest, ..] = WindowLevel::LATER;
+                WindowLevel::LATER.into_iter().rev().find(|&known| known <= level).unwrap_or(lowest)
+            }
+        }
+    }
+
+    /// The level above this one, or the highest there is.
+    fn next(self, level: WindowLevel) -> WindowLevel {
+        let above = WindowLevel(level.0 + if self == Self::Later { 2 } else { 1 });
+        self.rounded(above.min(WindowLevel(WindowLevel::SLOW_START.0 - 1)))
+    }
+
+    /// The number of a way, but that of a pair.
+    fn number(self, level: WindowLevel, reason: SendReason) -> u32 {
+        let (new, again) = self.levels();
+        let index = |level: WindowLevel| match self {
+            Self::Later => u32::from(self.rounded(level).0 / 2),
+            _ => u32::from(self.rounded(level).0),
+        };
+        match reason {
+            SendReason::NewData if level == WindowLevel::SLOW_START => 0,
+            SendReason::NewData => 1 + index(level),
+            SendReason::Retransmission => 1 + new + index(level).min(again - 1),
+            SendReason::WindowLimited | SendReason::Pair => 1 + new + again,
+        }
+    }
+
+    /// The way with this number. What fills the client's window tells no level.
+    fn of_number(self, number: u32) -> (WindowLevel, SendReason) {
+        let (new, again) = self.levels();
+        let level = |index: u32| match self {
+            Self::Later => WindowLevel(index as u8 * 2 + 1),
+            _ => WindowLevel(index as u8),
+        };
+        match number {
+            0 => (WindowLevel::SLOW_START, SendReason::NewData),
+            _ if number <= new => (level(number - 1), SendReason::NewData),
+            _ if number <= new + again => (level(number - 1 - new), SendReason::Retransmission),
+            _ => (level(new - 1), SendReason::WindowLimited),
+        }
+    }
+
+    /// The number of the way in which a segment was sent.
+    fn number_of(self, segment: SentSegment) -> u32 {
+        let SentSegment { level, reason, narrow, .. } = segment;
+        match (reason, narrow) {
+            (SendReason::Pair, _) => self.full() + Self::Narrow.full() + u32::from(narrow) * 4 + u32::from(level.0 & 3),
+            (_, true) if self != Self::Later => self.full() + Self::Narrow.number(level, reason),
+            _ => self.number(level, reason),
+        }
+    }
+
+    /// Level and reason of the way with this number, and whether the path is narrow.
+    fn of(self, number: u32) -> (WindowLevel, SendReason, bool) {
+        let full = self.full();
+        if number < full {
+            let (level, reason) = self.of_number(number);
+            return (level, reason, false);
+        }
+        if number < full + Self::Narrow.full() {
+            let (level, reason) = Self::Narrow.of_number(number - full);
+            return (level, reason, true);
+        }
+        let pair = number - full - Self::Narrow.full();
+        (WindowLevel((pair & 3) as u8), SendReason::Pair, pair >= 4)
+    }
 }
 
 impl Stamp {
@@ -277,19 +414,19 @@ impl Stamp {
     fn parse_rarer(value: u32) -> Option<Self> {
         Some(match value {
             PART..DONE => Self::Part { proof: (value - PART) as u16 },
-            STORED..OPEN => {
-                let segment = value.checked_sub(STORED)?;
-                Self::Stored(SentSegment {
-                    position: Position::new(segment >> POSITION_SHIFT)?,
-                    level: WindowLevel((segment >> LEVEL_SHIFT & 7) as u8),
-                    reason: SendReason::ALL.get((segment >> REASON_SHIFT & 3) as usize).copied()?,
-                    narrow: segment & 1 == 1,
-                    exchange: Exchange::Only,
-                })
+            STORED..FIRST => {
+                let number = value - STORED;
+                let (place, way) = (number / Ways::Only.count(), number % Ways::Only.count());
+                Self::Stored(SentSegment::of(place, Ways::Only.of(way), Exchange::Only)?)
             }
             _ => match value & (HALF - 1) {
                 within @ KEPT.. => Self::kept(within),
-                within @ OPEN.. => Self::Stored(SentSegment::of_open(within - OPEN)?),
+                within @ LATER..LATER_END => Self::Stored(SentSegment::of_later(within - LATER)?),
+                within @ FIRST..LATER => {
+                    let number = within - FIRST;
+                    let (place, way) = (number / Ways::First.count(), number % Ways::First.count());
+                    Self::Stored(SentSegment::of(place * 2, Ways::First.of(way), Exchange::First)?)
+                }
                 within @ LATER_PART..STORED => Self::LaterPart { proof: (within - LATER_PART) as u16 },
                 DONE => Self::Done,
                 WHOLE => Self::Whole,
@@ -299,9 +436,15 @@ impl Stamp {
     }
 
     fn kept(value: u32) -> Self {
-        let (number, size) = ((value - KEPT) / KEPT_SIZES, (value - KEPT) % KEPT_SIZES);
+        let (number, kind) = ((value - KEPT) / KEPT_KINDS, (value - KEPT) % KEPT_KINDS);
         let (proof, generation) = (number >> GENERATION_BITS, (number & 3) as u8);
-        Self::Kept(Kept { proof, generation, size: KeptSize::of_index(size as u8) })
+        let [size, scale] = match [kind / Scale::KEPT_COUNT, kind % Scale::KEPT_COUNT] {
+            _ if kind == KEPT_KINDS - 1 => [1, 0],
+            [0, scale] => [0, scale],
+            [size, scale] => [size + 1, scale],
+        };
+        let scale = Scale::of_kept_index(scale as u8);
+        Self::Kept(Kept { proof, generation, size: KeptSize::of_index(size as u8), scale })
     }
 
     /// What is added to the base for a timestamp with this stamp that is not before the one that the client `echoed`,
@@ -321,44 +464,63 @@ pub(crate) const fn half_of(value: u32) -> u32 {
 impl Kept {
     #[inline(never)]
     fn value(self) -> u32 {
-        let Self { proof, generation, size } = self;
+        let Self { proof, generation, size, scale } = self;
         let number = (proof & ((1 << KEPT_PROOF_BITS) - 1)) << GENERATION_BITS | u32::from(generation & 3);
-        KEPT + number * KEPT_SIZES + u32::from(size.index())
+        let kind = match u32::from(size.index()) {
+            0 => u32::from(scale.kept_index()),
+            1 => KEPT_KINDS - 1,
+            size => (size - 1) * Scale::KEPT_COUNT + u32::from(scale.kept_index()),
+        };
+        KEPT + number * KEPT_KINDS + kind
     }
+}
+
+impl Exchange {
+    /// In which ways its segments can have been sent, as stamps tell it.
+    pub(crate) const fn ways(self, narrow: bool) -> Ways {
+        match self {
+            Self::Later(..) => Ways::Later,
+            _ if narrow => Ways::Narrow,
+            Self::Only => Ways::Only,
+            Self::First => Ways::First,
+        }
+    }
+
+    /// The most segments of it that are in flight, on a connection whose windows are scaled or not. The stamps of later
+    /// responses have no room for more.
+    pub(crate) fn ceiling(self, ceiling: u16, scale: Scale) -> u16 {
+        if scale.is_scaled() && !matches!(self, Self::Later(..)) { ceiling } else { ceiling.min(Self::UNSCALED) }
+    }
+
+    /// 32 segments of 1460 bytes, and two more, fit a window that is not scaled.
+    pub(crate) const UNSCALED: u16 = 32;
 }
 
 impl SentSegment {
     #[inline(never)]
     fn value(self) -> u32 {
-        let Self { position, level, reason, narrow, exchange } = self;
-        let exchange = match exchange {
-            Exchange::Only => {
-                return STORED
-                    + (position.value() << POSITION_SHIFT
-                        | u32::from(level.0) << LEVEL_SHIFT
-                        | (reason as u32) << REASON_SHIFT
-                        | u32::from(narrow));
+        let place = self.position.value();
+        match self.exchange {
+            Exchange::Only => STORED + place * Ways::Only.count() + Ways::Only.number_of(self),
+            Exchange::First => FIRST + place / 2 * Ways::First.count() + Ways::First.number_of(self),
+            Exchange::Later(class, scale) => {
+                let kind = class as u32 * Scale::KEPT_COUNT + u32::from(scale.kept_index());
+                LATER + (place / 2 * LATER_KINDS + kind) * Ways::Later.count() + Ways::Later.number_of(self)
             }
-            Exchange::First => 0,
-            Exchange::Later(SegmentClass::Small) => 1,
-            Exchange::Later(SegmentClass::Large) => 2,
-        };
-        let window = if narrow { 8 + level.0.min(NARROW_LEVEL_MAX) } else { level.0 };
-        let place = position.value() / 2 * OPEN_EXCHANGES + exchange;
-        OPEN + (place * OPEN_WINDOWS + u32::from(window)) * OPEN_REASONS + reason as u32
+        }
     }
 
-    /// The segment with this number, of a connection that stays open.
-    fn of_open(number: u32) -> Option<Self> {
-        let (place, rest) = (number / (OPEN_WINDOWS * OPEN_REASONS), number % (OPEN_WINDOWS * OPEN_REASONS));
-        let window = (rest / OPEN_REASONS) as u8;
-        Some(Self {
-            position: Position::new(place / OPEN_EXCHANGES * 2)?,
-            level: WindowLevel(window % 8),
-            reason: SendReason::ALL.get((rest % OPEN_REASONS) as usize).copied()?,
-            narrow: window >= 8,
-            exchange: Exchange::OPEN.get((place % OPEN_EXCHANGES) as usize).copied()?,
-        })
+    fn of(place: u32, (level, reason, narrow): (WindowLevel, SendReason, bool), exchange: Exchange) -> Option<Self> {
+        Some(Self { position: Position::new(place)?, level, reason, narrow, exchange })
+    }
+
+    /// The segment with this number, of a later response.
+    fn of_later(number: u32) -> Option<Self> {
+        let (number, way) = (number / Ways::Later.count(), number % Ways::Later.count());
+        let (place, kind) = (number / LATER_KINDS, number % LATER_KINDS);
+        let class = if kind < Scale::KEPT_COUNT { SegmentClass::Small } else { SegmentClass::Large };
+        let scale = Scale::of_kept_index((kind % Scale::KEPT_COUNT) as u8);
+        Self::of(place * 2, Ways::Later.of(way), Exchange::Later(class, scale))
     }
 }
 
@@ -378,6 +540,8 @@ pub(crate) enum StampSequence {
         /// They go in pieces.
         narrow: bool,
         exchange: Exchange,
+        /// Segments from this offset on are new data all the same, under a schedule of their own.
+        new_from: (u32, WindowSchedule),
     },
     /// For a client without SACK: all but the last two segments are silent.
     Pairs {
@@ -392,7 +556,7 @@ pub(crate) enum StampSequence {
     },
 }
 
-/// How the congestion window grows along a response: by a level for each 32 kB.
+/// How the congestion window grows along a response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WindowSchedule {
     /// The offset at which the window has this level.
@@ -400,12 +564,13 @@ pub(crate) struct WindowSchedule {
     pub(crate) level: WindowLevel,
     /// The highest level that the client's receive window has room for.
     pub(crate) cap: WindowLevel,
+    /// The levels that there are.
+    pub(crate) ways: Ways,
 }
 
 impl WindowSchedule {
     pub(crate) fn level_at(self, offset: u32) -> WindowLevel {
-        let steps = (offset >> STEP_SHIFT).saturating_sub(self.origin >> STEP_SHIFT);
-        self.level.stepped(steps, self.cap)
+        self.level.grown(self.origin, offset, self.cap, self.ways)
     }
 }
 
@@ -414,7 +579,9 @@ impl StampSequence {
     pub(crate) fn stamp_at(self, offset: u32) -> u32 {
         let (first, level, reason, narrow, exchange) = match self {
             Self::Constant(stamp) => return stamp,
-            Self::Stored { first, schedule, reason, limited_from, narrow, exchange } => {
+            Self::Stored { first, schedule, reason, limited_from, narrow, exchange, new_from } => {
+                let (from, new) = new_from;
+                let (schedule, reason) = if offset < from { (schedule, reason) } else { (new, SendReason::NewData) };
                 let limited = reason == SendReason::NewData && offset >= limited_from;
                 let reason = if limited { SendReason::WindowLimited } else { reason };
                 (first, schedule.level_at(offset), reason, narrow, exchange)
@@ -447,8 +614,8 @@ mod tests {
 
     #[quickcheck_macros::quickcheck]
     fn the_next_timestamp_is_not_before_the_one_that_is_echoed(echoed: u32, proof: u32) -> bool {
-        let size = KeptSize::Mss(Mss::at_most(1460));
-        let stamps = [Stamp::Whole, Stamp::Kept(Kept { proof: proof >> 10, generation: 2, size })];
+        let (size, scale) = (KeptSize::Mss(Mss::at_most(1460)), Scale::NONE);
+        let stamps = [Stamp::Whole, Stamp::Kept(Kept { proof: proof >> 10, generation: 2, size, scale })];
         stamps.into_iter().all(|stamp| {
             let next = stamp.following(echoed);
             next.wrapping_sub(echoed) < HALF && Stamp::parse(next) == Some(stamp)
@@ -457,35 +624,64 @@ mod tests {
 
     #[test]
     fn every_stamp_is_below_half_the_circle() {
-        let newest = SentSegment {
-            position: Position::new(Position::COUNT - 1).unwrap(),
-            level: WindowLevel::SLOW_START,
-            reason: SendReason::Pair,
-            narrow: true,
-            exchange: Exchange::Only,
-        };
-        assert!(Stamp::Stored(newest).value() < 1 << 31);
+        let position = Position::new(Position::COUNT - 1).unwrap();
+        let reason = SendReason::Pair;
+        let newest = SentSegment { position, level: WindowLevel(3), reason, narrow: true, exchange: Exchange::Only };
+        assert_eq!(Stamp::Stored(newest).value() + 1, FIRST);
         assert_eq!(Stamp::parse(Stamp::Stored(newest).value()), Some(Stamp::Stored(newest)));
-        assert_eq!(Stamp::parse(Stamp::Stored(newest).value() + 1), None);
+        assert!(LATER_END <= KEPT && Stamp::parse(LATER_END).is_none());
     }
 
     #[test]
-    fn a_loss_halves_what_is_under_way() {
-        let after = |segments| WindowLevel::halved(segments).segments(0, 10, 32);
-        assert_eq!([32, 24, 16, 12, 10, 8, 4, 2, 1].map(after), [16, 12, 8, 4, 4, 4, 4, 4, 4]);
+    fn a_stamp_tells_in_which_way_a_segment_was_sent() {
+        let position = Position::new(4).unwrap();
+        let later = |class, shift| Exchange::Later(class, Scale::offered(Some(shift)));
+        let exchanges = [
+            Exchange::Only,
+            Exchange::First,
+            later(SegmentClass::Small, 0),
+            later(SegmentClass::Small, 9),
+            later(SegmentClass::Large, 7),
+        ];
+        for exchange in exchanges {
+            for narrow in [false, true].into_iter().take(if exchange.ways(false) == Ways::Later { 1 } else { 2 }) {
+                let mut found = 0;
+                for level in (0..=12).map(WindowLevel) {
+                    for reason in [SendReason::NewData, SendReason::Retransmission] {
+                        let is_known = exchange.ways(narrow).rounded(level) == level;
+                        let is_again = reason == SendReason::Retransmission;
+                        let is_later = exchange.ways(narrow) == Ways::Later;
+                        let again_max = if is_later { WindowLevel(3) } else { WindowLevel::AGAIN_MAX };
+                        if !is_known || is_again && level > again_max {
+                            continue;
+                        }
+                        let sent = SentSegment { position, level, reason, narrow, exchange };
+                        assert_eq!(Stamp::parse(Stamp::Stored(sent).value()), Some(Stamp::Stored(sent)));
+                        found += 1;
+                    }
+                }
+                assert_eq!(found + 1, exchange.ways(narrow).full(), "{exchange:?} {narrow}");
+                let (level, reason) = (WindowLevel::LOWEST, SendReason::WindowLimited);
+                let limited = Stamp::Stored(SentSegment { position, level, reason, narrow, exchange }).value();
+                let Some(Stamp::Stored(SentSegment { reason, .. })) = Stamp::parse(limited) else { panic!() };
+                assert_eq!(reason, SendReason::WindowLimited);
+            }
+        }
     }
 
     #[test]
-    fn the_window_grows_step_by_step_to_what_the_client_takes() {
-        let after = |steps, cap| WindowLevel::LOWEST.stepped(steps, WindowLevel::at_most(cap)).segments(0, 10, 32);
-        assert_eq!([0, 1, 5, 6, 9].map(|steps| after(steps, 100)), [4, 8, 24, 28, 28]);
-        assert_eq!([0, 1, 9].map(|steps| after(steps, 15)), [4, 8, 12]);
+    fn a_loss_takes_away_a_third_of_what_is_in_flight_and_leaves_eight() {
+        let after = |segments| WindowLevel::reduced(segments).segments(0, 10, 256);
+        assert_eq!([64, 48, 32, 24, 16, 12, 10, 8, 4, 1].map(after), [48, 32, 24, 16, 12, 8, 8, 8, 8, 8]);
+        // And no more at once than a burst.
+        assert_eq!([256, 128, 96, 90].map(after), [64, 64, 64, 64]);
     }
 
     #[test]
-    fn slow_start_grows_by_what_has_been_acknowledged_up_to_the_ceiling() {
-        let segments = |done| WindowLevel::SLOW_START.segments(done, 10, 32);
-        assert_eq!([0, 1, 10, 22, 23, u32::MAX].map(segments), [10, 11, 20, 32, 32, 32]);
+    fn slow_start_grows_by_what_has_been_acknowledged_and_from_32_on_by_a_fourth_of_it_up_to_the_ceiling() {
+        let segments = |ceiling| move |done| WindowLevel::SLOW_START.segments(done, 10, ceiling);
+        assert_eq!([0, 1, 10, 22, 23, u32::MAX].map(segments(32)), [10, 11, 20, 32, 32, 32]);
+        assert_eq!([0, 22, 28, 30, 32, 400, 896, 900].map(segments(256)), [10, 32, 38, 39, 40, 132, 256, 256]);
     }
 
     #[test]
@@ -499,24 +695,49 @@ mod tests {
             Stamp::Done,
             Stamp::LaterPart { proof: 0 },
             Stamp::LaterPart { proof: (Stamp::LATER_PARTS - 1) as u16 },
-            Stamp::Kept(Kept { proof: 0, generation: 0, size: KeptSize::Long(SegmentClass::Small) }),
-            Stamp::Kept(Kept { proof: 7, generation: 1, size: KeptSize::Mss(Mss::at_most(536)) }),
-            Stamp::Kept(Kept {
-                proof: (1 << KEPT_PROOF_BITS) - 1,
-                generation: 3,
-                size: KeptSize::Long(SegmentClass::Large),
-            }),
         ] {
             assert_eq!(Stamp::parse(stamp.value()), Some(stamp));
+        }
+        for (size, scales) in [
+            (KeptSize::Long(SegmentClass::Small), 3),
+            (KeptSize::Mss(Mss::at_most(536)), 1),
+            (KeptSize::Mss(Mss::at_most(1220)), 3),
+            (KeptSize::Mss(Mss::at_most(8940)), 3),
+            (KeptSize::Long(SegmentClass::Large), 3),
+        ] {
+            for scale in (0..scales).map(Scale::of_kept_index) {
+                for (proof, generation) in [(0, 0), (7, 1), ((1 << KEPT_PROOF_BITS) - 1, 3)] {
+                    let stamp = Stamp::Kept(Kept { proof, generation, size, scale });
+                    assert_eq!(Stamp::parse(stamp.value()), Some(stamp));
+                }
+            }
         }
         assert_eq!([KEPT - 1, HALF, HALF + STORED].map(Stamp::parse), [None; 3]);
     }
 
     #[test]
-    fn the_window_grows_a_level_with_each_block_of_32_kb_behind_its_origin() {
-        let schedule = WindowSchedule { origin: 100_000, level: WindowLevel::LOWEST, cap: WindowLevel::at_most(100) };
-        let at = |offset| schedule.level_at(offset).segments(0, 10, 32);
-        let next = 4 << STEP_SHIFT;
-        assert_eq!([0, 100_000, next - 1, next, next + (1 << STEP_SHIFT), 1 << 30].map(at), [4, 4, 4, 8, 12, 28]);
+    fn the_window_grows_by_a_level_at_each_line_of_a_grid() {
+        let grown = |from, to, level, cap| WindowLevel(level).grown(from, to, WindowLevel(cap), Ways::First);
+        let at = |offset| grown(100_000, offset, 0, 11).segments(0, 10, 256);
+        let lines = [4, 5, 6, 8, 10, 16].map(|line| line << 15);
+        let before = lines.map(|line| at(line - 1));
+        assert_eq!((before, lines.map(at)), ([4, 8, 12, 16, 24, 32], [8, 12, 16, 24, 32, 48]));
+        assert_eq!((at(0), at(100_000), at(1 << 30)), (4, 4, 256));
+        assert_eq!(grown(0, 1 << 30, 0, 3), WindowLevel(3), "no more than the client takes");
+        assert_eq!(grown(0, 1 << 30, 6, 3), WindowLevel(6), "and no less than there is");
+        let later = |to| WindowLevel(1).grown(0, to, WindowLevel(11), Ways::Later).segments(0, 10, 256);
+        assert_eq!([0, 1 << 15, 1 << 16, 1 << 30].map(later), [8, 16, 32, 32]);
+    }
+
+    /// Whichever ACK draws a segment, its window is the same.
+    #[quickcheck_macros::quickcheck]
+    fn a_window_grows_alike_in_one_step_and_in_two(level: u8, offsets: [u32; 3], way: u8) -> bool {
+        let mut offsets = offsets.map(|offset| offset >> 4);
+        offsets.sort_unstable();
+        let [from, between, to] = offsets;
+        let ways = [Ways::Only, Ways::Later, Ways::Narrow][usize::from(way % 3)];
+        let (level, cap) = (WindowLevel(level % 13), WindowLevel(level / 13 % 12));
+        let twice = level.grown(from, between, cap, ways).grown(between, to, cap, ways);
+        twice == level.grown(from, to, cap, ways)
     }
 }

@@ -23,6 +23,7 @@ mod layout;
 mod pipeline;
 mod probe;
 mod ranges;
+mod reach;
 mod request;
 mod resume;
 mod rotation;
@@ -161,8 +162,9 @@ fn find_quoted<'a, A: App, P: Pair>(
 #[inline]
 fn syn_ack<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &A) -> Reply<'a> {
     let announced = segment.header.options.mss.unwrap_or(segment.default_mss());
-    let fields = CookieFields { mss: Mss::at_most(announced), generation: app.generations().current };
-    let (cookie, proof) = segment.keys.cookie(segment.now, segment.header.seq(), fields);
+    let mss = Mss::at_most(announced);
+    let fields = CookieFields { mss, generation: app.generations().current, scale: segment.scale(mss) };
+    let (cookie, proof) = segment.keys.cookie(segment.now, segment.header.seq(), fields, segment.has_timestamps());
     let sack = segment.header.options.sack_permitted;
     // Only what the client has offered (RFC 7323, section 3.2; RFC 2018, section 2), and the MSS (RFC 9293, section
     // 3.7.1).
@@ -170,6 +172,8 @@ fn syn_ack<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &A) -> Reply<'a> {
         mss: Some(segment.own_mss() as u16),
         sack_permitted: sack,
         timestamps: segment.timestamps(Stamp::Handshake { proof, sack }),
+        // Our own window is never scaled.
+        window_scale: fields.scale.is_scaled().then_some(0),
     };
     // Data on a SYN is not acknowledged: the client sends it again with its ACK (RFC 9293, sections 3.5 and 3.10.7.3;
     // RFC 7413, section 4.2.2).

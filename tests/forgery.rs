@@ -22,7 +22,7 @@ use std::time::Instant as Stopwatch;
 
 use lethe::app::{Generations, Position};
 use lethe::config::{Config, Mtu, Refuse};
-use lethe::cookie::{CookieFields, Flow, Mss};
+use lethe::cookie::{CookieFields, Flow, Mss, Scale};
 use lethe::engine::SCRATCH_LEN;
 use lethe::http::Response;
 use lethe::port::{Checked, RxChecksum, RxFrame};
@@ -60,6 +60,28 @@ const PROBE_MAX: f64 = 1460.0;
 
 /// What the stamps of stored responses count from.
 const PLACED: u32 = 1 << 18;
+
+/// Ways in which a segment of a stored response can have been sent, as its stamp says: on a path that is wide, and on
+/// one that is narrow; four of each are those of clients without SACK.
+const WAYS: u32 = 40;
+const WIDE_WAYS: f64 = 26.0;
+const NARROW_WAYS: f64 = 14.0;
+const PAIRS: f64 = 4.0;
+
+/// Stamps of stored responses.
+const STAMPS: u32 = Position::COUNT * WAYS;
+
+/// Segments in flight at each level, and the most that slow start has.
+const LEVELS: [u32; 13] = [4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 256];
+
+/// Of these, levels of what is sent again.
+const AGAIN: usize = 8;
+
+/// How many segments an ACK may be ahead where windows are scaled: at any level, behind what was sent again, and where
+/// the client's RTO has expired.
+const LATE: u32 = 64;
+const REACH: u32 = 320;
+const TIMEOUT_REACH: u32 = 600;
 
 /// A probe is at least so far back, and at most this circle further.
 const MARGIN: u32 = 1 << 17;
@@ -177,6 +199,10 @@ impl Mode {
         !matches!(self, Self::Request | Self::RequestFin | Self::Probe)
     }
 
+    const fn is_ack(self) -> bool {
+        matches!(self, Self::Ack | Self::AckSack)
+    }
+
     const fn has_sack(self) -> bool {
         matches!(self, Self::RequestEchoSack | Self::AckSack | Self::Probe | Self::FinSack)
     }
@@ -254,8 +280,8 @@ impl Target {
     /// What only the server knows of a connection: timestamp base and mark.
     fn secrets(&self, port: u16) -> (u32, u32) {
         let (secret, flow) = (&self.engine.config().secret, self.flow(port));
-        let claims = CookieFields { mss: Mss::at_most(0), generation: 0 };
-        let cookie = secret.flow_keys(&flow).cookie(NOW, SeqNumber::new(0), claims).0.value();
+        let claims = CookieFields { mss: Mss::at_most(0), generation: 0, scale: Scale::NONE };
+        let cookie = secret.flow_keys(&flow).cookie(NOW, SeqNumber::new(0), claims, false).0.value();
         (secret.flow_keys(&flow).timestamp_base, cookie & 0xffff)
     }
 
@@ -339,20 +365,24 @@ fn attack(target: &Target, mode: Mode, packets: u64, mut draw: impl FnMut() -> D
 /// The highest acknowledgement whose cookie claims this MSS and the last live version, less the low half: so
 /// that all that is behind it, as far as the response reaches, claims it as well, or what is next to it.
 fn top_of(mss_index: usize, live: u8) -> u32 {
-    ((mss_index as u32) << 29).wrapping_add((live.ilog2() + 1) << 27).wrapping_sub(1 << 16)
+    // The highest scale; but no window is scaled of a client with so small an MSS.
+    let scale = if MSS[mss_index] < 1220 { 0 } else { 4 };
+    ((mss_index as u32) << 29).wrapping_add((live.ilog2() << 27) + ((scale + 1) << 24)).wrapping_sub(1 << 16)
 }
 
-/// What the cookies claim from there on down, over `reach` bytes: the segments, and how many of the bytes, in live
-/// versions.
-fn claimed(target: &Target, mode: Mode, mss_index: usize, reach: u32) -> Vec<(u32, f64)> {
+/// What the cookies claim from there on down, over `reach` bytes: the segments, whether windows are scaled, and how
+/// many of the bytes, in live versions.
+fn claimed(target: &Target, mode: Mode, mss_index: usize, reach: u32) -> Vec<(u32, bool, f64)> {
     let live = target.engine.app().live;
     let top = u64::from(top_of(mss_index, live)) + (1 << 32);
-    let classes = (0..64_u64).filter(|class| live >> (class % 4) & 1 == 1).map(|class| {
-        let (from, to) = (class << 27, (class + 1) << 27);
+    let classes = (0..512_u64).filter(|class| live >> (class / 8 % 4) & 1 == 1).map(|class| {
+        let (from, to) = (class << 24, (class + 1) << 24);
         let bytes = top.min(to).saturating_sub((top - u64::from(reach)).max(from));
-        (target.segment(MSS[(class / 4 % 8) as usize], mode), bytes as f64)
+        let segment = target.segment(MSS[(class / 32 % 8) as usize], mode);
+        let is_scaled = (1..5).contains(&(class % 8)) && mode.echoes();
+        (segment - u32::from(is_scaled), is_scaled, bytes as f64)
     });
-    classes.filter(|&(_, bytes)| bytes > 0.0).collect()
+    classes.filter(|&(_, _, bytes)| bytes > 0.0).collect()
 }
 
 /// Draws packets as the attacker does: everything random but the claims that he wants the cookie to make.
@@ -390,14 +420,14 @@ fn sighted<'t>(
     let segment = target.segment(MSS[mss_index], mode);
     let mut blind = blind(target, mode, mss_index, random.fork("blind"));
     if mode.echoes() {
-        // A quarter of all echoes are the stamp of some place.
+        // One in six echoes is the stamp of some place.
         let draw = move || {
             let mut draw = blind();
             let (base, _) = target.secrets(draw.port);
-            draw.echo = base.wrapping_add(PLACED).wrapping_add(random.next_u64() as u32 >> 2);
+            draw.echo = base.wrapping_add(PLACED).wrapping_add(random.below(STAMPS.into()) as u32);
             draw
         };
-        (0.25, Box::new(draw))
+        (f64::from(STAMPS) / 2_f64.powi(32), Box::new(draw))
     } else if mode == Mode::Probe {
         // Whatever it tells, the client must be at the start of a segment: one of `segment` acknowledgements.
         let draw = move || {
@@ -434,14 +464,15 @@ fn learned(target: &Target, mode: Mode, mss_index: usize, mut random: Random) ->
         let (a, b) = (random.next_u64(), random.next_u64());
         let (port, isn) = (a as u16 | 1, (a >> 16) as u32);
         // His own connection, and how it stands at some moment of it.
-        let claims = CookieFields { mss: Mss::at_most(MSS[mss_index]), generation: 0 };
-        let cookie = secret.flow_keys(&own.flow(port)).cookie(NOW, SeqNumber::new(isn), claims).0.value();
+        let claims = CookieFields { mss: Mss::at_most(MSS[mss_index]), generation: 0, scale: Scale::NONE };
+        let cookie =
+            secret.flow_keys(&own.flow(port)).cookie(NOW, SeqNumber::new(isn), claims, mode.echoes()).0.value();
         let base = secret.flow_keys(&own.flow(port)).timestamp_base;
         let first = b as u32 % stored / stride * stride;
         let before = (b >> 32) as u32 % (len / segment).max(1) * segment;
         let now = before + 2 * segment;
         let ack = cookie.wrapping_add(1).wrapping_add(now);
-        let echo = base.wrapping_add(PLACED).wrapping_add((first + before / 512) << 6 | 7 << 3);
+        let echo = base.wrapping_add(PLACED).wrapping_add((first + before / 512) * WAYS);
         let block = (first + now / 512) / 32;
         let back = back_of(base, block << 14);
         Draw { port, seq: isn.wrapping_add(1), ack, echo, sack: sack_of(mode, ack, segment, back) }
@@ -481,11 +512,12 @@ fn compute(target: &Target, mode: Mode, mss_index: usize) -> Option<Computed> {
     // Of each version, half a gigabyte has blocks.
     let reach = if mode == Mode::Probe { len.min(1 << 29) } else { len };
     let mut sum = Computed { probability: 0.0, on_hit: 0.0, bytes: 0.0 };
-    for (segment, bytes) in claimed(target, mode, mss_index, reach) {
+    for (segment, is_scaled, bytes) in claimed(target, mode, mss_index, reach) {
         let share = bytes / f64::from(reach);
         let part = match mode {
             Mode::Probe => compute_probe(target, segment),
-            _ if segment < 512 => continue,
+            _ if segment < 512 || is_scaled && segment < 1000 => continue,
+            _ if is_scaled => compute_scaled(target, mode, segment),
             _ => compute_placed(target, mode, segment),
         };
         sum.probability += share * part.probability;
@@ -497,14 +529,14 @@ fn compute(target: &Target, mode: Mode, mss_index: usize) -> Option<Computed> {
 
 /// A request that is resumed: the low half of the acknowledgement is right for one offset in 2^16, the tag for
 /// one in 2^11 and epoch. A segment that is a multiple of `2^n` has no offset at all but for one low half in `2^n`.
-fn compute_request(target: &Target, mode: Mode, claimed: &[(u32, f64)]) -> Computed {
+fn compute_request(target: &Target, mode: Mode, claimed: &[(u32, bool, f64)]) -> Computed {
     let (len, header) = (target.len(), target.header_len() as f64);
     let rate = resume_epochs(len) / f64::from(1 << 27);
     let frame = mode.template(&target.ends).len() as f64;
     let mut sum = Computed { probability: 0.0, on_hit: 0.0, bytes: 0.0 };
     for low in 0..64_u32 {
-        let fits = claimed.iter().filter(|(segment, _)| low.trailing_zeros() >= segment.trailing_zeros());
-        let parts = fits.map(|&(segment, covered)| {
+        let fits = claimed.iter().filter(|(segment, ..)| low.trailing_zeros() >= segment.trailing_zeros());
+        let parts = fits.map(|&(segment, _, covered)| {
             let data = resume_window(len, segment).min(f64::from(len / segment + 1)) * (f64::from(segment) + header);
             (covered / f64::from(segment >> segment.trailing_zeros()) * rate, data + frame + target.quotes_len() as f64)
         });
@@ -530,28 +562,68 @@ fn compute_probe(target: &Target, segment: u32) -> Computed {
     Computed { probability: 2.0 * each + check, on_hit, bytes: (each + check) * on_hit + each * probe }
 }
 
-/// A quarter of all echoes are stamps, and half of these narrow. The position must be that of a segment, and the client
-/// at the start of one, or of a piece.
+/// The position must be that of a segment, and the client at the start of one, or of a piece.
 fn compute_placed(target: &Target, mode: Mode, segment: u32) -> Computed {
-    let (app, s) = (target.engine.app(), f64::from(segment));
+    let s = f64::from(segment);
     let piece = if target.ends.client.is_ipv4() { 524 } else { 1208 };
-    let starts = f64::from(target.len().div_ceil(segment));
-    let objects = f64::from(app.count() * app.live.count_ones());
-    let there = objects * starts * 64.0 / 2_f64.powi(32) * share_within(target.len(), segment) / s;
+    let there = places(target, segment) * share_within(target.len(), segment) / s;
     let pieces = f64::from(segment.div_ceil(piece));
     // An ACK of a pair is answered only where all of it has come.
-    let roles = if matches!(mode, Mode::Ack | Mode::AckSack) { 0.75 } else { 1.0 };
+    let pairs = if mode.is_ack() { PAIRS } else { 0.0 };
+    let (wide, narrow_ways) = (WIDE_WAYS - pairs, NARROW_WAYS - pairs);
     let options = target.header_len() as f64 + 12.0;
     // An ACK is answered with all that it makes room for, as it could be of all that was under way.
-    let most = if matches!(mode, Mode::Ack | Mode::AckSack) { 32.0_f64 } else { 10.0 };
-    let quotes = if matches!(mode, Mode::Ack | Mode::AckSack) { 0.0 } else { target.quotes_len() as f64 };
-    let on_hit = most.min(starts) * (s + options) + quotes;
+    let most = if mode.is_ack() { 32.0_f64 } else { 10.0 };
+    let quotes = if mode.is_ack() { 0.0 } else { target.quotes_len() as f64 };
+    let on_hit = most.min(f64::from(target.len().div_ceil(segment))) * (s + options) + quotes;
     let narrow = most * (s.min(f64::from(piece)) + options) + quotes;
     Computed {
-        probability: there * roles * (1.0 + pieces) / 2.0,
+        probability: there * (wide + narrow_ways * pieces),
         on_hit,
-        bytes: there * (on_hit + pieces * narrow) / 2.0,
+        bytes: there * (wide * on_hit + narrow_ways * pieces * narrow),
     }
+}
+
+/// The same where windows are scaled: of 2^16 acknowledgements as many are right as segments may have been in flight.
+fn compute_scaled(target: &Target, mode: Mode, segment: u32) -> Computed {
+    let narrow = compute_placed(target, mode, segment);
+    let narrow_share = NARROW_WAYS / WIDE_WAYS;
+    let there = places(target, segment) / 65536.0;
+    let options = target.header_len() as f64 + 12.0;
+    let starts = target.len().div_ceil(segment);
+    let full = f64::from(segment) + options;
+    let (mut probability, mut segments) = (0.0, 0.0);
+    if mode.is_ack() {
+        for (index, level) in LEVELS.into_iter().enumerate() {
+            // What is acknowledged makes room for as much, and slow start or a step of the window for a third more.
+            let ahead = level.max(LATE).min(starts);
+            probability += f64::from(ahead);
+            segments += f64::from(ahead) * f64::from(ahead) / 2.0 * 4.0 / 3.0;
+            if index < AGAIN {
+                probability += f64::from(REACH.min(starts));
+                segments += f64::from(REACH.min(starts)) * f64::from(level);
+            }
+        }
+        // What filled the window.
+        probability += 256.0_f64.min(f64::from(starts));
+        segments += 256.0_f64.min(f64::from(starts)) * 4.0;
+    } else {
+        probability = f64::from(TIMEOUT_REACH.min(starts)) * WIDE_WAYS;
+        segments = probability * 10.0;
+    }
+    let quotes = if mode.is_ack() { 0.0 } else { probability * target.quotes_len() as f64 };
+    Computed {
+        probability: there * probability + narrow.probability * narrow_share,
+        on_hit: 320.0_f64.min(f64::from(starts)) * full,
+        bytes: there * (segments * full + quotes) + narrow.bytes * narrow_share,
+    }
+}
+
+/// How likely an echo is a stamp of the position of some segment, for each way in which that was sent.
+fn places(target: &Target, segment: u32) -> f64 {
+    let app = target.engine.app();
+    let objects = f64::from(app.count() * app.live.count_ones());
+    objects * f64::from(target.len().div_ceil(segment)) / 2_f64.powi(32)
 }
 
 /// How much of the 64 kB behind the start of a segment lies within its response, on average.
@@ -705,10 +777,10 @@ fn what_is_not_data_is_no_larger_than_what_drew_it() {
 /// What a forged packet for a connection that is kept open may pretend to be.
 const KEPT_KINDS: [&str; 4] = ["request", "FIN", "probe", "ACK"];
 
-/// Bits of a stamp that prove where the next request begins. A proof has a stamp for each of four generations and nine
-/// segment sizes.
+/// Bits of a stamp that prove where the next request begins. A proof has a stamp for each of four generations, and of
+/// 25 segment sizes and scales.
 const KEPT_PROOF_BITS: i32 = 22;
-const KEPT_STAMPS: i32 = 4 * 9;
+const KEPT_STAMPS: i32 = 4 * 25;
 
 /// Bits of the proof that are right already when the chance of the others is measured.
 const KEPT_GIVEN_BITS: i32 = 12;

@@ -27,9 +27,9 @@ const NOW: Instant = Instant::from_unix_seconds(1_780_000_000);
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
 
 /// Stamps of segments whose connection stays open: from here on, in each half of the circle of timestamps.
-const OPEN: u32 = (1 << 30) + (1 << 18);
-/// How many of them there are in a half.
-const OPEN_STAMPS: u32 = ((1 << 23) - (1 << 10)) * 108;
+const OPEN: u32 = (1 << 18) + 40 * Position::COUNT;
+/// How many of them there are in a half: 32 ways for each place of a first response, and 42 for one of a later.
+const OPEN_STAMPS: u32 = Position::COUNT / 2 * (32 + 42);
 
 /// Packets per measurement.
 fn packets() -> u64 {

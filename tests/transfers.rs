@@ -114,7 +114,7 @@ fn nothing_answers_an_ack_that_tells_of_a_duplicate() {
 }
 
 #[test]
-fn after_a_loss_half_as_much_is_under_way() {
+fn after_a_loss_a_third_less_is_in_flight_and_eight_segments_at_least() {
     let engine = engine();
     let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
     let (s, start) = (1448, client.first_byte());
@@ -122,7 +122,7 @@ fn after_a_loss_half_as_much_is_under_way() {
     let resent = send(&ack(&client, &first[0], 2 * s).sack(&[block]), &mut client);
     // Twelve were under way; all have arrived.
     let next = send(&ack(&client, &resent[0], 14 * s), &mut client);
-    assert_eq!(offsets(&next), [14, 15, 16, 17].map(|at| at * s));
+    assert_eq!(offsets(&next), (14..22).map(|at| at * s).collect::<Vec<_>>());
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn an_ack_that_no_client_of_ours_can_send_draws_nothing() {
         (ack(&client, &first[0], 2 * s + 524), "between two pieces of a segment that was not cut"),
         (ack(&client, &first[2], 2 * s - s), "before what it echoes"),
         (ack(&client, &first[0], 2 * s).ack_number(client.cookie.wrapping_add(0x0800_0000 + 2 * s)), "another cookie"),
-        (ack(&client, &Sent { stamp: first[0].stamp.wrapping_add(64), ..first[0].clone() }, 2 * s), "no such place"),
+        (ack(&client, &Sent { stamp: first[0].stamp.wrapping_add(WAYS), ..first[0].clone() }, 2 * s), "no such place"),
     ] {
         assert!(send(&segment, &mut client).is_empty(), "{what}");
     }
@@ -388,10 +388,22 @@ enum Role {
     Paired,
 }
 
-/// The role in the stamp of a segment of a stored response: see the layout in `src/tcp/stamp.rs`.
+/// Ways in which a segment can have been sent: what its stamp has for each position. See `src/stamp.rs`.
+const WAYS: u32 = 40;
+
+/// The way in the stamp of a segment of a stored response.
+fn way<A: App>(client: &Client<'_, A>, segment: &Sent) -> u32 {
+    segment.stamp.wrapping_sub(flow_keys(&client.ends).timestamp_base + (1 << 18)) % WAYS
+}
+
+/// The role in the stamp of a segment of a stored response.
 fn role<A: App>(client: &Client<'_, A>, segment: &Sent) -> Role {
-    let stamp = segment.stamp.wrapping_sub(flow_keys(&client.ends).timestamp_base);
-    [Role::Fresh, Role::Stalled, Role::Resent, Role::Paired][(stamp >> 1 & 3) as usize]
+    match way(client, segment) {
+        0..13 => Role::Fresh,
+        13..21 => Role::Resent,
+        21 => Role::Stalled,
+        _ => Role::Paired,
+    }
 }
 
 /// How much of the request is behind a client whose timer has its last byte sent again; it ends the request.
@@ -491,14 +503,14 @@ fn all_holes_are_filled_when_everything_else_has_arrived() {
 fn a_hole_is_filled_also_where_nothing_has_been_sent_since_the_ack_before() {
     let engine = engine();
     let s = 1448;
-    for (acked, top, wanted) in
-        [(12, 14, vec![12 * s]), (11, 14, vec![11 * s, 12 * s]), (11, 13, vec![]), (12, 15, vec![])]
-    {
-        let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
-        let resumed = send(&again(&client, &first[8], 10 * s), &mut client);
-        assert_eq!(offsets(&resumed), [10, 11, 12, 13].map(|at| at * s));
+    for (acked, top, wanted) in [(6, 8, vec![6 * s]), (5, 8, vec![5 * s, 6 * s]), (5, 7, vec![]), (6, 9, vec![])] {
+        // Four are in flight where the client's window has been closed.
+        let mut client = Client::connected(&engine, Ends::v4(), Offer::LINUX);
+        let first = send(&client.at(0, 0).payload(REQUEST).window(4 * 1448 + 100), &mut client);
+        let next = send(&ack(&client, &first[2], 4 * s), &mut client);
+        assert_eq!(offsets(&next), [4, 5, 6, 7].map(|at| at * s));
         let [from, to] = [top - 1, top].map(|at| client.first_byte().wrapping_add(at * s));
-        let resent = send(&ack(&client, &resumed[0], acked * s).sack(&[(from, to)]), &mut client);
+        let resent = send(&ack(&client, &next[0], acked * s).sack(&[(from, to)]), &mut client);
         assert_eq!(offsets(&resent), wanted, "{acked}, {top}");
     }
 }
@@ -524,14 +536,36 @@ fn a_timeout_resumes_carefully() {
     let s = 1448;
     let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
     let resumed = send(&again(&client, &first[8], 10 * s), &mut client);
-    assert_eq!(offsets(&resumed), [10, 11, 12, 13].map(|at| at * s));
-    assert!(resumed.iter().all(|segment| role(&client, segment) == Role::Fresh));
-    // What is behind it has arrived: the holes up to there, which says that they are sent again.
+    assert_eq!(offsets(&resumed), [10, 11].map(|at| at * s));
+    assert!(resumed.iter().all(|segment| role(&client, segment) == Role::Resent));
+    // They had been lost, and draw a first window at most.
+    let next = send(&ack(&client, &resumed[0], 12 * s), &mut client);
+    assert_eq!(offsets(&next), (12..20).map(|at| at * s).collect::<Vec<_>>());
+    // What is behind it has arrived: the holes up to there, which says that they are sent again, and nothing more.
     let start = client.first_byte();
-    let block = (start.wrapping_add(11 * s), start.wrapping_add(16 * s));
-    let resumed = send(&again(&client, &first[8], 10 * s).sack(&[block]), &mut client);
-    assert_eq!(offsets(&resumed), [10 * s]);
-    assert_eq!(role(&client, &resumed[0]), Role::Resent);
+    let block = |from: u32, to: u32| (start.wrapping_add(from * s), start.wrapping_add(to * s));
+    let resumed = send(&again(&client, &first[8], 10 * s).sack(&[block(11, 13), block(14, 16)]), &mut client);
+    assert_eq!(offsets(&resumed), [10 * s, 13 * s]);
+    assert!(resumed.iter().all(|segment| role(&client, segment) == Role::Resent));
+}
+
+#[test]
+fn what_is_sent_again_of_a_long_hole_is_no_more_than_the_window_and_its_acks_draw_the_rest() {
+    let engine = engine();
+    let s = 1448;
+    let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
+    let start = client.first_byte();
+    let behind = |from: u32, to: u32| [(start.wrapping_add(from * s), start.wrapping_add(to * s))];
+    // 28 have been acknowledged and 32 are in flight, of which the last arrives.
+    let echoed = Sent { stamp: first[0].stamp.wrapping_add(26 * s / 512 * WAYS), ..first[0].clone() };
+    let resent = send(&ack(&client, &echoed, 28 * s).sack(&behind(47, 48)), &mut client);
+    assert_eq!(offsets(&resent), []);
+    let resent = send(&again(&client, &echoed, 28 * s).sack(&behind(45, 48)), &mut client);
+    assert_eq!(offsets(&resent), (28..36).map(|at| at * s).collect::<Vec<_>>());
+    for at in 1..8 {
+        let next = send(&ack(&client, &resent[at - 1], (28 + at as u32) * s).sack(&behind(45, 48)), &mut client);
+        assert_eq!(offsets(&next), [(35 + at as u32) * s]);
+    }
 }
 
 #[test]
@@ -578,7 +612,7 @@ fn a_segment_has_one_position() {
     let at_zero = &sent(&client_of_200_kb, &frames)[0];
     // Where the 64th segment begins, exactly where a position does: 181 of 512 bytes.
     let (at, position) = (64 * 1448, 64 * 1448 / 512);
-    let echo = |position: u32| Sent { stamp: at_zero.stamp.wrapping_add(position << 6), ..first[0].clone() };
+    let echo = |position: u32| Sent { stamp: at_zero.stamp.wrapping_add(position * WAYS), ..first[0].clone() };
     assert!(send(&ack(&client, &echo(position - 1), at + 2 * 1448), &mut client).is_empty());
     assert!(!send(&ack(&client, &echo(position), at + 2 * 1448), &mut client).is_empty());
 }
@@ -749,12 +783,12 @@ fn a_client_that_got_the_fin_alone_has_the_whole_response() {
 fn the_window_grows_with_each_32_kb_as_far_as_the_client_takes_two_segments_more() {
     let engine = engine();
     let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
-    let base = flow_keys(&client.ends).timestamp_base;
     let s = 1448;
-    // The second of the four begins behind 32 kB: with room for eight segments and two, the window is eight there.
-    for (window, levels) in [(10 * s, [0, 1, 1, 1]), (10 * s - 1, [0; 4])] {
-        let resumed = send(&again(&client, &first[8], 22 * s).window(window as u16), &mut client);
-        let found: Vec<u32> = resumed.iter().map(|segment| segment.stamp.wrapping_sub(base) >> 3 & 7).collect();
+    // The fifth begins behind 64 kB: with room for twelve segments and two, the window is twelve there.
+    for (window, levels) in [(14 * s, [1, 1, 1, 1, 2, 2, 2]), (14 * s - 1, [1; 7])] {
+        let resumed = send(&again(&client, &first[8], 40 * s).window(window as u16), &mut client);
+        let next = send(&ack(&client, &resumed[0], 42 * s).window(window as u16), &mut client);
+        let found: Vec<u32> = next.iter().map(|segment| way(&client, segment) - 1).collect();
         assert_eq!(found, levels, "{window}");
     }
 }
@@ -763,7 +797,7 @@ fn the_window_grows_with_each_32_kb_as_far_as_the_client_takes_two_segments_more
 fn what_comes_again_with_a_stamp_of_no_segment_is_refused() {
     let engine = engine();
     let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
-    let forged = Sent { stamp: first[0].stamp.wrapping_add(64), ..first[0].clone() };
+    let forged = Sent { stamp: first[0].stamp.wrapping_add(WAYS), ..first[0].clone() };
     assert!(send(&again(&client, &forged, 2 * 1448), &mut client).is_empty());
     assert_eq!(client.verdict(), Verdict::Dropped(DropReason::TcpEcho));
     assert!(send(&ack(&client, &forged, 2 * 1448).with(Flags::FIN), &mut client).is_empty());

@@ -4,7 +4,7 @@
 mod support;
 
 use lethe::config::{Config, Mtu, Refuse};
-use lethe::cookie::{CookieFields, Mss};
+use lethe::cookie::{CookieFields, Mss, Scale};
 use lethe::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
 use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
@@ -233,11 +233,11 @@ fn the_version_of_the_data_that_a_connection_began_with_is_the_one_it_gets_and_n
 fn any_cookie_tells_the_end_of_a_response() {
     // Cookies that claim the same are 2^27 numbers in a row: here are the first of them and the last.
     let engine = Stored::new(50_000).engine();
-    let fields = CookieFields { mss: Mss::at_most(536), generation: 0 };
+    let fields = CookieFields { mss: Mss::at_most(536), generation: 0, scale: Scale::NONE };
     let mut dialogue = Dialogue::new(&engine);
     for low in [0, u32::MAX] {
         let now = dialogue.now();
-        let cookie = |ends: &Ends, isn| flow_keys(ends).cookie(now, SeqNumber::new(isn), fields).0.value();
+        let cookie = |ends: &Ends, isn| flow_keys(ends).cookie(now, SeqNumber::new(isn), fields, false).0.value();
         let ends = (1..=u8::MAX)
             .flat_map(|host| (1..=u16::MAX).map(move |port| (host, port)))
             .map(|(host, port)| {

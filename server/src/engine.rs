@@ -45,9 +45,10 @@ pub(crate) struct EngineArgs {
     /// The most segments of a response that are sent in answer to one packet
     #[arg(long, value_name = "SEGMENTS", default_value_t = 10, value_parser = clap::value_parser!(u8).range(2..=64))]
     pub(crate) first_window: u8,
-    /// The most segments of a response that are under way at a time
-    #[arg(long, value_name = "SEGMENTS", default_value_t = 32, value_parser = clap::value_parser!(u8).range(2..=64))]
-    pub(crate) ceiling: u8,
+    /// The most segments of a response that are under way at a time; with 32 or fewer, no client's
+    /// window is scaled
+    #[arg(long, value_name = "SEGMENTS", default_value_t = 256, value_parser = clap::value_parser!(u16).range(2..=256))]
+    pub(crate) ceiling: u16,
     /// Tell a client whose timer has expired that it need not wait longer the next time: an ICMP
     /// message that quotes what it sent again (RFC 6069)
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
@@ -246,7 +247,7 @@ mod tests {
             refuse: Refuse::Drop,
             large_replies: LargeReplies::Clocked,
             first_window: 10,
-            ceiling: 32,
+            ceiling: 256,
             revert_backoff: true,
             keep_alive: Switch::Off,
         };

@@ -27,6 +27,7 @@ mod smuggling;
 mod stability;
 #[cfg(test)]
 mod stand;
+mod unsent;
 mod verdict;
 mod window;
 
@@ -57,6 +58,7 @@ pub use reset::Reset;
 pub use size::Size;
 pub use smuggling::Smuggling;
 pub use stability::Stability;
+pub use unsent::Unsent;
 pub use verdict::Truthful;
 pub use window::Window;
 
@@ -111,7 +113,7 @@ pub fn all<'e, A: App>(engine: &'e Engine<A>) -> Vec<Box<dyn Checker + 'e>> {
         Box::new(Forward),
         Box::new(Pairing::new(engine)),
         Box::new(Hold::default()),
-        Box::new(Window),
+        Box::new(Window::default()),
         Box::new(Burst),
         Box::new(Cookie::default()),
         Box::new(Stability::default()),
@@ -166,8 +168,8 @@ pub fn observe_each<'f, A: App>(
     Ok(stats)
 }
 
-/// Everything of a stream that is still of interest lies closer to its acknowledgement than this: windows are
-/// not scaled.
+/// Everything of a stream that is still of interest lies closer to its acknowledgement than this, where windows are not
+/// scaled.
 const WINDOW_MAX: u32 = 1 << 16;
 
 /// Whether a segment is a probe: bytes of nothing from far behind, which a client that has SACK and no timestamps

@@ -23,7 +23,7 @@ use crate::wire::seq::SeqNumber;
 const BEGIN_MAX: u32 = 2048;
 
 /// The most segments that an acknowledgement may be ahead of the one before: those of the widest window, and some.
-pub(super) const REACH: u32 = 40;
+pub(super) const REACH: u32 = 34;
 
 /// The same of a client whose RTO has expired. Segments that acknowledge nothing new do not change the timestamp that
 /// it echoes, which may be that of a window before.

@@ -197,7 +197,7 @@ impl<'a, P: Pair> ProbeEcho<'a, P> {
         let floor = position.value().checked_sub(first.value())?.checked_mul(Position::UNIT as u32)?;
         let acked = keys.offset(ack, floor);
         let start = ack.rewind(acked);
-        let fields = CookieFields::of(start.rewind(1));
+        let fields = CookieFields::of(start.rewind(1), false);
         let (seg_size, len) = (segment.seg_size(fields.mss), u32::try_from(response.len()).ok()?);
         let sent = acked.checked_add(behind)?;
         let live = app.generations().live >> fields.generation & 1 == 1;

@@ -53,6 +53,11 @@ impl SackRanges {
     }
 }
 
+/// What of these ranges lies between `from` and `to`.
+pub(super) fn clipped(ranges: [(u32, u32); RANGES_MAX], from: u32, to: u32) -> [(u32, u32); RANGES_MAX] {
+    ranges.map(|(start, end)| (start.max(from), end.min(to)))
+}
+
 /// One range.
 pub(super) fn only(range: (u32, u32)) -> [(u32, u32); RANGES_MAX] {
     let mut all = [(0, 0); RANGES_MAX];

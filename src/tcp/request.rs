@@ -131,7 +131,7 @@ fn answer_later_request<'a, A: App, P: Pair>(
     if kept.generation != generation && has_sack_blocks(segment) {
         return close(segment);
     }
-    let fields = CookieFields { mss: segment.kept_mss(kept), generation };
+    let fields = CookieFields { mss: segment.kept_mss(kept), generation, scale: kept.scale };
     let mut reply = answer_rare_request(segment, fields, Some(kept), app, scratch);
     reply.note_later_request();
     reply
@@ -180,7 +180,7 @@ fn answer_request<'a, A: App, P: Pair>(
 /// received one of those takes nothing of it for new data, not even the FIN.
 #[inline]
 fn one_packet<P: Pair>(segment: Segment<'_, P>, fields: CookieFields) -> usize {
-    segment.seg_size(fields.mss).saturating_sub(1) as usize
+    segment.below_stored_seg_size(fields) as usize
 }
 
 /// The responses to several requests, where the connection can stay open.
@@ -197,7 +197,7 @@ fn gather<A: App, P: Pair>(
         return None;
     }
     let headers = segment.addresses().header_len() + last_header(segment).header_len();
-    let window = usize::from(segment.header.window()).saturating_sub(1);
+    let window = (segment.client_window(fields.scale) as usize).saturating_sub(1);
     let room = packet_limit(segment, fields).saturating_sub(headers).min(window);
     let write = |line: &RequestLine<'_>, persistence, scratch: &mut [u8], out: &mut [u8]| {
         let response = segment.ask(line, fields.generation, one_packet(segment, fields), app, scratch)?;
@@ -237,7 +237,7 @@ fn respond_and_keep_open<'a, A: App, P: Pair>(
     if let Framing::Complete { behind, persistence } = framing {
         let reply = if !fits {
             keep_open_at_length(segment, fields, later, response, behind, persistence, app)
-        } else if fits_window(segment, response) {
+        } else if fits_window(segment, fields, response) {
             keep_open(segment, fields, later, response, behind, persistence, app)
         } else {
             None
@@ -376,7 +376,8 @@ fn leave_open<'a, A: App, P: Pair>(
         (LAST, segment.end(), Stamp::Whole)
     } else {
         let (generation, size) = (app.generations().current, KeptSize::Mss(fields.mss));
-        (Flags::ACK.with(Flags::PSH), client_next, segment.kept([client_next, own_next], generation, size))
+        let stamp = segment.kept([client_next, own_next], generation, size, fields.scale);
+        (Flags::ACK.with(Flags::PSH), client_next, stamp)
     };
     let options = segment.following_options(stamp);
     let header = segment.header_back(flags, segment.header.ack(), options).with_ack(ack);
@@ -414,7 +415,7 @@ fn keep_open_at_length<'a, A: App, P: Pair>(
     {
         return Some(renew(segment, fields));
     }
-    transfer::begin_open(segment, response, request_end, fields.mss, later.map(|_| persistence), app)
+    transfer::begin_open(segment, response, request_end, fields, later.map(|_| persistence), app)
 }
 
 /// Has a request come again that is for another version than the last one of its connection. If it has come before,
@@ -423,7 +424,7 @@ fn keep_open_at_length<'a, A: App, P: Pair>(
 #[cold]
 fn renew<P: Pair>(segment: Segment<'_, P>, fields: CookieFields) -> Reply<'_> {
     let (end, own_next) = (segment.header.seq(), segment.header.ack());
-    let stamp = segment.kept([end, own_next], fields.generation, KeptSize::Mss(fields.mss));
+    let stamp = segment.kept([end, own_next], fields.generation, KeptSize::Mss(fields.mss), fields.scale);
     let header = segment.header_back(Flags::ACK, own_next, segment.following_options(stamp)).with_ack(end);
     segment.reply(ReplyKind::Renewed, header)
 }
@@ -487,7 +488,7 @@ fn respond<'a, P: Pair>(
     response: Response<'a>,
 ) -> Reply<'a> {
     let header = last_header(segment);
-    if !fits_packet(segment, fields, response) || !fits_window(segment, response) {
+    if !fits_packet(segment, fields, response) || !fits_window(segment, fields, response) {
         return respond_at_length(segment, kind, fields, response);
     }
     one_segment(segment, kind, header, response)
@@ -513,16 +514,17 @@ fn respond_at_length<'a, P: Pair>(
     let stored_at = response.position().filter(|_| segment.has_timestamps() && segment.is_ack_clocked());
     if let Some(first) = stored_at
         && packet_len(segment, header, response) > limit
-        && let Some(seg_size) = segment.stored_seg_size(fields.mss)
+        && let Ok(len) = u32::try_from(response.len())
+        && let Some(seg_size) = segment.stored_seg_size(fields, len)
     {
-        return transfer::begin(segment, first, seg_size, response);
+        return transfer::begin(segment, first, seg_size, response, fields);
     }
     // What is too long for both of the other ways becomes a 500.
     let len_max = if is_train { resume::LEN_MAX } else { RESPONSE_MAX };
     let (kind, response) =
         if response.len() > len_max { (ReplyKind::Refusal, Response::OVERFLOW) } else { (kind, response) };
     let is_whole = packet_len(segment, header, response) <= limit;
-    let fits_window = fits_window(segment, response);
+    let fits_window = fits_window(segment, fields, response);
     if is_whole && fits_window {
         one_segment(segment, kind, header, response)
     } else if !is_whole && is_train {
@@ -569,8 +571,8 @@ fn one_segment<'a, P: Pair>(
 
 /// Whether a response fits the client's window. The FIN takes a byte of it as well.
 #[inline]
-fn fits_window<P: Pair>(segment: Segment<'_, P>, response: Response<'_>) -> bool {
-    response.len() < usize::from(segment.header.window())
+fn fits_window<P: Pair>(segment: Segment<'_, P>, fields: CookieFields, response: Response<'_>) -> bool {
+    response.len() < segment.client_window(fields.scale) as usize
 }
 
 /// Tells the fragments that a router may make of a packet from those of another.

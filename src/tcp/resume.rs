@@ -10,7 +10,7 @@ use super::ranges::{SackRanges, last_boundary};
 use super::segment::Segment;
 use crate::app::App;
 use crate::config::LargeReplies;
-use crate::cookie::{CookieFields, EPOCHS, SegmentClass};
+use crate::cookie::{CookieFields, EPOCHS, Scale, SegmentClass};
 use crate::http::{RequestLine, Response};
 use crate::reply::{Payload, Reply};
 use crate::stamp::{Stamp, StampSequence};
@@ -40,6 +40,8 @@ pub(super) struct Place {
     /// Bytes of payload in a full segment.
     seg_size: u32,
     generation: u8,
+    /// How the client's windows are scaled.
+    scale: Scale,
     /// What the timestamps of all segments of the response say.
     stamp: Stamp,
 }
@@ -52,7 +54,8 @@ impl Place {
 
     fn of_first<P: Pair>(segment: Segment<'_, P>, offset: u32, fields: CookieFields) -> Self {
         let stamp = Stamp::Part { proof: segment.keys.request_proof(segment.header.seq()) };
-        Self { offset, seg_size: segment.seg_size(fields.mss), generation: fields.generation, stamp }
+        let CookieFields { mss, generation, scale } = fields;
+        Self { offset, seg_size: segment.seg_size(mss), generation, scale, stamp }
     }
 
     /// The beginning of a response that ends a connection which was kept open before. `None` if it is longer than a
@@ -64,7 +67,7 @@ impl Place {
     ) -> Option<Self> {
         let is_train = segment.config.large_replies != LargeReplies::Fragments;
         let class = segment.segment_class(fields.mss);
-        let place = Self::of_later(segment, segment.header.ack(), 0, class, fields.generation);
+        let place = Self::of_later(segment, segment.header.ack(), 0, (class, fields.scale), fields.generation);
         (is_train && response.len() as u32 <= segment.first_window(place.seg_size)).then_some(place)
     }
 
@@ -72,23 +75,24 @@ impl Place {
         segment: Segment<'_, P>,
         start: SeqNumber,
         offset: u32,
-        class: Option<SegmentClass>,
+        (class, scale): (Option<SegmentClass>, Scale),
         generation: u8,
     ) -> Self {
         let narrow = || segment.narrow_piece().min(segment.request_max() as u32);
         let seg_size = class.map_or_else(narrow, |class| segment.class_seg_size(class));
-        let claims = generation << 2 | class.map_or(0, |class| 1 + class as u8);
+        let scale = scale.kept();
+        let claims = scale.kept_index() << 4 | (generation & 3) << 2 | class.map_or(0, |class| 1 + class as u8);
         let proof = segment.keys.later_proof(segment.header.seq(), start, claims, Stamp::LATER_PARTS);
-        Self { offset, seg_size, generation, stamp: Stamp::LaterPart { proof } }
+        Self { offset, seg_size, generation, scale, stamp: Stamp::LaterPart { proof } }
     }
 }
 
 /// A response of at most [`LEN_MAX`] bytes that is not stored, or whose client has no timestamps, or that is the last
 /// one of a connection that was kept open before, from there on.
 pub(super) fn send_from<'a, P: Pair>(segment: Segment<'a, P>, response: Response<'a>, place: Place) -> Reply<'a> {
-    let (Place { offset, seg_size, stamp, .. }, len) = (place, response.len() as u32);
+    let (Place { offset, seg_size, scale, stamp, .. }, len) = (place, response.len() as u32);
     let start = segment.header.ack().rewind(offset);
-    let window_end = offset.saturating_add(segment.header.window().into());
+    let window_end = offset.saturating_add(segment.client_window(scale));
     let most = if offset > 0 && !segment.has_timestamps() {
         (RESUME_WINDOW_BYTES / len.max(1)).max(1).saturating_mul(seg_size)
     } else {
@@ -178,10 +182,12 @@ pub(super) fn find_place<A: App, P: Pair>(
 fn find_later_place<P: Pair>(segment: Segment<'_, P>, len: usize, generation: u8, proof: u16) -> Option<Place> {
     let len = u32::try_from(len).ok()?;
     let classes = [None, Some(SegmentClass::Small), Some(SegmentClass::Large)];
-    let mut found = classes.into_iter().flat_map(|class| {
+    let scales = || (0..Scale::KEPT_COUNT as u8).map(Scale::of_kept_index);
+    let kinds = classes.into_iter().flat_map(|class| scales().map(move |scale| (class, scale)));
+    let mut found = kinds.flat_map(|kind| {
         let place = move |offset: u32| {
             let start = segment.header.ack().rewind(offset);
-            Place::of_later(segment, start, offset, class, generation)
+            Place::of_later(segment, start, offset, kind, generation)
         };
         let seg_size = place(0).seg_size;
         let last = if len <= segment.first_window(seg_size) { len.div_ceil(seg_size) } else { 0 };
@@ -225,7 +231,7 @@ fn find_offset<P: Pair>(segment: Segment<'_, P>, len: usize, generation: u8) -> 
         if from > to {
             continue;
         }
-        let seg_size = segment.seg_size(CookieFields::of(SeqNumber::new(class)).mss);
+        let seg_size = segment.seg_size(CookieFields::of(SeqNumber::new(class), false).mss);
         let is_right = |end: &u32| *end as u16 == nearest as u16 && !end.is_multiple_of(seg_size);
         let ends = [len, len + 1].into_iter().filter(|end| (from..=to).contains(end)).filter(is_right);
         let (first, step) = multiples(seg_size, nearest).unwrap_or((u32::MAX, 1));

@@ -7,7 +7,7 @@
 //! |------------------------------------------------------|-----------------------------------------------------|
 //! | the cookie, at the start of a request or with a FIN  | 1 in 2^26; with a timestamp 1 in 2^31               |
 //! | the stamp of a response that is not stored           | 1 in 2^31, and 1 in 2^15 of a FIN behind a part     |
-//! | the stamp of a stored response, or a probe           | 1 in 16,000 with segments of 1448 bytes, times the  |
+//! | the stamp of a stored response, or a probe           | 1 in 6,000 with segments of 1447 bytes, times the   |
 //! |                                                      | share of positions that are used                    |
 //! | an acknowledgement in the middle of a response       | as a forged one: the longer the response, the likelier |
 //!

@@ -3,9 +3,10 @@
 use core::cell::Cell;
 
 use super::ranges::SackRanges;
+use super::reach;
 use crate::app::{App, Request};
 use crate::config::{Config, LargeReplies, Refuse};
-use crate::cookie::{CookieFields, EPOCHS, Flow, FlowKeys, Mss, SegmentClass};
+use crate::cookie::{CookieFields, EPOCHS, Flow, FlowKeys, Mss, Scale, SegmentClass};
 use crate::http::{RequestLine, Response};
 use crate::packet::{Packet, ReplyPath};
 use crate::position::Position;
@@ -26,6 +27,13 @@ pub(super) const PROBED_MAX: u32 = (1 << 14) - 1;
 
 /// The longest segment to a client without timestamps: a probe can tell of four.
 const NO_TIMESTAMPS_MAX: usize = PROBED_MAX as usize / 4;
+
+/// To a client with a smaller MSS windows are not scaled: there is no room for it in the timestamps of a connection
+/// that stays open, and the smaller its segments the more forged packets fit.
+const SCALED_MSS_MIN: u16 = 1220;
+
+/// Sizes of segments that are tried where windows are scaled. Of a hundred hardly one does not do.
+const SCALED_SIZES: u32 = 8;
 
 /// The MSS of the smallest packet that every host takes (RFC 1122, section 3.3.2).
 const IPV4_PATH_MSS: usize = 536;
@@ -131,7 +139,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// The fields of `cookie`, if it is the one that we sent in answer to the SYN before this segment.
     #[inline]
     pub(super) fn verify(self, cookie: SeqNumber, proof: Option<u16>, live: u8, epochs: u32) -> Option<CookieFields> {
-        self.keys.verify(self.now, self.header.seq(), cookie, proof, live, epochs)
+        self.keys.verify(self.now, [self.header.seq(), cookie], self.has_timestamps(), proof, live, epochs)
     }
 
     /// The fields of the cookie that a client acknowledges which has received nothing but our SYN+ACK.
@@ -169,7 +177,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     pub(super) fn verify_kept(self, seq: SeqNumber) -> Option<Kept> {
         match self.stamp() {
             Some(Stamp::Kept(kept)) if self.config.keep_alive => {
-                let proof = self.kept_proof(seq, self.header.ack(), kept.generation, kept.size);
+                let proof = self.kept_proof(seq, self.header.ack(), kept);
                 (kept.proof == proof).then_some(kept)
             }
             _ => None,
@@ -178,14 +186,16 @@ impl<'a, P: Pair> Segment<'a, P> {
 
     /// What the end of a response says whose connection stays open: its client's next sequence number, and ours.
     #[inline]
-    pub(super) fn kept(self, ends: [SeqNumber; 2], generation: u8, size: KeptSize) -> Stamp {
+    pub(super) fn kept(self, ends: [SeqNumber; 2], generation: u8, size: KeptSize, scale: Scale) -> Stamp {
         let [client_next, own_next] = ends;
-        Stamp::Kept(Kept { proof: self.kept_proof(client_next, own_next, generation, size), generation, size })
+        let kept = Kept { proof: 0, generation, size, scale: scale.kept() };
+        Stamp::Kept(Kept { proof: self.kept_proof(client_next, own_next, kept), ..kept })
     }
 
     #[inline]
-    fn kept_proof(self, client_next: SeqNumber, own_next: SeqNumber, generation: u8, size: KeptSize) -> u32 {
-        self.keys.kept_proof(client_next, own_next, (generation & 3) << 4 | size.index())
+    fn kept_proof(self, client_next: SeqNumber, own_next: SeqNumber, kept: Kept) -> u32 {
+        let claims = kept.scale.kept_index() << 6 | (kept.generation & 3) << 4 | kept.size.index();
+        self.keys.kept_proof(client_next, own_next, claims)
     }
 
     /// The MSS of a client whose connection was kept open.
@@ -274,9 +284,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     fn is_ack_behind(self, kept: Kept) -> bool {
         let (seq, ack) = (self.header.seq(), self.header.ack());
         let ends = [(seq, ack), (seq.rewind(1), ack), (seq.rewind(1), ack.rewind(1))];
-        ends.into_iter().any(|(client_next, own_next)| {
-            self.kept_proof(client_next, own_next, kept.generation, kept.size) == kept.proof
-        })
+        ends.into_iter().any(|(client_next, own_next)| self.kept_proof(client_next, own_next, kept) == kept.proof)
     }
 
     /// Answers the acknowledgement of all of a long response, if the last byte of its request may have to be
@@ -305,11 +313,11 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// request may be under way, and its response would be older than that.
     #[cold]
     #[inline(never)]
-    pub(super) fn settle<A: App>(self, end: SeqNumber, class: SegmentClass, app: &A) -> Reply<'a> {
+    pub(super) fn settle<A: App>(self, end: SeqNumber, (class, scale): (SegmentClass, Scale), app: &A) -> Reply<'a> {
         let own_next = self.header.ack();
         let has_fin = self.is_fin() && self.end() == end.advance(1);
         let (flags, ack) = if has_fin { (FIN_ACK, end.advance(1)) } else { (Flags::ACK, end) };
-        let stamp = self.kept([end, own_next], app.generations().current, KeptSize::Long(class));
+        let stamp = self.kept([end, own_next], app.generations().current, KeptSize::Long(class), scale);
         let header = self.header_back(flags, own_next, self.following_options(stamp)).with_ack(ack);
         self.reply(if has_fin { ReplyKind::FinAck } else { ReplyKind::Settled }, header)
     }
@@ -451,10 +459,46 @@ impl<'a, P: Pair> Segment<'a, P> {
         (self.own_mss().min(mss.bytes().into()).min(most) - options) as u32 & !3
     }
 
-    /// Bytes of payload in a full segment of a stored response, each of which must have a position of its own. `None`
-    /// where the segments of this client are too small for that.
-    pub(super) fn stored_seg_size(self, mss: Mss) -> Option<u32> {
-        Some(self.seg_size(mss)).filter(|&seg_size| seg_size as usize >= Position::UNIT)
+    /// Bytes of payload in a full segment of a stored response of `len` bytes, each of which must have a position of
+    /// its own. `None` where the segments of this client are too small for that.
+    ///
+    /// Where windows are scaled it is odd, so that the low 16 bits of an acknowledgement tell how many segments it is
+    /// ahead; and such that the end of the response is not taken for the end of a segment.
+    pub(super) fn stored_seg_size(self, fields: CookieFields, len: u32) -> Option<u32> {
+        let seg_size = self.seg_size(fields.mss);
+        if fields.scale.is_scaled() {
+            // To others no scale has been offered.
+            if fields.mss.bytes() < SCALED_MSS_MIN {
+                return None;
+            }
+            let sizes = (0..SCALED_SIZES).map(|less| seg_size.saturating_sub(1 + 2 * less));
+            return sizes.into_iter().find(|&seg_size| reach::is_clear(seg_size, len));
+        }
+        Some(seg_size).filter(|&seg_size| seg_size as usize >= Position::UNIT)
+    }
+
+    /// A segment of a stored response to this client is never as short, unless it is the last.
+    #[inline]
+    pub(super) fn below_stored_seg_size(self, fields: CookieFields) -> u32 {
+        let less = if fields.scale.is_scaled() { 2 * SCALED_SIZES } else { 1 };
+        self.seg_size(fields.mss).saturating_sub(less)
+    }
+
+    /// The client's window in bytes.
+    #[inline]
+    pub(super) fn client_window(self, scale: Scale) -> u32 {
+        scale.bytes(self.header.window())
+    }
+
+    /// How the windows of a client are scaled that offers this in its SYN. Only those are that use timestamps, whose
+    /// echo tells where they are, and that take segments which a timestamp can tell apart on a connection that was kept
+    /// open.
+    #[inline]
+    pub(super) fn scale(self, mss: Mss) -> Scale {
+        let Options { timestamps, window_scale, .. } = self.header.options;
+        let is_wanted =
+            self.config.ceiling > Exchange::UNSCALED && timestamps.is_some() && mss.bytes() >= SCALED_MSS_MIN;
+        Scale::offered(window_scale.filter(|_| is_wanted))
     }
 
     /// Bytes of payload in a packet that every path carries: there is never reason for less (RFC 8201, section 4).
@@ -628,7 +672,7 @@ mod tests {
             Header::new([40_000, 80], CLIENT.advance(sent), own_next.advance(read), Flags::ACK, 1000, options)
         };
         let segment = Segment::new(config, Instant::from_unix_seconds(1_700_000_000), packet, header(0), &[]);
-        let stamp = segment.kept([CLIENT, own_next], 0, size);
+        let stamp = segment.kept([CLIENT, own_next], 0, size, Scale::NONE);
         Segment { header: header(segment.keys.timestamp_base.wrapping_add(stamp.value())), ..segment }
     }
 
@@ -641,8 +685,9 @@ mod tests {
             assert!(plain.answer_keep_alive_probe().is_none());
             let by_chance = (0..1 << 26).map(|more| SeqNumber::new(OWN).advance(more)).find(|&own_next| {
                 let size = KeptSize::Mss(Mss::at_most(1460));
-                plain.kept_proof(CLIENT, own_next, 0, size)
-                    == plain.kept_proof(CLIENT.advance(sent + 1), own_next.advance(read), 0, size)
+                let kept = Kept { proof: 0, generation: 0, size, scale: Scale::NONE };
+                plain.kept_proof(CLIENT, own_next, kept)
+                    == plain.kept_proof(CLIENT.advance(sent + 1), own_next.advance(read), kept)
             });
             let fitting = ack(&config, by_chance.expect("one of four million fits"), ends);
             assert!(fitting.verify_kept(fitting.header.seq().advance(1)).is_some());

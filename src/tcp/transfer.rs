@@ -24,11 +24,12 @@
 //! that could not be told from the next request.
 
 use super::layout::{HEAD_END, Layout, REACH, TIMEOUT_REACH};
-use super::ranges::{SackRanges, is_end, last_boundary, only};
+use super::ranges::{SackRanges, clipped, is_end, last_boundary, only};
+use super::reach;
 use super::segment::{GET, Segment};
 use crate::app::App;
 use crate::config::Config;
-use crate::cookie::{CookieFields, Mss, SegmentClass};
+use crate::cookie::{CookieFields, Mss, Scale, SegmentClass};
 use crate::http::{Persistence, Response};
 use crate::position::Position;
 use crate::reply::{LastSegment, Payload, Probe, ProbeOrder, RANGES_MAX, Reply, Train};
@@ -45,6 +46,9 @@ const SACK_BLOCKS_WITH_TIMESTAMPS: usize = 3;
 
 /// Segments of the client's window that are left free where its reader keeps up.
 const SLACK: u32 = 2;
+
+/// What slow start adds to the most segments in flight, in answer to an ACK of all of them.
+const BURST_SPARE: u16 = 64;
 
 /// Segments that a client must have received behind a gap until what is in it counts as lost, and not just late (RFC
 /// 5681, section 3.2).
@@ -65,8 +69,8 @@ pub(super) struct Transfer<'a, P> {
     seg_size: u32,
     /// The offset behind the response, where the FIN stands if there is one.
     len: u32,
-    /// The client's MSS.
-    mss: Mss,
+    /// The client's MSS, and how its windows are scaled.
+    fields: CookieFields,
     /// Where the request ends, if that is certain; only of a connection that stays open.
     request_end: Option<SeqNumber>,
     /// What the client had acknowledged before this packet.
@@ -101,11 +105,12 @@ pub(super) fn begin<'a, P: Pair>(
     first: Position,
     seg_size: u32,
     response: Response<'a>,
+    fields: CookieFields,
 ) -> Reply<'a> {
     let sack = !matches!(segment.stamp(), Some(Stamp::Handshake { sack: false, .. }));
     let payload = Payload::new(response.head(), response.body());
     let mut train = segment.train(payload, segment.header.ack(), seg_size, segment.header.seq(), segment.window());
-    let end = first_window(segment, &mut train, first, Exchange::Only);
+    let end = first_window(segment, &mut train, first, Exchange::Only, fields.scale);
     if !sack {
         let pair = (end.saturating_sub(1) / seg_size).saturating_sub(1).saturating_mul(seg_size);
         train.stamps = StampSequence::Pairs { first, pair, again: false, seg_size, narrow: false };
@@ -120,14 +125,14 @@ pub(super) fn begin_open<'a, A: App, P: Pair>(
     segment: Segment<'a, P>,
     response: Response<'a>,
     request_end: SeqNumber,
-    mss: Mss,
+    fields: CookieFields,
     later: Option<Persistence>,
     app: &A,
 ) -> Option<Reply<'a>> {
     if !segment.is_ack_clocked() {
         return None;
     }
-    let class = segment.segment_class(mss)?;
+    let class = segment.segment_class(fields.mss)?;
     // Positions are counted by two.
     let first = response.position().filter(|first| first.value().is_multiple_of(2))?;
     let (seq, own) = (segment.header.seq(), segment.header.ack());
@@ -138,20 +143,21 @@ pub(super) fn begin_open<'a, A: App, P: Pair>(
         let head = response.head().strip_suffix(HEAD_END)?;
         let [padding_start, padding] = layout.padding(begin, persistence);
         let pieces = [head, padding_start, padding, response.body()];
-        (Payload { pieces, begin }, seg_size, Exchange::Later(class))
+        (Payload { pieces, begin }, seg_size, Exchange::Later(class, fields.scale))
     } else {
-        (first_payload(response)?, segment.seg_size(mss), Exchange::First)
+        let seg_size = segment.stored_seg_size(fields, u32::try_from(response.len()).ok()?)?;
+        (first_payload(response)?, seg_size, Exchange::First)
     };
     let start = own.rewind(payload.begin);
     let acked = seq.advance(GET.len() as u32);
     let open = request_end.distance_from(acked) as u16;
     let mut train = segment.train(payload, start, seg_size, acked, open);
-    if first_window(segment, &mut train, first, exchange) > payload.end() {
+    if first_window(segment, &mut train, first, exchange, fields.scale) > payload.end() {
         train.probes = [Some(last_ack_probe(own)), None];
     }
     train.add_to_timestamps(half_of(Stamp::Stored(sent_first(first, exchange)).following(segment.echoed_value())));
     let ends = [request_end, start.advance(payload.end())];
-    let stamp = segment.kept(ends, app.generations().current, KeptSize::Long(class));
+    let stamp = segment.kept(ends, app.generations().current, KeptSize::Long(class), fields.scale);
     train.last = LastSegment::Open { stamp: Some(stamp.value()), window: segment.window().saturating_add(open) };
     Some(segment.send(ReplyKind::FirstWindow, train))
 }
@@ -169,40 +175,53 @@ fn last_ack_probe(acked: SeqNumber) -> Probe {
 }
 
 /// Sets ranges and stamps of a train to a first window, and returns its end.
-fn first_window<P: Pair>(segment: Segment<'_, P>, train: &mut Train<'_>, first: Position, exchange: Exchange) -> u32 {
+fn first_window<P: Pair>(
+    segment: Segment<'_, P>,
+    train: &mut Train<'_>,
+    first: Position,
+    exchange: Exchange,
+    scale: Scale,
+) -> u32 {
     let (seg_size, begin, len) = (train.seg_size, train.payload.begin, train.payload.end());
-    let window = u32::from(segment.header.window());
-    let ceiling = u32::from(segment.config.ceiling);
+    let window = segment.client_window(scale);
+    // The windows of clients grow with what they receive: one that is scaled need not have room for all at first.
+    let ceiling = u32::from(segment.config.ceiling.min(Exchange::UNSCALED));
     let room = (window / seg_size).saturating_sub(SLACK);
     // No more than a first window (RFC 6928, section 2), in segments of any size, answers a request; and what is not
     // sent now, no later ACK will draw.
     let cap = WindowLevel::at_most(room.min(segment.config.first_window.into()));
     let level = if window / seg_size >= ceiling + SLACK { WindowLevel::SLOW_START } else { cap };
-    let schedule = WindowSchedule { origin: 0, level, cap };
-    let wanted = sent_up_to(segment.config, exchange, schedule, begin, seg_size);
+    let schedule = WindowSchedule { origin: 0, level, cap, ways: exchange.ways(false) };
+    let ceiling = exchange.ceiling(segment.config.ceiling, scale);
+    let wanted = sent_up_to(segment.config, exchange, schedule, ceiling, begin, seg_size);
     let end = last_boundary(wanted, begin.saturating_add(window), seg_size, len);
     let sacked = segment.sacked(segment.header.ack().rewind(begin), begin, len);
     train.ranges = sacked.unwrap_or(SackRanges::NONE).gaps(begin, end);
     let limited_from = limited_from(begin.saturating_add(window), seg_size, end, len);
-    train.stamps =
-        StampSequence::Stored { first, schedule, reason: SendReason::NewData, limited_from, narrow: false, exchange };
+    let (reason, new_from) = (SendReason::NewData, (u32::MAX, schedule));
+    train.stamps = StampSequence::Stored { first, schedule, reason, limited_from, narrow: false, exchange, new_from };
     end
 }
 
 /// Answers a segment that echoes the timestamp of a segment of a stored response: from a client in the middle of that
 /// response, or forged.
 pub(super) fn answer<'a, A: App, P: Pair>(segment: Segment<'a, P>, echoed: SentSegment, app: &'a A) -> Reply<'a> {
-    let is_timeout = match echoed.exchange {
-        Exchange::Only => !segment.payload.is_empty() || segment.is_fin(),
-        // Else it is an ACK, in a packet with the next request, if there is payload.
-        Exchange::First | Exchange::Later(_) => segment.repeated_request_end().is_some(),
-    };
+    let is_timeout = is_timeout(segment, echoed);
     match Transfer::find(segment, echoed, app) {
         Some(transfer) => transfer.answer(is_timeout, app),
         // Behind a later request, which was lost or has come ahead of an acknowledgement: it comes again.
         None if segment.is_fin() && !is_timeout && echoed.exchange != Exchange::Only => DropReason::TcpFinEarly.into(),
         None if is_timeout || segment.is_fin() => segment.refuse(DropReason::TcpEcho),
         None => Absorbed::Ack.into(),
+    }
+}
+
+/// Whether a segment is what its client's RTO sends again, or the end of what it sends.
+fn is_timeout<P: Pair>(segment: Segment<'_, P>, echoed: SentSegment) -> bool {
+    match echoed.exchange {
+        Exchange::Only => !segment.payload.is_empty() || segment.is_fin(),
+        // Else it is an ACK, in a packet with the next request, if there is payload.
+        Exchange::First | Exchange::Later(..) => segment.repeated_request_end().is_some(),
     }
 }
 
@@ -214,31 +233,50 @@ impl<'a, P: Pair> Transfer<'a, P> {
         }
         match echoed.exchange {
             Exchange::Only | Exchange::First => Self::find_by_cookie(segment, echoed, app),
-            Exchange::Later(class) => Self::find_later(segment, echoed, class, app),
+            Exchange::Later(class, scale) => Self::find_later(segment, echoed, (class, scale), app),
         }
     }
 
     /// The transfer of the first response of a connection, or of its only one: its cookie tells where that begins.
     fn find_by_cookie<A: App>(segment: Segment<'a, P>, echoed: SentSegment, app: &'a A) -> Option<Self> {
         let (response, first, [offset, unit_end]) = Self::stored(echoed, app)?;
-        let acked = segment.keys.offset(segment.header.ack(), offset);
-        let start = segment.header.ack().rewind(acked);
-        let fields = CookieFields::of(start.rewind(1));
-        let seg_size = segment.stored_seg_size(fields.mss)?;
-        let is_open = echoed.exchange != Exchange::Only;
-        let payload = if is_open { first_payload(response)? } else { Payload::new(response.head(), response.body()) };
         let len = u32::try_from(response.len()).ok()?;
         // A FIN that goes alone begins at the end.
-        let prev_acked = offset.checked_next_multiple_of(seg_size)?.min(len);
+        let begin = |seg_size: u32| Some(offset.checked_next_multiple_of(seg_size)?.min(len));
+        let fields_at = |acked| CookieFields::of(segment.header.ack().rewind(acked + 1), segment.has_timestamps());
+        let nearest = segment.keys.offset(segment.header.ack(), offset);
+        let (mut acked, mut fields) = (nearest, fields_at(nearest));
+        let mut seg_size = segment.stored_seg_size(fields, len)?;
+        if fields.scale.is_scaled() && !echoed.narrow {
+            // Where it is more than 64 kB ahead the cookie is not known before, but for its fields, unless what it is
+            // ahead is carried into them.
+            acked = reach::acked(seg_size, len, nearest, begin(seg_size)?, reach::TIMEOUT_REACH)?;
+            fields = fields_at(acked);
+            seg_size = segment.stored_seg_size(fields, len).filter(|_| fields.scale.is_scaled())?;
+            if reach::acked(seg_size, len, nearest, begin(seg_size)?, reach::TIMEOUT_REACH) != Some(acked) {
+                return None;
+            }
+        }
+        let is_open = echoed.exchange != Exchange::Only;
+        let payload = if is_open { first_payload(response)? } else { Payload::new(response.head(), response.body()) };
+        let prev_acked = begin(seg_size)?;
         let within = acked % seg_size;
         let is_boundary =
             is_end(acked, len) || within == 0 || echoed.narrow && within.is_multiple_of(segment.narrow_piece());
+        let start = segment.header.ack().rewind(acked);
         let live = app.generations().live >> fields.generation & 1 == 1;
         // A segment has one position.
         // The first response of a connection that stays open may have had a FIN, in answer to half its header section.
         let possible = prev_acked < unit_end && prev_acked <= acked && acked <= len + 1;
-        let found = Self::new(segment, echoed, (payload, first), (start, seg_size, fields.mss), (prev_acked, acked));
-        (live && possible && is_boundary).then_some(found)
+        let found = Self::new(segment, echoed, (payload, first), (start, seg_size, fields), (prev_acked, acked));
+        // What is new is no further ahead than there was in flight.
+        let is_near = || {
+            let is_again = echoed.reason == SendReason::Retransmission;
+            let in_flight = found.in_flight_from(prev_acked).max(reach::LATE * seg_size);
+            let reach = if is_again { reach::REACH * seg_size } else { in_flight };
+            !fields.scale.is_scaled() || found.is_timeout() || acked - prev_acked <= reach
+        };
+        (live && possible && is_boundary && is_near()).then_some(found)
     }
 
     /// The transfer of a later response.
@@ -246,25 +284,29 @@ impl<'a, P: Pair> Transfer<'a, P> {
     fn find_later<A: App>(
         segment: Segment<'a, P>,
         echoed: SentSegment,
-        class: SegmentClass,
+        (class, scale): (SegmentClass, Scale),
         app: &'a A,
     ) -> Option<Self> {
         let (response, first, [offset, unit_end]) = Self::stored(echoed, app)?;
         let seg_size = segment.class_seg_size(class);
         let layout = Layout::new(seg_size, response.head().len(), response.body().len())?;
         let prev_acked = offset.checked_next_multiple_of(seg_size).filter(|&prev| prev < unit_end)?;
-        // No such segment is sent: in pieces, or again without the window being halved.
+        // No such segment is sent: in pieces.
         let is_again = echoed.reason == SendReason::Retransmission;
-        if echoed.narrow || is_again && echoed.level == WindowLevel::SLOW_START {
+        if echoed.narrow {
             return None;
         }
         let (request_end, reach) = match segment.repeated_request_end() {
             Some(end) => (end, TIMEOUT_REACH),
             None if is_again => (segment.header.seq(), REACH),
+            // Of what fills a window only the end says so.
+            None if echoed.reason == SendReason::WindowLimited => (segment.header.seq(), SLACK),
             // No more than was in flight then. A client that has more comes again when its RTO expires.
             None => {
-                let schedule = WindowSchedule { origin: prev_acked, level: echoed.level, cap: echoed.level };
-                let sent = sent_up_to(segment.config, echoed.exchange, schedule, prev_acked, seg_size);
+                let (level, ways) = (echoed.level, echoed.exchange.ways(false));
+                let schedule = WindowSchedule { origin: prev_acked, level, cap: level, ways };
+                let ceiling = echoed.exchange.ceiling(segment.config.ceiling, scale);
+                let sent = sent_up_to(segment.config, echoed.exchange, schedule, ceiling, prev_acked, seg_size);
                 (segment.header.seq(), ((sent - prev_acked) / seg_size).min(REACH))
             }
         };
@@ -276,7 +318,8 @@ impl<'a, P: Pair> Transfer<'a, P> {
         let (generation, _) = echoed.position.split();
         let live = app.generations().live >> generation & 1 == 1;
         let mss = Mss::at_most(class.mss(segment.headers_len()));
-        let found = Self::new(segment, echoed, (payload, first), (start, seg_size, mss), (prev_acked, acked));
+        let fields = CookieFields { mss, generation, scale };
+        let found = Self::new(segment, echoed, (payload, first), (start, seg_size, fields), (prev_acked, acked));
         live.then_some(found)
     }
 
@@ -300,7 +343,7 @@ impl<'a, P: Pair> Transfer<'a, P> {
         segment: Segment<'a, P>,
         echoed: SentSegment,
         (payload, first): (Payload<'a>, Position),
-        (start, seg_size, mss): (SeqNumber, u32, Mss),
+        (start, seg_size, fields): (SeqNumber, u32, CookieFields),
         (prev_acked, acked): (u32, u32),
     ) -> Self {
         let len = payload.end();
@@ -315,11 +358,11 @@ impl<'a, P: Pair> Transfer<'a, P> {
             start,
             seg_size,
             len,
-            mss,
+            fields,
             request_end,
             prev_acked,
             acked,
-            window_end: acked.saturating_add(segment.header.window().into()),
+            window_end: acked.saturating_add(segment.client_window(fields.scale)),
             sacked: SackRanges::NONE,
             echoed,
         }
@@ -336,8 +379,8 @@ impl<'a, P: Pair> Transfer<'a, P> {
             return Absorbed::Progress.into();
         }
         if self.is_open() && self.acked == self.len {
-            return match self.request_end.zip(self.segment.segment_class(self.mss)) {
-                Some((end, class)) => self.segment.settle(end, class, app),
+            return match self.request_end.zip(self.segment.segment_class(self.fields.mss)) {
+                Some((end, class)) => self.segment.settle(end, (class, self.fields.scale), app),
                 None => Absorbed::Progress.into(),
             };
         }
@@ -410,31 +453,62 @@ impl<'a, P: Pair> Transfer<'a, P> {
         let is_retransmitted = echoed.reason == SendReason::Retransmission;
         let in_flight = (sent - acked) / seg_size;
         let threshold = DUPLICATES.min(in_flight / 2);
-        let lost = if is_all && !is_retransmitted {
-            self.sacked.gaps(acked, top)
-        } else if is_retransmitted && acked - prev_acked > seg_size || !is_retransmitted && received == threshold {
-            // After a gap that has been filled, the next one.
-            only((acked, gap_end))
+        let level = if is_retransmitted { echoed.level } else { WindowLevel::reduced(in_flight) };
+        let again = self.schedule(acked, level);
+        let ahead = |offset| self.sent_up_to(again, offset).min(top);
+        let lost = if is_retransmitted {
+            // The holes by which the window of what is sent again has moved.
+            let moved = clipped(self.sacked.gaps(acked, top), self.sent_up_to(schedule, prev_acked), ahead(acked));
+            if acked - prev_acked > seg_size {
+                // After a gap that has been filled, the next one.
+                let [_, rest @ ..] = moved;
+                let [second, third, fourth, fifth] = rest;
+                [(acked, gap_end.min(ahead(acked))), second, third, fourth, fifth]
+            } else {
+                moved
+            }
+        } else if is_all {
+            clipped(self.sacked.gaps(acked, top), acked, ahead(acked))
+        } else if received == threshold {
+            only((acked, gap_end.min(ahead(acked))))
         } else {
             return Absorbed::Progress.into();
         };
-        let level = if is_retransmitted { echoed.level } else { WindowLevel::halved(in_flight) };
-        self.send(ReplyKind::Resent, lost, self.schedule(acked, level), SendReason::Retransmission, app)
+        self.send(ReplyKind::Resent, lost, again, SendReason::Retransmission, app)
     }
 
-    /// The client's RTO has expired: what it is missing, from its acknowledgement on (RFC 2018, section 5), with the
-    /// lowest window: four segments, where RFC 5681, section 3.1, has one.
+    /// The client's RTO has expired. What has arrived behind a gap tells that all in it is lost: that, from the
+    /// client's acknowledgement on (RFC 2018, section 5), and nothing behind. Where nothing tells it, what was sent is
+    /// likely to be on its way still, and two segments find out. What they draw is a first window at most, where RFC
+    /// 5681, section 3.1, has a segment.
     fn answer_timeout<A: App>(&self, app: &A) -> Reply<'a> {
-        let Self { seg_size, acked, window_end, len, echoed, ref sacked, .. } = *self;
+        let Self { segment, seg_size, prev_acked, acked, window_end, len, echoed, ref sacked, .. } = *self;
         if echoed.reason == SendReason::Pair {
             return self.send_pair(ReplyKind::Resumed, acked, false, app);
         }
-        let schedule = self.schedule(acked, WindowLevel::LOWEST);
-        let wanted = self.sent_up_to(schedule, acked);
-        let top = sacked.as_slice().last().map_or(acked, |&(_, top)| top);
-        let end = last_boundary(wanted.max(top), window_end, seg_size, len);
-        let reason = if sacked.is_empty() { SendReason::NewData } else { SendReason::Retransmission };
-        self.send(ReplyKind::Resumed, sacked.gaps(acked, end), schedule, reason, app)
+        let before = self.schedule(prev_acked, echoed.level);
+        let sent = self.sent_up_to(before, acked);
+        let level = WindowLevel::reduced((sent - acked) / seg_size);
+        let level = level.min(WindowLevel::at_most(segment.config.first_window.into()));
+        let schedule = self.schedule(acked, level);
+        if let Some(&(_, top)) = sacked.as_slice().last() {
+            let holes = clipped(sacked.gaps(acked, top), acked, self.sent_up_to(schedule, acked));
+            return self.send(ReplyKind::Resumed, holes, schedule, SendReason::Retransmission, app);
+        }
+        let end = last_boundary(acked.saturating_add(2 * seg_size), window_end, seg_size, len);
+        // Behind a FIN that goes alone nothing is drawn.
+        let reason = if acked < len { SendReason::Retransmission } else { SendReason::NewData };
+        let mut ranges = only((acked, end));
+        let mut new_from = u32::MAX;
+        // It acknowledges a segment that had no ACK of its own yet, so what that draws is new. Two segments have one.
+        if acked - prev_acked <= seg_size && echoed.reason == SendReason::NewData {
+            let [_, drawn, ..] = &mut ranges;
+            let [from, to] = [prev_acked, acked].map(|offset| self.sent_up_to(before, offset));
+            *drawn =
+                (last_boundary(from, window_end, seg_size, len).max(end), last_boundary(to, window_end, seg_size, len));
+            new_from = drawn.0;
+        }
+        self.send_and(ReplyKind::Resumed, ranges, schedule, reason, (new_from, before), app)
     }
 
     /// An ACK of a client without SACK. Its duplicates cannot be told from the first, so only what
@@ -486,7 +560,8 @@ impl<'a, P: Pair> Transfer<'a, P> {
             reason => {
                 let schedule = self.schedule(acked, echoed.level);
                 let exchange = echoed.exchange;
-                StampSequence::Stored { first, schedule, reason, limited_from: u32::MAX, narrow: true, exchange }
+                let (limited_from, new_from) = (u32::MAX, (u32::MAX, schedule));
+                StampSequence::Stored { first, schedule, reason, limited_from, narrow: true, exchange, new_from }
             }
         };
         Reply::train(ReplyKind::Narrowed, train)
@@ -498,6 +573,19 @@ impl<'a, P: Pair> Transfer<'a, P> {
         ranges: [(u32, u32); RANGES_MAX],
         schedule: WindowSchedule,
         reason: SendReason,
+        app: &A,
+    ) -> Reply<'a> {
+        self.send_and(kind, ranges, schedule, reason, (u32::MAX, schedule), app)
+    }
+
+    /// Sends these ranges, of which what lies from an offset on is new data under a schedule of its own.
+    fn send_and<A: App>(
+        &self,
+        kind: ReplyKind,
+        ranges: [(u32, u32); RANGES_MAX],
+        schedule: WindowSchedule,
+        reason: SendReason,
+        new_from: (u32, WindowSchedule),
         app: &A,
     ) -> Reply<'a> {
         let Self { segment, seg_size, first, acked, window_end, len, echoed, .. } = *self;
@@ -512,20 +600,21 @@ impl<'a, P: Pair> Transfer<'a, P> {
             limited_from,
             narrow: echoed.narrow,
             exchange: echoed.exchange,
+            new_from,
         };
         let last = len.saturating_sub(1) / seg_size * seg_size;
         if self.is_open() && acked < last && ranges.iter().any(|&(from, to)| from < to && to > len) {
             train.probes = [Some(last_ack_probe(segment.header.ack())), None];
         }
         // A client that acknowledges much at once has received as much. What is not sent now, no later ACK will draw.
-        if kind == ReplyKind::NextWindow {
-            train.budget = u16::from(segment.config.ceiling.max(segment.config.first_window));
+        if kind == ReplyKind::NextWindow || kind == ReplyKind::Resent {
+            train.budget = segment.config.ceiling.max(segment.config.first_window.into()).saturating_add(BURST_SPARE);
         }
         segment.send(kind, train)
     }
 
     fn train<A: App>(&self, app: &A) -> Train<'a> {
-        let Self { segment, payload, start, seg_size, len, mss, .. } = *self;
+        let Self { segment, payload, start, seg_size, len, fields, .. } = *self;
         let (ack, window) = self.request_ack();
         let mut train = segment.train(payload, start, seg_size, ack, window);
         if self.echoed.narrow {
@@ -533,10 +622,10 @@ impl<'a, P: Pair> Transfer<'a, P> {
         }
         if self.is_open() {
             train.add_to_timestamps(half_of(segment.echoed_value()));
-            let class = segment.segment_class(mss);
+            let class = segment.segment_class(fields.mss);
             let stamp = self.request_end.zip(class).map(|(end, class)| {
                 let ends = [end, start.advance(len)];
-                segment.kept(ends, app.generations().current, KeptSize::Long(class)).value()
+                segment.kept(ends, app.generations().current, KeptSize::Long(class), fields.scale).value()
             });
             train.last = LastSegment::Open { stamp, window: segment.window().saturating_add(1) };
         }
@@ -566,23 +655,42 @@ impl<'a, P: Pair> Transfer<'a, P> {
     fn schedule(&self, origin: u32, level: WindowLevel) -> WindowSchedule {
         let window = (self.window_end - self.acked) / self.seg_size;
         let cap = WindowLevel::at_most(window.saturating_sub(SLACK));
-        // Stamps of connections that stay open have no room for more.
-        let is_limited = self.is_open() && self.echoed.narrow;
-        let cap = if is_limited { cap.min(WindowLevel::NARROW_MAX) } else { cap };
-        WindowSchedule { origin, level, cap }
+        let ways = self.echoed.exchange.ways(self.echoed.narrow);
+        WindowSchedule { origin, level: ways.rounded(level), cap, ways }
     }
 
     fn sent_up_to(&self, schedule: WindowSchedule, offset: u32) -> u32 {
-        sent_up_to(self.segment.config, self.echoed.exchange, schedule, offset, self.seg_size)
+        let Self { segment, echoed, fields, seg_size, .. } = *self;
+        // On a narrow path an acknowledgement tells where it is within 64 kB.
+        let scale = if echoed.narrow { Scale::NONE } else { fields.scale };
+        let ceiling = echoed.exchange.ceiling(segment.config.ceiling, scale);
+        sent_up_to(segment.config, echoed.exchange, schedule, ceiling, offset, seg_size)
+    }
+
+    /// Bytes in flight when the client had acknowledged `offset`, by the stamp that it echoes.
+    fn in_flight_from(&self, offset: u32) -> u32 {
+        self.sent_up_to(self.schedule(offset, self.echoed.level), offset) - offset
+    }
+
+    /// Whether the client's RTO has expired, or it closes its end.
+    fn is_timeout(&self) -> bool {
+        is_timeout(self.segment, self.echoed)
     }
 }
 
 /// Up to where segments have been sent when a client has acknowledged everything up to `offset`.
-fn sent_up_to(config: &Config, exchange: Exchange, schedule: WindowSchedule, offset: u32, seg_size: u32) -> u32 {
+fn sent_up_to(
+    config: &Config,
+    exchange: Exchange,
+    schedule: WindowSchedule,
+    ceiling: u16,
+    offset: u32,
+    seg_size: u32,
+) -> u32 {
     let done = offset / seg_size;
     // A later response begins in the first or the second.
-    let acked = done.saturating_sub(matches!(exchange, Exchange::Later(_)).into());
-    let segments = schedule.level_at(offset).segments(acked, config.first_window, config.ceiling);
+    let acked = done.saturating_sub(matches!(exchange, Exchange::Later(..)).into());
+    let segments = schedule.level_at(offset).segments(acked, config.first_window, ceiling);
     done.saturating_add(segments).saturating_mul(seg_size)
 }
 

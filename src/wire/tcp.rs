@@ -23,7 +23,7 @@ pub const HEADER_LEN: usize = 20;
 pub const OPTIONS_MAX: usize = 40;
 
 /// Bytes of the longest header that is sent here: MSS, SACK-permitted and timestamps are all the options.
-pub(crate) const HEADER_LEN_MAX: usize = HEADER_LEN + 4 + TIMESTAMPS_LEN;
+pub(crate) const HEADER_LEN_MAX: usize = HEADER_LEN + 4 + TIMESTAMPS_LEN + 4;
 
 /// Bytes of the timestamps option with two no-ops for alignment, as it is usually sent (RFC 7323, appendix A).
 pub(crate) const TIMESTAMPS_LEN: usize = 12;
@@ -103,6 +103,8 @@ pub struct Options {
     pub sack_permitted: bool,
     /// Timestamps.
     pub timestamps: Option<Timestamps>,
+    /// By how many bits the sender would like to scale its windows.
+    pub window_scale: Option<u8>,
 }
 
 /// The segment or an option is cut off, or a length field contradicts the bytes. A type of its own instead of a
@@ -255,17 +257,22 @@ impl Header {
     /// The header as it is sent, its checksum zero.
     #[inline]
     pub(crate) fn words(&self) -> Words {
-        let Options { mss, sack_permitted, timestamps } = self.options;
+        let Options { mss, sack_permitted, timestamps, window_scale } = self.options;
         let no_ops = if sack_permitted { 0x0402 } else { 0x0101 };
         let mss = mss.map(|mss| Word::pair(0x0204, mss));
         let timestamps = timestamps.map(|Timestamps { value, echo }| [Word::new(value), Word::new(echo)]);
+        let none = Word::ZERO;
         let (options, count) = match (mss, timestamps) {
-            (None, Some([value, echo])) => ([Word::pair(no_ops, 0x080a), value, echo, Word::ZERO], 3),
-            (Some(mss), Some([value, echo])) => ([mss, Word::pair(no_ops, 0x080a), value, echo], 4),
-            (Some(mss), None) if sack_permitted => ([mss, Word::pair(no_ops, 0x0101), Word::ZERO, Word::ZERO], 2),
-            (Some(mss), None) => ([mss, Word::ZERO, Word::ZERO, Word::ZERO], 1),
-            (None, None) if sack_permitted => ([Word::pair(no_ops, 0x0101), Word::ZERO, Word::ZERO, Word::ZERO], 1),
-            (None, None) => ([Word::ZERO; 4], 0),
+            (None, Some([value, echo])) => ([Word::pair(no_ops, 0x080a), value, echo, none, none], 3),
+            (Some(mss), Some([value, echo])) => {
+                let scale = window_scale.map(|shift| Word::pair(0x0103, 0x0300 | u16::from(shift)));
+                let count = if scale.is_some() { 5 } else { 4 };
+                ([mss, Word::pair(no_ops, 0x080a), value, echo, scale.unwrap_or(none)], count)
+            }
+            (Some(mss), None) if sack_permitted => ([mss, Word::pair(no_ops, 0x0101), none, none, none], 2),
+            (Some(mss), None) => ([mss, none, none, none, none], 1),
+            (None, None) if sack_permitted => ([Word::pair(no_ops, 0x0101), none, none, none, none], 1),
+            (None, None) => ([none; 5], 0),
         };
         let count = HEADER_LEN / 4 + count;
         let [ports, seq, ack, Word(rest)] = self.words;
@@ -301,8 +308,8 @@ impl Words {
     #[inline]
     pub(crate) const fn with_checksum(&self, checksum: u16) -> [Word; HEADER_LEN_MAX / 4] {
         let [ports, seq, ack, flags] = self.fixed;
-        let [first, second, third, fourth] = self.options;
-        [ports, seq, ack, flags, Word::pair(checksum, 0), first, second, third, fourth]
+        let [first, second, third, fourth, fifth] = self.options;
+        [ports, seq, ack, flags, Word::pair(checksum, 0), first, second, third, fourth, fifth]
     }
 }
 
@@ -321,14 +328,15 @@ impl Options {
                 Ok(Self { timestamps: timestamps(value, echo), ..Self::default() })
             }
             // A SYN of Linux, with the scale of its window.
-            (&[[2, 4, m0, m1], shape, value, echo, [1, 3, 3, _]], []) if shape == [4, 2, 8, 10] => {
+            (&[[2, 4, m0, m1], shape, value, echo, [1, 3, 3, scale]], []) if shape == [4, 2, 8, 10] => {
                 let mss = Some(u16::from_be_bytes([m0, m1]));
-                Ok(Self { mss, sack_permitted: true, timestamps: timestamps(value, echo) })
+                let timestamps = timestamps(value, echo);
+                Ok(Self { mss, sack_permitted: true, timestamps, window_scale: Some(scale) })
             }
             // Taken apart (fast: no shared place).
             _ => {
-                let Self { mss, sack_permitted, timestamps } = Self::scan(bytes)?;
-                Ok(Self { mss, sack_permitted, timestamps })
+                let Self { mss, sack_permitted, timestamps, window_scale } = Self::scan(bytes)?;
+                Ok(Self { mss, sack_permitted, timestamps, window_scale })
             }
         }
     }
@@ -337,11 +345,11 @@ impl Options {
     /// takes at least one of them.
     #[cold]
     fn scan(bytes: &[u8]) -> Result<Self, Malformed> {
-        let (mut mss, mut sack_permitted, mut timestamps) = (None, false, None);
+        let (mut mss, mut sack_permitted, mut timestamps, mut window_scale) = (None, false, None, None);
         let mut rest = bytes;
         loop {
             let (kind, length) = match *rest {
-                [] | [0, ..] => return Ok(Self { mss, sack_permitted, timestamps }),
+                [] | [0, ..] => return Ok(Self { mss, sack_permitted, timestamps, window_scale }),
                 [1, ..] => {
                     rest = rest.get(1..).unwrap_or_default();
                     continue;
@@ -353,6 +361,7 @@ impl Options {
             rest = after;
             match (kind, option) {
                 (2, &[_, _, m0, m1]) => mss = Some(u16::from_be_bytes([m0, m1])),
+                (3, &[_, _, scale]) => window_scale = Some(scale),
                 (4, &[_, _]) => sack_permitted = true,
                 (8, &[_, _, v0, v1, v2, v3, e0, e1, e2, e3]) => {
                     timestamps = Some(Timestamps {
@@ -366,10 +375,11 @@ impl Options {
         }
     }
 
-    /// Bytes that the options take, padded to a multiple of 4.
+    /// Bytes that the options take, padded to a multiple of 4. A window scale stands on a SYN+ACK with timestamps only.
     #[inline]
     const fn len(&self) -> usize {
-        let mss = if self.mss.is_some() { 4 } else { 0 };
+        let scale = if self.window_scale.is_some() && self.timestamps.is_some() { 4 } else { 0 };
+        let mss = if self.mss.is_some() { 4 + scale } else { 0 };
         let timestamps = if self.timestamps.is_some() { TIMESTAMPS_LEN } else { 0 };
         let sack = if self.sack_permitted && self.timestamps.is_none() { 4 } else { 0 };
         mss + timestamps + sack
@@ -455,11 +465,17 @@ mod tests {
         for mss in [None, Some(1460)] {
             for sack_permitted in [false, true] {
                 for timestamps in [None, Some(Timestamps { value: 7, echo: 0x8000_0001 })] {
-                    let header = header(Options { mss, sack_permitted, timestamps });
-                    let (buffer, len) = emit(&header);
-                    let (parsed, payload) = Header::parse(&buffer[..len]).unwrap();
-                    assert_eq!((parsed, payload, header.header_len()), (header, &[][..], len));
-                    assert_eq!(header.words().sum().finish(), Sum::new().with(&buffer[..len]).finish());
+                    // A scale only where a SYN+ACK has one.
+                    for window_scale in [None, Some(0), Some(14)]
+                        .into_iter()
+                        .take(1 + 2 * usize::from(mss.is_some() && timestamps.is_some()))
+                    {
+                        let header = header(Options { mss, sack_permitted, timestamps, window_scale });
+                        let (buffer, len) = emit(&header);
+                        let (parsed, payload) = Header::parse(&buffer[..len]).unwrap();
+                        assert_eq!((parsed, payload, header.header_len()), (header, &[][..], len));
+                        assert_eq!(header.words().sum().finish(), Sum::new().with(&buffer[..len]).finish());
+                    }
                 }
             }
         }
@@ -484,9 +500,8 @@ mod tests {
         for options in [&syn[..], &ack, &[]] {
             assert_eq!(Options::parse(options), Options::scan(options), "{options:?}");
         }
-        let Ok(Options { mss: Some(1460), sack_permitted: true, timestamps: Some(_) }) = Options::parse(&syn) else {
-            panic!("{:?}", Options::parse(&syn));
-        };
+        let parsed = Options::parse(&syn).unwrap();
+        assert_eq!((parsed.mss, parsed.sack_permitted, parsed.window_scale), (Some(1460), true, Some(7)));
     }
 
     #[test]

@@ -10,15 +10,19 @@ use crate::dissect::Tcp;
 /// Segments of a first window (RFC 6928), and of any that a server without state sends for one packet.
 const SEGMENTS_MAX: usize = 10;
 
-/// The most that is under way at a time, and answers an ACK of as much.
-const UNDER_WAY_MAX: usize = 32;
+/// The most that is under way at a time, and what slow start or a step of the window adds: this much answers an ACK of
+/// as much.
+const UNDER_WAY_MAX: usize = 256 + 64;
+
+/// What came twice lies closer to an acknowledgement than this, of a client whose windows may be scaled.
+const SCALED_MAX: u32 = 1 << 20;
 
 /// Probes for one packet: one that is a clock, and one to spare.
 const PROBES_MAX: usize = 2;
 
-/// At most ten segments of data for one packet, or what is under way for an ACK of that, and two probes; and nothing
-/// for an ACK that says no more than that data has come twice: a server that answers that with data goes on for ever
-/// (RFC 2883, section 4).
+/// At most ten segments of data for one packet, or what is under way for an ACK of that or with a hole of that, and two
+/// probes; and nothing for an ACK that says no more than that data has come twice: a server that answers that with data
+/// goes on for ever (RFC 2883, section 4).
 #[derive(Clone, Copy, Debug)]
 pub struct Burst;
 
@@ -29,7 +33,7 @@ impl Checker for Burst {
 
     fn check(&mut self, exchange: &Exchange<'_>) -> Result<(), String> {
         let (mut segments, mut probes) = (0, 0);
-        let is_clock = exchange.verdict == Verdict::Replied(ReplyKind::NextWindow);
+        let is_clock = matches!(exchange.verdict, Verdict::Replied(ReplyKind::NextWindow | ReplyKind::Resent));
         each_segment(exchange, |(_, received), (_, sent)| {
             if sent.payload.is_empty() {
                 return Ok(());
@@ -61,7 +65,8 @@ fn has_repeated(tcp: &Tcp<'_>) -> bool {
     let edges = |&(from, to): &(u32, u32)| (SeqNumber::new(from), SeqNumber::new(to));
     let Some((from, to)) = tcp.sack.first().map(edges) else { return false };
     let is_in = |(start, end): (SeqNumber, SeqNumber)| !from.before(start) && !to.after(end);
-    from.before(tcp.ack) && tcp.ack.distance_from(from) < WINDOW_MAX || tcp.sack.get(1).map(edges).is_some_and(is_in)
+    let window = if tcp.timestamps.is_some() { SCALED_MAX } else { WINDOW_MAX };
+    from.before(tcp.ack) && tcp.ack.distance_from(from) < window || tcp.sack.get(1).map(edges).is_some_and(is_in)
 }
 
 #[cfg(test)]

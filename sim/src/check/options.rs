@@ -5,7 +5,8 @@ use lethe::wire::tcp::Flags;
 use super::{Checker, Exchange, each_segment};
 
 /// Timestamps if and only if the client uses them, with its own as the echo (RFC 7323, section 3.2); a SACK
-/// permission only if it asked; no window scale ever (design, rule 2); and nothing unknown.
+/// permission only if it asked; a window scale, of our window by no bits, only on a SYN+ACK to who offered one and uses
+/// timestamps; and nothing unknown.
 #[derive(Clone, Copy, Debug)]
 pub struct Options;
 
@@ -32,7 +33,11 @@ impl Checker for Options {
             if sent.sack_permitted && !(is_syn && received.sack_permitted) || !sent.sack.is_empty() {
                 return Err("SACK, which was not asked for".to_owned());
             }
-            if sent.window_scale.is_some() || sent.mss.is_some() != is_syn || !sent.unknown_options.is_empty() {
+            let may_scale = is_syn && received.window_scale.is_some() && received.timestamps.is_some();
+            if sent.window_scale.is_some_and(|shift| shift > 0 || !may_scale) {
+                return Err("a window scale that has no place here".to_owned());
+            }
+            if sent.mss.is_some() != is_syn || !sent.unknown_options.is_empty() {
                 return Err("an option that has no place here".to_owned());
             }
             Ok(())
@@ -56,6 +61,7 @@ mod tests {
         for wrong in [
             opened.clone().change(Segment::sack_permitted),
             opened.clone().change(|segment| segment.window_scale(0)),
+            asked.clone().change(|segment| segment.window_scale(0)),
             opened.change(|segment| segment.without_options().mss(1460)),
             asked.clone().change(|segment| segment.without_options().timestamps(1, 5)),
             asked.clone().change(|segment| segment.mss(1460)),

@@ -1,14 +1,40 @@
 //! Nothing is said that its receiver has no room for.
 
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+
 use lethe::wire::tcp::Flags;
 
 use super::{Checker, Exchange, each_segment};
 
+/// Clients whose scale is remembered; of an older one any window is taken.
+const CLIENTS_MAX: usize = 4096;
+
 /// A response, its FIN included, fits the window of the segment that it answers: a server without state has no
-/// other to go by (RFC 9293, section 3.8.6). It is never scaled, because that was not offered (RFC 7323,
-/// section 1.3).
-#[derive(Clone, Copy, Debug)]
-pub struct Window;
+/// other to go by (RFC 9293, section 3.8.6). It is scaled if both have said so on their SYNs (RFC 7323, section
+/// 2.2).
+#[derive(Clone, Debug, Default)]
+pub struct Window {
+    /// By how many bits, at most where there were several handshakes between the same ports.
+    scales: HashMap<(SocketAddr, SocketAddr), u8>,
+    order: VecDeque<(SocketAddr, SocketAddr)>,
+}
+
+impl Window {
+    fn open(&mut self, ends: (SocketAddr, SocketAddr), shift: u8) {
+        if let Some(known) = self.scales.get_mut(&ends) {
+            *known = shift.max(*known);
+            return;
+        }
+        if self.order.len() == CLIENTS_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.scales.remove(&oldest);
+        }
+        self.order.push_back(ends);
+        self.scales.insert(ends, shift);
+    }
+}
 
 impl Checker for Window {
     fn name(&self) -> &'static str {
@@ -16,12 +42,20 @@ impl Checker for Window {
     }
 
     fn check(&mut self, exchange: &Exchange<'_>) -> Result<(), String> {
-        each_segment(exchange, |(_, received), (_, sent)| {
-            // A SYN acknowledges nothing that its window could be counted from.
-            if sent.payload.is_empty() || sent.flags.has(Flags::SYN) {
+        each_segment(exchange, |(ip, received), (_, sent)| {
+            let ends = (ip.from(received), ip.to(received));
+            if sent.flags.has(Flags::SYN) {
+                let shift = received.window_scale.filter(|_| sent.window_scale.is_some());
+                self.open(ends, shift.unwrap_or_default());
                 return Ok(());
             }
-            let edge = received.ack.advance(received.window.into());
+            // A SYN acknowledges nothing that its window could be counted from.
+            if sent.payload.is_empty() {
+                return Ok(());
+            }
+            // Of a handshake that was not seen nothing is known.
+            let Some(&shift) = self.scales.get(&ends) else { return Ok(()) };
+            let edge = received.ack.advance(u32::from(received.window) << shift);
             if sent.end().after(edge) {
                 return Err(format!("{} bytes beyond the window", sent.end().distance_from(edge)));
             }
@@ -33,18 +67,51 @@ impl Checker for Window {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::stand;
-    use crate::frame::Ends;
+    use crate::check::stand::{self, NOW, Recorded};
+    use crate::frame::{Ends, Segment};
     use crate::testing;
 
     #[test]
     fn it_sees_one_byte_too_many_and_counts_the_fin() {
         let engine = testing::engine();
-        let [_, asked] = stand::fetch(&engine, &Ends::v6(), "/10");
-        assert_eq!(asked.check(&mut Window), Ok(()));
-        let room = |bytes: usize| asked.clone().change(|segment| segment.payload(vec![b'x'; bytes]));
+        let [opened, asked] = stand::fetch(&engine, &Ends::v6(), "/10");
+        let mut checker = Window::default();
+        assert_eq!(opened.check(&mut checker), Ok(()));
+        assert_eq!(asked.check(&mut checker), Ok(()));
+        let mut room =
+            |bytes: usize| asked.clone().change(|segment| segment.payload(vec![b'x'; bytes])).check(&mut checker);
         let window = 64_240;
-        assert_eq!(room(window - 1).check(&mut Window), Ok(()));
-        assert_eq!(room(window).check(&mut Window).unwrap_err().split(':').next(), Some("1 bytes beyond the window"));
+        assert_eq!(room(window - 1), Ok(()));
+        assert_eq!(room(window).unwrap_err().split(':').next(), Some("1 bytes beyond the window"));
+    }
+
+    #[test]
+    fn it_knows_how_the_window_of_a_client_is_scaled() {
+        let engine = testing::engine();
+        let ends = Ends::v4();
+        for (shift, room) in [(None, 2000), (Some(7), 2000 << 7), (Some(3), 2000)] {
+            let mut syn = Segment::syn(&ends).seq(1000).mss(1460).timestamps(5, 0);
+            if let Some(shift) = shift {
+                syn = syn.window_scale(shift);
+            }
+            let mut checker = Window::default();
+            assert_eq!(Recorded::at(NOW, &engine, syn.frame()).check(&mut checker), Ok(()));
+            let received = Segment::ack(&ends).seq(1001).ack_number(9).window(2000).timestamps(6, 7).payload(b"x");
+            let received = Recorded::at(NOW, &engine, received.frame());
+            let mut check = |bytes: u32| {
+                let sent = Segment::ack(&ends.reversed()).seq(9 + bytes - 1).payload(b"x").timestamps(7, 6);
+                Recorded { sent: vec![sent.frame()], ..received.clone() }.check(&mut checker)
+            };
+            assert!(check(room).is_ok() && check(room + 1).is_err(), "{shift:?}");
+        }
+    }
+
+    #[test]
+    fn what_it_remembers_is_bounded() {
+        let mut checker = Window::default();
+        for number in 0..=CLIENTS_MAX as u32 {
+            checker.open(((std::net::Ipv4Addr::from_bits(number), 1).into(), Ends::v4().server), 7);
+        }
+        assert_eq!((checker.scales.len(), checker.order.len()), (CLIENTS_MAX, CLIENTS_MAX));
     }
 }

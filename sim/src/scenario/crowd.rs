@@ -380,6 +380,9 @@ fn draw_model(scenario: &Scenario, mut random: Random, linux: Settings, len: usi
         // Who does not put small segments together can never complete a request line that was cut.
         settings.collapse = random.chance(often);
     }
+    // What a scale takes off its window would be missing where a reply just fits.
+    let unit = 1 << settings.window_scale.unwrap_or_default();
+    settings.window = settings.window.next_multiple_of(unit);
     settings
 }
 

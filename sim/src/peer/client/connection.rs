@@ -445,7 +445,7 @@ impl Connection {
         is_quick
             || arrival != Arrival::InOrder
             || is_fin
-            || unacknowledged > self.full_segment
+            || unacknowledged > self.full_segment * self.settings.stretch
             || self.settings.delayed_ack.is_zero()
     }
 

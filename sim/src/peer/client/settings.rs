@@ -42,6 +42,9 @@ pub struct Settings {
     /// How many ACKs in a row are not held back, at first and after something has come twice
     /// (`TCP_MAX_QUICKACKS`).
     pub quick_acks: u32,
+    /// An ACK is held back until more than so many full segments have come: one as a rule, and more where a network
+    /// card puts them together.
+    pub stretch: usize,
     /// How long an ACK may be held back for a second segment; not at all if zero (RFC 9293, section 3.8.6.3).
     pub delayed_ack: Duration,
     /// The ACK that ends the handshake is sent on its own, not just with the request.
@@ -113,6 +116,7 @@ impl Settings {
             window: 64_240,
             reads: None,
             quick_acks: 16,
+            stretch: 1,
             delayed_ack: Duration::from_millis(40),
             ack_handshake: true,
             nagle: false,

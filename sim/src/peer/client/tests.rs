@@ -30,7 +30,7 @@ fn every_setting_reads_the_same_bytes() {
         Settings { timestamps: false, sack: false, window_scale: None, mss: None, ..plain.clone() },
         Settings { mss: Some(88), ..plain.clone() },
         Settings { mss: Some(8960), ..plain.clone() },
-        Settings { window: 1100, ..plain.clone() },
+        Settings { window: 1152, ..plain.clone() },
         Settings { close: Close::AfterRequest, ..plain.clone() },
         Settings { close: Close::WithRequest, ..plain.clone() },
         Settings { ack_handshake: false, delayed_ack: Duration::ZERO, ..plain.clone() },
@@ -88,7 +88,9 @@ fn any_settings(random: &mut Random) -> (Settings, usize) {
         close: *random.pick(&[Close::AfterReply, Close::AfterReply, Close::WithRequest, Close::AfterRequest]),
         mss,
         // The smallest holds the reply and its FIN, and nothing else.
-        window: *random.pick(&[64_240, 65_535, testing::response(len).len() as u32 + 1]),
+        window: random
+            .pick(&[64_240, 65_535, testing::response(len).len() as u32 + 1])
+            .next_multiple_of(1 << settings.window_scale.unwrap_or_default()),
         delayed_ack: *random.pick(&[Duration::ZERO, Duration::from_millis(40)]),
         think: *random.pick(&[Duration::ZERO, Duration::from_millis(1500)]),
         isn: random.next_u64() as u32,

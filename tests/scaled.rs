@@ -1,0 +1,157 @@
+//! Windows that are scaled: one rule a test. That every byte arrives is for the simulator to show.
+
+mod support;
+
+use lethe::verdict::{ReplyKind, Verdict};
+use lethe::wire::tcp::Flags;
+use lethe::{App as _, Engine};
+use lethe_sim::dissect::Frame;
+use lethe_sim::frame::{Ends, Segment};
+use lethe_sim::sample::Sample;
+use support::{Client, ISN, Offer, Sent, TIME, both, engine_changed, offsets, send};
+
+const REQUEST: &str = "GET /1000000 HTTP/1.1\r\nHost: lethe.example\r\n\r\n";
+const LEN: u32 = REQUEST.len() as u32;
+
+fn engine() -> Engine<Sample> {
+    Engine::new(support::config(lethe::config::Refuse::Drop), Sample::new(1_000_000))
+}
+
+/// The scale in the SYN+ACK to a client that offers this one.
+fn agreed(engine: &Engine<Sample>, ends: Ends, syn: impl Fn(Segment) -> Segment) -> Option<u8> {
+    let mut client = Client::new(engine, ends, Offer::LINUX);
+    let sent = client.send(&syn(Segment::syn(&ends).seq(ISN).sack_permitted()));
+    Frame::dissect(&sent[0]).unwrap().tcp().unwrap().1.window_scale
+}
+
+/// A client that has agreed on a scale, and whose window is `window` bytes; and its first window.
+fn asked(engine: &Engine<Sample>, ends: Ends, shift: u8, window: u32) -> (Client<'_, Sample>, Vec<Sent>) {
+    let mut client = Client::new(engine, ends, Offer::LINUX);
+    let syn = Segment::syn(&ends).seq(ISN).mss(1460).sack_permitted().timestamps(TIME, 0).window_scale(shift);
+    let sent = client.send(&syn);
+    let frame = Frame::dissect(&sent[0]).unwrap();
+    let (_, tcp) = frame.tcp().unwrap();
+    (client.cookie, client.echo) = (tcp.seq.value(), tcp.timestamps.unwrap().0);
+    let request = client.at(0, 0).payload(REQUEST).window((window >> shift) as u16);
+    let first = send(&request, &mut client);
+    (client, first)
+}
+
+/// An ACK of everything before `now`, from a client whose last ACK was where `echoed` began.
+fn ack(client: &Client<'_, Sample>, echoed: &Sent, now: u32, window: u32, shift: u8) -> Segment {
+    let read = client.first_byte().wrapping_add(now);
+    let ack = Segment::ack(&client.ends).seq(ISN + 1 + LEN).ack_number(read).window((window >> shift) as u16);
+    ack.timestamps(TIME + 1, echoed.stamp)
+}
+
+/// Bytes of a full segment.
+fn full(ends: &Ends) -> u32 {
+    if ends.server.is_ipv4() { 1447 } else { 1427 }
+}
+
+#[test]
+fn windows_are_scaled_of_a_client_with_timestamps_and_a_usual_scale_and_ours_is_not() {
+    let (engine, low) = (engine(), engine_changed(|config| config.ceiling = 32));
+    for ends in both() {
+        let offered = |shift| agreed(&engine, ends, |syn| syn.mss(1460).timestamps(TIME, 0).window_scale(shift));
+        assert_eq!([6, 7, 8, 9, 10, 11].map(offered), [None, Some(0), Some(0), Some(0), Some(0), None]);
+        let with = |syn: &dyn Fn(Segment) -> Segment| agreed(&engine, ends, syn);
+        assert_eq!(with(&|syn| syn.mss(1460).timestamps(TIME, 0)), None);
+        assert_eq!(with(&|syn| syn.mss(1460).window_scale(7)), None, "without timestamps");
+        assert_eq!(with(&|syn| syn.mss(1219).timestamps(TIME, 0).window_scale(7)), None, "short segments");
+        assert_eq!(agreed(&low, ends, |syn| syn.mss(1460).timestamps(TIME, 0).window_scale(7)), None);
+    }
+}
+
+#[test]
+fn a_window_is_what_the_client_says_times_its_scale() {
+    let engine = engine();
+    for (ends, shift) in both().into_iter().flat_map(|ends| [7, 8, 9, 10].map(|shift| (ends, shift))) {
+        let s = full(&ends);
+        let (client, first) = asked(&engine, ends, shift, 64 << 10);
+        assert_eq!(client.verdict(), Verdict::Replied(ReplyKind::FirstWindow));
+        assert_eq!(offsets(&first), (0..10).map(|at| at * s).collect::<Vec<_>>(), "{shift}");
+        // As one that is not scaled it would have room for none of them.
+        let (_, first) = asked(&engine, ends, shift, 8 << 10);
+        assert_eq!(offsets(&first), [0, 1, 2, 3].map(|at| at * s), "{shift}");
+    }
+}
+
+#[test]
+fn slow_start_has_more_in_flight_than_fits_a_window_that_is_not_scaled() {
+    let engine = engine();
+    for ends in both() {
+        let (mut client, first) = asked(&engine, ends, 7, 1 << 20);
+        let (s, mut echoed, mut acked, mut end) = (full(&ends), first[0].clone(), 0, 10);
+        let mut most = 0;
+        let mut known = first;
+        while acked < 300 {
+            let next = send(&ack(&client, &echoed, (acked + 2) * s, 1 << 20, 7), &mut client);
+            assert_eq!(offsets(&next), (end..end + next.len() as u32).map(|at| at * s).collect::<Vec<_>>());
+            (acked, end) = (acked + 2, end + next.len() as u32);
+            known.extend(next);
+            echoed = known[acked as usize].clone();
+            most = most.max(end - acked);
+        }
+        assert_eq!(most, 32 + 300 / 4);
+    }
+}
+
+#[test]
+fn an_acknowledgement_tells_where_its_client_is_however_many_segments_it_is_ahead() {
+    let engine = engine();
+    for ends in both() {
+        let (client, first) = asked(&engine, ends, 10, 4 << 20);
+        let s = full(&ends);
+        // Where 300 segments have been acknowledged, 107 are in flight. One ACK tells that all but one have arrived.
+        let stamp = |segment: u32| first[0].stamp.wrapping_add(segment * s / 512 * 40);
+        let echoed = Sent { stamp: stamp(300), ..first[0].clone() };
+        let mut moved = client.moved(&engine);
+        let next = send(&ack(&client, &echoed, 406 * s, 4 << 20, 10), &mut moved);
+        assert_eq!(offsets(&next), (407..406 + 32 + 406 / 4).map(|at| at * s).collect::<Vec<_>>());
+        // Of one that would be much further ahead nothing is believed.
+        assert!(send(&ack(&client, &echoed, 500 * s, 4 << 20, 10), &mut moved).is_empty());
+        assert!(send(&ack(&client, &echoed, 406 * s + 1, 4 << 20, 10), &mut moved).is_empty());
+    }
+}
+
+#[test]
+fn what_comes_again_resumes_from_far_ahead_and_the_end_is_known() {
+    let engine = engine();
+    let (client, first) = asked(&engine, Ends::v4(), 7, 4 << 20);
+    let s = 1447;
+    let stamp = |segment: u32| first[0].stamp.wrapping_add(segment * s / 512 * 40);
+    let echoed = Sent { stamp: stamp(200), ..first[0].clone() };
+    let again = |now: u32| {
+        let last = ack(&client, &echoed, now, 4 << 20, 7).seq(ISN + LEN).payload("x");
+        last.with(Flags::PSH)
+    };
+    let mut moved = client.moved(&engine);
+    assert_eq!(offsets(&send(&again(600 * s), &mut moved)), [600, 601].map(|at| at * s));
+    // Where the client has all of it, whatever it echoes of the last 600 segments.
+    let mut scratch = vec![0; lethe::engine::SCRATCH_LEN];
+    let size = engine.app().respond(&lethe::Request::get(b"/1000000"), &mut scratch).len() as u32;
+    for segment in [200, 400, 600] {
+        let echoed = Sent { stamp: stamp(segment), ..first[0].clone() };
+        let end = ack(&client, &echoed, size + 1, 4 << 20, 7).seq(ISN + LEN).payload("x").with(Flags::PSH);
+        assert_eq!(send(&end, &mut moved).len(), 1);
+        assert_eq!(moved.verdict(), Verdict::Replied(ReplyKind::Settled), "{segment}");
+    }
+}
+
+#[test]
+fn after_a_loss_no_more_than_a_burst_is_sent_at_once() {
+    let engine = engine();
+    let (client, first) = asked(&engine, Ends::v4(), 7, 4 << 20);
+    let s = 1447;
+    let stamp = |segment: u32| first[0].stamp.wrapping_add(segment * s / 512 * 40);
+    let echoed = Sent { stamp: stamp(398), ..first[0].clone() };
+    let mut moved = client.moved(&engine);
+    // 132 are in flight; three of them arrive behind the first, and then it and the others.
+    let block = [client.first_byte().wrapping_add(401 * s), client.first_byte().wrapping_add(404 * s)];
+    let hole = ack(&client, &echoed, 400 * s, 4 << 20, 7).sack(&[block.into()]);
+    let resent = send(&hole, &mut moved);
+    assert_eq!(offsets(&resent), [400 * s]);
+    let next = send(&ack(&client, &resent[0], 532 * s, 4 << 20, 7), &mut moved);
+    assert_eq!(offsets(&next), (532..532 + 64).map(|at| at * s).collect::<Vec<_>>());
+}
