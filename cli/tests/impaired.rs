@@ -44,8 +44,8 @@ fn behind_loss() -> (Namespace, Server) {
 /// The first packets of responses.
 const RESPONSES: &[&str] = &["response", "first-window"];
 
-/// Checks that there was a packet of one of these kinds at least for each fetch, and that the network lost as much as it
-/// was told to.
+/// Checks that there was a packet of one of these kinds at least for each fetch, and that the network lost as much as
+/// it was told to.
 fn check_network(space: &Namespace, server: Server, kinds: &[&[&str]]) {
     let repeated = "awk '/^Tcp: [0-9]/ { print $13 }' /proc/net/snmp";
     let repeated: usize = space.run(repeated).trim().parse().unwrap();

@@ -273,12 +273,14 @@ impl<'a, P: Pair> Segment<'a, P> {
         }
         let end = self.header.seq().advance(1);
         let kept = self.verify_kept(end)?;
-        let is_probe = !self.payload.is_empty() || !self.is_ack_behind(kept);
-        is_probe.then(|| self.acknowledge_up_to(end, ReplyKind::KeepAlive))
+        if self.payload.is_empty() && self.is_ack_behind(kept) {
+            return None;
+        }
+        Some(self.acknowledge_up_to(end, ReplyKind::KeepAlive))
     }
 
-    /// Whether this is the ACK of a client that has nothing to ask, or has closed its end, with our FIN or without: that
-    /// is more likely than a keep-alive probe, and one in four million fits the byte behind it by chance.
+    /// Whether this is the ACK of a client that has nothing to ask, or has closed its end, with our FIN or without:
+    /// that is more likely than a keep-alive probe, and one in four million fits the byte behind it by chance.
     #[cold]
     #[inline(never)]
     fn is_ack_behind(self, kept: Kept) -> bool {
@@ -679,7 +681,7 @@ mod tests {
     #[test]
     fn an_ack_that_fits_the_byte_behind_it_by_chance_is_no_keep_alive_probe() {
         let config = Config { keep_alive: true, ..Config::new(Secret::new([3; 16])) };
-        // Bytes behind the request and behind the response: an ACK of the response; behind the client's FIN; of our FIN.
+        // Bytes behind the request and the response: an ACK of the response; behind the client's FIN; of our FIN.
         for ends @ [sent, read] in [[0, 0], [1, 0], [1, 1]] {
             let plain = ack(&config, SeqNumber::new(OWN), ends);
             assert!(plain.answer_keep_alive_probe().is_none());

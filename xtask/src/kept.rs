@@ -14,7 +14,8 @@ use crate::downloads::percentile;
 use crate::{page, programs};
 
 const ABOUT: &str = "\
-Measures requests on connections that stay open behind a bad network, from Lethe and from nginx, and compares every byte.
+Measures requests on connections that stay open behind a bad network, from Lethe and from nginx, and compares every
+byte.
 
 Each client has a connection, and asks for one of 357 files after the other, by chance: 300 of them fit a segment with
 the head of their response, and 57 have up to 102 kB. Every other client uses IPv6. Each server stands behind the same
