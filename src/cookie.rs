@@ -168,6 +168,12 @@ impl Scale {
         Self { index: index.unwrap_or_default() as u8 }
     }
 
+    /// A scale that is read from a cookie to which up to 2^24 has been added may be one too high: that matters where
+    /// there is none.
+    pub(crate) fn as_if_carried_into(self) -> Self {
+        if usize::from(self.index) == SCALES.len() { Self { index: self.index - 1 } } else { self }
+    }
+
     /// Whether windows are scaled.
     pub fn is_scaled(self) -> bool {
         self.bits() != 0

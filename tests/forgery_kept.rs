@@ -122,14 +122,14 @@ impl Mode {
     }
 }
 
-fn timestamp_base(engine: &Engine<Full>, ends: &Ends) -> u32 {
+fn timestamp_base(config: &Config, ends: &Ends) -> u32 {
     let addresses = match (ends.client.ip(), ends.server.ip()) {
         (std::net::IpAddr::V4(source), std::net::IpAddr::V4(destination)) => AddressPair::V4 { source, destination },
         (std::net::IpAddr::V6(source), std::net::IpAddr::V6(destination)) => AddressPair::V6 { source, destination },
         _ => unreachable!("both ends are of one family"),
     };
     let flow = Flow { addresses, client_port: ends.client.port(), server_port: ends.server.port() };
-    engine.config().secret.flow_keys(&flow).timestamp_base
+    config.secret.flow_keys(&flow).timestamp_base
 }
 
 /// The share of the packets that drew data, and the bytes sent for each received.
@@ -145,7 +145,7 @@ fn attack(engine: &Engine<Full>, mode: Mode, ends: Ends, sighted: bool) -> (f64,
         if sighted {
             let half = if random.next_u64() & 1 == 1 { 1 << 31 } else { 0 };
             let stamp = random.below(OPEN_STAMPS.into()) as u32;
-            echo = timestamp_base(engine, &ends).wrapping_add(half + OPEN + stamp);
+            echo = timestamp_base(engine.config(), &ends).wrapping_add(half + OPEN + stamp);
         }
         let frame = mode.frame(&ends, (a >> 32) as u32, (b >> 32) as u32, echo);
         received += frame.len() as u64;
@@ -187,4 +187,43 @@ fn forged_packets_to_connections_that_stay_open_draw_fewer_bytes_than_they_bring
     }
     println!("worst {worst:?}");
     assert!(worst.0 < 1.0, "{worst:?}");
+}
+
+/// Stamps of segments of responses that are not stored and end a connection: from here on, in each half of the circle.
+const LATER_PART: u32 = (1 << 17) + (1 << 16) + 2;
+const LATER_PARTS: u32 = (1 << 18) - LATER_PART;
+
+/// Responses of 5,000 bytes that are not stored.
+struct Made;
+
+impl App for Made {
+    fn respond<'a>(&'a self, _: &Request<'_>, _: &'a mut [u8]) -> Response<'a> {
+        static BODY: [u8; 5000 - HEAD.len()] = [0; 5000 - HEAD.len()];
+        Response::prepared(HEAD, &BODY)
+    }
+}
+
+#[test]
+fn a_forged_request_in_the_middle_of_a_response_that_is_not_stored_must_have_one_of_few_offsets() {
+    let config = Config { keep_alive: true, ..support::config(Refuse::Drop) };
+    let engine = Engine::new(config, Made);
+    let (mut scratch, mut random, mut hits) = (vec![0; SCRATCH_LEN], Random::from_seed(7), 0);
+    let checksum = RxChecksum { network: Checked::Good, transport: Checked::Good };
+    let count = 10 * packets();
+    for _ in 0..count {
+        let (a, b) = (random.next_u64(), random.next_u64());
+        let ends = Ends::v4().client_port(a as u16 | 1);
+        let half = if a >> 16 & 1 == 1 { 1 << 31 } else { 0 };
+        let stamp = LATER_PART + random.below(LATER_PARTS.into()) as u32;
+        let echo = timestamp_base(engine.config(), &ends).wrapping_add(half + stamp);
+        let frame = Mode::Request.frame(&ends, (a >> 32) as u32, b as u32, echo);
+        let reply = engine.handle(NOW, RxFrame { bytes: &frame, checksum }, &mut scratch);
+        hits += u64::from(matches!(reply.verdict(), Verdict::Replied(ReplyKind::Resumed | ReplyKind::Settled)));
+    }
+    // Segments of 1448, 1208 and 524 bytes begin at 3, 4 and 9 places, and then there are two ends: with three scales.
+    let computed = f64::from(3 * (3 + 4 + 9 + 3 * 2)) / f64::from(LATER_PARTS);
+    let expected = count as f64 * computed;
+    println!("{hits} of {count} draw the rest of a response, expected {expected:.0}");
+    let deviation = 4.0 * expected.sqrt();
+    assert!((hits as f64 - expected).abs() < deviation, "{hits}, expected {expected}");
 }

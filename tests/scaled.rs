@@ -115,6 +115,27 @@ fn an_acknowledgement_tells_where_its_client_is_however_many_segments_it_is_ahea
     }
 }
 
+/// What an acknowledgement is ahead may be carried from the tag of the cookie into the scale. That is so for one client
+/// in 128, and else its transfer would never go on.
+#[test]
+fn an_acknowledgement_of_far_ahead_is_right_whatever_the_cookie() {
+    let engine = engine();
+    let mut carried = 0;
+    for (port, shift) in (10_000..12_000).flat_map(|port| [(port, 7), (port, 10)]) {
+        let ends = Ends::v4().client_port(port);
+        let (client, first) = asked(&engine, ends, shift, 4 << 20);
+        let s = full(&ends);
+        let echoed = Sent { stamp: first[0].stamp.wrapping_add(300 * s / 512 * 40), ..first[0].clone() };
+        let mut moved = client.moved(&engine);
+        let again = ack(&client, &echoed, 406 * s, 4 << 20, shift);
+        for segment in [again.clone(), again.seq(ISN + LEN).payload("\n")] {
+            assert!(!send(&segment, &mut moved).is_empty(), "port {port}, scale {shift}, cookie {:08x}", client.cookie);
+        }
+        carried += usize::from(client.cookie >> 16 & 0xff >= 0xfe);
+    }
+    assert!(carried >= 10, "{carried}");
+}
+
 #[test]
 fn what_comes_again_resumes_from_far_ahead_and_the_end_is_known() {
     let engine = engine();

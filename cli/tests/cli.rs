@@ -1,6 +1,6 @@
 //! The command as people run it: its help, its answers, and what it says when something is wrong.
 //!
-//! `client.pcap` is what curl and ping sent on 2026-11-22 through a TAP device to `lethe serve ipinfo` at
+//! `client.pcap` is what curl and ping sent on 2026-11-28 through a TAP device to `lethe serve ipinfo` at
 //! 10.9.0.2 and `fd09::2`, under the secret of 32 zeros: one fetch over IPv4 and one over IPv6, one echo
 //! request, one SYN to port 81.
 

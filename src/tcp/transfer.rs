@@ -246,10 +246,11 @@ impl<'a, P: Pair> Transfer<'a, P> {
         let fields_at = |acked| CookieFields::of(segment.header.ack().rewind(acked + 1), segment.has_timestamps());
         let nearest = segment.keys.offset(segment.header.ack(), offset);
         let (mut acked, mut fields) = (nearest, fields_at(nearest));
+        fields.scale = fields.scale.as_if_carried_into();
         let mut seg_size = segment.stored_seg_size(fields, len)?;
         if fields.scale.is_scaled() && !echoed.narrow {
-            // Where it is more than 64 kB ahead the cookie is not known before, but for its fields, unless what it is
-            // ahead is carried into them.
+            // Where it is more than 64 kB ahead the cookie is not known before, but for its MSS and version, and
+            // whether windows are scaled.
             acked = reach::acked(seg_size, len, nearest, begin(seg_size)?, reach::TIMEOUT_REACH)?;
             fields = fields_at(acked);
             seg_size = segment.stored_seg_size(fields, len).filter(|_| fields.scale.is_scaled())?;
