@@ -85,7 +85,7 @@ fn kernel_count(space: &Namespace, name: &str) -> usize {
     text.trim().parse().unwrap_or_else(|_| panic!("{name}: {text:?}"))
 }
 
-/// Downloads `size` bytes, and returns how many segments with data the kernel received; none if it had to ask again.
+/// Downloads `size` bytes, and returns how many segments with data the kernel received; none if anything was sent again.
 fn count_segments(base: &str, size: usize, mtu: u16) -> (usize, Option<usize>, String) {
     let space = Namespace::new();
     let server = Server::start(&space, "sample");
@@ -97,7 +97,8 @@ fn count_segments(base: &str, size: usize, mtu: u16) -> (usize, Option<usize>, S
     // Then both have counted the same: what the server has sent, the kernel has received.
     let table = server.stop();
     let received = kernel_count(&space, "TcpInSegs");
-    let asked_again = kernel_count(&space, "TcpRetransSegs") > 0;
+    // Where the machine is busy, the kernel drops frames of a burst.
+    let asked_again = kernel_count(&space, "TcpRetransSegs") > 0 || table.contains("  resent ");
     let without_data: usize = ["syn-ack", "settled", "late-ack", "fin-ack"].map(|name| row(&table, name)).iter().sum();
     (head.parse().unwrap(), (!asked_again).then(|| received - without_data), table)
 }
@@ -108,13 +109,16 @@ fn check_fewest_segments(base: &str, size: usize, mtu: u16, mss: usize) {
     for _ in 0..ATTEMPTS {
         let (head, counted, table) = count_segments(base, size, mtu);
         if let Some(counted) = counted {
-            // If the connection stays open, a byte that has been acknowledged goes ahead of the last segment.
-            let ahead = usize::from(mss >= KEPT_MSS_MIN);
-            assert_eq!(counted, (head + size).div_ceil(mss - TIMESTAMPS) + ahead, "{base}/{size}, MTU {mtu}\n{table}");
+            // If the connection stays open, the length of segments is odd, and a byte that has been acknowledged goes
+            // ahead of the last one, unless the ACK before that one is the last.
+            let is_kept = usize::from(mss >= KEPT_MSS_MIN);
+            let fewest = (head + size).div_ceil(mss - TIMESTAMPS - is_kept);
+            let expected = fewest..=fewest + is_kept;
+            assert!(expected.contains(&counted), "{base}/{size}, MTU {mtu}: {counted}, not {expected:?}\n{table}");
             return;
         }
     }
-    panic!("{base}/{size}, MTU {mtu}: the client asked again, each of {ATTEMPTS} times");
+    panic!("{base}/{size}, MTU {mtu}: something was sent again, each of {ATTEMPTS} times");
 }
 
 #[test(root, "curl")]

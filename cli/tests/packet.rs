@@ -142,8 +142,10 @@ fn frames_of_9000_bytes_go_both_ways() {
         wire.check_pings(&[8900]);
         wire.check_download(10_000_000);
         let table = server.stop();
+        // However many of them the kernel drops, and are sent again.
         let sent = row(&table, "frames out");
-        assert!(sent < 2 * 10_000_000 / 8000, "{device}: {table}");
+        let bytes = table.lines().find_map(|line| line.split_once("frames out, ")?.1.split_once(' ')).unwrap().0;
+        assert!(bytes.parse::<usize>().unwrap() > 8000 * sent, "{device}: {table}");
     }
 }
 
