@@ -85,7 +85,8 @@ fn kernel_count(space: &Namespace, name: &str) -> usize {
     text.trim().parse().unwrap_or_else(|_| panic!("{name}: {text:?}"))
 }
 
-/// Downloads `size` bytes, and returns how many segments with data the kernel received; none if anything was sent again.
+/// Downloads `size` bytes, and returns how many segments with data the kernel received; none if anything was sent
+/// again.
 fn count_segments(base: &str, size: usize, mtu: u16) -> (usize, Option<usize>, String) {
     let space = Namespace::new();
     let server = Server::start(&space, "sample");
