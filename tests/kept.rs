@@ -201,6 +201,20 @@ fn what_acknowledges_anything_else_than_the_whole_response_is_no_request() {
     });
 }
 
+/// Linux sends what is lost while it reads an acknowledgement, and before it reads the data behind that: with the
+/// timestamp of that segment, and the old acknowledgement. The tag of a cookie has eight bits.
+#[test]
+fn what_acknowledges_the_syn_ack_and_echoes_a_later_timestamp_is_no_request() {
+    let engine = engine(&[7]);
+    for ends in (1..3000).map(|port| Ends::v4().client_port(port)) {
+        let mut client = Client::connected(&engine, ends);
+        let cookie = client.read;
+        client.get("/1");
+        client.read = cookie;
+        assert_eq!(client.send(&request("/2")), [], "port {}", ends.client.port());
+    }
+}
+
 #[test]
 fn requests_in_a_packet_are_answered_together_in_order_with_the_bytes_that_each_draws_alone() {
     clients(|mut client| {
@@ -430,7 +444,7 @@ fn a_request_that_not_every_segment_holds_is_answered_from_its_beginning_and_clo
         let [cut] = &client.send(&full)[..] else { panic!("one segment") };
         assert!(cut.fin && cut.payload.contains("Connection: close\r\n") && cut.payload.ends_with("\r\n\r\n/a"));
         assert_eq!(client.send(&full), std::slice::from_ref(cut), "it comes again");
-        // The same for all that is longer, however much a device on our side has merged of it.
+        // So is all that is longer, however much of it a device on our side has merged.
         for merged in [full.clone() + "c", full.clone() + "\r\n\r\n", full.clone() + &"c".repeat(most)] {
             assert_eq!(client.send(&merged)[0].payload, cut.payload);
             assert_eq!(client.send(&merged)[0].seq, cut.seq);

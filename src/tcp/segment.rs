@@ -142,11 +142,14 @@ impl<'a, P: Pair> Segment<'a, P> {
         self.keys.verify(self.now, [self.header.seq(), cookie], self.has_timestamps(), proof, live, epochs)
     }
 
-    /// The fields of the cookie that a client acknowledges which has received nothing but our SYN+ACK.
+    /// The fields of the cookie that a client acknowledges which has received nothing but our SYN+ACK, or segments
+    /// behind a gap. One that echoes the timestamp of a whole response that left its connection open has received that,
+    /// and what has the acknowledgement from before is a part of a later request.
     #[inline]
     pub(super) fn verify_start<A: App>(self, app: &A) -> Option<CookieFields> {
         let proof = match self.stamp() {
             Some(Stamp::Handshake { proof, .. }) => Some(proof),
+            Some(Stamp::Kept(Kept { size: KeptSize::Mss(_), .. }) | Stamp::LaterPart { .. }) => return None,
             _ => None,
         };
         self.verify(self.header.ack().rewind(1), proof, app.generations().live, EPOCHS)
