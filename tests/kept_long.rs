@@ -287,6 +287,8 @@ impl<'e> Client<'e> {
         }
         let ack = tcp.ack.value();
         assert!(!before(self.next, ack), "what was not sent is acknowledged");
+        // A segment that acknowledges nothing steps back by a whole window: no client may have sent more.
+        assert!(tcp.window <= 2920, "a window of {} bytes", tcp.window);
         if before(ack, self.una.wrapping_sub(2920)) {
             return self.ack();
         }

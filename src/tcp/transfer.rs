@@ -158,7 +158,7 @@ pub(super) fn begin_open<'a, A: App, P: Pair>(
     train.add_to_timestamps(half_of(Stamp::Stored(sent_first(first, exchange)).following(segment.echoed_value())));
     let ends = [request_end, start.advance(payload.end())];
     let stamp = segment.kept(ends, app.generations().current, KeptSize::Long(class), fields.scale);
-    train.last = LastSegment::Open { stamp: Some(stamp.value()), window: segment.window().saturating_add(open) };
+    train.last = LastSegment::Open { stamp: Some(stamp.value()), window: segment.window() };
     Some(segment.send(ReplyKind::FirstWindow, train))
 }
 
@@ -628,7 +628,7 @@ impl<'a, P: Pair> Transfer<'a, P> {
                 let ends = [end, start.advance(len)];
                 segment.kept(ends, app.generations().current, KeptSize::Long(class), fields.scale).value()
             });
-            train.last = LastSegment::Open { stamp, window: segment.window().saturating_add(1) };
+            train.last = LastSegment::Open { stamp, window: segment.window() };
         }
         train
     }
