@@ -273,28 +273,35 @@ impl<'a> Request<'a> {
     /// `None` where even that is too long.
     pub fn answer<'r, A: App + ?Sized>(self, app: &'r A, scratch: &'r mut [u8]) -> Option<Response<'r>> {
         let uses_headers = Cell::new(false);
-        Request { uses_headers: Some(&uses_headers), ..self }.answer_noted(&uses_headers, app, scratch)
+        let response = Request { uses_headers: Some(&uses_headers), ..self }.answer_noted(&uses_headers, app, scratch);
+        Some(response).filter(|response| !response.is_empty())
     }
 
-    /// What the engine sends, for a request that notes in `uses_headers` what the answer depends on.
+    /// What the engine sends, for a request that notes in `uses_headers` what the answer depends on. It is empty where
+    /// nothing is sent (fast: no shared place).
     #[inline]
     pub(crate) fn answer_noted<'r, A: App + ?Sized>(
         &self,
         uses_headers: &Cell<bool>,
         app: &'r A,
         scratch: &'r mut [u8],
-    ) -> Option<Response<'r>> {
-        let response = app.respond(self, scratch);
-        let response = if self.method == Method::Head { response.without_body() } else { response };
-        if uses_headers.get() { self.in_one_packet(response) } else { Some(response) }
+    ) -> Response<'r> {
+        let mut response = app.respond(self, scratch);
+        if self.method == Method::Head {
+            response = response.without_body();
+        }
+        // If the fields that it depends on are not all here it is one packet, or it is none.
+        if uses_headers.get() && response.len() > self.one_packet && !self.headers.is_complete() {
+            response = self.headers_cut();
+        }
+        response
     }
 
-    /// A response that depends on header fields: if they are not all here it is one packet, or it is none.
-    fn in_one_packet<'r>(&self, response: Response<'r>) -> Option<Response<'r>> {
-        if response.len() <= self.one_packet || self.headers.is_complete() {
-            return Some(response);
-        }
-        Some(Response::HEADERS_CUT).filter(|refusal| refusal.len() <= self.one_packet)
+    /// Says that the header section has to come in one packet, if that fits one packet.
+    #[cold]
+    const fn headers_cut(&self) -> Response<'static> {
+        let refusal = Response::HEADERS_CUT;
+        if refusal.len() <= self.one_packet { refusal } else { Response::prepared(b"", b"") }
     }
 }
 

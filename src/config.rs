@@ -269,16 +269,17 @@ impl Addresses {
 
     /// Whether `address` is one of ours.
     #[inline]
-    #[expect(clippy::needless_bitwise_bool, reason = "fast: all at once")]
     pub fn has_v4(&self, address: Ipv4Addr) -> bool {
+        let [first, others @ ..] = &self.v4;
         // Free slots hold the unspecified address.
-        self.v4.iter().fold(false, |found, &ours| found | (ours == address)) && !address.is_unspecified()
+        (*first == address || self.v4_len > 1 && others.contains(&address)) && !address.is_unspecified()
     }
 
     /// Whether `address` is one of ours.
     #[inline]
     pub fn has_v6(&self, address: Ipv6Addr) -> bool {
-        self.v6().contains(&address)
+        let [first, others @ ..] = &self.v6;
+        (*first == address || self.v6_len > 1 && others.contains(&address)) && !address.is_unspecified()
     }
 
     /// Whether a packet from this address is answered: a host can have it, and it is not ours.

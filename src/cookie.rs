@@ -69,7 +69,8 @@ impl Secret {
     }
 
     /// The keys of a connection.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "fast: inline")]
     pub fn flow_keys(&self, flow: &Flow<impl Copy + Into<AddressPair>>) -> FlowKeys {
         let addresses = match flow.addresses.into() {
             AddressPair::V4 { source, destination } => {
@@ -212,7 +213,7 @@ impl Scale {
 
 impl FlowKeys {
     /// How far behind the cookie of this connection `ack` is, if that is `start` or at most 2^16 - 1 more.
-    pub(crate) const fn offset(self, ack: SeqNumber, start: u32) -> u32 {
+    pub(crate) const fn offset(&self, ack: SeqNumber, start: u32) -> u32 {
         let low = ack.rewind(1).value().wrapping_sub(self.mark as u32);
         start.wrapping_add(low.wrapping_sub(start) & 0xffff)
     }
@@ -287,7 +288,7 @@ impl FlowKeys {
     /// The sequence number for the SYN+ACK, and the proof for its timestamp, of a client with timestamps or without.
     #[inline]
     pub fn cookie(
-        self,
+        &self,
         now: Instant,
         client_isn: SeqNumber,
         fields: CookieFields,

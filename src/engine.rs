@@ -17,6 +17,7 @@ use core::net::Ipv6Addr;
 
 use crate::app::App;
 use crate::config::Config;
+use crate::glance;
 use crate::packet::{Packet, ReplyPath};
 use crate::port::{RxChecksum, RxFrame};
 use crate::reply::{Datagram, Reply, TransportHeader};
@@ -76,9 +77,10 @@ impl<A: App> Engine<A> {
     /// Answers one frame from that frame alone.
     ///
     /// Never panics, whatever the frame holds. The same arguments always give the same reply. `scratch`
-    /// may hold anything; [`SCRATCH_LEN`] bytes are enough, with fewer a large response becomes a 500.
+    /// may hold anything; [`SCRATCH_LEN`] bytes are enough, with fewer a large response becomes a 500, and a long echo
+    /// request is dropped. The reply borrows nothing of the frame: it may be written over it.
     #[inline]
-    pub fn handle<'a>(&'a self, now: Instant, frame: RxFrame<'a>, scratch: &'a mut [u8]) -> Reply<'a> {
+    pub fn handle<'a>(&'a self, now: Instant, frame: RxFrame<'_>, scratch: &'a mut [u8]) -> Reply<'a> {
         let (link, payload) = match ethernet::Header::parse(frame.bytes) {
             Ok(parts) => parts,
             Err(reason) => return reason.into(),
@@ -173,7 +175,24 @@ impl<A: App> Engine<A> {
         &'a self,
         now: Instant,
         link: &ethernet::Header,
-        datagram: &'a [u8],
+        datagram: &[u8],
+        checksum: RxChecksum,
+        scratch: &'a mut [u8],
+    ) -> Reply<'a> {
+        match glance::v4(&self.config.addresses, (link.source, link.tag), datagram, checksum) {
+            Some(packet) => tcp::answer(&self.config, &self.app, now, packet, scratch),
+            None => self.answer_any_ipv4(now, (link.source, link.tag), datagram, checksum, scratch),
+        }
+    }
+
+    /// A packet that is not recognized at a glance: not TCP, unusual, or wrong.
+    #[cold]
+    #[inline(never)]
+    fn answer_any_ipv4<'a>(
+        &'a self,
+        now: Instant,
+        (next_hop_mac, tag): (MacAddress, Option<u16>),
+        datagram: &[u8],
         checksum: RxChecksum,
         scratch: &'a mut [u8],
     ) -> Reply<'a> {
@@ -189,28 +208,35 @@ impl<A: App> Engine<A> {
         if !self.config.addresses.may_answer_v4(source) {
             return DropReason::IpSource.into();
         }
-        let addresses = V4Pair { source: destination, destination: source };
-        let reply_path = ReplyPath { next_hop_mac: link.source, tag: link.tag, addresses };
-        // One for each branch (fast: by value).
-        let packet = || Packet { datagram, reply_path, checksum: checksum.transport, payload };
+        let addresses = V4Pair::new(destination, source);
+        let reply_path = ReplyPath { next_hop_mac, tag, addresses };
+        let packet = Packet { datagram, reply_path, checksum: checksum.transport, payload };
         match protocol {
-            Protocol::TCP => tcp::answer(&self.config, &self.app, now, packet(), scratch),
-            Protocol::ICMP => self.answer_icmpv4(now, packet()),
+            Protocol::TCP => self.answer_any_tcp(now, packet, scratch),
+            Protocol::ICMP => self.answer_icmpv4(now, packet, scratch),
             // Nothing is reported (RFC 1122, section 3.2.2.1).
             _ => DropReason::IpProtocol.into(),
         }
     }
 
+    /// A segment whose checksum has yet to be verified, which is never optional (RFC 9293, section 3.1).
+    fn answer_any_tcp<'a, P: Pair>(&'a self, now: Instant, packet: Packet<'_, P>, scratch: &'a mut [u8]) -> Reply<'a> {
+        if !packet.checksum_is_valid(Protocol::TCP) {
+            return DropReason::TcpChecksum.into();
+        }
+        tcp::answer(&self.config, &self.app, now, packet, scratch)
+    }
+
     #[cold]
-    fn answer_icmpv4<'a>(&'a self, now: Instant, packet: Packet<'a, V4Pair>) -> Reply<'a> {
+    fn answer_icmpv4<'a>(&'a self, now: Instant, packet: Packet<'_, V4Pair>, scratch: &'a mut [u8]) -> Reply<'a> {
         match icmpv4::Message::parse(packet.payload, packet.checksum) {
             Ok(icmpv4::Message::Echo(echo)) => {
                 let header = TransportHeader::icmp(Protocol::ICMP, echo.reply_header());
-                self.echo(ReplyKind::Echo, &packet, header, echo.data)
+                self.echo(ReplyKind::Echo, &packet, header, echo.data, scratch)
             }
             Ok(icmpv4::Message::TooBig { mtu, quoted }) => match ipv4::quoted_tcp(quoted) {
                 Some((source, destination, segment)) => {
-                    let path = ReplyPath { addresses: V4Pair { source, destination }, ..packet.reply_path };
+                    let path = ReplyPath { addresses: V4Pair::new(source, destination), ..packet.reply_path };
                     tcp::answer_too_big(&self.config, &self.app, now, path, segment, mtu.into())
                 }
                 None => DropReason::IcmpQuote.into(),
@@ -224,32 +250,53 @@ impl<A: App> Engine<A> {
         &'a self,
         now: Instant,
         link: &ethernet::Header,
-        datagram: &'a [u8],
+        datagram: &[u8],
+        checksum: RxChecksum,
+        scratch: &'a mut [u8],
+    ) -> Reply<'a> {
+        let is_group = link.destination.is_group();
+        match glance::v6(&self.config.addresses, (link.source, link.tag), datagram, checksum) {
+            Some(packet) if !is_group => tcp::answer(&self.config, &self.app, now, packet, scratch),
+            _ => self.answer_any_ipv6(now, link.source, (link.tag, is_group), datagram, checksum, scratch),
+        }
+    }
+
+    /// A packet that is not recognized at a glance: not TCP, unusual, or wrong.
+    #[cold]
+    #[inline(never)]
+    fn answer_any_ipv6<'a>(
+        &'a self,
+        now: Instant,
+        next_hop_mac: MacAddress,
+        (tag, is_group): (Option<u16>, bool),
+        datagram: &[u8],
         checksum: RxChecksum,
         scratch: &'a mut [u8],
     ) -> Reply<'a> {
         let (header, payload) = match ipv6::Header::parse(datagram) {
             Ok(parts) => parts,
-            Err(DropReason::Ipv6Option) => return self.refuse_option(link, datagram),
+            Err(DropReason::Ipv6Option) => {
+                return self.refuse_option(next_hop_mac, (tag, is_group), datagram, scratch);
+            }
             Err(reason) => return reason.into(),
         };
         let ipv6::Header { source, destination, protocol, .. } = header;
-        let addresses = V6Pair { source: destination, destination: source };
-        let reply_path = ReplyPath { next_hop_mac: link.source, tag: link.tag, addresses };
-        let packet = || Packet { datagram, reply_path, checksum: checksum.transport, payload };
+        let addresses = V6Pair::new(destination, source);
+        let reply_path = ReplyPath { next_hop_mac, tag, addresses };
+        let packet = Packet { datagram, reply_path, checksum: checksum.transport, payload };
         if destination.is_multicast() {
-            return self.answer_group(header, packet());
+            return self.answer_group(header, packet);
         }
         // A packet for one address must not arrive in a frame for a group: several servers would answer it.
-        if link.destination.is_group() || !self.config.addresses.has_v6(destination) {
+        if is_group || !self.config.addresses.has_v6(destination) {
             return DropReason::Ipv6NotForUs.into();
         }
         if !self.config.addresses.may_answer_v6(source) {
             return DropReason::IpSource.into();
         }
         match protocol {
-            Protocol::TCP => tcp::answer(&self.config, &self.app, now, packet(), scratch),
-            Protocol::ICMPV6 => self.answer_icmpv6(now, header, packet()),
+            Protocol::TCP => self.answer_any_tcp(now, packet, scratch),
+            Protocol::ICMPV6 => self.answer_icmpv6(now, header, packet, scratch),
             // Nothing is reported (RFC 8200, section 4; RFC 4443, section 3.1).
             _ => DropReason::IpProtocol.into(),
         }
@@ -260,21 +307,31 @@ impl<A: App> Engine<A> {
     /// The sender has proven nothing, so the message is no larger than its packet where that leaves room for what an
     /// IPv6 stack wants to see of a packet of its own: [`QUOTED_MIN`] bytes (RFC 4443, sections 2.4 and 3.4). No rate
     /// is kept, and so none is limited.
-    #[cold]
-    #[inline(never)]
-    fn refuse_option<'a>(&'a self, link: &ethernet::Header, packet: &'a [u8]) -> Reply<'a> {
-        match self.parameter_problem(link, packet) {
+    fn refuse_option<'a>(
+        &self,
+        next_hop_mac: MacAddress,
+        (tag, is_group): (Option<u16>, bool),
+        packet: &[u8],
+        scratch: &'a mut [u8],
+    ) -> Reply<'a> {
+        match self.parameter_problem(next_hop_mac, (tag, is_group), packet, scratch) {
             Ok(message) => Reply::datagram(ReplyKind::ParameterProblem, message),
             Err(reason) => reason.into(),
         }
     }
 
-    fn parameter_problem<'a>(&'a self, link: &ethernet::Header, packet: &'a [u8]) -> Result<Datagram<'a>, DropReason> {
+    fn parameter_problem<'a>(
+        &self,
+        next_hop_mac: MacAddress,
+        (tag, is_group_frame): (Option<u16>, bool),
+        packet: &[u8],
+        scratch: &'a mut [u8],
+    ) -> Result<Datagram<'a>, DropReason> {
         const SILENCE: DropReason = DropReason::Ipv6Option;
         let (source, destination) = ipv6::addresses(packet).ok_or(SILENCE)?;
         let option = ipv6::unknown_option_to_report(packet).ok_or(SILENCE)?;
         let ours = self.config.addresses.v6().iter().copied();
-        let is_group = destination.is_multicast() || link.destination.is_group();
+        let is_group = destination.is_multicast() || is_group_frame;
         let mut asked =
             ours.filter(|&address| address == destination || icmpv6::solicited_node(address) == destination);
         let source_of_error = asked.next().filter(|_| !is_group || option.even_for_groups).ok_or(SILENCE)?;
@@ -284,24 +341,30 @@ impl<A: App> Engine<A> {
         let added = ipv6::HEADER_LEN + icmpv6::ECHO_HEADER_LEN;
         let most = tcp::IPV6_MTU_MIN - added;
         let quoted = packet.len().saturating_sub(added).max(QUOTED_MIN).min(packet.len()).min(most);
-        let addresses = V6Pair { source: source_of_error, destination: source };
+        let addresses = V6Pair::new(source_of_error, source);
         let header = TransportHeader::icmp(Protocol::ICMPV6, icmpv6::unknown_option_header(option.pointer));
-        let path = ReplyPath { next_hop_mac: link.source, tag: link.tag, addresses };
-        let quoted = packet.get(..quoted).unwrap_or_default();
+        let path = ReplyPath { next_hop_mac, tag, addresses };
+        let quoted = copied(packet.get(..quoted).unwrap_or_default(), scratch).ok_or(SILENCE)?;
         Ok(Datagram::new(&self.config, path.either(), header, [quoted, &[]]))
     }
 
     #[cold]
-    fn answer_icmpv6<'a>(&'a self, now: Instant, header: ipv6::Header, packet: Packet<'a, V6Pair>) -> Reply<'a> {
+    fn answer_icmpv6<'a>(
+        &'a self,
+        now: Instant,
+        header: ipv6::Header,
+        packet: Packet<'_, V6Pair>,
+        scratch: &'a mut [u8],
+    ) -> Reply<'a> {
         match packet.parse_icmpv6(&header) {
             Ok(icmpv6::Message::Echo { id, data }) => {
                 let header = TransportHeader::icmp(Protocol::ICMPV6, icmpv6::echo_reply_header(id));
-                self.echo(ReplyKind::EchoV6, &packet, header, data)
+                self.echo(ReplyKind::EchoV6, &packet, header, data, scratch)
             }
             Ok(icmpv6::Message::Solicitation(solicitation)) => self.advertise(&packet, solicitation),
             Ok(icmpv6::Message::TooBig { mtu, quoted }) => match ipv6::quoted_tcp(quoted) {
                 Some((source, destination, segment)) => {
-                    let path = ReplyPath { addresses: V6Pair { source, destination }, ..packet.reply_path };
+                    let path = ReplyPath { addresses: V6Pair::new(source, destination), ..packet.reply_path };
                     tcp::answer_too_big(&self.config, &self.app, now, path, segment, mtu)
                 }
                 None => DropReason::IcmpQuote.into(),
@@ -313,7 +376,7 @@ impl<A: App> Engine<A> {
     /// Answers a packet for a group: only a solicitation for an address of ours is for us, and no echo request (RFC
     /// 4443, section 4.2).
     #[cold]
-    fn answer_group<'a>(&'a self, header: ipv6::Header, packet: Packet<'a, V6Pair>) -> Reply<'a> {
+    fn answer_group(&self, header: ipv6::Header, packet: Packet<'_, V6Pair>) -> Reply<'_> {
         let ours = self.config.addresses.v6().iter();
         if !ours.copied().any(|address| icmpv6::solicited_node(address) == header.destination) {
             return DropReason::Ipv6NotForUs.into();
@@ -334,7 +397,7 @@ impl<A: App> Engine<A> {
 
     /// Answers a solicitation; its sender is not remembered (RFC 4861, section 7.2.3), and that it has our address for
     /// its own is not noticed (RFC 4862, section 5.4).
-    fn advertise<'a>(&'a self, packet: &Packet<'a, V6Pair>, solicitation: icmpv6::Solicitation) -> Reply<'a> {
+    fn advertise(&self, packet: &Packet<'_, V6Pair>, solicitation: icmpv6::Solicitation) -> Reply<'_> {
         let icmpv6::Solicitation { target, probe } = solicitation;
         let path = packet.reply_path;
         if !self.config.addresses.has_v6(target) {
@@ -342,7 +405,7 @@ impl<A: App> Engine<A> {
         }
         // A sender without an address cannot be answered directly: all nodes are told (RFC 4861, section 7.2.4).
         let (next_hop_mac, destination) =
-            if probe { (ALL_NODES_MAC, ALL_NODES) } else { (path.next_hop_mac, path.addresses.destination) };
+            if probe { (ALL_NODES_MAC, ALL_NODES) } else { (path.next_hop_mac, path.addresses.destination()) };
         let addresses = AddressPair::V6 { source: target, destination };
         self.advertisement(ReplyPath { next_hop_mac, tag: path.tag, addresses }, target, !probe)
     }
@@ -356,15 +419,24 @@ impl<A: App> Engine<A> {
 
     /// The data goes back as it came (RFC 1122, section 3.2.2.6; RFC 4443, section 4.2).
     fn echo<'a>(
-        &'a self,
+        &self,
         kind: ReplyKind,
-        packet: &Packet<'a, impl Pair>,
+        packet: &Packet<'_, impl Pair>,
         header: TransportHeader,
-        data: &'a [u8],
+        data: &[u8],
+        scratch: &'a mut [u8],
     ) -> Reply<'a> {
+        let Some(data) = copied(data, scratch) else { return DropReason::IcmpMalformed.into() };
         let datagram = Datagram::new(&self.config, packet.reply_path.either(), header, [data, &[]]);
         if datagram.is_whole() { Reply::datagram(kind, datagram) } else { DropReason::IcmpMalformed.into() }
     }
+}
+
+/// A copy of some bytes of the frame, which is gone when the reply goes out.
+fn copied<'a>(bytes: &[u8], scratch: &'a mut [u8]) -> Option<&'a [u8]> {
+    let (copy, _) = scratch.split_at_mut_checked(bytes.len())?;
+    copy.copy_from_slice(bytes);
+    Some(copy)
 }
 
 #[cfg(test)]

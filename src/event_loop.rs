@@ -6,31 +6,32 @@ use crate::port::{RxQueue, Transmit, TxQueue};
 use crate::time::Instant;
 use crate::verdict::{LaterRequests, Stats};
 
-/// Takes up to `burst` frames from `rx`, answers each on `tx`, and returns how many it took.
+/// Takes up to `burst` frames from `queues`, answers each on them, and returns how many it took. A receive queue and a
+/// transmit queue of their own are a tuple.
 ///
 /// `scratch` is where applications build what they answer; [`SCRATCH_LEN`](crate::engine::SCRATCH_LEN)
 /// bytes are enough for any response that is made on the spot.
 pub fn turn<A: App>(
     engine: &Engine<A>,
     now: Instant,
-    rx: &mut impl RxQueue,
-    tx: &mut impl TxQueue,
+    queues: &mut (impl RxQueue + TxQueue),
     scratch: &mut [u8],
     stats: &mut Stats,
     burst: usize,
 ) -> usize {
     let mut taken = 0;
     while taken < burst {
-        let Some(frame) = rx.receive() else { break };
+        let Some(frame) = queues.receive() else { break };
+        let len = frame.bytes.len();
         taken += 1;
         let mut reply = engine.handle(now, frame, scratch);
-        stats.count_received(frame.bytes.len(), reply.verdict());
+        stats.count_received(len, reply.verdict());
         let later = reply.later_requests();
         if later != LaterRequests::NONE {
             stats.count_later_requests(later);
         }
         while reply.is_pending() {
-            match tx.transmit(|buffer| reply.next_frame(buffer)) {
+            match queues.transmit(|buffer| reply.next_frame(buffer)) {
                 Transmit::Queued(len) => stats.count_sent(len),
                 Transmit::Nothing => break,
                 Transmit::Full => {
@@ -40,7 +41,7 @@ pub fn turn<A: App>(
             }
         }
     }
-    tx.flush();
+    queues.flush();
     taken
 }
 
@@ -133,7 +134,7 @@ mod tests {
         let engine = Engine::new(config, Empty);
         let (mut rx, mut tx) = (Copies { frame: arp_request(target), left: 10 }, Count::new(room));
         let mut stats = Stats::default();
-        let taken = turn(&engine, Instant::default(), &mut &mut rx, &mut &mut tx, &mut [0; 512], &mut stats, burst);
+        let taken = turn(&engine, Instant::default(), &mut (&mut rx, &mut tx), &mut [0; 512], &mut stats, burst);
         (taken, rx.left, tx)
     }
 

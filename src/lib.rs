@@ -73,14 +73,14 @@
 //! # let link = Header { destination: MacAddress::BROADCAST, source: client, tag: None, ether_type: EtherType::ARP };
 //! # let mut frame = vec![0; link.header_len() + arp::LEN];
 //! # question.emit(link.emit(&mut frame).unwrap()).unwrap();
-//! let mut received = Received { frames: vec![frame], next: 0 };
+//! let received = Received { frames: vec![frame], next: 0 };
 //! let mut sent = Sent(Vec::new());
 //! let mut scratch = vec![0; lethe::engine::SCRATCH_LEN];
 //! let mut stats = Stats::default();
 //! let now = Instant::from_unix_seconds(1_700_000_000);
 //!
 //! // ... and one turn of the loop answers.
-//! lethe::turn(&engine, now, &mut received, &mut sent, &mut scratch, &mut stats, 32);
+//! lethe::turn(&engine, now, &mut (received, &mut sent), &mut scratch, &mut stats, 32);
 //! assert_eq!(stats.count(Verdict::Replied(ReplyKind::Arp)), 1);
 //! assert_eq!(sent.0[0].len(), 42);
 //! ```
@@ -104,6 +104,7 @@ pub mod config;
 pub mod cookie;
 pub mod engine;
 pub mod event_loop;
+mod glance;
 pub mod http;
 mod packet;
 pub mod port;

@@ -2,7 +2,8 @@
 //! simulator, a network card.
 //!
 //! A port hands out an [`RxQueue`] and a [`TxQueue`] for [`turn`](crate::turn), the one loop that every port
-//! runs. One that can be waited for is a [`Port`]: a server takes any of them.
+//! runs. They may be one value: nothing of a received frame is needed any more when its answer is written, so that may
+//! take the place of the frame. One that can be waited for is a [`Port`]: a server takes any of them.
 //! What the hardware can do is data here ([`Offload`], [`RxChecksum`], [`TxChecksum`]), so that protocol
 //! code has no branch for it.
 
@@ -121,6 +122,26 @@ impl<Q: TxQueue> TxQueue for &mut Q {
     }
 }
 
+/// A receive queue and a transmit queue that know nothing of each other.
+impl<R: RxQueue, T> RxQueue for (R, T) {
+    #[inline]
+    fn receive(&mut self) -> Option<RxFrame<'_>> {
+        self.0.receive()
+    }
+}
+
+impl<R, T: TxQueue> TxQueue for (R, T) {
+    #[inline]
+    fn transmit(&mut self, write: impl FnOnce(&mut [u8]) -> Option<TxFrame>) -> Transmit {
+        self.1.transmit(write)
+    }
+
+    #[inline]
+    fn flush(&mut self) {
+        self.1.flush();
+    }
+}
+
 /// A device that frames come from and go to: a receive queue, a transmit queue, and what a server needs to know of
 /// them.
 pub trait Port {
@@ -140,6 +161,11 @@ pub trait Port {
 
     /// Both queues, for one turn of the loop.
     fn queues(&mut self) -> (impl RxQueue, impl TxQueue);
+
+    /// Both queues as one, which may send an answer in the buffer of the frame that was received last.
+    fn joined(&mut self) -> impl RxQueue + TxQueue {
+        self.queues()
+    }
 
     /// Frames for us that were lost before they could be received, since the device was opened. `None` where they are
     /// not counted.

@@ -6,11 +6,13 @@ mod segment;
 mod train;
 
 pub(crate) use datagram::{Datagram, TransportHeader};
-pub(crate) use segment::{BuiltSegment, HeadEnd, TxSegment};
-pub(crate) use train::{LastSegment, Payload, Probe, ProbeOrder, RANGES_MAX, Train};
+pub(crate) use segment::{HeadEnd, TxSegment};
+pub(crate) use train::{LastSegment, Payload, Probe, ProbeOrder, Quote, RANGES_MAX, Train};
 
+use crate::packet::ReplyPath;
 use crate::port::{TxChecksum, TxFrame};
 use crate::verdict::{Absorbed, DropReason, LaterRequests, ReplyKind, Verdict};
+use crate::wire::ip::{AddressPair, Pair, V4Pair, V6Pair};
 use crate::wire::{arp, ethernet};
 
 /// The verdict on a packet, and the frames that answer it.
@@ -53,9 +55,29 @@ impl From<Verdict> for Outcome {
 enum Output<'a> {
     Nothing,
     Arp { link: ethernet::Header, packet: arp::Packet },
-    Segment(BuiltSegment<'a>),
+    V4(TxSegment<'a, V4Pair>),
+    V6(TxSegment<'a, V6Pair>),
     Datagram(Datagram<'a>),
     Train(Train<'a>),
+}
+
+impl<'a, P: Pair> From<TxSegment<'a, P>> for Output<'a> {
+    /// The segment, with addresses of the family that it has.
+    #[inline]
+    fn from(segment: TxSegment<'a, P>) -> Self {
+        let TxSegment { config, path, header, payload, head_end, sum, identification } = segment;
+        let ReplyPath { next_hop_mac, tag, addresses } = path;
+        match addresses.into() {
+            AddressPair::V4 { source, destination } => {
+                let path = ReplyPath { next_hop_mac, tag, addresses: V4Pair::new(source, destination) };
+                Self::V4(TxSegment { config, path, header, payload, head_end, sum, identification })
+            }
+            AddressPair::V6 { source, destination } => {
+                let path = ReplyPath { next_hop_mac, tag, addresses: V6Pair::new(source, destination) };
+                Self::V6(TxSegment { config, path, header, payload, head_end, sum, identification })
+            }
+        }
+    }
 }
 
 impl<'a> Reply<'a> {
@@ -69,8 +91,8 @@ impl<'a> Reply<'a> {
     }
 
     #[inline]
-    pub(crate) const fn segment(kind: ReplyKind, segment: BuiltSegment<'a>) -> Self {
-        Self::with(kind, Output::Segment(segment))
+    pub(crate) fn segment<P: Pair>(kind: ReplyKind, segment: TxSegment<'a, P>) -> Self {
+        Self::with(kind, segment.into())
     }
 
     pub(crate) const fn datagram(kind: ReplyKind, datagram: Datagram<'a>) -> Self {
@@ -142,7 +164,8 @@ impl<'a> Reply<'a> {
         let (frame, done) = match &mut self.output {
             Output::Nothing => (None, true),
             Output::Arp { link, packet } => (emit_arp(link, packet, buffer), true),
-            Output::Segment(segment) => (segment.emit(buffer), true),
+            Output::V4(segment) => (segment.emit(buffer), true),
+            Output::V6(segment) => (segment.emit(buffer), true),
             Output::Datagram(datagram) => {
                 let frame = datagram.next_frame(buffer);
                 (frame, frame.is_none() || datagram.is_done())

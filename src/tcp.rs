@@ -45,7 +45,7 @@ use crate::reply::Reply;
 use crate::stamp::{SentSegment, Stamp};
 use crate::time::Instant;
 use crate::verdict::{Absorbed, DropReason, ReplyKind};
-use crate::wire::ip::{Pair, Protocol};
+use crate::wire::ip::Pair;
 use crate::wire::tcp::{Flags, HEADER_LEN, Header, Options, Timestamps};
 
 const SYN: Flags = Flags::SYN;
@@ -59,19 +59,15 @@ const SYN_ACK: Flags = Flags::SYN.with(Flags::ACK);
 /// data (RFC 9293, section 3.8.5) are not supported.
 const KIND: Flags = Flags::SYN.with(Flags::ACK).with(Flags::FIN).with(Flags::RST);
 
-/// Answers a TCP segment.
+/// Answers a TCP segment, whose checksum is right.
 #[inline]
 pub(crate) fn answer<'a, A: App, P: Pair>(
     config: &'a Config,
     app: &'a A,
     now: Instant,
-    packet: Packet<'a, P>,
+    packet: Packet<'_, P>,
     scratch: &'a mut [u8],
 ) -> Reply<'a> {
-    // Never optional: RFC 9293, section 3.1 (fast: checked first).
-    if !packet.checksum_is_valid(Protocol::TCP) {
-        return DropReason::TcpChecksum.into();
-    }
     let (header, payload) = match Header::parse(packet.payload) {
         Ok(parts) => parts,
         Err(malformed) => return DropReason::from(malformed).into(),
@@ -93,18 +89,18 @@ pub(crate) fn answer<'a, A: App, P: Pair>(
         return segment.refuse(DropReason::TcpClosedPort);
     }
     if kind != SYN && config.is_rotating() {
-        segment = match under_its_secret(segment, app, scratch) {
+        segment = match under_its_secret(&segment, app, scratch) {
             Ok(segment) => segment,
             Err(reason) => return reason.into(),
         };
     }
     // A RST is ignored, and dropped is what has neither SYN nor ACK (RFC 9293, sections 3.10.7.2 and 3.10.7.4).
     match kind {
-        ACK | FIN_ACK if let Some(echoed) = segment.echoed_segment() => transfer::answer(segment, echoed, app),
-        ACK if is_plain => answer_ack(segment, app),
-        ACK | FIN_ACK if !payload.is_empty() => request::answer(segment, app, scratch),
-        FIN_ACK => answer_fin(segment, app),
-        SYN => syn_ack(segment, app),
+        ACK | FIN_ACK if let Some(echoed) = segment.echoed_segment() => transfer::answer(&segment, echoed, app),
+        ACK if is_plain => answer_ack(&segment, app),
+        ACK | FIN_ACK if !payload.is_empty() => request::answer(&segment, app, scratch),
+        FIN_ACK => answer_fin(&segment, app),
+        SYN => syn_ack(&segment, app),
         RST | RST_ACK => Absorbed::Reset.into(),
         _ => DropReason::TcpFlags.into(),
     }
@@ -119,7 +115,7 @@ pub(crate) fn answer_too_big<'a, A: App, P: Pair>(
     app: &'a A,
     now: Instant,
     path: ReplyPath<P>,
-    quoted: &'a [u8],
+    quoted: &[u8],
     mtu: u32,
 ) -> Reply<'a> {
     match find_quoted(config, app, now, path, quoted) {
@@ -134,8 +130,8 @@ fn find_quoted<'a, A: App, P: Pair>(
     app: &'a A,
     now: Instant,
     path: ReplyPath<P>,
-    quoted: &'a [u8],
-) -> Option<Transfer<'a, P>> {
+    quoted: &[u8],
+) -> Option<Transfer<'a, 'a, P>> {
     let (sent, _) = Header::parse(quoted).ok()?;
     if !config.addresses.may_have_sent(path.addresses.into()) || !config.tcp_ports.has(sent.source_port()) {
         return None;
@@ -150,17 +146,17 @@ fn find_quoted<'a, A: App, P: Pair>(
     let packet = Packet { datagram: &[], reply_path: path, checksum: Checked::Good, payload: &[] };
     let mut segment = Segment::new(config, now, packet, header, &[]);
     if config.is_rotating() {
-        segment = under_its_secret(segment, app, &mut []).ok()?;
+        segment = under_its_secret(&segment, app, &mut []).ok()?;
     }
     let echoed = segment.echoed_segment().filter(|echoed| !echoed.narrow)?;
-    Transfer::find(segment, SentSegment { narrow: true, ..echoed }, app)
+    Transfer::find(&segment, SentSegment { narrow: true, ..echoed }, app)
 }
 
 /// Answers a SYN, whatever there has been with these addresses and ports: nothing is known of it (RFC 9293, sections
 /// 3.6.1, 3.10.7.2 and 3.10.7.4; RFC 6191, section 2). A SYN+ACK that is lost is drawn again by the client's next SYN
 /// (RFC 9293, sections 3.8.3 and 3.10.8).
 #[inline]
-fn syn_ack<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &A) -> Reply<'a> {
+fn syn_ack<'a, A: App, P: Pair>(segment: &Segment<'_, P>, app: &A) -> Reply<'a> {
     let announced = segment.header.options.mss.unwrap_or(segment.default_mss());
     let mss = Mss::at_most(announced);
     let fields = CookieFields { mss, generation: app.generations().current, scale: segment.scale(mss) };
@@ -184,7 +180,7 @@ fn syn_ack<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &A) -> Reply<'a> {
 /// An ACK without payload, and without a timestamp of a stored response.
 #[cold]
 #[inline(never)]
-fn answer_ack<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A) -> Reply<'a> {
+fn answer_ack<'a, A: App, P: Pair>(segment: &Segment<'_, P>, app: &'a A) -> Reply<'a> {
     if !segment.has_timestamps() {
         return probe::answer(segment, app);
     }
@@ -197,7 +193,7 @@ fn answer_ack<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A) -> Reply
 
 /// A FIN without payload.
 #[inline]
-fn answer_fin<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &A) -> Reply<'a> {
+fn answer_fin<'a, A: App, P: Pair>(segment: &Segment<'_, P>, app: &A) -> Reply<'a> {
     let is_idle = || segment.verify_start(app).is_some();
     match segment.seen() {
         Seen::Forged => segment.refuse(DropReason::TcpFinForged),

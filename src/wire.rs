@@ -15,7 +15,7 @@ pub mod ipv6;
 pub mod seq;
 pub mod tcp;
 
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::Ipv4Addr;
 
 /// Writes `bytes` at the start of `buffer` and returns the rest of it, or `None` when there is no room.
 #[inline]
@@ -31,12 +31,6 @@ pub(crate) struct Word(pub(crate) u32);
 
 impl Word {
     pub(crate) const ZERO: Self = Self(0);
-
-    /// As it stands on the wire.
-    #[inline]
-    pub(crate) const fn of_bytes(bytes: [u8; 4]) -> Self {
-        Self(u32::from_le_bytes(bytes))
-    }
 
     /// A field of 32 bits.
     #[inline]
@@ -73,13 +67,30 @@ impl Word {
     pub(crate) const fn address(address: Ipv4Addr) -> Self {
         Self(u32::from_le_bytes(address.octets()))
     }
+}
 
-    /// An address.
-    #[inline]
-    pub(crate) fn of_v6(address: Ipv6Addr) -> [Self; 4] {
-        let value = u128::from_le_bytes(address.octets());
-        [0, 32, 64, 96].map(|shift| Self((value >> shift) as u32))
+/// Writes eight bytes of a header at a place that is known at compile time .
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "fast: eight bytes at a time")]
+pub(crate) fn set<const AT: usize, const N: usize>(header: &mut [u8; N], bytes: u64) {
+    const { assert!(AT + 8 <= N) };
+    if let Some(to) = header.get_mut(AT..).and_then(|rest| rest.first_chunk_mut()) {
+        *to = bytes.to_le_bytes();
     }
+}
+
+/// Reads eight bytes of a header at a place that is known at compile time.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "fast: eight bytes at a time")]
+pub(crate) fn get<const AT: usize, const N: usize>(header: &[u8; N]) -> u64 {
+    const { assert!(AT + 8 <= N) };
+    header.get(AT..).and_then(|rest| rest.first_chunk()).map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+/// Eight bytes of a header, the first four before the others.
+#[inline]
+pub(crate) const fn wide(Word(first): Word, Word(second): Word) -> u64 {
+    first as u64 | (second as u64) << 32
 }
 
 /// Writes a header of whole words at the start of `buffer` and returns the rest of it.

@@ -19,7 +19,7 @@ int dpdk_errno(void);
 // The lcore of the calling thread, or LCORE_ID_ANY.
 unsigned int dpdk_lcore_id(void);
 
-// rte_eth_rx_burst, and then a prefetch of the beginning of each frame.
+// rte_eth_rx_burst, and then a prefetch of what most frames have.
 uint16_t dpdk_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **frames, uint16_t count);
 // rte_eth_tx_burst.
 uint16_t dpdk_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **frames, uint16_t count);

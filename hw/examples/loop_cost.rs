@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! loop_cost mix OUT.pcapng       a capture of clients who come now: SYN, ACK, GET, FIN of each
-//! loop_cost ring SECONDS         the same frames through net_ring, whose other side is this program
+//! loop_cost ring SECONDS [N]     the same frames through net_ring, whose other side is this program; N under way [32]
 //! loop_cost kept SECONDS ROUNDS  the same, and requests on connections that stay open, by turns
 //! ```
 
@@ -29,7 +29,10 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["mix", file] => write_mix(file),
-        ["ring", seconds] => ring(seconds.parse().expect("a number of seconds")),
+        ["ring", seconds] => ring(seconds.parse().expect("a number of seconds"), BURST),
+        ["ring", seconds, in_flight] => {
+            ring(seconds.parse().expect("a number of seconds"), in_flight.parse().expect("a number of frames"));
+        }
         ["kept", seconds, rounds] => {
             kept(seconds.parse().expect("a number of seconds"), rounds.parse().expect("a number of rounds"));
         }
@@ -99,11 +102,11 @@ impl Drop for OwnEal {
     }
 }
 
-fn ring(seconds: u64) {
+fn ring(seconds: u64, in_flight: usize) {
     let eal = OwnEal::start();
     let fed = Fed::closing();
     let mut lane = Lane::new(&eal.0, &fed);
-    let windows = lane.run(Duration::from_secs(seconds));
+    let windows = lane.run(Duration::from_secs(seconds), in_flight);
     report("undisturbed", &windows[windows.len() / 100]);
     report("median", &windows[windows.len() / 2]);
 }
@@ -119,7 +122,7 @@ fn kept(seconds: u64, rounds: usize) {
         let mut rates = [[0.0; 2]; 3];
         for turn in 0..lanes.len() {
             let number = (round + turn) % lanes.len();
-            let windows = lanes[number].run(Duration::from_secs(seconds));
+            let windows = lanes[number].run(Duration::from_secs(seconds), BURST);
             let rate = |window: &Spent| requests(all[number].frames_per_request, window.serving);
             rates[number] = [rate(&windows[windows.len() / 100]), rate(&windows[windows.len() / 2])];
         }
@@ -152,13 +155,18 @@ impl<'e> Lane<'e> {
         Self { fed, queue: feeder.into_queues().pop().unwrap(), port, scratch: vec![0; SCRATCH_LEN] }
     }
 
-    /// Serves for so long, and returns all windows, those with the least time for serving first.
-    fn run(&mut self, time: Duration) -> Vec<Spent> {
+    /// Serves for so long, with so many frames under way in each ring, and returns all windows, those with the least
+    /// time for serving first. A card has some hundred under way, in more buffers than a first cache holds.
+    fn run(&mut self, time: Duration, in_flight: usize) -> Vec<Spent> {
         let engine = mix::engine_with(self.port.offload(), self.fed.keep_alive);
         let (queues, _) = self.port.queues();
-        let (mut rx, mut tx) = queues.into_iter().next().unwrap();
+        let mut queues = queues.into_iter().next().unwrap();
         let mut stats = Stats::default();
         let mut windows = Vec::new();
+        let mut kept_back = in_flight / BURST;
+        for _ in 1..in_flight / BURST {
+            self.queue.feed(BURST);
+        }
         let start = std::time::Instant::now();
         while start.elapsed() < time {
             let mut spent = Spent::default();
@@ -166,10 +174,14 @@ impl<'e> Lane<'e> {
                 let before = std::time::Instant::now();
                 self.queue.feed(BURST);
                 let fed = std::time::Instant::now();
-                let count = rx.poll(BURST);
-                turn(&engine, now(), &mut rx, &mut tx, &mut self.scratch, &mut stats, count);
+                let count = queues.rx.poll(BURST);
+                turn(&engine, now(), &mut queues, &mut self.scratch, &mut stats, count);
                 let served = std::time::Instant::now();
-                self.queue.collect(|_| ());
+                // What was sent first is taken when as much is on its way out.
+                kept_back = kept_back.saturating_sub(1);
+                if kept_back == 0 {
+                    self.queue.collect(|_| ());
+                }
                 spent.feeding += fed - before;
                 spent.serving += served - fed;
                 spent.collecting += served.elapsed();

@@ -13,7 +13,8 @@
 //!
 //! * [`Eal`] is DPDK itself: memory, lcores, drivers. A process has one.
 //! * [`Port`] is a configured and started card; it owns the buffers.
-//! * [`Rx`] and [`Tx`] are its queues. They implement the engine's traits over bursts.
+//! * [`Rx`] and [`Tx`] are its queues, which implement the engine's traits over bursts. [`Queues`] are both of a
+//!   worker: an answer goes out in the buffer of the frame that it answers.
 //! * [`Workers`] run the loop on each lcore; their counters can be read, and their engine replaced, meanwhile.
 //!
 //! Since every packet is answered from that packet alone, any core can answer any packet: RSS only distributes the
@@ -38,7 +39,7 @@ pub use error::DpdkError;
 pub use port::{Card, CardStats, Link, Port, PortConfig};
 pub use ring_port::{RingPort, RingQueue};
 pub use rx::Rx;
-pub use tx::Tx;
+pub use tx::{Queues, Tx};
 pub use workers::{Polling, TimeSource, Workers};
 
 /// The most frames of a burst: enough to amortize the calls of the driver and of the clock, few enough that they fit

@@ -43,8 +43,8 @@ fn workers_answer_each_frame_once_whoever_had_the_last_of_that_client() {
             let _end = End(&stop);
             world(feeder.into_queues(), &workers, frames.len())
         });
-        eal.run(&mut posts, |(number, (rx, tx), allocations)| {
-            *allocations = measure(|| workers.work(*number, rx, tx)).count_total;
+        eal.run(&mut posts, |(number, queues, allocations)| {
+            *allocations = measure(|| workers.work(*number, queues)).count_total;
         });
         world.join().unwrap()
     });

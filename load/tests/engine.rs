@@ -117,7 +117,7 @@ impl<A: App> Lab<A> {
 
     fn step_engine(&mut self) {
         let (now, mut scratch) = (Instant::from_unix_nanos(self.now.get()), vec![0; SCRATCH_LEN]);
-        turn(&self.engine, now, &mut self.up, &mut self.down, &mut scratch, &mut self.stats, 256);
+        turn(&self.engine, now, &mut (&mut self.up, &mut self.down), &mut scratch, &mut self.stats, 256);
         self.now.set(self.now.get() + STEP);
     }
 

@@ -69,7 +69,7 @@ where
     thread::scope(|scope| {
         scope.spawn(|| watch.run(metrics));
         let mut posts: Vec<_> = queues.into_iter().enumerate().collect();
-        eal.run(&mut posts, |(number, (rx, tx))| workers.work(*number, rx, tx));
+        eal.run(&mut posts, |(number, queues)| workers.work(*number, queues));
     });
 
     let stats = workers.stats();

@@ -97,7 +97,7 @@ fn play(engine: &Engine<impl App>, replay: &mut Replay<File, Output>) -> Result<
             Err(error) => return Ok(Played { ended: Err(error), ..played }),
         };
         played.cut += u64::from(replay.current().is_some_and(Packet::is_cut));
-        let (mut rx, mut tx) = replay.queues();
-        turn(engine, now, &mut rx, &mut tx, &mut scratch, &mut played.stats, 1);
+        let (rx, tx) = replay.queues();
+        turn(engine, now, &mut (rx, tx), &mut scratch, &mut played.stats, 1);
     }
 }

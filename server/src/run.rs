@@ -69,10 +69,7 @@ pub(crate) fn run<A: App, P: Port>(
     while ended.is_ok() && !stop.load(Ordering::Relaxed) {
         between(engine);
         let now = now();
-        let taken = {
-            let (mut rx, mut tx) = port.queues();
-            turn(engine, now, &mut rx, &mut tx, &mut scratch, &mut stats, burst)
-        };
+        let taken = turn(engine, now, &mut port.joined(), &mut scratch, &mut stats, burst);
         if taken > 0 {
             counters.turned(taken == burst, &stats);
         }

@@ -235,8 +235,8 @@ mod tests {
         let (mut now, mut sent) = (START, Vec::new());
         loop {
             let (rx, tx) = (PortRx(&mut port.received, &mut port.current), PortTx(&mut port.sent));
-            let (mut rx, mut tx) = impaired.queues(now, rx, tx);
-            let taken = turn(&engine, now, &mut rx, &mut tx, &mut scratch, &mut stats, 64);
+            let mut queues = impaired.queues(now, rx, tx);
+            let taken = turn(&engine, now, &mut queues, &mut scratch, &mut stats, 64);
             sent.extend(port.sent.drain(..).map(|frame| (crate::clock::between(START, now), frame)));
             match impaired.next_arrival() {
                 Some(at) => now = now.max(at),

@@ -402,8 +402,7 @@ impl<'a, A: App> World<'a, A> {
             }
         };
         let mut stats = Stats::default();
-        let mut rx = Rx::new(frame);
-        turn(engine, self.now, &mut rx, &mut self.tx, &mut self.scratch, &mut stats, 1);
+        turn(engine, self.now, &mut (Rx::new(frame), &mut self.tx), &mut self.scratch, &mut stats, 1);
         let Some(verdict) = only_verdict(&stats) else {
             return Err(self.violation(id, "one-verdict", "a frame has not got exactly one verdict".to_owned()));
         };

@@ -64,6 +64,8 @@ impl<'a> RequestLine<'a> {
     /// # Errors
     ///
     /// The first [`Problem`] from the left; and only where there is none, that the method is not one of them.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "fast: inline")]
     pub fn parse_for(methods: Methods, payload: &'a [u8]) -> Result<Self, Problem> {
         let (asked, rest) = if let Some(rest) = payload.strip_prefix(b"GET ") {
             (Asked::Known(Method::Get), rest)

@@ -22,7 +22,8 @@ pub struct Response<'a> {
     head: &'a [u8],
     body: &'a [u8],
     position: Option<Position>,
-    sum: Option<Sum>,
+    /// The sum over head and body, as [`Sum::folded`] gives it.
+    sum: Option<u16>,
 }
 
 impl<'a> Response<'a> {
@@ -72,17 +73,18 @@ impl<'a> Response<'a> {
     /// segment, nothing has to be summed then. With a wrong sum, clients drop the segment.
     #[must_use]
     pub const fn with_sum(self, sum: u16) -> Self {
-        Self { sum: Some(Sum::of_folded(sum)), ..self }
+        Self { sum: Some(sum), ..self }
     }
 
     /// The sum over head and body that it came with, if any.
-    pub fn known_sum(&self) -> Option<u16> {
-        self.sum.map(Sum::folded)
+    pub const fn known_sum(&self) -> Option<u16> {
+        self.sum
     }
 
     /// The sum over head and body, if it is known.
-    pub(crate) const fn sum(&self) -> Option<Sum> {
-        self.sum
+    #[inline]
+    pub(crate) fn sum(&self) -> Option<Sum> {
+        self.sum.map(Sum::of_folded)
     }
 
     /// Begins a response that is made on the spot, in `scratch`.

@@ -1,12 +1,11 @@
 //! An ICMP message, or a segment in IP fragments.
 
-use super::frame::{HOP_LIMIT, link_header, tx_checksum};
-use crate::config::Config;
+use super::frame::{HOP_LIMIT, TxConfig, link_header, tx_checksum};
 use crate::packet::ReplyPath;
 use crate::port::TxFrame;
 use crate::wire::checksum::Sum;
 use crate::wire::ip::{AddressPair, Protocol};
-use crate::wire::{icmpv4, icmpv6, ipv4, ipv6, put, put_words, tcp};
+use crate::wire::{icmpv4, icmpv6, ipv4, ipv6, put, tcp};
 
 /// The start of a datagram: the transport header, without its checksum.
 #[derive(Clone, Copy, Debug)]
@@ -54,16 +53,16 @@ impl TransportHeader {
         }
     }
 
-    /// Writes the header at the start of `room`, which has space for the longest.
-    fn emit(&self, checksum: u16, room: &mut [u8]) -> Option<()> {
+    /// Writes the header.
+    fn emit(&self, checksum: u16, room: &mut [u8; tcp::HEADER_ROOM]) -> Option<()> {
         match self {
-            Self::Tcp(header) => put_words(room, header.words().with_checksum(checksum))?,
+            Self::Tcp(header) => header.words().emit(checksum, room),
             Self::Icmp(header) => {
                 let mut bytes = header.bytes;
                 *bytes.get_mut(icmpv4::CHECKSUM_OFFSET..)?.first_chunk_mut()? = checksum.to_be_bytes();
-                put(room, bytes.get(..header.len)?)?
+                put(room, bytes.get(..header.len)?)?;
             }
-        };
+        }
         Some(())
     }
 }
@@ -71,7 +70,7 @@ impl TransportHeader {
 /// An ICMP message, or a segment in fragments: an IP packet that is whole where it fits `limit`.
 #[derive(Clone, Debug)]
 pub(crate) struct Datagram<'a> {
-    config: &'a Config,
+    config: TxConfig,
     path: ReplyPath,
     header: TransportHeader,
     /// What follows the transport header: two pieces, so that neither has to be copied to the other.
@@ -88,7 +87,13 @@ pub(crate) struct Datagram<'a> {
 
 impl<'a> Datagram<'a> {
     /// A message to be sent as it is, if it [fits](Self::is_whole).
-    pub(crate) fn new(config: &'a Config, path: ReplyPath, header: TransportHeader, payload: [&'a [u8]; 2]) -> Self {
+    pub(crate) fn new(
+        config: impl Into<TxConfig>,
+        path: ReplyPath,
+        header: TransportHeader,
+        payload: [&'a [u8]; 2],
+    ) -> Self {
+        let config = config.into();
         let mut datagram = Self {
             config,
             path,
@@ -96,7 +101,7 @@ impl<'a> Datagram<'a> {
             payload,
             hop_limit: HOP_LIMIT,
             identification: 0,
-            limit: usize::from(config.mtu.bytes()),
+            limit: config.mtu.into(),
             sent: 0,
             checksum: 0,
         };
@@ -156,14 +161,14 @@ impl<'a> Datagram<'a> {
 
     pub(super) fn next_frame(&mut self, buffer: &mut [u8]) -> Option<TxFrame> {
         let whole = self.is_whole();
-        let link = link_header(self.config, &self.path);
+        let link = link_header(&self.config, &self.path);
         let len = if whole { self.len() } else { (self.len() - self.sent).min(self.fragment_room()) };
         let room = link.emit(buffer)?;
         let room = self.emit_ip_header(room, len, whole)?;
         self.copy_to(room.get_mut(..len)?)?;
         self.sent += len;
         let len = link.header_len() + self.ip_header_len(whole) + len;
-        Some(TxFrame { len, checksum: tx_checksum(self.config, &self.path, false) })
+        Some(TxFrame { len, checksum: tx_checksum(&self.config, &self.path, false) })
     }
 
     /// The most payload that one fragment may have.
@@ -212,7 +217,7 @@ impl<'a> Datagram<'a> {
 
     /// Fills `room` with transport header and payload from where the last fragment ended.
     fn copy_to(&self, room: &mut [u8]) -> Option<()> {
-        let mut header = [0; tcp::HEADER_LEN_MAX];
+        let mut header = [0; tcp::HEADER_ROOM];
         self.header.emit(self.checksum, &mut header)?;
         let header = header.get(..self.header.len())?;
         let [head, body] = self.payload;

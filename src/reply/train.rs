@@ -1,8 +1,8 @@
 //! A response in many segments: the frames of those that are to be sent now.
 
 use super::datagram::{Datagram, TransportHeader};
+use super::frame::TxConfig;
 use super::segment::TxSegment;
-use crate::config::Config;
 use crate::packet::ReplyPath;
 use crate::port::TxFrame;
 use crate::stamp::StampSequence;
@@ -22,7 +22,7 @@ pub(crate) const RANGES_MAX: usize = 5;
 /// `piece` are they cut further.
 #[derive(Clone, Debug)]
 pub(crate) struct Train<'a> {
-    pub(crate) config: &'a Config,
+    pub(crate) config: TxConfig,
     pub(crate) path: ReplyPath,
     /// The header of each: its sequence number that of the response's first byte.
     pub(crate) header: Header,
@@ -38,12 +38,13 @@ pub(crate) struct Train<'a> {
     pub(crate) stamps: StampSequence,
     /// Probes to go ahead of them and behind.
     pub(crate) probes: [Option<Probe>; 2],
-    /// The start of the packet that the client retransmitted after an RTO. It is quoted in ICMP errors ahead of the
-    /// segments and behind them, each of which has the client revert one step of its back-off (RFC 6069,
-    /// section 4.2; RFC 6298, section 5). To its connection such an error is a hint (RFC 1122, sections 3.2.2.1 and
-    /// 4.2.3.9), and elsewhere a router's to send (RFC 792; RFC 4443, sections 2.4 and 3.1). There are two
-    /// because they, too, get lost.
-    pub(crate) quotes: [&'a [u8]; 2],
+    /// The start of the packet that the client retransmitted after an RTO. It is quoted in ICMP errors, each of which
+    /// has the client revert one step of its back-off (RFC 6069, section 4.2; RFC 6298, section 5). To its connection
+    /// such an error is a hint (RFC 1122, sections 3.2.2.1 and 4.2.3.9), and elsewhere a router's to send (RFC 792; RFC
+    /// 4443, sections 2.4 and 3.1).
+    pub(crate) quote: Quote,
+    /// Whether one goes ahead of the segments, and behind them: there are two because they, too, get lost.
+    pub(crate) quotes: [bool; 2],
     /// The most segments still to be sent.
     pub(crate) budget: u16,
     pub(crate) last: LastSegment,
@@ -76,6 +77,31 @@ impl<'a> Payload<'a> {
             at += piece.len();
             piece.get(from..end).unwrap_or_default()
         })
+    }
+}
+
+/// The start of a received packet, as an ICMP error quotes it. A copy: the packet is gone when a reply goes out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quote {
+    bytes: [u8; Self::LEN_MAX],
+    len: u8,
+}
+
+impl Quote {
+    const NONE: Self = Self { bytes: [0; Self::LEN_MAX], len: 0 };
+
+    /// The longest: all headers of an IPv4 packet, or an IPv6 header and some extension headers, and eight bytes.
+    const LEN_MAX: usize = 68;
+
+    /// `None` where there is nothing to quote, or too much.
+    pub(crate) fn new(bytes: &[u8]) -> Option<Self> {
+        let mut quote = Self { len: u8::try_from(bytes.len()).ok().filter(|&len| len > 0)?, ..Self::NONE };
+        put(&mut quote.bytes, bytes)?;
+        Some(quote)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len.into()).unwrap_or_default()
     }
 }
 
@@ -125,7 +151,8 @@ impl Probe {
 impl<'a> Train<'a> {
     #[inline]
     pub(crate) fn new(
-        config: &'a Config,
+        config: TxConfig,
+        budget: u16,
         path: ReplyPath,
         header: Header,
         payload: Payload<'a>,
@@ -141,8 +168,9 @@ impl<'a> Train<'a> {
             ranges: [(0, 0); RANGES_MAX],
             stamps: StampSequence::Constant(0),
             probes: [None; 2],
-            quotes: [&[]; 2],
-            budget: u16::from(config.first_window),
+            quote: Quote::NONE,
+            quotes: [false; 2],
+            budget,
             last: LastSegment::Fin,
         }
     }
@@ -168,7 +196,7 @@ impl<'a> Train<'a> {
 
     /// Whether everything has been sent.
     pub(crate) fn is_done(&self) -> bool {
-        self.is_empty() && self.quotes.iter().all(|quote| quote.is_empty())
+        self.is_empty() && self.quotes == [false; 2]
     }
 
     /// Whether all segments have been sent.
@@ -199,7 +227,8 @@ impl<'a> Train<'a> {
     /// Writes the next segment into `buffer`.
     #[inline(never)]
     pub(crate) fn next_frame(&mut self, buffer: &mut [u8]) -> Option<TxFrame> {
-        if let Some(quote) = self.next_quote() {
+        if self.take_quote() {
+            let quote = self.quote.bytes();
             let header = match self.path.addresses {
                 AddressPair::V4 { .. } => TransportHeader::icmp(Protocol::ICMP, icmpv4::UNREACHABLE_HEADER),
                 AddressPair::V6 { .. } => TransportHeader::icmp(Protocol::ICMPV6, icmpv6::UNREACHABLE_HEADER),
@@ -243,11 +272,11 @@ impl<'a> Train<'a> {
         }
     }
 
-    fn next_quote(&mut self) -> Option<&'a [u8]> {
-        let is_sent = self.is_sent() && self.probes.iter().all(Option::is_none);
+    /// Whether an ICMP error goes now.
+    fn take_quote(&mut self) -> bool {
+        let is_sent = self.is_empty();
         let [ahead, behind] = &mut self.quotes;
-        let quote = core::mem::take(if is_sent && ahead.is_empty() { behind } else { ahead });
-        (!quote.is_empty()).then_some(quote)
+        core::mem::take(if is_sent && !*ahead { behind } else { ahead })
     }
 
     fn next_probe(&mut self) -> Option<Probe> {
@@ -270,16 +299,16 @@ impl<'a> Train<'a> {
     #[inline(never)]
     fn emit(&self, header: Header, payload: [&[u8]; 4], buffer: &mut [u8]) -> Option<TxFrame> {
         // Where a router cuts the packet, its pieces must not be taken for those of a neighbour.
-        let identification = header.seq().value() as u16;
-        let segment = TxSegment { identification, ..TxSegment::new(self.path, header) };
+        let identification = u32::from(header.seq().value() as u16);
+        let segment = TxSegment { identification, sum: None, ..TxSegment::new(self.config, self.path, header) };
         let [head, middle @ .., body] = payload;
         if middle.iter().all(|piece| piece.is_empty()) {
-            return TxSegment { payload: [head, body], ..segment }.build(self.config).emit(buffer);
+            return TxSegment { payload: [head, body], ..segment }.emit(buffer);
         }
         // A packet has room for two pieces. One of all their bytes is written first, and these over it.
         let len = payload.iter().map(|piece| piece.len()).sum();
         let sum = Some(payload.iter().fold(Sum::new(), |sum, piece| sum.with(piece)));
-        let frame = TxSegment { payload: [ZEROS.get(..len)?, &[]], sum, ..segment }.build(self.config).emit(buffer)?;
+        let frame = TxSegment { payload: [ZEROS.get(..len)?, &[]], sum, ..segment }.emit(buffer)?;
         let mut room = buffer.get_mut(frame.len.checked_sub(len)?..)?;
         for piece in payload {
             room = put(room, piece)?;
@@ -294,6 +323,7 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
+    use crate::config::Config;
     use crate::cookie::Secret;
     use crate::wire::ethernet::MacAddress;
     use crate::wire::tcp::Options;
@@ -323,7 +353,8 @@ mod tests {
             addresses: AddressPair::V4 { source, destination },
         };
         let header = Header::new([80, 40_000], START, SeqNumber::new(5), Flags::ACK, 1000, Options::default());
-        let mut train = Train::new(&config, path, header, Payload::new(b"head", b"a body of 22 bytes, so"), 8);
+        let mut train =
+            Train::new((&config).into(), 32, path, header, Payload::new(b"head", b"a body of 22 bytes, so"), 8);
         train.ranges[0] = (0, 27);
         change(&mut train);
         let (mut buffer, mut went) = ([0; 2048], Vec::new());

@@ -100,17 +100,17 @@ pub(super) struct Probes {
 
 impl Probes {
     /// An ACK clock and its spare, behind segments up to `end`.
-    pub(super) fn clock<P: Pair>(&self, segment: Segment<'_, P>, end: u32) -> [Option<Probe>; 2] {
+    pub(super) fn clock<P: Pair>(&self, segment: &Segment<'_, P>, end: u32) -> [Option<Probe>; 2] {
         [self.probe(segment, ProbeKind::AckClock, end), self.probe(segment, ProbeKind::Spare, end)]
     }
 
     /// A check.
-    pub(super) fn check<P: Pair>(&self, segment: Segment<'_, P>) -> [Option<Probe>; 2] {
+    pub(super) fn check<P: Pair>(&self, segment: &Segment<'_, P>) -> [Option<Probe>; 2] {
         [self.probe(segment, ProbeKind::Check, self.acked), None]
     }
 
     /// A probe, when all segments up to `sent` have been sent.
-    fn probe<P: Pair>(&self, segment: Segment<'_, P>, kind: ProbeKind, sent: u32) -> Option<Probe> {
+    fn probe<P: Pair>(&self, segment: &Segment<'_, P>, kind: ProbeKind, sent: u32) -> Option<Probe> {
         let Self { first, start, acked, seg_size, request_len } = *self;
         let end = sent.next_multiple_of(seg_size);
         let len = u16::try_from(request_len).ok().filter(|&len| len <= Probe::LEN_MAX)?;
@@ -135,9 +135,9 @@ impl Probes {
 }
 
 /// A probe that came back as a D-SACK block, and all that it tells. Offsets count from the start of the response.
-pub(super) struct ProbeEcho<'a, P> {
+pub(super) struct ProbeEcho<'f, 'a, P> {
     /// The ACK that it came in.
-    segment: Segment<'a, P>,
+    segment: Segment<'f, P>,
     kind: ProbeKind,
     request_len: u32,
     response: Response<'a>,
@@ -155,7 +155,7 @@ pub(super) struct ProbeEcho<'a, P> {
 }
 
 /// Answers an ACK without timestamps: if it brings a probe back, with the next window.
-pub(super) fn answer<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A) -> Reply<'a> {
+pub(super) fn answer<'a, A: App, P: Pair>(segment: &Segment<'_, P>, app: &'a A) -> Reply<'a> {
     if !segment.is_ack_clocked() {
         return Absorbed::Ack.into();
     }
@@ -170,14 +170,14 @@ pub(super) fn answer<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A) -
 }
 
 /// Whether the segment brings a probe back that is ours.
-pub(super) fn is_echoed<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A) -> bool {
+pub(super) fn is_echoed<A: App, P: Pair>(segment: &Segment<'_, P>, app: &A) -> bool {
     let blocks = SackBlocks::parse(segment.options());
     segment.is_ack_clocked() && ProbeEcho::read(segment, blocks.as_slice(), app).is_some()
 }
 
-impl<'a, P: Pair> ProbeEcho<'a, P> {
+impl<'f, 'a, P: Pair> ProbeEcho<'f, 'a, P> {
     /// What an ACK tells whose first block is a probe. `None` if that cannot be ours.
-    fn read<A: App>(segment: Segment<'a, P>, blocks: &[(SeqNumber, SeqNumber)], app: &'a A) -> Option<Self> {
+    fn read<A: App>(segment: &Segment<'f, P>, blocks: &[(SeqNumber, SeqNumber)], app: &'a A) -> Option<Self> {
         let (&(probe, to), blocks) = blocks.split_first()?;
         let request_len = to.distance_from(probe);
         if request_len > Probe::LEN_MAX.into() {
@@ -207,7 +207,7 @@ impl<'a, P: Pair> ProbeEcho<'a, P> {
             return None;
         }
         let sacked = SackRanges::read(blocks, start, acked, len)?;
-        Some(Self { segment, kind, request_len, response, first, start, acked, sent, sacked, seg_size })
+        Some(Self { segment: *segment, kind, request_len, response, first, start, acked, sent, sacked, seg_size })
     }
 
     fn answer(&self) -> Reply<'a> {
@@ -239,7 +239,7 @@ impl<'a, P: Pair> ProbeEcho<'a, P> {
             segment.train(Payload::new(response.head(), response.body()), start, seg_size, ack, segment.window());
         let probes = Probes { first, start, acked, seg_size, request_len };
         if kind == ProbeKind::Spare {
-            train.probes = probes.check(segment);
+            train.probes = probes.check(&segment);
             return segment.send(ReplyKind::Probe, train);
         }
         if kind == ProbeKind::AckClock {
@@ -254,7 +254,7 @@ impl<'a, P: Pair> ProbeEcho<'a, P> {
         if train.is_empty() {
             return Absorbed::Progress.into();
         }
-        train.probes = probes.clock(segment, end.max(sent));
+        train.probes = probes.clock(&segment, end.max(sent));
         segment.send(ReplyKind::NextWindow, train)
     }
 }

@@ -40,7 +40,7 @@ const LAST: Flags = Flags::ACK.with(Flags::PSH).with(Flags::FIN);
 
 /// Answers a segment with payload: a request if the cookie is right.
 #[inline]
-pub(super) fn answer<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A, scratch: &'a mut [u8]) -> Reply<'a> {
+pub(super) fn answer<'a, A: App, P: Pair>(segment: &Segment<'_, P>, app: &'a A, scratch: &'a mut [u8]) -> Reply<'a> {
     if segment.payload.len() < REQUEST_MIN && !segment.is_fin() {
         return answer_short_payload(segment, app.methods());
     }
@@ -53,7 +53,7 @@ pub(super) fn answer<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A, s
 /// A segment with less payload than a request has. The last bytes of a long one may be as few.
 #[cold]
 #[inline(never)]
-fn answer_short_payload<P: Pair>(segment: Segment<'_, P>, methods: Methods) -> Reply<'_> {
+fn answer_short_payload<'r, P: Pair>(segment: &Segment<'_, P>, methods: Methods) -> Reply<'r> {
     match segment.seen() {
         Seen::Response => answer_later_payload(segment, methods),
         Seen::Kept => segment.answer_keep_alive_probe().unwrap_or(DropReason::TcpShortPayload.into()),
@@ -64,7 +64,11 @@ fn answer_short_payload<P: Pair>(segment: Segment<'_, P>, methods: Methods) -> R
 /// A segment with payload that does not acknowledge a cookie: a later request of a connection that was kept open, or
 /// anything else.
 #[inline(never)]
-fn answer_without_cookie<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A, scratch: &'a mut [u8]) -> Reply<'a> {
+fn answer_without_cookie<'a, A: App, P: Pair>(
+    segment: &Segment<'_, P>,
+    app: &'a A,
+    scratch: &'a mut [u8],
+) -> Reply<'a> {
     if let Some(kept) = segment.verify_kept(segment.header.seq()) {
         return answer_later_request(segment, kept, app, scratch);
     }
@@ -76,7 +80,7 @@ fn answer_without_cookie<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a 
         return if next.payload.is_empty() {
             segment.acknowledge_up_to(end, ReplyKind::Settled)
         } else {
-            answer_later_request(next, kept, app, scratch)
+            answer_later_request(&next, kept, app, scratch)
         };
     }
     if segment.config.keep_alive && begins_as_a_target(segment.payload) && has_sack_blocks(segment) {
@@ -89,7 +93,7 @@ fn answer_without_cookie<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a 
 #[cold]
 #[inline(never)]
 fn answer_rare_request<'a, A: App, P: Pair>(
-    segment: Segment<'a, P>,
+    segment: &Segment<'_, P>,
     fields: CookieFields,
     later: Option<Kept>,
     app: &'a A,
@@ -102,7 +106,7 @@ fn answer_rare_request<'a, A: App, P: Pair>(
 /// the first.
 #[cold]
 fn answer_request_without_method<'a, A: App, P: Pair>(
-    segment: Segment<'a, P>,
+    segment: &Segment<'_, P>,
     app: &'a A,
     scratch: &'a mut [u8],
 ) -> Reply<'a> {
@@ -110,9 +114,9 @@ fn answer_request_without_method<'a, A: App, P: Pair>(
         return answer_later_payload(segment, app.methods());
     };
     if let Some(fields) = whole.verify_start(app) {
-        answer_rare_request(whole, fields, None, app, scratch)
+        answer_rare_request(&whole, fields, None, app, scratch)
     } else if let Some(kept) = whole.verify_kept(whole.header.seq()) {
-        answer_later_request(whole, kept, app, scratch)
+        answer_later_request(&whole, kept, app, scratch)
     } else {
         answer_later_payload(segment, app.methods())
     }
@@ -120,32 +124,46 @@ fn answer_request_without_method<'a, A: App, P: Pair>(
 
 /// A request of a connection that was kept open.
 fn answer_later_request<'a, A: App, P: Pair>(
-    segment: Segment<'a, P>,
+    segment: &Segment<'_, P>,
     kept: Kept,
     app: &'a A,
     scratch: &'a mut [u8],
 ) -> Reply<'a> {
-    let segment = segment.up_to_request_max();
+    let mut reply = if segment.payload.len() <= segment.request_max() {
+        answer_one_later_request(segment, kept, app, scratch)
+    } else {
+        answer_one_later_request(&segment.up_to_request_max(), kept, app, scratch)
+    };
+    reply.note_later_request();
+    reply
+}
+
+/// A request of a connection that was kept open, of the length that is read of one at the most.
+#[inline]
+fn answer_one_later_request<'a, A: App, P: Pair>(
+    segment: &Segment<'_, P>,
+    kept: Kept,
+    app: &'a A,
+    scratch: &'a mut [u8],
+) -> Reply<'a> {
     let generation = app.generations().current;
     // A client may have received a part of the response of a version that was current when its request came first.
     if kept.generation != generation && has_sack_blocks(segment) {
         return close(segment);
     }
     let fields = CookieFields { mss: segment.kept_mss(kept), generation, scale: kept.scale };
-    let mut reply = answer_rare_request(segment, fields, Some(kept), app, scratch);
-    reply.note_later_request();
-    reply
+    answer_rare_request(segment, fields, Some(kept), app, scratch)
 }
 
 /// Whether the client has received something beyond its acknowledgement.
-fn has_sack_blocks<P: Pair>(segment: Segment<'_, P>) -> bool {
+fn has_sack_blocks<P: Pair>(segment: &Segment<'_, P>) -> bool {
     !SackBlocks::parse(segment.options()).as_slice().is_empty()
 }
 
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "fast: inline")]
 fn answer_request<'a, A: App, P: Pair>(
-    segment: Segment<'a, P>,
+    segment: &Segment<'_, P>,
     fields: CookieFields,
     later: Option<Kept>,
     app: &'a A,
@@ -162,24 +180,25 @@ fn answer_request<'a, A: App, P: Pair>(
         && persistence != Persistence::Close
         && segment.config.keep_alive
         && let read = segment.up_to_request_max()
-        && let Some(gathered) = gather(read, fields, later, app, scratch)
+        && let Some(gathered) = gather(&read, fields, later, app, scratch)
     {
-        return respond_together(read, fields, gathered, app, scratch);
+        return respond_together(&read, fields, gathered, app, scratch);
     }
     let one_packet = one_packet(segment, fields);
-    let Some(response) = segment.ask(line, fields.generation, one_packet, app, scratch) else {
+    let response = segment.ask(line, fields.generation, one_packet, app, scratch);
+    if response.is_empty() {
         return DropReason::HttpIncomplete.into();
-    };
-    if segment.config.keep_alive && segment.has_timestamps() {
-        return respond_and_keep_open(segment, fields, later, response, framing, app);
     }
-    respond(segment, ReplyKind::Response, fields, response)
+    if segment.config.keep_alive && segment.has_timestamps() {
+        return respond_and_keep_open(segment, fields, later, &response, framing, app);
+    }
+    respond(segment, ReplyKind::Response, fields, &response)
 }
 
 /// The most bytes of a response of one packet. That is shorter than a segment of a long response: a client that has
 /// received one of those takes nothing of it for new data, not even the FIN.
 #[inline]
-fn one_packet<P: Pair>(segment: Segment<'_, P>, fields: CookieFields) -> usize {
+fn one_packet<P: Pair>(segment: &Segment<'_, P>, fields: CookieFields) -> usize {
     segment.below_stored_seg_size(fields) as usize
 }
 
@@ -187,7 +206,7 @@ fn one_packet<P: Pair>(segment: Segment<'_, P>, fields: CookieFields) -> usize {
 #[cold]
 #[inline(never)]
 fn gather<A: App, P: Pair>(
-    segment: Segment<'_, P>,
+    segment: &Segment<'_, P>,
     fields: CookieFields,
     later: Option<Kept>,
     app: &A,
@@ -200,8 +219,9 @@ fn gather<A: App, P: Pair>(
     let window = (segment.client_window(fields.scale) as usize).saturating_sub(1);
     let room = packet_limit(segment, fields).saturating_sub(headers).min(window);
     let write = |line: &RequestLine<'_>, persistence, scratch: &mut [u8], out: &mut [u8]| {
-        let response = segment.ask(line, fields.generation, one_packet(segment, fields), app, scratch)?;
-        fits_packet(segment, fields, response).then(|| pipeline::write_open(response, persistence, out))?
+        let response = segment.ask(line, fields.generation, one_packet(segment, fields), app, scratch);
+        let may_go = !response.is_empty() && fits_packet(segment, fields, &response);
+        may_go.then(|| pipeline::write_open(response, persistence, out))?
     };
     Gathered::gather(app.methods(), segment.payload, room, scratch, write)
 }
@@ -210,15 +230,14 @@ fn gather<A: App, P: Pair>(
 #[cold]
 #[inline(never)]
 fn respond_together<'a, A: App, P: Pair>(
-    segment: Segment<'a, P>,
+    segment: &Segment<'_, P>,
     fields: CookieFields,
     gathered: Gathered,
     app: &A,
     scratch: &'a [u8],
 ) -> Reply<'a> {
     let payload = [scratch.get(..gathered.len).unwrap_or_default(), b""];
-    let mut reply = leave_open(segment, fields, payload, HeadEnd::Nothing, gathered.behind, app)
-        .unwrap_or(DropReason::HttpIncomplete.into());
+    let mut reply = leave_open(segment, fields, (payload, HeadEnd::Nothing), gathered.behind, app);
     reply.note_requests(gathered.count);
     reply
 }
@@ -226,24 +245,23 @@ fn respond_together<'a, A: App, P: Pair>(
 /// Sends a response, and leaves the connection open if it can stay so.
 #[inline(never)]
 fn respond_and_keep_open<'a, A: App, P: Pair>(
-    segment: Segment<'a, P>,
+    segment: &Segment<'_, P>,
     fields: CookieFields,
     later: Option<Kept>,
-    response: Response<'a>,
+    response: &Response<'a>,
     framing: Framing,
     app: &A,
 ) -> Reply<'a> {
-    let fits = fits_packet(segment, fields, response);
     if let Framing::Complete { behind, persistence } = framing {
-        let reply = if !fits {
-            keep_open_at_length(segment, fields, later, response, behind, persistence, app)
-        } else if fits_window(segment, fields, response) {
-            keep_open(segment, fields, later, response, behind, persistence, app)
-        } else {
-            None
-        };
-        if let Some(reply) = reply {
-            return reply;
+        if !fits_packet(segment, fields, response) {
+            let reply = keep_open_at_length(segment, fields, later, response, behind, persistence, app);
+            if let Some(reply) = reply {
+                return reply;
+            }
+        } else if fits_window(segment, fields, response)
+            && let Some(payload) = open_payload(segment, fields, later, response, persistence)
+        {
+            return leave_open(segment, fields, payload, behind, app);
         }
     }
     match later {
@@ -255,10 +273,10 @@ fn respond_and_keep_open<'a, A: App, P: Pair>(
 /// Sends a response behind which a connection ends that was kept open before.
 #[cold]
 fn respond_and_close<'a, P: Pair>(
-    segment: Segment<'a, P>,
+    segment: &Segment<'_, P>,
     fields: CookieFields,
     kept: Kept,
-    response: Response<'a>,
+    response: &Response<'a>,
     framing: Framing,
 ) -> Reply<'a> {
     // What is sent in answer to half a header section might be taken for a part of the response to the whole request,
@@ -269,9 +287,9 @@ fn respond_and_close<'a, P: Pair>(
     if fits_packet(segment, fields, response) {
         return respond(segment, ReplyKind::Response, fields, response);
     }
-    match Place::later(segment, fields, response) {
+    match Place::later(segment, fields, *response) {
         Some(_) if kept.generation != fields.generation => renew(segment, fields),
-        Some(place) => resume::send_from(segment, response, place),
+        Some(place) => resume::send_from(segment, *response, place),
         None => close(segment),
     }
 }
@@ -280,7 +298,7 @@ fn respond_and_close<'a, P: Pair>(
 #[cold]
 #[inline(never)]
 fn refuse<'a, P: Pair>(
-    segment: Segment<'a, P>,
+    segment: &Segment<'_, P>,
     fields: CookieFields,
     is_later: bool,
     methods: Methods,
@@ -305,7 +323,7 @@ fn refuse<'a, P: Pair>(
     }
     let response = refusal(problem, methods, segment.is_fin(), scratch);
     let is_head = segment.payload.trim_ascii_start().starts_with(b"HEAD ");
-    respond(segment, ReplyKind::Refusal, fields, if is_head { response.without_body() } else { response })
+    respond(segment, ReplyKind::Refusal, fields, &if is_head { response.without_body() } else { response })
 }
 
 /// Answers a request whose header section is refused. A packet with less of the section may have drawn a long response,
@@ -313,7 +331,7 @@ fn refuse<'a, P: Pair>(
 #[cold]
 #[inline(never)]
 fn refuse_fields<'a, P: Pair>(
-    segment: Segment<'a, P>,
+    segment: &Segment<'_, P>,
     fields: CookieFields,
     status: Status,
     method: Method,
@@ -332,43 +350,41 @@ fn refuse_fields<'a, P: Pair>(
         return DropReason::HttpMalformed.into();
     }
     let response = if method == Method::Head { response.without_body() } else { response };
-    respond(segment, ReplyKind::Refusal, fields, response)
+    respond(segment, ReplyKind::Refusal, fields, &response)
 }
 
-/// Sends a response in one segment that leaves the connection open, and acknowledges the request, without the bytes
-/// `behind` it in the same packet: these come again. `None` if the connection ends with it, or the response does not
-/// fit a packet.
+/// A payload that leaves the connection open: two pieces, and what stands between them.
+type OpenPayload<'a> = ([&'a [u8]; 2], HeadEnd);
+
+/// The payload of a response in one segment that leaves the connection open. `None` if the connection ends with it, or
+/// it does not fit a packet.
 ///
 /// It does not say `Connection: close`, not even to a client that has closed its end: that may have sent the request
 /// without its FIN before, and the response to that has the same bytes.
 #[inline]
-fn keep_open<'a, A: App, P: Pair>(
-    segment: Segment<'a, P>,
+fn open_payload<'a, P: Pair>(
+    segment: &Segment<'_, P>,
     fields: CookieFields,
     later: Option<Kept>,
-    response: Response<'a>,
-    behind: usize,
+    response: &Response<'a>,
     persistence: Persistence,
-    app: &A,
-) -> Option<Reply<'a>> {
-    if !may_stay_open(segment, fields, later) {
-        return None;
-    }
-    let payload = [response.head().strip_suffix(HEAD_END)?, response.body()];
-    leave_open(segment, fields, payload, HeadEnd::of(persistence)?, behind, app)
+) -> Option<OpenPayload<'a>> {
+    let (head, head_end) = (response.head().strip_suffix(HEAD_END)?, HeadEnd::of(persistence)?);
+    let headers = segment.addresses().header_len() + last_header(segment).header_len();
+    let len = headers + head.len() + head_end.bytes().len() + response.body().len();
+    let is_possible = may_stay_open(segment, fields, later) && len <= packet_limit(segment, fields);
+    is_possible.then_some(([head, response.body()], head_end))
 }
 
-/// Sends a segment with complete responses that leaves the connection open, and acknowledges all but the last `behind`
-/// bytes of its packet. `None` if it does not fit a packet.
-#[inline]
+/// Sends a segment with complete responses that leaves the connection open, and acknowledges the requests, without the
+/// bytes `behind` them in the same packet: these come again.
 fn leave_open<'a, A: App, P: Pair>(
-    segment: Segment<'a, P>,
+    segment: &Segment<'_, P>,
     fields: CookieFields,
-    payload: [&'a [u8]; 2],
-    head_end: HeadEnd,
+    (payload, head_end): OpenPayload<'a>,
     behind: usize,
     app: &A,
-) -> Option<Reply<'a>> {
+) -> Reply<'a> {
     let len = payload[0].len() + head_end.bytes().len() + payload[1].len();
     let client_next = segment.header.seq().advance(segment.payload.len().saturating_sub(behind) as u32);
     let own_next = segment.header.ack().advance(len as u32);
@@ -381,13 +397,15 @@ fn leave_open<'a, A: App, P: Pair>(
     };
     let options = segment.following_options(stamp);
     let header = segment.header_back(flags, segment.header.ack(), options).with_ack(ack);
-    let packet_len = segment.addresses().header_len() + header.header_len() + len;
-    if packet_len > packet_limit(segment, fields) {
-        return None;
-    }
-    let identification = identification(segment);
-    let answer = TxSegment { payload, head_end, identification, ..TxSegment::new(segment.packet.reply_path, header) };
-    Some(Reply::segment(ReplyKind::Response, answer.build(segment.config)))
+    let identification = segment.identification();
+    let answer = TxSegment {
+        payload,
+        head_end,
+        sum: None,
+        identification,
+        ..TxSegment::new(segment.config, segment.packet.reply_path, header)
+    };
+    Reply::segment(ReplyKind::Response, answer)
 }
 
 /// Sends the first window of a stored response that leaves the connection open. `None` if the connection ends with it,
@@ -395,10 +413,10 @@ fn leave_open<'a, A: App, P: Pair>(
 #[cold]
 #[inline(never)]
 fn keep_open_at_length<'a, A: App, P: Pair>(
-    segment: Segment<'a, P>,
+    segment: &Segment<'_, P>,
     fields: CookieFields,
     later: Option<Kept>,
-    response: Response<'a>,
+    response: &Response<'a>,
     behind: usize,
     persistence: Persistence,
     app: &A,
@@ -415,14 +433,14 @@ fn keep_open_at_length<'a, A: App, P: Pair>(
     {
         return Some(renew(segment, fields));
     }
-    transfer::begin_open(segment, response, request_end, fields, later.map(|_| persistence), app)
+    transfer::begin_open(segment, *response, request_end, fields, later.map(|_| persistence), app)
 }
 
 /// Has a request come again that is for another version than the last one of its connection. If it has come before,
 /// segments of the response of a version that is not current any more may be under way. It says then that it belongs to
 /// the current version.
 #[cold]
-fn renew<P: Pair>(segment: Segment<'_, P>, fields: CookieFields) -> Reply<'_> {
+fn renew<'r, P: Pair>(segment: &Segment<'_, P>, fields: CookieFields) -> Reply<'r> {
     let (end, own_next) = (segment.header.seq(), segment.header.ack());
     let stamp = segment.kept([end, own_next], fields.generation, KeptSize::Mss(fields.mss), fields.scale);
     let header = segment.header_back(Flags::ACK, own_next, segment.following_options(stamp)).with_ack(end);
@@ -431,7 +449,7 @@ fn renew<P: Pair>(segment: Segment<'_, P>, fields: CookieFields) -> Reply<'_> {
 
 /// Whether the connection of this client can stay open: its MSS fits a stamp, and it takes SACK, without which a
 /// duplicate ACK cannot be told from the first (RFC 2883).
-fn may_stay_open<P: Pair>(segment: Segment<'_, P>, fields: CookieFields, later: Option<Kept>) -> bool {
+fn may_stay_open<P: Pair>(segment: &Segment<'_, P>, fields: CookieFields, later: Option<Kept>) -> bool {
     let takes_sack = later.is_some() || matches!(segment.stamp(), Some(Stamp::Handshake { sack: true, .. }));
     takes_sack && fields.mss.index() != 0
 }
@@ -439,7 +457,7 @@ fn may_stay_open<P: Pair>(segment: Segment<'_, P>, fields: CookieFields, later: 
 /// Ends a connection without a response. A client that had one on it before sends the request again, on a new one (RFC
 /// 9112, section 9.3).
 #[cold]
-fn close<P: Pair>(segment: Segment<'_, P>) -> Reply<'_> {
+fn close<'r, P: Pair>(segment: &Segment<'_, P>) -> Reply<'r> {
     let options = segment.following_options(Stamp::Whole);
     let header = segment.header_back(Flags::FIN.with(Flags::ACK), segment.header.ack(), options);
     segment.reply(ReplyKind::Closed, header)
@@ -448,7 +466,7 @@ fn close<P: Pair>(segment: Segment<'_, P>) -> Reply<'_> {
 /// A segment with payload whose acknowledgement is not the cookie: a request of a client that has
 /// part of its response, or something else.
 #[cold]
-fn answer_request_again<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A, scratch: &'a mut [u8]) -> Reply<'a> {
+fn answer_request_again<'a, A: App, P: Pair>(segment: &Segment<'_, P>, app: &'a A, scratch: &'a mut [u8]) -> Reply<'a> {
     if segment.may_begin_again()
         && segment.config.large_replies != LargeReplies::Fragments
         && let Ok(line) = RequestLine::parse_for(app.methods(), segment.payload)
@@ -461,7 +479,7 @@ fn answer_request_again<'a, A: App, P: Pair>(segment: Segment<'a, P>, app: &'a A
 
 /// A segment with payload that is not the first one of a request, or belongs to no connection of ours. What a TCP would
 /// accept or acknowledge is mostly dropped (RFC 9293, section 3.10.7.4).
-fn answer_later_payload<P: Pair>(segment: Segment<'_, P>, methods: Methods) -> Reply<'_> {
+fn answer_later_payload<'r, P: Pair>(segment: &Segment<'_, P>, methods: Methods) -> Reply<'r> {
     let is_request = || RequestLine::parse_for(methods, segment.payload).is_ok();
     match (segment.seen(), segment.is_fin()) {
         // The rest of a request whose response was sent before the request was complete.
@@ -482,10 +500,10 @@ fn answer_later_payload<P: Pair>(segment: Segment<'_, P>, methods: Methods) -> R
 /// Sends a response: in one segment where it fits a packet and the client's window.
 #[inline]
 fn respond<'a, P: Pair>(
-    segment: Segment<'a, P>,
+    segment: &Segment<'_, P>,
     kind: ReplyKind,
     fields: CookieFields,
-    response: Response<'a>,
+    response: &Response<'a>,
 ) -> Reply<'a> {
     let header = last_header(segment);
     if !fits_packet(segment, fields, response) || !fits_window(segment, fields, response) {
@@ -496,17 +514,17 @@ fn respond<'a, P: Pair>(
 
 /// Whether a response fits one packet.
 #[inline]
-fn fits_packet<P: Pair>(segment: Segment<'_, P>, fields: CookieFields, response: Response<'_>) -> bool {
+fn fits_packet<P: Pair>(segment: &Segment<'_, P>, fields: CookieFields, response: &Response<'_>) -> bool {
     packet_len(segment, last_header(segment), response) <= packet_limit(segment, fields)
 }
 
 /// Sends a response that does not fit a packet, or not the client's window.
 #[cold]
 fn respond_at_length<'a, P: Pair>(
-    segment: Segment<'a, P>,
+    segment: &Segment<'_, P>,
     kind: ReplyKind,
     fields: CookieFields,
-    response: Response<'a>,
+    response: &Response<'a>,
 ) -> Reply<'a> {
     let header = last_header(segment);
     let limit = packet_limit(segment, fields);
@@ -517,18 +535,18 @@ fn respond_at_length<'a, P: Pair>(
         && let Ok(len) = u32::try_from(response.len())
         && let Some(seg_size) = segment.stored_seg_size(fields, len)
     {
-        return transfer::begin(segment, first, seg_size, response, fields);
+        return transfer::begin(segment, first, seg_size, *response, fields);
     }
     // What is too long for both of the other ways becomes a 500.
     let len_max = if is_train { resume::LEN_MAX } else { RESPONSE_MAX };
     let (kind, response) =
-        if response.len() > len_max { (ReplyKind::Refusal, Response::OVERFLOW) } else { (kind, response) };
+        if response.len() > len_max { (ReplyKind::Refusal, &Response::OVERFLOW) } else { (kind, response) };
     let is_whole = packet_len(segment, header, response) <= limit;
     let fits_window = fits_window(segment, fields, response);
     if is_whole && fits_window {
         one_segment(segment, kind, header, response)
     } else if !is_whole && is_train {
-        resume::send_from(segment, response, Place::first(segment, fields))
+        resume::send_from(segment, *response, Place::first(segment, fields))
     } else if fits_window {
         let (transport, payload) = (TransportHeader::Tcp(header), [response.head(), response.body()]);
         let datagram = Datagram::new(segment.config, segment.packet.reply_path.either(), transport, payload);
@@ -540,50 +558,44 @@ fn respond_at_length<'a, P: Pair>(
 
 /// The header of a segment with all of a response.
 #[inline]
-fn last_header<P: Pair>(segment: Segment<'_, P>) -> Header {
+fn last_header<P: Pair>(segment: &Segment<'_, P>) -> Header {
     segment.header_back(LAST, segment.header.ack(), segment.following_options(Stamp::Whole))
 }
 
 /// The largest IP packet for the client with this cookie.
 #[inline]
-fn packet_limit<P: Pair>(segment: Segment<'_, P>, fields: CookieFields) -> usize {
+fn packet_limit<P: Pair>(segment: &Segment<'_, P>, fields: CookieFields) -> usize {
     segment.packet_limit(fields.mss).min(segment.config.mtu.bytes().into())
 }
 
 /// Bytes of an IP packet with this response.
 #[inline]
-fn packet_len<P: Pair>(segment: Segment<'_, P>, header: Header, response: Response<'_>) -> usize {
+fn packet_len<P: Pair>(segment: &Segment<'_, P>, header: Header, response: &Response<'_>) -> usize {
     segment.addresses().header_len() + header.header_len() + response.len()
 }
 
 #[inline]
 fn one_segment<'a, P: Pair>(
-    segment: Segment<'a, P>,
+    segment: &Segment<'_, P>,
     kind: ReplyKind,
     header: Header,
-    response: Response<'a>,
+    response: &Response<'a>,
 ) -> Reply<'a> {
     let payload = [response.head(), response.body()];
-    let (sum, identification) = (response.sum(), identification(segment));
-    let answer = TxSegment { payload, sum, identification, ..TxSegment::new(segment.packet.reply_path, header) };
-    Reply::segment(kind, answer.build(segment.config))
+    let (sum, identification) = (response.sum(), segment.identification());
+    let answer =
+        TxSegment { payload, sum, identification, ..TxSegment::new(segment.config, segment.packet.reply_path, header) };
+    Reply::segment(kind, answer)
 }
 
 /// Whether a response fits the client's window. The FIN takes a byte of it as well.
 #[inline]
-fn fits_window<P: Pair>(segment: Segment<'_, P>, fields: CookieFields, response: Response<'_>) -> bool {
+fn fits_window<P: Pair>(segment: &Segment<'_, P>, fields: CookieFields, response: &Response<'_>) -> bool {
     response.len() < segment.client_window(fields.scale) as usize
 }
 
-/// Tells the fragments that a router may make of a packet from those of another.
-#[inline]
-fn identification<P: Pair>(segment: Segment<'_, P>) -> u16 {
-    let identification = segment.identification();
-    (identification >> 16 ^ identification) as u16
-}
-
 /// Whether what looks like the start of a request can be nothing else: proven by a timestamp, or by how it begins.
-fn is_proven<P: Pair>(segment: Segment<'_, P>) -> bool {
+fn is_proven<P: Pair>(segment: &Segment<'_, P>) -> bool {
     METHODS.iter().any(|method| segment.payload.starts_with(method))
         || matches!(segment.stamp(), Some(Stamp::Handshake { .. }))
 }

@@ -48,11 +48,11 @@ pub(super) struct Place {
 
 impl Place {
     /// The beginning of the first response of a connection.
-    pub(super) fn first<P: Pair>(segment: Segment<'_, P>, fields: CookieFields) -> Self {
+    pub(super) fn first<P: Pair>(segment: &Segment<'_, P>, fields: CookieFields) -> Self {
         Self::of_first(segment, 0, fields)
     }
 
-    fn of_first<P: Pair>(segment: Segment<'_, P>, offset: u32, fields: CookieFields) -> Self {
+    fn of_first<P: Pair>(segment: &Segment<'_, P>, offset: u32, fields: CookieFields) -> Self {
         let stamp = Stamp::Part { proof: segment.keys.request_proof(segment.header.seq()) };
         let CookieFields { mss, generation, scale } = fields;
         Self { offset, seg_size: segment.seg_size(mss), generation, scale, stamp }
@@ -61,7 +61,7 @@ impl Place {
     /// The beginning of a response that ends a connection which was kept open before. `None` if it is longer than a
     /// first window: where its client is could not be told of one of many segments.
     pub(super) fn later<P: Pair>(
-        segment: Segment<'_, P>,
+        segment: &Segment<'_, P>,
         fields: CookieFields,
         response: Response<'_>,
     ) -> Option<Self> {
@@ -72,7 +72,7 @@ impl Place {
     }
 
     fn of_later<P: Pair>(
-        segment: Segment<'_, P>,
+        segment: &Segment<'_, P>,
         start: SeqNumber,
         offset: u32,
         (class, scale): (Option<SegmentClass>, Scale),
@@ -89,7 +89,7 @@ impl Place {
 
 /// A response of at most [`LEN_MAX`] bytes that is not stored, or whose client has no timestamps, or that is the last
 /// one of a connection that was kept open before, from there on.
-pub(super) fn send_from<'a, P: Pair>(segment: Segment<'a, P>, response: Response<'a>, place: Place) -> Reply<'a> {
+pub(super) fn send_from<'a, P: Pair>(segment: &Segment<'_, P>, response: Response<'a>, place: Place) -> Reply<'a> {
     let (Place { offset, seg_size, scale, stamp, .. }, len) = (place, response.len() as u32);
     let start = segment.header.ack().rewind(offset);
     let window_end = offset.saturating_add(segment.client_window(scale));
@@ -123,23 +123,23 @@ pub(super) fn send_from<'a, P: Pair>(segment: Segment<'a, P>, response: Response
 
 /// How far the client of a request that comes again has got, and with which response: the acknowledgement alone must
 /// tell, for no timestamp does.
-pub(super) struct Resumption<'a, P> {
-    segment: Segment<'a, P>,
+pub(super) struct Resumption<'f, 'a, P> {
+    segment: Segment<'f, P>,
     response: Response<'a>,
     place: Place,
 }
 
-impl<'a, P: Pair> Resumption<'a, P> {
+impl<'f, 'a, P: Pair> Resumption<'f, 'a, P> {
     /// `None` if the acknowledgement does not tell.
     pub(super) fn find<A: App>(
-        segment: Segment<'a, P>,
+        segment: &Segment<'f, P>,
         line: &RequestLine<'_>,
         app: &'a A,
         scratch: &'a mut [u8],
     ) -> Option<Self> {
         let place = find_place(segment, line, app, scratch)?;
         let response = long_response(segment, line, place.generation, app, scratch)?;
-        (response.len() <= LEN_MAX).then_some(Self { segment, response, place })
+        (response.len() <= LEN_MAX).then_some(Self { segment: *segment, response, place })
     }
 
     pub(super) fn answer(self) -> Reply<'a> {
@@ -149,13 +149,13 @@ impl<'a, P: Pair> Resumption<'a, P> {
             let header = segment.header_back(Flags::ACK, segment.header.ack(), segment.following_options(Stamp::Done));
             return segment.reply(ReplyKind::Settled, header);
         }
-        send_from(segment, response, place)
+        send_from(&segment, response, place)
     }
 }
 
 /// How far the client of this request has got, with the response of one version.
 pub(super) fn find_place<A: App, P: Pair>(
-    segment: Segment<'_, P>,
+    segment: &Segment<'_, P>,
     line: &RequestLine<'_>,
     app: &A,
     scratch: &mut [u8],
@@ -179,7 +179,7 @@ pub(super) fn find_place<A: App, P: Pair>(
 
 /// How far a client has got with a response that ends a connection which was kept open before. Of the few offsets that
 /// are possible, only one may have its proof.
-fn find_later_place<P: Pair>(segment: Segment<'_, P>, len: usize, generation: u8, proof: u16) -> Option<Place> {
+fn find_later_place<P: Pair>(segment: &Segment<'_, P>, len: usize, generation: u8, proof: u16) -> Option<Place> {
     let len = u32::try_from(len).ok()?;
     let classes = [None, Some(SegmentClass::Small), Some(SegmentClass::Large)];
     let scales = || (0..Scale::KEPT_COUNT as u8).map(Scale::of_kept_index);
@@ -201,13 +201,13 @@ fn find_later_place<P: Pair>(segment: Segment<'_, P>, len: usize, generation: u8
 /// The response to the request of this line, if it is longer than a packet: of a shorter one a client has all or
 /// nothing.
 fn long_response<'r, A: App, P: Pair>(
-    segment: Segment<'_, P>,
+    segment: &Segment<'_, P>,
     line: &RequestLine<'_>,
     generation: u8,
     app: &'r A,
     scratch: &'r mut [u8],
 ) -> Option<Response<'r>> {
-    segment.ask(line, generation, 0, app, scratch)
+    Some(segment.ask(line, generation, 0, app, scratch)).filter(|response| !response.is_empty())
 }
 
 /// How far a client of ours has got with a response of `len` bytes: a multiple of its segments, or the end.
@@ -216,7 +216,7 @@ fn long_response<'r, A: App, P: Pair>(
 /// only those are looked at that fit the low half of the acknowledgement and are a multiple of the segments.
 /// Where two are right, it cannot be told which, and neither is taken: the wrong one would be another part of the
 /// response.
-fn find_offset<P: Pair>(segment: Segment<'_, P>, len: usize, generation: u8) -> Option<(u32, CookieFields)> {
+fn find_offset<P: Pair>(segment: &Segment<'_, P>, len: usize, generation: u8) -> Option<(u32, CookieFields)> {
     let len = u32::try_from(len).ok().filter(|&len| len as usize <= LEN_MAX)?;
     let epochs = (RESUME_EPOCH_BYTES / len.max(1)).clamp(EPOCHS, RESUME_EPOCHS);
     let nearest = segment.keys.offset(segment.header.ack(), 0);

@@ -29,30 +29,30 @@ use crate::wire::ip::Pair;
 /// The segment under the secret that it fits, or under the current one where it fits none, which will refuse it.
 #[cold]
 pub(super) fn under_its_secret<'a, A: App, P: Pair>(
-    segment: Segment<'a, P>,
+    segment: &Segment<'a, P>,
     app: &'a A,
     scratch: &mut [u8],
 ) -> Result<Segment<'a, P>, DropReason> {
     let secrets = || core::iter::once(&segment.config.secret).chain(segment.config.former.iter().flatten());
-    if let Some(proven) = secrets().map(|secret| under(segment, secret)).find(|segment| is_proof(*segment, app)) {
+    if let Some(proven) = secrets().map(|secret| under(segment, secret)).find(|segment| is_proof(segment, app)) {
         return Ok(proven);
     }
     let mut fitting =
-        secrets().map(|secret| under(segment, secret)).filter(|segment| is_progress(*segment, app, scratch));
+        secrets().map(|secret| under(segment, secret)).filter(|segment| is_progress(segment, app, scratch));
     match (fitting.next(), fitting.next()) {
-        (None, _) => Ok(segment),
+        (None, _) => Ok(*segment),
         (Some(only), None) => Ok(only),
         (Some(_), Some(_)) => Err(DropReason::TcpEcho),
     }
 }
 
 /// The segment as one of a connection that began under this secret.
-fn under<'a, P: Pair>(segment: Segment<'a, P>, secret: &Secret) -> Segment<'a, P> {
-    Segment { keys: secret.flow_keys(&Flow::of(segment.packet.reply_path, segment.header)), ..segment }
+fn under<'a, P: Pair>(segment: &Segment<'a, P>, secret: &Secret) -> Segment<'a, P> {
+    Segment { keys: secret.flow_keys(&Flow::of(segment.packet.reply_path, segment.header)), ..*segment }
 }
 
 /// Whether what it sends back proves this secret.
-fn is_proof<A: App, P: Pair>(segment: Segment<'_, P>, app: &A) -> bool {
+fn is_proof<A: App, P: Pair>(segment: &Segment<'_, P>, app: &A) -> bool {
     match segment.stamp() {
         Some(Stamp::Handshake { .. }) => segment.keys.offset(segment.header.ack(), 0) == 0,
         Some(Stamp::Whole | Stamp::Done) => true,
@@ -70,7 +70,7 @@ fn is_proof<A: App, P: Pair>(segment: Segment<'_, P>, app: &A) -> bool {
 }
 
 /// Whether it can be of a client in the middle of a response.
-fn is_progress<A: App, P: Pair>(segment: Segment<'_, P>, app: &A, scratch: &mut [u8]) -> bool {
+fn is_progress<A: App, P: Pair>(segment: &Segment<'_, P>, app: &A, scratch: &mut [u8]) -> bool {
     if segment.has_timestamps() && !matches!(segment.stamp(), Some(Stamp::LaterPart { .. })) {
         return segment.echoed_segment().is_some_and(|echoed| Transfer::find(segment, echoed, app).is_some());
     }

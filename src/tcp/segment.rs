@@ -10,7 +10,7 @@ use crate::cookie::{CookieFields, EPOCHS, Flow, FlowKeys, Mss, Scale, SegmentCla
 use crate::http::{RequestLine, Response};
 use crate::packet::{Packet, ReplyPath};
 use crate::position::Position;
-use crate::reply::{Payload, Reply, Train, TxSegment};
+use crate::reply::{Payload, Quote, Reply, Train, TxSegment};
 use crate::stamp::{Exchange, Kept, KeptSize, SentSegment, Stamp};
 use crate::time::Instant;
 use crate::verdict::{Absorbed, DropReason, ReplyKind};
@@ -100,7 +100,8 @@ impl<P: Pair> Flow<P> {
 
 impl<'a, P: Pair> Segment<'a, P> {
     /// A segment of a connection that began under the current secret, as far as is known yet.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "fast: inline")]
     pub(super) fn new(
         config: &'a Config,
         now: Instant,
@@ -114,23 +115,23 @@ impl<'a, P: Pair> Segment<'a, P> {
 
     /// The address of the client and ours, as they stand in an answer.
     #[inline]
-    pub(super) fn addresses(self) -> AddressPair {
+    pub(super) fn addresses(&self) -> AddressPair {
         self.packet.reply_path.addresses.into()
     }
 
     #[inline]
-    pub(super) fn is_fin(self) -> bool {
+    pub(super) fn is_fin(&self) -> bool {
         self.header.flags().has(Flags::FIN)
     }
 
     #[inline]
-    pub(super) fn has_timestamps(self) -> bool {
+    pub(super) fn has_timestamps(&self) -> bool {
         self.header.options.timestamps.is_some()
     }
 
     /// The sequence number behind the segment, where SYN and FIN count as a byte each.
     #[inline]
-    pub(super) fn end(self) -> SeqNumber {
+    pub(super) fn end(&self) -> SeqNumber {
         let flags = self.header.flags();
         let flags = u32::from(flags.has(Flags::SYN)) + u32::from(flags.has(Flags::FIN));
         self.header.seq().advance(self.payload.len() as u32 + flags)
@@ -138,7 +139,7 @@ impl<'a, P: Pair> Segment<'a, P> {
 
     /// The fields of `cookie`, if it is the one that we sent in answer to the SYN before this segment.
     #[inline]
-    pub(super) fn verify(self, cookie: SeqNumber, proof: Option<u16>, live: u8, epochs: u32) -> Option<CookieFields> {
+    pub(super) fn verify(&self, cookie: SeqNumber, proof: Option<u16>, live: u8, epochs: u32) -> Option<CookieFields> {
         self.keys.verify(self.now, [self.header.seq(), cookie], self.has_timestamps(), proof, live, epochs)
     }
 
@@ -146,7 +147,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// behind a gap. One that echoes the timestamp of a whole response that left its connection open has received that,
     /// and what has the acknowledgement from before is a part of a later request.
     #[inline]
-    pub(super) fn verify_start<A: App>(self, app: &A) -> Option<CookieFields> {
+    pub(super) fn verify_start<A: App>(&self, app: &A) -> Option<CookieFields> {
         let proof = match self.stamp() {
             Some(Stamp::Handshake { proof, .. }) => Some(proof),
             Some(Stamp::Kept(Kept { size: KeptSize::Mss(_), .. }) | Stamp::LaterPart { .. }) => return None,
@@ -157,14 +158,14 @@ impl<'a, P: Pair> Segment<'a, P> {
 
     /// The stamp in the timestamp that the client echoes, if it is one of ours.
     #[inline]
-    pub(super) fn stamp(self) -> Option<Stamp> {
+    pub(super) fn stamp(&self) -> Option<Stamp> {
         let echo = self.header.options.timestamps?.echo;
         Stamp::parse(echo.wrapping_sub(self.keys.timestamp_base))
     }
 
     /// The segment of a stored response whose timestamp the client echoes.
     #[inline]
-    pub(super) fn echoed_segment(self) -> Option<SentSegment> {
+    pub(super) fn echoed_segment(&self) -> Option<SentSegment> {
         match self.stamp() {
             Some(Stamp::Stored(sent)) => {
                 Some(sent).filter(|sent| sent.exchange == Exchange::Only || self.config.keep_alive)
@@ -177,7 +178,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// its next request begins at `seq`.
     #[cold]
     #[inline(never)]
-    pub(super) fn verify_kept(self, seq: SeqNumber) -> Option<Kept> {
+    pub(super) fn verify_kept(&self, seq: SeqNumber) -> Option<Kept> {
         match self.stamp() {
             Some(Stamp::Kept(kept)) if self.config.keep_alive => {
                 let proof = self.kept_proof(seq, self.header.ack(), kept);
@@ -189,20 +190,20 @@ impl<'a, P: Pair> Segment<'a, P> {
 
     /// What the end of a response says whose connection stays open: its client's next sequence number, and ours.
     #[inline]
-    pub(super) fn kept(self, ends: [SeqNumber; 2], generation: u8, size: KeptSize, scale: Scale) -> Stamp {
+    pub(super) fn kept(&self, ends: [SeqNumber; 2], generation: u8, size: KeptSize, scale: Scale) -> Stamp {
         let [client_next, own_next] = ends;
         let kept = Kept { proof: 0, generation, size, scale: scale.kept() };
         Stamp::Kept(Kept { proof: self.kept_proof(client_next, own_next, kept), ..kept })
     }
 
     #[inline]
-    fn kept_proof(self, client_next: SeqNumber, own_next: SeqNumber, kept: Kept) -> u32 {
+    fn kept_proof(&self, client_next: SeqNumber, own_next: SeqNumber, kept: Kept) -> u32 {
         let claims = kept.scale.kept_index() << 6 | (kept.generation & 3) << 4 | kept.size.index();
         self.keys.kept_proof(client_next, own_next, claims)
     }
 
     /// The MSS of a client whose connection was kept open.
-    pub(super) fn kept_mss(self, kept: Kept) -> Mss {
+    pub(super) fn kept_mss(&self, kept: Kept) -> Mss {
         match kept.size {
             KeptSize::Mss(mss) => mss,
             KeptSize::Long(class) => Mss::at_most(class.mss(self.headers_len())),
@@ -210,18 +211,18 @@ impl<'a, P: Pair> Segment<'a, P> {
     }
 
     /// The class of the segments of stored responses to a client with this MSS, where its connection is kept open.
-    pub(super) fn segment_class(self, mss: Mss) -> Option<SegmentClass> {
+    pub(super) fn segment_class(&self, mss: Mss) -> Option<SegmentClass> {
         SegmentClass::at_most(self.own_mss().min(mss.bytes().into()), self.headers_len())
     }
 
     /// Bytes of payload in a full segment of this class: an odd number.
-    pub(super) fn class_seg_size(self, class: SegmentClass) -> u32 {
+    pub(super) fn class_seg_size(&self, class: SegmentClass) -> u32 {
         u32::from(class.mss(self.headers_len())) - TIMESTAMPS_LEN as u32 - 1
     }
 
     /// Where the request ends that comes again in this segment, in the middle of its response, without its beginning:
     /// that was acknowledged by the segments with the beginning of the response, and all but the last byte by others.
-    pub(super) fn repeated_request_end(self) -> Option<SeqNumber> {
+    pub(super) fn repeated_request_end(&self) -> Option<SeqNumber> {
         let len = match self.payload {
             [b'\n', ..] => 1,
             payload if begins_as_a_target(payload) => payload.windows(4).position(|end| end == b"\r\n\r\n")? as u32 + 4,
@@ -231,30 +232,33 @@ impl<'a, P: Pair> Segment<'a, P> {
     }
 
     /// The rest of a segment from this sequence number on, which is not beyond its end.
-    pub(super) fn from(self, seq: SeqNumber) -> Option<Self> {
+    pub(super) fn from(&self, seq: SeqNumber) -> Option<Self> {
         let skipped = seq.distance_from(self.header.seq()) as usize;
         let payload = self.payload.get(skipped..)?;
         let shortened = self.packet.payload.get(..self.packet.payload.len().checked_sub(skipped)?)?;
         let packet = Packet { payload: shortened, ..self.packet };
-        Some(Self { packet, payload, header: self.header.with_seq(seq), ..self })
+        Some(Self { packet, payload, header: self.header.with_seq(seq), ..*self })
     }
 
     /// The segment without what is behind the longest request that is read on a connection that stays open.
-    pub(super) fn up_to_request_max(self) -> Self {
+    pub(super) fn up_to_request_max(&self) -> Self {
         let (most, whole) = (self.request_max(), self.packet.payload);
         let behind = self.payload.len().saturating_sub(most);
         match (self.payload.get(..most), whole.get(..whole.len() - behind)) {
             (Some(payload), Some(shortened)) if behind > 0 => {
                 let packet = Packet { payload: shortened, ..self.packet };
-                Self { packet, payload, header: self.header.without_flags(Flags::FIN), ..self }
+                Self { packet, payload, header: self.header.without_flags(Flags::FIN), ..*self }
             }
-            _ => self,
+            _ => *self,
         }
     }
 
     /// A request that comes again without its method, which was acknowledged, as it was; and the rest of `scratch`.
     /// `None` if this is none.
-    pub(super) fn with_method(self, scratch: &'a mut [u8]) -> Option<(Self, &'a mut [u8])> {
+    pub(super) fn with_method<'r, 's: 'r>(&self, scratch: &'s mut [u8]) -> Option<(Segment<'r, P>, &'s mut [u8])>
+    where
+        'a: 'r,
+    {
         if !begins_as_a_target(self.payload) {
             return None;
         }
@@ -264,13 +268,13 @@ impl<'a, P: Pair> Segment<'a, P> {
         let whole: &[u8] = whole;
         let packet = Packet { payload: whole, ..self.packet };
         let header_with_seq = self.header.with_seq(self.header.seq().rewind(GET.len() as u32));
-        Some((Self { packet, payload: whole.get(header.len()..)?, header: header_with_seq, ..self }, scratch))
+        Some((Segment { packet, payload: whole.get(header.len()..)?, header: header_with_seq, ..*self }, scratch))
     }
 
     /// Answers a segment that asks whether the connection is still there: one byte, or none, that the client has sent
     /// already, on a connection that was kept open (RFC 9293, section 3.8.4). `None` if it is none.
     #[cold]
-    pub(super) fn answer_keep_alive_probe(self) -> Option<Reply<'a>> {
+    pub(super) fn answer_keep_alive_probe<'r>(&self) -> Option<Reply<'r>> {
         if self.payload.len() > 1 || self.is_fin() {
             return None;
         }
@@ -286,7 +290,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// that is more likely than a keep-alive probe, and one in four million fits the byte behind it by chance.
     #[cold]
     #[inline(never)]
-    fn is_ack_behind(self, kept: Kept) -> bool {
+    fn is_ack_behind(&self, kept: Kept) -> bool {
         let (seq, ack) = (self.header.seq(), self.header.ack());
         let ends = [(seq, ack), (seq.rewind(1), ack), (seq.rewind(1), ack.rewind(1))];
         ends.into_iter().any(|(client_next, own_next)| self.kept_proof(client_next, own_next, kept) == kept.proof)
@@ -295,7 +299,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// Answers the acknowledgement of all of a long response, if the last byte of its request may have to be
     /// acknowledged yet.
     #[cold]
-    pub(super) fn answer_end(self) -> Option<Reply<'a>> {
+    pub(super) fn answer_end<'r>(&self) -> Option<Reply<'r>> {
         match self.stamp() {
             Some(Stamp::Kept(Kept { size: KeptSize::Long(_), .. })) => {
                 self.verify_kept(self.header.seq())?;
@@ -308,7 +312,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// Acknowledges everything before `end`, with the timestamp that the client echoes.
     #[cold]
     #[inline(never)]
-    pub(super) fn acknowledge_up_to(self, end: SeqNumber, kind: ReplyKind) -> Reply<'a> {
+    pub(super) fn acknowledge_up_to<'r>(&self, end: SeqNumber, kind: ReplyKind) -> Reply<'r> {
         let header = self.header_back(Flags::ACK, self.header.ack(), self.echoed_options());
         self.reply(kind, header.with_ack(end))
     }
@@ -318,7 +322,12 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// request may be under way, and its response would be older than that.
     #[cold]
     #[inline(never)]
-    pub(super) fn settle<A: App>(self, end: SeqNumber, (class, scale): (SegmentClass, Scale), app: &A) -> Reply<'a> {
+    pub(super) fn settle<'r, A: App>(
+        &self,
+        end: SeqNumber,
+        (class, scale): (SegmentClass, Scale),
+        app: &A,
+    ) -> Reply<'r> {
         let own_next = self.header.ack();
         let has_fin = self.is_fin() && self.end() == end.advance(1);
         let (flags, ack) = if has_fin { (FIN_ACK, end.advance(1)) } else { (Flags::ACK, end) };
@@ -328,7 +337,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     }
 
     #[inline]
-    pub(super) fn seen(self) -> Seen {
+    pub(super) fn seen(&self) -> Seen {
         if !self.has_timestamps() {
             return Seen::Unknown;
         }
@@ -343,7 +352,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     }
 
     /// Whether it can be the start of a request that comes again, whose client has a part of the response.
-    pub(super) fn may_begin_again(self) -> bool {
+    pub(super) fn may_begin_again(&self) -> bool {
         match self.stamp() {
             Some(Stamp::Part { proof }) => proof == self.keys.request_proof(self.header.seq()),
             Some(Stamp::LaterPart { .. }) => self.config.keep_alive,
@@ -352,19 +361,19 @@ impl<'a, P: Pair> Segment<'a, P> {
     }
 
     /// Whether stored responses go by the ACK clock of their clients.
-    pub(super) fn is_ack_clocked(self) -> bool {
+    pub(super) fn is_ack_clocked(&self) -> bool {
         self.config.large_replies == LargeReplies::Clocked
     }
 
     /// The options, as they stand in the segment.
-    pub(super) fn options(self) -> &'a [u8] {
+    pub(super) fn options(&self) -> &'a [u8] {
         let header_len = self.packet.payload.len().saturating_sub(self.payload.len());
         self.packet.payload.get(HEADER_LEN..header_len).unwrap_or_default()
     }
 
     /// What a client at `acked` has received beyond that. `None` if it reports a duplicate (RFC 2883, section 4), or
     /// something that it cannot have.
-    pub(super) fn sacked(self, start: SeqNumber, acked: u32, len: u32) -> Option<SackRanges> {
+    pub(super) fn sacked(&self, start: SeqNumber, acked: u32, len: u32) -> Option<SackRanges> {
         let options = self.options();
         if options.len() <= TIMESTAMPS_LEN && self.has_timestamps() {
             return Some(SackRanges::NONE);
@@ -381,16 +390,16 @@ impl<'a, P: Pair> Segment<'a, P> {
     }
 
     /// The response of the application to the request of this line, which may have `one_packet` bytes where it goes in
-    /// one packet.
+    /// one packet. Empty if there is none to what has come of the request.
     #[inline]
     pub(super) fn ask<'r, A: App>(
-        self,
+        &self,
         line: &RequestLine<'_>,
         generation: u8,
         one_packet: usize,
         app: &'r A,
         scratch: &'r mut [u8],
-    ) -> Option<Response<'r>> {
+    ) -> Response<'r> {
         let uses_headers = Cell::new(false);
         let (client, port) = (self.addresses().destination(), self.header.destination_port());
         Request::in_packet(line, client, port, generation, one_packet, &uses_headers).answer_noted(
@@ -401,7 +410,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     }
 
     /// The MSS of a client that announces none (RFC 9293, section 3.7.1).
-    pub(super) fn default_mss(self) -> u16 {
+    pub(super) fn default_mss(&self) -> u16 {
         match self.addresses() {
             AddressPair::V4 { .. } => 536,
             AddressPair::V6 { .. } => 1220,
@@ -410,39 +419,39 @@ impl<'a, P: Pair> Segment<'a, P> {
 
     /// The largest segment that we take, and could send.
     #[inline]
-    pub(super) fn own_mss(self) -> usize {
+    pub(super) fn own_mss(&self) -> usize {
         usize::from(self.config.mtu.bytes()) - self.headers_len()
     }
 
     /// The longest request that is read on a connection that stays open: a full segment has room for it, whatever its
     /// options. Of a longer one, so much is read, however it comes: a device on our side may merge its segments, and
     /// with SACK blocks its first segment is shorter.
-    pub(super) fn request_max(self) -> usize {
+    pub(super) fn request_max(&self) -> usize {
         self.own_mss() - OPTIONS_MAX
     }
 
     /// Bytes of IP and TCP header without options.
     #[inline]
-    pub(super) fn headers_len(self) -> usize {
+    pub(super) fn headers_len(&self) -> usize {
         self.addresses().header_len() + HEADER_LEN
     }
 
     /// Two segments, and never scaled (RFC 7323, section 2.2). One request in one segment is all that is read, but
     /// Linux halves its segments when the window does not hold two (`tcp_bound_to_half_wnd`).
     #[inline]
-    pub(super) fn window(self) -> u16 {
+    pub(super) fn window(&self) -> u16 {
         (2 * self.own_mss()).min(usize::from(u16::MAX)) as u16
     }
 
     /// Whether the client could not have put another byte into this segment, as far as its MSS is known: that of a
     /// cookie is rounded down.
-    pub(super) fn is_full(self, mss: Mss) -> bool {
+    pub(super) fn is_full(&self, mss: Mss) -> bool {
         self.packet.payload.len() - HEADER_LEN >= self.own_mss().min(usize::from(mss.bytes()))
     }
 
     /// The largest IP packet for a client with this MSS, however far it is (RFC 1122, section 3.3.3).
     #[inline]
-    pub(super) fn packet_limit(self, mss: Mss) -> usize {
+    pub(super) fn packet_limit(&self, mss: Mss) -> usize {
         let limit = usize::from(mss.bytes()) + self.headers_len();
         match self.addresses() {
             AddressPair::V4 { .. } => limit,
@@ -451,7 +460,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     }
 
     /// Bytes of payload in a full segment for a client with this MSS.
-    pub(super) fn seg_size(self, mss: Mss) -> u32 {
+    pub(super) fn seg_size(&self, mss: Mss) -> u32 {
         let options = if self.has_timestamps() { TIMESTAMPS_LEN } else { 0 };
         // The path MTU of a client without timestamps cannot be discovered: an ICMP error about one of its segments
         // does not identify it.
@@ -469,7 +478,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     ///
     /// Where windows are scaled it is odd, so that the low 16 bits of an acknowledgement tell how many segments it is
     /// ahead; and such that the end of the response is not taken for the end of a segment.
-    pub(super) fn stored_seg_size(self, fields: CookieFields, len: u32) -> Option<u32> {
+    pub(super) fn stored_seg_size(&self, fields: CookieFields, len: u32) -> Option<u32> {
         let seg_size = self.seg_size(fields.mss);
         if fields.scale.is_scaled() {
             // To others no scale has been offered.
@@ -484,14 +493,14 @@ impl<'a, P: Pair> Segment<'a, P> {
 
     /// A segment of a stored response to this client is never as short, unless it is the last.
     #[inline]
-    pub(super) fn below_stored_seg_size(self, fields: CookieFields) -> u32 {
+    pub(super) fn below_stored_seg_size(&self, fields: CookieFields) -> u32 {
         let less = if fields.scale.is_scaled() { 2 * SCALED_SIZES } else { 1 };
         self.seg_size(fields.mss).saturating_sub(less)
     }
 
     /// The client's window in bytes.
     #[inline]
-    pub(super) fn client_window(self, scale: Scale) -> u32 {
+    pub(super) fn client_window(&self, scale: Scale) -> u32 {
         scale.bytes(self.header.window())
     }
 
@@ -499,7 +508,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// echo tells where they are, and that take segments which a timestamp can tell apart on a connection that was kept
     /// open.
     #[inline]
-    pub(super) fn scale(self, mss: Mss) -> Scale {
+    pub(super) fn scale(&self, mss: Mss) -> Scale {
         let Options { timestamps, window_scale, .. } = self.header.options;
         let is_wanted =
             self.config.ceiling > Exchange::UNSCALED && timestamps.is_some() && mss.bytes() >= SCALED_MSS_MIN;
@@ -507,7 +516,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     }
 
     /// Bytes of payload in a packet that every path carries: there is never reason for less (RFC 8201, section 4).
-    pub(super) fn narrow_piece(self) -> u32 {
+    pub(super) fn narrow_piece(&self) -> u32 {
         let smallest = match self.addresses() {
             AddressPair::V4 { .. } => IPV4_PATH_MSS,
             AddressPair::V6 { .. } => IPV6_PATH_MSS,
@@ -516,7 +525,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     }
 
     /// Bytes of a first window. Without timestamps it is one that a probe can tell of.
-    pub(super) fn first_window(self, seg_size: u32) -> u32 {
+    pub(super) fn first_window(&self, seg_size: u32) -> u32 {
         let segments = u32::from(self.config.first_window);
         let segments = if self.has_timestamps() {
             segments
@@ -528,13 +537,13 @@ impl<'a, P: Pair> Segment<'a, P> {
 
     /// Tells the fragments of this connection's responses from those of others. It is as hard to guess
     /// as the cookie.
-    pub(super) fn identification(self) -> u32 {
+    pub(super) fn identification(&self) -> u32 {
         self.header.ack().value() ^ self.header.seq().value().rotate_left(16)
     }
 
     /// The header of a segment that answers and acknowledges this one.
     #[inline]
-    pub(super) fn header_back(self, flags: Flags, seq: SeqNumber, options: Options) -> Header {
+    pub(super) fn header_back(&self, flags: Flags, seq: SeqNumber, options: Options) -> Header {
         let ports = [self.header.destination_port(), self.header.source_port()];
         Header::new(ports, seq, self.end(), flags, self.window(), options)
     }
@@ -543,27 +552,27 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// client uses them (RFC 7323, section 3.2). MSS and SACK-permitted stand on SYNs only (RFC 9293, section 3.2; RFC
     /// 2018, section 2).
     #[inline]
-    pub(super) fn following_options(self, stamp: Stamp) -> Options {
+    pub(super) fn following_options(&self, stamp: Stamp) -> Options {
         let value = stamp.following(self.echoed_value());
         Options { timestamps: self.timestamps_at(value), ..Options::default() }
     }
 
     /// How far the timestamp that it echoes is from the base.
     #[inline]
-    pub(super) fn echoed_value(self) -> u32 {
+    pub(super) fn echoed_value(&self) -> u32 {
         let echoed = self.header.options.timestamps.map_or(0, |theirs| theirs.echo);
         echoed.wrapping_sub(self.keys.timestamp_base)
     }
 
     /// Our stamp, and the client's own timestamp, of which it takes its RTT (RFC 7323, section 4.1).
     #[inline]
-    pub(super) fn timestamps(self, stamp: Stamp) -> Option<Timestamps> {
+    pub(super) fn timestamps(&self, stamp: Stamp) -> Option<Timestamps> {
         self.timestamps_at(stamp.value())
     }
 
     /// The timestamp that is so far from the base, and the client's own.
     #[inline]
-    fn timestamps_at(self, value: u32) -> Option<Timestamps> {
+    fn timestamps_at(&self, value: u32) -> Option<Timestamps> {
         let theirs = self.header.options.timestamps?;
         Some(Timestamps { value: self.keys.timestamp_base.wrapping_add(value), echo: theirs.value })
     }
@@ -571,20 +580,20 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// A segment without payload.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "fast: inline")]
-    pub(super) fn reply(self, kind: ReplyKind, header: Header) -> Reply<'a> {
-        Reply::segment(kind, TxSegment::new(self.packet.reply_path, header).build(self.config))
+    pub(super) fn reply<'r>(&self, kind: ReplyKind, header: Header) -> Reply<'r> {
+        Reply::segment(kind, TxSegment::new(self.config, self.packet.reply_path, header))
     }
 
     /// Acknowledges all that the segment holds.
     #[inline]
-    pub(super) fn acknowledge(self, kind: ReplyKind, flags: Flags) -> Reply<'a> {
+    pub(super) fn acknowledge<'r>(&self, kind: ReplyKind, flags: Flags) -> Reply<'r> {
         self.reply(kind, self.header_back(flags, self.header.ack(), self.echoed_options()))
     }
 
     /// Options with the timestamp that the client echoes: at least the newest that it has seen, or it would drop the
     /// segment as an old duplicate (RFC 7323, section 5.3).
     #[inline]
-    fn echoed_options(self) -> Options {
+    fn echoed_options(&self) -> Options {
         let timestamps = self.header.options.timestamps;
         let timestamps = timestamps.map(|theirs| Timestamps { value: theirs.echo, echo: theirs.value });
         Options { timestamps, ..Options::default() }
@@ -593,7 +602,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// A segment that is not wanted here: silence, or RST (RFC 9293, section 3.5.2), which has no options (RFC 7323,
     /// section 3.2).
     #[cold]
-    pub(super) fn refuse(self, reason: DropReason) -> Reply<'a> {
+    pub(super) fn refuse<'r>(&self, reason: DropReason) -> Reply<'r> {
         const RST_ACK: Flags = Flags::RST.with(Flags::ACK);
         if self.config.refuse == Refuse::Drop || self.header.flags().has(Flags::RST) {
             return reason.into();
@@ -607,37 +616,40 @@ impl<'a, P: Pair> Segment<'a, P> {
     }
 
     /// Segments of a response whose offset 0 is at `start`: none yet, until its ranges are set.
-    pub(super) fn train(
-        self,
-        payload: Payload<'a>,
+    pub(super) fn train<'r>(
+        &self,
+        payload: Payload<'r>,
         start: SeqNumber,
         seg_size: u32,
         ack: SeqNumber,
         window: u16,
-    ) -> Train<'a> {
+    ) -> Train<'r> {
         let timestamps = self.header.options.timestamps;
         let options = Options {
             timestamps: timestamps.map(|theirs| Timestamps { value: self.keys.timestamp_base, echo: theirs.value }),
             ..Options::default()
         };
         let header = self.header_back(Flags::ACK, start, options).with_ack(ack).with_window(window);
-        Train::new(self.config, self.packet.reply_path.either(), header, payload, seg_size)
+        let budget = self.config.first_window.into();
+        Train::new(self.config.into(), budget, self.packet.reply_path.either(), header, payload, seg_size)
     }
 
     /// A reply with these segments; and where they answer an RTO, with word to the client that it need not back off.
-    pub(super) fn send(self, kind: ReplyKind, mut train: Train<'a>) -> Reply<'a> {
+    pub(super) fn send<'r>(&self, kind: ReplyKind, mut train: Train<'r>) -> Reply<'r> {
         if train.is_empty() {
             return Absorbed::Progress.into();
         }
-        if kind == ReplyKind::Resumed {
-            train.quotes = [self.quote(); 2];
+        if kind == ReplyKind::Resumed
+            && let Some(quote) = Quote::new(self.quoted())
+        {
+            (train.quote, train.quotes) = (quote, [true; 2]);
         }
         Reply::train(kind, train)
     }
 
     /// What an ICMP error quotes of this packet: up to the ports and the sequence number (RFC 6069,
     /// section 4.2).
-    fn quote(self) -> &'a [u8] {
+    fn quoted(&self) -> &'a [u8] {
         let Packet { datagram, payload, .. } = self.packet;
         let len = match (self.addresses(), datagram) {
             (AddressPair::V4 { .. }, &[_, _, len0, len1, ..]) => usize::from(u16::from_be_bytes([len0, len1])),
@@ -669,7 +681,7 @@ mod tests {
     /// last request of its client.
     fn ack(config: &Config, own_next: SeqNumber, [sent, read]: [u32; 2]) -> Segment<'_, V4Pair> {
         let size = KeptSize::Mss(Mss::at_most(1460));
-        let addresses = V4Pair { source: Ipv4Addr::new(10, 9, 0, 2), destination: Ipv4Addr::new(10, 9, 0, 1) };
+        let addresses = V4Pair::new(Ipv4Addr::new(10, 9, 0, 2), Ipv4Addr::new(10, 9, 0, 1));
         let reply_path = ReplyPath { next_hop_mac: MacAddress::new([2, 0, 0, 0, 0, 1]), tag: None, addresses };
         let packet = Packet { datagram: &[], reply_path, checksum: Checked::Good, payload: &[] };
         let header = |echo| {

@@ -56,9 +56,9 @@ const DUPLICATES: u32 = 3;
 
 /// A stored response in transfer, as one packet of its client tells of it. Offsets count from its start.
 #[derive(Clone, Copy)]
-pub(super) struct Transfer<'a, P> {
+pub(super) struct Transfer<'f, 'a, P> {
     /// The packet.
-    segment: Segment<'a, P>,
+    segment: Segment<'f, P>,
     /// The bytes of the response.
     payload: Payload<'a>,
     /// The position of the response.
@@ -101,7 +101,7 @@ fn first_payload(response: Response<'_>) -> Option<Payload<'_>> {
 
 /// The first window of a stored response: from here on its client's ACKs tell the rest.
 pub(super) fn begin<'a, P: Pair>(
-    segment: Segment<'a, P>,
+    segment: &Segment<'_, P>,
     first: Position,
     seg_size: u32,
     response: Response<'a>,
@@ -122,7 +122,7 @@ pub(super) fn begin<'a, P: Pair>(
 /// at `request_end`. What the response says of its connection is in `later`, unless it is the first of it. `None` if
 /// there is no such thing for this response and this client.
 pub(super) fn begin_open<'a, A: App, P: Pair>(
-    segment: Segment<'a, P>,
+    segment: &Segment<'_, P>,
     response: Response<'a>,
     request_end: SeqNumber,
     fields: CookieFields,
@@ -176,7 +176,7 @@ fn last_ack_probe(acked: SeqNumber) -> Probe {
 
 /// Sets ranges and stamps of a train to a first window, and returns its end.
 fn first_window<P: Pair>(
-    segment: Segment<'_, P>,
+    segment: &Segment<'_, P>,
     train: &mut Train<'_>,
     first: Position,
     exchange: Exchange,
@@ -205,7 +205,7 @@ fn first_window<P: Pair>(
 
 /// Answers a segment that echoes the timestamp of a segment of a stored response: from a client in the middle of that
 /// response, or forged.
-pub(super) fn answer<'a, A: App, P: Pair>(segment: Segment<'a, P>, echoed: SentSegment, app: &'a A) -> Reply<'a> {
+pub(super) fn answer<'a, A: App, P: Pair>(segment: &Segment<'_, P>, echoed: SentSegment, app: &'a A) -> Reply<'a> {
     let is_timeout = is_timeout(segment, echoed);
     match Transfer::find(segment, echoed, app) {
         Some(transfer) => transfer.answer(is_timeout, app),
@@ -217,7 +217,7 @@ pub(super) fn answer<'a, A: App, P: Pair>(segment: Segment<'a, P>, echoed: SentS
 }
 
 /// Whether a segment is what its client's RTO sends again, or the end of what it sends.
-fn is_timeout<P: Pair>(segment: Segment<'_, P>, echoed: SentSegment) -> bool {
+fn is_timeout<P: Pair>(segment: &Segment<'_, P>, echoed: SentSegment) -> bool {
     match echoed.exchange {
         Exchange::Only => !segment.payload.is_empty() || segment.is_fin(),
         // Else it is an ACK, in a packet with the next request, if there is payload.
@@ -225,9 +225,9 @@ fn is_timeout<P: Pair>(segment: Segment<'_, P>, echoed: SentSegment) -> bool {
     }
 }
 
-impl<'a, P: Pair> Transfer<'a, P> {
+impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
     /// What the packet tells, if it can be true. Its own timestamp is compared with none (RFC 7323, section 5.3).
-    pub(super) fn find<A: App>(segment: Segment<'a, P>, echoed: SentSegment, app: &'a A) -> Option<Self> {
+    pub(super) fn find<A: App>(segment: &Segment<'f, P>, echoed: SentSegment, app: &'a A) -> Option<Self> {
         if !segment.is_ack_clocked() {
             return None;
         }
@@ -238,7 +238,7 @@ impl<'a, P: Pair> Transfer<'a, P> {
     }
 
     /// The transfer of the first response of a connection, or of its only one: its cookie tells where that begins.
-    fn find_by_cookie<A: App>(segment: Segment<'a, P>, echoed: SentSegment, app: &'a A) -> Option<Self> {
+    fn find_by_cookie<A: App>(segment: &Segment<'f, P>, echoed: SentSegment, app: &'a A) -> Option<Self> {
         let (response, first, [offset, unit_end]) = Self::stored(echoed, app)?;
         let len = u32::try_from(response.len()).ok()?;
         // A FIN that goes alone begins at the end.
@@ -283,7 +283,7 @@ impl<'a, P: Pair> Transfer<'a, P> {
     /// The transfer of a later response.
     #[cold]
     fn find_later<A: App>(
-        segment: Segment<'a, P>,
+        segment: &Segment<'f, P>,
         echoed: SentSegment,
         (class, scale): (SegmentClass, Scale),
         app: &'a A,
@@ -341,7 +341,7 @@ impl<'a, P: Pair> Transfer<'a, P> {
     }
 
     fn new(
-        segment: Segment<'a, P>,
+        segment: &Segment<'f, P>,
         echoed: SentSegment,
         (payload, first): (Payload<'a>, Position),
         (start, seg_size, fields): (SeqNumber, u32, CookieFields),
@@ -353,7 +353,7 @@ impl<'a, P: Pair> Transfer<'a, P> {
             _ => segment.repeated_request_end().or(Some(segment.header.seq()).filter(|_| acked < len)),
         };
         Self {
-            segment,
+            segment: *segment,
             payload,
             first,
             start,
@@ -675,7 +675,7 @@ impl<'a, P: Pair> Transfer<'a, P> {
 
     /// Whether the client's RTO has expired, or it closes its end.
     fn is_timeout(&self) -> bool {
-        is_timeout(self.segment, self.echoed)
+        is_timeout(&self.segment, self.echoed)
     }
 }
 

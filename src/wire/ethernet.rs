@@ -12,20 +12,20 @@
 use core::fmt;
 use core::str::FromStr;
 
-use super::{Word, put, put_words};
+use super::{get, set};
 use crate::verdict::DropReason;
 
 /// The longest header in front of an IP packet: addresses, one tag, type.
 pub const LINK_HEADER_MAX: usize = 18;
-
-/// The most bytes that stand before the header in its [words](Header::words).
-pub(crate) const START_MAX: usize = 6;
 
 /// An Ethernet address: its bytes as a little-endian number, which is one word to compare and to shift.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MacAddress(u64);
 
 impl MacAddress {
+    /// Its bits, of a number of 64.
+    const MASK: u64 = (1 << 48) - 1;
+
     /// Every station.
     pub const BROADCAST: Self = Self::new([0xff; 6]);
 
@@ -138,11 +138,9 @@ impl Header {
     #[inline]
     pub fn parse(frame: &[u8]) -> Result<(Self, &[u8]), DropReason> {
         let (header, payload) = frame.split_first_chunk::<14>().ok_or(DropReason::EthernetTruncated)?;
-        let (destination, rest) = header.split_first_chunk().ok_or(DropReason::EthernetTruncated)?;
-        let (source, ether_type) = rest.split_first_chunk().ok_or(DropReason::EthernetTruncated)?;
-        let [t0, t1] = *ether_type.first_chunk().ok_or(DropReason::EthernetTruncated)?;
-        let (destination, source) = (MacAddress::new(*destination), MacAddress::new(*source));
-        let ether_type = EtherType(u16::from_be_bytes([t0, t1]));
+        let (first, last) = (get::<0, _>(header), get::<6, _>(header));
+        let [destination, source] = [first, last].map(|bytes| MacAddress(bytes & MacAddress::MASK));
+        let ether_type = EtherType(((last >> 48) as u16).swap_bytes());
         if ether_type != EtherType::VLAN {
             return Ok((Self { destination, source, tag: None, ether_type }, payload));
         }
@@ -158,24 +156,23 @@ impl Header {
         if self.tag.is_some() { LINK_HEADER_MAX } else { LINK_HEADER_MAX - 4 }
     }
 
-    /// The header as it is sent, in words that end with it; and at which of their bytes it begins.
-    #[inline]
-    pub(crate) fn words(&self) -> (usize, [Word; 5]) {
-        let (MacAddress(destination), MacAddress(source)) = (self.destination, self.source);
-        let [from, to, sender] = [destination << 16, destination >> 16, source].map(|word| Word(word as u32));
-        let last = |EtherType(kind)| Word((source >> 32) as u32 | u32::from(kind.swap_bytes()) << 16);
-        match self.tag {
-            None => (START_MAX, [Word::ZERO, from, to, sender, last(self.ether_type)]),
-            Some(tag) => (START_MAX - 4, [from, to, sender, last(EtherType::VLAN), Word::pair(tag, self.ether_type.0)]),
-        }
-    }
-
     /// Writes the header at the start of `buffer` and returns the room behind it.
+    #[inline]
     pub fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
-        let mut bytes = [0; LINK_HEADER_MAX + START_MAX - 4];
-        let (start, words) = self.words();
-        put_words(&mut bytes, words)?;
-        put(buffer, bytes.get(start..)?)
+        let (MacAddress(destination), MacAddress(source)) = (self.destination, self.source);
+        let with_source = |EtherType(kind)| source | u64::from(kind.swap_bytes()) << 48;
+        let Some(tag) = self.tag else {
+            let (header, rest) = buffer.split_first_chunk_mut::<{ LINK_HEADER_MAX - 4 }>()?;
+            set::<0, _>(header, destination);
+            set::<6, _>(header, with_source(self.ether_type));
+            return Some(rest);
+        };
+        let (header, rest) = buffer.split_first_chunk_mut::<LINK_HEADER_MAX>()?;
+        let tag = u64::from(tag.swap_bytes()) << 32 | u64::from(self.ether_type.0.swap_bytes()) << 48;
+        set::<0, _>(header, destination);
+        set::<10, _>(header, tag);
+        set::<6, _>(header, with_source(EtherType::VLAN));
+        Some(rest)
     }
 }
 

@@ -2,9 +2,9 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::Word;
 use super::checksum::Sum;
 use super::ethernet::EtherType;
+use super::{Word, wide};
 
 /// Bytes of an IPv4 header without options.
 pub(super) const V4_HEADER_LEN: usize = 20;
@@ -70,49 +70,108 @@ impl Pair for AddressPair {
     }
 }
 
-/// The addresses of an IPv4 packet.
+/// The addresses of an IPv4 packet, as they stand in it: a little-endian number (fast: read and written at once).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct V4Pair {
+pub struct V4Pair(u64);
+
+impl V4Pair {
+    /// The sender, and the receiver.
+    #[inline]
+    pub const fn new(source: Ipv4Addr, destination: Ipv4Addr) -> Self {
+        Self(wide(Word::address(source), Word::address(destination)))
+    }
+
+    /// The addresses in the last eight bytes of a header.
+    #[inline]
+    pub(crate) const fn of_word(word: u64) -> Self {
+        Self(word)
+    }
+
     /// The sender.
-    pub source: Ipv4Addr,
+    #[inline]
+    pub const fn source(self) -> Ipv4Addr {
+        let [a, b, c, d, ..] = self.0.to_le_bytes();
+        Ipv4Addr::new(a, b, c, d)
+    }
+
     /// The receiver.
-    pub destination: Ipv4Addr,
+    #[inline]
+    pub const fn destination(self) -> Ipv4Addr {
+        let [.., a, b, c, d] = self.0.to_le_bytes();
+        Ipv4Addr::new(a, b, c, d)
+    }
 }
 
-/// The addresses of an IPv6 packet.
+/// The addresses of an IPv6 packet, as they stand in it: little-endian numbers, two for each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct V6Pair {
+pub struct V6Pair([u64; 4]);
+
+impl V6Pair {
+    /// The sender, and the receiver.
+    #[inline]
+    pub const fn new(source: Ipv6Addr, destination: Ipv6Addr) -> Self {
+        let ([s0, s1], [d0, d1]) = (halves(source), halves(destination));
+        Self([s0, s1, d0, d1])
+    }
+
+    /// The addresses in the last 32 bytes of a header.
+    #[inline]
+    pub(crate) const fn of_words(words: [u64; 4]) -> Self {
+        Self(words)
+    }
+
     /// The sender.
-    pub source: Ipv6Addr,
+    #[inline]
+    pub const fn source(self) -> Ipv6Addr {
+        let [low, high, ..] = self.0;
+        address(low, high)
+    }
+
     /// The receiver.
-    pub destination: Ipv6Addr,
+    #[inline]
+    pub const fn destination(self) -> Ipv6Addr {
+        let [.., low, high] = self.0;
+        address(low, high)
+    }
+}
+
+/// An address in two numbers.
+#[inline]
+pub(super) const fn halves(address: Ipv6Addr) -> [u64; 2] {
+    let number = u128::from_le_bytes(address.octets());
+    [number as u64, (number >> 64) as u64]
+}
+
+const fn address(low: u64, high: u64) -> Ipv6Addr {
+    Ipv6Addr::from_octets((low as u128 | (high as u128) << 64).to_le_bytes())
 }
 
 impl Pair for V4Pair {
     #[inline]
     fn reversed(self) -> Self {
-        Self { source: self.destination, destination: self.source }
+        Self(self.0.rotate_left(32))
     }
 }
 
 impl Pair for V6Pair {
     #[inline]
     fn reversed(self) -> Self {
-        Self { source: self.destination, destination: self.source }
+        let [s0, s1, d0, d1] = self.0;
+        Self([d0, d1, s0, s1])
     }
 }
 
 impl From<V4Pair> for AddressPair {
     #[inline]
-    fn from(V4Pair { source, destination }: V4Pair) -> Self {
-        Self::V4 { source, destination }
+    fn from(pair: V4Pair) -> Self {
+        Self::V4 { source: pair.source(), destination: pair.destination() }
     }
 }
 
 impl From<V6Pair> for AddressPair {
     #[inline]
-    fn from(V6Pair { source, destination }: V6Pair) -> Self {
-        Self::V6 { source, destination }
+    fn from(pair: V6Pair) -> Self {
+        Self::V6 { source: pair.source(), destination: pair.destination() }
     }
 }
 
@@ -157,10 +216,11 @@ impl AddressPair {
         let rest = Word::pair(protocol.0.into(), length as u16);
         match *self {
             Self::V4 { source, destination } => {
-                Sum::new().with_words([Word::address(source), Word::address(destination), rest])
+                Sum::new().with_words([rest]).with_wide([wide(Word::address(source), Word::address(destination))])
             }
             Self::V6 { source, destination } => {
-                Sum::new().with(&source.octets()).with(&destination.octets()).with_words([rest])
+                let ([s0, s1], [d0, d1]) = (halves(source), halves(destination));
+                Sum::new().with_words([rest]).with_wide([s0, s1, d0, d1])
             }
         }
     }

@@ -11,7 +11,7 @@ use core::net::Ipv4Addr;
 
 use super::checksum::{Checked, Sum};
 use super::ip::Protocol;
-use super::{Word, put_words};
+use super::{Word, set, wide};
 use crate::verdict::DropReason;
 
 /// Bytes of a header without options.
@@ -108,22 +108,19 @@ impl Repr {
     /// Writes the header at the start of `buffer` and returns the room behind it.
     #[inline]
     pub(crate) fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
-        put_words(buffer, self.words())
-    }
-
-    /// The header as it is sent.
-    #[inline]
-    pub(crate) fn words(&self) -> [Word; HEADER_LEN / 4] {
+        let (header, rest) = buffer.split_first_chunk_mut::<HEADER_LEN>()?;
         let flags = if self.more_fragments { MORE_FRAGMENTS } else { 0 };
         let offset = flags | (self.fragment_offset / FRAGMENT_UNIT) as u16 & OFFSET;
+        let length = Word::pair(0x4500, (HEADER_LEN + self.payload_len) as u16);
+        let first = wide(length, Word::pair(self.identification, offset));
         let ttl_and_protocol = u16::from_be_bytes([self.ttl, self.protocol.number()]);
-        let [lengths, fragment] =
-            [Word::pair(0x4500, (HEADER_LEN + self.payload_len) as u16), Word::pair(self.identification, offset)];
-        let addresses = [Word::address(self.source), Word::address(self.destination)];
-        let sum = Sum::new().with_words([lengths, fragment, Word::pair(ttl_and_protocol, 0)]).with_words(addresses);
+        let addresses = wide(Word::address(self.source), Word::address(self.destination));
+        let sum = Sum::new().with_words([Word::pair(ttl_and_protocol, 0)]).with_wide([first, addresses]);
         let checksum = if self.partial_checksum { 0 } else { sum.finish() };
-        let [source, destination] = addresses;
-        [lengths, fragment, Word::pair(ttl_and_protocol, checksum), source, destination]
+        set::<0, _>(header, first);
+        set::<12, _>(header, addresses);
+        set::<8, _>(header, wide(Word::pair(ttl_and_protocol, checksum), Word::address(self.source)));
+        Some(rest)
     }
 }
 

@@ -11,8 +11,8 @@
 
 use core::net::Ipv6Addr;
 
-use super::ip::Protocol;
-use super::{Word, put_words};
+use super::ip::{Protocol, halves};
+use super::{Word, put_words, set, wide};
 use crate::verdict::DropReason;
 
 /// Bytes of the fixed header.
@@ -226,7 +226,18 @@ impl Repr {
     /// Writes the header, or both headers, at the start of `buffer` and returns the room behind.
     #[inline]
     pub(crate) fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
-        let buffer = put_words(buffer, self.words())?;
+        let (header, buffer) = buffer.split_first_chunk_mut::<HEADER_LEN>()?;
+        let (next, payload_len) = match self.fragment {
+            None => (self.protocol.number(), self.payload_len),
+            Some(_) => (FRAGMENT, self.payload_len + FRAGMENT_HEADER_LEN),
+        };
+        let rest = Word::pair(payload_len as u16, u16::from_be_bytes([next, self.hop_limit]));
+        let ([s0, s1], [d0, d1]) = (halves(self.source), halves(self.destination));
+        set::<0, _>(header, wide(Word::new(6 << 28), rest));
+        set::<8, _>(header, s0);
+        set::<16, _>(header, s1);
+        set::<24, _>(header, d0);
+        set::<32, _>(header, d1);
         let Some(fragment) = self.fragment else {
             return Some(buffer);
         };
@@ -234,19 +245,6 @@ impl Repr {
         let offset = fragment.offset as u16 & !7 | u16::from(fragment.more);
         let next = u16::from(self.protocol.number()) << 8;
         put_words(buffer, [Word::pair(next, offset), Word::new(fragment.identification)])
-    }
-
-    /// The first of the two as it is sent.
-    #[inline]
-    pub(crate) fn words(&self) -> [Word; HEADER_LEN / 4] {
-        let (next, payload_len) = match self.fragment {
-            None => (self.protocol.number(), self.payload_len),
-            Some(_) => (FRAGMENT, self.payload_len + FRAGMENT_HEADER_LEN),
-        };
-        let rest = Word::pair(payload_len as u16, u16::from_be_bytes([next, self.hop_limit]));
-        let [s0, s1, s2, s3] = Word::of_v6(self.source);
-        let [d0, d1, d2, d3] = Word::of_v6(self.destination);
-        [Word::new(6 << 28), rest, s0, s1, s2, s3, d0, d1, d2, d3]
     }
 }
 

@@ -11,9 +11,9 @@
 
 use core::fmt;
 
-use super::Word;
 use super::checksum::Sum;
 use super::seq::SeqNumber;
+use super::{Word, get, set, wide};
 use crate::verdict::DropReason;
 
 /// Bytes of a header without options.
@@ -22,8 +22,11 @@ pub const HEADER_LEN: usize = 20;
 /// Bytes of the most options that a header holds (RFC 9293, section 3.1).
 pub const OPTIONS_MAX: usize = 40;
 
-/// Bytes of the longest header that is sent here: MSS, SACK-permitted and timestamps are all the options.
-pub(crate) const HEADER_LEN_MAX: usize = HEADER_LEN + 4 + TIMESTAMPS_LEN + 4;
+/// Bytes of the most options that are sent here: MSS, SACK-permitted, timestamps and a window scale.
+const SENT_OPTIONS_MAX: usize = 4 + TIMESTAMPS_LEN + 4;
+
+/// Room that a header is written in: the longest, to the end of the eight bytes that its last option is in.
+pub(crate) const HEADER_ROOM: usize = HEADER_LEN + SENT_OPTIONS_MAX.next_multiple_of(8);
 
 /// Bytes of the timestamps option with two no-ops for alignment, as it is usually sent (RFC 7323, appendix A).
 pub(crate) const TIMESTAMPS_LEN: usize = 12;
@@ -119,12 +122,15 @@ impl From<Malformed> for DropReason {
     }
 }
 
-/// The header of a segment. Its first words are kept as they stand on the wire: most fields go back unchanged, and not
-/// all are read.
+/// The header of a segment. Its first fields are kept as they stand on the wire: most go back unchanged, and not all
+/// are read. Those that are next to each other are one number (fast: read and written at once).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Header {
-    /// Ports; sequence number; acknowledgement; flags and window. The length is left out.
-    words: [Word; 4],
+    ports: Word,
+    /// Flags and window. The length is left out.
+    rest: Word,
+    /// Sequence number and acknowledgement.
+    numbers: u64,
     /// The options.
     pub options: Options,
 }
@@ -140,93 +146,79 @@ impl Header {
         window: u16,
         options: Options,
     ) -> Self {
-        let ports = Word::pair(source_port, destination_port);
-        let words = [ports, Word::new(seq.value()), Word::new(ack.value()), Word::pair(flags.0 as u16, window)];
-        Self { words, options }
+        let (ports, rest) = (Word::pair(source_port, destination_port), Word::pair(flags.0 as u16, window));
+        Self { ports, rest, numbers: wide(Word::new(seq.value()), Word::new(ack.value())), options }
     }
 
     /// From which port.
     #[inline]
     pub const fn source_port(&self) -> u16 {
-        let [ports, ..] = self.words;
-        ports.first()
+        self.ports.first()
     }
 
     /// To which port.
     #[inline]
     pub const fn destination_port(&self) -> u16 {
-        let [ports, ..] = self.words;
-        ports.second()
+        self.ports.second()
     }
 
     /// Where the payload, or else the next byte of the sender, stands in its stream.
     #[inline]
     pub const fn seq(&self) -> SeqNumber {
-        let [_, seq, ..] = self.words;
-        SeqNumber::new(seq.field())
+        SeqNumber::new(Word(self.numbers as u32).field())
     }
 
     /// The next byte that the sender expects.
     #[inline]
     pub const fn ack(&self) -> SeqNumber {
-        let [_, _, ack, _] = self.words;
-        SeqNumber::new(ack.field())
+        SeqNumber::new(Word((self.numbers >> 32) as u32).field())
     }
 
     /// SYN, ACK and so on.
     #[inline]
     pub const fn flags(&self) -> Flags {
-        let [.., flags] = self.words;
-        Flags(flags.first() as u8)
+        Flags(self.rest.first() as u8)
     }
 
     /// How many bytes the sender takes, as it stands in the header: not scaled.
     #[inline]
     pub const fn window(&self) -> u16 {
-        let [.., window] = self.words;
-        window.second()
+        self.rest.second()
     }
 
     /// Sets the sequence number.
     #[inline]
     #[must_use]
     pub const fn with_seq(self, seq: SeqNumber) -> Self {
-        let [ports, _, ack, rest] = self.words;
-        Self { words: [ports, Word::new(seq.value()), ack, rest], ..self }
+        Self { numbers: wide(Word::new(seq.value()), Word::new(self.ack().value())), ..self }
     }
 
     /// Sets the acknowledgement number.
     #[inline]
     #[must_use]
     pub const fn with_ack(self, ack: SeqNumber) -> Self {
-        let [ports, seq, _, rest] = self.words;
-        Self { words: [ports, seq, Word::new(ack.value()), rest], ..self }
+        Self { numbers: wide(Word::new(self.seq().value()), Word::new(ack.value())), ..self }
     }
 
     /// Adds flags.
     #[inline]
     #[must_use]
     pub const fn with_flags(self, flags: Flags) -> Self {
-        let [ports, seq, ack, rest] = self.words;
-        let rest = Word::pair(rest.first() | flags.0 as u16, rest.second());
-        Self { words: [ports, seq, ack, rest], ..self }
+        Self { rest: Word::pair(self.rest.first() | flags.0 as u16, self.rest.second()), ..self }
     }
 
     /// Takes flags away.
     #[inline]
     #[must_use]
     pub const fn without_flags(self, flags: Flags) -> Self {
-        let [ports, seq, ack, rest] = self.words;
-        let rest = Word::pair(rest.first() & !(flags.0 as u16), rest.second());
-        Self { words: [ports, seq, ack, rest], ..self }
+        Self { rest: Word::pair(self.rest.first() & !(flags.0 as u16), self.rest.second()), ..self }
     }
 
     /// Sets the window.
     #[inline]
     #[must_use]
     pub const fn with_window(self, window: u16) -> Self {
-        let [ports, seq, ack, rest] = self.words;
-        Self { words: [ports, seq, ack, Word::pair(rest.first(), window)], ..self }
+        Self { rest: Word::pair(self.rest.first(), window), ..self }
     }
 
     /// Splits a segment into header and payload. The checksum is not looked at.
@@ -238,14 +230,14 @@ impl Header {
     #[expect(clippy::inline_always, reason = "fast: inline")]
     pub fn parse(segment: &[u8]) -> Result<(Self, &[u8]), Malformed> {
         let (fixed, _) = segment.split_first_chunk::<HEADER_LEN>().ok_or(Malformed)?;
-        let (&[ports, seq, ack, rest, _], _) = fixed.as_chunks() else { return Err(Malformed) };
-        let [ports, seq, ack, Word(rest)] = [ports, seq, ack, rest].map(Word::of_bytes);
+        let numbers = get::<4, _>(fixed);
+        let (ports, rest) = (get::<0, _>(fixed) as u32, get::<12, _>(fixed) as u32);
         let header_len = (rest >> 4 & 0xf) as usize * 4;
         let (header, payload) = segment.split_at_checked(header_len).ok_or(Malformed)?;
         // Fails when the header length is below its own fixed part.
         let options = header.get(HEADER_LEN..).ok_or(Malformed)?;
-        let words = [ports, seq, ack, Word(rest & !0xff)];
-        Ok((Self { words, options: Options::parse(options)? }, payload))
+        let options = Options::parse(options)?;
+        Ok((Self { ports: Word(ports), rest: Word(rest & !0xff), numbers, options }, payload))
     }
 
     /// Bytes of the header: a multiple of 4.
@@ -260,34 +252,39 @@ impl Header {
         let Options { mss, sack_permitted, timestamps, window_scale } = self.options;
         let no_ops = if sack_permitted { 0x0402 } else { 0x0101 };
         let mss = mss.map(|mss| Word::pair(0x0204, mss));
-        let timestamps = timestamps.map(|Timestamps { value, echo }| [Word::new(value), Word::new(echo)]);
         let none = Word::ZERO;
         let (options, count) = match (mss, timestamps) {
-            (None, Some([value, echo])) => ([Word::pair(no_ops, 0x080a), value, echo, none, none], 3),
-            (Some(mss), Some([value, echo])) => {
+            (None, Some(Timestamps { value, echo })) => {
+                ([wide(Word::pair(no_ops, 0x080a), Word::new(value)), wide(Word::new(echo), none), 0], 3)
+            }
+            (Some(mss), Some(Timestamps { value, echo })) => {
                 let scale = window_scale.map(|shift| Word::pair(0x0103, 0x0300 | u16::from(shift)));
                 let count = if scale.is_some() { 5 } else { 4 };
-                ([mss, Word::pair(no_ops, 0x080a), value, echo, scale.unwrap_or(none)], count)
+                let [first, second] = [wide(mss, Word::pair(no_ops, 0x080a)), wide(Word::new(value), Word::new(echo))];
+                ([first, second, wide(scale.unwrap_or(none), none)], count)
             }
-            (Some(mss), None) if sack_permitted => ([mss, Word::pair(no_ops, 0x0101), none, none, none], 2),
-            (Some(mss), None) => ([mss, none, none, none, none], 1),
-            (None, None) if sack_permitted => ([Word::pair(no_ops, 0x0101), none, none, none, none], 1),
-            (None, None) => ([none; 5], 0),
+            (Some(mss), None) if sack_permitted => ([wide(mss, Word::pair(no_ops, 0x0101)), 0, 0], 2),
+            (Some(mss), None) => ([wide(mss, none), 0, 0], 1),
+            (None, None) if sack_permitted => ([wide(Word::pair(no_ops, 0x0101), none), 0, 0], 1),
+            (None, None) => ([0; 3], 0),
         };
         let count = HEADER_LEN / 4 + count;
-        let [ports, seq, ack, Word(rest)] = self.words;
-        let fixed = [ports, seq, ack, Word((count as u32) << 4 | rest)];
-        Words { fixed, options, count }
+        let Self { ports, numbers, rest: Word(rest), .. } = *self;
+        Words { ports, numbers, flags: Word((count as u32) << 4 | rest), options, count }
     }
 }
 
-/// A header in words of 32 bits, ready to be sent but for its checksum.
+/// A header in the words that it is summed and written in, its checksum zero.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Words {
-    /// All words that every header has, but for the last one.
-    fixed: [Word; HEADER_LEN / 4 - 1],
-    options: [Word; (HEADER_LEN_MAX - HEADER_LEN) / 4],
-    /// How many there are with the options. Behind those, all are zero.
+    ports: Word,
+    /// Sequence number and acknowledgement.
+    numbers: u64,
+    /// Length, flags and window.
+    flags: Word,
+    /// The options, and zeros behind them.
+    options: [u64; SENT_OPTIONS_MAX.div_ceil(8)],
+    /// How many words of four bytes the header has.
     count: usize,
 }
 
@@ -301,15 +298,20 @@ impl Words {
     /// The sum over all of them.
     #[inline]
     pub(crate) fn sum(&self) -> Sum {
-        Sum::new().with_words(self.fixed).with_words(self.options)
+        let [first, second, third] = self.options;
+        Sum::new().with_words([self.ports, self.flags]).with_wide([self.numbers, first, second, third])
     }
 
-    /// The header as it is sent, and zeros behind it.
+    /// Writes the header, and zeros behind it.
     #[inline]
-    pub(crate) const fn with_checksum(&self, checksum: u16) -> [Word; HEADER_LEN_MAX / 4] {
-        let [ports, seq, ack, flags] = self.fixed;
-        let [first, second, third, fourth, fifth] = self.options;
-        [ports, seq, ack, flags, Word::pair(checksum, 0), first, second, third, fourth, fifth]
+    pub(crate) fn emit(&self, checksum: u16, room: &mut [u8; HEADER_ROOM]) {
+        let [first, second, third] = self.options;
+        set::<0, _>(room, wide(self.ports, Word::ZERO));
+        set::<4, _>(room, self.numbers);
+        set::<12, _>(room, wide(self.flags, Word::pair(checksum, 0)));
+        set::<20, _>(room, first);
+        set::<28, _>(room, second);
+        set::<36, _>(room, third);
     }
 }
 
@@ -438,11 +440,10 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
-    use crate::wire::put_words;
 
-    fn emit(header: &Header) -> ([u8; HEADER_LEN_MAX], usize) {
-        let mut buffer = [1; HEADER_LEN_MAX];
-        put_words(&mut buffer, header.words().with_checksum(0)).unwrap();
+    fn emit(header: &Header) -> ([u8; HEADER_ROOM], usize) {
+        let mut buffer = [1; HEADER_ROOM];
+        header.words().emit(0, &mut buffer);
         (buffer, header.words().len())
     }
 

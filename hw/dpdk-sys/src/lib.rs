@@ -27,8 +27,8 @@ pub struct rte_mbuf {
     pub buf_addr: *mut core::ffi::c_void,
     _buf_iova: u64,
     pub data_off: u16,
-    _refcnt: u16,
-    _nb_segs: u16,
+    pub refcnt: u16,
+    pub nb_segs: u16,
     _port: u16,
     pub ol_flags: u64,
     pub packet_type: u32,
@@ -38,14 +38,15 @@ pub struct rte_mbuf {
     _hash: [u32; 2],
     _vlan_tci_outer: u16,
     pub buf_len: u16,
-    _pool: *mut rte_mempool,
+    pub pool: *mut rte_mempool,
     _second_cache_line: [u64; 8],
 }
 
 const _: () = {
     use core::mem::offset_of;
     assert!(offset_of!(rte_mbuf, buf_addr) == 0 && offset_of!(rte_mbuf, data_off) == 16);
+    assert!(offset_of!(rte_mbuf, refcnt) == 18 && offset_of!(rte_mbuf, nb_segs) == 20);
     assert!(offset_of!(rte_mbuf, ol_flags) == 24 && offset_of!(rte_mbuf, packet_type) == 32);
     assert!(offset_of!(rte_mbuf, pkt_len) == 36 && offset_of!(rte_mbuf, data_len) == 40);
-    assert!(offset_of!(rte_mbuf, buf_len) == 54 && size_of::<rte_mbuf>() == 128);
+    assert!(offset_of!(rte_mbuf, buf_len) == 54 && offset_of!(rte_mbuf, pool) == 56 && size_of::<rte_mbuf>() == 128);
 };

@@ -64,8 +64,8 @@ impl Drop for Pool {
 
 /// Up to `N` mbufs that this value owns.
 ///
-/// **Invariant:** each of the first `len` is an mbuf that was taken from a pool or a driver and not returned; none is
-/// there twice. The others are not valid.
+/// **Invariant:** each of the first `len` is an mbuf that was taken from a pool or a driver and not returned, and none
+/// is there twice; or it is null, where it was [taken out](Self::take_out). The others are not valid.
 #[derive(Debug)]
 pub(super) struct Mbufs<const N: usize> {
     frames: [*mut rte_mbuf; N],
@@ -108,6 +108,19 @@ impl<const N: usize> Mbufs<N> {
         let last = self.len.checked_sub(1)?;
         self.len = last;
         self.frames.get(last).copied()
+    }
+
+    /// Takes the mbuf at this place out.
+    #[inline]
+    pub(super) fn take_out(&mut self, at: usize) -> Option<*mut rte_mbuf> {
+        let frame = self.frames.get_mut(..self.len)?.get_mut(at)?;
+        Some(std::mem::replace(frame, std::ptr::null_mut())).filter(|frame| !frame.is_null())
+    }
+
+    /// Puts an mbuf back where it was taken out.
+    #[inline]
+    pub(super) fn put_back(&mut self, at: usize, frame: *mut rte_mbuf) {
+        self.frames[at] = frame;
     }
 
     /// Fills the free room by `fill`, which writes at most as many mbufs as its second argument to the first, and
@@ -155,7 +168,8 @@ impl<const N: usize> Mbufs<N> {
     /// Keeps the first `len`, and returns the others to their pool.
     pub(super) fn truncate(&mut self, len: usize) {
         if let Some(rest) = self.frames.get_mut(len..self.len) {
-            // SAFETY: they are ours, by the invariant, and after this they are not among the first `len`.
+            // SAFETY: they are ours, by the invariant, and after this they are not among the first `len`. Null is
+            // passed over.
             unsafe { dpdk_sys::rte_pktmbuf_free_bulk(rest.as_mut_ptr(), rest.len() as u32) };
             self.len = len;
         }
@@ -164,7 +178,7 @@ impl<const N: usize> Mbufs<N> {
     /// Returns all mbufs to their pool.
     #[inline]
     pub(super) fn free(&mut self) {
-        // SAFETY: they are ours, by the invariant, and after this there are none.
+        // SAFETY: they are ours, by the invariant, and after this there are none. Null is passed over.
         unsafe { dpdk_sys::rte_pktmbuf_free_bulk(self.frames.as_mut_ptr(), self.len as u32) };
         self.len = 0;
     }

@@ -8,12 +8,13 @@ use std::ptr;
 use dpdk_sys::{rte_eth_conf, rte_eth_dev_info, rte_eth_stats, rte_mbuf};
 use lethe::port::Offload;
 use lethe::time::Instant;
+use lethe::wire::ethernet::LINK_HEADER_MAX;
 
 use super::eal::Eal;
 use super::error::{self, DpdkError};
 use super::pool::Pool;
 use super::rx::Rx;
-use super::tx::Tx;
+use super::tx::{Limits, Queues, Tx};
 
 /// Descriptors of a queue, if the card supports so many. 1,024 of the shortest frames take 0.7 ms at 1 Gbit/s, and 70
 /// µs at 10 Gbit/s.
@@ -79,6 +80,7 @@ pub struct Port<'e> {
     offload: Offload,
     checks_received: bool,
     is_promiscuous: bool,
+    limits: Limits,
     timestamps: Timestamps,
     is_open: bool,
     /// The pools of the queues, each used by one worker. Dropped after the port is closed.
@@ -113,6 +115,7 @@ impl<'e> Port<'e> {
             offload: Offload::default(),
             checks_received: false,
             is_promiscuous: false,
+            limits: Limits::default(),
             timestamps: Timestamps::register(),
             is_open: false,
             pools: Vec::new(),
@@ -199,6 +202,8 @@ impl<'e> Port<'e> {
             config.rx_adv_conf.rss_conf.rss_hf = hash;
         }
         self.checks_received = config.rxmode.offloads != 0;
+        self.limits.is_one_pool = config.txmode.offloads & DPDK_TX_OFFLOAD_MBUF_FAST_FREE != 0;
+        self.limits.room = self.mtu.saturating_add(LINK_HEADER_MAX as u16);
         self.offload = Offload {
             ipv4: config.txmode.offloads & DPDK_TX_OFFLOAD_IPV4_CKSUM != 0,
             tcp: config.txmode.offloads & DPDK_TX_OFFLOAD_TCP_CKSUM != 0,
@@ -242,9 +247,11 @@ impl<'e> Port<'e> {
     }
 
     /// All its queues, a pair for each worker, and the card, which can be queried meanwhile.
-    pub fn queues(&mut self) -> (Vec<(Rx<'_>, Tx<'_>)>, Card<'_>) {
+    pub fn queues(&mut self) -> (Vec<Queues<'_>>, Card<'_>) {
         let (number, timestamps) = (self.number, self.timestamps);
-        let pair = |(queue, pool)| (Rx::new(number, queue, timestamps), Tx::new(number, queue, pool));
+        let limits = self.limits;
+        let pair =
+            |(queue, pool)| Queues { rx: Rx::new(number, queue, timestamps), tx: Tx::new(number, queue, pool, limits) };
         ((0..).zip(&self.pools).map(pair).collect(), Card { number, _port: PhantomData })
     }
 

@@ -50,6 +50,28 @@ impl Rx<'_> {
         // SAFETY: the frame is ours, until the next poll.
         unsafe { self.timestamps.read(frame) }
     }
+
+    /// The buffer of the frame that was returned last, for another one: if it is the only one of its frame, and nothing
+    /// else refers to it. It is ours from then on.
+    #[inline]
+    pub(super) fn take_last(&mut self) -> Option<*mut rte_mbuf> {
+        let at = self.taken.checked_sub(1)?;
+        let frame = self.burst.take_out(at)?;
+        // SAFETY: the frame is ours, and a driver has filled it.
+        if unsafe { (*frame).refcnt == 1 && (*frame).nb_segs == 1 } {
+            return Some(frame);
+        }
+        self.burst.put_back(at, frame);
+        None
+    }
+
+    /// Takes back what [`take_last`](Self::take_last) gave away.
+    #[inline]
+    pub(super) fn give_back(&mut self, frame: *mut rte_mbuf) {
+        if let Some(at) = self.taken.checked_sub(1) {
+            self.burst.put_back(at, frame);
+        }
+    }
 }
 
 impl RxQueue for Rx<'_> {

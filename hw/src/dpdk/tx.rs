@@ -4,16 +4,26 @@ use std::marker::PhantomData;
 use std::slice;
 
 use dpdk_sys::rte_mbuf;
-use lethe::port::{Transmit, TxChecksum, TxFrame, TxQueue};
+use lethe::port::{RxFrame, RxQueue, Transmit, TxChecksum, TxFrame, TxQueue};
 
 use super::BURST;
 use super::pool::{Mbufs, Pool};
+use super::rx::Rx;
 
 /// Frames that wait for the card. More are dropped, as by any full queue.
 const QUEUE: usize = 2 * BURST;
 
 /// Attempts to send the waiting frames at the end.
 const LAST_TRIES: usize = 10_000;
+
+/// What the buffers have to be that a queue sends.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Limits {
+    /// All of one pool: the driver returns them without looking.
+    pub(super) is_one_pool: bool,
+    /// Bytes that the longest frame takes.
+    pub(super) room: u16,
+}
 
 /// A transmit queue of a [`Port`](super::Port): frames are written to the buffers that the card sends from.
 #[derive(Debug)]
@@ -27,12 +37,14 @@ pub struct Tx<'p> {
     waiting: Mbufs<QUEUE>,
     /// Whether the driver has to prepare any of them, for offloads.
     is_partial: bool,
+    limits: Limits,
     _port: PhantomData<&'p ()>,
 }
 
 impl<'p> Tx<'p> {
-    pub(super) const fn new(port: u16, queue: u16, pool: &'p Pool) -> Self {
-        Self { port, queue, pool, stock: Mbufs::new(), waiting: Mbufs::new(), is_partial: false, _port: PhantomData }
+    pub(super) fn new(port: u16, queue: u16, pool: &'p Pool, limits: Limits) -> Self {
+        let (stock, waiting) = (Mbufs::new(), Mbufs::new());
+        Self { port, queue, pool, stock, waiting, is_partial: false, limits, _port: PhantomData }
     }
 
     /// Passes all waiting frames to the card, which takes as many as it has room for.
@@ -82,26 +94,67 @@ impl<'p> Tx<'p> {
     }
 }
 
-impl TxQueue for Tx<'_> {
+impl Tx<'_> {
+    /// Whether there is room for a frame.
     #[inline]
-    fn transmit(&mut self, write: impl FnOnce(&mut [u8]) -> Option<TxFrame>) -> Transmit {
+    fn has_room(&mut self) -> bool {
         if self.waiting.is_full() {
             self.send();
         }
-        if self.waiting.is_full() {
-            return Transmit::Full;
-        }
-        let Some(buffer) = self.empty_buffer() else { return Transmit::Full };
-        // SAFETY: the buffer was just taken from our pool.
-        let Some(TxFrame { len, checksum }) = write(unsafe { room(buffer) }) else {
-            self.stock.push(buffer);
-            return Transmit::Nothing;
-        };
+        !self.waiting.is_full()
+    }
+
+    /// Queues the frame that `write` puts into a buffer, which is returned if there is none.
+    ///
+    /// # Safety
+    ///
+    /// `buffer` is an mbuf that the caller owns, and gives away with the frame; it is the only one of its frame, and
+    /// nothing else refers to it.
+    #[inline]
+    unsafe fn write_to(
+        &mut self,
+        buffer: *mut rte_mbuf,
+        write: impl FnOnce(&mut [u8]) -> Option<TxFrame>,
+    ) -> Result<usize, *mut rte_mbuf> {
+        // SAFETY: by the caller's promise.
+        let Some(TxFrame { len, checksum }) = write(unsafe { room(buffer) }) else { return Err(buffer) };
         // SAFETY: as above; the frame is within the room that it was written to.
         unsafe { finish(buffer, len, checksum) };
         self.is_partial |= checksum != TxChecksum::Complete;
         self.waiting.push(buffer);
-        Transmit::Queued(len)
+        Ok(len)
+    }
+
+    /// Whether the buffer of a received frame may go out here. All are of our pool but where a driver passes on those
+    /// of others, as `net_ring` does: then it has to have room for every frame, and to be returned to the pool that it
+    /// names.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns the buffer.
+    #[inline]
+    unsafe fn may_send(&self, buffer: *const rte_mbuf) -> bool {
+        // SAFETY: by the caller's promise.
+        let (pool, room) = unsafe { ((*buffer).pool, (*buffer).buf_len.saturating_sub((*buffer).data_off)) };
+        pool == self.pool.as_ptr() || !self.limits.is_one_pool && room >= self.limits.room
+    }
+}
+
+impl TxQueue for Tx<'_> {
+    #[inline]
+    fn transmit(&mut self, write: impl FnOnce(&mut [u8]) -> Option<TxFrame>) -> Transmit {
+        if !self.has_room() {
+            return Transmit::Full;
+        }
+        let Some(buffer) = self.empty_buffer() else { return Transmit::Full };
+        // SAFETY: the buffer was just taken from our pool.
+        match unsafe { self.write_to(buffer, write) } {
+            Ok(len) => Transmit::Queued(len),
+            Err(buffer) => {
+                self.stock.push(buffer);
+                Transmit::Nothing
+            }
+        }
     }
 
     #[inline]
@@ -112,15 +165,62 @@ impl TxQueue for Tx<'_> {
     }
 }
 
-/// The room for a frame in an empty buffer. It contains old data.
+/// Both queues of a worker. An answer goes out in the buffer of the frame that it answers: that is in the cache, and
+/// neither taken from the pool nor returned to it.
+#[derive(Debug)]
+pub struct Queues<'p> {
+    /// Where frames come from.
+    pub rx: Rx<'p>,
+    /// Where they go.
+    pub tx: Tx<'p>,
+}
+
+impl RxQueue for Queues<'_> {
+    #[inline]
+    fn receive(&mut self) -> Option<RxFrame<'_>> {
+        self.rx.receive()
+    }
+}
+
+impl TxQueue for Queues<'_> {
+    #[inline]
+    fn transmit(&mut self, write: impl FnOnce(&mut [u8]) -> Option<TxFrame>) -> Transmit {
+        let Self { rx, tx } = self;
+        let Some(buffer) = rx.take_last() else { return tx.transmit(write) };
+        // SAFETY: the buffer was taken from the queue, which no longer has it.
+        if unsafe { !tx.may_send(buffer) } {
+            rx.give_back(buffer);
+            return tx.transmit(write);
+        }
+        if !tx.has_room() {
+            rx.give_back(buffer);
+            return Transmit::Full;
+        }
+        // SAFETY: the buffer was taken from the queue, which no longer has it, and is the only one of its frame.
+        match unsafe { tx.write_to(buffer, write) } {
+            Ok(len) => Transmit::Queued(len),
+            Err(buffer) => {
+                rx.give_back(buffer);
+                Transmit::Nothing
+            }
+        }
+    }
+
+    #[inline]
+    fn flush(&mut self) {
+        self.tx.flush();
+    }
+}
+
+/// The room for a frame in a buffer. It contains old data.
 ///
 /// # Safety
 ///
-/// `buffer` is an empty mbuf of a [`Pool`] that the caller owns during `'a`. Its memory is initialized, since the
-/// kernel zeroes it.
+/// `buffer` is an mbuf of a [`Pool`] that the caller owns during `'a`, and whose frame is no longer needed. Its memory
+/// is initialized, since the kernel zeroes it.
 #[inline]
 pub(super) unsafe fn room<'a>(buffer: *mut rte_mbuf) -> &'a mut [u8] {
-    // SAFETY: by the caller's promise; the room of an empty buffer is from `data_off` to its end.
+    // SAFETY: by the caller's promise; the room of a buffer is from `data_off` to its end.
     unsafe {
         let data_off = usize::from((*buffer).data_off);
         let data = (*buffer).buf_addr.cast::<u8>().add(data_off);
@@ -139,8 +239,9 @@ pub(super) unsafe fn finish(buffer: *mut rte_mbuf, len: usize, checksum: TxCheck
     unsafe {
         (*buffer).data_len = len as u16;
         (*buffer).pkt_len = len as u32;
+        (*buffer).ol_flags = 0;
         if let TxChecksum::Partial { network_offset, network_len, network, transport } = checksum {
-            (*buffer).ol_flags |= flags(network_len, network, transport);
+            (*buffer).ol_flags = flags(network_len, network, transport);
             dpdk_sys::dpdk_set_header_lens(buffer, network_offset as u16, network_len as u16);
         }
     }

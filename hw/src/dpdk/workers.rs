@@ -12,7 +12,7 @@ use lethe::time::Instant;
 use lethe::turn;
 use lethe::verdict::Stats;
 
-use super::{BURST, Rx, Tx};
+use super::{BURST, Queues, Tx};
 use crate::worker_stats::{StatsPublisher, WorkerStats};
 
 /// Empty polls after which an adaptive worker slows down: some 20 µs.
@@ -89,8 +89,8 @@ impl<'s, A: App + Send + Sync> Workers<'s, A> {
         Self { burst: self.burst.min(burst), ..self }
     }
 
-    /// Runs worker `number` on its lcore: answers the frames of `rx` on `tx` until `stop` is set.
-    pub fn work(&self, number: usize, rx: &mut Rx<'_>, tx: &mut Tx<'_>) {
+    /// Runs worker `number` on its lcore: answers the frames of its queues until `stop` is set.
+    pub fn work(&self, number: usize, queues: &mut Queues<'_>) {
         let mut scratch = vec![0; SCRATCH_LEN];
         let mut stats = Stats::default();
         let mut publisher = self.published[number].publisher();
@@ -101,13 +101,13 @@ impl<'s, A: App + Send + Sync> Workers<'s, A> {
             drop(open(&self.writer_gate));
             let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
             if number == 0 && self.to_announce.swap(false, Ordering::Relaxed) {
-                announce(&engine, tx, &mut stats);
+                announce(&engine, &mut queues.tx, &mut stats);
                 publisher.publish(&stats);
             }
-            self.serve(&engine, seen, rx, tx, &mut scratch, (&mut stats, &mut publisher));
+            self.serve(&engine, seen, queues, &mut scratch, (&mut stats, &mut publisher));
         }
         publisher.publish(&stats);
-        tx.drain();
+        queues.tx.drain();
     }
 
     /// The loop, up to the next quiescent point.
@@ -115,16 +115,15 @@ impl<'s, A: App + Send + Sync> Workers<'s, A> {
         &self,
         engine: &Engine<A>,
         seen: u64,
-        rx: &mut Rx<'_>,
-        tx: &mut Tx<'_>,
+        queues: &mut Queues<'_>,
         scratch: &mut [u8],
         (stats, publisher): (&mut Stats, &mut StatsPublisher<'_>),
     ) {
         let mut idle = 0;
         while self.quiesce.load(Ordering::Relaxed) == seen && !self.is_over() {
-            let count = rx.poll(self.burst);
+            let count = queues.rx.poll(self.burst);
             if count == 0 {
-                tx.flush();
+                queues.flush();
                 publisher.settle(stats);
                 self.rest(&mut idle);
                 continue;
@@ -132,9 +131,9 @@ impl<'s, A: App + Send + Sync> Workers<'s, A> {
             idle = 0;
             let now = match self.clock {
                 TimeSource::Wall => wall_clock(),
-                TimeSource::Frames => rx.timestamp().unwrap_or_else(wall_clock),
+                TimeSource::Frames => queues.rx.timestamp().unwrap_or_else(wall_clock),
             };
-            turn(engine, now, rx, tx, scratch, stats, count);
+            turn(engine, now, queues, scratch, stats, count);
             publisher.turned(count == self.burst, stats);
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use lethe::port::{RxQueue, TxQueue};
-use lethe_hw::dpdk::{Card, Rx, Tx};
+use lethe_hw::dpdk::{Card, Queues, Rx, Tx};
 
 use crate::card::OpenCard;
 
@@ -26,7 +26,7 @@ impl<'a> FirstQueue<'a> {
     pub(super) fn of(card: &'a mut OpenCard<'_>) -> anyhow::Result<Self> {
         let (name, mtu) = (card.name.clone(), card.port.mtu());
         let (queues, card) = card.port.queues();
-        let (rx, tx) = queues.into_iter().next().context("the card has no queue")?;
+        let Queues { rx, tx } = queues.into_iter().next().context("the card has no queue")?;
         Ok(Self { name, mtu, rx, tx, card })
     }
 }

@@ -24,8 +24,7 @@ const OUT: u32 = 1;
 /// let mut stats = Stats::default();
 /// let mut scratch = [0; SCRATCH_LEN];
 /// while let Some(now) = replay.advance()? {
-///     let (mut rx, mut tx) = replay.queues();
-///     turn(engine, now, &mut rx, &mut tx, &mut scratch, &mut stats, 1);
+///     turn(engine, now, &mut replay.queues(), &mut scratch, &mut stats, 1);
 /// }
 /// Ok((stats, replay.finish()?))
 /// # }
