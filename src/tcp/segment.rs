@@ -56,8 +56,8 @@ pub(super) fn begins_as_a_target(payload: &[u8]) -> bool {
 /// Bytes of a segment that tell which one it was (RFC 792; RFC 1122, section 3.2.2).
 const QUOTED: usize = 8;
 
-/// A segment that arrived, and all that is known about it. It is `Copy` and handed on as such (fast: by
-/// value).
+/// A segment that arrived, and all that is known about it. It is handed on by reference: a copy would be read in other
+/// pieces than it was written in (fast: read and written at once).
 #[derive(Clone, Copy)]
 pub(super) struct Segment<'a, P> {
     pub(super) config: &'a Config,
