@@ -6,7 +6,7 @@ FUZZ ?= 60
 # How long `make soak` runs fresh seeds through the simulator, and clients through a TAP.
 SOAK ?= 10m
 
-.PHONY: help run test test-hw faults lint package bench instructions compare fuzz soak clean
+.PHONY: help run test test-hw faults lint package bench instructions times compare fuzz soak clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -50,6 +50,10 @@ instructions: ## no packet may take 3 % more instructions than benches/instructi
 	@tools/install test
 	@$(CARGO) xtask instructions
 	@! $(CARGO) xtask instructions --planted 5 >/dev/null 2>&1 || { echo "5 % more were not noticed" >&2; exit 1; }
+
+times: ## no packet may take 1.05 of the time that it took in the commit before
+	@! $(CARGO) xtask times --planted --rounds 3 >/dev/null 2>&1 || { echo "waiting for stores was not noticed" >&2; exit 1; }
+	@$(CARGO) xtask times
 
 compare: ## Lethe beside nginx and other servers: 40 minutes on a quiet machine, into docs/performance.md
 	@tools/install compare

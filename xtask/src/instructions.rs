@@ -37,7 +37,7 @@ pub(crate) struct Args {
 }
 
 /// The programs, and what is counted of each, for each family.
-const PROGRAMS: [(&str, &[&str]); 2] = [
+pub(crate) const PROGRAMS: [(&str, &[&str]); 2] = [
     (
         "cost",
         &[
@@ -83,7 +83,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
          go over to\n  this one: look at a commit whose figures are right, run cargo xtask instructions --update \
          there, and commit that file."
     );
-    let programs = build()?;
+    let programs = build_in(&root(), &programs::target())?;
     let found = figures(&programs, 0)?;
     if let Some(percent) = args.planted {
         return compare(&found, &figures(&programs, percent)?);
@@ -99,9 +99,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     compare(&parse(&fs::read_to_string(&file)?)?, &found)
 }
 
-/// Builds [`PROGRAMS`], and returns them in their order.
-fn build() -> anyhow::Result<Vec<PathBuf>> {
+/// Builds the [`PROGRAMS`] of the sources in a folder into another, and returns them in their order.
+pub(crate) fn build_in(sources: &Path, target: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut command = programs::cargo();
+    command.current_dir(sources).env("CARGO_TARGET_DIR", target);
     command.args(["bench", "--quiet", "--package", "lethe-engine", "--no-run", "--message-format", "json"]);
     for (name, _) in PROGRAMS {
         command.args(["--bench", name]);

@@ -23,6 +23,7 @@ mod page;
 mod programs;
 mod shared;
 mod soak_dpdk;
+mod times;
 
 use std::process::ExitCode;
 
@@ -67,6 +68,8 @@ enum Command {
     /// Real clients and random frames, through DPDK's `net_af_packet`, for a while: nothing may be lost, and nothing
     /// leak
     SoakDpdk(soak_dpdk::Args),
+    /// Measures how long the engine takes for a packet, beside the commit before
+    Times(times::Args),
 }
 
 fn main() -> ExitCode {
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
         Command::LoopCost(args) => loop_cost::run(&args),
         Command::Model(args) => model::run(&args),
         Command::SoakDpdk(args) => soak_dpdk::run(&args),
+        Command::Times(args) => times::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
