@@ -9,7 +9,8 @@
 //! response says of its connection (`Connection: close`, or `Server` in the same bytes) may be another thing for half
 //! the header section and for all of it, and for an echo that an attacker has changed; to two segments that have both
 //! alike it is the same. With a FIN, which answers half a header section, a response may have another length than
-//! without.
+//! without. A packet with several requests may be delayed until each of them has been answered alone: the responses to
+//! them, in one segment, are those that were given before.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
@@ -18,9 +19,11 @@ use std::net::SocketAddr;
 use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
 
-use super::{Checker, Exchange, beginnings, each_segment, holds_responses, is_probe};
+use super::{
+    Checker, Exchange, are_responses, beginnings, each_segment, end_of_request, holds_responses, is_probe, requests_in,
+};
 use crate::dissect::Tcp;
-use crate::peer::client::normalized;
+use crate::peer::client::{Framed, normalized};
 use crate::stream::Stream;
 
 /// Connections that are remembered: some hundred are under way at a time.
@@ -286,6 +289,31 @@ impl Connection {
     }
 }
 
+/// A segment with several complete responses as if each had been sent alone, for its request alone; any other as it is.
+fn each_response<'a>(received: &Tcp<'a>, sent: &Tcp<'a>) -> Vec<(Tcp<'a>, Tcp<'a>)> {
+    let Some(mut requests) = requests_in(received).find(|requests| are_responses(sent.payload, requests)) else {
+        return vec![(received.clone(), sent.clone())];
+    };
+    let mut responses = sent.payload;
+    let mut parts = Vec::new();
+    while let Ok(Some(response)) = Framed::parse(responses, requests.starts_with(b"HEAD ")) {
+        let (now, later) = responses.split_at(response.len);
+        let (asked, behind) = requests.split_at(end_of_request(requests).unwrap_or(requests.len()));
+        if parts.is_empty() && later.is_empty() {
+            return vec![(received.clone(), sent.clone())];
+        }
+        let seq = sent.seq.advance((sent.payload.len() - responses.len()) as u32);
+        let asks_at = received.seq.advance((received.payload.len() - requests.len()) as u32);
+        let flags = if later.is_empty() { sent.flags } else { Flags::ACK };
+        parts.push((
+            Tcp { seq: asks_at, ack: seq, payload: asked, ..received.clone() },
+            Tcp { seq, flags, payload: now, ack: asks_at.advance(asked.len() as u32), ..sent.clone() },
+        ));
+        (responses, requests) = (later, behind);
+    }
+    parts
+}
+
 /// Adds one, at the cost of the oldest, and tells how many bytes that had.
 fn push(connections: &mut Vec<Connection>, connection: Connection) -> usize {
     let is_full = connections.len() == OF_ONE_CLIENT_MAX;
@@ -305,7 +333,9 @@ impl Checker for Stability {
             if sent.flags.has(Flags::SYN) {
                 self.open(ends, sent.seq.advance(1), received.seq.advance(1));
             } else if !sent.payload.is_empty() && !is_probe(received, sent) {
-                return self.send(ends, received, sent);
+                for (received, sent) in each_response(received, sent) {
+                    self.send(ends, &received, &sent)?;
+                }
             }
             Ok(())
         })
@@ -399,6 +429,43 @@ mod tests {
         let changed = KEPT.replace("body", "bodY");
         let wrong = told([1001, 1035, 1035], [(0, KEPT), (end, KEPT), (end, &changed)]);
         assert!(wrong.unwrap_err().starts_with("byte "));
+    }
+
+    #[test]
+    fn it_sees_what_changes_in_the_responses_to_several_requests_that_were_answered_alone() {
+        let engine = testing::engine_with(|config| config.keep_alive = true);
+        let ends = Ends::v4();
+        let [opened, _] = stand::fetch(&engine, &ends, "/10");
+        let start = crate::dissect::Frame::dissect(&opened.sent[0]).unwrap().tcp().unwrap().1.seq.advance(1).value();
+        let request = |name: char| format!("GET /{name} HTTP/1.1\r\nHost: h\r\n\r\n");
+        let [one, two] = ['1', '2'].map(request);
+        let (len, end) = (one.len() as u32, KEPT.len() as u32);
+        // Of the first, nothing is lost with `\n` ahead of the next, or without its method.
+        let told = |joined: &str, seq: u32, at: u32, responses: &str| {
+            let mut checker = Stability::default();
+            assert_eq!(opened.check(&mut checker), Ok(()));
+            let mut told = Ok(());
+            let asked = [(1001, 0, &*one, KEPT), (1001 + len, end, &two, KEPT), (seq, at, joined, responses)];
+            for (number, (seq, at, request, response)) in asked.into_iter().enumerate() {
+                let received = Segment::ack(&ends).seq(seq).ack_number(start + at).timestamps(7, 7).payload(request);
+                let sent = Segment::ack(&ends.reversed()).seq(start + at).ack_number(received.end());
+                let sent = vec![sent.timestamps(number as u32, 7).payload(response).frame()];
+                told = stand::Recorded { received: received.frame(), sent, ..opened.clone() }.check(&mut checker);
+                assert!(number == 2 || told == Ok(()), "{told:?}");
+            }
+            told.map_err(|problem| problem.split(':').next().unwrap().to_owned())
+        };
+        let (both, responses) = (one.clone() + &two, [KEPT, KEPT].concat());
+        assert_eq!(told(&both, 1001, 0, &responses), Ok(()));
+        assert_eq!(told(&both[4..], 1005, 0, &responses), Ok(()), "without its method");
+        let (rest, three) = (format!("\n{two}{}", request('3')), [KEPT, KEPT].concat());
+        assert_eq!(told(&rest, 1000 + len, end, &three), Ok(()), "behind the end of the one before");
+        for changed in [[KEPT, &KEPT.replace("body", "bodY")].concat(), [&KEPT.replace("200", "201"), KEPT].concat()] {
+            assert!(told(&both, 1001, 0, &changed).unwrap_err().starts_with("byte "));
+        }
+        let longer = KEPT.replace("4\r\n\r\nbody", "5\r\n\r\nbody!");
+        let wrong = told(&both, 1001, 0, &[&longer, KEPT].concat());
+        assert_eq!(wrong, Err("a response reaches into the next one on its connection".to_owned()));
     }
 
     #[test]
