@@ -41,6 +41,8 @@ mod offload;
 pub mod peer;
 pub mod random;
 #[cfg(feature = "simulator")]
+mod recent;
+#[cfg(feature = "simulator")]
 pub mod run;
 pub mod sample;
 #[cfg(feature = "simulator")]

@@ -9,7 +9,7 @@ use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
 
 use super::{Checker, Exchange, GET, each_segment, is_probe};
-use crate::dissect::Tcp;
+use crate::dissect::{Frame, Tcp};
 use crate::peer::client::Framed;
 
 /// Handshakes that are remembered. Only those of this epoch and the one before matter; with more than
@@ -31,7 +31,8 @@ const STAMPS_MAX: usize = 1 << 20;
 /// Without timestamps, where the client stands is told by eleven bits of the cookie only. So one segment in a thousand
 /// that acknowledges the SYN+ACK from further on, or from the byte before (a keep-alive probe, or what a smuggler
 /// sends), passes for the first, which is no more than its own sender's loss. A few times in a run nothing is said of
-/// that.
+/// that. And to one who has a cookie, it is good with another MSS in it with the same chance: nothing is said where no
+/// more than that pass of those that are tried.
 ///
 /// On a connection that stays open, what a timestamp says is in its low 31 bits: an attacker may change the highest.
 /// Where a probe of ours begins is keyed, and its length is not. A request may lack its method, where its client has
@@ -45,6 +46,10 @@ pub struct Cookie {
     /// Some of this epoch were forgotten.
     forgotten: Option<u64>,
     coincidences: u32,
+    /// Cookies with another MSS than the one that was given, without timestamps: those that came, and those of them
+    /// that drew data.
+    changed: HashSet<Handshake>,
+    passed: HashSet<Handshake>,
 }
 
 /// Where the request begins that this segment is the beginning of. A client that has received segments behind the first
@@ -56,6 +61,15 @@ fn begin_of_request(received: &Tcp<'_>) -> SeqNumber {
 
 /// How often in one run that may be.
 const COINCIDENCES_MAX: u32 = 4;
+
+/// One cookie of so many with another MSS may be good; it is one in a thousand, and one more.
+const CHANGED_GOOD: usize = 100;
+
+/// With more of them, nothing is said.
+const CHANGED_MAX: usize = 1 << 16;
+
+/// The bits of a cookie with the MSS.
+const MSS_BITS: u32 = 7 << 29;
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Handshake {
@@ -164,6 +178,16 @@ impl Given {
         echoes || repeats || connection.streams.iter().any(acknowledges)
     }
 
+    /// Whether this has the cookie of its client with another MSS in it, and no timestamps, which would tell.
+    fn has_another_mss(&self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>) -> bool {
+        let is_changed = |&(first, start, _): &(SeqNumber, SeqNumber, SeqNumber)| {
+            let differs = received.ack.rewind(1).value() ^ start.rewind(1).value();
+            received.seq == first && differs != 0 && differs & !MSS_BITS == 0
+        };
+        let connection = self.connections.get(&ends).filter(|_| received.timestamps.is_none());
+        connection.is_some_and(|connection| connection.streams.iter().any(is_changed))
+    }
+
     /// Whether this may be a client without timestamps that has had its SYN+ACK and goes on from there.
     fn may_be_coincidence(&self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>) -> bool {
         let is_later = |&(first, start, _): &(SeqNumber, SeqNumber, SeqNumber)| {
@@ -176,6 +200,12 @@ impl Given {
 }
 
 impl Cookie {
+    /// Whether a cookie with another MSS may have been good by chance.
+    fn may_have_passed(&mut self, changed: Handshake) -> bool {
+        self.passed.insert(changed);
+        self.changed.len() >= CHANGED_MAX || self.passed.len() <= 1 + self.changed.len() / CHANGED_GOOD
+    }
+
     fn remember(&mut self, handshake: Handshake, epoch: u64) {
         while self.order.front().is_some_and(|&(_, made)| made + 1 < epoch) || self.order.len() >= HANDSHAKES_MAX {
             let Some((oldest, made)) = self.order.pop_front() else { break };
@@ -209,6 +239,14 @@ impl Checker for Cookie {
 
     fn check(&mut self, exchange: &Exchange<'_>) -> Result<(), String> {
         let epoch = epoch(exchange.now);
+        if let Some(frame) = Frame::dissect(exchange.received)
+            && let Some((ip, received)) = frame.tcp().filter(|(_, received)| !received.payload.is_empty())
+            && let ends = (ip.from(received), ip.to(received))
+            && self.given.has_another_mss(ends, received)
+            && self.changed.len() < CHANGED_MAX
+        {
+            self.changed.insert(Handshake { client: ends.0, server: ends.1, seq: received.seq, ack: received.ack });
+        }
         each_segment(exchange, |(ip, received), (_, sent)| {
             let (client, server) = (ip.from(received), ip.to(received));
             if sent.flags.has(Flags::SYN) {
@@ -224,9 +262,13 @@ impl Checker for Cookie {
             if let Some(problem) = self.problem(handshake, epoch)
                 && !self.given.is_shown_by((client, server), received)
             {
-                self.coincidences += 1;
-                let is_coincidence = self.given.may_be_coincidence((client, server), received);
-                if !is_coincidence || self.coincidences > COINCIDENCES_MAX {
+                let is_coincidence = if self.given.has_another_mss((client, server), received) {
+                    self.may_have_passed(handshake)
+                } else {
+                    self.coincidences += 1;
+                    self.given.may_be_coincidence((client, server), received) && self.coincidences <= COINCIDENCES_MAX
+                };
+                if !is_coincidence {
                     return Err(problem.to_owned());
                 }
             }
@@ -281,7 +323,7 @@ mod tests {
         let [opened, asked] = stand::fetch(&engine, &ends, "/10");
         let mut checker = Cookie::default();
         assert_eq!(opened.check(&mut checker), Ok(()));
-        let frame = crate::dissect::Frame::dissect(&asked.received).unwrap();
+        let frame = Frame::dissect(&asked.received).unwrap();
         let (_, request) = frame.tcp().unwrap();
         let later = Segment::ack(&ends).seq(request.seq.value() + 18).ack_number(request.ack.value());
         let later = Recorded { received: later.payload("GET / HTTP/1.0\r\n\r\n").frame(), ..asked.clone() };
@@ -289,6 +331,38 @@ mod tests {
             assert_eq!(later.check(&mut checker), Ok(()));
         }
         assert!(later.check(&mut checker).is_err());
+    }
+
+    #[test]
+    fn of_many_cookies_with_another_mss_one_may_be_good_by_coincidence() {
+        let engine = testing::engine();
+        let ends = Ends::v4();
+        let [opened, _] = stand::fetch(&engine, &ends, "/10");
+        let changed = |opened: &Recorded, ends: &Ends, mss: u32| {
+            let frame = Frame::dissect(&opened.sent[0]).unwrap();
+            let cookie = frame.tcp().unwrap().1.seq.value() ^ mss << 29;
+            Segment::ack(ends).seq(1001).ack_number(cookie.wrapping_add(1)).payload("GET").frame()
+        };
+        let start = Frame::dissect(&opened.sent[0]).unwrap().tcp().unwrap().1.seq.advance(1).value();
+        let passed = |checker: &mut Cookie| {
+            let data = Segment::ack(&ends.reversed()).seq(start).payload("data").frame();
+            [1, 2, 7].map(|mss| {
+                let (received, sent) = (changed(&opened, &ends, mss), vec![data.clone()]);
+                Recorded { received, sent, ..opened.clone() }.check(checker).is_ok()
+            })
+        };
+        let mut checker = Cookie::default();
+        assert_eq!(opened.check(&mut checker), Ok(()));
+        assert_eq!(passed(&mut checker), [true, false, false]);
+        for port in 1..=CHANGED_GOOD as u16 {
+            let other = ends.client_port(port);
+            let [opened, _] = stand::fetch(&engine, &other, "/10");
+            assert_eq!(opened.check(&mut checker), Ok(()));
+            let dropped = Recorded { received: changed(&opened, &other, 4), sent: Vec::new(), ..opened };
+            assert_eq!(dropped.check(&mut checker), Ok(()));
+        }
+        checker.passed.clear();
+        assert_eq!(passed(&mut checker), [true, true, false]);
     }
 
     #[test]
@@ -300,7 +374,7 @@ mod tests {
         assert_eq!(opened.check(&mut checker), Ok(()));
         assert_eq!(asked.check(&mut checker), Ok(()));
         let late = Instant::from_unix_seconds(NOW.as_unix_seconds() + 1000);
-        let frame = crate::dissect::Frame::dissect(&asked.sent[0]).unwrap();
+        let frame = Frame::dissect(&asked.sent[0]).unwrap();
         let (_, sent) = frame.tcp().unwrap();
         let stamp = sent.timestamps.unwrap().0;
         let mut check = |segment: Segment| {

@@ -1,6 +1,5 @@
 //! Who has not got a long reply to its end is not told that its request has come.
 
-use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
 use lethe::wire::seq::SeqNumber;
@@ -9,6 +8,7 @@ use lethe::wire::tcp::Flags;
 use super::{Checker, Exchange, each_segment, is_probe, keeps_open};
 use crate::dissect::Tcp;
 use crate::peer::client::Framed;
+use crate::recent::Recent;
 use crate::stream::Stream;
 
 /// Connections that are remembered; of an older one nothing is said.
@@ -20,8 +20,7 @@ const CONNECTIONS_MAX: usize = 4096;
 /// segments apart: its FIN is acknowledged.
 #[derive(Clone, Debug, Default)]
 pub struct Hold {
-    connections: HashMap<(SocketAddr, SocketAddr), Connection>,
-    order: VecDeque<(SocketAddr, SocketAddr)>,
+    connections: Recent<(SocketAddr, SocketAddr), Connection, CONNECTIONS_MAX>,
 }
 
 #[derive(Clone, Debug)]
@@ -58,17 +57,9 @@ struct Connection {
 impl Hold {
     fn open(&mut self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>, sent: &Tcp<'_>) {
         let start = sent.seq.advance(1);
-        if let Some(connection) = self.connections.get_mut(&ends) {
-            connection.is_reused |= connection.start != start;
-            return;
-        }
-        if self.order.len() == CONNECTIONS_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.connections.remove(&oldest);
-        }
-        self.order.push_back(ends);
-        self.connections.insert(ends, Connection::new(start, received.seq.advance(1), false));
+        let new = || Connection::new(start, received.seq.advance(1), false);
+        let connection = self.connections.get_or_insert_with(ends, new);
+        connection.is_reused |= connection.start != start;
     }
 
     fn look(&mut self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>, sent: &Tcp<'_>) -> Result<(), String> {
@@ -251,18 +242,5 @@ mod tests {
         let early = check(Some(client(start + 199)), server(start + 201, all, 0, false), &mut checker);
         assert!(early.unwrap_err().starts_with("it acknowledges all of a request"));
         assert_eq!(check(Some(client(start + 201)), server(start + 201, all, 0, false), &mut checker), Ok(()));
-    }
-
-    #[test]
-    fn what_it_remembers_is_bounded() {
-        let engine = testing::engine();
-        let mut checker = Hold::default();
-        let [opened, _] = stand::fetch(&engine, &Ends::v4(), "/");
-        let (received, sent) = (Frame::dissect(&opened.received).unwrap(), Frame::dissect(&opened.sent[0]).unwrap());
-        for number in 0..=CONNECTIONS_MAX as u32 {
-            let client = (std::net::Ipv4Addr::from_bits(number), 1).into();
-            checker.open((client, Ends::v4().server), received.tcp().unwrap().1, sent.tcp().unwrap().1);
-        }
-        assert_eq!((checker.connections.len(), checker.order.len()), (CONNECTIONS_MAX, CONNECTIONS_MAX));
     }
 }

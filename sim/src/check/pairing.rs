@@ -1,10 +1,10 @@
 //! No response, whole or part, is ever taken for that of another request.
 
-use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
 use lethe::app::Request;
 use lethe::http::{Framing, RequestLine};
+use lethe::verdict::{ReplyKind, Verdict};
 use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::{self, Flags};
 use lethe::wire::{ipv4, ipv6};
@@ -13,6 +13,7 @@ use lethe::{App, Engine};
 use super::{Checker, Exchange, GET, each_segment, end_of_request, is_probe, keeps_open};
 use crate::dissect::Tcp;
 use crate::peer::client::normalized;
+use crate::recent::Recent;
 use crate::stream::Stream;
 
 /// Connections that are remembered; of an older one nothing is said.
@@ -37,12 +38,11 @@ const STREAM_MAX: usize = 1 << 22;
 ///
 /// It is for clients with timestamps: without, a connection has one request. Where a request that is not complete has
 /// been answered, nothing is said of that connection; whether it may be is for [`Stability`](super::Stability). A later
-/// request is answered so only where it is longer than what is read of one.
+/// request is answered so only where it is longer than what is read of one, or refused for what has come of it.
 #[derive(Debug)]
 pub struct Pairing<'e, A> {
     engine: &'e Engine<A>,
-    connections: HashMap<(SocketAddr, SocketAddr), Vec<Connection>>,
-    order: VecDeque<(SocketAddr, SocketAddr)>,
+    connections: Recent<(SocketAddr, SocketAddr), Vec<Connection>, CONNECTIONS_MAX>,
     scratch: Box<[u8]>,
 }
 
@@ -158,12 +158,7 @@ impl Answer {
 impl<'e, A: App> Pairing<'e, A> {
     /// For the application of this engine.
     pub fn new(engine: &'e Engine<A>) -> Self {
-        Self {
-            engine,
-            connections: HashMap::new(),
-            order: VecDeque::new(),
-            scratch: vec![0; lethe::engine::SCRATCH_LEN].into(),
-        }
+        Self { engine, connections: Recent::default(), scratch: vec![0; lethe::engine::SCRATCH_LEN].into() }
     }
 
     fn open(&mut self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>, sent: &Tcp<'_>) {
@@ -174,15 +169,7 @@ impl<'e, A: App> Pairing<'e, A> {
             answers: Vec::new(),
             is_unclear: false,
         };
-        if !self.connections.contains_key(&ends) {
-            if self.order.len() == CONNECTIONS_MAX
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.connections.remove(&oldest);
-            }
-            self.order.push_back(ends);
-        }
-        let connections = self.connections.entry(ends).or_default();
+        let connections = self.connections.get_or_insert_with(ends, Vec::new);
         if connections.iter().all(|known| (known.asks_at, known.start) != (new.asks_at, new.start)) {
             if connections.len() == OF_ONE_CLIENT_MAX {
                 connections.remove(0);
@@ -202,7 +189,13 @@ impl<'e, A: App> Pairing<'e, A> {
         }
     }
 
-    fn send(&mut self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>, sent: &Tcp<'_>) -> Result<(), String> {
+    fn send(
+        &mut self,
+        ends: (SocketAddr, SocketAddr),
+        received: &Tcp<'_>,
+        sent: &Tcp<'_>,
+        is_refused: bool,
+    ) -> Result<(), String> {
         let Some(connections) = self.connections.get_mut(&ends) else { return Ok(()) };
         let place = |connection: &Connection| sent.seq.distance_from(connection.start) as usize;
         let is_near = |connection: &&mut Connection| {
@@ -210,16 +203,44 @@ impl<'e, A: App> Pairing<'e, A> {
         };
         let nearest = connections.iter_mut().filter(is_near).min_by_key(|connection| place(connection));
         let Some(connection) = nearest.filter(|connection| !connection.is_unclear) else { return Ok(()) };
+        let app = self.engine.app();
         let most = usize::from(self.engine.config().mtu.bytes()) - headers_len(ends.0);
-        if let Some(read) = received.payload.get(..most)
-            && connection.is_closing_answer(self.engine.app(), ends.0, (received.seq, read), sent)
-        {
+        let is_closing_answer = connection.is_behind(received, sent)
+            && (is_refused && sent.flags.has(Flags::FIN) && cannot_be_handed_on(app, received.payload)
+                || received
+                    .payload
+                    .get(..most)
+                    .is_some_and(|read| is_closing_answer(app, ends.0, read, sent, &mut self.scratch)));
+        if is_closing_answer {
             connection.is_unclear = true;
             return Ok(());
         }
-        connection.expect(self.engine.app(), ends.0, &mut self.scratch);
+        connection.expect(app, ends.0, &mut self.scratch);
         connection.check(received, sent)
     }
+}
+
+/// All of the response of an application to a request.
+fn respond(app: &impl App, client: SocketAddr, line: &RequestLine<'_>, scratch: &mut [u8]) -> Option<Vec<u8>> {
+    let response = Request::of_line(line).with_client(client.ip()).answer(app, scratch)?;
+    Some([response.head(), response.body()].concat())
+}
+
+/// Whether the engine has to answer this itself, though it is not complete: no byte that may come behind it mends it. A
+/// network that changes bytes makes such requests.
+fn cannot_be_handed_on(app: &impl App, payload: &[u8]) -> bool {
+    let line = RequestLine::parse_for(app.methods(), payload);
+    end_of_request(payload).is_none() && line.map_or(true, |line| matches!(line.framing(), Framing::Refused(_)))
+}
+
+/// Whether this begins a response that ends the connection, to what is read of a longer request than is read on a
+/// connection that stays open.
+fn is_closing_answer(app: &impl App, client: SocketAddr, read: &[u8], sent: &Tcp<'_>, scratch: &mut [u8]) -> bool {
+    let Ok(line) = RequestLine::parse_for(app.methods(), read) else { return false };
+    let whole = respond(app, client, &line, scratch).unwrap_or_default();
+    let has_its_bytes =
+        whole.starts_with(sent.payload) && (sent.flags.has(Flags::FIN) || sent.payload.len() < whole.len());
+    has_its_bytes && end_of_request(read).is_none()
 }
 
 /// The most bytes that the headers of a segment have.
@@ -228,25 +249,12 @@ fn headers_len(client: SocketAddr) -> usize {
 }
 
 impl Connection {
-    /// Whether this begins a response that ends the connection, to what is read of a longer request than is read
-    /// on a connection that stays open.
-    fn is_closing_answer(
-        &self,
-        app: &impl App,
-        client: SocketAddr,
-        (seq, read): (SeqNumber, &[u8]),
-        sent: &Tcp<'_>,
-    ) -> bool {
-        let asks_at = seq.distance_from(self.asks_at) as usize;
-        let is_behind = self.answers.iter().find(|answer| answer.asked.1 == asks_at).and_then(Answer::end)
-            == Some(sent.seq.distance_from(self.start) as usize);
-        let Ok(line) = RequestLine::parse_for(app.methods(), read) else { return false };
-        let mut scratch = vec![0; lethe::engine::SCRATCH_LEN];
-        let response = Request::of_line(&line).with_client(client.ip()).answer(app, &mut scratch);
-        let whole = response.map(|response| [response.head(), response.body()].concat()).unwrap_or_default();
-        let has_its_bytes =
-            whole.starts_with(sent.payload) && (sent.flags.has(Flags::FIN) || sent.payload.len() < whole.len());
-        is_behind && has_its_bytes && end_of_request(read).is_none()
+    /// Whether a segment is for a request that begins where the last known one ends, and answers it right behind the
+    /// response to that.
+    fn is_behind(&self, received: &Tcp<'_>, sent: &Tcp<'_>) -> bool {
+        let asks_at = received.seq.distance_from(self.asks_at) as usize;
+        let before = self.answers.iter().find(|answer| answer.asked.1 == asks_at);
+        before.and_then(Answer::end) == Some(sent.seq.distance_from(self.start) as usize)
     }
 
     /// Has the application answer each request that has become complete.
@@ -258,10 +266,7 @@ impl Connection {
             let line = RequestLine::parse_for(app.methods(), &asked[..end]).ok();
             // A section that is refused has a response of the engine, which its client's oracle knows.
             let line = line.filter(|line| matches!(line.framing(), Framing::Complete { .. }));
-            let response = line.and_then(|line| {
-                let response = Request::of_line(&line).with_client(client.ip()).answer(app, scratch)?;
-                Some([response.head(), response.body()].concat())
-            });
+            let response = line.and_then(|line| respond(app, client, &line, scratch));
             let Some(response) = response else {
                 self.is_unclear = true;
                 return;
@@ -324,6 +329,10 @@ impl Connection {
             self.is_unclear = true;
             return Ok(());
         }
+        if self.is_unclear && at > 0 {
+            // It may answer a request behind those that are known.
+            return Ok(());
+        }
         let next = number + 1;
         if answer.end().is_some_and(|end| end <= at + answer.begin.unwrap_or_default()) && next == self.answers.len() {
             return Err(format!("a response to request {next}, which is not there"));
@@ -383,12 +392,13 @@ impl<A: App> Checker for Pairing<'_, A> {
         {
             self.hear((ip.from(tcp), ip.to(tcp)), tcp);
         }
+        let is_refused = exchange.verdict == Verdict::Replied(ReplyKind::Refusal);
         each_segment(exchange, |(ip, received), (_, sent)| {
             let ends = (ip.from(received), ip.to(received));
             if sent.flags.has(Flags::SYN) {
                 self.open(ends, received, sent);
             } else if !sent.payload.is_empty() && sent.timestamps.is_some() && !is_probe(received, sent) {
-                return self.send(ends, received, sent);
+                return self.send(ends, received, sent, is_refused);
             }
             Ok(())
         })
@@ -461,5 +471,44 @@ mod tests {
         let part = Segment::copy_of(&Ends::v4(), &tcp).seq(tcp.seq.value() + 700).frame();
         let wrong = Recorded { received: part, ..last }.check(&mut checker).unwrap_err();
         assert!(wrong.starts_with("a response to request 1, which is not there"), "{wrong}");
+    }
+
+    #[test]
+    fn it_knows_that_what_a_network_has_changed_is_refused_before_it_is_complete() {
+        let engine = testing::engine_with(|config| config.keep_alive = true);
+        let told = |half: &str, change: &dyn Fn(Recorded) -> Recorded| {
+            let mut checker = Pairing::new(&engine);
+            let mut all = exchanges(&engine, &[ONE, half]);
+            let Some(last) = all.pop() else { panic!("a response") };
+            assert!(all.iter().all(|recorded| recorded.check(&mut checker) == Ok(())));
+            change(last).check(&mut checker).map_err(|problem| problem.split(':').next().unwrap().to_owned())
+        };
+        const CHANGED: &str = "GET /222 HTTP/1.1\r\nHost :h\r\n";
+        let whole = CHANGED.to_owned() + "\r\n";
+        for changed in [CHANGED, &whole, &whole.replace("222", "2\x0b2")] {
+            assert_eq!(told(changed, &|last| last), Ok(()), "{changed:?}");
+        }
+        let wrong = Err("a response to request 1, which is not there".to_owned());
+        let open = |last: Recorded| {
+            let frame = Frame::dissect(&last.sent[0]).unwrap();
+            let sent = frame.tcp().unwrap().1;
+            let open = Segment::ack(&Ends::v4().reversed()).seq(sent.seq.value()).ack_number(sent.ack.value());
+            let sent = vec![open.timestamps(1, 5).payload(sent.payload).frame()];
+            Recorded { sent, ..last }
+        };
+        assert_eq!(told(CHANGED, &open), wrong, "it leaves the connection open");
+        let answered = |last| Recorded { verdict: Verdict::Replied(ReplyKind::Response), ..last };
+        assert_eq!(told(CHANGED, &answered), wrong, "it is no response of the application");
+        let valid = |last: Recorded| {
+            let frame = Frame::dissect(&last.received).unwrap();
+            let valid = Segment::copy_of(&Ends::v4(), frame.tcp().unwrap().1);
+            Recorded { received: valid.payload("GET /222 HTTP/1.1\r\nHost: h\r\n").frame(), ..last }
+        };
+        assert_eq!(told(CHANGED, &valid), wrong, "more bytes would complete it");
+        let behind = TWO.to_owned() + &whole;
+        assert_eq!(told(&behind, &|last| last), Ok(()));
+        let other = |last: Recorded| last.change(|segment| segment.payload(ONE));
+        let wrong = Err("other bytes than those of the response to request 1".to_owned());
+        assert_eq!(told(&behind, &other), wrong, "of what is ahead of it, all is known");
     }
 }

@@ -1,6 +1,5 @@
 //! A client that asks whether its idle connection is still there draws no more than it brings.
 
-use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
 use lethe::verdict::{ReplyKind, Verdict};
@@ -9,6 +8,7 @@ use lethe::wire::tcp::Flags;
 
 use super::{Checker, Exchange};
 use crate::dissect::Frame;
+use crate::recent::Recent;
 
 /// Connections that are remembered; of an older one nothing is said.
 const CONNECTIONS_MAX: usize = 4096;
@@ -18,8 +18,7 @@ const CONNECTIONS_MAX: usize = 4096;
 #[derive(Clone, Debug, Default)]
 pub struct Probe {
     /// Where all ends that each client has sent.
-    next: HashMap<(SocketAddr, SocketAddr), SeqNumber>,
-    order: VecDeque<(SocketAddr, SocketAddr)>,
+    next: Recent<(SocketAddr, SocketAddr), SeqNumber, CONNECTIONS_MAX>,
 }
 
 impl Checker for Probe {
@@ -32,14 +31,7 @@ impl Checker for Probe {
         let Some((ip, tcp)) = received.tcp() else { return Ok(()) };
         let ends = (ip.from(tcp), ip.to(tcp));
         if tcp.flags.has(Flags::SYN) {
-            if self.order.len() == CONNECTIONS_MAX
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.next.remove(&oldest);
-            }
-            if self.next.insert(ends, tcp.seq.advance(1)).is_none() {
-                self.order.push_back(ends);
-            }
+            *self.next.get_or_insert_with(ends, || tcp.seq) = tcp.seq.advance(1);
             return Ok(());
         }
         let Some(next) = self.next.get_mut(&ends) else { return Ok(()) };

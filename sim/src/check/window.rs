@@ -1,11 +1,11 @@
 //! Nothing is said that its receiver has no room for.
 
-use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
 use lethe::wire::tcp::Flags;
 
 use super::{Checker, Exchange, each_segment};
+use crate::recent::Recent;
 
 /// Clients whose scale is remembered; of an older one any window is taken.
 const CLIENTS_MAX: usize = 4096;
@@ -16,24 +16,7 @@ const CLIENTS_MAX: usize = 4096;
 #[derive(Clone, Debug, Default)]
 pub struct Window {
     /// By how many bits, at most where there were several handshakes between the same ports.
-    scales: HashMap<(SocketAddr, SocketAddr), u8>,
-    order: VecDeque<(SocketAddr, SocketAddr)>,
-}
-
-impl Window {
-    fn open(&mut self, ends: (SocketAddr, SocketAddr), shift: u8) {
-        if let Some(known) = self.scales.get_mut(&ends) {
-            *known = shift.max(*known);
-            return;
-        }
-        if self.order.len() == CLIENTS_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.scales.remove(&oldest);
-        }
-        self.order.push_back(ends);
-        self.scales.insert(ends, shift);
-    }
+    scales: Recent<(SocketAddr, SocketAddr), u8, CLIENTS_MAX>,
 }
 
 impl Checker for Window {
@@ -46,7 +29,8 @@ impl Checker for Window {
             let ends = (ip.from(received), ip.to(received));
             if sent.flags.has(Flags::SYN) {
                 let shift = received.window_scale.filter(|_| sent.window_scale.is_some());
-                self.open(ends, shift.unwrap_or_default());
+                let most = self.scales.get_or_insert_with(ends, u8::default);
+                *most = shift.unwrap_or_default().max(*most);
                 return Ok(());
             }
             // A SYN acknowledges nothing that its window could be counted from.
@@ -104,14 +88,5 @@ mod tests {
             };
             assert!(check(room).is_ok() && check(room + 1).is_err(), "{shift:?}");
         }
-    }
-
-    #[test]
-    fn what_it_remembers_is_bounded() {
-        let mut checker = Window::default();
-        for number in 0..=CLIENTS_MAX as u32 {
-            checker.open(((std::net::Ipv4Addr::from_bits(number), 1).into(), Ends::v4().server), 7);
-        }
-        assert_eq!((checker.scales.len(), checker.order.len()), (CLIENTS_MAX, CLIENTS_MAX));
     }
 }
