@@ -584,7 +584,7 @@ fn compute_placed(target: &Target, mode: Mode, segment: u32) -> Computed {
     }
 }
 
-/// The same where windows are scaled: of 2^16 acknowledgements as many are right as segments may have been in flight.
+/// A target whose windows are scaled: of 2^16 acknowledgements as many are right as segments may have been in flight.
 fn compute_scaled(target: &Target, mode: Mode, segment: u32) -> Computed {
     let narrow = compute_placed(target, mode, segment);
     let narrow_share = NARROW_WAYS / WIDE_WAYS;

@@ -205,7 +205,7 @@ pub struct Outcome {
     pub answers: Vec<(usize, f64)>,
     /// The others, with the reason of each.
     pub failures: Vec<String>,
-    /// Connections that were opened, and requests that were sent again on a new one.
+    /// Connections that were opened.
     pub opened: usize,
     /// Requests that were sent again on a new connection.
     pub again: usize,

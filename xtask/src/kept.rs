@@ -1,12 +1,12 @@
 //! Clients that keep their connections behind a bad network, of Lethe and of nginx.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use lethe_testnet::kept::{Crowd, Outcome, Site};
 use lethe_testnet::nginx::{Content, Nginx};
-use lethe_testnet::relay::{self, Way};
+use lethe_testnet::relay::{self, Relay, Way};
 use lethe_testnet::{Namespace, Server, counters, root, serve};
 
 use crate::compare::{grouped, table};
@@ -76,15 +76,17 @@ impl Args {
         Ok(Crowd::new(self.clients as usize, self.requests as usize, seed, Site::new(&lengths())?))
     }
 
-    fn impairment(&self, loss: u32) -> String {
+    /// Two namespaces with the network between them, for as long as that runs.
+    fn network(&self, binaries: &Path, loss: u32) -> anyhow::Result<(Namespace, Namespace, Relay)> {
+        let (client, space) = (Namespace::create()?, Namespace::create()?);
         let loss = if loss == 0 { String::new() } else { format!("loss={loss}%,") };
-        format!("{loss}{},seed={}", self.impair, 1)
+        let impairment = format!("{loss}{},seed=1", self.impair);
+        let relay = relay::start(&binaries.join("examples/relay"), &client, &[&space], Way::Chance, &impairment)?;
+        Ok((client, space, relay))
     }
 
-    fn lethe(&self, binaries: &std::path::Path, loss: u32) -> anyhow::Result<Run> {
-        let (client, space) = (Namespace::create()?, Namespace::create()?);
-        let _relay =
-            relay::start(&binaries.join("examples/relay"), &client, &[&space], Way::Chance, &self.impairment(loss))?;
+    fn lethe(&self, binaries: &Path, loss: u32) -> anyhow::Result<Run> {
+        let (client, space, _relay) = self.network(binaries, loss)?;
         let crowd = self.crowd(loss.into())?;
         let mut command = serve(&space, &binaries.join("lethe"), &["--device", "tap:lethe0"]);
         let server = Server::launch(command.args(["--keep-alive", "on", "files"]).arg(crowd.site.path()), 2)?;
@@ -97,10 +99,8 @@ impl Args {
         Ok(run)
     }
 
-    fn nginx(&self, binaries: &std::path::Path, loss: u32) -> anyhow::Result<Run> {
-        let (client, space) = (Namespace::create()?, Namespace::create()?);
-        let _relay =
-            relay::start(&binaries.join("examples/relay"), &client, &[&space], Way::Chance, &self.impairment(loss))?;
+    fn nginx(&self, binaries: &Path, loss: u32) -> anyhow::Result<Run> {
+        let (client, space, _relay) = self.network(binaries, loss)?;
         space.address("server0", 2)?;
         let crowd = self.crowd(loss.into())?;
         let more = "keepalive_requests 1000000000; keepalive_timeout 1000s;";
@@ -176,8 +176,9 @@ pub(crate) fn run_all(args: &Args) -> anyhow::Result<()> {
                 println!("{name}, {loss} % lost: {failure}");
             }
             failed += run.outcome.failures.len();
-            println!("{}", run.row(loss, name).join("  "));
-            pair.push(run.row(loss, name));
+            let row = run.row(loss, name);
+            println!("{}", row.join("  "));
+            pair.push(row);
         }
         pair.sort_by(|one, other| one[1].cmp(&other[1]));
         rows.append(&mut pair);
