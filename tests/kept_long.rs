@@ -24,6 +24,9 @@ const FIRST: u32 = ISN.wrapping_add(1);
 const SIZES: [usize; 16] =
     [0, 100, 1100, 1380, 1400, 1500, 2000, 2900, 4400, 9000, 14_000, 20_000, 33_000, 70_000, 150_000, 400_000];
 
+/// Pages of up to this length fit a first window, of large segments.
+const FIRST_WINDOW_MAX: usize = 14_000;
+
 /// Answers `/N` with the bytes of page `N`, of which those of more than a packet are stored.
 struct Pages {
     pages: Vec<Page>,
@@ -422,6 +425,8 @@ fn converse(network: &Network, requests: usize) -> Result<(), TestCaseError> {
     let mut client = Client::connected(&servers[0], network.clone());
     let mut asked = VecDeque::new();
     let (mut server, mut sent, mut answered, mut idle) = (0, 0, 0, 0);
+    // Whether the last request closes the connection.
+    let mut closes = false;
     while answered < requests {
         if server + 1 < network.servers && client.chance.below(3000) == 0 {
             server += 1;
@@ -432,13 +437,18 @@ fn converse(network: &Network, requests: usize) -> Result<(), TestCaseError> {
             asked.push_back((page, server));
             sent += 1;
             let fill = "x".repeat(client.chance.below(200));
-            client.write(format!("GET /{page} HTTP/1.1\r\nHost: h\r\nX: {fill}\r\n\r\n").as_bytes());
+            let close = if sent == requests && network.seed.is_multiple_of(2) { "Connection: close\r\n" } else { "" };
+            // A longer response leaves its connection to the client.
+            closes = !close.is_empty() && SIZES[page] <= FIRST_WINDOW_MAX;
+            client.write(format!("GET /{page} HTTP/1.1\r\nHost: h\r\n{close}X: {fill}\r\n\r\n").as_bytes());
         }
         client.step();
         idle += 1;
         while let Some((head, body)) = client.response() {
             let (page, oldest) = asked.pop_front().unwrap();
-            prop_assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && !head.contains("Connection:"), "{head}");
+            let may_close = closes && asked.is_empty();
+            prop_assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+            prop_assert!(may_close || !head.contains("Connection:"), "{head}");
             // The only request that may be answered from an older version is the first: its cookie says which.
             let oldest = if answered == 0 { 0 } else { oldest };
             let is_right = versions[oldest..=server].iter().any(|version| version.pages[page].body == body);
@@ -446,7 +456,7 @@ fn converse(network: &Network, requests: usize) -> Result<(), TestCaseError> {
             (answered, idle) = (answered + 1, 0);
         }
         // A client that holds segments of a version that is not current any more has to ask on a new connection.
-        prop_assert!(!client.fin || server > 0, "the connection was closed behind {answered} responses");
+        prop_assert!(!client.fin || server > 0 || closes, "the connection was closed behind {answered} responses");
         if client.fin {
             return Ok(());
         }
@@ -524,5 +534,64 @@ fn what_is_missing_ahead_of_the_last_segment_comes_again_without_a_timeout() {
         let seqs: Vec<u32> =
             resent.iter().map(|frame| Frame::dissect(frame).unwrap().tcp().unwrap().1.seq.value()).collect();
         assert_eq!(seqs, [missing]);
+    }
+}
+
+/// Its client closes the connection itself, once it has all of the response. Where bytes may follow that are no
+/// request, there is none.
+#[test]
+fn a_long_response_to_a_request_that_closes_leaves_that_to_the_client() {
+    let servers = servers();
+    let network = Network {
+        seed: 1,
+        loss: 0,
+        duplicates: 0,
+        reordering: 0,
+        spurious: 0,
+        pipelined: 1,
+        servers: 1,
+        mss: 1460,
+        window: 60_000,
+        v6: false,
+    };
+    let page = SIZES.iter().position(|&size| size == 33_000).unwrap();
+    let last = |request: &str| {
+        let mut client = Client::connected(&servers[0], network.clone());
+        client.write(b"GET /1 HTTP/1.1\r\nHost: h\r\n\r\n");
+        while client.response().is_none() {
+            client.step();
+        }
+        client.write(request.as_bytes());
+        for _ in 0..2000 {
+            client.step();
+        }
+        client
+    };
+    let with = |fields: &str| format!("GET /{page} HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
+    for request in [with("Connection: close\r\n"), format!("GET /{page} HTTP/1.0\r\n\r\n")] {
+        let mut client = last(&request);
+        let (head, body) = client.response().unwrap_or_else(|| panic!("{request}"));
+        assert_eq!(body, Pages::new(0).pages[page].body);
+        assert!(!head.contains("Connection:") && !client.fin, "{head}");
+        assert_eq!(client.una, client.next, "all of the request is acknowledged");
+        let fin = Segment::fin(&client.ends).seq(client.next).ack_number(client.read);
+        let sent = client.dialogue.send(&fin.timestamps(client.clock, client.ts_recent).frame());
+        let frame = Frame::dissect(&sent[0]).unwrap();
+        let tcp = frame.tcp().unwrap().1;
+        assert!(tcp.flags.has(Flags::FIN) && tcp.ack.value() == client.next.wrapping_add(1), "its FIN has an answer");
+    }
+    let close = with("Connection: close\r\n");
+    for other in [
+        with("Connection: close\r\nContent-Length: 3\r\n"),
+        with("content-length: 0\r\nConnection: close\r\n"),
+        with("Connection: close\r\nTransfer-Encoding: chunked\r\n"),
+        with("Connection: close, upgrade\r\nUpgrade: h2c\r\n"),
+        with("Connection: close\r\nEXPECT: 100-continue\r\n"),
+        with("Connection: close\n"),
+        close.replacen("\r\n", "\n", 1),
+        close.clone() + "GET /1 HTTP/1.1\r\nHost: h\r\n\r\n",
+    ] {
+        let client = last(&other);
+        assert!(client.fin && client.received.is_empty(), "{other:?}");
     }
 }

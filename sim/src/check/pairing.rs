@@ -433,6 +433,8 @@ mod tests {
 
     const ONE: &str = "GET /1 HTTP/1.1\r\nHost: h\r\n\r\n";
     const TWO: &str = "GET /222 HTTP/1.1\r\nHost: h\r\n\r\n";
+    /// Of a request that a network has changed.
+    const CHANGED: &str = "GET /222 HTTP/1.1\r\nHost :h\r\n";
 
     #[test]
     fn it_sees_a_response_to_another_request_and_one_that_acknowledges_another_place() {
@@ -483,7 +485,6 @@ mod tests {
             assert!(all.iter().all(|recorded| recorded.check(&mut checker) == Ok(())));
             change(last).check(&mut checker).map_err(|problem| problem.split(':').next().unwrap().to_owned())
         };
-        const CHANGED: &str = "GET /222 HTTP/1.1\r\nHost :h\r\n";
         let whole = CHANGED.to_owned() + "\r\n";
         for changed in [CHANGED, &whole, &whole.replace("222", "2\x0b2")] {
             assert_eq!(told(changed, &|last| last), Ok(()), "{changed:?}");

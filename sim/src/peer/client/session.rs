@@ -72,7 +72,7 @@ pub enum Ending {
     Close(Duration),
     /// It closes its side right behind the last request.
     HalfClose,
-    /// It waits for the server: its last request says `Connection: close`.
+    /// Its last request says `Connection: close`: it waits for the server, if the response says so too.
     Wait,
     /// It resets the connection after the last response.
     Reset,
@@ -117,6 +117,8 @@ struct Open {
     /// When the last request was written, and when everything was last answered.
     written_at: Instant,
     answered_at: Instant,
+    /// The last response did not say that the connection ends with it.
+    is_kept: bool,
 }
 
 impl Session {
@@ -161,6 +163,7 @@ impl Session {
             writes: VecDeque::new(),
             written_at: now,
             answered_at: now,
+            is_kept: true,
         });
     }
 
@@ -223,6 +226,8 @@ impl Session {
             Ending::Close(pause) if is_idle && after(open.answered_at, pause) <= now => {
                 open.connection.close(now, out);
             }
+            // It closes itself (RFC 9112, section 9.6).
+            Ending::Wait if is_idle && open.is_kept => open.connection.close(now, out),
             Ending::Reset if is_idle => self.finish(now, true, out),
             Ending::Abort if self.answered >= self.wanted() => self.finish(now, true, out),
             _ => {}
@@ -269,6 +274,7 @@ impl Session {
             }
             open.answered_at = now;
             must_close = response.is_last;
+            open.is_kept = !must_close;
         }
     }
 
