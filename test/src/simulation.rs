@@ -56,6 +56,7 @@ pub fn simulate<A: App + ?Sized>(
         is_split: false,
         seeds: SEEDS,
         clients: CLIENTS,
+        keep_alive: None,
         pcap: None,
         calls: String::new(),
     }
@@ -72,6 +73,7 @@ pub struct Simulation<'a, A: ?Sized> {
     is_split: bool,
     seeds: Range<u64>,
     clients: u32,
+    keep_alive: Option<u32>,
     pcap: Option<PathBuf>,
     /// The calls that set it up, for a failure to name.
     calls: String,
@@ -239,6 +241,28 @@ impl<A: App + ?Sized> Simulation<'_, A> {
         self
     }
 
+    /// Has clients keep their connections, each for at most so many requests: one after the other, with pauses, and now
+    /// and then several in one packet. What each reads must be the answers to its requests, in their order; of what a
+    /// response says of the connection, nothing is compared. None of these requests is [split](Self::split). Without
+    /// this call each client closes its connection after one request.
+    ///
+    /// ```
+    /// # let app = lethe_sim::sample::Sample::new(1000);
+    /// let report = lethe_test::simulate(&app, ["/100", "/200"]).keep_alive(8).loss("5%").seeds(0..2).run().unwrap();
+    /// assert!(report.completed > 50);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// With none.
+    #[track_caller]
+    pub fn keep_alive(mut self, requests: u32) -> Self {
+        assert!(requests > 0, "a client that asks for nothing");
+        self.keep_alive = Some(requests);
+        let _ = write!(self.calls, ".keep_alive({requests})");
+        self
+    }
+
     /// Writes the frames of a client that fails to this pcapng file, with what became of each on its way.
     ///
     /// ```
@@ -304,7 +328,8 @@ impl<A: App + ?Sized> Simulation<'_, A> {
 
     fn run_seed(&self, seed: u64, recorder: Option<&mut Recorder>) -> Result<Summary, Failure> {
         let impairment = self.impairment.clone();
-        let options = Options { requests: self.clients, impairment, ..Options::new(seed) };
+        let Self { clients: requests, keep_alive, .. } = *self;
+        let options = Options { requests, impairment, keep_alive, ..Options::new(seed) };
         let Self { calls, .. } = self;
         let again = format!("lethe_test::simulate(&app, requests){calls}.seeds({seed}..{}).run()", seed + 1);
         simulate_app(self.app, &self.requests, self.is_split, options, again, recorder)
@@ -339,7 +364,8 @@ impl<A: App + ?Sized> Simulation<'_, A> {
 pub struct Report {
     /// Seeds that were run.
     pub seeds: u64,
-    /// Replies that were read to the end, and right in every byte.
+    /// Replies that were read to the end, and right in every byte; of a client that keeps its connection, all of its
+    /// replies together count as one.
     pub completed: u64,
     /// Clients that did what they came for, which was not to read a reply: they scan, connect, or abort.
     pub without_reply: u64,

@@ -14,6 +14,7 @@ fn every_path_is_a_greeting() {
 #[test]
 fn every_client_is_greeted_under_loss() {
     simulate(&Hello, ["/"]).loss("5%").split().seeds(0..5).run().unwrap();
+    simulate(&Hello, ["/"]).keep_alive(8).loss("5%").seeds(0..5).run().unwrap();
 }
 
 #[test]

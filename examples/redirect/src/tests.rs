@@ -57,6 +57,7 @@ fn the_contract_is_kept() {
 #[test]
 fn every_client_gets_every_byte_under_loss() {
     simulate(&redirect(200_000), requests()).loss("5%").split().seeds(0..5).run().unwrap();
+    simulate(&redirect(200_000), requests()).keep_alive(8).loss("5%").seeds(0..5).run().unwrap();
 }
 
 #[test]

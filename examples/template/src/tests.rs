@@ -24,6 +24,7 @@ fn the_contract_is_kept() {
 #[test]
 fn every_client_gets_every_byte() {
     simulate(&site(), ["/", "/hello?name=Ada", "/nothing"]).loss("5%").split().seeds(0..5).run().unwrap();
+    simulate(&site(), ["/", "/hello?name=Ada", "/nothing"]).keep_alive(8).loss("5%").seeds(0..5).run().unwrap();
 }
 
 #[test]

@@ -4,7 +4,9 @@
 //! and those that close early, but no attackers: these are after the engine, and not after an application. Where
 //! requests are split, each comes in writes that are cut anywhere: a kernel puts together what an application wrote in
 //! pieces when it sends that again, so one request can come in packets of different lengths, and whatever is answered
-//! must not depend on which of them arrives.
+//! must not depend on which of them arrives. Or they keep their connections, and ask for one thing after the other.
+
+use std::time::Duration;
 
 use lethe::app::{App, Request};
 use lethe::engine::SCRATCH_LEN;
@@ -15,7 +17,7 @@ use super::client_spec::{ClientSpec, Kind, Promise};
 use super::crowd::{self, Asked};
 use super::{HEALS_AFTER, Options, PATIENCE, Scenario, Workload};
 use crate::frame::Ends;
-use crate::peer::client::Settings;
+use crate::peer::client::{Close, Ending, SessionRequest, SessionSettings, Settings, Timing};
 use crate::peer::stack;
 use crate::random::{Probability, Random};
 use crate::section;
@@ -28,6 +30,17 @@ const HEADERS_MIN: usize = 40;
 
 /// The most places at which a request is split.
 const SPLITS_MAX: u64 = 6;
+
+/// What fits a segment of every client that keeps its connection.
+const ONE_SEGMENT: usize = 1000;
+
+/// Requests and responses of which several share a segment, and how many of them at most.
+const SMALL_REQUEST: usize = 200;
+const SMALL_RESPONSE: usize = 500;
+const JOINED_MAX: usize = 4;
+
+/// Between two requests on a connection.
+const PAUSES: [Duration; 4] = [Duration::ZERO, Duration::ZERO, Duration::from_millis(300), Duration::from_mins(10)];
 
 /// How long the slowest reader may read.
 const READING_SECONDS: u64 = 60;
@@ -44,10 +57,11 @@ pub struct AppClients<'a, A: ?Sized> {
 
 impl<'a, A: App + ?Sized> AppClients<'a, A> {
     /// Draws what is not set. There is at least one request, each complete from its first line to its empty line;
-    /// `is_split` has them written in pieces, and `again` is what a failure says is to be done to see it again.
+    /// `is_split` has them written in pieces, and `again` is what a failure says is to be done to see it again. With
+    /// [`Options::keep_alive`] clients keep their connections, for at most so many requests, none of which is split.
     pub fn draw(app: &'a A, requests: &'a [Vec<u8>], options: Options, is_split: bool, again: String) -> Self {
         let random = Random::from_seed(options.seed).fork("app clients");
-        let scenario = Scenario::draw(Options { large: true, keep_alive: None, ..options });
+        let scenario = Scenario::draw(Options { large: true, ..options });
         Self { scenario, app, requests, is_split, random, again }
     }
 
@@ -65,6 +79,51 @@ impl<'a, A: App + ?Sized> AppClients<'a, A> {
         let Ok(line) = RequestLine::parse_for(self.app.methods(), request) else { return (0, false) };
         let answer = Request::of_line(&line).with_client(ends.client.ip()).answer(self.app, &mut scratch);
         answer.map_or((0, false), |response| (response.len(), response.position().is_some()))
+    }
+
+    /// A client that keeps its connection: it asks for this first, and for at most `most` things in all. `None` if the
+    /// request is refused: then its connection ends.
+    fn session(&self, random: &Random, ends: &Ends, first: &[u8], most: u32) -> Option<(SessionSettings, Promise)> {
+        let is_valid = |request: &&[u8]| section::refusal(request, usize::MAX).is_none();
+        let first = Some(first).filter(is_valid)?;
+        let valid: Vec<&[u8]> = self.requests.iter().map(Vec::as_slice).filter(is_valid).collect();
+        let mut draw = random.fork("session");
+        let often = Probability::from_percent(90);
+        let client = Settings {
+            isn: draw.next_u64() as u32,
+            timestamp_base: draw.next_u64() as u32,
+            timestamps: draw.chance(often),
+            sack: draw.chance(often),
+            window_scale: draw.chance(often).then(|| draw.range(0..=14) as u8),
+            delayed_ack: Duration::from_millis(draw.below(2) * draw.range(1..=500)),
+            strict: !self.scenario.may_mislead(),
+            close: Close::AfterReply,
+            ..Settings::linux(ends, "/")
+        };
+        let mut promise = Promise::Reply;
+        let mut requests: Vec<SessionRequest> = Vec::new();
+        let mut may_join = false;
+        for number in 0..draw.range(1..=most.max(1).into()) {
+            let bytes = if number == 0 { first } else { draw.pick(&valid) }.to_vec();
+            let (len, is_stored) = self.answer(&bytes, ends);
+            let asks = Kind::Model(Box::new(Settings { request: vec![bytes.clone()], ..client.clone() }));
+            let is_spoilt = !self.scenario.down.corrupt.is_never() && crowd::is_cut(&self.scenario, &asks, len);
+            let is_promised = crowd::is_promised(&self.scenario, &asks, ends, len, is_stored);
+            if is_spoilt || !is_promised || bytes.len() > ONE_SEGMENT {
+                promise = Promise::PerhapsReply;
+            }
+            let is_small = client.timestamps && bytes.len() <= SMALL_REQUEST && len <= SMALL_RESPONSE;
+            let timing = match draw.below(3) {
+                0 if may_join && is_small => Timing::Joined,
+                // Before the first, a cookie does not wait for long.
+                _ if number == 0 => Timing::Answered(Duration::ZERO),
+                _ => Timing::Answered(*draw.pick(&PAUSES)),
+            };
+            may_join = is_small && !requests.len().is_multiple_of(JOINED_MAX);
+            requests.push(SessionRequest { bytes, timing, cuts: Vec::new(), gap: Duration::ZERO });
+        }
+        let ending = Ending::Close(Duration::ZERO);
+        Some((SessionSettings { client, requests, ending, heals_after: HEALS_AFTER }, promise))
     }
 
     /// What the protocol promises this client.
@@ -121,6 +180,13 @@ impl<A: App + ?Sized> Workload for AppClients<'_, A> {
         let scenario = &self.scenario;
         let ends = crowd::draw_ends(random.fork("ends"), number);
         let request = random.fork("request").pick(self.requests).clone();
+        if let Some(most) = scenario.options.keep_alive {
+            // Each connection has a port of its own, and these do not begin again.
+            let ends = ends.client_port(1024 + ends.client.port() / 2);
+            if let Some((settings, promise)) = self.session(&random, &ends, &request, most) {
+                return self.keeping(number, random, ends, settings, promise);
+            }
+        }
         let (size, _) = self.answer(&request, &ends);
         let model = Settings { request: vec![request.clone()], ..Settings::linux(&ends, "/") };
         let stack = stack::Settings { request: request.clone(), ..stack::Settings::new(&ends, "/") };
@@ -163,6 +229,33 @@ impl<A: App + ?Sized> Workload for AppClients<'_, A> {
 
     fn command_line(&self) -> String {
         self.again.clone()
+    }
+}
+
+impl<A: App + ?Sized> AppClients<'_, A> {
+    fn keeping(
+        &self,
+        number: u32,
+        random: Random,
+        ends: Ends,
+        settings: SessionSettings,
+        promise: Promise,
+    ) -> ClientSpec {
+        let is_v6 = ends.client.is_ipv6();
+        let (size, patience) = (settings.requests.len(), PATIENCE + settings.patience());
+        ClientSpec {
+            number,
+            request: Vec::new(),
+            kind: Kind::Session(Box::new(settings)),
+            size,
+            promise: if self.scenario.may_mislead() { Promise::Nothing } else { promise },
+            ends,
+            up: crowd::for_family(&self.scenario.up, is_v6),
+            down: crowd::for_family(&self.scenario.down, is_v6),
+            random,
+            heals_after: HEALS_AFTER,
+            patience,
+        }
     }
 }
 

@@ -55,9 +55,7 @@ pub(super) fn draw(scenario: &Scenario, random: &Random, number: u32, requests_m
         (Kind::Attacker(Box::new(draw_attacker(scenario, &mut draw, ends, number))), Duration::ZERO)
     } else {
         let settings = draw_session(scenario, random, &mut draw, &ends, requests_max.max(1));
-        let unanswered = settings.requests.iter().filter(|request| !matches!(request.timing, Timing::Answered(_)));
-        // Each of these may cost a retransmission timeout.
-        let patience = settings.idle() + TIMEOUT_MAX * unanswered.count() as u32;
+        let patience = settings.patience();
         (Kind::Session(Box::new(settings)), patience)
     };
     let size = match &kind {
@@ -97,6 +95,13 @@ fn draw_attacker(scenario: &Scenario, draw: &mut Random, ends: Ends, number: u32
 }
 
 impl SessionSettings {
+    /// How much longer it may take than a client with one request.
+    pub(super) fn patience(&self) -> Duration {
+        let unanswered = self.requests.iter().filter(|request| !matches!(request.timing, Timing::Answered(_)));
+        // Each of these may cost a retransmission timeout.
+        self.idle() + TIMEOUT_MAX * unanswered.count() as u32
+    }
+
     /// How long it waits in all.
     fn idle(&self) -> Duration {
         let pauses = self.requests.iter().map(|request| {
