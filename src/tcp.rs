@@ -158,7 +158,7 @@ fn find_quoted<'a, A: App, P: Pair>(
 #[inline]
 fn syn_ack<'a, A: App, P: Pair>(segment: &Segment<'_, P>, app: &A) -> Reply<'a> {
     let announced = segment.header.options.mss.unwrap_or(segment.default_mss());
-    let mss = Mss::at_most(announced);
+    let mss = Mss::at_most(segment.at_most_half_window(announced));
     let fields = CookieFields { mss, generation: app.generations().current, scale: segment.scale(mss) };
     let (cookie, proof) = segment.keys.cookie(segment.now, segment.header.seq(), fields, segment.has_timestamps());
     let sack = segment.header.options.sack_permitted;

@@ -794,6 +794,30 @@ fn the_window_grows_with_each_32_kb_as_far_as_the_client_takes_two_segments_more
 }
 
 #[test]
+fn segments_are_at_most_half_the_window_in_a_syn() {
+    let engine = engine();
+    // The cookie has the number of the MSS in its highest bits: 536 is 1, 1220 is 2, and 1460 is 6.
+    for (window, timestamps, number) in [
+        (2920, true, 6),
+        (2919, true, 5),
+        (2440, true, 2),
+        (2439, true, 1),
+        (1152, true, 1),
+        (2919, false, 6),
+        (1461, false, 6),
+        (1460, false, 1),
+        (0, true, 6),
+    ] {
+        let syn = Segment::syn(&Ends::v4()).seq(ISN).mss(1460).sack_permitted().window(window);
+        let syn = if timestamps { syn.timestamps(TIME, 0) } else { syn };
+        let mut client = Client::new(&engine, Ends::v4(), Offer { timestamps, ..Offer::LINUX });
+        let frames = client.send(&syn);
+        let frame = Frame::dissect(&frames[0]).unwrap();
+        assert_eq!(frame.tcp().unwrap().1.seq.value() >> 29, number, "{window} {timestamps}");
+    }
+}
+
+#[test]
 fn what_comes_again_with_a_stamp_of_no_segment_is_refused() {
     let engine = engine();
     let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);

@@ -255,6 +255,36 @@ fn a_slow_reader_without_timestamps_gets_everything() {
     check_slow_reader(0);
 }
 
+/// Fetches a number of bytes with a receive buffer of the size of the second argument, and prints how many came.
+const SMALL_BUFFER: &str = "
+import socket, sys
+host, size, buffer = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+client = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET)
+client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+client.settimeout(20)
+client.connect((host, 80))
+client.sendall(b'GET /%d HTTP/1.1\\r\\nHost: h\\r\\nConnection: close\\r\\n\\r\\n' % size)
+come = b''
+while piece := client.recv(65536):
+    come += piece
+print(len(come.split(b'\\r\\n\\r\\n', 1)[1]))
+";
+
+/// With the least `SO_RCVBUF` that Linux takes, a window has 1152 bytes: less than a segment.
+#[test(root, "python3")]
+fn a_client_whose_window_is_smaller_than_a_segment_gets_everything() {
+    for timestamps in [1, 0] {
+        let space = Namespace::new();
+        let _server = Server::start(&space, "sample");
+        space.run(&format!("echo {timestamps} >/proc/sys/net/ipv4/tcp_timestamps"));
+        for (base, size, buffer) in [(V4, 1_400, 1), (V4, 14_000, 1), (V6, 14_000, 1), (V4, 14_000, 2_000)] {
+            let host = base.trim_start_matches("http://").trim_matches(['[', ']']);
+            let come = space.run(&format!("python3 -c \"{SMALL_BUFFER}\" {host} {size} {buffer}"));
+            assert_eq!(come.trim(), size.to_string(), "{base}, buffer {buffer}, timestamps {timestamps}");
+        }
+    }
+}
+
 #[test(root, "curl")]
 fn a_reply_goes_in_segments_or_in_fragments_as_is_asked_for() {
     for (mode, verdict, reassembled) in [("segments", "first-window", 0), ("fragments", "response", 2)] {

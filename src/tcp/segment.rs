@@ -417,6 +417,16 @@ impl<'a, P: Pair> Segment<'a, P> {
         }
     }
 
+    /// The MSS of a client that announces this one in its SYN, whose window has room for two such segments. With less,
+    /// a response in segments waits for a window that never opens. Without timestamps a response of one packet is much
+    /// faster, so there a window that has room for one will do.
+    #[inline]
+    pub(super) fn at_most_half_window(self, announced: u16) -> u16 {
+        let window = self.header.window();
+        let is_small = window / 2 < announced && (self.has_timestamps() || window <= announced);
+        if is_small && window > 0 { window / 2 } else { announced }
+    }
+
     /// The largest segment that we take, and could send.
     #[inline]
     pub(super) fn own_mss(&self) -> usize {
