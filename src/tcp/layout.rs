@@ -17,7 +17,7 @@
 //! ```
 
 use crate::http::Persistence;
-use crate::wire::seq::SeqNumber;
+use crate::wire::seq::{SeqNumber, inverse};
 
 /// A response begins at a lower offset than this.
 const BEGIN_MAX: u32 = 2048;
@@ -79,8 +79,7 @@ impl Layout {
         let end = u32::try_from(body).ok().filter(|&body| body <= 1 << 30)? + first_body;
         let segments = (end - BEGIN_MAX) / seg_size + 1;
         let modulus = segments.min(22).pow(2).saturating_mul(2).next_power_of_two().clamp(16, 1024);
-        let inverse = (0..4)
-            .fold(seg_size, |inverse, _| inverse.wrapping_mul(2_u32.wrapping_sub(seg_size.wrapping_mul(inverse))));
+        let inverse = inverse(seg_size);
         // The end must not be taken for the start of a segment, nor that for the end; not even where only the low bits
         // of the residue are right, as they are where it is wrong where the request ends.
         (0..64).map(|shift| Self { seg_size, modulus, inverse, head, body: first_body + shift, end: end + shift }).find(

@@ -6,6 +6,7 @@
 //! segment; so a size is chosen where it can be.
 
 use super::ranges::is_end;
+use crate::wire::seq::inverse;
 
 /// The most segments that an acknowledgement may be ahead of the one before, where something is sent again: those of
 /// the widest window, and what slow start adds.
@@ -17,17 +18,6 @@ pub(super) const LATE: u32 = 64;
 /// The most where the client's RTO has expired. Segments that acknowledge nothing new do not change the timestamp that
 /// it echoes, which may be that of a window before.
 pub(super) const TIMEOUT_REACH: u32 = 600;
-
-/// The number that `seg_size`, which is odd, times gives 1 modulo 2^16.
-const fn inverse(seg_size: u32) -> u32 {
-    let (mut inverse, mut rounds) = (seg_size, 0);
-    // Each round doubles the bits that are right: 3, 6, 12, 24.
-    while rounds < 3 {
-        inverse = inverse.wrapping_mul(2_u32.wrapping_sub(seg_size.wrapping_mul(inverse)));
-        rounds += 1;
-    }
-    inverse & 0xffff
-}
 
 /// Whether the end of a response of `len` bytes, and of its FIN, is never taken for the end of a segment, nor that for
 /// the end, where segments have this size.

@@ -16,7 +16,7 @@ use crate::reply::{Payload, Reply};
 use crate::stamp::{Stamp, StampSequence};
 use crate::verdict::ReplyKind;
 use crate::wire::ip::Pair;
-use crate::wire::seq::SeqNumber;
+use crate::wire::seq::{SeqNumber, inverse};
 use crate::wire::tcp::Flags;
 
 /// The longest response that is sent in segments: within half the circle of sequence numbers with room
@@ -260,9 +260,7 @@ fn multiples(seg_size: u32, low: u32) -> Option<(u32, u32)> {
         return None;
     }
     let odd = seg_size >> shift;
-    // Each step doubles the bits that are right: 3, 6, 12, 24.
-    let inverse = (0..3).fold(odd, |inverse, _| inverse.wrapping_mul(2_u32.wrapping_sub(odd.wrapping_mul(inverse))));
-    let times = (low >> shift).wrapping_mul(inverse) & (0xffff >> shift);
+    let times = (low >> shift).wrapping_mul(inverse(odd)) & (0xffff >> shift);
     Some((times * seg_size, odd << 16))
 }
 

@@ -275,7 +275,7 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
             let is_again = echoed.reason == SendReason::Retransmission;
             let in_flight = found.in_flight_from(prev_acked).max(reach::LATE * seg_size);
             let reach = if is_again { reach::REACH * seg_size } else { in_flight };
-            !fields.scale.is_scaled() || found.is_timeout() || acked - prev_acked <= reach
+            !fields.scale.is_scaled() || is_timeout(segment, echoed) || acked - prev_acked <= reach
         };
         (live && possible && is_boundary && is_near()).then_some(found)
     }
@@ -671,11 +671,6 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
     /// Bytes in flight when the client had acknowledged `offset`, by the stamp that it echoes.
     fn in_flight_from(&self, offset: u32) -> u32 {
         self.sent_up_to(self.schedule(offset, self.echoed.level), offset) - offset
-    }
-
-    /// Whether the client's RTO has expired, or it closes its end.
-    fn is_timeout(&self) -> bool {
-        is_timeout(&self.segment, self.echoed)
     }
 }
 

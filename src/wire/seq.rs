@@ -46,9 +46,20 @@ impl SeqNumber {
     }
 }
 
+/// The number that `odd` times gives 1 modulo 2^32, and so modulo any lower power of two.
+pub(crate) const fn inverse(odd: u32) -> u32 {
+    let (mut inverse, mut rounds) = (odd, 0);
+    // Each round doubles the bits that are right: 3, 6, 12, 24, 48.
+    while rounds < 4 {
+        inverse = inverse.wrapping_mul(2_u32.wrapping_sub(odd.wrapping_mul(inverse)));
+        rounds += 1;
+    }
+    inverse
+}
+
 #[cfg(test)]
 mod tests {
-    use super::SeqNumber;
+    use super::{SeqNumber, inverse};
 
     const HALF: u32 = 1 << 31;
 
@@ -57,6 +68,12 @@ mod tests {
         let start = SeqNumber::new(start);
         let end = start.advance(distance);
         end.rewind(distance) == start && end.distance_from(start) == distance
+    }
+
+    #[quickcheck_macros::quickcheck]
+    fn an_odd_number_times_its_inverse_is_one(number: u32) -> bool {
+        let odd = number | 1;
+        odd.wrapping_mul(inverse(odd)) == 1
     }
 
     #[quickcheck_macros::quickcheck]
