@@ -52,7 +52,7 @@ instructions: ## no packet may take 3 % more instructions than benches/instructi
 	@! $(CARGO) xtask instructions --planted 5 >/dev/null 2>&1 || { echo "5 % more were not noticed" >&2; exit 1; }
 
 times: ## no packet may take 1.05 of the time that it took in the commit before
-	@! $(CARGO) xtask times --planted --rounds 3 >/dev/null 2>&1 || { echo "waiting for stores was not noticed" >&2; exit 1; }
+	@! $(CARGO) xtask times --planted --rounds 3 >/dev/null 2>&1 || { echo "stores were not noticed" >&2; exit 1; }
 	@$(CARGO) xtask times
 
 compare: ## Lethe beside nginx and other servers: 40 minutes on a quiet machine, into docs/performance.md

@@ -70,8 +70,8 @@ pub(crate) fn run<A: App>(app: A, short: &str, long: &str) {
     println!("{family} {packet}: {best:.1} ns");
 }
 
-/// Measures packets that each wait for a store in two pieces: for one of these, or for half of each at once, which takes
-/// as many instructions and longer. `cargo xtask times` has to notice that.
+/// Measures packets that each wait for a store in two pieces: for one of these, or for half of each at once, which
+/// takes as many instructions and longer. `cargo xtask times` has to notice that.
 fn wait_for_stores<A: App>(server: &mut Loop<A>, frames: &[Vec<u8>], count: u32, is_stalled: bool) {
     let (mut pieces, mut best, mut found) = ([0_u8; 8], f64::INFINITY, 0_u32);
     // Zero, which the compiler does not know.
@@ -84,8 +84,9 @@ fn wait_for_stores<A: App>(server: &mut Loop<A>, frames: &[Vec<u8>], count: u32,
                 first.copy_from_slice(&found.to_le_bytes());
                 black_box(&mut *first);
                 last.copy_from_slice(&found.to_le_bytes());
-                let [a, b, c, d, e, f, ..] = *black_box(&pieces);
-                found = u32::from_le_bytes(if is_stalled { [c, d, e, f] } else { [a, b, c, d] });
+                let stored = black_box(&pieces);
+                let piece = if is_stalled { &stored[2..] } else { &stored[..] };
+                found = u32::from_le_bytes(*piece.first_chunk().expect("four bytes of eight"));
                 server.run(&frame[(found & nothing) as usize..]);
             }
         }

@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// How often each of both is run
     #[arg(long, value_name = "N", default_value_t = 11, value_parser = clap::value_parser!(u32).range(3..))]
     rounds: u32,
-    /// Compare this build with itself where each packet waits for a store, at the same number of instructions: must fail
+    /// Compare this build with itself where each packet waits for a store, without more instructions: must fail
     #[arg(long)]
     planted: bool,
 }
