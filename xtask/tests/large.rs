@@ -37,6 +37,10 @@ fn two_kernels(impairment: &str) -> (Relay, Namespace, [Namespace; 2]) {
     for (number, server) in servers.iter().enumerate() {
         server.address(&format!("server{number}"), number as u8 + 2).unwrap();
     }
+    // IPv6 has something to say at any time.
+    for space in [&client, one, other] {
+        space.run("sysctl -qw net.ipv6.conf.all.disable_ipv6=1");
+    }
     client.run("ping -c 1 -w 20 10.9.0.2; ping -c 1 -w 20 10.9.0.3");
     (relay, client, servers)
 }
