@@ -123,9 +123,9 @@ fn any_client_gets_its_bytes_over_a_bad_cable() {
 }
 
 #[test]
-fn a_reply_that_the_window_does_not_hold_is_not_sent() {
+fn a_reply_that_the_window_does_not_hold_is_sent_in_segments_that_fit() {
     let settings = Settings { window: 500, retries: 3, ..settings() };
-    assert_eq!(fetch(settings), Outcome::Failed("no answer to 3 retransmissions".to_owned()));
+    assert!(matches!(fetch(settings), Outcome::Complete(_)));
 }
 
 #[test]
