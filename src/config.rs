@@ -270,16 +270,13 @@ impl Addresses {
     /// Whether `address` is one of ours.
     #[inline]
     pub fn has_v4(&self, address: Ipv4Addr) -> bool {
-        let [first, others @ ..] = &self.v4;
-        // Free slots hold the unspecified address.
-        (*first == address || self.v4_len > 1 && others.contains(&address)) && !address.is_unspecified()
+        is_in_slots(&self.v4, self.v4_len, address) && !address.is_unspecified()
     }
 
     /// Whether `address` is one of ours.
     #[inline]
     pub fn has_v6(&self, address: Ipv6Addr) -> bool {
-        let [first, others @ ..] = &self.v6;
-        (*first == address || self.v6_len > 1 && others.contains(&address)) && !address.is_unspecified()
+        is_in_slots(&self.v6, self.v6_len, address) && !address.is_unspecified()
     }
 
     /// Whether a packet from this address is answered: a host can have it, and it is not ours.
@@ -323,6 +320,14 @@ impl Default for Addresses {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Whether an address is in one of these slots, of which `len` are taken; free ones hold the unspecified address.
+/// Nearly all servers have one address of a family.
+#[inline]
+fn is_in_slots<T: Copy + PartialEq>(slots: &[T; Addresses::MAX], len: usize, address: T) -> bool {
+    let [first, others @ ..] = slots;
+    *first == address || len > 1 && others.contains(&address)
 }
 
 /// Whether a host on the network can have `address`, as its own or as a peer's.

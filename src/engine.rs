@@ -88,10 +88,34 @@ impl<A: App> Engine<A> {
         if let Err(reason) = self.check_link(&link) {
             return reason.into();
         }
+        let Config { addresses, .. } = &self.config;
+        match link.ether_type {
+            EtherType::IPV4 if let Some(packet) = glance::v4(addresses, &link, payload, frame.checksum) => {
+                tcp::answer(&self.config, &self.app, now, packet, scratch)
+            }
+            EtherType::IPV6
+                if !link.destination.is_group()
+                    && let Some(packet) = glance::v6(addresses, &link, payload, frame.checksum) =>
+            {
+                tcp::answer(&self.config, &self.app, now, packet, scratch)
+            }
+            _ => self.answer_any(now, frame, scratch),
+        }
+    }
+
+    /// A frame that is not recognized at a glance: not TCP, unusual, or wrong. Its link header is parsed again, so that
+    /// it stays in registers where the frame is recognized (fast: parsed again).
+    #[cold]
+    #[inline(never)]
+    fn answer_any<'a>(&'a self, now: Instant, frame: RxFrame<'_>, scratch: &'a mut [u8]) -> Reply<'a> {
+        let (link, payload) = match ethernet::Header::parse(frame.bytes) {
+            Ok(parts) => parts,
+            Err(reason) => return reason.into(),
+        };
         match link.ether_type {
             EtherType::IPV4 => self.answer_ipv4(now, &link, payload, frame.checksum, scratch),
             EtherType::IPV6 => self.answer_ipv6(now, &link, payload, frame.checksum, scratch),
-            EtherType::ARP => self.answer_arp(frame.bytes),
+            EtherType::ARP => self.answer_arp(link, payload),
             _ => DropReason::EtherType.into(),
         }
     }
@@ -138,13 +162,9 @@ impl<A: App> Engine<A> {
 
     /// Answers a request, and learns nothing from it: not who asks (RFC 826), nor that another has our address (RFC
     /// 5227, sections 2.1 and 2.4).
-    ///
-    /// Re-parses the frame instead of borrowing the parsed header, so the hot path can keep that header in registers
-    /// (fast: parsed again).
-    #[cold]
-    fn answer_arp(&self, frame: &[u8]) -> Reply<'_> {
-        let (link, request) = match self.parse_arp(frame) {
-            Ok(parts) => parts,
+    fn answer_arp(&self, link: ethernet::Header, payload: &[u8]) -> Reply<'_> {
+        let request = match self.parse_arp(payload) {
+            Ok(request) => request,
             Err(reason) => return reason.into(),
         };
         let reply = arp::Packet {
@@ -158,8 +178,7 @@ impl<A: App> Engine<A> {
     }
 
     /// An ARP request for an address of ours.
-    fn parse_arp(&self, frame: &[u8]) -> Result<(ethernet::Header, arp::Packet), DropReason> {
-        let (link, payload) = ethernet::Header::parse(frame)?;
+    fn parse_arp(&self, payload: &[u8]) -> Result<arp::Packet, DropReason> {
         let request = arp::Packet::parse(payload)?;
         if request.sender_mac.is_group() {
             return Err(DropReason::ArpMalformed);
@@ -167,31 +186,13 @@ impl<A: App> Engine<A> {
         if request.operation != arp::Operation::Request || !self.config.addresses.has_v4(request.target_ip) {
             return Err(DropReason::ArpNotForUs);
         }
-        Ok((link, request))
+        Ok(request)
     }
 
-    #[inline]
     fn answer_ipv4<'a>(
         &'a self,
         now: Instant,
         link: &ethernet::Header,
-        datagram: &[u8],
-        checksum: RxChecksum,
-        scratch: &'a mut [u8],
-    ) -> Reply<'a> {
-        match glance::v4(&self.config.addresses, (link.source, link.tag), datagram, checksum) {
-            Some(packet) => tcp::answer(&self.config, &self.app, now, packet, scratch),
-            None => self.answer_any_ipv4(now, (link.source, link.tag), datagram, checksum, scratch),
-        }
-    }
-
-    /// A packet that is not recognized at a glance: not TCP, unusual, or wrong.
-    #[cold]
-    #[inline(never)]
-    fn answer_any_ipv4<'a>(
-        &'a self,
-        now: Instant,
-        (next_hop_mac, tag): (MacAddress, Option<u16>),
         datagram: &[u8],
         checksum: RxChecksum,
         scratch: &'a mut [u8],
@@ -209,7 +210,7 @@ impl<A: App> Engine<A> {
             return DropReason::IpSource.into();
         }
         let addresses = V4Pair::new(destination, source);
-        let reply_path = ReplyPath { next_hop_mac, tag, addresses };
+        let reply_path = ReplyPath { next_hop_mac: link.source, tag: link.tag, addresses };
         let packet = Packet { datagram, reply_path, checksum: checksum.transport, payload };
         match protocol {
             Protocol::TCP => self.answer_any_tcp(now, packet, scratch),
@@ -245,7 +246,6 @@ impl<A: App> Engine<A> {
         }
     }
 
-    #[inline]
     fn answer_ipv6<'a>(
         &'a self,
         now: Instant,
@@ -254,41 +254,20 @@ impl<A: App> Engine<A> {
         checksum: RxChecksum,
         scratch: &'a mut [u8],
     ) -> Reply<'a> {
-        let is_group = link.destination.is_group();
-        match glance::v6(&self.config.addresses, (link.source, link.tag), datagram, checksum) {
-            Some(packet) if !is_group => tcp::answer(&self.config, &self.app, now, packet, scratch),
-            _ => self.answer_any_ipv6(now, link.source, (link.tag, is_group), datagram, checksum, scratch),
-        }
-    }
-
-    /// A packet that is not recognized at a glance: not TCP, unusual, or wrong.
-    #[cold]
-    #[inline(never)]
-    fn answer_any_ipv6<'a>(
-        &'a self,
-        now: Instant,
-        next_hop_mac: MacAddress,
-        (tag, is_group): (Option<u16>, bool),
-        datagram: &[u8],
-        checksum: RxChecksum,
-        scratch: &'a mut [u8],
-    ) -> Reply<'a> {
         let (header, payload) = match ipv6::Header::parse(datagram) {
             Ok(parts) => parts,
-            Err(DropReason::Ipv6Option) => {
-                return self.refuse_option(next_hop_mac, (tag, is_group), datagram, scratch);
-            }
+            Err(DropReason::Ipv6Option) => return self.refuse_option(link, datagram, scratch),
             Err(reason) => return reason.into(),
         };
         let ipv6::Header { source, destination, protocol, .. } = header;
         let addresses = V6Pair::new(destination, source);
-        let reply_path = ReplyPath { next_hop_mac, tag, addresses };
+        let reply_path = ReplyPath { next_hop_mac: link.source, tag: link.tag, addresses };
         let packet = Packet { datagram, reply_path, checksum: checksum.transport, payload };
         if destination.is_multicast() {
             return self.answer_group(header, packet);
         }
         // A packet for one address must not arrive in a frame for a group: several servers would answer it.
-        if is_group || !self.config.addresses.has_v6(destination) {
+        if link.destination.is_group() || !self.config.addresses.has_v6(destination) {
             return DropReason::Ipv6NotForUs.into();
         }
         if !self.config.addresses.may_answer_v6(source) {
@@ -307,14 +286,8 @@ impl<A: App> Engine<A> {
     /// The sender has proven nothing, so the message is no larger than its packet where that leaves room for what an
     /// IPv6 stack wants to see of a packet of its own: [`QUOTED_MIN`] bytes (RFC 4443, sections 2.4 and 3.4). No rate
     /// is kept, and so none is limited.
-    fn refuse_option<'a>(
-        &self,
-        next_hop_mac: MacAddress,
-        (tag, is_group): (Option<u16>, bool),
-        packet: &[u8],
-        scratch: &'a mut [u8],
-    ) -> Reply<'a> {
-        match self.parameter_problem(next_hop_mac, (tag, is_group), packet, scratch) {
+    fn refuse_option<'a>(&self, link: &ethernet::Header, packet: &[u8], scratch: &'a mut [u8]) -> Reply<'a> {
+        match self.parameter_problem(link, packet, scratch) {
             Ok(message) => Reply::datagram(ReplyKind::ParameterProblem, message),
             Err(reason) => reason.into(),
         }
@@ -322,8 +295,7 @@ impl<A: App> Engine<A> {
 
     fn parameter_problem<'a>(
         &self,
-        next_hop_mac: MacAddress,
-        (tag, is_group_frame): (Option<u16>, bool),
+        link: &ethernet::Header,
         packet: &[u8],
         scratch: &'a mut [u8],
     ) -> Result<Datagram<'a>, DropReason> {
@@ -331,7 +303,7 @@ impl<A: App> Engine<A> {
         let (source, destination) = ipv6::addresses(packet).ok_or(SILENCE)?;
         let option = ipv6::unknown_option_to_report(packet).ok_or(SILENCE)?;
         let ours = self.config.addresses.v6().iter().copied();
-        let is_group = destination.is_multicast() || is_group_frame;
+        let is_group = destination.is_multicast() || link.destination.is_group();
         let mut asked =
             ours.filter(|&address| address == destination || icmpv6::solicited_node(address) == destination);
         let source_of_error = asked.next().filter(|_| !is_group || option.even_for_groups).ok_or(SILENCE)?;
@@ -343,7 +315,7 @@ impl<A: App> Engine<A> {
         let quoted = packet.len().saturating_sub(added).max(QUOTED_MIN).min(packet.len()).min(most);
         let addresses = V6Pair::new(source_of_error, source);
         let header = TransportHeader::icmp(Protocol::ICMPV6, icmpv6::unknown_option_header(option.pointer));
-        let path = ReplyPath { next_hop_mac, tag, addresses };
+        let path = ReplyPath { next_hop_mac: link.source, tag: link.tag, addresses };
         let quoted = copied(packet.get(..quoted).unwrap_or_default(), scratch).ok_or(SILENCE)?;
         Ok(Datagram::new(&self.config, path.either(), header, [quoted, &[]]))
     }

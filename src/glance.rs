@@ -9,22 +9,22 @@ use crate::config::Addresses;
 use crate::packet::{Packet, ReplyPath};
 use crate::port::{Checked, RxChecksum};
 use crate::wire::checksum::Sum;
-use crate::wire::ethernet::MacAddress;
-use crate::wire::ip::{Pair as _, V4Pair, V6Pair};
-use crate::wire::{get, ipv4, ipv6, tcp};
+use crate::wire::ip::{Pair as _, Protocol, V4Pair, V6Pair};
+use crate::wire::{ethernet, get, ipv4, ipv6, tcp};
 
-/// The type of an IPv4 header of 20 bytes, and that it is no fragment: its first eight bytes, and which of their bits.
+/// What the first eight bytes of an IPv4 header have to be, and which of their bits: version and length, for a header
+/// of 20 bytes, and no fragment.
 const V4_FIRST: (u64, u64) = (0x45, 0xff3f_0000_0000_00ff);
 
-/// The same of its protocol, in the next eight.
+/// What the next eight have to be: the protocol.
 const V4_SECOND: (u64, u64) = (TCP << 8, 0xff << 8);
 
-/// The version of an IPv6 header, and what follows it.
+/// What the first eight bytes of an IPv6 header have to be: the version, and what follows the header.
 const V6_FIRST: (u64, u64) = (0x60 | TCP << 48, 0xf0 | 0xff << 48);
 
-const TCP: u64 = 6;
+const TCP: u64 = Protocol::TCP.number() as u64;
 
-/// Whether these bits of a word are as they have to be.
+/// The bits of a word that are not as they have to be.
 #[inline]
 const fn differs(word: u64, (expected, mask): (u64, u64)) -> u64 {
     (word ^ expected) & mask
@@ -34,7 +34,7 @@ const fn differs(word: u64, (expected, mask): (u64, u64)) -> u64 {
 #[inline]
 pub(crate) fn v4<'f>(
     addresses: &Addresses,
-    (next_hop_mac, tag): (MacAddress, Option<u16>),
+    link: &ethernet::Header,
     datagram: &'f [u8],
     checksum: RxChecksum,
 ) -> Option<Packet<'f, V4Pair>> {
@@ -60,7 +60,7 @@ pub(crate) fn v4<'f>(
     if !is_header_valid || !is_segment_valid(sum, payload, checksum.transport) {
         return None;
     }
-    let reply_path = ReplyPath { next_hop_mac, tag, addresses: pair.reversed() };
+    let reply_path = ReplyPath { next_hop_mac: link.source, tag: link.tag, addresses: pair.reversed() };
     Some(Packet { datagram, reply_path, checksum: Checked::Good, payload })
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn v4<'f>(
 #[inline]
 pub(crate) fn v6<'f>(
     addresses: &Addresses,
-    (next_hop_mac, tag): (MacAddress, Option<u16>),
+    link: &ethernet::Header,
     datagram: &'f [u8],
     checksum: RxChecksum,
 ) -> Option<Packet<'f, V6Pair>> {
@@ -90,7 +90,7 @@ pub(crate) fn v6<'f>(
     if !is_segment_valid(sum, payload, checksum.transport) {
         return None;
     }
-    let reply_path = ReplyPath { next_hop_mac, tag, addresses: pair.reversed() };
+    let reply_path = ReplyPath { next_hop_mac: link.source, tag: link.tag, addresses: pair.reversed() };
     Some(Packet { datagram, reply_path, checksum: Checked::Good, payload })
 }
 

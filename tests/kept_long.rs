@@ -475,6 +475,20 @@ fn network() -> impl Strategy<Value = Network> {
     })
 }
 
+/// A network that loses and changes nothing, with one server.
+const GOOD: Network = Network {
+    seed: 1,
+    loss: 0,
+    duplicates: 0,
+    reordering: 0,
+    spurious: 0,
+    pipelined: 1,
+    servers: 1,
+    mss: 1460,
+    window: 65_535,
+    v6: false,
+};
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(std::env::var("KEPT_CASES").map_or(64, |n| n.parse().unwrap())))]
 
@@ -487,18 +501,7 @@ proptest! {
 #[test]
 fn a_good_network_delivers_everything_without_a_timeout() {
     for (mss, v6) in [(1460, false), (1440, true), (1220, false), (8960, false)] {
-        let network = Network {
-            seed: 1,
-            loss: 0,
-            duplicates: 0,
-            reordering: 0,
-            spurious: 0,
-            pipelined: 1,
-            servers: 1,
-            mss,
-            window: 65_535,
-            v6,
-        };
+        let network = Network { mss, v6, ..GOOD };
         converse(&network, 300).unwrap();
     }
 }
@@ -542,18 +545,7 @@ fn what_is_missing_ahead_of_the_last_segment_comes_again_without_a_timeout() {
 #[test]
 fn a_long_response_to_a_request_that_closes_leaves_that_to_the_client() {
     let servers = servers();
-    let network = Network {
-        seed: 1,
-        loss: 0,
-        duplicates: 0,
-        reordering: 0,
-        spurious: 0,
-        pipelined: 1,
-        servers: 1,
-        mss: 1460,
-        window: 60_000,
-        v6: false,
-    };
+    let network = Network { window: 60_000, ..GOOD };
     let page = SIZES.iter().position(|&size| size == 33_000).unwrap();
     let last = |request: &str| {
         let mut client = Client::connected(&servers[0], network.clone());

@@ -51,33 +51,39 @@ pub(crate) fn run<A: App>(app: A, short: &str, long: &str) {
     let (mut server, frames) = setup(app, [short, long], &ends, packet);
     let count: u32 = count.parse().expect("a number");
     let percent: u32 = more.first().map_or(0, |more| more.parse().expect("a number"));
-    if let Some(store) = more.get(1) {
-        return wait_for_stores(&mut server, &frames, count, store == "stall");
-    }
-    let mut best = f64::INFINITY;
-    for _ in 0..BATCHES {
-        let start = time::Instant::now();
+    let best = match more.get(1) {
+        Some(store) => wait_for_stores(&mut server, &frames, count, store == "stall"),
         // What is counted is to be the engine, so the loop has no more in it than it must.
-        for times in [count, count * percent / 100] {
-            for _ in 0..times {
-                for frame in &frames {
-                    server.run(frame);
+        None => best(count, || {
+            for times in [count, count * percent / 100] {
+                for _ in 0..times {
+                    for frame in &frames {
+                        server.run(frame);
+                    }
                 }
             }
-        }
-        best = best.min(start.elapsed().as_secs_f64() * 1e9 / f64::from(count));
-    }
+        }),
+    };
     println!("{family} {packet}: {best:.1} ns");
+}
+
+/// The nanoseconds of one in the best batch of `count`.
+fn best(count: u32, mut batch: impl FnMut()) -> f64 {
+    let nanos = (0..BATCHES).map(|_| {
+        let start = time::Instant::now();
+        batch();
+        start.elapsed().as_secs_f64() * 1e9 / f64::from(count)
+    });
+    nanos.fold(f64::INFINITY, f64::min)
 }
 
 /// Measures packets that each wait for a store in two pieces: for one of these, or for half of each at once, which
 /// takes as many instructions and longer. `cargo xtask times` has to notice that.
-fn wait_for_stores<A: App>(server: &mut Loop<A>, frames: &[Vec<u8>], count: u32, is_stalled: bool) {
-    let (mut pieces, mut best, mut found) = ([0_u8; 8], f64::INFINITY, 0_u32);
+fn wait_for_stores<A: App>(server: &mut Loop<A>, frames: &[Vec<u8>], count: u32, is_stalled: bool) -> f64 {
+    let (mut pieces, mut found) = ([0_u8; 8], 0_u32);
     // Zero, which the compiler does not know.
     let nothing = black_box(0);
-    for _ in 0..BATCHES {
-        let start = time::Instant::now();
+    best(count, || {
         for _ in 0..count {
             for frame in frames {
                 let (first, last) = pieces.split_at_mut(4);
@@ -90,9 +96,7 @@ fn wait_for_stores<A: App>(server: &mut Loop<A>, frames: &[Vec<u8>], count: u32,
                 server.run(&frame[(found & nothing) as usize..]);
             }
         }
-        best = best.min(start.elapsed().as_secs_f64() * 1e9 / f64::from(count));
-    }
-    println!("{best:.1} ns with stores: {best:.1} ns");
+    })
 }
 
 /// An engine with the buffers of a loop.

@@ -70,6 +70,13 @@ impl Framing {
         }
         seen.decide(behind)
     }
+
+    /// Whether a section is valid, and neither bytes nor anything that it says can follow it.
+    pub(super) fn is_end(end: LineEnd, bytes: &[u8]) -> bool {
+        let (behind, seen) = read_section(bytes, Seen(end.0));
+        let may_follow = Seen::BARE_LF | Seen::LENGTH | Seen::TRANSFER | Seen::UPGRADE | Seen::EXPECT;
+        !seen.has(may_follow) && matches!(seen.decide(behind), Self::Complete { behind: 0, .. })
+    }
 }
 
 /// What of a request line counts for the framing.

@@ -89,6 +89,13 @@ impl<'a> RequestLine<'a> {
         Framing::of_section(self.end, self.headers.bytes)
     }
 
+    /// Whether nothing can follow the request: its section is complete, valid, and the end of the payload, and it has
+    /// no body, and asks for nothing that could make one of what follows. No byte of a body is ever read as a request.
+    #[cold]
+    pub(crate) fn is_last(&self) -> bool {
+        Framing::is_end(self.end, self.headers.bytes)
+    }
+
     /// Its version of HTTP.
     pub fn version(&self) -> Version {
         self.end.version()

@@ -192,7 +192,7 @@ impl<'a> Datagram<'a> {
                 destination,
                 protocol: self.header.protocol(),
                 ttl: self.hop_limit,
-                identification: (self.identification >> 16 ^ self.identification) as u16,
+                identification: self.identification,
                 fragment_offset: self.sent,
                 more_fragments: more,
                 payload_len: len,

@@ -90,7 +90,7 @@ impl<P: Pair> TxSegment<'_, P> {
                 destination,
                 protocol: Protocol::TCP,
                 ttl: HOP_LIMIT,
-                identification: (self.identification >> 16 ^ self.identification) as u16,
+                identification: self.identification,
                 fragment_offset: 0,
                 more_fragments: false,
                 payload_len: len,

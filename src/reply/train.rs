@@ -3,6 +3,7 @@
 use super::datagram::{Datagram, TransportHeader};
 use super::frame::TxConfig;
 use super::segment::TxSegment;
+use crate::config::Config;
 use crate::packet::ReplyPath;
 use crate::port::TxFrame;
 use crate::stamp::StampSequence;
@@ -150,16 +151,9 @@ impl Probe {
 
 impl<'a> Train<'a> {
     #[inline]
-    pub(crate) fn new(
-        config: TxConfig,
-        budget: u16,
-        path: ReplyPath,
-        header: Header,
-        payload: Payload<'a>,
-        seg_size: u32,
-    ) -> Self {
+    pub(crate) fn new(config: &Config, path: ReplyPath, header: Header, payload: Payload<'a>, seg_size: u32) -> Self {
         Self {
-            config,
+            config: config.into(),
             path,
             header,
             payload,
@@ -170,7 +164,7 @@ impl<'a> Train<'a> {
             probes: [None; 2],
             quote: Quote::NONE,
             quotes: [false; 2],
-            budget,
+            budget: config.first_window.into(),
             last: LastSegment::Fin,
         }
     }
@@ -323,7 +317,6 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
-    use crate::config::Config;
     use crate::cookie::Secret;
     use crate::wire::ethernet::MacAddress;
     use crate::wire::tcp::Options;
@@ -353,8 +346,7 @@ mod tests {
             addresses: AddressPair::V4 { source, destination },
         };
         let header = Header::new([80, 40_000], START, SeqNumber::new(5), Flags::ACK, 1000, Options::default());
-        let mut train =
-            Train::new((&config).into(), 32, path, header, Payload::new(b"head", b"a body of 22 bytes, so"), 8);
+        let mut train = Train::new(&config, path, header, Payload::new(b"head", b"a body of 22 bytes, so"), 8);
         train.ranges[0] = (0, 27);
         change(&mut train);
         let (mut buffer, mut went) = ([0; 2048], Vec::new());

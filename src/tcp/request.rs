@@ -35,9 +35,6 @@ const REFUSAL_ROOM: usize = 256;
 const METHODS: [&[u8]; 9] =
     [b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"CONNECT ", b"OPTIONS ", b"TRACE ", b"PATCH "];
 
-/// Fields behind whose section something else may follow than a request.
-const FOLLOWED: [&[u8]; 4] = [b"Content-Length", b"Transfer-Encoding", b"Upgrade", b"Expect"];
-
 /// The flags of a segment with the end of a response (RFC 9293, section 3.9.1.2).
 const LAST: Flags = Flags::ACK.with(Flags::PSH).with(Flags::FIN);
 
@@ -296,25 +293,13 @@ fn respond_and_close<'a, A: App, P: Pair>(
         Some(place) => resume::send_from(segment, *response, place),
         // It is too long for that. A client that asks for the connection to be closed closes it itself when it has its
         // response (RFC 9112, section 9.6), which does not say that it stays open, nor that it does not.
-        None if ends_with_section(segment, app.methods()) => {
+        // fast: parsed again
+        None if RequestLine::parse_for(app.methods(), segment.payload).is_ok_and(|line| line.is_last()) => {
             keep_open_at_length(segment, fields, Some(kept), response, 0, Persistence::Keep, app)
                 .unwrap_or_else(|| close(segment))
         }
         None => close(segment),
     }
-}
-
-/// Whether nothing can follow a request: it has no body, and asks for nothing that could make one of what follows. No
-/// byte of a body is ever read as a request.
-#[cold]
-fn ends_with_section<P: Pair>(segment: &Segment<'_, P>, methods: Methods) -> bool {
-    // fast: parsed again
-    let Ok(line) = RequestLine::parse_for(methods, segment.payload) else { return false };
-    let mut names = line.headers.iter().map(|(name, _)| name);
-    let has_bare_lf = segment.payload.windows(2).any(|pair| matches!(pair, [before, b'\n'] if *before != b'\r'));
-    matches!(line.framing(), Framing::Complete { behind: 0, .. })
-        && !has_bare_lf
-        && !names.any(|name| FOLLOWED.iter().any(|other| other.eq_ignore_ascii_case(name)))
 }
 
 /// Answers a request that cannot be handed to an application: its line, or its header section.

@@ -640,8 +640,7 @@ impl<'a, P: Pair> Segment<'a, P> {
             ..Options::default()
         };
         let header = self.header_back(Flags::ACK, start, options).with_ack(ack).with_window(window);
-        let budget = self.config.first_window.into();
-        Train::new(self.config.into(), budget, self.packet.reply_path.either(), header, payload, seg_size)
+        Train::new(self.config, self.packet.reply_path.either(), header, payload, seg_size)
     }
 
     /// A reply with these segments; and where they answer an RTO, with word to the client that it need not back off.

@@ -93,7 +93,8 @@ pub(crate) struct Repr {
     /// Time to live.
     pub(crate) ttl: u8,
     /// Tells fragments of one packet from those of another. Don't Fragment is never set (RFC 1191, section 3).
-    pub(crate) identification: u16,
+    /// A field of 16 bits, which is made of both halves.
+    pub(crate) identification: u32,
     /// Where the payload stands in the packet that was cut, in bytes: a multiple of 8.
     pub(crate) fragment_offset: usize,
     /// More fragments follow.
@@ -112,7 +113,8 @@ impl Repr {
         let flags = if self.more_fragments { MORE_FRAGMENTS } else { 0 };
         let offset = flags | (self.fragment_offset / FRAGMENT_UNIT) as u16 & OFFSET;
         let length = Word::pair(0x4500, (HEADER_LEN + self.payload_len) as u16);
-        let first = wide(length, Word::pair(self.identification, offset));
+        let identification = (self.identification >> 16 ^ self.identification) as u16;
+        let first = wide(length, Word::pair(identification, offset));
         let ttl_and_protocol = u16::from_be_bytes([self.ttl, self.protocol.number()]);
         let addresses = wide(Word::address(self.source), Word::address(self.destination));
         let sum = Sum::new().with_words([Word::pair(ttl_and_protocol, 0)]).with_wide([first, addresses]);

@@ -7,7 +7,7 @@ use lethe::time::Instant;
 use lethe::verdict::Verdict;
 use lethe_sim::dissect::Frame;
 
-/// The same segment with an IPv4 option or an IPv6 extension header that says nothing. If a length or a checksum is
+/// A segment with an IPv4 option or an IPv6 extension header more, which says nothing. If a length or a checksum is
 /// wrong, it stays wrong. `None` if this is no such packet.
 fn lengthened(frame: &[u8]) -> Option<Vec<u8>> {
     let tag = if frame.get(12..14)? == [0x81, 0] { 4 } else { 0 };

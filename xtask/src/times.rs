@@ -129,13 +129,13 @@ fn compare(pairs: &[[Program<'_>; 2]], rounds: u32, slower: &[String]) -> anyhow
                     }
                 }
                 let is_allowed = slower.iter().any(|line| line.starts_with(&format!("{name} ")));
-                let note = match found.ratio > ALLOWED {
-                    true if is_allowed => "  slower, as benches/slower.txt says",
-                    true => {
-                        worse.push(name.clone());
-                        "  more than 1.05"
-                    }
-                    false => "",
+                let note = if found.ratio <= ALLOWED {
+                    ""
+                } else if is_allowed {
+                    "  slower, as benches/slower.txt says"
+                } else {
+                    worse.push(name.clone());
+                    "  more than 1.05"
                 };
                 println!("{name:<18} {:>9.1} {:>8.1} {:>7.3}{note}", found.nanos[0], found.nanos[1], found.ratio);
             }

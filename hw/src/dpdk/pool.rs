@@ -110,11 +110,11 @@ impl<const N: usize> Mbufs<N> {
         self.frames.get(last).copied()
     }
 
-    /// Takes the mbuf at this place out.
+    /// Takes the mbuf at this place out, if it is there and `may` says so of it.
     #[inline]
-    pub(super) fn take_out(&mut self, at: usize) -> Option<*mut rte_mbuf> {
+    pub(super) fn take_out(&mut self, at: usize, may: impl FnOnce(*const rte_mbuf) -> bool) -> Option<*mut rte_mbuf> {
         let frame = self.frames.get_mut(..self.len)?.get_mut(at)?;
-        Some(std::mem::replace(frame, std::ptr::null_mut())).filter(|frame| !frame.is_null())
+        (!frame.is_null() && may(*frame)).then(|| std::mem::replace(frame, std::ptr::null_mut()))
     }
 
     /// Puts an mbuf back where it was taken out.

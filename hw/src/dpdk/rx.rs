@@ -51,18 +51,10 @@ impl Rx<'_> {
         unsafe { self.timestamps.read(frame) }
     }
 
-    /// The buffer of the frame that was returned last, for another one: if it is the only one of its frame, and nothing
-    /// else refers to it. It is ours from then on.
+    /// The buffer of the frame that was returned last, if `may` says so of it: it is the caller's from then on.
     #[inline]
-    pub(super) fn take_last(&mut self) -> Option<*mut rte_mbuf> {
-        let at = self.taken.checked_sub(1)?;
-        let frame = self.burst.take_out(at)?;
-        // SAFETY: the frame is ours, and a driver has filled it.
-        if unsafe { (*frame).refcnt == 1 && (*frame).nb_segs == 1 } {
-            return Some(frame);
-        }
-        self.burst.put_back(at, frame);
-        None
+    pub(super) fn take_last(&mut self, may: impl FnOnce(*const rte_mbuf) -> bool) -> Option<*mut rte_mbuf> {
+        self.burst.take_out(self.taken.checked_sub(1)?, may)
     }
 
     /// Takes back what [`take_last`](Self::take_last) gave away.

@@ -125,18 +125,20 @@ impl Tx<'_> {
         Ok(len)
     }
 
-    /// Whether the buffer of a received frame may go out here. All are of our pool but where a driver passes on those
-    /// of others, as `net_ring` does: then it has to have room for every frame, and to be returned to the pool that it
-    /// names.
+    /// Whether the buffer of a received frame may go out here: it is the only one of its frame, and nothing else refers
+    /// to it. All are of our pool but where a driver passes on those of others, as `net_ring` does: then it has to have
+    /// room for every frame, and to be returned to the pool that it names.
     ///
     /// # Safety
     ///
-    /// The caller owns the buffer.
+    /// The caller owns the buffer, which a driver has filled.
     #[inline]
     unsafe fn may_send(&self, buffer: *const rte_mbuf) -> bool {
         // SAFETY: by the caller's promise.
-        let (pool, room) = unsafe { ((*buffer).pool, (*buffer).buf_len.saturating_sub((*buffer).data_off)) };
-        pool == self.pool.as_ptr() || !self.limits.is_one_pool && room >= self.limits.room
+        let buffer = unsafe { &*buffer };
+        let room = buffer.buf_len.saturating_sub(buffer.data_off);
+        let fits = buffer.pool == self.pool.as_ptr() || !self.limits.is_one_pool && room >= self.limits.room;
+        fits && buffer.refcnt == 1 && buffer.nb_segs == 1
     }
 }
 
@@ -186,16 +188,12 @@ impl TxQueue for Queues<'_> {
     #[inline]
     fn transmit(&mut self, write: impl FnOnce(&mut [u8]) -> Option<TxFrame>) -> Transmit {
         let Self { rx, tx } = self;
-        let Some(buffer) = rx.take_last() else { return tx.transmit(write) };
-        // SAFETY: the buffer was taken from the queue, which no longer has it.
-        if unsafe { !tx.may_send(buffer) } {
-            rx.give_back(buffer);
-            return tx.transmit(write);
-        }
         if !tx.has_room() {
-            rx.give_back(buffer);
             return Transmit::Full;
         }
+        // SAFETY: the buffer is in the queue of received frames, and so ours.
+        let last = rx.take_last(|buffer| unsafe { tx.may_send(buffer) });
+        let Some(buffer) = last else { return tx.transmit(write) };
         // SAFETY: the buffer was taken from the queue, which no longer has it, and is the only one of its frame.
         match unsafe { tx.write_to(buffer, write) } {
             Ok(len) => Transmit::Queued(len),
@@ -239,11 +237,13 @@ pub(super) unsafe fn finish(buffer: *mut rte_mbuf, len: usize, checksum: TxCheck
     unsafe {
         (*buffer).data_len = len as u16;
         (*buffer).pkt_len = len as u32;
-        (*buffer).ol_flags = 0;
-        if let TxChecksum::Partial { network_offset, network_len, network, transport } = checksum {
-            (*buffer).ol_flags = flags(network_len, network, transport);
-            dpdk_sys::dpdk_set_header_lens(buffer, network_offset as u16, network_len as u16);
-        }
+        (*buffer).ol_flags = match checksum {
+            TxChecksum::Complete => 0,
+            TxChecksum::Partial { network_offset, network_len, network, transport } => {
+                dpdk_sys::dpdk_set_header_lens(buffer, network_offset as u16, network_len as u16);
+                flags(network_len, network, transport)
+            }
+        };
     }
 }
 

@@ -398,26 +398,32 @@ mod tests {
         }
     }
 
-    #[test]
-    fn it_sees_a_response_that_reaches_into_the_next_one_and_one_that_says_something_else_of_its_connection() {
+    /// What the checker says of the last of three requests on a connection that stays open, each with its sequence
+    /// number, the offset of its response, and that. Of the first two it says nothing.
+    fn told_of(asked: [(u32, u32, &str, &str); 3]) -> Result<(), String> {
         let engine = testing::engine_with(|config| config.keep_alive = true);
         let ends = Ends::v4();
         let [opened, _] = stand::fetch(&engine, &ends, "/10");
         let frame = crate::dissect::Frame::dissect(&opened.sent[0]).unwrap();
         let start = frame.tcp().unwrap().1.seq.advance(1).value();
+        let mut checker = Stability::default();
+        assert_eq!(opened.check(&mut checker), Ok(()));
+        let mut told = Ok(());
+        for (number, (seq, at, request, response)) in asked.into_iter().enumerate() {
+            let received = Segment::ack(&ends).seq(seq).ack_number(start + at).timestamps(7, 7).payload(request);
+            let sent = Segment::ack(&ends.reversed()).seq(start + at).ack_number(received.end());
+            let sent = vec![sent.timestamps(number as u32, 7).payload(response).frame()];
+            told = stand::Recorded { received: received.frame(), sent, ..opened.clone() }.check(&mut checker);
+            assert!(number == 2 || told == Ok(()), "{told:?}");
+        }
+        told.map_err(|problem| problem.split(':').next().unwrap().to_owned())
+    }
+
+    #[test]
+    fn it_sees_a_response_that_reaches_into_the_next_one_and_one_that_says_something_else_of_its_connection() {
         let told = |asks: [u32; 3], says: [(u32, &str); 3]| {
-            let mut checker = Stability::default();
-            assert_eq!(opened.check(&mut checker), Ok(()));
-            let mut told = Ok(());
-            for (number, (seq, (at, response))) in asks.into_iter().zip(says).enumerate() {
-                let request = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", seq % 10);
-                let received = Segment::ack(&ends).seq(seq).ack_number(start + at).timestamps(7, 7).payload(request);
-                let sent = Segment::ack(&ends.reversed()).seq(start + at).ack_number(received.end());
-                let sent = vec![sent.timestamps(number as u32, 7).payload(response).frame()];
-                told = stand::Recorded { received: received.frame(), sent, ..opened.clone() }.check(&mut checker);
-                assert!(number == 2 || told == Ok(()), "{told:?}");
-            }
-            told.map_err(|problem| problem.split(':').next().unwrap().to_owned())
+            let requests = asks.map(|seq| format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", seq % 10));
+            told_of([0, 1, 2].map(|number| (asks[number], says[number].0, &*requests[number], says[number].1)))
         };
         let end = KEPT.len() as u32;
         assert_eq!(told([1001, 1035, 1035], [(0, KEPT), (end, KEPT), (end, KEPT)]), Ok(()));
@@ -433,27 +439,12 @@ mod tests {
 
     #[test]
     fn it_sees_what_changes_in_the_responses_to_several_requests_that_were_answered_alone() {
-        let engine = testing::engine_with(|config| config.keep_alive = true);
-        let ends = Ends::v4();
-        let [opened, _] = stand::fetch(&engine, &ends, "/10");
-        let start = crate::dissect::Frame::dissect(&opened.sent[0]).unwrap().tcp().unwrap().1.seq.advance(1).value();
         let request = |name: char| format!("GET /{name} HTTP/1.1\r\nHost: h\r\n\r\n");
         let [one, two] = ['1', '2'].map(request);
         let (len, end) = (one.len() as u32, KEPT.len() as u32);
         // Of the first, nothing is lost with `\n` ahead of the next, or without its method.
         let told = |joined: &str, seq: u32, at: u32, responses: &str| {
-            let mut checker = Stability::default();
-            assert_eq!(opened.check(&mut checker), Ok(()));
-            let mut told = Ok(());
-            let asked = [(1001, 0, &*one, KEPT), (1001 + len, end, &two, KEPT), (seq, at, joined, responses)];
-            for (number, (seq, at, request, response)) in asked.into_iter().enumerate() {
-                let received = Segment::ack(&ends).seq(seq).ack_number(start + at).timestamps(7, 7).payload(request);
-                let sent = Segment::ack(&ends.reversed()).seq(start + at).ack_number(received.end());
-                let sent = vec![sent.timestamps(number as u32, 7).payload(response).frame()];
-                told = stand::Recorded { received: received.frame(), sent, ..opened.clone() }.check(&mut checker);
-                assert!(number == 2 || told == Ok(()), "{told:?}");
-            }
-            told.map_err(|problem| problem.split(':').next().unwrap().to_owned())
+            told_of([(1001, 0, &*one, KEPT), (1001 + len, end, &two, KEPT), (seq, at, joined, responses)])
         };
         let (both, responses) = (one.clone() + &two, [KEPT, KEPT].concat());
         assert_eq!(told(&both, 1001, 0, &responses), Ok(()));
