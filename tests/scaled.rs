@@ -176,3 +176,24 @@ fn after_a_loss_no_more_than_a_burst_is_sent_at_once() {
     let next = send(&ack(&client, &resent[0], 532 * s, 4 << 20, 7), &mut moved);
     assert_eq!(offsets(&next), (532..532 + 64).map(|at| at * s).collect::<Vec<_>>());
 }
+
+/// An ACK of all that was in flight tells what the window has room for, and the segments behind it say no more than was
+/// sent. If they said what slow start would have sent, the next ACK would leave out what had no room.
+#[test]
+fn what_had_no_room_in_a_window_is_sent_when_the_window_has_grown() {
+    let engine = engine();
+    for ends in both() {
+        let (s, narrow, wide) = (full(&ends), 60 * full(&ends), 1 << 20);
+        let (mut client, mut flight) = asked(&engine, ends, 7, narrow);
+        let mut end = 10;
+        // Each time all of it has arrived at once. Slow start has 10, 20, 39, 49 and then 61 in flight.
+        for sent in [20, 39, 49, 48] {
+            flight = send(&ack(&client, &flight[0], end * s, narrow, 7), &mut client);
+            assert_eq!(offsets(&flight), (end..end + sent).map(|at| at * s).collect::<Vec<_>>());
+            end += sent;
+        }
+        let acked = end - 48 + 2;
+        let next = send(&ack(&client, &flight[0], acked * s, wide, 7), &mut client);
+        assert_eq!(offsets(&next), [end, end + 1].map(|at| at * s));
+    }
+}

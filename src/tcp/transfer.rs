@@ -430,6 +430,7 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
             }
             SendReason::WindowLimited => return Absorbed::Progress.into(),
         };
+        let schedule = if from == acked { self.fitting(schedule) } else { schedule };
         let end = last_boundary(self.sent_up_to(schedule, acked), window_end, seg_size, len);
         self.send(ReplyKind::NextWindow, only((from, end)), schedule, SendReason::NewData, app)
     }
@@ -658,6 +659,14 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         let cap = WindowLevel::at_most(window.saturating_sub(SLACK));
         let ways = self.echoed.exchange.ways(self.echoed.narrow);
         WindowSchedule { origin, level: ways.rounded(level), cap, ways }
+    }
+
+    /// A schedule for when nothing is in flight: a lower one where the client's receive window has no room for this
+    /// one. The next ACKs compute from the stamps what has been sent, so the stamps must not say more than that.
+    fn fitting(&self, schedule: WindowSchedule) -> WindowSchedule {
+        let Self { acked, window_end, seg_size, .. } = *self;
+        let wanted = self.sent_up_to(schedule, acked).saturating_add(SLACK * seg_size);
+        if wanted <= window_end { schedule } else { self.schedule(acked, schedule.cap) }
     }
 
     fn sent_up_to(&self, schedule: WindowSchedule, offset: u32) -> u32 {
