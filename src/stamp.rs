@@ -410,6 +410,18 @@ impl Stamp {
         }
     }
 
+    /// Whether a timestamp so far from the base says that all of a response has arrived whose connection stays open.
+    #[inline]
+    pub(crate) const fn is_kept(value: u32) -> bool {
+        value & (HALF - 1) >= KEPT
+    }
+
+    /// Whether a timestamp so far from the base may be that of a segment of a stored response.
+    #[inline]
+    pub(crate) const fn may_be_stored(value: u32) -> bool {
+        matches!(value & (HALF - 1), STORED..KEPT)
+    }
+
     #[inline(never)]
     fn parse_rarer(value: u32) -> Option<Self> {
         Some(match value {
@@ -420,7 +432,7 @@ impl Stamp {
                 Self::Stored(SentSegment::of(place, Ways::Only.of(way), Exchange::Only)?)
             }
             _ => match value & (HALF - 1) {
-                within @ KEPT.. => Self::kept(within),
+                KEPT.. => Self::Kept(Kept::of(value)),
                 within @ LATER..LATER_END => Self::Stored(SentSegment::of_later(within - LATER)?),
                 within @ FIRST..LATER => {
                     let number = within - FIRST;
@@ -433,18 +445,6 @@ impl Stamp {
                 _ => return None,
             },
         })
-    }
-
-    fn kept(value: u32) -> Self {
-        let (number, kind) = ((value - KEPT) / KEPT_KINDS, (value - KEPT) % KEPT_KINDS);
-        let (proof, generation) = (number >> GENERATION_BITS, (number & 3) as u8);
-        let [size, scale] = match [kind / Scale::KEPT_COUNT, kind % Scale::KEPT_COUNT] {
-            _ if kind == KEPT_KINDS - 1 => [1, 0],
-            [0, scale] => [0, scale],
-            [size, scale] => [size + 1, scale],
-        };
-        let scale = Scale::of_kept_index(scale as u8);
-        Self::Kept(Kept { proof, generation, size: KeptSize::of_index(size as u8), scale })
     }
 
     /// What is added to the base for a timestamp with this stamp that is not before the one that the client `echoed`,
@@ -462,6 +462,21 @@ pub(crate) const fn half_of(value: u32) -> u32 {
 }
 
 impl Kept {
+    /// What a timestamp says that is so far from the base.
+    #[inline]
+    pub(crate) fn of(value: u32) -> Self {
+        let value = (value & (HALF - 1)).saturating_sub(KEPT);
+        let (number, kind) = (value / KEPT_KINDS, value % KEPT_KINDS);
+        let (proof, generation) = (number >> GENERATION_BITS, (number & 3) as u8);
+        let [size, scale] = match [kind / Scale::KEPT_COUNT, kind % Scale::KEPT_COUNT] {
+            _ if kind == KEPT_KINDS - 1 => [1, 0],
+            [0, scale] => [0, scale],
+            [size, scale] => [size + 1, scale],
+        };
+        let scale = Scale::of_kept_index(scale as u8);
+        Self { proof, generation, size: KeptSize::of_index(size as u8), scale }
+    }
+
     #[inline(never)]
     fn value(self) -> u32 {
         let Self { proof, generation, size, scale } = self;

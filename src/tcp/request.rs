@@ -44,6 +44,9 @@ pub(super) fn answer<'a, A: App, P: Pair>(segment: &Segment<'_, P>, app: &'a A, 
     if segment.payload.len() < REQUEST_MIN && !segment.is_fin() {
         return answer_short_payload(segment, app.methods());
     }
+    if let Some(kept) = segment.next_of_kept() {
+        return answer_later_request(segment, kept, app, scratch);
+    }
     match segment.verify_start(app) {
         Some(fields) => answer_request(segment, fields, None, app, scratch),
         None => answer_without_cookie(segment, app, scratch),
@@ -123,23 +126,28 @@ fn answer_request_without_method<'a, A: App, P: Pair>(
 }
 
 /// A request of a connection that was kept open.
+#[inline(never)]
 fn answer_later_request<'a, A: App, P: Pair>(
     segment: &Segment<'_, P>,
     kept: Kept,
     app: &'a A,
     scratch: &'a mut [u8],
 ) -> Reply<'a> {
-    let mut reply = if segment.payload.len() <= segment.request_max() {
-        answer_one_later_request(segment, kept, app, scratch)
+    let shortened;
+    let read = if segment.payload.len() <= segment.request_max() {
+        segment
     } else {
-        answer_one_later_request(&segment.up_to_request_max(), kept, app, scratch)
+        shortened = segment.up_to_request_max();
+        &shortened
     };
+    let mut reply = answer_one_later_request(read, kept, app, scratch);
     reply.note_later_request();
     reply
 }
 
 /// A request of a connection that was kept open, of the length that is read of one at the most.
-#[inline]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "fast: inline")]
 fn answer_one_later_request<'a, A: App, P: Pair>(
     segment: &Segment<'_, P>,
     kept: Kept,
@@ -152,7 +160,7 @@ fn answer_one_later_request<'a, A: App, P: Pair>(
         return close(segment);
     }
     let fields = CookieFields { mss: segment.kept_mss(kept), generation, scale: kept.scale };
-    answer_rare_request(segment, fields, Some(kept), app, scratch)
+    answer_request(segment, fields, Some(kept), app, scratch)
 }
 
 /// Whether the client has received something beyond its acknowledgement.

@@ -166,12 +166,30 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// The segment of a stored response whose timestamp the client echoes.
     #[inline]
     pub(super) fn echoed_segment(&self) -> Option<SentSegment> {
-        match self.stamp() {
+        let value = self.header.options.timestamps?.echo.wrapping_sub(self.keys.timestamp_base);
+        if !Stamp::may_be_stored(value) {
+            return None;
+        }
+        match Stamp::parse(value) {
             Some(Stamp::Stored(sent)) => {
                 Some(sent).filter(|sent| sent.exchange == Exchange::Only || self.config.keep_alive)
             }
             _ => None,
         }
+    }
+
+    /// What the end of the last response said, if that was of one segment, this client has received it, its connection
+    /// stayed open, and its next request begins here.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "fast: inline")]
+    pub(super) fn next_of_kept(&self) -> Option<Kept> {
+        let value = self.header.options.timestamps?.echo.wrapping_sub(self.keys.timestamp_base);
+        if !Stamp::is_kept(value) || !self.config.keep_alive {
+            return None;
+        }
+        let kept = Kept::of(value);
+        let is_next = self.kept_proof(self.header.seq(), self.header.ack(), kept) == kept.proof;
+        (is_next && matches!(kept.size, KeptSize::Mss(_))).then_some(kept)
     }
 
     /// What the end of the last response said, if this client has received all of it, its connection stayed open, and
