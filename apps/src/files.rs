@@ -3,7 +3,7 @@
 //! | request                       | answer                                                        |
 //! |-------------------------------|---------------------------------------------------------------|
 //! | `GET /a/b.html`               | the file, in the encoding that `Accept-Encoding` prefers      |
-//! | … with its entity tag         | 304                                                           |
+//! | … with its entity tag, or not written since | 304                                             |
 //! | `GET /a/`                     | the file `/a/index.html`                                      |
 //! | `GET /a`                      | 301 to `/a/`, where that has an index                         |
 //! | a path of no file             | 404, and the file `/404.html` where there is one              |
@@ -18,13 +18,17 @@
 mod builder;
 mod encoding;
 mod error;
+mod fields;
 mod form;
 mod format;
 mod image;
+mod listing;
 mod pack;
 mod path;
 mod tag;
 mod tree;
+
+use std::time::{Duration, UNIX_EPOCH};
 
 use lethe::app::Position;
 use lethe::http::{Headers, Response, Status};
@@ -34,6 +38,7 @@ pub use builder::{About, AddError, Builder, ObjectId};
 use encoding::Accepted;
 pub use encoding::Coding;
 pub use error::OpenError;
+pub use fields::{FieldRule, FieldRuleError};
 pub use form::Flaw;
 pub use format::VERSION;
 pub use image::Image;
@@ -118,12 +123,27 @@ fn respond_with<'a>(file: &File<'a>, request: &Request<'_>, scratch: &'a mut [u8
             object
         }
     };
-    // A 304 fits one packet, so it cannot be mixed with what later header fields would lead to.
-    let conditions = request.complete_headers().filter(|_| request.one_packet() >= NOT_MODIFIED_MAX);
-    match conditions {
-        Some(headers) if object.tag.is_known(&headers) => not_modified(scratch, &object, file.varies()),
-        _ => response(&object),
+    if request.complete_headers().is_some_and(|headers| is_known(&object, &headers)) {
+        let not_modified = not_modified(scratch, &object);
+        // It fits one packet, so it cannot be mixed with what later header fields would lead to.
+        if not_modified.len() <= request.one_packet() {
+            return not_modified;
+        }
     }
+    response(&object)
+}
+
+/// Whether the client has this object, by its tag; if it tells none, by the time that it was written (RFC 9110,
+/// sections 13.1.2 and 13.1.3).
+fn is_known(object: &Object<'_>, headers: &Headers<'_>) -> bool {
+    if headers.values("if-none-match").next().is_some() {
+        return object.tag.is_known(headers);
+    }
+    let Some(modified) = object.modified else { return false };
+    let mut dates = headers.values("if-modified-since");
+    let (Some(date), None) = (dates.next(), dates.next()) else { return false };
+    let date = str::from_utf8(date).ok().and_then(|date| httpdate::parse_http_date(date).ok());
+    date.is_some_and(|date| UNIX_EPOCH + Duration::from_secs(modified) <= date)
 }
 
 /// The query field that names a form, and the name of the uncompressed one.
@@ -154,15 +174,23 @@ fn choose<'a>(file: &File<'a>, headers: &Headers<'_>) -> (Object<'a>, Option<Cod
     best
 }
 
-/// An upper bound of the length of a 304.
-const NOT_MODIFIED_MAX: usize = 160;
+/// The fields of a response that a 304 has as well, beside its tag: a cache needs them to update what it has stored (RFC
+/// 9110, section 15.4.5).
+const OF_NOT_MODIFIED: [&str; 4] = ["Cache-Control", "Content-Location", "Expires", "Vary"];
 
-/// A 304, with the fields that a cache needs to update what it has stored (RFC 9110, section 15.4.5).
-fn not_modified<'a>(scratch: &'a mut [u8], object: &Object<'_>, varies: bool) -> Response<'a> {
-    let response = Response::build(scratch, Status::NotModified).header_with("ETag", |tag| {
+/// A 304.
+fn not_modified<'a>(scratch: &'a mut [u8], object: &Object<'_>) -> Response<'a> {
+    let mut response = Response::build(scratch, Status::NotModified).header_with("ETag", |tag| {
         tag.push("\"");
         tag.push_bytes(&object.tag.hex());
         tag.push("\"");
     });
-    response.fields(if varies { "Vary: Accept-Encoding\r\n" } else { "" }).body(b"")
+    let line_end = object.head.iter().position(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    let fields = Headers::new(object.head.get(line_end..).unwrap_or_default());
+    for name in OF_NOT_MODIFIED {
+        for value in fields.values(name) {
+            response = response.header_with(name, |field| field.push_bytes(value));
+        }
+    }
+    response.body(b"")
 }

@@ -3,11 +3,12 @@
 mod compress;
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::Cursor;
 use std::ops::ControlFlow;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use compress::{STYLE, brotli, gzip};
 use lethe::app::{Generations, Position};
@@ -65,14 +66,14 @@ fn directory(files: &[(&str, &[u8])]) -> TempDir {
     directory
 }
 
-fn packed_with(directory: &Path, options: Options) -> (Vec<u8>, Packed, Notes) {
+fn packed_with(directory: &Path, options: &Options) -> (Vec<u8>, Packed, Notes) {
     let mut notes = Notes::default();
     let (out, packed) = pack(directory, options, Cursor::new(Vec::new()), &mut notes).unwrap();
     (out.into_inner(), packed, notes)
 }
 
 fn image_of(directory: &Path) -> Vec<u8> {
-    packed_with(directory, Options::default()).0
+    packed_with(directory, &Options::default()).0
 }
 
 fn open(bytes: &[u8]) -> Result<Image, OpenError> {
@@ -241,6 +242,124 @@ fn a_client_that_has_the_file_is_told_so() {
     assert_eq!(ask(&app, "/missing", "If-None-Match: *\r\n", 0).status, 404);
 }
 
+/// A site with these files, made with these options.
+fn site(contents: &[(&str, &[u8])], options: &Options) -> Files {
+    Files::new(open(&packed_with(directory(contents).path(), options).0).unwrap())
+}
+
+#[test]
+fn a_file_says_when_it_was_written_and_a_client_that_knows_that_is_told_so() {
+    let directory = directory(&[("a", b"a"), ("404.html", b"no")]);
+    let written = UNIX_EPOCH + Duration::from_secs(1_780_000_000);
+    let set = |name, time| File::options().write(true).open(directory.path().join(name)).unwrap().set_modified(time);
+    set("a", written + Duration::from_millis(300)).unwrap();
+    let app = Files::new(open(&image_of(directory.path())).unwrap());
+    let (time, later, earlier) =
+        ("Thu, 28 May 2026 20:26:40 GMT", "Thursday, 28-May-26 20:26:41 GMT", "Thu, 28 May 2026 20:26:39 GMT");
+    assert_eq!(get(&app, "/a").field("Last-Modified"), Some(time));
+    assert_eq!(get(&app, "/b").field("Last-Modified"), None, "the page for what is not there");
+    let status = |fields: &str| ask(&app, "/a", fields, 0).status;
+    let since = |date| format!("If-Modified-Since: {date}\r\n");
+    assert_eq!([time, later, earlier, "yesterday", ""].map(|date| status(&since(date))), [304, 304, 200, 200, 200]);
+    // A tag is the better condition, and two dates are none.
+    assert_eq!(status(&format!("If-None-Match: \"x\"\r\n{}", since(time))), 200);
+    assert_eq!(status(&format!("{0}{0}", since(time))), 200);
+    // What HTTP cannot write is not said.
+    set("a", UNIX_EPOCH - Duration::from_secs(1)).unwrap();
+    let before_1970 = Files::new(open(&image_of(directory.path())).unwrap());
+    assert_eq!(get(&before_1970, "/a").field("Last-Modified"), None);
+    assert_eq!(ask(&before_1970, "/a", &since(time), 0).status, 200);
+}
+
+#[test]
+fn rules_add_fields_by_path_and_a_304_has_those_of_caches() {
+    let rules = [
+        "* Strict-Transport-Security: max-age=31536000",
+        "* Cache-Control: no-cache",
+        "*.css Cache-Control: max-age=60",
+        "/a/* Expires: 0",
+    ];
+    let fields = rules.map(|rule| rule.parse().unwrap()).to_vec();
+    let app = site(
+        &[("index.html", b"i"), ("a/b.css", b"b"), ("404.html", b"no")],
+        &Options { fields, ..Options::default() },
+    );
+    let said = |path: &str| {
+        let answer = get(&app, path);
+        ["Strict-Transport-Security", "Cache-Control", "Expires"].map(|name| answer.field(name).map(str::to_owned))
+    };
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(said("/"), [some("max-age=31536000"), some("no-cache"), None]);
+    assert_eq!(said("/a/b.css"), [some("max-age=31536000"), some("max-age=60"), some("0")]);
+    assert_eq!(said("/nothing"), [some("max-age=31536000"), some("no-cache"), None]);
+    let tag = get(&app, "/a/b.css").field("ETag").unwrap().to_owned();
+    let known = ask(&app, "/a/b.css", &format!("If-None-Match: {tag}\r\n"), 0);
+    assert_eq!(known.status, 304);
+    let names: Vec<_> = known.fields.keys().map(String::as_str).collect();
+    assert_eq!(names, ["Cache-Control", "Connection", "ETag", "Expires"]);
+    assert_eq!((known.field("Cache-Control"), known.field("ETag")), (Some("max-age=60"), Some(&*tag)));
+    // Fields are part of a head, which has to fit a segment.
+    let long = format!("* X: {}", "x".repeat(500)).parse().unwrap();
+    let options = Options { fields: vec![long], ..Options::default() };
+    let error = pack(directory(&[("a", b"a")]).path(), &options, Cursor::new(Vec::new()), &mut Notes::default());
+    assert!(said_of(&error.unwrap_err()).contains("more than 512 bytes"));
+}
+
+#[test]
+fn a_page_is_found_without_its_extension_if_asked_for() {
+    let contents: [(&str, &[u8]); 8] = [
+        ("index.html", b"root"),
+        ("a.html", b"a"),
+        ("a/index.html", b"a/"),
+        ("b", b"b"),
+        ("b.html", b"b.html"),
+        ("c.htm", b"c"),
+        ("d/e.html", b"e"),
+        ("404.html", b"no"),
+    ];
+    let app = site(&contents, &Options { clean_urls: true, ..Options::default() });
+    for (path, body) in
+        [("/a", "a"), ("/a.html", "a"), ("/a/", "a/"), ("/b", "b"), ("/d/e", "e"), ("/404", "no"), ("/", "root")]
+    {
+        check(&app, path, 200, body.as_bytes());
+    }
+    for path in ["/c", "/d", "/index"] {
+        check(&app, path, 404, b"no");
+    }
+    check(&files(&contents), "/d/e", 404, b"no");
+    check(&files(&contents), "/a", 301, b"");
+}
+
+#[test]
+fn a_directory_without_an_index_is_listed_if_asked_for() {
+    let contents: [(&str, &[u8]); 4] = [("a/b.txt", b"b"), ("a/c/d", b"dd"), ("e/index.html", b"e"), ("e/f", b"f")];
+    let app = site(&contents, &Options { listing: true, ..Options::default() });
+    let page = get(&app, "/a/");
+    assert_eq!((page.status, page.field("Content-Type")), (200, Some("text/html; charset=utf-8")));
+    let text = String::from_utf8(page.body).unwrap();
+    assert!(text.contains("<a href=\"./b.txt\">b.txt</a><td>1") && text.contains("<a href=\"./c/\">"), "{text}");
+    assert_eq!(check(&app, "/a", 301, b"").field("Location"), Some("/a/"));
+    assert!([get(&app, "/"), get(&app, "/a/c/")].iter().all(|page| page.status == 200));
+    check(&app, "/e/", 200, b"e");
+    let unlisted = files(&contents);
+    assert_eq!(["/", "/a/", "/a"].map(|path| get(&unlisted, path).status), [404; 3]);
+}
+
+#[test]
+fn unknown_paths_are_answered_with_a_file_if_asked_for() {
+    let contents: [(&str, &[u8]); 2] = [("app.html", b"app"), ("404.html", b"no")];
+    let with = |path: &str| Options { fallback: Some(path.to_owned()), ..Options::default() };
+    for path in ["app.html", "/app.html"] {
+        let app = site(&contents, &with(path));
+        let answer = check(&app, "/users/7", 200, b"app");
+        assert_eq!(answer.field("Content-Type"), Some("text/html; charset=utf-8"));
+        check(&app, "/404.html", 200, b"no");
+        check(&app, "/..", 400, b"No file can have this path.\n");
+    }
+    let error = pack(directory(&contents).path(), &with("b"), Cursor::new(Vec::new()), &mut Notes::default());
+    assert_eq!(error.unwrap_err().to_string(), "no file /b to answer unknown paths with");
+}
+
 #[test]
 fn a_client_gets_the_form_that_it_likes_best() {
     let app = files(&[
@@ -286,11 +405,11 @@ fn an_index_has_its_variants() {
 #[test]
 fn hidden_files_are_served_only_when_they_are_asked_for() {
     let directory = directory(&[(".a", b"a"), (".git/b", b"b"), ("c", b"c")]);
-    let (bytes, packed, notes) = packed_with(directory.path(), Options::default());
+    let (bytes, packed, notes) = packed_with(directory.path(), &Options::default());
     let app = Files::new(open(&bytes).unwrap());
     assert_eq!((packed.files, notes.skipped.len()), (1, 2));
     assert_eq!([get(&app, "/.a").status, get(&app, "/.git/b").status, get(&app, "/c").status], [404, 404, 200]);
-    let (bytes, packed, notes) = packed_with(directory.path(), Options { hidden: true });
+    let (bytes, packed, notes) = packed_with(directory.path(), &Options { hidden: true, ..Options::default() });
     let app = Files::new(open(&bytes).unwrap());
     assert_eq!((packed.files, notes.skipped.len()), (3, 0));
     assert_eq!([get(&app, "/.a").status, get(&app, "/.git/b").status, get(&app, "/c").status], [200, 200, 200]);
@@ -312,7 +431,7 @@ fn links_are_followed_within_the_directory_and_never_out_of_it() {
     link(Path::new("self"), "self");
     link(Path::new(".."), "d/loop");
     link(Path::new("/dev/null"), "device");
-    let (bytes, packed, mut notes) = packed_with(root, Options::default());
+    let (bytes, packed, mut notes) = packed_with(root, &Options::default());
     let app = Files::new(open(&bytes).unwrap());
     check(&app, "/relative", 200, b"a");
     check(&app, "/absolute", 200, b"b");
@@ -345,11 +464,11 @@ fn a_link_to_where_nobody_may_look_is_one_out_of_the_directory_and_any_other_fai
         fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
     }
     symlink(hidden.path().join("d/secret"), inside.path().join("link")).unwrap();
-    let (_, packed, notes) = as_another_user(|| packed_with(inside.path(), Options::default()));
+    let (_, packed, notes) = as_another_user(|| packed_with(inside.path(), &Options::default()));
     assert_eq!((packed.files, notes.skipped.len(), notes.skipped[0].1), (1, 1, Skipped::Outside));
     fs::remove_file(inside.path().join("link")).unwrap();
     symlink("a/below-a-file", inside.path().join("link")).unwrap();
-    let result = pack(inside.path(), Options::default(), Cursor::new(Vec::new()), &mut Notes::default());
+    let result = pack(inside.path(), &Options::default(), Cursor::new(Vec::new()), &mut Notes::default());
     assert!(matches!(result, Err(PackError::Io { path, .. }) if path.ends_with("link")));
 }
 
@@ -359,9 +478,9 @@ fn what_is_no_file_or_cannot_be_asked_for_is_skipped() {
     let long = (0..5).fold(directory.path().to_owned(), |path, _| path.join("l".repeat(240)));
     fs::create_dir_all(&long).unwrap();
     mkfifo(&directory.path().join("pipe"), Mode::S_IRWXU).unwrap();
-    let large = fs::File::create(directory.path().join("large")).unwrap();
+    let large = File::create(directory.path().join("large")).unwrap();
     large.set_len(FILE_MAX + 1).unwrap();
-    let (_, packed, notes) = packed_with(directory.path(), Options::default());
+    let (_, packed, notes) = packed_with(directory.path(), &Options::default());
     assert_eq!(packed.files, 1);
     let mut skipped: Vec<_> = notes.skipped.iter().map(|(_, why)| *why).collect();
     skipped.sort_unstable();
@@ -369,7 +488,7 @@ fn what_is_no_file_or_cannot_be_asked_for_is_skipped() {
 }
 
 /// An error and what it comes from.
-fn said(error: &PackError) -> String {
+fn said_of(error: &PackError) -> String {
     use std::error::Error as _;
     error.source().map_or(error.to_string(), |source| format!("{error}: {source}"))
 }
@@ -387,12 +506,12 @@ fn as_another_user<T: Send>(run: impl FnOnce() -> T + Send) -> T {
 
 #[test]
 fn what_cannot_be_read_is_named() {
-    let missing = pack(Path::new("/missing"), Options::default(), Cursor::new(Vec::new()), &mut Notes::default());
-    assert_eq!(said(&missing.unwrap_err()), "cannot read /missing: No such file or directory (os error 2)");
+    let missing = pack(Path::new("/missing"), &Options::default(), Cursor::new(Vec::new()), &mut Notes::default());
+    assert_eq!(said_of(&missing.unwrap_err()), "cannot read /missing: No such file or directory (os error 2)");
     let directory = directory(&[("a", b"a")]);
     let file = directory.path().join("a");
     assert!(matches!(
-        pack(&file, Options::default(), Cursor::new(Vec::new()), &mut Notes::default()),
+        pack(&file, &Options::default(), Cursor::new(Vec::new()), &mut Notes::default()),
         Err(PackError::Io { path, .. }) if path == file
     ));
     fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
@@ -400,7 +519,7 @@ fn what_cannot_be_read_is_named() {
     let directory = directory.path();
     let result = as_another_user(|| {
         assert!(fs::read(&file).is_err());
-        pack(directory, Options::default(), Cursor::new(Vec::new()), &mut Notes::default())
+        pack(directory, &Options::default(), Cursor::new(Vec::new()), &mut Notes::default())
     });
     assert!(matches!(result, Err(PackError::Io { path, .. }) if path.ends_with("a")));
 }
@@ -409,7 +528,7 @@ fn what_cannot_be_read_is_named() {
 fn packing_stops_when_it_is_told_to() {
     let directory = directory(&[("a", b"a")]);
     let mut notes = Notes { stop: true, ..Notes::default() };
-    let result = pack(directory.path(), Options::default(), Cursor::new(Vec::new()), &mut notes);
+    let result = pack(directory.path(), &Options::default(), Cursor::new(Vec::new()), &mut notes);
     assert!(matches!(result, Err(PackError::Stopped)));
 }
 
@@ -425,14 +544,14 @@ fn a_file_that_is_written_to_while_it_is_read_is_an_error() {
         fn packed(&mut self, done: u64, _: u64) {
             if done > 0 {
                 let file = fs::OpenOptions::new().write(true).open(&self.0).unwrap();
-                file.set_modified(std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(done)).unwrap();
+                file.set_modified(UNIX_EPOCH + Duration::from_secs(done)).unwrap();
                 file.set_len(file.metadata().unwrap().len() + 1).unwrap();
             }
         }
     }
     let directory = directory(&[("a", &vec![b'a'; 3 << 20])]);
     let path = directory.path().join("a");
-    let result = pack(directory.path(), Options::default(), Cursor::new(Vec::new()), &mut Meddler(path.clone()));
+    let result = pack(directory.path(), &Options::default(), Cursor::new(Vec::new()), &mut Meddler(path.clone()));
     assert!(matches!(result, Err(PackError::Changed { path: changed }) if changed.ends_with("a")));
 }
 
@@ -450,7 +569,7 @@ fn progress_goes_from_nothing_to_all() {
     let gzipped = gzip(b"");
     let len = gzipped.len() as u64;
     let directory = directory(&[("a", &vec![1; (2 << 20) + 1]), ("b", b""), ("b.gz", &gzipped)]);
-    let (_, packed, notes) = packed_with(directory.path(), Options::default());
+    let (_, packed, notes) = packed_with(directory.path(), &Options::default());
     let total = (2 << 20) + 1 + 2 * len;
     assert_eq!((packed.files, packed.bytes, packed.variants), (3, total - len, 1));
     let expect = [0, 1 << 20, 2 << 20, total - 2 * len, total - len, total].map(|done| (done, total));
@@ -545,7 +664,7 @@ fn damage_is_told_by_its_kind() {
     assert_eq!(damaged(&|bytes| bytes.clear()), ContainerError::Magic.into());
     assert_eq!(damaged(&|bytes| bytes[0] = b'l'), ContainerError::Magic.into());
     assert_eq!(damaged(&|bytes| bytes.truncate(20)), ContainerError::Length { actual: 20, expected: 64 }.into());
-    assert_eq!(damaged(&|bytes| bytes[8] = 3), ContainerError::Version { found: 3 }.into());
+    assert_eq!(damaged(&|bytes| bytes[8] = 4), ContainerError::Version { found: 4 }.into());
     assert_eq!(damaged(&|bytes| bytes[12] ^= 1), ContainerError::HeaderChecksum.into());
     assert_eq!(damaged(&|bytes| bytes.push(0)), ContainerError::Length { actual: len + 1, expected: len }.into());
     assert_eq!(damaged(&|bytes| _ = bytes.pop()), ContainerError::Length { actual: len - 1, expected: len }.into());
@@ -641,7 +760,7 @@ proptest! {
                 written.insert(path.clone(), contents.clone());
             }
         }
-        let (bytes, packed, _) = packed_with(directory.path(), Options { hidden: true });
+        let (bytes, packed, _) = packed_with(directory.path(), &Options { hidden: true, ..Options::default() });
         let image = open(&bytes).unwrap();
         prop_assert!(image.check_bodies(&mut |_, _| ()).is_ok());
         let app = Files::new(image);
@@ -679,11 +798,11 @@ fn a_hundred_thousand_files_and_a_gigabyte_are_packed_in_little_memory() {
         }
         fs::write(folder.join(format!("{number}.html")), format!("<p>{number}\n").repeat(30)).unwrap();
     }
-    let large = fs::File::create(directory.path().join("large.bin")).unwrap();
+    let large = File::create(directory.path().join("large.bin")).unwrap();
     large.set_len(1 << 30).unwrap();
     let out = tempfile::tempfile().unwrap();
     let begun = std::time::Instant::now();
-    let (_, packed) = pack(directory.path(), Options::default(), &out, &mut Notes::default()).unwrap();
+    let (_, packed) = pack(directory.path(), &Options::default(), &out, &mut Notes::default()).unwrap();
     assert_eq!(packed.files, 100_001);
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -699,7 +818,8 @@ fn add<W: std::io::Write + std::io::Seek>(
     len: u64,
     body: &[u8],
 ) -> Result<ObjectId, AddError> {
-    let about = About { status: Status::Ok, content_type: "text/css", coding: None, varies: false };
+    let about =
+        About { status: Status::Ok, content_type: "text/css", coding: None, varies: false, modified: None, fields: "" };
     builder.add(&about, len, &mut &*body, &mut |_| ControlFlow::Continue(()))
 }
 
@@ -743,7 +863,7 @@ fn each_reason_to_add_no_body_has_its_message() {
     for (error, message) in [
         (AddError::Read(broken()), "cannot be read"),
         (AddError::Length, "changed while it was read"),
-        (AddError::Head, "its media type is too long"),
+        (AddError::Head, "its header fields have more than 512 bytes"),
         (AddError::TooMany, "too many files"),
         (AddError::Stopped, "stopped"),
         (AddError::Write(broken()), "the image cannot be written"),
@@ -773,8 +893,8 @@ fn what_a_file_has_become_since_it_was_listed_is_an_error() {
         let directory = directory(&[("a", b"a"), ("b", b"b")]);
         let path = directory.path().canonicalize().unwrap().join("a");
         let mut changer = Changer(Some(|| change(&path)));
-        let error = pack(directory.path(), Options::default(), Cursor::new(Vec::new()), &mut changer).unwrap_err();
-        said(&error).replace(path.to_str().unwrap(), "a")
+        let error = pack(directory.path(), &Options::default(), Cursor::new(Vec::new()), &mut changer).unwrap_err();
+        said_of(&error).replace(path.to_str().unwrap(), "a")
     };
     let link = |path: &Path| {
         fs::remove_file(path).unwrap();

@@ -54,7 +54,7 @@ fn directory(files: &[(&str, &[u8])]) -> TempDir {
 
 fn packed(directory: &Path) -> (Files, Packed, Notes) {
     let mut notes = Notes::default();
-    let (out, packed) = pack(directory, Options::default(), Cursor::new(Vec::new()), &mut notes).unwrap();
+    let (out, packed) = pack(directory, &Options::default(), Cursor::new(Vec::new()), &mut notes).unwrap();
     (Files::new(Image::open(out.into_inner()).unwrap()), packed, notes)
 }
 
@@ -410,7 +410,7 @@ fn what_is_written_to_between_comparing_and_sending_is_an_error() {
             let directory = directory(files);
             let path = directory.path().join(name);
             let mut meddler = Meddler { path: path.clone(), when };
-            let result = pack(directory.path(), Options::default(), Cursor::new(Vec::new()), &mut meddler);
+            let result = pack(directory.path(), &Options::default(), Cursor::new(Vec::new()), &mut meddler);
             let expected = path.canonicalize().unwrap();
             let error = result.err().map(|error| error.to_string());
             let expected =
@@ -439,7 +439,7 @@ fn comparing_stops_when_it_is_told_to() {
     }
     let contents = vec![b'a'; 200_000];
     let directory = directory(&[("a", &contents), ("a.gz", &gzip(&contents))]);
-    let result = pack(directory.path(), Options::default(), Cursor::new(Vec::new()), &mut Stop(false));
+    let result = pack(directory.path(), &Options::default(), Cursor::new(Vec::new()), &mut Stop(false));
     assert!(matches!(result, Err(PackError::Stopped)));
 }
 
@@ -481,7 +481,7 @@ fn a_file_that_changes_while_it_is_read_is_read_three_times() {
     let packed = |files: &[(&str, &[u8])], comparing, times| {
         let directory = directory(files);
         let mut writer = Writer { path: directory.path().join("a"), times, comparing };
-        pack(directory.path(), Options::default(), Cursor::new(Vec::new()), &mut writer).map(|(_, packed)| packed)
+        pack(directory.path(), &Options::default(), Cursor::new(Vec::new()), &mut writer).map(|(_, packed)| packed)
     };
     let compared: [(&str, &[u8]); 2] = [("a", b"contents"), ("a.gz", &gzip(b"contents"))];
     for (files, comparing) in [(&compared[..], true), (&[("a", b"contents")], false)] {

@@ -17,7 +17,7 @@ const ONE_PACKET: usize = 1447;
 fn files() -> Files {
     let mut builder = Builder::new(Cursor::new(Vec::new())).unwrap();
     let add = |builder: &mut Builder<_>, byte: u8, len: usize, coding, varies| {
-        let about = About { status: Status::Ok, content_type: "text/css", coding, varies };
+        let about = About { status: Status::Ok, content_type: "text/css", coding, varies, modified: None, fields: "" };
         builder.add(&about, len as u64, &mut &*vec![byte; len], &mut |_| ControlFlow::Continue(())).unwrap()
     };
     let plain = add(&mut builder, b'p', 5000, None, true);
@@ -156,7 +156,8 @@ fn what_just_fits_a_packet_is_sent_while_fields_are_still_to_come() {
 fn of_forms_that_are_as_long_and_liked_as_well_the_first_is_sent() {
     let mut builder = Builder::new(Cursor::new(Vec::new())).unwrap();
     let add = |builder: &mut Builder<_>, body: &[u8], coding| {
-        let about = About { status: Status::Ok, content_type: "text/css", coding, varies: true };
+        let about =
+            About { status: Status::Ok, content_type: "text/css", coding, varies: true, modified: None, fields: "" };
         builder.add(&about, body.len() as u64, &mut &*body, &mut |_| ControlFlow::Continue(())).unwrap()
     };
     let plain = add(&mut builder, b"p", None);

@@ -6,9 +6,9 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use indicatif::HumanBytes;
-use lethe_apps::files::{Flaw, Image, Options, PackError, PackObserver, Packed, Skipped, pack};
+use lethe_apps::files::{FieldRule, Flaw, Image, Options, PackError, PackObserver, Packed, Skipped, pack};
 
 use crate::map::{Pages, map};
 use crate::progress::{Meter, Progress, counted};
@@ -24,9 +24,49 @@ pub(crate) struct FilesArgs {
     /// Directory to serve, or an image of one made by `lethe prepare files`
     #[arg(value_name = "DIR_OR_IMAGE")]
     path: PathBuf,
+    #[command(flatten)]
+    site: SiteArgs,
+}
+
+/// How a directory becomes an image.
+#[derive(Clone, clap::Args)]
+pub(crate) struct SiteArgs {
     /// Serve files whose name begins with a dot, too
     #[arg(long)]
     hidden: bool,
+    /// Answer /a with a.html, where there is no file a
+    #[arg(long)]
+    clean_urls: bool,
+    /// Answer a directory that has no index.html with a list of its files
+    #[arg(long)]
+    listing: bool,
+    /// Answer unknown paths with this file and 200, for applications whose script looks at the path
+    #[arg(long, value_name = "PATH")]
+    fallback: Option<String>,
+    /// Add a header field to files by their path, which is /exact, /prefix/*, *.suffix, or * for all: "/assets/*
+    /// Cache-Control: max-age=31536000, immutable"; repeat it for more, of which the last with a name counts
+    #[arg(long = "field", value_name = "RULE")]
+    fields: Vec<FieldRule>,
+}
+
+impl SiteArgs {
+    fn options(&self) -> Options {
+        let Self { hidden, clean_urls, listing, fallback, fields } = self.clone();
+        Options { hidden, clean_urls, listing, fallback, fields }
+    }
+
+    /// The first option that was given, if any was.
+    fn given(&self) -> Option<&'static str> {
+        let Self { hidden, clean_urls, listing, fallback, fields } = self;
+        let options = [
+            (*hidden, "--hidden"),
+            (*clean_urls, "--clean-urls"),
+            (*listing, "--listing"),
+            (fallback.is_some(), "--fallback"),
+            (!fields.is_empty(), "--field"),
+        ];
+        options.into_iter().find_map(|(is_given, name)| is_given.then_some(name))
+    }
 }
 
 impl FilesArgs {
@@ -41,10 +81,9 @@ impl FilesArgs {
         if metadata.is_dir() {
             return self.pack(progress);
         }
-        ensure!(
-            !self.hidden,
-            "--hidden is for directories: whether an image has hidden files was decided when it was made"
-        );
+        if let Some(option) = self.site.given() {
+            bail!("{option} is for directories: what an image has was decided when it was made");
+        }
         let image = open(&self.path, progress)?;
         note(format_args!("{name}: {}", Contents(&image)));
         Ok(image)
@@ -56,7 +95,7 @@ impl FilesArgs {
             || format!("a temporary file in {} (TMPDIR names another place)", std::env::temp_dir().display());
         let file = tempfile::tempfile().with_context(temporary)?;
         let mut reporter = PackReporter::new(progress);
-        let packed = pack(&self.path, Options { hidden: self.hidden }, &file, &mut reporter);
+        let packed = pack(&self.path, &self.site.options(), &file, &mut reporter);
         let (_, packed) = packed.map_err(|error| {
             let wrote = matches!(error, PackError::Write(_));
             let error = anyhow::Error::from(error);
@@ -70,9 +109,9 @@ impl FilesArgs {
 }
 
 /// Writes an image of `directory` to `out`.
-pub(crate) fn prepare(directory: &Path, hidden: bool, out: impl io::Write + io::Seek) -> anyhow::Result<String> {
+pub(crate) fn prepare(directory: &Path, site: &SiteArgs, out: impl io::Write + io::Seek) -> anyhow::Result<String> {
     let mut reporter = PackReporter::new(Progress::Shown);
-    let (_, packed) = pack(directory, Options { hidden }, out, &mut reporter)?;
+    let (_, packed) = pack(directory, &site.options(), out, &mut reporter)?;
     let skipped = reporter.finish();
     Ok(format!("{}{skipped}", Summary(&packed)))
 }

@@ -9,7 +9,7 @@ use clap::Subcommand;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use lethe_apps::ipinfo::{self, Fields};
 
-use crate::files::{self, Contents};
+use crate::files::{self, Contents, SiteArgs};
 use crate::progress::Progress;
 use crate::scores::{self, SampleArgs, TableArgs};
 use lethe_server::output::Output;
@@ -35,9 +35,8 @@ enum What {
         /// Image to write
         #[arg(value_name = "OUT", required_unless_present = "check")]
         output: Option<PathBuf>,
-        /// Take files whose name begins with a dot, too
-        #[arg(long)]
-        hidden: bool,
+        #[command(flatten)]
+        site: SiteArgs,
         /// Check every byte of an image, and make none
         #[arg(long, value_name = "IMAGE", exclusive = true)]
         check: Option<PathBuf>,
@@ -84,9 +83,9 @@ pub(crate) fn prepare(args: &Args) -> anyhow::Result<()> {
             let opened = files::open(image, Progress::Shown)?;
             writeln!(io::stdout(), "{} is in order: {}", image.display(), Contents(&opened)).printed()
         }
-        What::Files { directory, output, hidden, check: None } => {
+        What::Files { directory, output, site, check: None } => {
             let (directory, output) = directory.as_deref().zip(output.as_deref()).context("no DIR or no OUT")?;
-            prepare_files(directory, output, *hidden)
+            prepare_files(directory, output, site)
         }
         What::Scores(table) => table.prepare(),
         What::ScoresSample(sample) => sample.write(),
@@ -118,12 +117,12 @@ pub(crate) fn prepare(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-fn prepare_files(directory: &Path, output: &Path, hidden: bool) -> anyhow::Result<()> {
+fn prepare_files(directory: &Path, output: &Path, site: &SiteArgs) -> anyhow::Result<()> {
     let mut file = Output::create(output)?;
     let within = fs::canonicalize(directory).with_context(|| format!("cannot read {}", directory.display()))?;
     let (from, to) = (directory.display(), output.display());
     ensure!(!file.is_within(&within), "{to} is within {from}, and would be a part of itself: write it elsewhere");
-    let summary = files::prepare(directory, hidden, &mut file)?;
+    let summary = files::prepare(directory, site, &mut file)?;
     file.finish()?;
     writeln!(io::stdout(), "{to}: {summary}").printed()
 }

@@ -191,6 +191,8 @@ fn mistakes_are_explained() {
         &format!("{serve} tap:t files missing"),
         &format!("{serve} tap:t files junk"),
         &format!("{serve} tap:t files junk --hidden"),
+        &format!("{serve} tap:t files . --field X:y"),
+        "prepare files --fallback none . /tmp/none.image",
         "prepare files missing out",
         "prepare files junk out",
         "prepare files . ./out",

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
+use std::time::UNIX_EPOCH;
 
 use lethe_harness::test;
 use lethe_testnet::{Namespace, Server, V4, V6};
@@ -74,6 +75,43 @@ fn curl_gets_the_head_alone_and_nothing_that_it_has() {
     };
     assert_eq!(fetch(), "hello\n200");
     assert_eq!(fetch(), "304");
+}
+
+#[test(root, "curl")]
+fn curl_asks_for_what_has_been_written_since() {
+    let site = site(&[("a.txt", b"hello\n")]);
+    let (space, _server) = serve(site.path());
+    let fetch =
+        |since: &str| space.run(&format!("curl -sS -z \"$(date -uR -d '{since}')\" -w '%{{http_code}}' {V4}/a.txt"));
+    assert_eq!(["1 hour ago", "now"].map(fetch), ["hello\n200", "304"]);
+    let (copy, file) = (site.path().join("copy"), site.path().join("a.txt"));
+    let written = |path: &Path| fs::metadata(path).unwrap().modified().unwrap().duration_since(UNIX_EPOCH).unwrap();
+    space.run(&format!("curl -sSR -o {} {V4}/a.txt", copy.display()));
+    assert_eq!(written(&copy).as_secs(), written(&file).as_secs());
+}
+
+#[test(root, "curl")]
+fn curl_gets_pages_without_extensions_lists_fields_and_a_fallback() {
+    let site = site(&[("app.html", b"app\n"), ("docs/a.html", b"a\n"), ("docs/b/c.css", b"c\n")]);
+    let image = tempfile::tempdir().unwrap();
+    fs::set_permissions(image.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let image = image.path().join("site.image");
+    let made = Command::new(env!("CARGO_BIN_EXE_lethe"))
+        .args(["prepare", "files", "--clean-urls", "--listing", "--fallback", "app.html"])
+        .args(["--field", "*.css Cache-Control: max-age=60"])
+        .args([site.path(), &image])
+        .status();
+    assert!(made.unwrap().success());
+    fs::set_permissions(&image, PermissionsExt::from_mode(0o644)).unwrap();
+    let (space, _server) = serve(&image);
+    for base in [V4, V6] {
+        let get = |target: &str| space.run(&format!("curl -sSgL -w '%{{http_code}}' '{base}{target}'"));
+        assert_eq!(["/docs/a", "/users/7"].map(get), ["a\n200", "app\n200"]);
+        let list = get("/docs");
+        assert!(list.contains("<a href=\"./b/\">") && list.contains("<a href=\"./a.html\">"), "{list}");
+        let head = space.run(&format!("curl -sSgI '{base}/docs/b/c.css'"));
+        assert!(head.contains("\r\nCache-Control: max-age=60\r\n"), "{head}");
+    }
 }
 
 #[test(root, "curl")]

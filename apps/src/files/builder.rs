@@ -2,13 +2,14 @@
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
+use std::time::{Duration, UNIX_EPOCH};
 
 use lethe::app::Position;
 use lethe::http::Status;
 use thiserror::Error;
 
 use super::encoding::Coding;
-use super::format::{self, HEAD_MAX, HEADER_LEN, Header, NONE, ObjectRecord, PathRecord, REDIRECT};
+use super::format::{self, HEAD_MAX, HEADER_LEN, Header, NEVER, NONE, ObjectRecord, PathRecord, REDIRECT};
 use super::path;
 use super::tag::{Tag, Tagger};
 use crate::huge_page_writer::HugePageWriter;
@@ -31,9 +32,23 @@ pub struct About<'a> {
     pub coding: Option<Coding>,
     /// Whether the response depends on `Accept-Encoding`.
     pub varies: bool,
+    /// When the file was written, in seconds since 1970.
+    pub modified: Option<u64>,
+    /// More header fields, each behind a CRLF.
+    pub fields: &'a str,
 }
 
 impl About<'_> {
+    /// A text of which nothing else is known.
+    pub(super) const OK: Self = Self {
+        status: Status::Ok,
+        content_type: "text/plain; charset=utf-8",
+        coding: None,
+        varies: false,
+        modified: None,
+        fields: "",
+    };
+
     /// The complete head. Its length does not depend on the tag, so that it can be written before the body is hashed.
     fn head(&self, body_len: u64, tag: Tag) -> String {
         let line = self.status.line();
@@ -42,8 +57,11 @@ impl About<'_> {
         let vary = if self.varies { "\r\nVary: Accept-Encoding" } else { "" };
         // An entity tag identifies the content of a path; the page for 404 is not that of any.
         let tag = if self.status == Status::Ok { format!("\r\nETag: {tag}") } else { String::new() };
-        let end = format::head_end(body_len);
-        format!("{line}\r\nContent-Type: {content_type}{coding}{vary}{tag}{end}")
+        let modified = self.modified.map_or_else(String::new, |seconds| {
+            format!("\r\nLast-Modified: {}", httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds)))
+        });
+        let (fields, end) = (self.fields, format::head_end(body_len));
+        format!("{line}\r\nContent-Type: {content_type}{coding}{vary}{tag}{modified}{fields}{end}")
     }
 }
 
@@ -162,7 +180,8 @@ impl<W: Write + Seek> Builder<W> {
             self.out.seek(SeekFrom::Start(end)).map_err(AddError::Write)?;
         }
         let head_checksum = crc32fast::hash(head.as_bytes());
-        Ok(ObjectRecord { start: self.at, body_len: len, tag, head_len, head_checksum, unit: NONE })
+        let modified = about.modified.unwrap_or(NEVER);
+        Ok(ObjectRecord { start: self.at, body_len: len, tag, head_len, head_checksum, unit: NONE, modified })
     }
 
     /// Maps a path to an object and its compressed variants.
@@ -265,7 +284,7 @@ pub enum AddError {
     #[error("changed while it was read")]
     Length,
     /// The head would be longer than `HEAD_MAX`.
-    #[error("its media type is too long")]
+    #[error("its header fields have more than {HEAD_MAX} bytes")]
     Head,
     /// The format has no number for one more object.
     #[error("too many files")]

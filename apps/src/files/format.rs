@@ -6,7 +6,7 @@
 //! |--------|-----------------------------------------------------------------------------|
 //! | 64     | header                                                                      |
 //! |        | objects: each the complete head of a response, and then its body            |
-//! | 44 × O | object table, in the order of the objects                                   |
+//! | 52 × O | object table, in the order of the objects                                   |
 //! | 24 × P | path table, ascending by path                                               |
 //! | 8 × S  | hash table of paths: S is a power of two and greater than P                 |
 //! | 8 × Q  | position table: the objects that have one, in their order                   |
@@ -20,7 +20,8 @@
 //! | 4     | P                                 | 4     | bytes of the head                       |
 //! | 4     | S                                 | 4     | CRC-32 of the head                      |
 //! | 4     | Q                                 | 4     | unit at which it begins, or 2³² − 1     |
-//! | 4     | object for 404, or 2³² − 1        |       | **of a path**                           |
+//! | 4     | object for 404, or 2³² − 1        | 8     | when it was written, in seconds, or 2⁶⁴ − 1 |
+//! |       |                                   |       | **of a path**                           |
 //! | 8     | T                                 | 4     | where it begins in the paths            |
 //! | 8     | where the object table begins     | 4     | its bytes                               |
 //! | 8     | bytes of the image                | 4     | object, or 2³² − 2 for "add a slash"    |
@@ -47,7 +48,7 @@ use crate::container::{Format, check_len, index_checksum, put_u32, put_u64, seal
 use crate::positions::PAIR_LEN;
 
 /// The version of the format that is read and written here.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 pub(super) const FORMAT: Format =
     Format { magic: b"LETHE-FS", version: VERSION, file: "an image of files", name: "the image format", advice: "" };
@@ -59,7 +60,13 @@ pub(super) const NONE: u32 = u32::MAX;
 /// In place of an object: the path is redirected to the same path with a slash at its end.
 pub(super) const REDIRECT: u32 = u32::MAX - 1;
 
-/// The longest head. It varies by two numbers and a media type.
+/// It is not known when a file was written.
+pub(super) const NEVER: u64 = u64::MAX;
+
+/// The end of the year 9999, in seconds since 1970: HTTP writes no later date (RFC 9110, section 5.6.7).
+pub(super) const LAST_SECOND: u64 = 253_402_300_799;
+
+/// The longest head. It varies by two numbers, a media type, and the fields that rules add.
 pub(super) const HEAD_MAX: u32 = 512;
 
 /// The header of an image.
@@ -129,10 +136,12 @@ pub(super) struct ObjectRecord {
     pub(super) head_len: u32,
     pub(super) head_checksum: u32,
     pub(super) unit: u32,
+    /// Seconds since 1970, or [`NEVER`].
+    pub(super) modified: u64,
 }
 
 impl ObjectRecord {
-    pub(super) const LEN: usize = 44;
+    pub(super) const LEN: usize = 52;
 
     pub(super) fn parse(bytes: &[u8; Self::LEN]) -> Self {
         let mut tag = Tag::default();
@@ -144,6 +153,7 @@ impl ObjectRecord {
             head_len: u32_at(bytes, 32),
             head_checksum: u32_at(bytes, 36),
             unit: u32_at(bytes, 40),
+            modified: u64_at(bytes, 44),
         }
     }
 
@@ -154,6 +164,7 @@ impl ObjectRecord {
         for number in [self.head_len, self.head_checksum, self.unit] {
             out.extend(number.to_le_bytes());
         }
+        out.extend(self.modified.to_le_bytes());
     }
 
     /// The ranges of head and body in the file; `None` when they are beyond any file.
@@ -234,30 +245,30 @@ mod tests {
             not_found: NONE,
             text: 10,
             index: 100,
-            len: 100 + 44 + 2 * 24 + 4 * 8 + 3 * 8 + 10,
+            len: 100 + 52 + 2 * 24 + 4 * 8 + 3 * 8 + 10,
             checksum: 0x0102_0304,
         };
         let bytes = header.emit();
         let expect = [
-            b"LETHE-FS\x02\0\0\0",
+            b"LETHE-FS\x03\0\0\0",
             &b"\x01\0\0\0\x02\0\0\0\x04\0\0\0\x03\0\0\0\xff\xff\xff\xff"[..],
-            b"\x0a\0\0\0\0\0\0\0\x64\0\0\0\0\0\0\0\x02\x01\0\0\0\0\0\0",
+            b"\x0a\0\0\0\0\0\0\0\x64\0\0\0\0\0\0\0\x0a\x01\0\0\0\0\0\0",
             b"\x04\x03\x02\x01",
         ];
         assert_eq!(bytes[..60].escape_ascii().to_string(), expect.concat().escape_ascii().to_string());
         let file = |header: &Header, len| [&header.emit()[..], &vec![0; len - HEADER_LEN]].concat();
-        let parsed = Header::parse(&file(&header, 258)).unwrap();
+        let parsed = Header::parse(&file(&header, 266)).unwrap();
         assert_eq!(parsed.emit(), bytes);
         // One that would have its index in the header, and those whose sections are not as long as all.
         let wrong = |header: Header| Header::parse(&file(&header, header.len as usize)).err();
-        assert_eq!(wrong(Header { index: 63, len: 221, ..header }), Some(OpenError::Sections));
-        assert!(wrong(Header { index: 64, len: 222, ..header }).is_none());
-        assert_eq!(wrong(Header { len: 259, ..header }), Some(OpenError::Sections));
+        assert_eq!(wrong(Header { index: 63, len: 229, ..header }), Some(OpenError::Sections));
+        assert!(wrong(Header { index: 64, len: 230, ..header }).is_none());
+        assert_eq!(wrong(Header { len: 267, ..header }), Some(OpenError::Sections));
         assert_eq!(wrong(Header { text: u64::MAX, ..header }), Some(OpenError::Sections));
         assert_eq!(wrong(Header { index: u64::MAX, ..header }), Some(OpenError::Sections));
         assert_eq!(wrong(Header { positions: 4, ..header }), Some(OpenError::Sections));
-        let cut = Header::parse(&file(&header, 257)).err();
-        assert_eq!(cut, Some(ContainerError::Length { actual: 257, expected: 258 }.into()));
+        let cut = Header::parse(&file(&header, 265)).err();
+        assert_eq!(cut, Some(ContainerError::Length { actual: 265, expected: 266 }.into()));
         let cut = Header::parse(&bytes[..63]).err();
         assert_eq!(cut, Some(ContainerError::Length { actual: 63, expected: 64 }.into()));
     }

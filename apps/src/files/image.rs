@@ -6,7 +6,9 @@ use lethe::app::Position;
 
 use super::encoding::Coding;
 use super::error::OpenError;
-use super::format::{HEAD_MAX, HEADER_LEN, Header, NONE, ObjectRecord, PathRecord, REDIRECT, hash, head_end};
+use super::format::{
+    HEAD_MAX, HEADER_LEN, Header, LAST_SECOND, NEVER, NONE, ObjectRecord, PathRecord, REDIRECT, hash, head_end,
+};
 use super::path;
 use super::tag::{Tag, Tagger};
 use crate::container::{FileBytes, check_index, table};
@@ -160,6 +162,8 @@ pub(super) struct Object<'a> {
     pub(super) head: &'a [u8],
     pub(super) body: &'a [u8],
     pub(super) tag: Tag,
+    /// When the file was written, in seconds since 1970.
+    pub(super) modified: Option<u64>,
     /// The unit of the image at which it begins.
     pub(super) unit: Option<u32>,
 }
@@ -197,6 +201,7 @@ impl<'a> Sections<'a> {
             head: &self.contents[head],
             body: &self.contents[body],
             tag: record.tag,
+            modified: (record.modified != NEVER).then_some(record.modified),
             unit: (record.unit != NONE).then_some(record.unit),
         }
     }
@@ -241,7 +246,9 @@ impl<'a> Sections<'a> {
             let record = ObjectRecord::parse(record);
             let wrong = OpenError::Object { id };
             let (head, body) = record.ranges().ok_or(wrong.clone())?;
-            let is_there = head.start == next && body.end <= self.contents.len() && record.head_len <= HEAD_MAX;
+            let is_date = record.modified == NEVER || record.modified <= LAST_SECOND;
+            let is_there =
+                head.start == next && body.end <= self.contents.len() && record.head_len <= HEAD_MAX && is_date;
             next = body.end;
             let head = if is_there { &self.contents[head] } else { return Err(wrong) };
             if crc32fast::hash(head) != record.head_checksum {
@@ -373,6 +380,7 @@ mod tests {
                 head_len: head.len() as u32,
                 head_checksum: crc32fast::hash(head.as_bytes()),
                 unit,
+                modified: NEVER,
             });
         }
 
@@ -476,6 +484,7 @@ mod tests {
             (0, |parts| parts.objects[0].body_len -= 1),
             (2, |parts| parts.objects[2].body_len += 1),
             (2, |parts| parts.objects[2].body_len = u64::MAX),
+            (1, |parts| parts.objects[1].modified = LAST_SECOND + 1),
             (0, |parts| parts.head(&format!("HTTP/1.0 200 OK{}", head_end(1000)))),
             (0, |parts| parts.head(&format!("HTTP/1.1 200 OK{}", head_end(1001)))),
             (0, |parts| parts.head("HTTP/1.1 200 OK\r\n\r\n")),

@@ -5,18 +5,24 @@ use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lethe::http::Status;
 use thiserror::Error;
 
 use super::builder::{About, AddError, Builder, ObjectId};
 use super::encoding::Coding;
+use super::fields::{self, FieldRule};
 use super::form::{self, Failure, Flaw};
+use super::format::LAST_SECOND;
+use super::listing;
 use super::tree::{FILE_MAX, FILES_MAX, Listed, Skipped, Tree, file_name};
 
 /// The file that is sent for a directory.
 const INDEX: &[u8] = b"index.html";
+
+/// The end of the name of a page.
+const HTML: &[u8] = b".html";
 
 /// The file that is sent for unknown paths.
 const NOT_FOUND: &[u8] = b"/404.html";
@@ -31,11 +37,20 @@ const OLDER_MAX: Duration = Duration::from_mins(1);
 /// The extension of SVG files compressed by gzip, which are sent with `Content-Encoding`.
 const SVGZ: &str = "svgz";
 
-/// Which files of a directory are packed.
-#[derive(Clone, Copy, Default, Debug)]
+/// Which files of a directory are packed, and how they are answered with.
+#[derive(Clone, Default, Debug)]
 pub struct Options {
     /// Whether names that begin with a dot are served.
     pub hidden: bool,
+    /// Whether `/a` is answered with `/a.html`, where there is no file `/a`.
+    pub clean_urls: bool,
+    /// Whether a directory without `index.html` is answered with a list of its files.
+    pub listing: bool,
+    /// The path of the file that unknown paths are answered with, by a 200: for applications whose script looks at the
+    /// path.
+    pub fallback: Option<String>,
+    /// Header fields by path.
+    pub fields: Vec<FieldRule>,
 }
 
 /// Observes packing: is told of its progress and of files that are left out, and may stop it.
@@ -76,30 +91,42 @@ pub struct Packed {
 /// A file that cannot be read, or changes while it is read; or an error of `out`.
 pub fn pack<W: Write + Seek>(
     directory: &Path,
-    options: Options,
+    options: &Options,
     out: W,
     observer: &mut dyn PackObserver,
 ) -> Result<(W, Packed), PackError> {
     let tree = Tree::list(directory, options, observer)?;
-    let plan = Plan::of(&tree, observer)?;
+    let plan = Plan::of(&tree, options, observer)?;
     let total = plan.jobs.iter().map(|job| tree.files[job.file].len).sum();
     let mut packer =
         Packer { tree: &tree, builder: Builder::new(out).map_err(PackError::Write)?, observer, done: 0, total };
     packer.observer.packed(0, total);
     let ids = plan.jobs.iter().map(|job| packer.add(job)).collect::<Result<Vec<_>, _>>()?;
-    let mut builder = packer.builder;
+    let mut names = Names { tree: &tree, builder: packer.builder };
     for answer in &plan.answers {
         let path = &tree.files[answer.file].path;
-        let (object, variants) = (ids[answer.job], answer.variants.map(|job| job.map(|job| ids[job])));
-        builder.name(path, object, variants);
+        let answered = (ids[answer.job], answer.variants.map(|job| job.map(|job| ids[job])));
+        names.builder.name(path, answered.0, answered.1);
         if let Some(directory) = path.strip_suffix(INDEX).filter(|directory| directory.ends_with(b"/")) {
-            builder.name(directory, object, variants);
-            if let Some(unslashed @ [_, ..]) = directory.strip_suffix(b"/") {
-                builder.redirect(unslashed);
-            }
+            names.directory(directory, answered, options.clean_urls);
+        } else if options.clean_urls
+            && let Some(clean) = path.strip_suffix(HTML)
+        {
+            names.clean(clean, answered);
         }
     }
-    if let Some(job) = plan.not_found {
+    if options.listing {
+        for (path, page) in listing::pages(&tree.files, INDEX) {
+            let fields = fields::lines(&options.fields, &path);
+            let about = About { content_type: "text/html; charset=utf-8", fields: &fields, ..About::OK };
+            let added =
+                names.builder.add(&about, page.len() as u64, &mut page.as_bytes(), &mut |_| ControlFlow::Continue(()));
+            let object = added.map_err(|error| PackError::Listing { path: path.clone(), cause: error })?;
+            names.directory(&path, (object, [None; Coding::ALL.len()]), options.clean_urls);
+        }
+    }
+    let mut builder = names.builder;
+    if let Some(job) = plan.unknown {
         builder.not_found(ids[job]);
     }
     let summary = Packed {
@@ -110,11 +137,41 @@ pub fn pack<W: Write + Seek>(
     Ok((builder.finish().map_err(PackError::Write)?, summary))
 }
 
+/// What the paths of an image are answered with.
+struct Names<'n, W: Write + Seek> {
+    tree: &'n Tree,
+    builder: Builder<W>,
+}
+
+impl<W: Write + Seek> Names<'_, W> {
+    /// Names a directory, and redirects the path without its slash there, unless that is the path of a page.
+    fn directory(&mut self, path: &[u8], (object, variants): (ObjectId, Variants), clean_urls: bool) {
+        self.builder.name(path, object, variants);
+        let is_page = |path: &[u8]| clean_urls && self.tree.position(&[path, HTML].concat()).is_some();
+        if let Some(unslashed @ [_, ..]) = path.strip_suffix(b"/")
+            && !is_page(unslashed)
+        {
+            self.builder.redirect(unslashed);
+        }
+    }
+
+    /// Names a page by its path without `.html`, unless that is the path of a file, or of a directory.
+    fn clean(&mut self, path: &[u8], (object, variants): (ObjectId, Variants)) {
+        if !path.ends_with(b"/") && self.tree.position(path).is_none() {
+            self.builder.name(path, object, variants);
+        }
+    }
+}
+
+/// The compressed forms of an object.
+type Variants = [Option<ObjectId>; Coding::ALL.len()];
+
 /// The objects of the image, before they are written.
 struct Plan {
     jobs: Vec<Job>,
     answers: Vec<Answer>,
-    not_found: Option<usize>,
+    /// What unknown paths are answered with.
+    unknown: Option<usize>,
 }
 
 /// An object to be written: its file, and what its head says.
@@ -126,6 +183,10 @@ struct Job {
     content_type: String,
     coding: Option<Coding>,
     varies: bool,
+    /// More header fields.
+    fields: String,
+    /// The file whose modification time it has.
+    dated: Option<usize>,
 }
 
 /// The objects that the path of a file is answered with.
@@ -136,14 +197,22 @@ struct Answer {
 }
 
 impl Plan {
-    fn of(tree: &Tree, observer: &mut dyn PackObserver) -> Result<Self, PackError> {
-        let mut plan = Self { jobs: Vec::new(), answers: Vec::new(), not_found: None };
+    fn of(tree: &Tree, options: &Options, observer: &mut dyn PackObserver) -> Result<Self, PackError> {
+        let mut plan = Self { jobs: Vec::new(), answers: Vec::new(), unknown: None };
+        let fallback = options.fallback.as_deref().map(|path| format!("/{}", path.trim_start_matches('/')));
+        if let Some(path) = &fallback
+            && tree.position(path.as_bytes()).is_none()
+        {
+            return Err(PackError::Fallback { path: path.clone() });
+        }
         let forms = Forms::of(tree, observer)?;
         for (file, (Listed { path, .. }, forms)) in tree.files.iter().zip(forms).enumerate() {
             let varies = forms.variants.iter().any(Option::is_some);
-            let content_type = content_type(file_name(path));
-            let mut push = |(file, compared), status, coding, varies| {
-                plan.jobs.push(Job { file, compared, status, content_type: content_type.clone(), coding, varies });
+            let (content_type, fields) = (content_type(file_name(path)), fields::lines(&options.fields, path));
+            let mut push = |(form, compared), status, coding, varies| {
+                let (content_type, fields) = (content_type.clone(), fields.clone());
+                let dated = (status == Status::Ok).then_some(file);
+                plan.jobs.push(Job { file: form, compared, status, content_type, coding, varies, fields, dated });
                 plan.jobs.len() - 1
             };
             let job = push((file, forms.compared), Status::Ok, forms.coding, varies);
@@ -151,8 +220,10 @@ impl Plan {
             for ((variant, form), coding) in variants.iter_mut().zip(forms.variants).zip(Coding::ALL) {
                 *variant = form.map(|(form, compared)| push((form, Some(compared)), Status::Ok, Some(coding), true));
             }
-            if path == NOT_FOUND {
-                plan.not_found = Some(push((file, None), Status::NotFound, None, false));
+            if fallback.as_ref().is_some_and(|fallback| fallback.as_bytes() == path) {
+                plan.unknown = Some(job);
+            } else if fallback.is_none() && path == NOT_FOUND {
+                plan.unknown = Some(push((file, None), Status::NotFound, None, false));
             }
             plan.answers.push(Answer { file, job, variants });
         }
@@ -310,8 +381,13 @@ impl<W: Write + Seek> Packer<'_, W> {
         if len > FILE_MAX || job.compared.is_some_and(|compared| compared != body.modified) {
             return Err(PackError::Changed { path: path() });
         }
-        let about =
-            About { status: job.status, content_type: &job.content_type, coding: job.coding, varies: job.varies };
+        let modified = match job.dated {
+            None => None,
+            Some(dated) if dated == job.file => seconds(body.modified),
+            Some(dated) => seconds(Steady::open(self.tree, &self.tree.files[dated])?.0.modified),
+        };
+        let Job { status, ref content_type, coding, varies, ref fields, .. } = *job;
+        let about = About { status, content_type, coding, varies, modified, fields };
         let mut copied = 0;
         let (observer, done, total) = (&mut *self.observer, self.done, self.total);
         let added = self.builder.add(&about, len, &mut body, &mut |bytes| {
@@ -366,6 +442,11 @@ impl Read for Steady {
     }
 }
 
+/// Whole seconds since 1970, as HTTP has them.
+fn seconds(time: SystemTime) -> Option<u64> {
+    time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs()).filter(|&seconds| seconds <= LAST_SECOND)
+}
+
 /// The media type by the extension of a name. Text is taken to be UTF-8.
 fn content_type(name: &OsStr) -> String {
     let guess = mime_guess::from_path(name).first_raw().unwrap_or("application/octet-stream");
@@ -390,6 +471,21 @@ pub enum PackError {
     Changed {
         /// Its path.
         path: PathBuf,
+    },
+    /// The file for unknown paths is not among those that are served.
+    #[error("no file {path} to answer unknown paths with")]
+    Fallback {
+        /// Its path, in requests.
+        path: String,
+    },
+    /// The list of a directory cannot be added.
+    #[error("the list of {}", path.escape_ascii())]
+    Listing {
+        /// The path of the directory, in requests.
+        path: Vec<u8>,
+        /// Why.
+        #[source]
+        cause: AddError,
     },
     /// There are more files than can be served.
     #[error("more than {FILES_MAX} files")]

@@ -98,14 +98,26 @@ pub(super) struct Listed {
     pub(super) len: u64,
 }
 
+#[cfg(test)]
+impl Listed {
+    /// A file with this path and length, which is nowhere.
+    pub(super) fn of(path: &[u8], len: u64) -> Self {
+        Self { path: path.to_owned(), real: PathBuf::new(), len }
+    }
+}
+
 impl Tree {
     /// Lists a directory.
-    pub(super) fn list(directory: &Path, options: Options, observer: &mut dyn PackObserver) -> Result<Self, PackError> {
+    pub(super) fn list(
+        directory: &Path,
+        options: &Options,
+        observer: &mut dyn PackObserver,
+    ) -> Result<Self, PackError> {
         let cannot = |cause| PackError::Io { path: directory.to_owned(), cause };
         let root = fs::canonicalize(directory).map_err(cannot)?;
         let handle = OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(&root);
         let tree = Self { root, handle: handle.map_err(cannot)?, files: Vec::new() };
-        let mut walk = Walk { tree, options, observer, within: Vec::new() };
+        let mut walk = Walk { tree, hidden: options.hidden, observer, within: Vec::new() };
         walk.directory(PathBuf::new(), &[])?;
         let mut tree = walk.tree;
         tree.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
@@ -140,7 +152,7 @@ impl Tree {
 /// The walk that lists a tree.
 struct Walk<'w> {
     tree: Tree,
-    options: Options,
+    hidden: bool,
     observer: &'w mut dyn PackObserver,
     /// The directories on the way down to this one, with links resolved.
     within: Vec<PathBuf>,
@@ -187,7 +199,7 @@ impl Walk<'_> {
 
     fn kind(&self, entry: &fs::DirEntry, path: &[u8]) -> io::Result<Kind> {
         let name = entry.file_name();
-        if name.as_bytes().starts_with(b".") && !self.options.hidden {
+        if name.as_bytes().starts_with(b".") && !self.hidden {
             return Ok(Kind::Skipped(Skipped::Hidden));
         }
         match path::check(path) {
@@ -267,7 +279,7 @@ mod tests {
     fn no_other_program_gets_a_file_that_is_open() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("a"), b"a").unwrap();
-        let tree = Tree::list(directory.path(), Options::default(), &mut Silent).unwrap();
+        let tree = Tree::list(directory.path(), &Options::default(), &mut Silent).unwrap();
         let (file, len) = tree.open(&tree.files[0]).unwrap();
         assert_eq!(len, 1);
         assert_eq!(fcntl(&file, FcntlArg::F_GETFD).unwrap(), FdFlag::FD_CLOEXEC.bits());
@@ -279,7 +291,7 @@ mod tests {
         for (name, len) in [("a", FILE_MAX), ("b", FILE_MAX + 1)] {
             File::create(directory.path().join(name)).unwrap().set_len(len).unwrap();
         }
-        let tree = Tree::list(directory.path(), Options::default(), &mut Silent).unwrap();
+        let tree = Tree::list(directory.path(), &Options::default(), &mut Silent).unwrap();
         let listed: Vec<_> = tree.files.iter().map(|file| (&*file.path, file.len)).collect();
         assert_eq!(listed, [(&b"/a"[..], 1 << 30)]);
     }
