@@ -83,7 +83,7 @@ fn server(offload: Offload) -> Server {
     let image = Image::open(builder.finish().expect("memory").into_inner()).expect("what was built");
     let mut addresses = Addresses::new();
     addresses.add(Ipv4Addr::new(10, 9, 0, 2).into()).expect("an address");
-    let config = Config { addresses, offload, ..Config::new(Secret::new([7; 16])) };
+    let config = Config { addresses, offload, keep_alive: false, ..Config::new(Secret::new([7; 16])) };
     let engine = Engine::new(config, Scores::new(Arc::new(image)));
     let buffers = vec![vec![0; 2048]; 512];
     Server { engine, scratch: vec![0; SCRATCH_LEN], buffers, next: 0, frames: 0, wire: 0 }

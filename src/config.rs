@@ -44,8 +44,9 @@ pub struct Config {
     pub ceiling: u16,
     /// Whether a client whose RTO has expired in the middle of a response is told to revert its back-off (RFC 6069).
     pub revert_backoff: bool,
-    /// Whether a connection stays open after a response in one segment, for as many requests as its client likes: where
-    /// the request is HTTP/1.1, complete in its packet and does not close, from a client with timestamps.
+    /// Whether a connection stays open behind a response, for as many requests as its client likes (RFC 9112, section
+    /// 9.3): where the request is HTTP/1.1, complete in its packet and does not close, from a client with timestamps
+    /// and SACK, and the response is one segment or stored. Otherwise each response closes its connection.
     pub keep_alive: bool,
 }
 
@@ -69,7 +70,7 @@ impl Config {
             first_window: 10,
             ceiling: 256,
             revert_backoff: true,
-            keep_alive: false,
+            keep_alive: true,
         }
     }
 

@@ -38,7 +38,8 @@ impl App for Api {
 }
 
 fn engine(methods: Methods, ports: &[u16]) -> Engine<Api> {
-    let mut config = Config { refuse: Refuse::Reset, ..Config::new(Secret::new(*b"not a secret key")) };
+    let mut config =
+        Config { refuse: Refuse::Reset, keep_alive: false, ..Config::new(Secret::new(*b"not a secret key")) };
     let mut addresses = Addresses::new();
     for address in ["10.9.0.2", "fd09::2"] {
         addresses.add(address.parse().unwrap()).unwrap();

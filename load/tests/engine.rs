@@ -83,12 +83,16 @@ struct Lab<A> {
     stats: Stats,
 }
 
+fn config() -> Config {
+    let mut config = Config::new(Secret::new([7; 16]));
+    config.addresses.add("10.9.0.2".parse().unwrap()).unwrap();
+    config.addresses.add("fd09::2".parse().unwrap()).unwrap();
+    config
+}
+
 impl<A: App> Lab<A> {
     fn new(settings: Settings, app: A) -> Self {
-        let mut config = Config::new(Secret::new([7; 16]));
-        config.addresses.add("10.9.0.2".parse().unwrap()).unwrap();
-        config.addresses.add("fd09::2".parse().unwrap()).unwrap();
-        Self::with(settings, config, app)
+        Self::with(settings, config(), app)
     }
 
     fn with(settings: Settings, config: Config, app: A) -> Self {
@@ -209,10 +213,7 @@ fn replies_of_many_segments_are_read_to_their_ends_in_every_way_to_send_them() {
         (LargeReplies::Segments, true),
         (LargeReplies::Segments, false),
     ] {
-        let mut config = Config::new(Secret::new([7; 16]));
-        config.addresses.add("10.9.0.2".parse().unwrap()).unwrap();
-        config.addresses.add("fd09::2".parse().unwrap()).unwrap();
-        config.large_replies = large;
+        let config = Config { large_replies: large, ..config() };
         let paths = vec!["/100000".to_owned()];
         let settings = Settings { paths, timestamps, expect: Some(expected(100_000)), ..settings(open(20)) };
         let lab = Lab::with(settings, config, sample()).run().unwrap();
@@ -451,15 +452,6 @@ fn settings_that_do_not_fit_are_told_with_what_mends_it() {
     check(&too_few, "200002 connections at a time need as many clients, and there are 129024");
 }
 
-/// A configuration whose connections stay open.
-fn keeping() -> Config {
-    let mut config = Config::new(Secret::new([7; 16]));
-    config.addresses.add("10.9.0.2".parse().unwrap()).unwrap();
-    config.addresses.add("fd09::2".parse().unwrap()).unwrap();
-    config.keep_alive = true;
-    config
-}
-
 #[expect(clippy::unnecessary_wraps, reason = "as the setting has it")]
 fn kept(requests: impl Into<Option<u32>>, pipeline: u32, think: u64) -> Option<KeepAlive> {
     Some(KeepAlive { requests: requests.into(), pipeline, think: Duration::from_secs(think) })
@@ -470,7 +462,7 @@ fn connections_that_stay_open_have_all_their_requests() {
     for compare in [Compare::Body, Compare::All] {
         let paths = ["/100", "/0", "/333"].map(str::to_owned).to_vec();
         let settings = Settings { keep_alive: kept(10, 1, 0), compare, paths, ..settings(open(200)) };
-        let lab = Lab::with(settings, keeping(), sample()).run().unwrap();
+        let lab = Lab::new(settings, sample()).run().unwrap();
         let counts = lab.generator.counts();
         assert_eq!((counts.begun, counts.opened, counts.ended), (200, 200, 200), "{counts:?}");
         assert_eq!((counts.answered, counts.asked, counts.later), (2000, 2000, 1800), "{counts:?}");
@@ -484,7 +476,7 @@ fn connections_that_stay_open_have_all_their_requests() {
 #[test]
 fn idle_connections_are_asked_again_after_a_minute() {
     let settings = Settings { keep_alive: kept(3, 1, 60), ..settings(open(1000)) };
-    let lab = Lab::with(settings, keeping(), sample()).run().unwrap();
+    let lab = Lab::new(settings, sample()).run().unwrap();
     let counts = lab.generator.counts();
     assert_eq!((counts.opened, counts.answered, counts.failures(), counts.closed), (1000, 3000, 0, 0), "{counts:?}");
     assert!(lab.generator.seconds() > 120.0);
@@ -496,7 +488,7 @@ fn idle_connections_are_asked_again_after_a_minute() {
 fn connections_that_take_minutes_to_open_have_their_first_request_at_once() {
     let plan = Plan::Open { connections: 130, per_second: Some(1.0), hold: Duration::ZERO };
     let settings = Settings { keep_alive: kept(2, 1, 1), ..settings(plan) };
-    let lab = Lab::with(settings, keeping(), sample()).run().unwrap();
+    let lab = Lab::new(settings, sample()).run().unwrap();
     let counts = lab.generator.counts();
     assert_eq!((counts.opened, counts.answered, counts.failures(), counts.closed), (130, 260, 0, 0), "{counts:?}");
     assert!(lab.generator.seconds() > 2.0 * 129.0);
@@ -505,8 +497,7 @@ fn connections_that_take_minutes_to_open_have_their_first_request_at_once() {
 #[test]
 fn one_request_follows_the_other_until_the_time_is_over() {
     let plan = Plan::Open { connections: 20, per_second: None, hold: Duration::from_secs(2) };
-    let lab =
-        Lab::with(Settings { keep_alive: kept(None, 1, 0), ..settings(plan) }, keeping(), sample()).run().unwrap();
+    let lab = Lab::new(Settings { keep_alive: kept(None, 1, 0), ..settings(plan) }, sample()).run().unwrap();
     let counts = lab.generator.counts();
     assert_eq!((counts.opened, counts.failures(), counts.closed, counts.unfinished()), (20, 0, 0, 0), "{counts:?}");
     assert!(counts.answered > 20 * 10_000, "a reply comes within two steps: {counts:?}");
@@ -517,7 +508,7 @@ fn one_request_follows_the_other_until_the_time_is_over() {
 #[test]
 fn requests_at_a_rate_share_the_connections_that_are_open() {
     let settings = Settings { keep_alive: kept(50, 1, 0), ..settings(rate(2000.0, 5)) };
-    let lab = Lab::with(settings, keeping(), sample()).run().unwrap();
+    let lab = Lab::new(settings, sample()).run().unwrap();
     let counts = lab.generator.counts();
     assert_eq!((counts.answered, counts.failures(), counts.unfinished()), (10_000, 0, 0), "{counts:?}");
     assert!((200..230).contains(&counts.begun), "50 requests a connection: {counts:?}");
@@ -527,7 +518,7 @@ fn requests_at_a_rate_share_the_connections_that_are_open() {
 fn requests_on_connections_that_stay_open_survive_loss() {
     for plan in [open(200), rate(500.0, 4)] {
         let settings = Settings { keep_alive: kept(10, 1, 0), timeout: Duration::from_mins(5), ..settings(plan) };
-        let lab = Lab::with(settings, keeping(), sample()).losing(50).run().unwrap();
+        let lab = Lab::new(settings, sample()).losing(50).run().unwrap();
         let counts = lab.generator.counts();
         assert_eq!((counts.answered, counts.failures(), counts.unfinished()), (2000, 0, 0), "{counts:?}");
         assert!(counts.sent_again > 50, "{counts:?}");
@@ -540,7 +531,7 @@ fn requests_on_connections_that_stay_open_survive_loss() {
 fn a_server_that_closes_has_a_connection_for_each_request() {
     for (plan, requests) in [(open(100), 5), (rate(500.0, 1), 5)] {
         let settings = Settings { keep_alive: kept(requests, 1, 0), ..settings(plan) };
-        let lab = Lab::new(settings, sample()).run().unwrap();
+        let lab = Lab::with(settings, Config { keep_alive: false, ..config() }, sample()).run().unwrap();
         let counts = lab.generator.counts();
         assert_eq!((counts.answered, counts.opened, counts.closed), (500, 500, 500), "{counts:?}");
         assert_eq!((counts.failures(), counts.unfinished()), (0, 0), "{counts:?}");
@@ -550,9 +541,9 @@ fn a_server_that_closes_has_a_connection_for_each_request() {
 /// The requests of a segment that a server leaves unanswered are sent again, on another connection.
 #[test]
 fn requests_in_a_pipeline_are_all_answered() {
-    for (plan, config) in [(open(50), keeping()), (rate(600.0, 1), keeping())] {
+    for plan in [open(50), rate(600.0, 1)] {
         let settings = Settings { keep_alive: kept(12, 4, 0), ..settings(plan) };
-        let lab = Lab::with(settings, config, sample()).run().unwrap();
+        let lab = Lab::new(settings, sample()).run().unwrap();
         let counts = lab.generator.counts();
         assert_eq!((counts.answered, counts.failures(), counts.unfinished()), (600, 0, 0), "{counts:?}");
         assert_eq!(counts.asked - counts.cut, 600, "{counts:?}");
@@ -626,7 +617,7 @@ impl Together {
     fn run(&self, compare: Compare, pipeline: u32, plan: Plan) -> Lab<Sample> {
         let paths = Self::SIZES.map(|size| format!("/{size}")).to_vec();
         let settings = Settings { keep_alive: kept(12, pipeline, 0), compare, paths, ..settings(plan) };
-        let mut lab = Lab::with(settings, keeping(), sample());
+        let mut lab = Lab::new(settings, sample());
         while !lab.generator.is_over() {
             let now = lab.now.get();
             lab.generator.turn(|| Instant::from_unix_nanos(now), &mut lab.down, &mut lab.up).unwrap();
@@ -698,7 +689,7 @@ fn a_wrong_reply_on_a_connection_that_stays_open_is_found() {
         let app = Fickle { asked: Cell::new(1), inner: sample() };
         let paths = vec!["/100".to_owned()];
         let settings = Settings { paths, compare, keep_alive: kept(100, 1, 0), ..settings(open(10)) };
-        let lab = Lab::with(settings, keeping(), app).run().unwrap();
+        let lab = Lab::new(settings, app).run().unwrap();
         let counts = lab.generator.counts();
         assert_eq!((counts.wrong(), counts.failures(), counts.unfinished()), (10, 10, 0), "{counts:?}");
         // About one reply in ten is wrong, and ends its connection.

@@ -238,7 +238,8 @@ impl Settings {
 
     fn config(&self, random: &Random) -> Config {
         let secret = random.fork("secret").next_u64().to_le_bytes();
-        let mut config = Config::new(Secret::new([secret, secret].concat().try_into().unwrap_or_default()));
+        let secret = Secret::new([secret, secret].concat().try_into().unwrap_or_default());
+        let mut config = Config { keep_alive: false, ..Config::new(secret) };
         // Two addresses always fit.
         let _ = config.addresses.add(self.ends(0).server.ip());
         config

@@ -43,9 +43,9 @@ pub(crate) fn resetting_engine() -> Engine<Sized> {
     engine_with(|config| config.refuse = Refuse::Reset)
 }
 
-/// An engine whose configuration was changed by `change`.
+/// An engine whose configuration was changed by `change`: without that, each response closes its connection.
 pub(crate) fn engine_with(change: impl FnOnce(&mut Config)) -> Engine<Sized> {
-    let mut config = Config::new(Secret::new([7; 16]));
+    let mut config = Config { keep_alive: false, ..Config::new(Secret::new([7; 16])) };
     for address in [Ends::v4().server.ip(), Ends::v6().server.ip()] {
         config.addresses.add(address).expect("two addresses fit");
     }

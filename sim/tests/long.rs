@@ -37,7 +37,7 @@ impl Checker for Shared {
 /// Fetches a response once without loss, as `change` makes the client: how long that takes, and how many segments are
 /// sent once more.
 fn fetch(ends: Ends, round_trip: Duration, change: impl Fn(&mut Settings)) -> (Duration, u64) {
-    let mut config = Config::new(Secret::new([7; 16]));
+    let mut config = Config { keep_alive: false, ..Config::new(Secret::new([7; 16])) };
     config.addresses.add(ends.server.ip()).unwrap();
     let engine = Engine::new(config, Sample::new(SIZE));
     let unsent = Shared::default();

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_hours(1);
 /// Plays a script to an engine at 10.9.0.2 and `fd09::2` that answers `/N` with N bytes, over a link that is
 /// all right.
 fn play(script: Script) -> Outcome {
-    let mut config = Config::new(Secret::new([5; 16]));
+    let mut config = Config { keep_alive: false, ..Config::new(Secret::new([5; 16])) };
     for address in ["10.9.0.2", "fd09::2"] {
         config.addresses.add(address.parse().unwrap()).unwrap();
     }

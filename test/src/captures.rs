@@ -178,7 +178,7 @@ impl Captures {
         let secret = self.secret.ok_or(CapturesError::NoSecret)?;
         let mut recordings = Vec::new();
         for file in files(&self.pattern)? {
-            let config = Config::new(Secret::new(secret));
+            let config = Config { keep_alive: false, ..Config::new(Secret::new(secret)) };
             let mut recording = Recording::read(&file, config, self.addresses, &self.changes)?;
             recording.replay(app, self.compares)?;
             recordings.push(recording);

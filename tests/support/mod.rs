@@ -43,13 +43,13 @@ pub(crate) fn engine_changed(change: impl FnOnce(&mut Config)) -> Engine<Sample>
     Engine::new(config, Sample::new(70_000))
 }
 
-/// Its configuration, with a secret that everybody knows.
+/// Its configuration, with a secret that everybody knows: each response closes its connection.
 pub(crate) fn config(refuse: Refuse) -> Config {
     let mut addresses = Addresses::new();
     for address in ["10.9.0.2", "fd09::2"] {
         addresses.add(address.parse().unwrap()).unwrap();
     }
-    Config { addresses, refuse, ..Config::new(Secret::new(*b"not a secret key")) }
+    Config { addresses, refuse, keep_alive: false, ..Config::new(Secret::new(*b"not a secret key")) }
 }
 
 /// What the secret that everybody knows makes of the connection between these ends.

@@ -70,7 +70,7 @@ static ENGINES: LazyLock<[Engine<&'static Answers>; 4]> = LazyLock::new(|| {
             addresses.add(address.parse().unwrap()).unwrap();
         }
         let refuse = if choice & 1 == 0 { Refuse::Drop } else { Refuse::Reset };
-        let config = Config { addresses, refuse, ..Config::new(Secret::new([7; 16])) };
+        let config = Config { addresses, refuse, keep_alive: false, ..Config::new(Secret::new([7; 16])) };
         let app: &Answers = match choice & 2 {
             0 => &*PLACES,
             _ => &*BYTES,
