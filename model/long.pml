@@ -38,7 +38,7 @@
 #define TIMEOUTS 1	/* that may bring the client nothing, in a row, where nothing is lost */
 #endif
 #ifndef FRUITLESS
-#define FRUITLESS (4 * SEGMENTS + 1)	/* packets of the server that may bring the client nothing, in a row */
+#define FRUITLESS (4 * SEGMENTS + 3)	/* packets of the server that may bring the client nothing, in a row */
 #endif
 
 #define IS_OPEN (CLIENT == KEEPS || CLIENT == PIPELINES)
@@ -51,6 +51,7 @@
 #define TOTAL (SEGMENTS * REQUESTS)	/* of all responses */
 #define FAR 15				/* the end of a window that has room for everything */
 #define UNKNOWN 14			/* where the request ends, if that is not certain */
+#define REFUSALS 1	/* ACKs of what opens a window too early: a client sends few (tcp_invalid_ratelimit) */
 
 #define request_of(part) ((part) / 3)
 #define request_end(number) (3 * (number) + 3)
@@ -70,6 +71,7 @@
 /* What a packet to the client says: in one number, by which the bag is sorted. */
 #define NO_DATA 15
 #define OLD_BYTE 14	/* which the client has acknowledged */
+#define OPENING 13	/* none, but behind the end of a response: with its stamp or a later one it is taken */
 #define packet(data, seq, ack, window_end, stamp) \
 	((data) | (seq) << 4 | (ack) << 8 | (window_end) << 12 | (stamp) << 16)
 #define data_in(packet) ((packet) & 15)
@@ -86,6 +88,7 @@ byte in_bag;
 byte losses = LOSSES;
 byte copies = COPIES;
 byte early = EARLY;
+byte refusals = REFUSALS;
 
 /* The client: what it has sent and what of it is acknowledged, up to where it may send and which segment told so, the
    next segment that it expects, those behind a gap, whether an ACK is put off, and the timestamp that it echoes. */
@@ -134,6 +137,43 @@ inline send() {
 	:: d_step { losses > 0 -> losses--; timeouts = 0; reason = 1; printf("         lost on its way\n") }
 	:: d_step { copies > 0 -> copies--; fruitless = 0; put(); put(); printf("         doubled on its way\n") }
 	fi
+}
+
+/* The server sends `p`, which opens a window. A second one would change nothing. */
+inline open_window() {
+	d_step {
+		fruitless++;
+		assert(fruitless <= FRUITLESS);	/* no storm */
+		do
+		:: i < in_bag && bag[i] != p -> i++
+		:: else -> break
+		od;
+		count = (i < in_bag);
+		i = 0
+	};
+	if
+	:: d_step { count -> count = 0 }
+	:: d_step { !count -> put() }
+	:: d_step { !count && losses > 0 -> losses--; timeouts = 0; reason = 1; printf("         lost on its way\n") }
+	fi
+}
+
+/* What opens a window says nothing to a client that has heard so, or has got something since. */
+inline forget_opened() {
+	do
+	:: i < in_bag && data_in(bag[i]) == OPENING && (stamp_in(bag[i]) < recent || stamp_in(bag[i]) == recent && window_end == FAR) ->
+		in_bag--;
+		segment = i;
+		do
+		:: segment < in_bag -> bag[segment] = bag[segment + 1]; segment++
+		:: else -> break
+		od;
+		bag[in_bag] = 0
+	:: i < in_bag && !(data_in(bag[i]) == OPENING && (stamp_in(bag[i]) < recent || stamp_in(bag[i]) == recent && window_end == FAR)) -> i++
+	:: else -> break
+	od;
+	i = 0;
+	segment = 0
 }
 
 #define has_payload (from < to && from < PARTS)
@@ -196,7 +236,7 @@ inline decide() {
 			is_timeout = has_payload && in_request(from) != 0;
 			if
 			:: is_timeout -> end = request_end(request_of(from))
-			:: !is_timeout && (next < response_end(number) || number > 0) -> end = from
+			:: !is_timeout && (next < response_end(number) || from == to) -> end = from
 			:: else -> skip
 			fi
 		:: else -> is_timeout = has_payload || has_fin
@@ -209,13 +249,13 @@ inline decide() {
 			:: next == response_end(number) ->
 #ifndef WITHOUT_SETTLED
 				if
-				:: IS_OPEN && is_timeout ->
+				:: IS_OPEN && end != UNKNOWN ->
 #ifdef WITHOUT_PROOF_WHEN_SETTLED
 					acknowledge(end, recent)
 #else
 					acknowledge(end, stamp_of_end(number))
 #endif
-				:: IS_OPEN && !is_timeout -> skip	/* it is not known where the request ends */
+				:: IS_OPEN && end == UNKNOWN -> skip	/* it is not known where the request ends */
 				:: !IS_OPEN -> acknowledge(to, recent)
 				fi;
 #endif
@@ -279,13 +319,6 @@ inline in_the_middle() {
 	:: else -> break
 	od;
 	segment = 0;
-#ifndef WITHOUT_DOUBT
-	/* A client that has the last segment may have sent more. */
-	if
-	:: IS_OPEN && !is_timeout && beyond & bit(response_end(number) - 1) -> end = UNKNOWN
-	:: else -> skip
-	fi;
-#endif
 	if
 	:: is_timeout ->
 		again = (beyond != 0);
@@ -317,8 +350,7 @@ inline in_the_middle() {
 	fi;
 	top = 0; count = 0;
 	if
-	:: IS_OPEN && end != UNKNOWN -> ack = end - 1; ack_window_end = end
-	:: IS_OPEN && end == UNKNOWN -> ack = 0; ack_window_end = from
+	:: IS_OPEN -> ack = end - 1; ack_window_end = end
 	:: !IS_OPEN && from == to -> ack = to - 1; ack_window_end = FAR
 	:: !IS_OPEN && from < to && from >= PARTS -> ack = to - 1; ack_window_end = FAR
 	:: else ->
@@ -363,20 +395,27 @@ inline answer() {
 				ever = (reason -> 0 : ever | bit(segment));
 				if
 				:: IS_OPEN && segment == response_end(number) - 1 ->
-					stamp = (end == request_end(number) -> stamp_of_end(number) : stamp_of(segment, again));
-					p = packet(segment, segment, ack, FAR, stamp)
-				:: else ->
-					stamp = stamp_of(segment, again);
-#ifdef WITHOUT_WINDOW
-					p = packet(segment, segment, ack, FAR, stamp)
-#else
-					p = packet(segment, segment, ack, ack_window_end, stamp)
-#endif
+					stamp = (end == request_end(number) -> stamp_of_end(number) : stamp_of(segment, again))
+				:: else -> stamp = stamp_of(segment, again)
 				fi;
+#ifdef WITHOUT_WINDOW
+				p = packet(segment, segment, ack, FAR, stamp);
+#else
+				p = packet(segment, segment, ack, ack_window_end, stamp);
+#endif
 				printf("server:  segment %d, acknowledges %d, window to %d, stamp %d\n", segment, ack,
 					window_end_in(p), stamp)
 			};
 			send();
+			if
+#ifndef WITHOUT_OPENING
+			:: IS_OPEN && segment == response_end(number) - 1 && stamp == stamp_of_end(number) ->
+				printf("server:  opens the window, stamp %d\n", stamp);
+				p = packet(OPENING, segment + 2, ack, FAR, stamp);
+				open_window()
+#endif
+			:: else -> skip
+			fi;
 			segment++
 		:: else -> segment++
 		od;
@@ -421,11 +460,23 @@ inline progress() {
 inline receive() {
 	segment = data_in(p);
 	if
-	:: segment == OLD_BYTE || (segment < OLD_BYTE && segment + 1 < last_acked) -> dsack = 1; count = 1
-	:: !(segment == OLD_BYTE || (segment < OLD_BYTE && segment + 1 < last_acked)) && stamp_in(p) < recent ->
+	:: segment == OLD_BYTE || (segment < OPENING && segment + 1 < last_acked) -> dsack = 1; count = 1
+	:: segment == OPENING && stamp_in(p) != recent ->
+		/* Older than anything before the end of its response, which counts as nothing else does: RFC 7323, section 5.3.
+		   Behind what the client has got since, it says nothing new. */
+#ifdef WITHOUT_GATE
+		window_seq = seq_in(p);
+		window_end = window_end_in(p)
+#else
+		if
+		:: refusals > 0 -> refusals--; reason = 1; count = 1
+		:: else -> skip
+		fi
+#endif
+	:: (segment == NO_DATA || segment < OPENING && segment + 1 >= last_acked) && stamp_in(p) < recent ->
 		/* RFC 7323, section 5.3 */
 		if
-		:: segment < OLD_BYTE -> dsack = (segment < next); count = 1
+		:: segment < OPENING -> dsack = (segment < next); count = 1
 		:: else -> skip
 		fi
 	:: else ->
@@ -436,6 +487,10 @@ inline receive() {
 		fi;
 		if
 		:: ack_in(p) > acked || seq_in(p) > window_seq || (seq_in(p) == window_seq && window_end_in(p) > window_end) ->
+			if
+			:: segment == OPENING && window_end < FAR -> progress()
+			:: else -> skip
+			fi;
 			window_seq = seq_in(p);
 			window_end = window_end_in(p)
 		:: else -> skip
@@ -446,9 +501,9 @@ inline receive() {
 		:: else -> skip
 		fi;
 		if
-		:: segment == NO_DATA -> skip
+		:: segment == NO_DATA || segment == OPENING -> skip
 		:: segment < next -> dsack = 1; count = 1
-		:: segment != NO_DATA && segment == next ->
+		:: segment < OPENING && segment == next ->
 			progress();
 			count = (beyond == 0 && !delayed -> 2 : 1);
 			next++;
@@ -456,7 +511,7 @@ inline receive() {
 			:: beyond & bit(next) -> beyond = beyond & ~bit(next); next++
 			:: else -> break
 			od
-		:: segment != NO_DATA && segment > next ->
+		:: segment < OPENING && segment > next ->
 			if
 			:: beyond & bit(segment) -> dsack = 1
 			:: else -> beyond = beyond | bit(segment); reason = 1; progress()
@@ -509,7 +564,8 @@ active proctype client() {
 				bag[in_bag] = 0;
 				i = 0;
 				printf("arrives: data %d, acknowledges %d, stamp %d\n", data_in(p), ack_in(p), stamp_in(p));
-				receive()
+				receive();
+				forget_opened()
 			};
 			if
 			:: count == 0

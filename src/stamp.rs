@@ -61,7 +61,14 @@ const KEPT_KINDS: u32 = (KEPT_SIZES - 1) * Scale::KEPT_COUNT + 1;
 /// Behind the last one of a later response.
 const LATER_END: u32 = LATER + PLACES * LATER_KINDS * Ways::Later.count();
 
-const _: () = assert!(LATER_END <= KEPT);
+const _: () = assert!(LATER_END <= KEPT - 3);
+
+/// What is added to the base in a segment that opens the window behind a stored response whose connection stays open,
+/// if that is in the lower half of the circle. It is half the circle ahead of all segments of the response but the
+/// last, which are below [`KEPT`], and less ahead of that; and it is before the end of the response before. So a client
+/// takes it for an old duplicate and drops it (RFC 7323, section 5.3), unless it has taken the timestamp of the last
+/// segment, which it does in order only. (To Linux a timestamp is not older that is older by one.)
+pub(crate) const OPENS: u32 = HALF + KEPT - 2;
 
 /// What a client has seen last, by the timestamp that it echoes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -290,11 +290,7 @@ impl<'e> Client<'e> {
         }
         let ack = tcp.ack.value();
         assert!(!before(self.next, ack), "what was not sent is acknowledged");
-        // A segment that acknowledges nothing steps back by a whole window: no client may have sent more.
         assert!(tcp.window <= 2920, "a window of {} bytes", tcp.window);
-        if before(ack, self.una.wrapping_sub(2920)) {
-            return self.ack();
-        }
         if !before(ack, self.una) {
             if !before(self.acked, seq) {
                 self.ts_recent = ts;
@@ -506,37 +502,64 @@ fn a_good_network_delivers_everything_without_a_timeout() {
     }
 }
 
-/// There is no FIN behind the last segment, and nothing else that could still arrive.
+/// What a client has to know of a segment.
+#[derive(Clone, Copy)]
+struct Told {
+    seq: u32,
+    end: u32,
+    ack: u32,
+    window: u16,
+    stamp: u32,
+}
+
+fn told(frames: &[Vec<u8>]) -> Vec<Told> {
+    let of_frame = |frame: &Vec<u8>| {
+        let frame = Frame::dissect(frame).unwrap();
+        let (_, tcp) = frame.tcp().unwrap();
+        let (seq, stamp) = (tcp.seq.value(), tcp.timestamps.unwrap().0);
+        Told { seq, end: tcp.end().value(), ack: tcp.ack.value(), window: tcp.window, stamp }
+    };
+    frames.iter().map(of_frame).collect()
+}
+
+/// There is no FIN behind the last segment, and nothing else that could still arrive. The ACK of what was missing has
+/// no proof for the next request, and draws it.
 #[test]
-fn what_is_missing_ahead_of_the_last_segment_comes_again_without_a_timeout() {
+fn a_last_segment_out_of_order_costs_neither_its_response_nor_the_next_request_a_timeout() {
     let engine = engine(Versions::new(Pages::new(0)), &[1]);
     for ends in [Ends::v4(), Ends::v6()] {
         let mut dialogue = Dialogue::new(&engine);
         let syn = Segment::syn(&ends).seq(ISN).mss(1460).sack_permitted().timestamps(1, 0);
-        let sent = dialogue.send(&syn.frame());
-        let (read, echo) = {
-            let frame = Frame::dissect(&sent[0]).unwrap();
-            let (_, tcp) = frame.tcp().unwrap();
-            (tcp.seq.value().wrapping_add(1), tcp.timestamps.unwrap().0)
-        };
+        let [opened] = told(&dialogue.send(&syn.frame()))[..] else { panic!() };
         // Four segments.
         let request = "GET /8 HTTP/1.1\r\nHost: h\r\n\r\n";
-        let asked = Segment::ack(&ends).seq(FIRST).ack_number(read).timestamps(1, echo).payload(request);
-        let frames = dialogue.send(&asked.frame());
-        let segments = frames.iter().map(|frame| {
-            let frame = Frame::dissect(frame).unwrap();
-            let (_, tcp) = frame.tcp().unwrap();
-            (tcp.seq.value(), tcp.payload.len() as u32, tcp.timestamps.unwrap().0)
-        });
+        let behind = FIRST.wrapping_add(request.len() as u32);
+        let asked = Segment::ack(&ends).seq(FIRST).ack_number(opened.end).timestamps(1, opened.stamp).payload(request);
+        let segments = told(&dialogue.send(&asked.frame()));
         // Among them is a byte that the client has.
-        let segments: Vec<(u32, u32, u32)> = segments.filter(|&(seq, ..)| !before(seq, read)).collect();
-        let [(_, _, stamp), _, (missing, ..), (last, len, _)] = segments[..] else { panic!("{segments:?}") };
-        let end = last.wrapping_add(len);
-        let ack = Segment::ack(&ends).seq(FIRST.wrapping_add(request.len() as u32)).ack_number(missing);
-        let resent = dialogue.send(&ack.timestamps(2, stamp).sack(&[(last, end)]).frame());
-        let seqs: Vec<u32> =
-            resent.iter().map(|frame| Frame::dissect(frame).unwrap().tcp().unwrap().1.seq.value()).collect();
-        assert_eq!(seqs, [missing]);
+        let [first, second, missing, _, last, opening] = segments[..] else { panic!("{} frames", segments.len()) };
+        for segment in [first, second, missing, last] {
+            assert_eq!(segment.ack.wrapping_add(segment.window.into()), behind, "there is no room for more");
+        }
+        // It is taken behind the last segment, and older than what else a client can have seen last. Nobody echoes it.
+        assert_eq!((opening.seq, opening.end), (last.end.wrapping_add(1), last.end.wrapping_add(1)));
+        assert!(opening.window > 1000 && opening.ack == last.ack);
+        assert!(before(last.stamp, opening.stamp));
+        for segment in [opened, first, second, missing] {
+            assert!(before(opening.stamp, segment.stamp), "an old duplicate (RFC 7323, section 5.3)");
+        }
+        let ack = |upto: u32, stamp| Segment::ack(&ends).seq(behind).ack_number(upto).timestamps(2, stamp);
+        let resent = ack(missing.seq, first.stamp).sack(&[(last.seq, last.end)]);
+        let [again] = told(&dialogue.send(&resent.frame()))[..] else { panic!() };
+        assert_eq!((again.seq, again.window), (missing.seq, 1));
+        assert!(before(opening.stamp, again.stamp));
+        let [proof] = told(&dialogue.send(&ack(last.end, again.stamp).frame()))[..] else { panic!() };
+        assert_eq!((proof.seq, proof.end, proof.ack), (last.end, last.end, behind));
+        assert!(proof.window > 1000 && proof.stamp == last.stamp);
+        let next = ack(last.end, proof.stamp).payload("GET /1 HTTP/1.1\r\nHost: h\r\n\r\n");
+        let [response] = told(&dialogue.send(&next.frame()))[..] else { panic!() };
+        assert_eq!(response.seq, last.end);
+        assert!(!before(response.stamp, proof.stamp));
     }
 }
 

@@ -6,7 +6,7 @@ use super::segment::TxSegment;
 use crate::config::Config;
 use crate::packet::ReplyPath;
 use crate::port::TxFrame;
-use crate::stamp::StampSequence;
+use crate::stamp::{OPENS, StampSequence};
 use crate::wire::checksum::Sum;
 use crate::wire::ip::{AddressPair, Protocol};
 use crate::wire::seq::SeqNumber;
@@ -49,6 +49,8 @@ pub(crate) struct Train<'a> {
     /// The most segments still to be sent.
     pub(crate) budget: u16,
     pub(crate) last: LastSegment,
+    /// The window that is still to be opened, behind the last segment.
+    opens: Option<u16>,
 }
 
 /// The bytes of a response, in pieces that are not copied to each other.
@@ -111,8 +113,8 @@ impl Quote {
 pub(crate) enum LastSegment {
     /// It has the FIN.
     Fin,
-    /// The connection stays open. It opens the client's window to the next request, and has a stamp of its own, if that
-    /// is known.
+    /// The connection stays open. It has a stamp of its own, if that is known; and then an empty segment follows that
+    /// opens the window of a client which has taken that stamp ([`OPENS`]).
     Open { stamp: Option<u32>, window: u16 },
 }
 
@@ -166,6 +168,7 @@ impl<'a> Train<'a> {
             quotes: [false; 2],
             budget: config.first_window.into(),
             last: LastSegment::Fin,
+            opens: None,
         }
     }
 
@@ -190,7 +193,7 @@ impl<'a> Train<'a> {
 
     /// Whether everything has been sent.
     pub(crate) fn is_done(&self) -> bool {
-        self.is_empty() && self.quotes == [false; 2]
+        self.is_empty() && self.quotes == [false; 2] && self.opens.is_none()
     }
 
     /// Whether all segments have been sent.
@@ -221,6 +224,9 @@ impl<'a> Train<'a> {
     /// Writes the next segment into `buffer`.
     #[inline(never)]
     pub(crate) fn next_frame(&mut self, buffer: &mut [u8]) -> Option<TxFrame> {
+        if let Some(window) = self.opens.take() {
+            return self.emit(self.opening_header(window), [&[]; 4], buffer);
+        }
         if self.take_quote() {
             let quote = self.quote.bytes();
             let header = match self.path.addresses {
@@ -250,10 +256,13 @@ impl<'a> Train<'a> {
             }
             LastSegment::Open { stamp, window } => {
                 match (stamp, &mut header.options.timestamps) {
-                    (Some(stamp), Some(ours)) => ours.value = ours.value.wrapping_add(stamp),
+                    (Some(stamp), Some(ours)) => {
+                        ours.value = ours.value.wrapping_add(stamp);
+                        self.opens = Some(window);
+                    }
                     _ => self.add_stamp(&mut header, from),
                 }
-                header = header.with_flags(Flags::PSH).with_window(window);
+                header = header.with_flags(Flags::PSH);
             }
         }
         self.emit(header, self.payload.range(from, end), buffer)
@@ -264,6 +273,16 @@ impl<'a> Train<'a> {
         if let Some(ours) = &mut header.options.timestamps {
             ours.value = ours.value.wrapping_add(self.stamps.stamp_at(offset));
         }
+    }
+
+    /// The header of the empty segment that opens the client's window behind the last segment. It begins a byte behind
+    /// that, so its timestamp is never taken for the one to be echoed (RFC 7323, section 4.3).
+    fn opening_header(&self, window: u16) -> Header {
+        let mut header = self.header.with_seq(self.header.seq().advance(self.payload.end() + 1)).with_window(window);
+        if let Some(ours) = &mut header.options.timestamps {
+            ours.value = ours.value.wrapping_add(OPENS);
+        }
+        header
     }
 
     /// Whether an ICMP error goes now.

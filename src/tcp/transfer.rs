@@ -15,9 +15,10 @@
 //! Where the connection stays open behind the response, there is no FIN. Its last segment says where the next request
 //! begins ([`Kept`](crate::stamp::Kept)), and the ACK of that segment draws the acknowledgement of the request's last
 //! byte. For that it must be known where the request ends; a client that has sent more must not have that
-//! acknowledged. The packet with the request tells, and so does what comes again of it. An ACK does where no more can
-//! have been sent: all segments but the last end the client's window at the end of its request, and a client that has
-//! sent more goes back to there (as Linux does). Once the last segment has arrived, an ACK does not tell any more.
+//! acknowledged. The packet with the request tells, and so does what comes again of it. An ACK does as well: all
+//! segments end the client's window at the end of its request, and a client that has sent more goes back to there (as
+//! Linux does). What opens the window is taken only by a client that echoes the timestamp of the last segment from then
+//! on ([`OPENS`](crate::stamp::OPENS)).
 //!
 //! The segments that a response begins with acknowledge the method of the request and nothing else: a client that lacks
 //! the first of them must still have something to ask with, and a client that has it must not send all of it again, for
@@ -40,9 +41,6 @@ use crate::verdict::{Absorbed, DropReason, ReplyKind};
 use crate::wire::ip::Pair;
 use crate::wire::seq::SeqNumber;
 use crate::wire::tcp::{Flags, TIMESTAMPS_LEN};
-
-/// SACK blocks that fit an ACK with timestamps (RFC 2018, section 3).
-const SACK_BLOCKS_WITH_TIMESTAMPS: usize = 3;
 
 /// Segments of the client's window that are left free where its reader keeps up.
 const SLACK: u32 = 2;
@@ -348,10 +346,11 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         (prev_acked, acked): (u32, u32),
     ) -> Self {
         let len = payload.end();
-        let request_end = match echoed.exchange {
-            Exchange::Only => None,
-            _ => segment.repeated_request_end().or(Some(segment.header.seq()).filter(|_| acked < len)),
-        };
+        // No client that echoes this has been told of a window for more.
+        let is_ack = acked < len || segment.payload.is_empty();
+        let ends_here = Some(segment.header.seq()).filter(|_| is_ack);
+        let is_open = echoed.exchange != Exchange::Only;
+        let request_end = segment.repeated_request_end().or(ends_here).filter(|_| is_open);
         Self {
             segment: *segment,
             payload,
@@ -392,13 +391,7 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         let Some(sacked) = self.segment.sacked(self.start, self.acked, self.len) else {
             return Absorbed::Progress.into();
         };
-        // A client that has received something beyond a gap may have received the last segment: where no more SACK
-        // blocks fit, not all that it has is in them (RFC 2018, section 3).
-        let is_all = |top| top < self.len && sacked.as_slice().len() < SACK_BLOCKS_WITH_TIMESTAMPS;
-        let may_have_last = sacked.as_slice().last().is_some_and(|&(_, top)| !is_all(top))
-            && u16::try_from(self.len.saturating_sub(self.acked)).is_ok();
-        let request_end = self.request_end.filter(|_| is_timeout || !may_have_last);
-        let transfer = Self { request_end, sacked, ..self };
+        let transfer = Self { sacked, ..self };
         if is_timeout {
             transfer.answer_timeout(app)
         } else if transfer.echoed.reason == SendReason::Pair {
@@ -640,12 +633,9 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         let Segment { header, payload, .. } = self.segment;
         let is_last = header.flags().has(Flags::PSH) || self.segment.is_fin();
         let window = self.segment.window();
-        match (self.is_open(), self.request_end) {
-            (true, Some(end)) => (end.rewind(1), 1),
-            // Nothing: no client has sent more than a window. A client that has had a window acknowledged on this
-            // connection takes such a segment (RFC 5961, section 5.2); another has it only when its RTO has expired.
-            (true, None) => (header.seq().rewind(window.into()), window),
-            (false, _) => match payload.len() {
+        match self.request_end {
+            Some(end) => (end.rewind(1), 1),
+            None => match payload.len() {
                 0 => (self.segment.end().rewind(1), window),
                 1 if is_last => (header.seq(), window),
                 _ => (header.seq().advance(1), window),

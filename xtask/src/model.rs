@@ -108,9 +108,9 @@ const RULES: [Rule; 11] = [
     Rule {
         without: "PROOF_WHEN_SETTLED",
         options: "CLIENT=KEEPS WINDOW=2 LOSSES=1",
-        violation: NOTHING_COMES,
+        violation: EARLY_ACKNOWLEDGEMENT,
         text: "the acknowledgement of a request has the timestamp that proves where the next one begins",
-        consequence: "behind a last segment out of order the next request is never answered",
+        consequence: "behind a last segment out of order the next request is acknowledged, and never answered",
     },
     Rule {
         without: "REQUEST_BEHIND",
@@ -134,10 +134,10 @@ const RULES: [Rule; 11] = [
         consequence: "a part of the next request is acknowledged, which never gets an answer",
     },
     Rule {
-        without: "DOUBT",
-        options: "CLIENT=PIPELINES SEGMENTS=3 WINDOW=2 LOSSES=1",
+        without: "GATE",
+        options: "REPEATS_UNCHECKED CLIENT=PIPELINES WINDOW=2 LOSSES=1",
         violation: EARLY_ACKNOWLEDGEMENT,
-        text: "an ACK of a client that may have the last segment does not tell where its request ends",
+        text: "what opens the window is older than all that its client has, but for the last segment",
         consequence: "a part of the next request is acknowledged, which never gets an answer",
     },
 ];

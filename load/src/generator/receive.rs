@@ -25,6 +25,7 @@ impl Generator {
             return;
         };
         match self.table[id.slot].phase {
+            Phase::Open | Phase::Asked if self.opens_a_window(&id, segment) => {}
             Phase::SynSent => self.handle_syn_ack(&id, ends, segment, tx),
             Phase::Failed => self.send_reset(ends, segment, tx),
             // Our FIN was lost, or is not acknowledged yet.
@@ -53,6 +54,16 @@ impl Generator {
             Phase::Asked if !segment.has(SYN) => self.handle_reply(&id, ends, segment, tx),
             Phase::Free | Phase::Open | Phase::Asked | Phase::Done => {}
         }
+    }
+
+    /// Whether a segment is empty and begins behind the next byte, as one does that opens our window. It is acceptable,
+    /// so it draws no ACK (RFC 9293, section 3.10.7.4); and there is always room for the next request.
+    fn opens_a_window(&self, id: &ConnectionId, segment: &Segment<'_>) -> bool {
+        let ahead = segment.seq.wrapping_sub(self.table[id.slot].expected());
+        segment.payload.is_empty()
+            && segment.flags & (SYN | FIN | RST) == 0
+            && ahead != 0
+            && ahead <= u32::from(super::WINDOW)
     }
 
     /// Handles a segment in SYN-SENT (RFC 9293, section 3.10.7.3).

@@ -12,6 +12,9 @@ use super::{Checker, Exchange, each_segment};
 ///
 /// The end of a response behind which the connection stays open may be before the echo, if it goes behind other
 /// segments: they have brought the client forward. A client that has lost those drops it, and gets it again.
+///
+/// What opens the window behind that end, an empty segment, is before the echo always: a client that has not got the
+/// end in order must drop it.
 #[derive(Clone, Copy, Debug)]
 pub struct Forward;
 
@@ -32,6 +35,10 @@ impl Checker for Forward {
             let ahead = newest.replace(value);
             if let Some(ahead) = ahead.filter(|&ahead| is_before(ahead)) {
                 return Err(format!("timestamp {value} is {} before that ahead of it", ahead.wrapping_sub(value)));
+            }
+            if ahead.is_some() && sent.flags == Flags::ACK && sent.payload.is_empty() {
+                let opens = || Err(format!("timestamp {value} opens the window of a client that lacks the end"));
+                return if is_before(echo) { Ok(()) } else { opens() };
             }
             let is_end = ahead.is_some() && sent.flags == Flags::ACK.with(Flags::PSH);
             if is_before(echo) && !is_end {
@@ -81,5 +88,20 @@ mod tests {
         assert!(sends(&[half, half, end], Flags::default()).unwrap_err().contains("the one that is echoed"));
         assert!(sends(&[half, half.wrapping_sub(1)], Flags::PSH).unwrap_err().contains("1 before that ahead"));
         assert!(sends(&[end], Flags::PSH).is_err(), "nothing has brought the client forward");
+    }
+
+    #[test]
+    fn it_sees_a_window_that_opens_for_a_client_without_the_end() {
+        let engine = testing::engine();
+        let [opened, asked] = stand::fetch(&engine, &Ends::v4(), "/10");
+        let (value, _) = Frame::dissect(&opened.sent[0]).unwrap().tcp().unwrap().1.timestamps.unwrap();
+        let sends = |end: u32, opening: u32| {
+            let segment = |ahead: u32| Segment::ack(&Ends::v4().reversed()).timestamps(value.wrapping_add(ahead), 6);
+            let sent = [segment(end).payload(b"x").with(Flags::PSH), segment(opening)].map(|segment| segment.frame());
+            stand::Recorded { sent: sent.into(), ..asked.clone() }.check(&mut Forward)
+        };
+        assert_eq!(sends(1 << 30, (1 << 31) + 1), Ok(()));
+        assert!(sends(1 << 30, 1 << 31 >> 1).unwrap_err().contains("lacks the end"));
+        assert!(sends(1 << 30, 3 << 30).is_err(), "not even a client that has the end takes it");
     }
 }

@@ -31,7 +31,7 @@ const STREAM_MAX: usize = 1 << 22;
 /// segment.
 ///
 /// One of several segments acknowledges its request up to the method or the last byte, and never that. The window of
-/// its segments ends where the request ends, but for the last one: then a client cannot have sent more. How much
+/// its segments ends where the request ends: a client that has a part of it cannot have sent more. How much
 /// padding is in the head of a later one depends on the secret: of all that it can be, some must fit all its segments,
 /// and the next response begins where the whole of this one ends. Behind its head, the first long one has the same
 /// bytes whether its connection ends with it or not.
@@ -317,9 +317,7 @@ impl Connection {
             answer.is_sent[1] = true;
             answer.long = fitting;
             // Behind the head of the first one, both say the same: if the connection ends, the hold is for `Hold`.
-            let is_last =
-                answer.end().is_some_and(|end| end == at + answer.begin.unwrap_or_default() + sent.payload.len());
-            return if is_closing { Ok(()) } else { self.check_hold(number, is_last, received, sent) };
+            return if is_closing { Ok(()) } else { self.check_hold(number, sent) };
         }
         if is_closing {
             return Ok(());
@@ -353,16 +351,14 @@ impl Connection {
     }
 
     /// What a segment of a long response acknowledges, and where its window ends.
-    fn check_hold(&self, number: usize, is_last: bool, received: &Tcp<'_>, sent: &Tcp<'_>) -> Result<(), String> {
+    fn check_hold(&self, number: usize, sent: &Tcp<'_>) -> Result<(), String> {
         let (begin, end) = self.answers[number].asked;
         let acknowledged = sent.ack.distance_from(self.asks_at) as usize;
-        // Nothing is acknowledged in answer to an ACK of a client that may have more to send.
-        let is_nothing = sent.window > 1 && received.seq.distance_from(sent.ack) == sent.window.into();
-        if !is_nothing && ![begin + GET.len(), end - 1].contains(&acknowledged) {
+        if ![begin + GET.len(), end - 1].contains(&acknowledged) {
             return Err(format!("a part of the response to request {number} acknowledges another place than its hold"));
         }
         let edge = sent.ack.advance(sent.window.into());
-        if !is_nothing && !is_last && edge != self.asks_at.advance(end as u32) {
+        if edge != self.asks_at.advance(end as u32) {
             return Err(format!("a part of the response to request {number} has a window that ends elsewhere"));
         }
         Ok(())

@@ -61,8 +61,8 @@ fn is_of_kind(frame: &Frame<'_>, kind: ReplyKind) -> bool {
             Transport::Tcp(tcp),
         ) => {
             // The end of a response that leaves its connection open, to a client that has all of its bytes: the proof
-            // for the next request alone.
-            let is_end = tcp.flags == Flags::ACK.with(Flags::PSH) && tcp.timestamps.is_some();
+            // for the next request alone. And what opens its window, behind the end.
+            let is_end = tcp.flags.masked(Flags::ACK.with(Flags::PSH)) == tcp.flags && tcp.timestamps.is_some();
             tcp.flags.masked(SYN_ACK) == Flags::ACK
                 && (!tcp.payload.is_empty() || tcp.flags.has(Flags::FIN) || is_end && kind != ReplyKind::Probe)
         }
