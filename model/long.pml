@@ -37,6 +37,9 @@
 #ifndef TIMEOUTS
 #define TIMEOUTS 1	/* that may bring the client nothing, in a row, where nothing is lost */
 #endif
+#ifndef REFUSALS
+#define REFUSALS 1	/* ACKs of what opens a window too early: a client sends few (tcp_invalid_ratelimit) */
+#endif
 #ifndef FRUITLESS
 #define FRUITLESS (4 * SEGMENTS + 3)	/* packets of the server that may bring the client nothing, in a row */
 #endif
@@ -51,7 +54,6 @@
 #define TOTAL (SEGMENTS * REQUESTS)	/* of all responses */
 #define FAR 15				/* the end of a window that has room for everything */
 #define UNKNOWN 14			/* where the request ends, if that is not certain */
-#define REFUSALS 1	/* ACKs of what opens a window too early: a client sends few (tcp_invalid_ratelimit) */
 
 #define request_of(part) ((part) / 3)
 #define request_end(number) (3 * (number) + 3)
@@ -159,9 +161,10 @@ inline open_window() {
 }
 
 /* What opens a window says nothing to a client that has heard so, or has got something since. */
+#define opened(p) (data_in(p) == OPENING && (stamp_in(p) < recent || stamp_in(p) == recent && window_end == FAR))
 inline forget_opened() {
 	do
-	:: i < in_bag && data_in(bag[i]) == OPENING && (stamp_in(bag[i]) < recent || stamp_in(bag[i]) == recent && window_end == FAR) ->
+	:: i < in_bag && opened(bag[i]) ->
 		in_bag--;
 		segment = i;
 		do
@@ -169,7 +172,7 @@ inline forget_opened() {
 		:: else -> break
 		od;
 		bag[in_bag] = 0
-	:: i < in_bag && !(data_in(bag[i]) == OPENING && (stamp_in(bag[i]) < recent || stamp_in(bag[i]) == recent && window_end == FAR)) -> i++
+	:: i < in_bag && !opened(bag[i]) -> i++
 	:: else -> break
 	od;
 	i = 0;
