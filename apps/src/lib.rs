@@ -16,6 +16,7 @@ pub mod files;
 mod huge_page_writer;
 pub mod ipinfo;
 mod json;
+mod media;
 mod positions;
 mod query;
 mod redirect;
