@@ -7,6 +7,7 @@
 //! |-------------|-------------------------------------------------------------------------|
 //! | [`files`]   | the files of a directory, from one image that is replaced as a whole    |
 //! | [`ipinfo`]  | the place of an IPv4 address, from a database that the crate carries    |
+//! | [`respond`] | small answers by rules: redirects, connectivity checks, a maintenance page    |
 //! | [`scores`]  | exam results: the page of each candidate, from one file that is mapped  |
 
 #![forbid(unsafe_code)]
@@ -20,6 +21,7 @@ mod media;
 mod positions;
 mod query;
 mod redirect;
+pub mod respond;
 pub mod scores;
 
 pub use container::ContainerError;
