@@ -94,8 +94,7 @@ impl Store {
         let (first, end) = Position::reserve(self.next, len as u64).ok_or(StoreError::Full)?;
         let position = Position::new(first).ok_or(StoreError::Full)?;
         self.next = end;
-        // Of two pieces, of which the first may have an odd length.
-        let sum = Sum::new().with(&[&head[..], &body].concat()).folded();
+        let sum = Sum::new().with(&head).with(&body).folded();
         self.kept.push(Kept { position, head, body, sum });
         Ok(Stored(self.kept.len() - 1))
     }

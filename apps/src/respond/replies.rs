@@ -68,7 +68,7 @@ impl Replies {
         } else {
             None
         };
-        let sum = Sum::new().with(&[&head, body.as_slice()].concat()).folded();
+        let sum = Sum::new().with(&head).with(&body).folded();
         self.all.push(Reply { head, body: body.into(), sum, position });
         Some(ReplyId(id))
     }
