@@ -115,6 +115,82 @@ fn connectivity_checks_are_answered_as_their_clients_expect() {
     assert!(ubuntu.starts_with("HTTP/1.1 204 ") && ubuntu.contains("X-NetworkManager-Status: online"), "{ubuntu}");
 }
 
+/// Runs NetworkManager in a file system of its own, once for each URL, and prints what it finds: `full` for a network
+/// that leads everywhere, `portal` for one that does not yet.
+const NETWORK_MANAGER: &str = r#"
+set -e
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /var/lib/NetworkManager
+mkdir -p /run/dbus
+echo "10.9.0.2 network-test.debian.org nmcheck.gnome.org ping.archlinux.org connectivity-check.ubuntu.com" >/run/hosts
+mount --bind /run/hosts /etc/hosts
+dbus-daemon --system --fork
+for url in $URLS; do
+    printf '[main]\nplugins=keyfile\ndns=none\nrc-manager=unmanaged\n[connectivity]\nuri=%s\n' "$url" >/run/nm.conf
+    NetworkManager --no-daemon --config=/run/nm.conf --config-dir=/run/none --system-config-dir=/run/none 2>/run/log &
+    for _ in $(seq 100); do nmcli -t general status >/dev/null 2>&1 && break; sleep 0.1; done
+    nmcli networking connectivity check || cat /run/log
+    kill $!
+    wait $! || true
+done
+"#;
+
+/// What a script says that has file systems and processes of its own, and a way to everywhere that leads to the server.
+fn in_own_files(served: &Served, environment: &str, script: &str) -> String {
+    let file = served.folder.path().join("script");
+    fs::write(&file, script).unwrap();
+    served.space.run("ip route add default via 10.9.0.2 dev lethe0");
+    let run = format!("unshare --mount --pid --fork --kill-child --mount-proc sh {}", file.display());
+    let (success, said) = served.space.try_run_for(150, &format!("{environment} {run}"));
+    assert!(success, "{said}");
+    said
+}
+
+/// What NetworkManager finds with these URLs to check by.
+fn connectivity(served: &Served, urls: &[&str]) -> String {
+    in_own_files(served, &format!("URLS='{}'", urls.join(" ")), NETWORK_MANAGER)
+}
+
+#[test(root, "NetworkManager", "nmcli", "dbus-daemon", "unshare")]
+fn network_manager_finds_that_it_is_online_and_where_it_is_not() {
+    let urls = [
+        "http://network-test.debian.org/nm",
+        "http://nmcheck.gnome.org/check_network_status.txt",
+        "http://ping.archlinux.org/nm-check.txt",
+        "http://connectivity-check.ubuntu.com/",
+    ];
+    assert_eq!(connectivity(&Served::example("connectivity.toml"), &urls), "full\nfull\nfull\nfull\n");
+    for other in ["https.toml", "maintenance.toml"] {
+        assert_eq!(connectivity(&Served::example(other), &urls[..1]), "portal\n");
+    }
+}
+
+/// Runs Firefox in a file system of its own until it has found whether there is a portal, and prints its words for that.
+const FIREFOX: &str = r#"
+set -e
+mount -t tmpfs tmpfs /run
+mkdir -p /run/home/profile
+echo 'user_pref("network.captive-portal-service.enabled", true);' >/run/home/profile/user.js
+echo "10.9.0.2 detectportal.firefox.com" >/run/hosts
+mount --bind /run/hosts /etc/hosts
+export HOME=/run/home MOZ_LOG=sync,CaptivePortalService:5 MOZ_LOG_FILE=/run/log
+firefox-esr --headless --no-remote --profile /run/home/profile about:blank >/dev/null 2>&1 &
+for _ in $(seq 1200); do
+    grep -ohE "Complete\(success=.\)|captive-portal-login " /run/log* 2>/dev/null && exit
+    sleep 0.1
+done
+cat /run/log*
+exit 1
+"#;
+
+#[test(root, "firefox-esr", "unshare")]
+fn firefox_finds_that_it_is_online() {
+    let served = Served::example("connectivity.toml");
+    assert_eq!(in_own_files(&served, "", FIREFOX), "Complete(success=1)\n");
+    let table = served.server.stop();
+    assert!(table.lines().any(|line| line.contains("replied   response")), "{table}");
+}
+
 #[test(root, "curl")]
 fn a_maintenance_page_stands_for_every_path_and_method() {
     let served = Served::example("maintenance.toml");

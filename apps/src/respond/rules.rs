@@ -18,8 +18,7 @@ use super::table::{PathPattern, Rules};
 use super::{Answer, COUNT, Node, Redirect, TEXT};
 use crate::media::content_type;
 
-/// The most hosts, paths and methods of all rules, each with each: a bound on a file that is not meant as rules. The
-/// table of so many takes some 100 MB.
+/// The most hosts, paths and methods of all rules, each with each: a bound on a file that is not meant as rules.
 const COMBINATIONS_MAX: usize = 1 << 20;
 
 /// The longest file that is an answer, which takes a quarter of the positions of a version.

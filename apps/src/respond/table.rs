@@ -1,28 +1,28 @@
 //! Which answer a request has, by its host, path and method.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::host::{Host, Pattern};
 
 /// Answers by path: by the path itself, or by its beginning.
 ///
-/// The paths are sorted, and each knows the longest one that it begins with: what is found by a binary search, and a
-/// few steps back, is the longest beginning.
+/// The beginnings are sorted, and each knows the longest one that it begins with: what is found by a binary search, and
+/// a few steps back, is the longest.
 #[derive(Debug)]
 pub(super) struct Paths<T> {
-    entries: Vec<Entry<T>>,
+    exact: HashMap<Box<[u8]>, T>,
+    prefixes: Vec<Prefix<T>>,
 }
 
 #[derive(Debug)]
-struct Entry<T> {
+struct Prefix<T> {
     path: Box<[u8]>,
-    exact: Option<T>,
-    prefix: Option<T>,
-    /// The longest other path that this one begins with, and that has an answer for what begins with it.
+    answer: T,
+    /// The longest other one that this one begins with.
     shorter: Option<u32>,
 }
 
-/// Which paths a rule is for, in their normal form. An exact one comes before what begins with the same bytes.
+/// Which paths a rule is for, in their normal form.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct PathPattern {
     pub(super) path: Box<[u8]>,
@@ -40,46 +40,41 @@ pub(super) struct Found<'t, T> {
 impl<T> Paths<T> {
     /// Of patterns in ascending order, each once.
     fn new(patterns: impl IntoIterator<Item = (PathPattern, T)>) -> Self {
-        let mut entries: Vec<Entry<T>> = Vec::new();
+        let (mut exact, mut prefixes) = (HashMap::new(), Vec::<Prefix<T>>::new());
         for (PathPattern { path, is_prefix }, answer) in patterns {
-            let [exact, prefix] = if is_prefix { [None, Some(answer)] } else { [Some(answer), None] };
-            match entries.last_mut() {
-                Some(last) if last.path == path => last.prefix = prefix,
-                _ => {
-                    // What this one begins with is the last one, or what that begins with.
-                    let mut shorter = entries.len().checked_sub(1);
-                    while let Some(at) = shorter
-                        && !(entries[at].prefix.is_some() && path.starts_with(&entries[at].path))
-                    {
-                        shorter = entries[at].shorter.map(|at| at as usize);
-                    }
-                    entries.push(Entry { path, exact, prefix, shorter: shorter.map(|at| at as u32) });
-                }
+            if !is_prefix {
+                exact.insert(path, answer);
+                continue;
             }
+            // What this one begins with is the one before it, or what that begins with.
+            let mut shorter = prefixes.len().checked_sub(1);
+            while let Some(at) = shorter
+                && !path.starts_with(&prefixes[at].path)
+            {
+                shorter = prefixes[at].shorter.map(|at| at as usize);
+            }
+            prefixes.push(Prefix { path, answer, shorter: shorter.map(|at| at as u32) });
         }
-        Self { entries }
+        Self { exact, prefixes }
     }
 
-    const fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+    fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.prefixes.is_empty()
     }
 
     /// What there is for a path: for itself, or else for the longest beginning of it.
+    #[inline]
     pub(super) fn find(&self, path: &[u8]) -> Option<Found<'_, T>> {
-        let mut at = self.entries.partition_point(|entry| *entry.path <= *path).checked_sub(1)?;
-        if let Entry { path: found, exact: Some(answer), .. } = &self.entries[at]
-            && **found == *path
-        {
+        if let Some(answer) = self.exact.get(path) {
             return Some(Found { answer, len: path.len() });
         }
+        let mut at = self.prefixes.partition_point(|prefix| *prefix.path <= *path).checked_sub(1)?;
         loop {
-            let entry = &self.entries[at];
-            if let Some(answer) = &entry.prefix
-                && path.starts_with(&entry.path)
-            {
-                return Some(Found { answer, len: entry.path.len() });
+            let Prefix { path: beginning, answer, shorter } = &self.prefixes[at];
+            if path.starts_with(beginning) {
+                return Some(Found { answer, len: beginning.len() });
             }
-            at = entry.shorter? as usize;
+            at = (*shorter)? as usize;
         }
     }
 }
@@ -87,10 +82,9 @@ impl<T> Paths<T> {
 /// Answers by host and path: by the host itself, by the longest end of its name, or for any host.
 #[derive(Debug)]
 pub(super) struct Table<T> {
-    /// Sorted by name.
-    exact: Vec<(Box<[u8]>, Paths<T>)>,
-    /// Sorted by the end of the name, which begins with a dot.
-    under: Vec<(Box<[u8]>, Paths<T>)>,
+    exact: HashMap<Box<[u8]>, Paths<T>>,
+    /// By the end of the name, which begins with a dot.
+    under: HashMap<Box<[u8]>, Paths<T>>,
     any: Paths<T>,
     /// Paths for which the host matters.
     hosted: Paths<()>,
@@ -102,15 +96,15 @@ pub(super) type Rules<T> = BTreeMap<Pattern, BTreeMap<PathPattern, T>>;
 impl<T> Table<T> {
     pub(super) fn new(rules: Rules<T>) -> Self {
         let mut hosted = BTreeSet::new();
-        let (mut exact, mut under, mut any) = (Vec::new(), Vec::new(), Paths::new([]));
+        let (mut exact, mut under, mut any) = (HashMap::new(), HashMap::new(), Paths::new([]));
         for (pattern, paths) in rules {
             if pattern != Pattern::Any {
                 hosted.extend(paths.keys().cloned());
             }
             let paths = Paths::new(paths);
             match pattern {
-                Pattern::Exact(name) => exact.push((name, paths)),
-                Pattern::Under(end) => under.push((end, paths)),
+                Pattern::Exact(name) => drop(exact.insert(name, paths)),
+                Pattern::Under(end) => drop(under.insert(end, paths)),
                 Pattern::Any => any = paths,
             }
         }
@@ -123,7 +117,7 @@ impl<T> Table<T> {
     }
 
     /// Whether there is nothing for a host that no rule names.
-    pub(super) const fn is_for_named_hosts(&self) -> bool {
+    pub(super) fn is_for_named_hosts(&self) -> bool {
         self.any.is_empty()
     }
 
@@ -136,18 +130,14 @@ impl<T> Table<T> {
     /// those that of the most specific path.
     pub(super) fn find(&self, host: &Host, path: &[u8]) -> Option<Found<'_, T>> {
         let name = host.as_bytes();
-        let of = |list: &'_ [(Box<[u8]>, Paths<T>)], name: &[u8]| {
-            list.binary_search_by(|(other, _)| (**other).cmp(name)).ok()
-        };
-        if let Some(found) = of(&self.exact, name).and_then(|at| self.exact[at].1.find(path)) {
+        if let Some(found) = self.exact.get(name).and_then(|paths| paths.find(path)) {
             return Some(found);
         }
         if !self.under.is_empty() {
             // From the longest end to the shortest: a name has at most 127 labels.
-            for (at, _) in name.iter().enumerate().filter(|&(_, &byte)| byte == b'.') {
-                if let Some(found) = of(&self.under, &name[at..]).and_then(|at| self.under[at].1.find(path)) {
-                    return Some(found);
-                }
+            let found = ends(name).find_map(|end| self.under.get(end)?.find(path));
+            if found.is_some() {
+                return found;
             }
         }
         self.find_for_any(path)
@@ -156,12 +146,13 @@ impl<T> Table<T> {
     /// Whether a rule names this host.
     pub(super) fn names(&self, host: &Host) -> bool {
         let name = host.as_bytes();
-        let has = |list: &[(Box<[u8]>, Paths<T>)], name: &[u8]| {
-            list.binary_search_by(|(other, _)| (**other).cmp(name)).is_ok()
-        };
-        let mut ends = name.iter().enumerate().filter(|&(_, &byte)| byte == b'.');
-        has(&self.exact, name) || ends.any(|(at, _)| has(&self.under, &name[at..]))
+        self.exact.contains_key(name) || ends(name).any(|end| self.under.contains_key(end))
     }
+}
+
+/// The ends of a name that begin with a dot, from the longest on.
+fn ends(name: &[u8]) -> impl Iterator<Item = &[u8]> {
+    name.iter().enumerate().filter(|&(_, &byte)| byte == b'.').map(|(at, _)| &name[at..])
 }
 
 #[cfg(test)]
