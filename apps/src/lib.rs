@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod container;
+mod field;
 pub mod files;
 mod huge_page_writer;
 pub mod ipinfo;

@@ -16,6 +16,7 @@ use super::path::{self, PATH_MAX};
 use super::replies::{Replies, has_content};
 use super::table::{PathPattern, Rules};
 use super::{Answer, COUNT, Node, Redirect, TEXT};
+use crate::field::is_token;
 use crate::media::content_type;
 
 /// The most hosts, paths and methods of all rules, each with each: a bound on a file that is not meant as rules.
@@ -418,30 +419,6 @@ struct Fields {
     /// In lower case.
     names: Vec<String>,
     lines: String,
-}
-
-/// `tchar` of RFC 9110, section 5.6.2.
-const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_graphic()
-        && !matches!(
-            byte,
-            b'"' | b'('
-                | b')'
-                | b','
-                | b'/'
-                | b':'
-                | b';'
-                | b'<'
-                | b'='
-                | b'>'
-                | b'?'
-                | b'@'
-                | b'['
-                | b'\\'
-                | b']'
-                | b'{'
-                | b'}'
-        )
 }
 
 fn fields(rule: &Rule) -> Result<Fields, Fault> {
