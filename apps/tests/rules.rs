@@ -445,6 +445,22 @@ fn what_is_wrong_is_said_with_its_line_and_column_and_what_would_be_right() {
 }
 
 #[test]
+fn there_are_limits_to_what_a_file_of_rules_may_ask_for() {
+    let list = |count: usize, item: fn(usize) -> String| (0..count).map(item).collect::<Vec<_>>().join(", ");
+    let hosts = list(1024, |number| format!("'h{number}'"));
+    let paths = list(1025, |number| format!("'/{number}'"));
+    let many = said(&format!("[[rule]]\nhosts = [{hosts}]\npaths = [{paths}]\nbody = ''"));
+    assert_eq!(many, "1:1: hosts, paths and methods make more than 1048576 answers");
+    let long = said(&format!("[[rule]]\npaths = ['/{}']\nbody = ''", "%".repeat(342)));
+    assert_eq!(long, "2:10: a path has at most 1024 bytes");
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("%".repeat(255)), "").unwrap();
+    let text = format!("[[rule]]\npaths = ['/{}/*']\ndirectory = '.'", "a".repeat(300));
+    let error = Respond::parse(&text, &folder.path().join("rules.toml")).map(drop).unwrap_err().to_string();
+    assert!(error.ends_with(":1:1: a file has a path of more than 1024 bytes"), "{error}");
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_told_with_its_cause() {
     let error = Respond::load(Path::new("none.toml")).map(drop).unwrap_err();
     assert!(matches!(error, RulesError::Io { .. }) && error.to_string() == "cannot read none.toml", "{error}");

@@ -118,6 +118,11 @@ impl Maker<'_> {
         let methods = methods(rule)?;
         let fields = fields(rule)?;
         let content = self.content(rule, at, &fields, &paths)?;
+        let files = if let Content::Each(files) = &content { files.len() } else { 1 };
+        self.combinations += hosts.len().saturating_mul(paths.len()).saturating_mul(methods.len() * files);
+        if self.combinations > COMBINATIONS_MAX {
+            return Err(Fault::new(at, format!("hosts, paths and methods make more than {COMBINATIONS_MAX} answers")));
+        }
         self.made.methods = methods.iter().fold(self.made.methods, |all, &method| all.with(method));
         for host in &hosts {
             for path in &paths {
@@ -125,7 +130,10 @@ impl Maker<'_> {
                     Content::One(answer) => self.put(host, path, &methods, *answer, at)?,
                     Content::Each(files) => {
                         for (name, answer) in files {
-                            let path = [&*path.path, name].concat().into();
+                            let path: Box<[u8]> = [&*path.path, name].concat().into();
+                            if path.len() > PATH_MAX {
+                                return Err(Fault::new(at, format!("a file has a path of more than {PATH_MAX} bytes")));
+                            }
                             self.put(host, &PathPattern { path, is_prefix: false }, &methods, *answer, at)?;
                         }
                     }
@@ -145,13 +153,6 @@ impl Maker<'_> {
         at: &Range<usize>,
     ) -> Result<(), Fault> {
         for &method in methods {
-            self.combinations += 1;
-            if self.combinations > COMBINATIONS_MAX {
-                return Err(Fault::new(
-                    at,
-                    format!("hosts, paths and methods make more than {COMBINATIONS_MAX} answers"),
-                ));
-            }
             let key = (host.clone(), path.clone(), method as usize);
             if let Some(&owner) = self.owners.get(&key) {
                 let (line, _) = place(&self.text[..owner]);
