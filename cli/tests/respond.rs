@@ -23,9 +23,12 @@ struct Served {
 
 impl Served {
     fn example(name: &str) -> Self {
-        let folder = copy_of_examples();
+        Self::start(copy_of_examples(), name, "")
+    }
+
+    fn start(folder: TempDir, name: &str, options: &str) -> Self {
         let space = Namespace::new();
-        let server = Server::start(&space, &format!("respond {}", folder.path().join(name).display()));
+        let server = Server::start(&space, &format!("{options} respond {}", folder.path().join(name).display()));
         Self { space, server, folder }
     }
 
@@ -115,7 +118,7 @@ fn connectivity_checks_are_answered_as_their_clients_expect() {
     assert!(ubuntu.starts_with("HTTP/1.1 204 ") && ubuntu.contains("X-NetworkManager-Status: online"), "{ubuntu}");
 }
 
-/// Runs NetworkManager in a file system of its own, once for each URL, and prints what it finds: `full` for a network
+/// Runs `NetworkManager` in a file system of its own, once for each URL, and prints what it finds: `full` for a network
 /// that leads everywhere, `portal` for one that does not yet.
 const NETWORK_MANAGER: &str = r#"
 set -e
@@ -146,7 +149,7 @@ fn in_own_files(served: &Served, environment: &str, script: &str) -> String {
     said
 }
 
-/// What NetworkManager finds with these URLs to check by.
+/// What `NetworkManager` finds with these URLs to check by.
 fn connectivity(served: &Served, urls: &[&str]) -> String {
     in_own_files(served, &format!("URLS='{}'", urls.join(" ")), NETWORK_MANAGER)
 }
@@ -187,6 +190,36 @@ exit 1
 fn firefox_finds_that_it_is_online() {
     let served = Served::example("connectivity.toml");
     assert_eq!(in_own_files(&served, "", FIREFOX), "Complete(success=1)\n");
+    let table = served.server.stop();
+    assert!(table.lines().any(|line| line.contains("replied   response")), "{table}");
+}
+
+/// Runs Chromium in a file system of its own, which meets a wrong certificate, and asks whether that is of a portal.
+const CHROMIUM: &str = r#"
+set -e
+mount -t tmpfs tmpfs /run
+mkdir -p /run/home
+echo "127.0.0.1 secure.example" >/run/hosts
+echo "10.9.0.2 connectivitycheck.gstatic.com www.gstatic.com clients3.google.com" >>/run/hosts
+mount --bind /run/hosts /etc/hosts
+openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=wrong.example -keyout /run/key -out /run/certificate 2>/dev/null
+openssl s_server -accept 443 -key /run/key -cert /run/certificate -www -quiet &
+export HOME=/run/home
+chromium --headless=new --no-sandbox --disable-gpu --user-data-dir=/run/home/profile https://secure.example/ \
+    >/dev/null 2>&1 &
+for _ in $(seq 1200); do
+    curl -s --unix-socket "$METRICS" http://lethe/metrics | grep -oE "^lethe_requests_total[^ ]* [1-9]" && exit
+    sleep 0.1
+done
+exit 1
+"#;
+
+#[test(root, "chromium", "openssl", "curl", "unshare")]
+fn chromium_asks_whether_it_is_online() {
+    let folder = copy_of_examples();
+    let metrics = folder.path().join("metrics").display().to_string();
+    let served = Served::start(folder, "connectivity.toml", &format!("--metrics unix:{metrics}"));
+    in_own_files(&served, &format!("METRICS={metrics}"), CHROMIUM);
     let table = served.server.stop();
     assert!(table.lines().any(|line| line.contains("replied   response")), "{table}");
 }
