@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Subcommand;
+use indicatif::HumanBytes;
 use lethe::app::{App, Position, Request};
-use lethe::http::Response;
+use lethe::http::{Methods, Response};
 use lethe_apps::files::Files;
 use lethe_apps::ipinfo::{Database, Dataset, IpInfo};
+use lethe_apps::respond::Respond;
 use lethe_apps::scores::Scores;
 use lethe_sim::sample::Sample;
 
@@ -24,6 +26,8 @@ pub(crate) enum AppArgs {
     Files(FilesArgs),
     /// The place of an IPv4 address: GET /202.96.128.86
     Ipinfo(IpinfoArgs),
+    /// Small answers by the rules of a file: GET /robots.txt
+    Respond(RespondArgs),
     /// A number of bytes of a known pattern, for tests: GET /1000
     Sample {
         /// The most bytes that one request may ask for
@@ -40,6 +44,7 @@ impl AppArgs {
         match self {
             Self::Files(_) => "files",
             Self::Ipinfo(_) => "ipinfo",
+            Self::Respond(_) => "respond",
             Self::Sample { .. } => "sample",
             Self::Scores(_) => "scores",
         }
@@ -60,6 +65,7 @@ impl AppArgs {
             Self::Files(files) => Application::Files(Files::new(files.load(progress)?)),
             Self::Ipinfo(IpinfoArgs { db: None }) => Application::IpInfo(IpInfo::new(Database::embedded())),
             Self::Ipinfo(IpinfoArgs { db: Some(file) }) => Application::IpInfo(IpInfo::new(open_database(file)?)),
+            Self::Respond(RespondArgs { rules }) => Application::Respond(Respond::load(rules)?),
             Self::Sample { max } => Application::Sample(Sample::new(*max)),
             Self::Scores(scores) => Application::Scores(Scores::new(scores.load(progress)?)),
         })
@@ -70,6 +76,7 @@ impl AppArgs {
         match self {
             Self::Files(files) => Some(files.path()),
             Self::Ipinfo(IpinfoArgs { db }) => db.as_deref(),
+            Self::Respond(RespondArgs { rules }) => Some(rules),
             Self::Sample { .. } => None,
             Self::Scores(scores) => Some(scores.path()),
         }
@@ -78,11 +85,14 @@ impl AppArgs {
 
 /// The application that was chosen on the command line.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each version of the data")]
 pub(crate) enum Application {
     /// The files of a directory.
     Files(Files),
     /// The places of IPv4 addresses.
     IpInfo(IpInfo<'static>),
+    /// Answers by rules.
+    Respond(Respond),
     /// Bytes of a known pattern.
     Sample(Sample),
     /// Exam results.
@@ -99,6 +109,11 @@ impl Application {
                 let (ranges, places) = (database.range_count() as u64, database.place_count() as u64);
                 format!("{}, {}", counted(ranges, "range"), counted(places, "place"))
             }
+            Self::Respond(app) => {
+                let (replies, bytes) = app.replies();
+                let (rules, replies) = (counted(app.rule_count() as u64, "rule"), replies as u64);
+                format!("{rules}, {} finished, {}", counted(replies, "answer"), HumanBytes(bytes))
+            }
             Self::Sample(sample) => format!("{} bytes", sample.max_size()),
             Self::Scores(scores) => Candidates(scores.image()).to_string(),
         }
@@ -110,8 +125,16 @@ impl App for Application {
         match self {
             Self::Files(app) => app.respond(request, scratch),
             Self::IpInfo(app) => app.respond(request, scratch),
+            Self::Respond(app) => app.respond(request, scratch),
             Self::Sample(app) => app.respond(request, scratch),
             Self::Scores(app) => app.respond(request, scratch),
+        }
+    }
+
+    fn methods(&self) -> Methods {
+        match self {
+            Self::Respond(app) => app.methods(),
+            Self::Files(_) | Self::IpInfo(_) | Self::Sample(_) | Self::Scores(_) => Methods::GET_AND_HEAD,
         }
     }
 
@@ -119,6 +142,7 @@ impl App for Application {
         match self {
             Self::Files(app) => app.stored(position),
             Self::IpInfo(app) => app.stored(position),
+            Self::Respond(app) => app.stored(position),
             Self::Sample(app) => app.stored(position),
             Self::Scores(app) => app.stored(position),
         }
@@ -128,6 +152,7 @@ impl App for Application {
         match self {
             Self::Files(app) => app.stores(),
             Self::IpInfo(app) => app.stores(),
+            Self::Respond(app) => app.stores(),
             Self::Sample(app) => app.stores(),
             Self::Scores(app) => app.stores(),
         }
@@ -141,6 +166,30 @@ pub(crate) struct IpinfoArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) db: Option<PathBuf>,
 }
+
+/// The rules to answer by.
+#[derive(Clone, clap::Args)]
+#[command(after_help = RESPOND_EXAMPLE)]
+pub(crate) struct RespondArgs {
+    /// Rules, in TOML: docs/respond.md has all that can be in them
+    #[arg(value_name = "RULES")]
+    rules: PathBuf,
+}
+
+const RESPOND_EXAMPLE: &str = "\
+A file with two rules, which sends everything but a health check to HTTPS:
+  [[rule]]
+  paths = [\"/health\"]
+  body = \"ok\"
+
+  [[rule]]
+  methods = [\"*\"]
+  redirect = \"https://{host}{path}{query}\"
+
+Example:
+  lethe verify respond rules.toml
+  lethe serve --device tap:lethe0,host=10.9.0.1/24 --addr 10.9.0.2 respond rules.toml
+  curl -i http://10.9.0.2/health";
 
 /// Reads a database, and checks all of it.
 pub(crate) fn open_database(file: &Path) -> anyhow::Result<Dataset<'static>> {

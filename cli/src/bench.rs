@@ -23,7 +23,8 @@ pub(crate) struct Args {
 }
 
 const EXAMPLE: &str = "\
-Without APP the data is generated: places, a thousand short files and a long one, exam results.
+Without APP the data is generated: places, a thousand short files and a long one, a thousand rules
+with a short answer each and one that redirects the rest to HTTPS, exam results.
 
 Example:
   lethe bench
@@ -44,6 +45,8 @@ pub(crate) fn bench(args: &Args) -> anyhow::Result<()> {
     for (name, rows, data) in [
         ("ipinfo", &PACKETS[..], Dataset::Places),
         ("files", of_requests, Dataset::Files),
+        ("respond", of_requests, Dataset::Rules),
+        ("redirect", of_requests, Dataset::Redirects),
         ("scores", of_requests, Dataset::Results { megabytes: 4 }),
     ] {
         if report.wants_packets(name, rows) {

@@ -2,11 +2,13 @@
 
 use std::io::Cursor;
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use anyhow::Context;
 use lethe::http::Status;
 use lethe_apps::files::{self, About, Files};
 use lethe_apps::ipinfo::IpInfo;
+use lethe_apps::respond::Respond;
 use lethe_apps::scores::{self, Labels, Scores};
 
 use crate::app::Application;
@@ -19,6 +21,10 @@ pub(crate) enum Dataset {
     Places,
     /// A thousand files of 1,000 bytes, and [`LONG_FILE`].
     Files,
+    /// A thousand rules, each of which has a path and an answer of ten bytes, and one that redirects to HTTPS.
+    Rules,
+    /// These rules, for paths that are redirected.
+    Redirects,
     /// Exam results, a page of 1,000 bytes for each candidate.
     Results {
         /// The size of all pages together.
@@ -27,6 +33,7 @@ pub(crate) enum Dataset {
 }
 
 const FILES: u32 = 1000;
+const RULES: u32 = 1000;
 const BODY: [u8; 1000] = [b'x'; 1000];
 
 /// A file of 100,000 bytes, which takes several windows.
@@ -37,6 +44,7 @@ impl Dataset {
         Ok(match self {
             Self::Places => Application::IpInfo(IpInfo::embedded()),
             Self::Files => Application::Files(files().context("files in memory")?),
+            Self::Rules | Self::Redirects => Application::Respond(rules()?),
             Self::Results { .. } => Application::Scores(
                 results(self.candidates())
                     .with_context(|| format!("a table in a file in {}", std::env::temp_dir().display()))?,
@@ -50,6 +58,8 @@ impl Dataset {
         match self {
             Self::Places => format!("/{}", std::net::Ipv4Addr::from_bits(0xca60_8056 ^ (spread >> 28 << 8))),
             Self::Files => format!("/page-{}.html", spread % FILES),
+            Self::Rules => format!("/rule-{}", spread % RULES),
+            Self::Redirects => format!("/page-{}.html?a=b", spread % RULES),
             Self::Results { .. } => {
                 let (seat, secret) = candidate(((u64::from(spread) * u64::from(self.candidates())) >> 32) as u32);
                 format!("/?seat={seat}&id={secret}")
@@ -60,7 +70,7 @@ impl Dataset {
     const fn candidates(self) -> u32 {
         match self {
             Self::Results { megabytes } => megabytes * 1000,
-            Self::Places | Self::Files => 0,
+            Self::Places | Self::Files | Self::Rules | Self::Redirects => 0,
         }
     }
 }
@@ -89,6 +99,13 @@ fn files() -> anyhow::Result<Files> {
     }
     add(LONG_FILE, &BODY.repeat(100))?;
     Ok(Files::new(files::Image::open(builder.finish()?.into_inner())?))
+}
+
+fn rules() -> anyhow::Result<Respond> {
+    let rule = |number| format!("[[rule]]\npaths = ['/rule-{number}']\nbody = '{number:010}'\n");
+    let rules: Vec<_> = (0..RULES).map(rule).collect();
+    let redirect = "[[rule]]\nmethods = ['*']\nredirect = 'https://{host}{path}{query}'\n";
+    Ok(Respond::parse(&(rules.concat() + redirect), Path::new("rules.toml"))?)
 }
 
 /// Exam results in a mapped file, as a server has them, so that the cost of mapped memory is included.

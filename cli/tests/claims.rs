@@ -202,7 +202,7 @@ fn help(command: &str) -> String {
     };
     let mut all = run(command);
     let below = match command {
-        "serve" | "replay" => ["ipinfo", "files", "sample", "scores"].as_slice(),
+        "serve" | "replay" | "verify" => ["ipinfo", "files", "respond", "sample", "scores"].as_slice(),
         "prepare" => &["ipinfo", "files", "scores", "scores-sample"],
         _ => &[],
     };
@@ -218,7 +218,7 @@ fn options(text: &str) -> impl Iterator<Item = &str> {
     words.filter(|word| word.starts_with("--") && word.len() > 3)
 }
 
-const COMMANDS: [&str; 8] = ["serve", "top", "replay", "load", "simulate", "prepare", "bench", "check"];
+const COMMANDS: [&str; 9] = ["serve", "top", "replay", "load", "simulate", "prepare", "bench", "check", "verify"];
 
 #[test]
 fn every_path_in_a_help_is_there() {

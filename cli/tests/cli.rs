@@ -70,7 +70,7 @@ fn help_explains_each_command() {
         let names =
             listed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|name| !name.is_empty()));
         // The applications of these are those of `serve`, and explained there.
-        let deeper = !["replay ", "simulate ", "bench "].contains(&command.as_str());
+        let deeper = !["replay ", "simulate ", "bench ", "verify "].contains(&command.as_str());
         commands.extend(names.filter(|name| *name != "help" && deeper).map(|name| format!("{command}{name} ")));
         let name = format!("help {command}").trim().replace(' ', "-");
         insta::assert_snapshot!(name, help);
@@ -91,7 +91,7 @@ fn what_packets_cost_is_measured_and_told_as_json() {
     assert!(output.status.success(), "{}", said(&output));
     let rows: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let names: Vec<&str> = rows.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
-    assert_eq!(names.len(), 4 * (3 + 2 + 1 + 2) + 1, "{names:?}");
+    assert_eq!(names.len(), 4 * (3 + 2 + 2 + 2 + 1 + 2) + 1, "{names:?}");
     for row in rows.as_array().unwrap() {
         let [best, median, p99] = ["best_ns", "median_ns", "p99_ns"].map(|name| row[name].as_f64().unwrap());
         assert!(0.0 < best && best <= median && median <= p99, "{row}");

@@ -234,6 +234,11 @@ fn performance() {
     run("docs/performance.md");
 }
 
+#[test(root, "curl")]
+fn respond() {
+    run("docs/respond.md");
+}
+
 #[test(root, "nft", "curl")]
 fn scores() {
     run("docs/scores.md");

@@ -19,7 +19,7 @@ use crate::print::ReaderLeft;
 use crate::server::Server;
 #[cfg(feature = "simulate")]
 use crate::simulate;
-use crate::{check, replay, serve, serving, top};
+use crate::{check, replay, serve, serving, top, verify};
 
 /// What every server can be told to do.
 #[derive(Subcommand)]
@@ -41,15 +41,17 @@ pub(crate) enum Command<X: clap::Args> {
     Bench(bench::Args<X>),
     /// See whether a server answers; once, or as long as its route depends on it
     Check(check::Args),
+    /// See whether the data of an application can be served, without serving it
+    Verify(verify::Args<X>),
 }
 
 const EXAMPLE: &str = "\
 Example:
   {name} serve --device tap:lethe0,host=10.9.0.1/24 --addr 10.9.0.2{app}
-  curl http://10.9.0.2{path}";
+  curl http://10.9.0.2{target}";
 
 /// What every server can do, in the order in which it is listed.
-const COMMANDS: [&str; 7] = ["serve", "top", "replay", "simulate", "bench", "load", "check"];
+const COMMANDS: [&str; 8] = ["serve", "top", "replay", "simulate", "bench", "load", "check", "verify"];
 
 /// The width at which help is wrapped, where the terminal is wider.
 const WIDTH: usize = 100;
@@ -78,7 +80,7 @@ pub(crate) fn command<X: clap::Args, A, P>(server: &Server<X, A, P>) -> clap::Co
     }
     let app = if server.example.0.is_empty() { String::new() } else { format!(" {}", server.example.0) };
     let own = server.own_port.as_ref().map_or(String::new(), |own| format!("; or {}", own.usage));
-    fill_in(command, &[("{name}", server.name), ("{app}", &app), ("{path}", server.example.1), ("{own}", &own)])
+    fill_in(command, &[("{name}", server.name), ("{app}", &app), ("{target}", server.example.1), ("{own}", &own)])
 }
 
 impl<X, A, P> Server<X, A, P>
@@ -120,6 +122,7 @@ where
             #[cfg(feature = "bench")]
             Command::Bench(args) => bench::bench(self, &args),
             Command::Check(args) => check::check(&args),
+            Command::Verify(args) => verify::verify(self, &args),
         }
     }
 }
@@ -290,7 +293,7 @@ mod tests {
             texts += &command.render_long_help().to_string();
         }
         assert!(texts.contains("hello serve --device tap:lethe0,host=10.9.0.1/24 --addr 10.9.0.2\n"), "{texts}");
-        for hole in ["{name}", "{app}", "{path}", "{own}", "lethe serve", "`lethe "] {
+        for hole in ["{name}", "{app}", "{target}", "{own}", "lethe serve", "`lethe "] {
             assert!(!texts.contains(hole), "{hole}: {texts}");
         }
     }

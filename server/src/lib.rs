@@ -2,7 +2,7 @@
 //!
 //! An author writes an [`App`]: a function from a request to a response. [`Server`] makes a program of it, with a
 //! command line: `serve` on every device (TAP, `AF_PACKET`, `AF_XDP`, DPDK), with reload on SIGHUP, metrics, counters
-//! and dropped privileges; `replay` over capture files; `simulate` under loss; `bench`; `top`, `load` and `check`.
+//! and dropped privileges; `replay` over capture files; `simulate` under loss; `bench`; `top`, `load`, `check` and `verify`.
 //!
 //! ```no_run
 //! use std::process::ExitCode;
@@ -82,7 +82,7 @@
 //! | `bench`, `load`, `simulate` | the commands of these names (default)                  |
 //! | `color`      | `--help` and errors in bold and color on a terminal (default)         |
 //!
-//! Without any of them a server has TAP devices, and `serve`, `top`, `replay` and `check`.
+//! Without any of them a server has TAP devices, and `serve`, `top`, `replay`, `check` and `verify`.
 
 mod args;
 #[cfg(feature = "bench")]
@@ -116,6 +116,7 @@ pub mod simulate;
 mod store;
 mod table;
 mod top;
+mod verify;
 
 pub use anyhow;
 pub use clap;

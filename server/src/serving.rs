@@ -92,7 +92,7 @@ file, nothing happens.
 Example:
   {name} serve --device tap:lethe0,host=10.9.0.1/24,host=fd09::1/64 \\
       --addr 10.9.0.2 --addr fd09::2{app}
-  curl http://10.9.0.2{path}
+  curl http://10.9.0.2{target}
   curl 'http://[fd09::2]/'
   {name} serve --device packet:eth0 --addr 192.0.2.7{app}
   {name} serve --device dpdk:0 --eal '-l 0-3 -a 0000:01:00.0' --addr 10.9.0.2{app}";

@@ -101,7 +101,7 @@ answers, and every frame is checked.
 The same seed and options always give the same frames; the digest of two runs tells.
 
 Example:
-  {name} simulate --seed 1 --requests 10000 --loss 5% --path {path}{app}
+  {name} simulate --seed 1 --requests 10000 --loss 5% --path {target}{app}
   {name} simulate --soak 10m{app}";
 
 /// What a failing run is recorded in where nothing else is said.

@@ -2,6 +2,7 @@
 
 use lethe::app::Position;
 use lethe::http::{Response, Status};
+use lethe::wire::checksum::Sum;
 
 /// Room for the head of a stored response.
 const HEAD_MAX: usize = 16 * 1024;
@@ -50,11 +51,13 @@ struct Kept {
     position: Position,
     head: Box<[u8]>,
     body: Box<[u8]>,
+    /// Over both.
+    sum: u16,
 }
 
 impl Kept {
     fn response(&self) -> Response<'_> {
-        Response::prepared(&self.head, &self.body).stored_at(self.position)
+        Response::prepared(&self.head, &self.body).with_sum(self.sum).stored_at(self.position)
     }
 }
 
@@ -91,7 +94,8 @@ impl Store {
         let (first, end) = Position::reserve(self.next, len as u64).ok_or(StoreError::Full)?;
         let position = Position::new(first).ok_or(StoreError::Full)?;
         self.next = end;
-        self.kept.push(Kept { position, head, body });
+        let sum = Sum::new().with(&head).with(&body).folded();
+        self.kept.push(Kept { position, head, body, sum });
         Ok(Stored(self.kept.len() - 1))
     }
 
@@ -154,6 +158,19 @@ mod tests {
         let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nETag: \"1\"\r\nContent-Length: 5\r\n\
                     Connection: close\r\n\r\n";
         assert_eq!((store.get(page).head(), store.get(page).body()), (head.as_bytes(), &b"hello"[..]));
+    }
+
+    #[test]
+    fn a_sum_is_that_of_head_and_body() {
+        let mut store = Store::new();
+        for len in [0, 1, 2, 999, 10_000] {
+            for field in ["", "x"] {
+                let stored = store.add(Status::Ok, &[("X", field)], vec![7; len]).unwrap();
+                let response = store.get(stored);
+                let bytes = [response.head(), response.body()].concat();
+                assert_eq!(response.known_sum(), Some(Sum::new().with(&bytes).folded()));
+            }
+        }
     }
 
     #[test]

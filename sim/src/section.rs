@@ -22,13 +22,15 @@ pub(crate) fn refusal(request: &[u8], one_packet: usize) -> Option<Vec<u8>> {
     Some([response.head(), body].concat())
 }
 
-/// The status of the refusal of a whole request of HTTP/1.1 (RFC 9112, sections 3.2, 5 and 6; RFC 9110, section
-/// 10.1.1).
+/// The status of the refusal of a whole request (RFC 9112, sections 3.2, 5 and 6; RFC 9110, section 10.1.1). One of
+/// HTTP/1.0 needs no host.
 pub(crate) fn refused(request: &[u8]) -> Option<Status> {
     let text = String::from_utf8_lossy(request);
     let (head, _) = text.split_once("\r\n\r\n")?;
+    let mut lines = head.split("\r\n");
+    let is_old = lines.next().is_some_and(|line| line.ends_with(" HTTP/1.0"));
     let mut fields = Vec::new();
-    for line in head.split("\r\n").skip(1) {
+    for line in lines {
         match line.split_once(':') {
             Some((name, value)) if is_token(name) && !value.chars().any(|char| char.is_control() && char != '\t') => {
                 fields.push((name.to_ascii_lowercase(), value.trim().to_ascii_lowercase()));
@@ -42,7 +44,7 @@ pub(crate) fn refused(request: &[u8]) -> Option<Status> {
     let (hosts, lengths, codings) = (values("host"), values("content-length"), values("transfer-encoding"));
     let is_host = |host: &&str| !host.is_empty() && !host.contains([' ', '\t', '/', '@', '?', '#', '\\', '"']);
     let is_length = |length: &&str| length.parse::<u64>().is_ok() && !length.starts_with('+');
-    let is_wrong = hosts.len() != 1
+    let is_wrong = hosts.len() != 1 && !(is_old && hosts.is_empty())
         || !hosts.iter().all(is_host)
         || lengths.len() > 1
         || !lengths.iter().all(is_length)
@@ -90,6 +92,12 @@ mod tests {
             let cut = &request.as_bytes()[..request.len() - 1];
             assert_eq!(refused(cut), None, "the section may go on");
         }
+    }
+
+    #[test]
+    fn an_old_request_needs_no_host_and_has_no_two() {
+        assert_eq!(refused(b"GET / HTTP/1.0\r\n\r\n"), None);
+        assert_eq!(refused(b"GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n"), Some(Status::BadRequest));
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::str::FromStr;
 use lethe::http::FieldValue;
 use thiserror::Error;
 
+use crate::field::is_token;
+
 /// Fields that an image has to say itself: they follow from the file, or frame the response.
 const OWN: [&str; 9] = [
     "connection",
@@ -75,12 +77,6 @@ impl FromStr for FieldRule {
         }
         Ok(Self { paths, name: name.to_owned(), value: value.to_owned() })
     }
-}
-
-/// A character of a field name (RFC 9110, section 5.6.2).
-const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
 }
 
 /// The header fields of a file, as lines. Where two rules have one name, the later one counts.

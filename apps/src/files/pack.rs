@@ -1,6 +1,5 @@
 //! Packs a directory into an image.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::ops::ControlFlow;
@@ -17,6 +16,7 @@ use super::form::{self, Failure, Flaw};
 use super::format::LAST_SECOND;
 use super::listing;
 use super::tree::{FILE_MAX, FILES_MAX, Listed, Skipped, Tree, file_name};
+use crate::media::content_type;
 
 /// The file that is sent for a directory.
 const INDEX: &[u8] = b"index.html";
@@ -445,13 +445,6 @@ impl Read for Steady {
 /// Whole seconds since 1970, as HTTP has them.
 fn seconds(time: SystemTime) -> Option<u64> {
     time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs()).filter(|&seconds| seconds <= LAST_SECOND)
-}
-
-/// The media type by the extension of a name. Text is taken to be UTF-8.
-fn content_type(name: &OsStr) -> String {
-    let guess = mime_guess::from_path(name).first_raw().unwrap_or("application/octet-stream");
-    let is_text = guess.starts_with("text/") || matches!(guess, "application/javascript" | "application/xml");
-    if is_text { format!("{guess}; charset=utf-8") } else { guess.to_owned() }
 }
 
 /// Why a directory cannot be packed.

@@ -25,8 +25,10 @@ use crate::section;
 /// What a client that announces no MSS sends at a time (RFC 9293, section 3.7.1).
 const SEGMENT_MIN: usize = 536;
 
-/// Bytes of the headers of IPv4 and TCP.
-const HEADERS_MIN: usize = 40;
+/// Bytes of the headers of TCP and IP, by the version of that.
+const fn headers_min(is_v6: bool) -> usize {
+    if is_v6 { 60 } else { 40 }
+}
 
 /// The most places at which a request is split.
 const SPLITS_MAX: u64 = 6;
@@ -142,7 +144,7 @@ impl<'a, A: App + ?Sized> AppClients<'a, A> {
         if drawn != Promise::Reply {
             return drawn;
         }
-        let own = usize::from(self.scenario.config.mtu.bytes()) - HEADERS_MIN;
+        let own = usize::from(self.scenario.config.mtu.bytes()) - headers_min(ends.client.is_ipv6());
         let has_rest = request.len() > segment.min(own);
         // A kernel does not put a small piece and a full one together, so the line would never be complete. What of a
         // request comes behind its answer is acknowledged only by a client that sees that it has been answered; and

@@ -1,0 +1,276 @@
+//! Small answers by rules: redirects, connectivity checks, a page that says that there is none.
+//!
+//! | a rule has                   | and is answered with                                                     |
+//! |------------------------------|--------------------------------------------------------------------------|
+//! | `body`, `file`, or neither   | that, with its `status` and `fields`                                     |
+//! | `directory`                  | the file of that name, of those that were there when it was read         |
+//! | `redirect`                   | its `Location`, with parts of the request in it                          |
+//!
+//! Of the rules whose host and path fit, that of the most specific host answers, and of those that of the most specific
+//! path: the order of the file does not matter, and no two rules may answer the same. A method that the rule does not
+//! have is answered with 405, a path that no rule has with 404.
+//!
+//! **Invariant:** what does not depend on the request is finished when the rules are read: head, body and sum. What
+//! depends on it is a redirect, of one packet, whose host is one that the rule names or that the request is for.
+
+mod error;
+mod host;
+mod location;
+mod path;
+mod replies;
+mod rules;
+mod table;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use lethe::app::Position;
+use lethe::http::{Method, Methods, Response, Status, Writer};
+use lethe::{App, Request};
+
+use error::Fault;
+pub use error::RulesError;
+use host::Host;
+use location::Template;
+use path::{PATH_MAX, Room};
+use replies::{Replies, ReplyId};
+use table::Table;
+
+/// How many methods there are.
+const COUNT: usize = Method::ALL.len();
+
+const TEXT: &str = "Content-Type: text/plain; charset=utf-8\r\n";
+
+/// What a request is answered with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Answer {
+    Reply(ReplyId),
+    /// The number of a redirect.
+    Redirect(u32),
+}
+
+/// The answers to each method.
+type Node = [Answer; COUNT];
+
+/// A redirect to a place that the request has a part in.
+#[derive(Debug)]
+struct Redirect {
+    /// From the status line to the name of the field `Location`.
+    head: Box<str>,
+    template: Template,
+    end: Box<str>,
+}
+
+impl Redirect {
+    fn new(status: Status, fields: &str, template: Template) -> Self {
+        let head = format!("{}Location: ", replies::head(status, fields)).into();
+        let end = format!("\r\n{}", replies::head_end(status, 0)).into();
+        Self { head, template, end }
+    }
+
+    /// `None` where it does not fit the buffer.
+    fn respond<'a>(
+        &self,
+        request: &Request<'_>,
+        host: Option<&Host>,
+        matched: usize,
+        scratch: &'a mut [u8],
+    ) -> Option<Response<'a>> {
+        let mut out = Writer::new(scratch);
+        out.push(&self.head);
+        self.template.write(&mut out, request, host, matched);
+        out.push(&self.end);
+        out.finish().map(|head| Response::prepared(head, b""))
+    }
+}
+
+/// The replies to requests that no rule answers.
+#[derive(Clone, Copy, Debug)]
+struct Refusals {
+    /// No rule has the path.
+    not_found: ReplyId,
+    /// No rule has the host.
+    misdirected: ReplyId,
+    /// The host is none, or there is none and the rule needs one.
+    bad_host: ReplyId,
+    /// The host may still come, in another packet (RFC 6585, section 5).
+    no_host_yet: ReplyId,
+    /// The redirect is longer than any response.
+    long: ReplyId,
+}
+
+impl Refusals {
+    /// `None` when there is no position left for them.
+    fn new(replies: &mut Replies) -> Option<Self> {
+        let mut add = |status, text: &str| replies.add(status, TEXT, text.as_bytes().to_vec());
+        Some(Self {
+            not_found: add(Status::NotFound, "Nothing is here.\n")?,
+            misdirected: add(Status::MisdirectedRequest, "This host is not served here.\n")?,
+            bad_host: add(Status::BadRequest, "The request names no host, or one that cannot be.\n")?,
+            no_host_yet: add(
+                Status::RequestHeaderFieldsTooLarge,
+                "The Host field has to be in the first packet of the request.\n",
+            )?,
+            long: add(Status::UriTooLong, "The target of the request is too long.\n")?,
+        })
+    }
+}
+
+/// The application: answers from the rules of one file.
+#[derive(Debug)]
+pub struct Respond {
+    table: Table<Node>,
+    redirects: Vec<Redirect>,
+    replies: Replies,
+    refusals: Refusals,
+    methods: Methods,
+    rules: usize,
+}
+
+impl Respond {
+    /// Reads rules from a file, and the files that they name.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or something in it is wrong: then the error has the line and the column.
+    pub fn load(file: &Path) -> Result<Self, RulesError> {
+        let text = fs::read_to_string(file).map_err(|cause| RulesError::Io { path: file.to_owned(), cause })?;
+        Self::parse(&text, file)
+    }
+
+    /// Reads rules from a text, as the contents of a file of this path: errors name it, and the files that rules name
+    /// are beside it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`load`](Self::load).
+    pub fn parse(text: &str, file: &Path) -> Result<Self, RulesError> {
+        let base = file.parent().unwrap_or(Path::new(""));
+        let made = rules::read(text, base).and_then(|made| {
+            Self::new(made).ok_or_else(|| Fault::new(&(0..0), "all answers together are longer than 2 GiB"))
+        });
+        made.map_err(|fault| fault.in_file(file, text))
+    }
+
+    /// `None` when there is no position left for a reply.
+    fn new(made: rules::Made) -> Option<Self> {
+        let rules::Made { rules, redirects, mut replies, methods, count } = made;
+        let mut refused = rules::Refusals::new();
+        let mut complete = |paths: BTreeMap<table::PathPattern, rules::ByMethod>| {
+            let nodes = paths
+                .into_iter()
+                .map(|(path, answers)| rules::complete(&answers, &mut replies, &mut refused).map(|node| (path, node)));
+            nodes.collect::<Option<BTreeMap<_, _>>>()
+        };
+        let nodes = rules.into_iter().map(|(host, paths)| Some((host, complete(paths)?)));
+        let table = Table::new(nodes.collect::<Option<_>>()?);
+        let refusals = Refusals::new(&mut replies)?;
+        Some(Self { table, redirects, replies, refusals, methods, rules: count })
+    }
+
+    /// How many rules there are.
+    pub const fn rule_count(&self) -> usize {
+        self.rules
+    }
+
+    /// How many finished replies there are, and how many bytes they have together.
+    pub fn replies(&self) -> (usize, u64) {
+        self.replies.size()
+    }
+
+    /// Answers a request whose path has this normal form.
+    #[inline]
+    fn answer<'a>(&'a self, request: &Request<'_>, path: &[u8], scratch: &'a mut [u8]) -> Response<'a> {
+        if self.table.is_by_host(path) {
+            return self.answer_by_host(request, path, scratch);
+        }
+        match self.table.find_for_any(path) {
+            Some(found) => match found.answer[request.method as usize] {
+                Answer::Reply(id) => self.replies.get(id),
+                Answer::Redirect(number) => self.redirect(number, request, found.len, scratch),
+            },
+            None => self.replies.get(self.refusals.not_found),
+        }
+    }
+
+    fn answer_by_host<'a>(&'a self, request: &Request<'_>, path: &[u8], scratch: &'a mut [u8]) -> Response<'a> {
+        let host = match self.host(request) {
+            Ok(host) => host,
+            Err(refusal) => return self.replies.get(refusal),
+        };
+        let found = match &host {
+            Some(host) => self.table.find(host, path),
+            None => self.table.find_for_any(path),
+        };
+        let Some(found) = found else {
+            let is_known = host.is_some_and(|host| self.table.names(&host));
+            let is_misdirected = self.table.is_for_named_hosts() && !is_known;
+            return self.replies.get(if is_misdirected { self.refusals.misdirected } else { self.refusals.not_found });
+        };
+        match found.answer[request.method as usize] {
+            Answer::Reply(id) => self.replies.get(id),
+            Answer::Redirect(number) => self.redirect(number, request, found.len, scratch),
+        }
+    }
+
+    /// Answers a request for a path that is not in its normal form.
+    #[cold]
+    fn answer_escaped<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+        let mut room: Room = [0; PATH_MAX + 3];
+        self.answer(request, path::normal(request.path, &mut room), scratch)
+    }
+
+    /// The host that a request is for; of an old client there may be none.
+    fn host(&self, request: &Request<'_>) -> Result<Option<Host>, ReplyId> {
+        match request.authority() {
+            Some(authority) => Host::parse(authority).map(Some).ok_or(self.refusals.bad_host),
+            None if request.headers().is_complete() => Ok(None),
+            None => Err(self.refusals.no_host_yet),
+        }
+    }
+
+    /// Redirects a request, of whose path the rule has so many bytes.
+    fn redirect<'a>(
+        &'a self,
+        number: u32,
+        request: &Request<'_>,
+        matched: usize,
+        scratch: &'a mut [u8],
+    ) -> Response<'a> {
+        let redirect = &self.redirects[number as usize];
+        let mut host = None;
+        if redirect.template.has_host() {
+            host = match self.host(request) {
+                Ok(Some(host)) if redirect.template.takes(&host) => Some(host),
+                Ok(_) => return self.replies.get(self.refusals.bad_host),
+                Err(refusal) => return self.replies.get(refusal),
+            };
+        }
+        let response = redirect.respond(request, host.as_ref(), matched, scratch);
+        response.unwrap_or_else(|| self.replies.get(self.refusals.long))
+    }
+}
+
+impl App for Respond {
+    #[inline]
+    fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+        if path::is_normal(request.path) {
+            self.answer(request, request.path, scratch)
+        } else {
+            self.answer_escaped(request, scratch)
+        }
+    }
+
+    fn methods(&self) -> Methods {
+        self.methods
+    }
+
+    fn stored(&self, position: Position) -> Option<Response<'_>> {
+        self.replies.at(position)
+    }
+
+    fn stores(&self) -> bool {
+        self.replies.are_stored()
+    }
+}
