@@ -5,7 +5,7 @@ mod support;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use lethe_apps::ipinfo::{Database, Language, Place, PrepareError, Source, prepare};
-use maxminddb::{LookupResult, Reader, path};
+use maxminddb::{LookupResult, Reader, WithinOptions, path};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ fn prepared(files: &[&[u8]], languages: &[Language]) -> Vec<u8> {
     prepare(&sources, languages, &mut |_, _| ()).unwrap().database
 }
 
-/// The place of an address in the database of one file with one record for 1.0.0.0/8 and 2600::/12.
+/// The place of an address in the database of one file with one record for 1.0.0.0/8 and `2600::/12`.
 #[track_caller]
 fn check(record: &Value, expected: Place<'_>) {
     let file = mmdb(&[("2600::/12", record), ("1.0.0.0/8", record)], "Test");
@@ -278,7 +278,7 @@ fn differences(file: &[u8], database: &Database<'_>, addresses: impl Iterator<It
     addresses.filter(differs).count()
 }
 
-/// Random addresses of IPv4, or of 2000::/3.
+/// Random addresses of IPv4, or of `2000::/3`.
 fn random(seed: u64, v6: bool) -> impl Iterator<Item = IpAddr> {
     let mut state = seed;
     let mut next = move || {
@@ -362,7 +362,8 @@ fn real_files_are_answered_as_by_their_reader() {
         let opened = Database::open(&database).unwrap();
         let reader = Reader::from_source(&bytes).unwrap();
         // Half of them anywhere, and half in networks of the file, which are few in all of 2000::/3.
-        let networks: Vec<_> = reader.networks(Default::default()).unwrap().map(Result::unwrap).step_by(97).collect();
+        let networks: Vec<_> =
+            reader.networks(WithinOptions::default()).unwrap().map(Result::unwrap).step_by(97).collect();
         let within = |v6: bool| {
             let networks =
                 networks.iter().map(|network| network.network().unwrap()).filter(move |it| it.is_ipv6() == v6);

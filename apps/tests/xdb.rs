@@ -548,3 +548,38 @@ fn segments_are_behind_the_index_and_regions_within_the_file() {
     cut[len - 6..len - 4].fill(0xff);
     assert!(damaged(&cut));
 }
+
+/// The files in `LETHE_XDB`, with colons between them, beside each of which is what another reader said of random
+/// addresses: `tools/ipinfo-compare` makes both.
+#[test]
+fn real_files_are_answered_as_by_their_reader() {
+    let Some(files) = std::env::var_os("LETHE_XDB") else {
+        println!("skipped: LETHE_XDB names no files");
+        return;
+    };
+    for file in std::env::split_paths(&files) {
+        let source = Source::read(&std::fs::read(&file).unwrap(), None, false).unwrap();
+        let fields = source.fields().unwrap().to_string();
+        let at = |name| fields.split(',').position(|field| field == name).unwrap();
+        let [country, province, city] = ["country", "province", "city"].map(at);
+        let database = made(source).database;
+        let database = Database::open(&database).unwrap();
+        let answers = std::fs::read_to_string(file.with_added_extension("tsv")).unwrap();
+        let mut known = 0;
+        let differs = |line: &&str| {
+            let (address, region) = line.split_once('\t').unwrap();
+            let fields: Vec<_> = region.split('|').map(|field| if field == "0" { "" } else { field }).collect();
+            let expected = fields.get(country).filter(|country| !country.is_empty());
+            let expected = expected.map(|country| [country, fields[province], fields[city]]);
+            let found = database.lookup(address.parse::<IpAddr>().unwrap()).map(|place| place.names());
+            known += usize::from(found.is_some());
+            if found != expected {
+                println!("{address}: {found:?}, and {expected:?} by the other reader");
+            }
+            found != expected
+        };
+        let (count, differ) = (answers.lines().count(), answers.lines().filter(differs).count());
+        println!("{}: {count} addresses, {known} known, {differ} different", file.display());
+        assert_eq!(differ, 0);
+    }
+}

@@ -105,7 +105,7 @@ impl Builder {
         self.add_place(addresses, place)
     }
 
-    /// Adds a range whose place has a number. Addresses of IPv6 that are not in 2000::/3 are left out.
+    /// Adds a range whose place has a number. Addresses of IPv6 that are not in `2000::/3` are left out.
     ///
     /// # Errors
     ///
@@ -159,7 +159,7 @@ impl Builder {
     }
 
     /// The ranges of IPv6 by the upper halves of their addresses, and the parts of what is longer.
-    fn networks(&mut self) -> (Vec<(u16, u64, u32)>, Vec<(u128, u32)>) {
+    fn networks(&mut self) -> (Vec<Entry>, Vec<(u128, u32)>) {
         let (mut networks, mut parts) = (Vec::new(), Vec::new());
         if self.v6.list.is_empty() {
             return (networks, parts);
@@ -221,6 +221,9 @@ impl Default for Builder {
         Self::new()
     }
 }
+
+/// Bucket, rest and place of a range.
+type Entry = (u16, u64, u32);
 
 /// The first address of IPv6 that a database has, and the one behind the last.
 const V6_FROM: u128 = 0x2000 << 112;

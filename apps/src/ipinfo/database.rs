@@ -24,8 +24,8 @@
 //! | T            | text, UTF-8: strings of up to 127 bytes, each behind a byte with its length                 |
 //! | 4            | CRC-32 of everything before it                                                              |
 //!
-//! A range ends where the next one begins, and the first begins at 0.0.0.0, or at 2000::. The table of IPv6 has
-//! 2000::/3, in which all addresses of hosts are (RFC 4291, section 2.4), and none with more than 64 bits: where a /64
+//! A range ends where the next one begins, and the first begins at 0.0.0.0, or at `2000::`. The table of IPv6
+//! has `2000::/3`, in which all addresses of hosts are (RFC 4291, section 2.4), and none with more than 64 bits: where a /64
 //! has several places, its place is P, and its parts say more.
 //!
 //! Country, region and city are as many strings in a row as there are languages. One that is empty is that of the first
@@ -492,7 +492,7 @@ pub(super) fn halves(address: Ipv4Addr) -> [u16; 2] {
 /// The bits of an address of IPv6 that are the rest.
 const REST_V6: u32 = 45;
 
-/// Bucket and rest of an address of IPv6, if it is in 2000::/3.
+/// Bucket and rest of an address of IPv6, if it is in `2000::/3`.
 #[inline]
 pub(super) const fn bucket_v6(address: u128) -> Option<(u16, u64)> {
     let network = (address >> 64) as u64;

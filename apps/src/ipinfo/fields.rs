@@ -97,7 +97,7 @@ impl Fields {
         {
             let example = regions.iter().find(|region| has_more_than_a_country(region)).unwrap_or(&first);
             let only_country = Self::of_country(count);
-            return Err(FieldsError::NoChina { example: shown(example), fields: only_country });
+            return Err(FieldsError::NoChina { example: shown(example), fields: only_country.into() });
         }
         let mut fitting = KNOWN.into_iter().filter(|fields| fields.count == count && fields.fit(regions));
         let unknown = || {
@@ -361,7 +361,7 @@ pub enum FieldsError {
         /// An example of a region.
         example: String,
         /// The names to give where only the country is used.
-        fields: Fields,
+        fields: Box<Fields>,
     },
     /// A region has another number of fields than were named.
     #[error("there are {named} names of fields, and {found} fields in {region}")]

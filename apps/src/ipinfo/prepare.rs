@@ -157,17 +157,16 @@ impl<'a> Owned<'a> {
         let country = place.names[0].first().map_or("", |(_, name)| name);
         let code = if place.code.is_empty() { countries::code(country).unwrap_or_default() } else { &place.code };
         let name = |at: usize| {
-            let names = &place.names[at];
-            let named =
-                |language: Language| names.iter().find(|&&(of, _)| of == language).map(|(_, name)| name.as_str());
+            let known = &place.names[at];
+            let in_it = |language| known.iter().find(|&&(of, _)| of == language).map(|(_, name)| name.as_str());
             let of_country = |language| countries::name(code, language).filter(|_| at == 0);
             // The first language has every name, if need be one in another.
-            let any = || names.first().map(|(_, name)| name.as_str()).or_else(|| (at == 0).then_some(code));
-            let own = named(language).or_else(|| of_country(language));
+            let any = || known.first().map(|(_, name)| name.as_str()).or_else(|| (at == 0).then_some(code));
+            let own = in_it(language).or_else(|| of_country(language));
             own.or_else(|| if language == first { any() } else { None }).unwrap_or_default()
         };
-        // Country and region have at most half of the room together, and the city what is left of it.
-        let [country, region] = [0, 1].map(|at| shortened(name(at), Place::MAX_LEN / 4));
+        // Country and region have at most a third of the room each, and the city what is left of it.
+        let [country, region] = [0, 1].map(|at| shortened(name(at), Place::MAX_LEN / 3));
         let room = (Place::MAX_LEN - country.len() - region.len()).min(MAX_STRING);
         let names = [country, region, shortened(name(2), room)];
         Self { names, code, org: shortened(&network.org, ORG_MAX), asn: network.asn, position: place.position }

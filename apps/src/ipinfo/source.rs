@@ -78,18 +78,17 @@ impl Source {
         for segment in segments {
             let mut add = || -> Result<(), SegmentError> {
                 let region = segment.region;
-                let record = match seen.get(region) {
-                    Some(&record) => record,
-                    None => {
-                        let place = fields.place(region).ok_or_else(|| FieldsError::named(fields, region))?;
-                        let names = place.names().map(|name| {
-                            if name.is_empty() { Vec::new() } else { vec![(Language::Chinese, name.to_owned())] }
-                        });
-                        let (code, org) = (place.code.to_owned(), place.org.to_owned());
-                        let record = source.record(Record { names, code, org, ..Record::default() });
-                        seen.insert(region, record);
-                        record
-                    }
+                let record = if let Some(&record) = seen.get(region) {
+                    record
+                } else {
+                    let place = fields.place(region).ok_or_else(|| FieldsError::named(fields, region))?;
+                    let names = place.names().map(|name| {
+                        if name.is_empty() { Vec::new() } else { vec![(Language::Chinese, name.to_owned())] }
+                    });
+                    let (code, org) = (place.code.to_owned(), place.org.to_owned());
+                    let record = source.record(Record { names, code, org, ..Record::default() });
+                    seen.insert(region, record);
+                    record
                 };
                 Ok(source.add(segment.first, segment.last, record)?)
             };

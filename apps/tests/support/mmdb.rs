@@ -1,4 +1,4 @@
-//! Writes MaxMind DB files: version 2.0 of the format, for IPv6, with IPv4 in ::/96.
+//! Writes MaxMind DB files: version 2.0 of the format, for IPv6, with IPv4 in `::/96`.
 
 use std::net::IpAddr;
 
@@ -115,7 +115,9 @@ fn encode(value: &Value, out: &mut Vec<u8>) {
         }
         Value::Array(values) => {
             control(11, values.len(), out);
-            values.iter().for_each(|value| encode(value, out));
+            for value in values {
+                encode(value, out);
+            }
         }
         Value::Bool(value) => control(14, (*value).into(), out),
         Value::Null => panic!("the format has no null"),

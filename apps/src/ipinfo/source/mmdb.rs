@@ -52,14 +52,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Source, PrepareError> {
         })?;
         let Some(offset) = network.offset() else { continue };
         let block = network.network().map_err(|error| damaged(behind(), &error))?;
-        let record = match records.get(&offset) {
-            Some(&record) => record,
-            None => {
-                let record = record(&network).map_err(|error| damaged(format!("in {block}"), &error))?;
-                let record = (record.has_place() || record.has_network()).then(|| source.record(record));
-                records.insert(offset, record);
-                record
-            }
+        let record = if let Some(&record) = records.get(&offset) {
+            record
+        } else {
+            let record = record(&network).map_err(|error| damaged(format!("in {block}"), &error))?;
+            let record = (record.has_place() || record.has_network()).then(|| source.record(record));
+            records.insert(offset, record);
+            record
         };
         let (first, end) = ends(block.ip(), block.prefix());
         last = Some(end);

@@ -87,13 +87,12 @@ fn bounds(bytes: &[u8]) -> Result<(usize, usize, bool), PrepareError> {
     let is_whole = |len: usize| {
         from >= SEGMENTS_FROM && from <= to && (to - from).is_multiple_of(len) && to.saturating_add(len) <= bytes.len()
     };
-    let is_ipv6 = match found {
-        VERSION_3 => word(16) == Some(IPV6),
+    let is_ipv6 = if found == VERSION_3 {
+        word(16) == Some(IPV6)
+    } else {
         // Files with IPv6 addresses may have version 2, and segments whose total length would fit IPv4 as well.
-        _ => {
-            let are_segments = |len| is_whole(len) && are_segments(bytes, &bytes[from..to + len], len);
-            are_segments(SEGMENT_LEN_IPV6) && !are_segments(SEGMENT_LEN)
-        }
+        let are_segments = |len| is_whole(len) && are_segments(bytes, &bytes[from..to + len], len);
+        are_segments(SEGMENT_LEN_IPV6) && !are_segments(SEGMENT_LEN)
     };
     let len = if is_ipv6 { SEGMENT_LEN_IPV6 } else { SEGMENT_LEN };
     if is_whole(len) {
