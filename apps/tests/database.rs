@@ -44,7 +44,7 @@ fn first_v6(bits: u32) -> Ipv6Addr {
 }
 
 fn last_v6(bits: u32) -> Ipv6Addr {
-    let next = bits.checked_add(1).map(first_v6).unwrap_or(Ipv6Addr::from_bits(0x2100 << 112));
+    let next = bits.checked_add(1).map_or(Ipv6Addr::from_bits(0x2100 << 112), first_v6);
     Ipv6Addr::from_bits(next.to_bits() - 1)
 }
 

@@ -573,7 +573,7 @@ mod tests {
     /// There are four ranges with the unknown ones between and behind.
     const INDEX_V6: usize = RANGES + 4 * 4;
     const RANGES_V6: usize = INDEX_V6 + INDEX_LEN * 4;
-    /// Unknown, 2001:db8::, its next /64, which has parts, and unknown again.
+    /// Unknown, `2001:db8::`, its next /64, which has parts, and unknown again.
     const PARTS: usize = RANGES_V6 + 4 * 8;
     const PLACES: usize = PARTS + 2 * 20;
 
