@@ -195,7 +195,7 @@ fn damage_is_named_with_its_place() {
     assert!(error.starts_with("a damaged MaxMind DB file, at its first network: "), "{error}");
     // Half of a file has no end, by which it would be known.
     let error = error_of(&|file| file.truncate(200));
-    assert!(error.starts_with("neither a MaxMind DB file, nor an xdb file"), "{error}");
+    assert!(error.starts_with("none of a MaxMind DB file, an xdb file"), "{error}");
 }
 
 /// Blocks without overlap: half of a block may be left to others, several times.

@@ -300,8 +300,8 @@ fn a_header_that_says_what_is_not_known_is_no_damage() {
     let error = |begin: &[u8]| places(&[begin, &[0; 40]].concat()).unwrap_err();
     assert_eq!(
         error(b"\x04\0"),
-        "neither a MaxMind DB file, nor an xdb file of version 2 or 3, nor lines of first|last|region: an xdb file would \
-         have version 4"
+        "none of a MaxMind DB file, an xdb file of version 2 or 3 (it would have version 4), and lines of \
+         first|last|region"
     );
     assert_eq!(error(b"\x1f\x8b\x08\0"), "this is a packed file: unpack it first (gunzip)");
     assert_eq!(error(b"PK\x03\x04"), "this is a packed file: unpack it first (unzip)");

@@ -185,7 +185,8 @@ pub enum PrepareError {
     },
     /// It is in another version of the format, or of no kind that is read.
     #[error(
-        "neither a MaxMind DB file, nor an xdb file of version 2 or 3, nor lines of first|last|region: an xdb file would have version {found}"
+        "none of a MaxMind DB file, an xdb file of version 2 or 3 (it would have version {found}), and lines of \
+         first|last|region"
     )]
     Version {
         /// What the file says.
