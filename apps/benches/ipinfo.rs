@@ -56,7 +56,7 @@ fn lookup_in_china(bencher: Bencher<'_, '_>) {
 }
 
 /// Random addresses of networks that registries have, with a place if that is asked for.
-fn addresses_v6(database: &Database<'_>, known: bool) -> impl FnMut() -> Ipv6Addr {
+fn addresses_v6(database: &Database<'_>, known: bool, count: usize) -> impl FnMut() -> Ipv6Addr {
     let mut address = addresses();
     let mut bits = move || u128::from(address().to_bits());
     let begins = [0x2001, 0x2400, 0x2600, 0x2800, 0x2a00, 0x2a02, 0x2c0f_u128];
@@ -66,7 +66,7 @@ fn addresses_v6(database: &Database<'_>, known: bool) -> impl FnMut() -> Ipv6Add
     };
     let addresses: Vec<_> = std::iter::repeat_with(any)
         .filter(|&address| !known || database.lookup(address).is_some())
-        .take(1 << 16)
+        .take(count)
         .collect();
     let mut at = 0;
     move || {
@@ -78,14 +78,14 @@ fn addresses_v6(database: &Database<'_>, known: bool) -> impl FnMut() -> Ipv6Add
 #[divan::bench]
 fn lookup_v6_anywhere(bencher: Bencher<'_, '_>) {
     let database = Database::embedded();
-    let mut address = addresses_v6(&database, false);
+    let mut address = addresses_v6(&database, false, 1 << 16);
     bencher.bench_local(|| database.lookup(address()));
 }
 
 #[divan::bench]
 fn lookup_v6_known(bencher: Bencher<'_, '_>) {
     let database = Database::embedded();
-    let mut address = addresses_v6(&database, true);
+    let mut address = addresses_v6(&database, true, 1 << 16);
     bencher.bench_local(|| database.lookup(address()));
 }
 
@@ -99,7 +99,7 @@ fn lookup_in_another(bencher: Bencher<'_, '_>, family: &str) {
         let mut address = addresses();
         bencher.bench_local(|| database.lookup(address()));
     } else {
-        let mut address = addresses_v6(&database, true);
+        let mut address = addresses_v6(&database, true, 1 << 20);
         bencher.bench_local(|| database.lookup(address()));
     }
 }
