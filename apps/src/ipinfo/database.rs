@@ -24,9 +24,9 @@
 //! | T            | text, UTF-8: strings of up to 127 bytes, each behind a byte with its length                 |
 //! | 4            | CRC-32 of everything before it                                                              |
 //!
-//! A range ends where the next one begins, and the first begins at 0.0.0.0, or at `2000::`. The table of IPv6
-//! has `2000::/3`, in which all addresses of hosts are (RFC 4291, section 2.4), and none with more than 64 bits: where a /64
-//! has several places, its place is P, and its parts say more.
+//! A range ends where the next one begins, and the first begins at 0.0.0.0, or at `2000::`. The table of IPv6 has
+//! `2000::/3`, in which all addresses of hosts are (RFC 4291, section 2.4), by the upper 64 bits of addresses: where a
+//! /64 has several places, its place is P, and its parts say more.
 //!
 //! Country, region and city are as many strings in a row as there are languages. One that is empty is that of the first
 //! language. Place 0 is "not known".

@@ -1,7 +1,7 @@
 //! The ranges of one family of addresses, in order.
 //!
-//! An address is taken as two numbers: its *bucket*, 16 bits, and the *rest* of it. The index says which ranges begin in
-//! each bucket, and a binary search among those finds the range. If none of them begins at or below the address, the
+//! An address is taken as two numbers: its *bucket*, 16 bits, and the *rest* of it. The index says which ranges begin
+//! in each bucket, and a binary search among those finds the range. If none of them begins at or below the address, the
 //! address is in the range before them in the array, which began in a lower bucket. So ranges need not be split at the
 //! borders of buckets.
 
