@@ -1,32 +1,40 @@
-//! IP geolocation: the place of an IPv4 address.
+//! IP geolocation: the place of an address, and the network that it is in.
 //!
-//! | request             | answer                                                      |
-//! |---------------------|-------------------------------------------------------------|
-//! | `GET /8.8.8.8`      | its place, as a line of text                                |
-//! | `GET /8.8.8.8.json` | address and place, as a JSON object                         |
-//! | `GET /?ip=8.8.8.8`  | address and place, on a page with a form                    |
-//! | `GET /`             | the same page, about the address that the request came from |
+//! | request                              | answer                                                      |
+//! |--------------------------------------|-------------------------------------------------------------|
+//! | `GET /8.8.8.8`                       | its place, as a line of text                                |
+//! | `GET /8.8.8.8/json`, `/8.8.8.8.json` | address and place, as a JSON object                         |
+//! | `GET /?ip=8.8.8.8`                   | address and place, on a page with a form                    |
+//! | `GET /`                              | the same page, about the address that the request came from |
+//! | `GET /json`                          | a JSON object about that address                            |
+//! | `GET /ip`                            | that address, as a line of text                             |
 //!
-//! An address that has no place in the database, such as a private one or an IPv6 address, is answered with 404. Text
-//! that looks like an address and is not a valid one is answered with 400. Both have a sentence that explains it, in
-//! the format that was asked for. Only the page about the client's own address is always 200. What looks like an
-//! address is
+//! An address that has no place in the database, such as a private one, is answered with 404. Text that looks like an
+//! address and is not a valid one is answered with 400. Both have a sentence that explains it, in the format that was
+//! asked for. Only the answers about the client's own address are always 200. What looks like an address is
 //!
 //! * any value of `ip` that is not blank (a blank one asks for the client's own address);
-//! * a path of digits and dots, or of hexadecimal digits, dots and colons with at least one colon, with
-//!   or without `.json`.
+//! * a path of digits and dots, or of hexadecimal digits, dots and colons with at least one colon, which may be in
+//!   brackets, with or without `/json` or `.json`.
 //!
 //! Any other path, such as `/favicon.ico`, is answered with 404. An IPv4-mapped IPv6 address stands
 //! for the IPv4 address in it (RFC 4291, section 2.5.5.2).
+//!
+//! JSON and pages have names in the language that the client prefers (`Accept-Language`), of those that the database
+//! has. Text has them in its first language: it is what most programs ask for, and made beforehand.
 
 mod address;
 mod answer;
 mod builder;
+mod countries;
 mod database;
 mod fields;
+mod language;
 mod page;
 mod prepare;
 mod question;
+mod source;
+mod table;
 mod texts;
 
 use core::fmt;
@@ -36,39 +44,61 @@ use lethe::http::{Response, Status};
 use lethe::{App, Request};
 
 use answer::Answer;
-pub use builder::{BuildError, Builder};
+pub use builder::{BuildError, Builder, PlaceId};
 use database::Owned;
 pub use database::{Database, OpenError, Place, VERSION};
 pub use fields::{Fields, FieldsError, NamesError};
-pub use prepare::{PrepareError, Prepared, SegmentError, prepare};
+pub use language::{Language, LanguageError};
+pub use prepare::{Prepared, prepare};
 use question::{Form, Question};
+pub use source::{PrepareError, SegmentError, Source};
 use texts::Texts;
 
 impl Form {
+    /// Whether it is about the client's own address.
+    const fn is_own(self) -> bool {
+        matches!(self, Self::Home | Self::OwnJson | Self::OwnAddress)
+    }
+
+    /// Whether it has names in the language that the client prefers.
+    const fn is_translated(self) -> bool {
+        !matches!(self, Self::Text | Self::OwnAddress)
+    }
+
     /// The header fields of an answer in this form.
     ///
     /// A cache may keep an answer for an hour: it depends on the data set only, which seldom changes. It must not keep
-    /// the page about the client's own address, which would be wrong for another client behind the same cache.
+    /// one about the client's own address, which would be wrong for another client behind the same cache.
     const fn fields(self) -> &'static str {
         match self {
             Self::Text => "Content-Type: text/plain; charset=utf-8\r\nCache-Control: max-age=3600\r\n",
             Self::Json => "Content-Type: application/json\r\nCache-Control: max-age=3600\r\n",
             Self::Page => "Content-Type: text/html; charset=utf-8\r\nCache-Control: max-age=3600\r\n",
             Self::Home => "Content-Type: text/html; charset=utf-8\r\nCache-Control: no-store\r\n",
+            Self::OwnJson => "Content-Type: application/json\r\nCache-Control: no-store\r\n",
+            Self::OwnAddress => "Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n",
         }
     }
 
-    /// The response with this answer.
-    fn respond<'a>(self, answer: &Answer<'_>, scratch: &'a mut [u8]) -> Response<'a> {
-        let status = match self {
-            Self::Home => Status::Ok,
-            Self::Text | Self::Json | Self::Page => answer.status(),
+    /// The response with this answer, whose names are in this language, which may be the client's choice.
+    fn respond<'a>(
+        self,
+        answer: &Answer<'_>,
+        language: Language,
+        is_choice: bool,
+        scratch: &'a mut [u8],
+    ) -> Response<'a> {
+        let status = if self.is_own() { Status::Ok } else { answer.status() };
+        let varies = match answer {
+            Answer::Place(..) if is_choice => "Vary: Accept-Language\r\n",
+            _ => "",
         };
-        Response::build(scratch, status).fields(self.fields()).body_with(|body| match self {
+        let response = Response::build(scratch, status).fields(self.fields()).fields(varies);
+        response.body_with(|body| match self {
             Self::Text => answer.write_text(body),
-            Self::Json => answer.write_json(body),
-            Self::Page => page::write(body, answer, false),
-            Self::Home => page::write(body, answer, true),
+            Self::Json | Self::OwnJson => answer.write_json(body),
+            Self::OwnAddress => answer.write_address(body),
+            Self::Page | Self::Home => page::write(body, answer, self.is_own(), language),
         })
     }
 }
@@ -115,14 +145,11 @@ impl Dataset<'_> {
         }
     }
 
-    fn answer(&self, address: Option<IpAddr>) -> Answer<'_> {
-        let place = |address| match address {
-            IpAddr::V4(v4) => self.database().lookup(v4),
-            IpAddr::V6(_) => None,
-        };
+    /// The answer, with names in one of the languages, by its number.
+    fn answer(&self, address: Option<IpAddr>, language: usize) -> Answer<'_> {
         match address {
             None => Answer::NoAddress,
-            Some(address) => match place(address) {
+            Some(address) => match self.database().lookup_in(address, language) {
                 None => Answer::NoPlace(address),
                 Some(place) => Answer::Place(address, place),
             },
@@ -167,8 +194,9 @@ impl App for IpInfo<'_> {
         // The most frequent request by far: its response is prepared.
         if let Some(address) = Question::plain(request.path)
             && let Some(place) = self.data.database().find(address)
+            && let Some(response) = self.data.texts.get(place)
         {
-            return self.data.texts.get(place);
+            return response;
         }
         respond_to_any(&self.data, request, scratch)
     }
@@ -180,5 +208,15 @@ fn respond_to_any<'a>(data: &'a Dataset<'_>, request: &Request<'_>, scratch: &'a
             .header("Content-Type", "text/plain; charset=utf-8")
             .body(b"Nothing is here. Ask for / or for an address, as in /8.8.8.8.\n");
     };
-    form.respond(&data.answer(address), scratch)
+    let database = data.database();
+    if form == Form::Text
+        && let Some(IpAddr::V6(address)) = address
+        && let Some(response) = database.find_v6(address).and_then(|place| data.texts.get(place))
+    {
+        return response;
+    }
+    let is_choice = form.is_translated() && database.languages().nth(1).is_some();
+    let number = if is_choice { Language::preferred(database.languages(), &request.headers()) } else { 0 };
+    let language = database.languages().nth(number).unwrap_or(Language::English);
+    form.respond(&data.answer(address, number), language, is_choice, scratch)
 }

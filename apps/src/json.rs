@@ -1,4 +1,4 @@
-//! JSON objects of strings (RFC 8259), written without allocation.
+//! JSON objects of strings and numbers (RFC 8259), written without allocation.
 
 use lethe::http::Writer;
 
@@ -11,7 +11,7 @@ pub(crate) struct Object<'w, 'b> {
 impl<'w, 'b> Object<'w, 'b> {
     /// Begins an object.
     pub(crate) fn begin(writer: &'w mut Writer<'b>) -> Self {
-        Self { writer, separator: "{\"" }
+        Self { writer, separator: "{" }
     }
 
     /// Adds a member. Only its value is escaped: the name must need no escape.
@@ -20,18 +20,28 @@ impl<'w, 'b> Object<'w, 'b> {
     }
 
     /// Adds a member whose value `write` writes, unescaped.
-    pub(crate) fn member_with(mut self, name: &str, write: impl FnOnce(&mut Writer<'b>)) -> Self {
+    pub(crate) fn member_with(self, name: &str, write: impl FnOnce(&mut Writer<'b>)) -> Self {
+        self.number_with(name, |writer| {
+            writer.push("\"");
+            write(writer);
+            writer.push("\"");
+        })
+    }
+
+    /// Adds a member whose value is a number, which `write` writes.
+    pub(crate) fn number_with(mut self, name: &str, write: impl FnOnce(&mut Writer<'b>)) -> Self {
         self.writer.push(self.separator);
+        self.writer.push("\"");
         self.writer.push(name);
-        self.writer.push("\":\"");
+        self.writer.push("\":");
         write(self.writer);
-        self.separator = "\",\"";
+        self.separator = ",";
         self
     }
 
     /// Ends the object with a line feed.
     pub(crate) fn end(self) {
-        self.writer.push("\"}\n");
+        self.writer.push("}\n");
     }
 }
 
@@ -66,13 +76,17 @@ mod tests {
     fn object(value: &str) -> String {
         let mut buffer = [0; 64];
         let mut writer = Writer::new(&mut buffer);
-        Object::begin(&mut writer).member("a", value).member_with("b", |writer| writer.push("1")).end();
+        Object::begin(&mut writer)
+            .member("a", value)
+            .member_with("b", |writer| writer.push("1"))
+            .number_with("c", |writer| writer.push("-1.5"))
+            .end();
         String::from_utf8(writer.finish().unwrap().to_vec()).unwrap()
     }
 
     #[test]
     fn members_are_separated() {
-        assert_eq!(object("x"), "{\"a\":\"x\",\"b\":\"1\"}\n");
+        assert_eq!(object("x"), "{\"a\":\"x\",\"b\":\"1\",\"c\":-1.5}\n");
     }
 
     #[test]

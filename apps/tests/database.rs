@@ -1,9 +1,9 @@
 //! What holds for every database, and for every file that is none.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use lethe_apps::ContainerError;
-use lethe_apps::ipinfo::{Builder, Database, OpenError, Place, prepare};
+use lethe_apps::ipinfo::{Builder, Database, OpenError, Place, Source, prepare};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -27,12 +27,25 @@ const COUNTRIES: [&str; 4] = ["", "中国", "美国", "ö"];
 fn built(table: &Table) -> Vec<u8> {
     let mut builder = Builder::new();
     for &(first, last, name) in table {
-        let country = COUNTRIES[usize::from(name)];
-        builder
-            .add(Ipv4Addr::from_bits(first)..=Ipv4Addr::from_bits(last), Place { country, ..Place::default() })
-            .unwrap();
+        let place = Place { country: COUNTRIES[usize::from(name)], ..Place::default() };
+        builder.add(Ipv4Addr::from_bits(first)..=Ipv4Addr::from_bits(last), place).unwrap();
+    }
+    for &(first, last, name) in table {
+        let place = Place { country: COUNTRIES[usize::from(name)], ..Place::default() };
+        builder.add(first_v6(first)..=last_v6(last), place).unwrap();
     }
     builder.finish()
+}
+
+/// Addresses of IPv6 in the order of these numbers: both halves of an address, and some /64 with many ranges.
+fn first_v6(bits: u32) -> Ipv6Addr {
+    let [upper, lower] = [u128::from(bits >> 8), u128::from(bits & 0xff)];
+    Ipv6Addr::from_bits((0x20 << 120) | upper << 64 | lower << 40)
+}
+
+fn last_v6(bits: u32) -> Ipv6Addr {
+    let next = bits.checked_add(1).map_or(Ipv6Addr::from_bits(0x2100 << 112), first_v6);
+    Ipv6Addr::from_bits(next.to_bits() - 1)
 }
 
 /// What a lookup must find: the one range that holds the address, by looking at all of them.
@@ -55,26 +68,18 @@ proptest! {
         let around = |first: u32, last: u32| [first.saturating_sub(1), first, last, last.saturating_add(1)];
         let borders = table.iter().flat_map(|&(first, last, _)| around(first, last));
         for address in borders.chain(addresses).chain([0, u32::MAX]) {
-            let found = database.lookup(Ipv4Addr::from_bits(address)).map(|place| place.country);
-            prop_assert_eq!(found, expected(&table, address), "{}", Ipv4Addr::from_bits(address));
+            let expected = expected(&table, address);
+            let addresses = [Ipv4Addr::from_bits(address).into(), first_v6(address).into(), last_v6(address).into()];
+            for address in addresses {
+                let address: IpAddr = address;
+                prop_assert_eq!(database.lookup(address).map(|place| place.country), expected, "{}", address);
+            }
         }
     }
 
     #[test]
     fn the_same_ranges_make_the_same_bytes(table in table()) {
         prop_assert!(built(&table) == built(&table));
-    }
-
-    #[test]
-    fn a_database_made_from_the_ranges_of_another_is_the_same(table in table()) {
-        let file = built(&table);
-        let database = Database::open(&file).unwrap();
-        let ends = database.ranges().skip(1).map(|(next, _)| next.to_bits() - 1).chain([u32::MAX]);
-        let mut builder = Builder::new();
-        for ((first, place), last) in database.ranges().zip(ends) {
-            builder.add(first..=Ipv4Addr::from_bits(last), place.unwrap_or_default()).unwrap();
-        }
-        prop_assert!(builder.finish() == file);
     }
 
     #[test]
@@ -96,15 +101,15 @@ proptest! {
     #[test]
     fn no_bytes_make_open_panic(mut bytes: Vec<u8>) {
         prop_assert!(Database::open(&bytes).is_err());
-        bytes.splice(..0, *b"LETHE-IP\x01\0\0\0");
+        bytes.splice(..0, *b"LETHE-IP\x02\0\0\0");
         prop_assert!(Database::open(&bytes).is_err());
     }
 
     #[test]
     fn no_bytes_make_prepare_panic(mut bytes: Vec<u8>) {
-        let _ = prepare(&bytes, None, &mut |_, _| ());
+        let _ = Source::read(&bytes, None, false);
         bytes.splice(..0, 2_u16.to_le_bytes());
-        prop_assert!(prepare(&bytes, None, &mut |_, _| ()).is_err());
+        prop_assert!(Source::read(&bytes, None, false).is_err());
     }
 
     #[test]
@@ -129,11 +134,12 @@ proptest! {
         file[..2].copy_from_slice(&2_u16.to_le_bytes());
         file[8..12].copy_from_slice(&first.to_le_bytes());
         file[12..16].copy_from_slice(&last.to_le_bytes());
-        let prepared = prepare(&file, None, &mut |_, _| ());
-        prop_assume!(prepared.is_ok());
-        let prepared = prepared.unwrap();
+        let source = Source::read(&file, None, false);
+        prop_assume!(source.is_ok());
+        let source = source.unwrap();
+        prop_assert_eq!(source.len(), segments.len());
+        let prepared = prepare(&[source], &[], &mut |_, _| ()).unwrap();
         let database = Database::open(&prepared.database).unwrap();
-        prop_assert_eq!(prepared.segments, segments.len());
         prop_assert_eq!((prepared.ranges, prepared.places), (database.range_count(), database.place_count()));
     }
 }
@@ -150,14 +156,17 @@ proptest! {
     #[test]
     fn what_opens_answers_any_address(
         table in table(),
-        damage in proptest::collection::vec((any::<Index>(), any::<u8>(), any::<bool>()), 1..4),
+        damage in proptest::collection::vec((any::<Index>(), any::<u8>(), any::<bool>()), 1..3),
         addresses: [u32; 32],
     ) {
         /// Where the index ends.
-        const RANGES: usize = 24 + 4 * 65_537;
+        const RANGES: usize = 40 + 4 * 65_537;
         let mut file = built(&table);
+        let count = |at: usize| u32::from_le_bytes(*file[at..].first_chunk().unwrap()) as usize;
+        // Where the ranges of IPv6 begin, if there are any.
+        let behind = RANGES + 4 * count(12) + if count(16) > 0 { 4 * 65_537 } else { 0 };
         for (at, byte, behind_index) in damage {
-            let from = if behind_index { RANGES } else { 8 };
+            let from = if behind_index { behind } else { 8 };
             let len = file.len() - from;
             file[from + at.index(len)] = byte;
         }
@@ -167,8 +176,9 @@ proptest! {
         prop_assume!(database.is_ok());
         let database = database.unwrap();
         for address in addresses.into_iter().chain([0, u32::MAX]) {
-            let place = database.lookup(Ipv4Addr::from_bits(address));
-            prop_assert!(place.is_none_or(|place| !place.is_empty() && place.len() <= Place::MAX_LEN));
+            for address in [IpAddr::V4(Ipv4Addr::from_bits(address)), first_v6(address).into()] {
+                prop_assert!(database.lookup(address).is_none_or(|place| place.len() <= Place::MAX_LEN));
+            }
         }
         prop_assert_eq!(database.ranges().count(), database.range_count());
     }
@@ -179,7 +189,7 @@ proptest! {
 fn a_flipped_bit_in_the_embedded_database_is_refused() {
     let file = include_bytes!("../data/ipinfo.db");
     let mut damaged = file.to_vec();
-    let mut steps = (0..24 * 8).chain((24 * 8..file.len() * 8).step_by(99_991));
+    let mut steps = (0..40 * 8).chain((40 * 8..file.len() * 8).step_by(99_991));
     assert!(steps.all(|bit| {
         damaged[bit / 8] ^= 1 << (bit % 8);
         let refused = Database::open(&damaged).is_err();

@@ -1,12 +1,12 @@
 //! What the application `ipinfo` answers, through the door that the engine uses.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use lethe::app::Generations;
-use lethe::http::{HEAD_ROOM, Status};
+use lethe::http::{HEAD_ROOM, Headers, Status};
 use lethe::versions::Versions;
 use lethe::{App, Request};
-use lethe_apps::ipinfo::{Builder, Database, Dataset, IpInfo, Place};
+use lethe_apps::ipinfo::{Builder, Database, Dataset, IpInfo, Language, Place};
 use proptest::prelude::*;
 
 /// A client with a place.
@@ -28,6 +28,7 @@ struct Answer {
     status: String,
     content_type: String,
     cache: Option<String>,
+    vary: Option<String>,
     body: String,
     len: usize,
 }
@@ -39,8 +40,15 @@ fn request<'a>(client: &str, target: &'a str) -> Request<'a> {
 
 /// The answer of `app`, taken apart; its length is checked against what it says of itself.
 fn answer_of(app: &impl App, client: &str, target: &str) -> Answer {
+    answer_in(app, client, target, "")
+}
+
+/// The answer to a client that prefers these languages.
+fn answer_in(app: &impl App, client: &str, target: &str, languages: &str) -> Answer {
     let mut scratch = SCRATCH;
-    let response = app.respond(&request(client, target), &mut scratch);
+    let fields = format!("Accept-Language: {languages}\r\n\r\n");
+    let request = request(client, target).with_headers(Headers::new(fields.as_bytes()));
+    let response = app.respond(&request, &mut scratch);
     let head = str::from_utf8(response.head()).unwrap();
     let (status, fields) = head.strip_suffix("\r\n\r\n").unwrap().split_once("\r\n").unwrap();
     let field = |name: &str| {
@@ -52,6 +60,7 @@ fn answer_of(app: &impl App, client: &str, target: &str) -> Answer {
         status: status.to_owned(),
         content_type: field("Content-Type").unwrap(),
         cache: field("Cache-Control"),
+        vary: field("Vary"),
         body: String::from_utf8(response.body().to_vec()).unwrap(),
         len: response.len(),
     }
@@ -91,16 +100,109 @@ fn a_place_is_answered_as_text() {
     check_text("/202.96.128.86", Status::Ok, "中国 广东省 广州市\n");
     check_text("/::ffff:202.96.128.86", Status::Ok, "中国 广东省 广州市\n");
     check_text("/8.8.8.8", Status::Ok, "美国\n");
+    check_text("/2001:4860:4860::8888", Status::Ok, "美国\n");
+    check_text("/[2001:4860:4860::8888]", Status::Ok, "美国\n");
 }
 
 #[test]
 fn a_place_is_answered_as_json() {
-    let place = |ip: &str, country: &str, province: &str, city: &str| {
-        let names = [("ip", ip), ("country", country), ("province", province), ("city", city)];
-        names.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<serde_json::Value>()
+    let guangzhou = serde_json::json!({
+        "ip": "202.96.128.86", "country": "中国", "country_code": "CN", "region": "广东省", "province": "广东省",
+        "city": "广州市",
+    });
+    for target in ["/202.96.128.86.json", "/202.96.128.86/json", "/json"] {
+        check_json(target, Status::Ok, &guangzhou);
+    }
+    for (target, ip) in [("/::ffff:8.8.8.8.json", "8.8.8.8"), ("/[2001:4860::8888]/json", "2001:4860::8888")] {
+        let expected = serde_json::json!({
+            "ip": ip, "country": "美国", "country_code": "US", "region": "", "province": "", "city": "",
+        });
+        check_json(target, Status::Ok, &expected);
+    }
+}
+
+#[test]
+fn what_a_database_knows_more_of_is_in_the_json_object_and_what_it_does_not_is_left_out() {
+    let all = Place {
+        country: "United States",
+        region: "California",
+        city: "Mountain View",
+        code: "US",
+        org: "Google \"LLC\"",
+        asn: 15169,
+        position: Some([374_223, -1_220_850]),
     };
-    check_json("/202.96.128.86.json", Status::Ok, &place("202.96.128.86", "中国", "广东省", "广州市"));
-    check_json("/::ffff:8.8.8.8.json", Status::Ok, &place("8.8.8.8", "美国", "", ""));
+    let network = Place { asn: 13335, org: "Cloudflare", ..Place::default() };
+    let file = database([all, network, Place { asn: 1, ..Place::default() }]);
+    let app = IpInfo::new(Database::open(&file).unwrap());
+    let json = |target| serde_json::from_str::<serde_json::Value>(&answer_of(&app, GUANGZHOU, target).body).unwrap();
+    let expected = serde_json::json!({
+        "ip": "0.0.0.0", "country": "United States", "country_code": "US", "region": "California",
+        "province": "California", "city": "Mountain View", "latitude": 37.4223, "longitude": -122.085,
+        "asn": "AS15169", "org": "Google \"LLC\"",
+    });
+    assert_eq!(json("/0.0.0.0.json"), expected);
+    let expected = serde_json::json!({
+        "ip": "0.0.0.1", "country": "", "region": "", "province": "", "city": "", "asn": "AS13335",
+        "org": "Cloudflare",
+    });
+    assert_eq!(json("/0.0.0.1.json"), expected);
+    let text = |target| answer_of(&app, GUANGZHOU, target).body;
+    assert_eq!(text("/0.0.0.0"), "United States California Mountain View\n");
+    assert_eq!([text("/0.0.0.1"), text("/0.0.0.2")], ["AS13335 Cloudflare\n", "AS1\n"]);
+}
+
+/// A database in which each address from 0.0.0.0 on has one of these places.
+fn database<const N: usize>(places: [Place<'_>; N]) -> Vec<u8> {
+    let mut builder = Builder::new();
+    for (bits, place) in (0..).zip(places) {
+        builder.add(Ipv4Addr::from_bits(bits)..=Ipv4Addr::from_bits(bits), place).unwrap();
+    }
+    builder.finish()
+}
+
+#[test]
+fn the_address_of_the_client_is_a_line_of_text() {
+    for (client, body) in [(GUANGZHOU, "202.96.128.86\n"), ("::ffff:10.0.0.1", "10.0.0.1\n"), ("FD09::1", "fd09::1\n")]
+    {
+        let answer = answer(client, "/ip");
+        assert_eq!((answer.status.as_str(), answer.body.as_str()), (Status::Ok.line(), body));
+        assert_eq!(answer.content_type, "text/plain; charset=utf-8");
+        assert_eq!((answer.cache.as_deref(), answer.vary), (Some("no-store"), None));
+    }
+    // Also where there is no place for it, since `curl -f` would not say it.
+    let answer = answer("fd09::1", "/json");
+    assert_eq!(answer.status, Status::Ok.line());
+    assert!(answer.body.contains("\"ip\":\"fd09::1\"") && answer.body.contains("\"error\":\"a private address"));
+}
+
+#[test]
+fn names_are_in_the_language_that_the_client_prefers_and_text_in_the_first() {
+    let app = IpInfo::embedded();
+    let body = |target, languages| answer_in(&app, "2001:4860::8888", target, languages).body;
+    for target in ["/json", "/8.8.8.8.json", "/", "/?ip=8.8.8.8"] {
+        assert!(body(target, "en-US,en;q=0.9").contains("United States"), "{target}");
+        for languages in ["zh-CN,zh;q=0.9,en;q=0.8", "de", ""] {
+            assert!(body(target, languages).contains("美国"), "{target} {languages}");
+        }
+    }
+    assert!(body("/", "en").contains("<p lang=en>United States<") && body("/", "fr").contains("<p lang=zh>美国<"));
+    assert_eq!(body("/8.8.8.8", "en"), "美国\n");
+    assert_eq!(body("/2001:4860::8888", "en"), "美国\n");
+}
+
+#[test]
+fn an_answer_varies_with_the_language_where_there_is_a_choice() {
+    let vary = |target| answer(GUANGZHOU, target).vary;
+    for target in ["/json", "/8.8.8.8.json", "/2001:4860::8888/json", "/", "/?ip=8.8.8.8"] {
+        assert_eq!(vary(target).as_deref(), Some("Accept-Language"), "{target}");
+    }
+    for target in ["/8.8.8.8", "/2001:4860::8888", "/ip", "/10.0.0.1.json", "/?ip=x", "/x"] {
+        assert_eq!(vary(target), None, "{target}");
+    }
+    let file = database([Place { country: "a", ..Place::default() }]);
+    let app = IpInfo::new(Database::open(&file).unwrap());
+    assert_eq!(answer_of(&app, GUANGZHOU, "/0.0.0.0.json").vary, None);
 }
 
 #[test]
@@ -118,7 +220,7 @@ fn the_root_is_a_page_about_the_client() {
 #[test]
 fn the_root_is_there_for_a_client_without_a_place() {
     check_page("10.9.0.1", "/", Status::Ok, &["<h1>10.9.0.1</h1>", "is a private address"]);
-    check_page("fd09::1", "/", Status::Ok, &["<h1>fd09::1</h1>", "is an IPv6 address"]);
+    check_page("fd09::1", "/", Status::Ok, &["<h1>fd09::1</h1>", "is a private address"]);
 }
 
 #[test]
@@ -128,9 +230,9 @@ fn an_address_without_a_place_is_not_found_in_every_form() {
     check_json("/10.0.0.1.json", Status::NotFound, &serde_json::json!({ "ip": "10.0.0.1", "error": why }));
     check_page(GUANGZHOU, "/?ip=10.0.0.1", Status::NotFound, &["<h1>10.0.0.1</h1>", why]);
 
-    let why = "an IPv6 address, and the data has only IPv4";
+    let why = "an address set aside for documentation (RFC 3849, RFC 9637)";
     check_text("/2001:DB8::0:1", Status::NotFound, &format!("2001:db8::1 is {why}.\n"));
-    check_json("/::1.json", Status::NotFound, &serde_json::json!({ "ip": "::1", "error": why }));
+    check_json("/2001:db8::2.json", Status::NotFound, &serde_json::json!({ "ip": "2001:db8::2", "error": why }));
     check_page(GUANGZHOU, "/?ip=2001%3Adb8%3A%3A1", Status::NotFound, &["<h1>2001:db8::1</h1>", why]);
 
     check_text("/192.88.99.1", Status::NotFound, "192.88.99.1 is not in the data.\n");
@@ -162,6 +264,9 @@ fn the_embedded_database_has_no_place_for_any_address_of_special_purpose() {
         let begin_within = ranges.iter().filter(|(begin, _)| (first..=last).contains(begin));
         assert!(begin_within.into_iter().all(|(_, place)| place.is_none()), "{block}");
     }
+    for address in ["2001:db8::", "2001:db8:ffff:ffff::", "2001:db8:8000::1", "3fff::", "3fff:fff:ffff::"] {
+        assert_eq!(database.lookup(address.parse::<IpAddr>().unwrap()), None, "{address}");
+    }
 }
 
 #[test]
@@ -183,7 +288,7 @@ fn an_answer_may_be_cached_unless_it_depends_on_the_client() {
     for target in ["/8.8.8.8", "/8.8.8.8.json", "/?ip=8.8.8.8", "/10.0.0.1"] {
         assert_eq!(answer(GUANGZHOU, target).cache.as_deref(), Some("max-age=3600"), "{target}");
     }
-    for target in ["/", "/?ip="] {
+    for target in ["/", "/?ip=", "/json", "/ip"] {
         assert_eq!(answer(GUANGZHOU, target).cache.as_deref(), Some("no-store"), "{target}");
     }
 }
@@ -211,35 +316,52 @@ fn every_page_fits_one_segment_on_every_path() {
 
 #[test]
 fn the_page_about_the_longest_place_that_a_database_can_have_fits_one_segment() {
-    let names = ["国".repeat(10), "省".repeat(9), "市".repeat(9)];
-    let [country, province, city] = names.each_ref().map(String::as_str);
-    assert_eq!(country.len() + province.len() + city.len(), Place::MAX_LEN);
-    let mut builder = Builder::new();
-    builder.add(Ipv4Addr::UNSPECIFIED..=Ipv4Addr::BROADCAST, Place { country, province, city }).unwrap();
+    let names = ["国".repeat(20), "省".repeat(18), "市".repeat(18)];
+    let [country, region, city] = names.each_ref().map(String::as_str);
+    let place = Place { country, region, city, ..Place::default() };
+    assert_eq!(place.len(), Place::MAX_LEN);
+    let mut builder = Builder::in_languages(&[Language::Chinese, Language::English]);
+    builder.add(Ipv4Addr::UNSPECIFIED..=Ipv4Addr::BROADCAST, place).unwrap();
+    let longest: Ipv6Addr = LONG_V6.parse().unwrap();
+    builder.add(longest..=longest, place).unwrap();
     let file = builder.finish();
     let app = IpInfo::new(Database::open(&file).unwrap());
-    for target in ["/", "/?ip=255.255.255.255"] {
-        let answer = answer_of(&app, "255.255.255.255", target);
+    for target in ["/".to_owned(), format!("/?ip={LONG_V6}"), "/?ip=255.255.255.255".to_owned()] {
+        let target = &target;
+        let answer = answer_of(&app, LONG_V6, target);
+        assert_eq!(answer.vary.as_deref(), Some("Accept-Language"));
         assert!(answer.len <= SEGMENT, "{} bytes: {answer:?}", answer.len);
     }
 }
 
 #[test]
 fn names_are_escaped_as_the_form_demands() {
-    let place = Place { country: "<b>&\"", province: "\\\n", city: "" };
+    let place = Place { country: "<b>&\"", region: "\\\n", ..Place::default() };
     let mut builder = Builder::new();
     builder.add(Ipv4Addr::UNSPECIFIED..=Ipv4Addr::BROADCAST, place).unwrap();
     let file = builder.finish();
     let app = IpInfo::new(Database::open(&file).unwrap());
     assert!(answer_of(&app, GUANGZHOU, "/").body.contains("<p lang=zh>&lt;b&gt;&amp;&quot; \\\n<form"));
     let json: serde_json::Value = serde_json::from_str(&answer_of(&app, GUANGZHOU, "/1.2.3.4.json").body).unwrap();
-    assert_eq!((&json["country"], &json["province"]), (&"<b>&\"".into(), &"\\\n".into()));
+    assert_eq!((&json["country"], &json["region"]), (&"<b>&\"".into(), &"\\\n".into()));
 }
 
 #[test]
 fn no_answer_allocates() {
     let app = IpInfo::embedded();
-    let targets = ["/", "/8.8.8.8", "/8.8.8.8.json", "/10.0.0.1", "/::1", "/?ip=2001%3adb8::1", "/?ip=x", "/x"];
+    let targets = [
+        "/",
+        "/8.8.8.8",
+        "/8.8.8.8.json",
+        "/10.0.0.1",
+        "/2001:4860::1",
+        "/::1",
+        "/?ip=2001%3adb8::1",
+        "/?ip=x",
+        "/x",
+        "/ip",
+        "/json",
+    ];
     let mut scratch = SCRATCH;
     for target in targets {
         for client in [GUANGZHOU, LONG_V6] {
@@ -255,7 +377,7 @@ fn no_answer_allocates() {
 proptest! {
     #[test]
     fn any_request_is_answered_with_one_of_three_codes_and_again_the_same(
-        path in "/([0-9a-f.:%+]{0,24}|[!-~]{0,80}|[0-9]{1,3}(\\.[0-9]{1,3}){2,4})(\\.json)?",
+        path in "/([0-9a-f.:%+]{0,24}|[!-~]{0,80}|[0-9]{1,3}(\\.[0-9]{1,3}){2,4})([./]json)?",
         query in proptest::option::of("(ip=)?[!-~]{0,90}"),
         client: IpAddr,
     ) {
@@ -321,7 +443,12 @@ fn a_connection_is_answered_from_the_database_that_it_began_with() {
 #[test]
 fn a_database_says_how_large_it_is_and_shows_none_of_its_bytes() {
     let database = Database::embedded();
-    let expect = format!("Database {{ ranges: {}, places: {} }}", database.range_count(), database.place_count());
+    let expect = format!(
+        "Database {{ ranges: {}, ranges_v6: {}, places: {} }}",
+        database.range_count(),
+        database.range_count_v6(),
+        database.place_count()
+    );
     assert_eq!(format!("{database:?}"), expect);
     assert_eq!(
         format!("{:?}", IpInfo::new(database)),

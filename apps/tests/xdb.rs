@@ -1,8 +1,8 @@
 //! Files of ip2region, of every kind that there was: what is made of them, or why nothing is.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use lethe_apps::ipinfo::{Database, Fields, prepare};
+use lethe_apps::ipinfo::{Database, Fields, Prepared, Source, prepare};
 
 /// Header and vector index.
 const REGIONS_FROM: usize = 256 + 256 * 256 * 8;
@@ -28,8 +28,7 @@ impl Xdb {
         for (number, region) in (0x0001_0000_u32..).zip(&self.regions) {
             let (first, last) = (number << 8, number << 8 | 0xff);
             if self.says.0 == 6 {
-                let of = |bits: u32| (u128::from(0x2001_0db8_u32) << 96 | u128::from(bits)).to_be_bytes();
-                segments.extend([of(first), of(last)].concat());
+                segments.extend([first, last].map(|bits| v6_of(bits).to_be_bytes()).concat());
             } else {
                 segments.extend([first.to_le_bytes(), last.to_le_bytes()].concat());
             }
@@ -52,6 +51,14 @@ impl Xdb {
     }
 }
 
+fn v6_of(bits: u32) -> u128 {
+    u128::from(0x2001_0db8_u32) << 96 | u128::from(bits)
+}
+
+fn made(source: Source) -> Prepared {
+    prepare(&[source], &[], &mut |_, _| ()).unwrap()
+}
+
 /// The names of the place of each segment.
 fn places(file: &[u8]) -> Result<Vec<[String; 3]>, String> {
     places_by(None, file)
@@ -60,10 +67,15 @@ fn places(file: &[u8]) -> Result<Vec<[String; 3]>, String> {
 /// The names of the place of each segment, where it is said which fields there are.
 fn places_by(fields: Option<&str>, file: &[u8]) -> Result<Vec<[String; 3]>, String> {
     let fields = fields.map(|names| names.parse::<Fields>().unwrap());
-    let prepared = prepare(file, fields, &mut |_, _| ()).map_err(|error| error.to_string())?;
+    let source = Source::read(file, fields, false).map_err(|error| error.to_string())?;
+    let (segments, prepared) = (source.len(), made(source));
     let database = Database::open(&prepared.database).unwrap();
-    let of = |number: u32| database.lookup(Ipv4Addr::from_bits(number << 8 | 7)).unwrap_or_default();
-    Ok((0x0001_0000_u32..).take(prepared.segments).map(|number| of(number).names().map(str::to_owned)).collect())
+    let of = |number: u32| {
+        let bits = number << 8 | 7;
+        let [v4, v6] = [IpAddr::V4(Ipv4Addr::from_bits(bits)), IpAddr::V6(Ipv6Addr::from_bits(v6_of(bits)))];
+        database.lookup(if prepared.ranges_v6 > 0 { v6 } else { v4 }).unwrap_or_default()
+    };
+    Ok((0x0001_0000_u32..).take(segments).map(|number| of(number).names().map(str::to_owned)).collect())
 }
 
 #[track_caller]
@@ -79,7 +91,7 @@ fn the_fields_of_2026_are_country_province_city_carrier_and_code() {
             version,
             &[
                 ("Reserved|Reserved|Reserved|0|0", ["", "", ""]),
-                ("Australia|Queensland|0|0|AU", ["Australia", "", ""]),
+                ("Australia|Queensland|0|0|AU", ["Australia", "Queensland", ""]),
                 ("中国|广东省|广州市|电信|CN", ["中国", "广东省", "广州市"]),
                 ("中国|上海|上海市|中国联通|CN", ["中国", "上海", "上海市"]),
                 ("中国|香港特别行政区|0|0|CN", ["中国", "香港特别行政区", ""]),
@@ -91,21 +103,24 @@ fn the_fields_of_2026_are_country_province_city_carrier_and_code() {
         );
     }
     let names = places(include_bytes!("cases/2a-v2-header-2026-fields.xdb"));
-    let database =
-        prepare(include_bytes!("cases/2a-v2-header-2026-fields.xdb"), None, &mut |_, _| ()).unwrap().database;
+    let source = Source::read(include_bytes!("cases/2a-v2-header-2026-fields.xdb"), None, false).unwrap();
+    let database = made(source).database;
     let of = |address: [u8; 4]| {
-        Database::open(&database).unwrap().lookup(address.into()).map(|place| place.names().join("|"))
+        Database::open(&database).unwrap().lookup(Ipv4Addr::from(address)).map(|place| place.names().join("|"))
     };
     assert!(names.is_ok());
     assert_eq!(of([202, 96, 128, 86]), Some("中国|广东省|广州市".to_owned()));
-    assert_eq!(of([1, 0, 0, 1]), Some("Australia||".to_owned()));
+    assert_eq!(of([1, 0, 0, 1]), Some("Australia|Queensland|".to_owned()));
 }
 
 #[test]
 fn the_fields_of_2025_are_country_province_city_and_carrier() {
     check(
         3,
-        &[("美国|加利福尼亚|洛杉矶|谷歌", ["美国", "", ""]), ("中国|江苏省|南京市|电信", ["中国", "江苏省", "南京市"])],
+        &[
+            ("美国|加利福尼亚|洛杉矶|谷歌", ["美国", "加利福尼亚", "洛杉矶"]),
+            ("中国|江苏省|南京市|电信", ["中国", "江苏省", "南京市"]),
+        ],
     );
 }
 
@@ -134,11 +149,12 @@ fn where_nothing_more_is_known_of_china_the_country_is_enough() {
         ["美国|0|0|0|谷歌", "中国|0|0|0|电信"],
         ["美国|0|0|0|US", "中国|0|0|0|CN"],
         ["Japan|Tokyo|Tokyo|0|JP", "中国|0|0|0|0"],
-        ["Japan|Tokyo|Tokyo|NTT", "中国|0|0|0"],
     ] {
         let country = regions[0].split('|').next().unwrap();
         check(3, &[(regions[0], [country, "", ""]), (regions[1], ["中国", "", ""])]);
     }
+    // Where one layout alone fits, it tells what is known of other countries.
+    check(3, &[("Japan|Tokyo|Edo|NTT", ["Japan", "Tokyo", "Edo"]), ("中国|0|0|0", ["中国", "", ""])]);
 }
 
 #[test]
@@ -203,8 +219,8 @@ fn fields_that_are_named_are_taken() {
     for (names, expected) in [
         ("province,city", "country has to be one of them"),
         ("country,country", "country is there twice"),
-        ("country,isp", "\"isp\" is no field: there are country, province and city, and - for any other"),
-        ("", "\"\" is no field: there are country, province and city, and - for any other"),
+        ("country,isp", "\"isp\" is no field: there are country, province, city, code, carrier, and - for any other"),
+        ("", "\"\" is no field: there are country, province, city, code, carrier, and - for any other"),
         (&["country", &",-".repeat(32)].concat(), "more than 32 fields"),
     ] {
         assert_eq!(names.parse::<Fields>().unwrap_err().to_string(), expected);
@@ -215,23 +231,78 @@ fn fields_that_are_named_are_taken() {
 }
 
 #[test]
-fn addresses_of_ipv6_are_refused_with_the_file_to_take() {
-    let expected =
-        "its addresses are of IPv6, of which ipinfo knows no places: take the file for IPv4 (ip2region_v4.xdb)";
+fn addresses_of_ipv6_are_read_also_where_the_header_does_not_say_so() {
     let regions = ["中国|广东省|广州市|电信|CN", "Australia|Queensland|0|0|AU", "Japan|0|0|0|JP"];
-    let of_ipv6 = |version| Xdb { says: (6, 4), ..xdb(version, &regions) }.bytes();
-    assert_eq!(places(&of_ipv6(3)), Err(expected.to_owned()));
-    // Where the header does not say so, segments have another length.
-    assert_eq!(places(&of_ipv6(2)), Err(expected.to_owned()));
+    let expected = [["中国", "广东省", "广州市"], ["Australia", "Queensland", ""], ["Japan", "", ""]];
+    for version in [2, 3] {
+        let file = Xdb { says: (6, 4), ..xdb(version, &regions) }.bytes();
+        assert_eq!(places(&file).unwrap(), expected);
+    }
+}
+
+#[test]
+fn carriers_and_codes_are_kept_where_they_are_named() {
+    let file = xdb(3, &["中国|广东省|广州市|电信|CN", "日本|东京|东京|NTT|JP"]).bytes();
+    let of = |fields: Option<&str>, number: u32| {
+        let source = Source::read(&file, fields.map(|names| names.parse().unwrap()), false).unwrap();
+        let database = made(source).database;
+        let place = Database::open(&database).unwrap().lookup(Ipv4Addr::from_bits(number << 8)).unwrap();
+        [place.country, place.code, place.org].map(str::to_owned)
+    };
+    assert_eq!(of(None, 0x0001_0000), ["中国", "CN", ""]);
+    assert_eq!(of(Some("country,province,city,carrier,code"), 0x0001_0000), ["中国", "CN", "电信"]);
+    // A code that the file does not have is that of the country's name.
+    assert_eq!(of(Some("country,-,-,-,-"), 0x0001_0001), ["日本", "JP", ""]);
+}
+
+#[test]
+fn of_other_countries_than_china_the_country_is_kept_if_that_is_asked_for() {
+    let file = xdb(3, &["中国|广东省|广州市|电信|CN", "日本|东京|东京|NTT|JP"]).bytes();
+    let database = made(Source::read(&file, None, true).unwrap()).database;
+    let of = |number: u32| {
+        let place = Database::open(&database).unwrap().lookup(Ipv4Addr::from_bits(number << 8)).unwrap();
+        place.names().map(str::to_owned)
+    };
+    assert_eq!([of(0x0001_0000), of(0x0001_0001)], [["中国", "广东省", "广州市"], ["日本", "", ""]]);
+}
+
+#[test]
+fn lines_of_text_are_read_and_a_wrong_one_is_named() {
+    let text = "1.0.0.0|1.0.0.255|Australia|Queensland|0|0|AU\n\
+        1.0.1.0|1.0.1.255|中国|福建省|福州市|电信|CN\r\n\
+        2001:200::|2001:200:ffff:ffff:ffff:ffff:ffff:ffff|Japan|Tokyo|0|0|JP\n";
+    let source = Source::read(text.as_bytes(), None, false).unwrap();
+    assert_eq!(source.len(), 3);
+    let database = made(source).database;
+    let database = Database::open(&database).unwrap();
+    let of = |address: &str| database.lookup(address.parse::<IpAddr>().unwrap()).map(|place| place.names());
+    assert_eq!(of("1.0.0.7"), Some(["Australia", "Queensland", ""]));
+    assert_eq!(of("1.0.1.255"), Some(["中国", "福建省", "福州市"]));
+    assert_eq!(of("2001:200::7"), Some(["Japan", "Tokyo", ""]));
+    assert_eq!(of("2001:201::"), None);
+    for (line, cause) in [
+        ("1.0.2.0,1.0.2.255,AU", "not first|last|region, with two addresses of one family"),
+        ("1.0.2.0|2001:300::|Japan|0|0|0|JP", "not first|last|region, with two addresses of one family"),
+        ("1.0.0.0|1.0.2.255|Japan|0|0|0|JP", "the range from 1.0.0.0 to 1.0.2.255 is out of order"),
+    ] {
+        let error = Source::read(format!("{text}\n{line}\n").as_bytes(), None, false).unwrap_err();
+        assert_eq!(error.to_string(), format!("line 5: {cause}"));
+    }
+    let error = Source::read(b"1.0.2.0,1.0.2.255,AU\n", None, false).unwrap_err();
+    assert_eq!(error.to_string(), "line 1: not first|last|region, with two addresses of one family");
 }
 
 #[test]
 fn a_header_that_says_what_is_not_known_is_no_damage() {
     let with = |says| places(&Xdb { says, ..xdb(3, &["中国|广东省|广州市|电信|CN"]) }.bytes()).unwrap_err();
-    assert_eq!(with((0, 4)), "its addresses are of version 0 of IP, where 4 is read");
+    assert_eq!(with((0, 4)), "its addresses are of version 0 of IP, where 4 and 6 are read");
     assert_eq!(with((4, 5)), "its offsets have 5 bytes, where 4 are read: make it with offsets of 4 bytes");
     let error = |begin: &[u8]| places(&[begin, &[0; 40]].concat()).unwrap_err();
-    assert_eq!(error(b"\x04\0"), "not an xdb file of version 2 or 3: it says 4");
+    assert_eq!(
+        error(b"\x04\0"),
+        "none of a MaxMind DB file, an xdb file of version 2 or 3 (it would have version 4), and lines of \
+         first|last|region"
+    );
     assert_eq!(error(b"\x1f\x8b\x08\0"), "this is a packed file: unpack it first (gunzip)");
     assert_eq!(error(b"PK\x03\x04"), "this is a packed file: unpack it first (unzip)");
     assert_eq!(error(b"\x28\xb5\x2f\xfd"), "this is a packed file: unpack it first (unzstd)");
@@ -355,7 +426,8 @@ fn china_has_other_names() {
     // Provinces in letters are not known; they can be named.
     let letters = xdb(3, &["China|Guangdong|Guangzhou|China Telecom|CN", "Japan|Tokyo|Tokyo|NTT|JP"]).bytes();
     assert!(places(&letters).unwrap_err().contains("(--fields country,-,province,city,-)"));
-    let expected = [["China", "Guangdong", "Guangzhou"], ["Japan", "", ""]].map(|names| names.map(str::to_owned));
+    let expected =
+        [["China", "Guangdong", "Guangzhou"], ["Japan", "Tokyo", "Tokyo"]].map(|names| names.map(str::to_owned));
     assert_eq!(places_by(Some("country,province,city,-,-"), &letters).unwrap(), expected);
 }
 
@@ -380,27 +452,27 @@ fn a_file_without_china_is_refused_unless_countries_are_asked_for() {
 
 #[test]
 fn fields_that_were_not_kept_are_not_said_to_be() {
-    let said = |fields: Option<&str>, regions: &[&str]| {
+    let said_with = |only_china: bool, fields: Option<&str>, regions: &[&str]| {
         let fields = fields.map(|names| names.parse::<Fields>().unwrap());
-        prepare(&xdb(3, regions).bytes(), fields, &mut |_, _| ()).unwrap().fields.to_string()
+        Source::read(&xdb(3, regions).bytes(), fields, only_china).unwrap().fields().unwrap().to_string()
     };
-    assert_eq!(said(None, &["中国|广东省|广州市|电信|CN"]), "country,province,city,-,-");
+    let said = |fields: Option<&str>, regions: &[&str]| said_with(false, fields, regions);
+    assert_eq!(said(None, &["中国|广东省|广州市|电信|CN"]), "country,province,city,-,code");
     assert_eq!(said(None, &["美国|0|0|0|谷歌", "中国|0|0|0|电信"]), "country,-,-,-,-");
-    assert_eq!(said(Some("country,province,city,-,-"), &["Chine|广东省|广州市|电信|CN"]), "country,-,-,-,-");
+    let chine = ["Chine|广东省|广州市|电信|CN"];
+    assert_eq!(said_with(true, Some("country,province,city,-,-"), &chine), "country,-,-,-,-");
+    assert_eq!(said(Some("country,province,city,-,-"), &chine), "country,province,city,-,-");
     assert_eq!(said(Some("country,province,city,-,-"), &["中国|x|0|电信|CN"]), "country,province,city,-,-");
 }
 
 #[test]
 fn segments_of_ipv6_are_known_by_what_they_hold() {
-    let expected =
-        "its addresses are of IPv6, of which ipinfo knows no places: take the file for IPv4 (ip2region_v4.xdb)";
     for count in (1..=30).chain([7 * 40 + 1]) {
         let regions = vec!["中国|广东省|广州市|电信|CN"; count];
         let file = Xdb { says: (6, 4), ..xdb(2, &regions) }.bytes();
-        assert_eq!(places(&file), Err(expected.to_owned()), "{count}");
-        // One that is cut off is no better a file.
-        let cut = places(&file[..file.len() - 1]).unwrap_err();
-        assert!(count == 1 || cut == expected, "{count}: {cut}");
+        assert_eq!(places(&file).unwrap().len(), count);
+        // One that is cut off is no file of IPv4 either.
+        assert!(places(&file[..file.len() - 1]).is_err(), "{count}");
         // Files of IPv4 are what they are with any number of them, and so is what follows them.
         let mut file = xdb(2, &regions).bytes();
         places(&file).unwrap();
@@ -475,4 +547,39 @@ fn segments_are_behind_the_index_and_regions_within_the_file() {
     let len = cut.len();
     cut[len - 6..len - 4].fill(0xff);
     assert!(damaged(&cut));
+}
+
+/// The files in `LETHE_XDB`, with colons between them, beside each of which is what another reader said of random
+/// addresses: `tools/ipinfo-compare` makes both.
+#[test]
+fn real_files_are_answered_as_by_their_reader() {
+    let Some(files) = std::env::var_os("LETHE_XDB") else {
+        println!("skipped: LETHE_XDB names no files");
+        return;
+    };
+    for file in std::env::split_paths(&files) {
+        let source = Source::read(&std::fs::read(&file).unwrap(), None, false).unwrap();
+        let fields = source.fields().unwrap().to_string();
+        let at = |name| fields.split(',').position(|field| field == name).unwrap();
+        let [country, province, city] = ["country", "province", "city"].map(at);
+        let database = made(source).database;
+        let database = Database::open(&database).unwrap();
+        let answers = std::fs::read_to_string(file.with_added_extension("tsv")).unwrap();
+        let mut known = 0;
+        let differs = |line: &&str| {
+            let (address, region) = line.split_once('\t').unwrap();
+            let fields: Vec<_> = region.split('|').map(|field| if field == "0" { "" } else { field }).collect();
+            let expected = fields.get(country).filter(|country| !country.is_empty());
+            let expected = expected.map(|country| [country, fields[province], fields[city]]);
+            let found = database.lookup(address.parse::<IpAddr>().unwrap()).map(|place| place.names());
+            known += usize::from(found.is_some());
+            if found != expected {
+                println!("{address}: {found:?}, and {expected:?} by the other reader");
+            }
+            found != expected
+        };
+        let (count, differ) = (answers.lines().count(), answers.lines().filter(differs).count());
+        println!("{}: {count} addresses, {known} known, {differ} different", file.display());
+        assert_eq!(differ, 0);
+    }
 }

@@ -24,7 +24,7 @@ use crate::scores::{Candidates, ScoresArgs};
 pub(crate) enum AppArgs {
     /// The files of a directory: GET /index.html
     Files(FilesArgs),
-    /// The place of an IPv4 address: GET /202.96.128.86
+    /// The place of an address: GET /202.96.128.86
     Ipinfo(IpinfoArgs),
     /// Small answers by the rules of a file: GET /robots.txt
     Respond(RespondArgs),
@@ -89,7 +89,7 @@ impl AppArgs {
 pub(crate) enum Application {
     /// The files of a directory.
     Files(Files),
-    /// The places of IPv4 addresses.
+    /// The places of addresses.
     IpInfo(IpInfo<'static>),
     /// Answers by rules.
     Respond(Respond),
@@ -106,7 +106,8 @@ impl Application {
             Self::Files(files) => Contents(files.image()).to_string(),
             Self::IpInfo(ipinfo) => {
                 let database = ipinfo.data().database();
-                let (ranges, places) = (database.range_count() as u64, database.place_count() as u64);
+                let ranges = (database.range_count() + database.range_count_v6()) as u64;
+                let places = database.place_count() as u64;
                 format!("{}, {}", counted(ranges, "range"), counted(places, "place"))
             }
             Self::Respond(app) => {

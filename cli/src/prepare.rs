@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use clap::Subcommand;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
-use lethe_apps::ipinfo::{self, Fields};
+use lethe_apps::ipinfo::{self, Fields, Language, Source};
 
 use crate::files::{self, Contents, SiteArgs};
 use crate::progress::Progress;
@@ -41,20 +41,9 @@ enum What {
         #[arg(long, value_name = "IMAGE", exclusive = true)]
         check: Option<PathBuf>,
     },
-    /// The database of `ipinfo`, from an ip2region file: China to the city, elsewhere the country
+    /// The database of `ipinfo`, from MaxMind DB files and those of ip2region
     #[command(after_help = EXAMPLE)]
-    Ipinfo {
-        /// ip2region database of IPv4 addresses to read: xdb, version 2 or 3
-        #[arg(value_name = "IN.xdb")]
-        input: PathBuf,
-        /// Database to write
-        #[arg(value_name = "OUT")]
-        output: PathBuf,
-        /// The fields of a region in their order, if they are not recognized: `country`, `province`, `city`, and `-`
-        /// for any other
-        #[arg(long, value_name = "NAMES")]
-        fields: Option<Fields>,
-    },
+    Ipinfo(PlacesArgs),
     /// The file of `scores`, from the board's table: dBASE, CSV, or lines of `seat_id_html`
     #[command(after_help = scores::EXAMPLE)]
     Scores(Box<TableArgs>),
@@ -63,9 +52,33 @@ enum What {
     ScoresSample(SampleArgs),
 }
 
+/// Sources of `ipinfo`, and what is kept of them.
+#[derive(clap::Args)]
+struct PlacesArgs {
+    /// Files to read, each with addresses of IPv4, IPv6 or both: MaxMind DB (.mmdb), ip2region (.xdb, version 2 or 3),
+    /// or its lines of text. Where several say where an address is, or whose it is, the first of them counts
+    #[arg(value_name = "IN", required = true)]
+    inputs: Vec<PathBuf>,
+    /// Database to write
+    #[arg(value_name = "OUT", required = true)]
+    output: PathBuf,
+    /// The fields of a region of ip2region in their order, if they are not recognized: `country`, `province`, `city`,
+    /// `code`, `carrier`, and `-` for any other
+    #[arg(long, value_name = "NAMES")]
+    fields: Option<Fields>,
+    /// Of ip2region, keep provinces and cities of China alone, which makes the database smaller
+    #[arg(long)]
+    only_china: bool,
+    /// The languages that names are kept in, the first one for clients that prefer none: of `en`, `zh`, `de`, `es`,
+    /// `fr`, `ja`, `pt` and `ru` [default: those of the files, and `en` and `zh` for countries]
+    #[arg(long, value_name = "TAGS", value_delimiter = ',')]
+    languages: Vec<Language>,
+}
+
 const EXAMPLE: &str = "\
-Example:
-  lethe prepare ipinfo ip2region.xdb places.db
+Examples:
+  lethe prepare ipinfo ip2region_v4.xdb ip2region_v6.xdb places.db
+  lethe prepare ipinfo --languages en,de GeoLite2-City.mmdb GeoLite2-ASN.mmdb places.db
   lethe serve --device tap:lethe0,host=10.9.0.1/24 --addr 10.9.0.2 ipinfo --db places.db";
 
 const FILES_EXAMPLE: &str = "\
@@ -89,31 +102,45 @@ pub(crate) fn prepare(args: &Args) -> anyhow::Result<()> {
         }
         What::Scores(table) => table.prepare(),
         What::ScoresSample(sample) => sample.write(),
-        What::Ipinfo { input, output, fields } => {
-            let source = fs::read(input).with_context(|| format!("cannot read {}", input.display()))?;
-            let mut file = Output::create(output)?;
-            let bar = progress_bar();
-            let prepared = ipinfo::prepare(&source, *fields, &mut |done, total| {
-                bar.set_length(total);
-                bar.set_position(done);
-            });
-            bar.finish_and_clear();
-            let prepared = prepared.with_context(|| input.display().to_string())?;
-            file.write_all(&prepared.database).with_context(|| format!("cannot write {}", output.display()))?;
-            file.finish()?;
-            let named = fields;
-            let ipinfo::Prepared { database, segments, ranges, places, fields } = prepared;
-            if named.is_some_and(|named| named != fields) {
-                let why = "no region of China (中国, 中國, China, CN) has a province or a city in the fields named";
-                warn(format_args!("{}: only countries are kept: {why}", input.display()));
-            }
-            let (output, size) = (output.display(), HumanBytes(database.len() as u64));
-            writeln!(
-                io::stdout(),
-                "{output}: {segments} segments of {fields} made {ranges} ranges of {places} places, {size}"
-            )
+        What::Ipinfo(places) => places.prepare(),
+    }
+}
+
+impl PlacesArgs {
+    fn prepare(&self) -> anyhow::Result<()> {
+        let mut file = Output::create(&self.output)?;
+        let sources = self.inputs.iter().map(|input| self.read(input)).collect::<anyhow::Result<Vec<_>>>()?;
+        let bar = progress_bar();
+        let prepared = ipinfo::prepare(&sources, &self.languages, &mut |done, total| {
+            bar.set_length(total);
+            bar.set_position(done);
+        });
+        bar.finish_and_clear();
+        let ipinfo::Prepared { database, ranges, ranges_v6, places } = prepared?;
+        file.write_all(&database).with_context(|| format!("cannot write {}", self.output.display()))?;
+        file.finish()?;
+        let (output, size) = (self.output.display(), HumanBytes(database.len() as u64));
+        writeln!(io::stdout(), "{output}: {ranges} ranges of IPv4 and {ranges_v6} of IPv6, {places} places, {size}")
             .printed()
+    }
+
+    /// Reads a file, and says what was found in it.
+    fn read(&self, input: &Path) -> anyhow::Result<Source> {
+        let bytes = fs::read(input).with_context(|| format!("cannot read {}", input.display()))?;
+        let source = Source::read(&bytes, self.fields, self.only_china).with_context(|| input.display().to_string())?;
+        let (name, count) = (input.display(), source.len());
+        match source.fields() {
+            Some(fields) => {
+                if self.fields.is_some_and(|named| named.to_string() != fields.to_string()) {
+                    let of = if self.only_china { "region of China (中国, 中國, China, CN)" } else { "region" };
+                    let why = format_args!("no {of} has a province or a city in the fields named");
+                    warn(format_args!("{name}: only countries are kept: {why}"));
+                }
+                writeln!(io::stdout(), "{name}: {count} segments of {fields}").printed()?;
+            }
+            None => writeln!(io::stdout(), "{name}: {count} networks").printed()?,
         }
+        Ok(source)
     }
 }
 
@@ -129,6 +156,6 @@ fn prepare_files(directory: &Path, output: &Path, site: &SiteArgs) -> anyhow::Re
 
 /// A progress bar on standard error, hidden if that is not a terminal.
 fn progress_bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} segments, {eta} left");
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} ranges, {eta} left");
     ProgressBar::new(0).with_style(style.expect("the template is well-formed"))
 }

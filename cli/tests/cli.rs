@@ -255,7 +255,8 @@ fn places_that_are_not_kept_are_not_said_to_be() {
     file[at..at + old.len()].copy_from_slice(new);
     fs::write(directory.path().join("in.xdb"), file).unwrap();
     let mut all = String::new();
-    for fields in ["", " --fields country,-,province,city,-", " --fields country,-,-,-,-"] {
+    let named = " --fields country,-,province,city,-";
+    for fields in ["", named, &format!("{named} --only-china"), " --fields country,-,-,-,-"] {
         let arguments = format!("prepare ipinfo in.xdb out.db{fields}");
         writeln!(all, "$ lethe {arguments}\n{}", said(&lethe(directory.path(), &arguments))).unwrap();
     }

@@ -214,6 +214,11 @@ fn https() {
     run("docs/https.md");
 }
 
+#[test(root, "curl")]
+fn ipinfo() {
+    run("docs/ipinfo.md");
+}
+
 #[test(root, "nft", "ethtool")]
 fn interfaces() {
     run("docs/interfaces.md");

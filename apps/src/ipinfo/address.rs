@@ -4,13 +4,17 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use lethe::http::Writer;
 
-/// Reads an address: a dotted quad without leading zeros, or any form of RFC 4291, section 2.2. An
-/// IPv4-mapped IPv6 address is the IPv4 address in it.
+/// Reads an address: a dotted quad without leading zeros, or any form of RFC 4291, section 2.2, also in brackets as in
+/// a URL (RFC 3986, section 3.2.2). An IPv4-mapped IPv6 address is the IPv4 address in it.
 pub(super) fn parse(text: &str) -> Option<IpAddr> {
     match parse_v4(text.as_bytes()) {
         Some(v4) => Some(v4.into()),
-        None => text.parse::<Ipv6Addr>().ok().map(|v6| v6.to_canonical()),
+        None => without_brackets(text).parse::<Ipv6Addr>().ok().map(|v6| v6.to_canonical()),
     }
+}
+
+fn without_brackets(text: &str) -> &str {
+    text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text)
 }
 
 /// Parses a dotted quad as the standard library does, in less than half the time. Nearly all requests have one.
@@ -39,8 +43,9 @@ fn parse_octet(text: &[u8]) -> Option<(u8, &[u8])> {
 }
 
 /// Whether text looks like an address, though it may be invalid: digits and dots, or hexadecimal digits, dots and
-/// colons with at least one colon.
+/// colons with at least one colon, also in brackets.
 pub(super) fn is_attempt(text: &str) -> bool {
+    let text = without_brackets(text);
     let all = |allowed: fn(&u8) -> bool| !text.is_empty() && text.as_bytes().iter().all(allowed);
     all(|byte| matches!(byte, b'0'..=b'9' | b'.'))
         || text.contains(':') && all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':'))
@@ -69,7 +74,23 @@ pub(super) fn push(writer: &mut Writer<'_>, address: IpAddr) {
 pub(super) const fn kind(address: IpAddr) -> &'static str {
     match address {
         IpAddr::V4(v4) => kind_v4(v4),
-        IpAddr::V6(_) => "an IPv6 address, and the data has only IPv4",
+        IpAddr::V6(v6) => kind_v6(v6),
+    }
+}
+
+const fn kind_v6(address: Ipv6Addr) -> &'static str {
+    match address.segments() {
+        [0, 0, 0, 0, 0, 0, 0, 0] => "the unspecified address (RFC 4291), not of a host",
+        [0, 0, 0, 0, 0, 0, 0, 1] => "a loopback address (RFC 4291), by which every machine means itself",
+        [0x64, 0xff9b, ..] => "an address that is translated to IPv4 (RFC 6052, RFC 8215)",
+        [0x100, 0, 0, 0, ..] => "an address whose packets are discarded (RFC 6666)",
+        [0x2001, 0, ..] => "a Teredo address (RFC 4380), of a tunnel through IPv4",
+        [0x2001, 0x0db8, ..] | [0x3fff, 0..=0xfff, ..] => "an address set aside for documentation (RFC 3849, RFC 9637)",
+        [0x2002, ..] => "a 6to4 address (RFC 3056), of a tunnel through IPv4",
+        [0xfc00..=0xfdff, ..] => "a private address (RFC 4193), in use in one network",
+        [0xfe80..=0xfebf, ..] => "a link-local address (RFC 4291), in use on many links at once",
+        [0xff00..=0xffff, ..] => "a multicast address (RFC 4291), of a group and not of a host",
+        _ => "not in the data",
     }
 }
 
@@ -161,11 +182,36 @@ mod tests {
 
     #[test]
     fn an_attempt_is_told_by_its_characters() {
-        for attempt in ["1", "1.2", "999.999", "....", "1:", "::", "a:b", "::ffff:1.2", ":", "1::2::3"] {
+        for attempt in ["1", "1.2", "999.999", "....", "1:", "::", "a:b", "::ffff:1.2", ":", "1::2::3", "[::1]", "[1:]"]
+        {
             assert!(is_attempt(attempt), "{attempt:?}");
         }
-        for other in ["", "a", "cafe", "a.b", "1.2.3.x", "g::1", "1/2", "1 2", "favicon.ico", "::1%1", "１"] {
+        for other in [
+            "",
+            "a",
+            "cafe",
+            "a.b",
+            "1.2.3.x",
+            "g::1",
+            "1/2",
+            "1 2",
+            "favicon.ico",
+            "::1%1",
+            "１",
+            "[::1",
+            "::1]",
+            "[]",
+        ] {
             assert!(!is_attempt(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_ipv6_may_be_in_brackets() {
+        assert_eq!(parse("[2001:db8::1]"), "2001:db8::1".parse().ok());
+        assert_eq!(parse("[::ffff:8.8.8.8]"), "8.8.8.8".parse().ok());
+        for text in ["[8.8.8.8]", "[::1", "::1]", "[[::1]]", "[]"] {
+            assert_eq!(parse(text), None, "{text}");
         }
     }
 
@@ -189,12 +235,35 @@ mod tests {
             ("255.255.255.255", "255.255.255.255", "broadcast"),
         ] {
             let [first, last] = [first, last].map(|address| address.parse::<Ipv4Addr>().unwrap());
-            assert!(kind(first.into()).contains(word), "{first}");
-            assert!(kind(last.into()).contains(word), "{last}");
-            for outside in [first.to_bits().checked_sub(1), last.to_bits().checked_add(1)].into_iter().flatten() {
-                let outside = Ipv4Addr::from_bits(outside);
-                assert!(!kind(outside.into()).contains(word), "{outside}");
-            }
+            let outside = [first.to_bits().checked_sub(1), last.to_bits().checked_add(1)].into_iter().flatten();
+            check_block([first, last].map(IpAddr::V4), outside.map(|bits| Ipv4Addr::from_bits(bits).into()), word);
+        }
+        for (first, prefix, word) in [
+            ("::", 128, "unspecified"),
+            ("::1", 128, "loopback"),
+            ("64:ff9b::", 32, "translated"),
+            ("100::", 64, "discarded"),
+            ("2001::", 32, "Teredo"),
+            ("2001:db8::", 32, "documentation"),
+            ("3fff::", 20, "documentation"),
+            ("2002::", 16, "6to4"),
+            ("fc00::", 7, "private"),
+            ("fe80::", 10, "link-local"),
+            ("ff00::", 8, "multicast"),
+        ] {
+            let first = first.parse::<Ipv6Addr>().unwrap();
+            let last = Ipv6Addr::from_bits(first.to_bits() | u128::MAX.checked_shr(prefix).unwrap_or_default());
+            let outside = [first.to_bits().checked_sub(1), last.to_bits().checked_add(1)].into_iter().flatten();
+            check_block([first, last].map(IpAddr::V6), outside.map(|bits| Ipv6Addr::from_bits(bits).into()), word);
+        }
+    }
+
+    fn check_block(edges: [IpAddr; 2], outside: impl Iterator<Item = IpAddr>, word: &str) {
+        for edge in edges {
+            assert!(kind(edge).contains(word), "{edge}");
+        }
+        for outside in outside {
+            assert!(!kind(outside).contains(word), "{outside}");
         }
     }
 }

@@ -50,9 +50,9 @@ static CITIES_BY_NAME: LazyLock<HashSet<&str>> = LazyLock::new(|| {
 const CARRIERS: &str = "电信 联通 移动 铁通 网通 教育网 广电网 鹏博士 阿里云 腾讯云 华为云";
 
 /// The known layouts. The last field is the carrier or the code.
-const WITH_AREA: Fields = Fields { count: 5, country: 0, province: Some(2), city: Some(3) };
-const WITHOUT_AREA: Fields = Fields { count: 4, country: 0, province: Some(1), city: Some(2) };
-const WITH_CODE: Fields = Fields { count: 5, country: 0, province: Some(1), city: Some(2) };
+const WITH_AREA: Fields = Fields { province: Some(2), city: Some(3), ..Fields::of_country(5) };
+const WITHOUT_AREA: Fields = Fields { province: Some(1), city: Some(2), ..Fields::of_country(4) };
+const WITH_CODE: Fields = Fields { province: Some(1), city: Some(2), code: Some(4), ..Fields::of_country(5) };
 const KNOWN: [Fields; 3] = [WITH_AREA, WITHOUT_AREA, WITH_CODE];
 
 /// One value in so many may be wrong, since such data is maintained by hand.
@@ -77,6 +77,10 @@ pub struct Fields {
     country: usize,
     province: Option<usize>,
     city: Option<usize>,
+    code: Option<usize>,
+    carrier: Option<usize>,
+    /// Whether provinces and cities of China alone are used.
+    only_china: bool,
 }
 
 impl Fields {
@@ -92,8 +96,8 @@ impl Fields {
             && (regions.len() > FEW || regions.iter().any(|region| has_more_than_a_country(region)))
         {
             let example = regions.iter().find(|region| has_more_than_a_country(region)).unwrap_or(&first);
-            let only_country = Self { count, country: 0, province: None, city: None };
-            return Err(FieldsError::NoChina { example: shown(example), fields: only_country });
+            let only_country = Self::of_country(count);
+            return Err(FieldsError::NoChina { example: shown(example), fields: only_country.into() });
         }
         let mut fitting = KNOWN.into_iter().filter(|fields| fields.count == count && fields.fit(regions));
         let unknown = || {
@@ -101,9 +105,24 @@ impl Fields {
             FieldsError::Unknown { count, example: shown(example) }
         };
         let fields = fitting.next().ok_or_else(unknown)?;
-        // Several layouts may fit, if they give the same places.
-        let same = |other: Self| regions.iter().all(|region| fields.place(region) == other.place(region));
-        if fitting.all(same) { Ok(fields) } else { Err(unknown()) }
+        // Several layouts may fit, if they give the same names; or the same in China, where no others are then used.
+        let others: Vec<_> = fitting.collect();
+        let are_same = |change: fn(Self) -> Self| {
+            let names = |fields: Self, region| change(fields).place(region).map(|place| place.names());
+            others.iter().all(|&other| regions.iter().all(|region| names(fields, region) == names(other, region)))
+        };
+        if are_same(|fields| fields) {
+            Ok(fields)
+        } else if are_same(Self::only_china) {
+            Ok(Self { code: None, ..fields.only_china() })
+        } else {
+            Err(unknown())
+        }
+    }
+
+    /// A layout of so many fields, of which the first is the country.
+    const fn of_country(count: usize) -> Self {
+        Self { count, country: 0, province: None, city: None, code: None, carrier: None, only_china: false }
     }
 
     /// Whether this layout fits the regions.
@@ -147,34 +166,43 @@ impl Fields {
             && !regions.iter().any(|region| is_elsewhere(region))
     }
 
-    /// The place of a region: down to the city in China, elsewhere the country. `None` if it has another number of
-    /// fields.
+    /// The place of a region. `None` if it has another number of fields.
     pub(super) fn place(self, region: &str) -> Option<Place<'_>> {
         let mut place = Place::default();
         let mut count = 0;
         for (at, field) in split(region).enumerate() {
             count += 1;
-            if at == self.country {
-                place.country = field;
-            } else if Some(at) == self.province {
-                place.province = field;
-            } else if Some(at) == self.city {
-                place.city = field;
-            }
+            let part = match Some(at) {
+                country if country == Some(self.country) => &mut place.country,
+                province if province == self.province => &mut place.region,
+                city if city == self.city => &mut place.city,
+                code if code == self.code => &mut place.code,
+                carrier if carrier == self.carrier => &mut place.org,
+                _ => continue,
+            };
+            *part = field;
         }
         if count != self.count {
             return None;
         }
+        if !is_code(place.code) {
+            place.code = "";
+        }
         Some(match place.country {
-            country if is_china(country) => place,
-            RESERVED => Place::default(),
-            country => Place { country, ..Place::default() },
+            "" | RESERVED => Place { org: place.org, ..Place::default() },
+            country if is_china(country) || !self.only_china => place,
+            _ => Place { region: "", city: "", ..place },
         })
     }
 
-    /// This layout with the country alone.
+    /// This layout without provinces and cities.
     pub(super) const fn only_country(self) -> Self {
         Self { province: None, city: None, ..self }
+    }
+
+    /// This layout with provinces and cities of China alone.
+    pub(super) const fn only_china(self) -> Self {
+        Self { only_china: true, ..self }
     }
 
     /// The number of fields of a region.
@@ -255,7 +283,7 @@ fn shown(region: &str) -> String {
 }
 
 /// The names of fields on the command line.
-const NAMES: [&str; 3] = ["country", "province", "city"];
+const NAMES: [&str; 5] = ["country", "province", "city", "code", "carrier"];
 const NOT_USED: &str = "-";
 
 impl FromStr for Fields {
@@ -278,14 +306,16 @@ impl FromStr for Fields {
         if count > COUNT_MAX {
             return Err(NamesError::TooMany);
         }
-        let [country, province, city] = found;
-        Ok(Self { count, country: country.ok_or(NamesError::NoCountry)?, province, city })
+        let [country, province, city, code, carrier] = found;
+        let country = country.ok_or(NamesError::NoCountry)?;
+        Ok(Self { country, province, city, code, carrier, ..Self::of_country(count) })
     }
 }
 
 impl fmt::Display for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named = [Some(self.country), self.province, self.city].into_iter().zip(NAMES);
+        let fields = [Some(self.country), self.province, self.city, self.code, self.carrier];
+        let named = fields.into_iter().zip(NAMES);
         for at in 0..self.count {
             let name = named.clone().find(|(field, _)| *field == Some(at)).map_or(NOT_USED, |(_, name)| name);
             write!(f, "{}{name}", if at > 0 { "," } else { "" })?;
@@ -331,7 +361,7 @@ pub enum FieldsError {
         /// An example of a region.
         example: String,
         /// The names to give where only the country is used.
-        fields: Fields,
+        fields: Box<Fields>,
     },
     /// A region has another number of fields than were named.
     #[error("there are {named} names of fields, and {found} fields in {region}")]
@@ -356,7 +386,7 @@ impl FieldsError {
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum NamesError {
     /// A name is unknown.
-    #[error("{name:?} is no field: there are country, province and city, and - for any other")]
+    #[error("{name:?} is no field: there are {}, and - for any other", NAMES.join(", "))]
     Unknown {
         /// The name.
         name: String,

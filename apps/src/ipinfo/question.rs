@@ -27,13 +27,20 @@ pub(super) enum Form {
     Page,
     /// The page about the client's own address.
     Home,
+    /// A JSON object about the client's own address.
+    OwnJson,
+    /// The client's own address.
+    OwnAddress,
 }
 
 impl Question {
     /// Parses a request. `None` for a path that this application does not have.
     pub(super) fn of(request: &Request<'_>) -> Option<Self> {
+        let own = |form| Some(Self { form, address: Some(request.client.to_canonical()) });
         match request.path {
             b"/" => Some(Self::of_query(request)),
+            b"/json" => own(Form::OwnJson),
+            b"/ip" => own(Form::OwnAddress),
             path => Self::of_path(str::from_utf8(path.strip_prefix(b"/")?).ok()?),
         }
     }
@@ -45,7 +52,7 @@ impl Question {
     }
 
     fn of_path(path: &str) -> Option<Self> {
-        let (text, form) = match path.strip_suffix(".json") {
+        let (text, form) = match path.strip_suffix(".json").or_else(|| path.strip_suffix("/json")) {
             Some(text) => (text, Form::Json),
             None => (path, Form::Text),
         };
@@ -96,6 +103,9 @@ mod tests {
     fn an_address_in_the_path_is_asked_for_as_text_or_json() {
         check("/8.8.8.8", Some((Form::Text, Some("8.8.8.8"))));
         check("/8.8.8.8.json", Some((Form::Json, Some("8.8.8.8"))));
+        check("/8.8.8.8/json", Some((Form::Json, Some("8.8.8.8"))));
+        check("/[2001:db8::1]/json", Some((Form::Json, Some("2001:db8::1"))));
+        check("/%5B2001:db8::1%5D", Some((Form::Text, Some("2001:db8::1"))));
         check("/8.8.8.8?ip=9.9.9.9", Some((Form::Text, Some("8.8.8.8"))));
         check("/2001:db8::1", Some((Form::Text, Some("2001:db8::1"))));
         check("/2001%3adb8%3A:1.json", Some((Form::Json, Some("2001:db8::1"))));
@@ -120,6 +130,12 @@ mod tests {
     }
 
     #[test]
+    fn json_and_ip_are_about_the_client() {
+        check("/json", Some((Form::OwnJson, Some("192.0.2.1"))));
+        check("/ip?ip=8.8.8.8", Some((Form::OwnAddress, Some("192.0.2.1"))));
+    }
+
+    #[test]
     fn the_field_of_the_form_is_decoded_and_trimmed() {
         for target in [
             "/?ip=8.8.8.8",
@@ -130,7 +146,9 @@ mod tests {
         ] {
             check(target, Some((Form::Page, Some("8.8.8.8"))));
         }
-        check("/?ip=2001%3Adb8%3A%3A1", Some((Form::Page, Some("2001:db8::1"))));
+        for target in ["/?ip=2001%3Adb8%3A%3A1", "/?ip=%5B2001:db8::1]"] {
+            check(target, Some((Form::Page, Some("2001:db8::1"))));
+        }
         let longest = "1111:2222:3333:4444:5555:6666:255.255.255.255";
         check(&format!("/?ip={longest}"), Some((Form::Page, Some(longest))));
     }
@@ -173,6 +191,10 @@ mod tests {
             "/1.2.3.x",
             "/1.2.3.4/",
             "/1.2.3.4/x",
+            "/1.2.3.4/json/",
+            "/json/",
+            "/ip.json",
+            "/[cafe]",
             "//1.2.3.4",
             "/g::1",
             "/+1.2.3.4",

@@ -1,10 +1,10 @@
-//! Prepared text responses, one for each place of a database. There are few places.
+//! Prepared text responses, one for each place of a database, if there are few places.
 
 use lethe::http::Response;
 use lethe::wire::checksum::Sum;
 
 use super::answer::Answer;
-use super::{Database, Form};
+use super::{Database, Form, Language};
 
 /// The complete response for each place of a database.
 #[derive(Clone)]
@@ -24,12 +24,19 @@ struct Entry {
 }
 
 impl Texts {
+    /// The most places whose responses are prepared: some 10 MB of them. Places of all cities with their coordinates
+    /// are ten times as many, and theirs are made on the spot.
+    const MAX_PLACES: usize = 1 << 16;
+
     pub(super) fn of(database: &Database<'_>) -> Self {
-        let mut texts = Self { bytes: Vec::new(), entries: Vec::with_capacity(database.place_count()) };
+        let mut texts = Self { bytes: Vec::new(), entries: Vec::new() };
+        if database.place_count() > Self::MAX_PLACES {
+            return texts;
+        }
         let mut scratch = [0; 1024];
         for place in database.places() {
-            let response =
-                Form::Text.respond(&Answer::Place(std::net::Ipv4Addr::UNSPECIFIED.into(), place), &mut scratch);
+            let answer = Answer::Place(std::net::Ipv4Addr::UNSPECIFIED.into(), place);
+            let response = Form::Text.respond(&answer, Language::English, false, &mut scratch);
             let (start, head) = (texts.bytes.len() as u32, response.head().len() as u16);
             texts.bytes.extend(response.head());
             texts.bytes.extend(response.body());
@@ -39,13 +46,13 @@ impl Texts {
         texts
     }
 
-    /// The response for the place with this number.
+    /// The response for the place with this number, if it is prepared.
     #[inline]
-    pub(super) fn get(&self, place: usize) -> Response<'_> {
-        let Entry { start, head, len, sum } = self.entries[place];
+    pub(super) fn get(&self, place: usize) -> Option<Response<'_>> {
+        let Entry { start, head, len, sum } = *self.entries.get(place)?;
         let response = &self.bytes[start as usize..][..len.into()];
         let (head, body) = response.split_at(head.into());
-        Response::prepared(head, body).with_sum(sum)
+        Some(Response::prepared(head, body).with_sum(sum))
     }
 }
 
@@ -60,7 +67,11 @@ mod tests {
         for (number, place) in database.places().enumerate() {
             let mut scratch = [0; 1024];
             let answer = Answer::Place(std::net::Ipv4Addr::LOCALHOST.into(), place);
-            assert_eq!(texts.get(number), Form::Text.respond(&answer, &mut scratch), "{place:?}");
+            assert_eq!(
+                texts.get(number),
+                Some(Form::Text.respond(&answer, Language::English, false, &mut scratch)),
+                "{place:?}"
+            );
             let Entry { start, len, sum, .. } = texts.entries[number];
             let bytes = &texts.bytes[start as usize..][..len.into()];
             assert_eq!(sum, Sum::new().with(bytes).folded(), "{place:?}");
