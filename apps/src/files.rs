@@ -174,8 +174,8 @@ fn choose<'a>(file: &File<'a>, headers: &Headers<'_>) -> (Object<'a>, Option<Cod
     best
 }
 
-/// The fields of a response that a 304 has as well, beside its tag: a cache needs them to update what it has stored (RFC
-/// 9110, section 15.4.5).
+/// The fields of a response that a 304 has as well, beside its tag: a cache needs them to update what it has stored
+/// (RFC 9110, section 15.4.5).
 const OF_NOT_MODIFIED: [&str; 4] = ["Cache-Control", "Content-Location", "Expires", "Vary"];
 
 /// A 304.

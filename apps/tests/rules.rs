@@ -73,7 +73,8 @@ fn an_answer_has_the_status_the_fields_and_the_body_of_its_rule() {
 fn a_method_that_no_rule_of_the_place_has_is_answered_with_405_and_those_that_there_are() {
     let app = rules(
         "[[rule]]\npaths = ['/a']\nbody = 'a'\n[[rule]]\npaths = ['/a']\nmethods = ['POST', 'PUT']\nstatus = 202\n\
-         [[rule]]\npaths = ['/b']\nmethods = ['POST']\nstatus = 202\n[[rule]]\npaths = ['/c']\nmethods = ['*']\nstatus = 204",
+         [[rule]]\npaths = ['/b']\nmethods = ['POST']\nstatus = 202\n\
+         [[rule]]\npaths = ['/c']\nmethods = ['*']\nstatus = 204",
     );
     let allow = |method, path| {
         let (head, _) = answer(&app, method, "h", path);
@@ -283,8 +284,8 @@ fn check_redirect(rule: &str, host: &[u8], target: &[u8], head: &str) -> bool {
     assert_eq!(names, ["Location", "Content-Length", "Connection"], "{}", told());
     let location = field(head, "Location").unwrap();
     assert!(!location.contains([' ', '\\', '<', '"']), "{}", told());
-    // The target in absolute form names the host that counts. A redirect that does not look at the host is followed from
-    // one that is none of these.
+    // The target in absolute form names the host that counts. A redirect that does not look at the host is followed
+    // from one that is none of these.
     let sent = str::from_utf8(target).ok().filter(|target| !target.starts_with('/'));
     let sent = sent.and_then(|target| Some(target.split_once("://")?.1));
     let asked = match sent {

@@ -168,7 +168,8 @@ fn network_manager_finds_that_it_is_online_and_where_it_is_not() {
     }
 }
 
-/// Runs Firefox in a file system of its own until it has found whether there is a portal, and prints its words for that.
+/// Runs Firefox in a file system of its own until it has found whether there is a portal, and prints its words for
+/// that.
 const FIREFOX: &str = r#"
 set -e
 mount -t tmpfs tmpfs /run

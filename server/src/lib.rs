@@ -2,7 +2,8 @@
 //!
 //! An author writes an [`App`]: a function from a request to a response. [`Server`] makes a program of it, with a
 //! command line: `serve` on every device (TAP, `AF_PACKET`, `AF_XDP`, DPDK), with reload on SIGHUP, metrics, counters
-//! and dropped privileges; `replay` over capture files; `simulate` under loss; `bench`; `top`, `load`, `check` and `verify`.
+//! and dropped privileges; `replay` over capture files; `simulate` under loss; `bench`; `top`, `load`, `check` and
+//! `verify`.
 //!
 //! ```no_run
 //! use std::process::ExitCode;

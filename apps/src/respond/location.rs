@@ -157,20 +157,23 @@ fn check_local(text: &str) -> Result<(), Wrong> {
 
 /// Checks the host of a URL. Returns whether the host of the request is a part of its name.
 fn check_authority(pieces: &[Piece], scheme: &str) -> Result<bool, Wrong> {
-    let mut authority = String::new();
+    let (mut authority, mut shown) = (String::new(), String::new());
     let mut hosts = 0;
     for piece in pieces {
         match piece {
             Piece::Text(text) => {
                 let text = if authority.is_empty() { text.strip_prefix(scheme).unwrap_or(text) } else { text };
                 let end = text.find(['/', '?', '#']);
-                authority.push_str(&text[..end.unwrap_or(text.len())]);
+                let text = &text[..end.unwrap_or(text.len())];
+                authority.push_str(text);
+                shown.push_str(text);
                 if end.is_some() {
                     break;
                 }
             }
             Piece::Host => {
                 authority.push('h');
+                shown.push_str("{host}");
                 hosts += 1;
             }
             Piece::Rest { .. } => return Err("{rest} would be a part of the host: put a slash before it".to_owned()),
@@ -178,8 +181,6 @@ fn check_authority(pieces: &[Piece], scheme: &str) -> Result<bool, Wrong> {
         }
     }
     if Host::parse(authority.as_bytes()).is_none() {
-        let host = authority.replace('h', "{host}");
-        let shown = if hosts > 0 { host } else { authority };
         return Err(format!("`{shown}` is no host: a name of letters, digits, `-` and `.`, and perhaps a port"));
     }
     Ok(hosts > 0 && authority != "h" && !authority.starts_with("h:"))
