@@ -85,7 +85,6 @@ impl AppArgs {
 
 /// The application that was chosen on the command line.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one for each version of the data")]
 pub(crate) enum Application {
     /// The files of a directory.
     Files(Files),

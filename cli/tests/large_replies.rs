@@ -110,9 +110,9 @@ fn check_fewest_segments(base: &str, size: usize, mtu: u16, mss: usize) {
     for _ in 0..ATTEMPTS {
         let (head, counted, table) = count_segments(base, size, mtu);
         if let Some(counted) = counted {
-            // If the connection stays open, the length of segments is odd, and behind the last one goes an empty one that
-            // opens the window. A byte that has been acknowledged goes ahead of the last one, unless the ACK before that
-            // is the last.
+            // If the connection stays open, the length of segments is odd, and behind the last one goes an empty one
+            // that opens the window. A byte that has been acknowledged goes ahead of the last one, unless the ACK
+            // before that is the last.
             let is_kept = usize::from(mss >= KEPT_MSS_MIN);
             let fewest = (head + size).div_ceil(mss - TIMESTAMPS - is_kept) + is_kept;
             let expected = fewest..=fewest + is_kept;
