@@ -2,6 +2,7 @@
 
 mod support;
 
+use lethe::config::Mtu;
 use lethe::verdict::{ReplyKind, Verdict};
 use lethe::wire::tcp::Flags;
 use lethe::{App as _, Engine};
@@ -52,6 +53,7 @@ fn full(ends: &Ends) -> u32 {
 #[test]
 fn windows_are_scaled_of_a_client_with_timestamps_and_a_usual_scale_and_ours_is_not() {
     let (engine, low) = (engine(), engine_changed(|config| config.ceiling = 32));
+    let narrow = engine_changed(|config| config.mtu = Mtu::new(576).unwrap());
     for ends in both() {
         let offered = |shift| agreed(&engine, ends, |syn| syn.mss(1460).timestamps(TIME, 0).window_scale(shift));
         assert_eq!([6, 7, 8, 9, 10, 11].map(offered), [None, Some(0), Some(0), Some(0), Some(0), None]);
@@ -60,6 +62,11 @@ fn windows_are_scaled_of_a_client_with_timestamps_and_a_usual_scale_and_ours_is_
         assert_eq!(with(&|syn| syn.mss(1460).window_scale(7)), None, "without timestamps");
         assert_eq!(with(&|syn| syn.mss(1219).timestamps(TIME, 0).window_scale(7)), None, "short segments");
         assert_eq!(agreed(&low, ends, |syn| syn.mss(1460).timestamps(TIME, 0).window_scale(7)), None);
+        assert_eq!(
+            agreed(&narrow, ends, |syn| syn.mss(1460).timestamps(TIME, 0).window_scale(7)),
+            None,
+            "a small link"
+        );
     }
 }
 

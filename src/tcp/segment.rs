@@ -538,8 +538,9 @@ impl<'a, P: Pair> Segment<'a, P> {
     #[inline]
     pub(super) fn scale(&self, mss: Mss) -> Scale {
         let Options { timestamps, window_scale, .. } = self.header.options;
-        let is_wanted =
-            self.config.ceiling > Exchange::UNSCALED && timestamps.is_some() && mss.bytes() >= SCALED_MSS_MIN;
+        // What our own link carries counts as well: segments of less than a unit have no position of their own.
+        let is_long = mss.bytes() >= SCALED_MSS_MIN && self.own_mss() >= SCALED_MSS_MIN.into();
+        let is_wanted = self.config.ceiling > Exchange::UNSCALED && timestamps.is_some() && is_long;
         Scale::offered(window_scale.filter(|_| is_wanted))
     }
 
