@@ -541,7 +541,7 @@ fn a_last_segment_out_of_order_costs_neither_its_response_nor_the_next_request_a
         for segment in [first, second, missing, last] {
             assert_eq!(segment.ack.wrapping_add(segment.window.into()), behind, "there is no room for more");
         }
-        // It is taken behind the last segment, and older than what else a client can have seen last. Nobody echoes it.
+        // It is taken behind the last segment, and older than what else a client can have seen last, and never echoed.
         assert_eq!((opening.seq, opening.end), (last.end.wrapping_add(1), last.end.wrapping_add(1)));
         assert!(opening.window > 1000 && opening.ack == last.ack);
         assert!(before(last.stamp, opening.stamp));

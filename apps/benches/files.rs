@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use divan::Bencher;
 use lethe::app::Position;
-use lethe::http::{Headers, Status};
+use lethe::http::Headers;
 use lethe::{App, Request};
 use lethe_apps::files::{About, Builder, Files, Image};
 
@@ -16,14 +16,7 @@ const FILES: u64 = 100_000;
 /// A hundred thousand files of a thousand bytes, in a hundred directories.
 static APP: LazyLock<Files> = LazyLock::new(|| {
     let mut builder = Builder::new(Cursor::new(Vec::new())).expect("memory can be written");
-    let about = About {
-        status: Status::Ok,
-        content_type: "text/html; charset=utf-8",
-        coding: None,
-        varies: false,
-        modified: None,
-        fields: "",
-    };
+    let about = About { content_type: "text/html; charset=utf-8", ..About::OK };
     for number in 0..FILES {
         let added = builder.add(&about, 1000, &mut &[b'x'; 1000][..], &mut |_| ControlFlow::Continue(()));
         builder.name(path(number).as_bytes(), added.expect("memory can be read"), [None; 3]);

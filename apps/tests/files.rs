@@ -12,7 +12,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use compress::{STYLE, brotli, gzip};
 use lethe::app::{Generations, Position};
-use lethe::http::{Headers, Status};
+use lethe::http::Headers;
 use lethe::versions::Versions;
 use lethe::{App, Request};
 use lethe_apps::ContainerError;
@@ -818,8 +818,7 @@ fn add<W: std::io::Write + std::io::Seek>(
     len: u64,
     body: &[u8],
 ) -> Result<ObjectId, AddError> {
-    let about =
-        About { status: Status::Ok, content_type: "text/css", coding: None, varies: false, modified: None, fields: "" };
+    let about = About { content_type: "text/css", ..About::OK };
     builder.add(&about, len, &mut &*body, &mut |_| ControlFlow::Continue(()))
 }
 

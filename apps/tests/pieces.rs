@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use lethe::Request;
 use lethe::app::App;
 use lethe::engine::SCRATCH_LEN;
-use lethe::http::{Headers, Status};
+use lethe::http::Headers;
 use lethe_apps::files::{About, Builder, Coding, Files, Image};
 use lethe_apps::scores::{self, Labels, Scores};
 
@@ -17,7 +17,7 @@ const ONE_PACKET: usize = 1447;
 fn files() -> Files {
     let mut builder = Builder::new(Cursor::new(Vec::new())).unwrap();
     let add = |builder: &mut Builder<_>, byte: u8, len: usize, coding, varies| {
-        let about = About { status: Status::Ok, content_type: "text/css", coding, varies, modified: None, fields: "" };
+        let about = About { content_type: "text/css", coding, varies, ..About::OK };
         builder.add(&about, len as u64, &mut &*vec![byte; len], &mut |_| ControlFlow::Continue(())).unwrap()
     };
     let plain = add(&mut builder, b'p', 5000, None, true);
@@ -156,8 +156,7 @@ fn what_just_fits_a_packet_is_sent_while_fields_are_still_to_come() {
 fn of_forms_that_are_as_long_and_liked_as_well_the_first_is_sent() {
     let mut builder = Builder::new(Cursor::new(Vec::new())).unwrap();
     let add = |builder: &mut Builder<_>, body: &[u8], coding| {
-        let about =
-            About { status: Status::Ok, content_type: "text/css", coding, varies: true, modified: None, fields: "" };
+        let about = About { content_type: "text/css", coding, varies: true, ..About::OK };
         builder.add(&about, body.len() as u64, &mut &*body, &mut |_| ControlFlow::Continue(())).unwrap()
     };
     let plain = add(&mut builder, b"p", None);

@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use anyhow::Context;
-use lethe::http::Status;
 use lethe_apps::files::{self, About, Files};
 use lethe_apps::ipinfo::IpInfo;
 use lethe_apps::respond::Respond;
@@ -81,14 +80,7 @@ fn candidate(number: u32) -> (String, String) {
 
 fn files() -> anyhow::Result<Files> {
     let mut builder = files::Builder::new(Cursor::new(Vec::new()))?;
-    let about = About {
-        status: Status::Ok,
-        content_type: "text/html; charset=utf-8",
-        coding: None,
-        varies: false,
-        modified: None,
-        fields: "",
-    };
+    let about = About { content_type: "text/html; charset=utf-8", ..About::OK };
     let mut add = |name: &str, body: &[u8]| -> anyhow::Result<()> {
         let added = builder.add(&about, body.len() as u64, &mut &body[..], &mut |_| ControlFlow::Continue(()))?;
         builder.name(name.as_bytes(), added, [None; 3]);

@@ -163,7 +163,7 @@ fn files() -> Files {
     let mut builder = Builder::new(Cursor::new(Vec::new())).expect("memory has room");
     let bytes = sample::expected(200_000);
     let add = |builder: &mut Builder<_>, len: usize, coding, varies, offset: usize| {
-        let about = About { status: Status::Ok, content_type: "text/css", coding, varies, modified: None, fields: "" };
+        let about = About { content_type: "text/css", coding, varies, ..About::OK };
         let mut body = &bytes[offset..offset + len];
         let added = builder.add(&about, len as u64, &mut body, &mut |_| ControlFlow::Continue(()));
         added.expect("it has that many bytes")

@@ -92,19 +92,6 @@ fn answer_without_cookie<'a, A: App, P: Pair>(
     answer_request_again(segment, app, scratch)
 }
 
-/// A request that is not the first of its connection, or comes again.
-#[cold]
-#[inline(never)]
-fn answer_rare_request<'a, A: App, P: Pair>(
-    segment: &Segment<'_, P>,
-    fields: CookieFields,
-    later: Option<Kept>,
-    app: &'a A,
-    scratch: &'a mut [u8],
-) -> Reply<'a> {
-    answer_request(segment, fields, later, app, scratch)
-}
-
 /// A request that comes again without its method, since its client has got nothing of the response but segments behind
 /// the first.
 #[cold]
@@ -117,7 +104,7 @@ fn answer_request_without_method<'a, A: App, P: Pair>(
         return answer_later_payload(segment, app.methods());
     };
     if let Some(fields) = whole.verify_start(app) {
-        answer_rare_request(&whole, fields, None, app, scratch)
+        answer_request(&whole, fields, None, app, scratch)
     } else if let Some(kept) = whole.verify_kept(whole.header.seq()) {
         answer_later_request(&whole, kept, app, scratch)
     } else {
@@ -140,27 +127,16 @@ fn answer_later_request<'a, A: App, P: Pair>(
         shortened = segment.up_to_request_max();
         &shortened
     };
-    let mut reply = answer_one_later_request(read, kept, app, scratch);
-    reply.note_later_request();
-    reply
-}
-
-/// A request of a connection that was kept open, of the length that is read of one at the most.
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "fast: inline")]
-fn answer_one_later_request<'a, A: App, P: Pair>(
-    segment: &Segment<'_, P>,
-    kept: Kept,
-    app: &'a A,
-    scratch: &'a mut [u8],
-) -> Reply<'a> {
     let generation = app.generations().current;
     // A client may have received a part of the response of a version that was current when its request came first.
-    if kept.generation != generation && has_sack_blocks(segment) {
-        return close(segment);
-    }
-    let fields = CookieFields { mss: segment.kept_mss(kept), generation, scale: kept.scale };
-    answer_request(segment, fields, Some(kept), app, scratch)
+    let mut reply = if kept.generation != generation && has_sack_blocks(read) {
+        close(read)
+    } else {
+        let fields = CookieFields { mss: read.kept_mss(kept), generation, scale: kept.scale };
+        answer_request(read, fields, Some(kept), app, scratch)
+    };
+    reply.note_later_request();
+    reply
 }
 
 /// Whether the client has received something beyond its acknowledgement.

@@ -156,20 +156,22 @@ impl<'a, P: Pair> Segment<'a, P> {
         self.verify(self.header.ack().rewind(1), proof, app.generations().live, EPOCHS)
     }
 
+    /// How far the timestamp that the client echoes is from the base.
+    #[inline]
+    fn echo_from_base(&self) -> Option<u32> {
+        Some(self.header.options.timestamps?.echo.wrapping_sub(self.keys.timestamp_base))
+    }
+
     /// The stamp in the timestamp that the client echoes, if it is one of ours.
     #[inline]
     pub(super) fn stamp(&self) -> Option<Stamp> {
-        let echo = self.header.options.timestamps?.echo;
-        Stamp::parse(echo.wrapping_sub(self.keys.timestamp_base))
+        Stamp::parse(self.echo_from_base()?)
     }
 
     /// The segment of a stored response whose timestamp the client echoes.
     #[inline]
     pub(super) fn echoed_segment(&self) -> Option<SentSegment> {
-        let value = self.header.options.timestamps?.echo.wrapping_sub(self.keys.timestamp_base);
-        if !Stamp::may_be_stored(value) {
-            return None;
-        }
+        let value = self.echo_from_base().filter(|&value| Stamp::may_be_stored(value))?;
         match Stamp::parse(value) {
             Some(Stamp::Stored(sent)) => {
                 Some(sent).filter(|sent| sent.exchange == Exchange::Only || self.config.keep_alive)
@@ -178,32 +180,33 @@ impl<'a, P: Pair> Segment<'a, P> {
         }
     }
 
-    /// What the end of the last response said, if that was of one segment, this client has received it, its connection
-    /// stayed open, and its next request begins here.
+    /// What the end of the last response said, if this client has received all of it, its connection stayed open, and
+    /// its next request begins at `seq`.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "fast: inline")]
-    pub(super) fn next_of_kept(&self) -> Option<Kept> {
-        let value = self.header.options.timestamps?.echo.wrapping_sub(self.keys.timestamp_base);
+    fn kept_before(&self, seq: SeqNumber) -> Option<Kept> {
+        let value = self.echo_from_base()?;
         if !Stamp::is_kept(value) || !self.config.keep_alive {
             return None;
         }
         let kept = Kept::of(value);
-        let is_next = self.kept_proof(self.header.seq(), self.header.ack(), kept) == kept.proof;
-        (is_next && matches!(kept.size, KeptSize::Mss(_))).then_some(kept)
+        (self.kept_proof(seq, self.header.ack(), kept) == kept.proof).then_some(kept)
+    }
+
+    /// What the end of the last response said, if that was of one segment, and this is the next request: by far the
+    /// most common one.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "fast: inline")]
+    pub(super) fn next_of_kept(&self) -> Option<Kept> {
+        self.kept_before(self.header.seq()).filter(|kept| matches!(kept.size, KeptSize::Mss(_)))
     }
 
     /// What the end of the last response said, if this client has received all of it, its connection stayed open, and
-    /// its next request begins at `seq`.
+    /// its next request begins at `seq`: for what is rarer than the next request.
     #[cold]
     #[inline(never)]
     pub(super) fn verify_kept(&self, seq: SeqNumber) -> Option<Kept> {
-        match self.stamp() {
-            Some(Stamp::Kept(kept)) if self.config.keep_alive => {
-                let proof = self.kept_proof(seq, self.header.ack(), kept);
-                (kept.proof == proof).then_some(kept)
-            }
-            _ => None,
-        }
+        self.kept_before(seq)
     }
 
     /// What the end of a response says whose connection stays open: its client's next sequence number, and ours.

@@ -459,7 +459,7 @@ static FILES: LazyLock<Files> = LazyLock::new(|| Files::new(Image::open(SITE.clo
 static SITE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut builder = Builder::new(Cursor::new(Vec::new())).unwrap();
     let mut add = |status, content_type, coding, body: &[u8]| {
-        let about = About { status, content_type, coding, varies: coding.is_some(), modified: None, fields: "" };
+        let about = About { status, content_type, coding, varies: coding.is_some(), ..About::OK };
         builder.add(&about, body.len() as u64, &mut &*body, &mut |_| ControlFlow::Continue(())).unwrap()
     };
     let index = add(Status::Ok, "text/html", None, b"index");

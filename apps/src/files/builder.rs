@@ -40,7 +40,7 @@ pub struct About<'a> {
 
 impl About<'_> {
     /// A text of which nothing else is known.
-    pub(super) const OK: Self = Self {
+    pub const OK: Self = Self {
         status: Status::Ok,
         content_type: "text/plain; charset=utf-8",
         coding: None,

@@ -41,7 +41,8 @@ fn escape(text: &[u8]) -> Option<u8> {
 
 const DIGITS: [u8; 16] = *b"0123456789ABCDEF";
 
-fn escaped(byte: u8) -> [u8; 3] {
+/// The escape of a byte (RFC 3986, section 2.1).
+pub(super) fn escaped(byte: u8) -> [u8; 3] {
     [b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]
 }
 

@@ -105,7 +105,7 @@ struct Maker<'t> {
 
 /// What a rule answers with.
 enum Content {
-    /// The same for each path.
+    /// One answer, whatever the path.
     One(Answer),
     /// A file each, by the end of its path.
     Each(Vec<(Vec<u8>, Answer)>),
@@ -307,17 +307,12 @@ impl Maker<'_> {
             let body = read_file(&path, &at)?;
             let answer = self.reply(&at, status, fields, Some(&content_type(&name)), body)?;
             let mut room = [0; PATH_MAX + 3];
-            let escaped: Vec<u8> = name.as_encoded_bytes().iter().flat_map(|&byte| escape(byte)).collect();
+            // Their normal form says which of them are needed.
+            let escaped: Vec<u8> = name.as_encoded_bytes().iter().flat_map(|&byte| path::escaped(byte)).collect();
             all.push((path::normal(&escaped, &mut room).to_vec(), answer));
         }
         Ok(Content::Each(all))
     }
-}
-
-/// A byte of a name, as an escape, whose normal form says whether it needs one.
-fn escape(byte: u8) -> [u8; 3] {
-    let digit = |digit: u8| char::from_digit(digit.into(), 16).map_or(b'0', |digit| digit as u8);
-    [b'%', digit(byte >> 4), digit(byte & 15)]
 }
 
 const fn is_redirect(status: Status) -> bool {
