@@ -43,7 +43,7 @@ type Size = [u32; 5];
 /// What takes seconds, and what takes minutes.
 const QUICK: [Size; 1] = [[2, 2, 2, 1, 1]];
 const FULL: [Size; 6] =
-    [[2, 1, 2, 1, 1], [2, 2, 2, 1, 1], [2, 1, 3, 2, 2], [3, 1, 2, 1, 1], [3, 2, 2, 1, 1], [3, 3, 1, 1, 1]];
+    [[2, 1, 2, 1, 1], [2, 2, 2, 1, 1], [2, 1, 3, 2, 2], [3, 1, 2, 1, 1], [3, 2, 1, 0, 1], [3, 3, 1, 0, 0]];
 
 /// A rule, and what happens without it.
 struct Rule {
