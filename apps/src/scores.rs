@@ -91,7 +91,8 @@ impl App for Scores {
                 .header("Content-Type", "text/plain; charset=utf-8")
                 .body(b"Nothing is here. Ask for /\n");
         }
-        let (status, message) = match ask(&self.image, request.query) {
+        let numbers = ["seat", "id"].map(|name| number(request.query, name));
+        let (status, message) = match ask(&self.image, &numbers) {
             Answer::Page(page) => return response(&page),
             Answer::Form => (Status::Ok, Message::None),
             Answer::Empty => (Status::BadRequest, Message::Empty),
@@ -106,9 +107,14 @@ impl App for Scores {
         if named.is_none() && request.complete_headers().is_none() && request.one_packet() < FORM_MAX {
             return redirect::with_field(scratch, request, [LANGUAGE, language.name()], page::PRIVATE);
         }
+        // A candidate who mistyped one digit of eighteen on a phone corrects that digit.
+        let typed = numbers.each_ref().map(|number| match number {
+            Some(Ok(number)) => number.as_str(),
+            _ => "",
+        });
         Response::build(scratch, status)
             .fields(page::FIELDS)
-            .body_with(|body| page::write(body, self.image.labels(), language, message))
+            .body_with(|body| page::write(body, self.image.labels(), language, message, typed))
     }
 
     fn stored(&self, position: Position) -> Option<Response<'_>> {
@@ -135,16 +141,21 @@ enum Answer<'a> {
     Page(Page<'a>),
 }
 
-fn ask<'a>(image: &'a Image, query: Option<&[u8]>) -> Answer<'a> {
-    let number = |name| {
-        let value = query::field(query, name)?;
-        let mut room = [0; DECODED_LEN];
-        // Malformed encoding cannot be the number of a candidate.
-        Some(decode(value, Plus::Space, &mut room).map_or(Err(NumberError::Long), Number::parse))
-    };
-    match (number("seat"), number("id")) {
+/// A number of a query. `None` where the query has no such field.
+type Asked = Option<Result<Number, NumberError>>;
+
+fn number(query: Option<&[u8]>, name: &str) -> Asked {
+    let value = query::field(query, name)?;
+    let mut room = [0; DECODED_LEN];
+    // Malformed encoding cannot be the number of a candidate.
+    Some(decode(value, Plus::Space, &mut room).map_or(Err(NumberError::Long), Number::parse))
+}
+
+/// What is answered to a seat number and a secret.
+fn ask<'a>(image: &'a Image, [seat, secret]: &[Asked; 2]) -> Answer<'a> {
+    match (seat, secret) {
         (None, None) => Answer::Form,
-        (Some(Ok(seat)), Some(Ok(secret))) => match image.find(&seat, &secret) {
+        (Some(Ok(seat)), Some(Ok(secret))) => match image.find(seat, secret) {
             Ok(Some(page)) => Answer::Page(page),
             Ok(None) => Answer::Wrong,
             Err(_) => Answer::Damaged,

@@ -124,10 +124,46 @@ fn numbers_may_be_typed_as_people_do() {
     }
 }
 
+/// The values that fields of a form have, and the form without them.
+fn values(form: &str) -> (Vec<&str>, String) {
+    let mut pieces = form.split(" value=");
+    let mut rest = pieces.next().unwrap().to_owned();
+    let mut values = Vec::new();
+    for piece in pieces {
+        let (value, after) = piece.split_once(' ').unwrap();
+        values.push(value);
+        rest.extend([" ", after]);
+    }
+    (values, rest)
+}
+
+#[test]
+fn what_was_typed_is_in_its_field_again_and_can_be_corrected() {
+    let app = app(make(Format::Csv, CSV.as_bytes()).0);
+    let form = |query: &str| ask(&app, query).1;
+    for (query, expect) in [
+        ("seat=0101&id=99010120080101002x", &["0101", "99010120080101002X"][..]),
+        ("seat=+0101+&id=", &["0101"]),
+        ("seat=&id=1+2", &["12"]),
+        ("seat=%E7%94%B201&id=%EF%BC%91", &["甲01", "1"]),
+        ("seat=%22%3E%3Cscript%3E&id=a%3Db", &[]),
+        ("seat=1%20onfocus=x&id='", &[]),
+        ("", &[]),
+    ] {
+        assert_eq!(values(&form(query)).0, expect, "{query}");
+    }
+}
+
 #[test]
 fn which_number_is_wrong_shows_in_nothing() {
     let app = app(make(Format::Csv, CSV.as_bytes()).0);
-    let wrong = ask(&app, "seat=0101&id=990101200801010028");
+    // What was typed is given back, wrong or right. All else is equal, but for the length.
+    let ask = |query: &str| {
+        let (status, form) = ask(&app, query);
+        let (_, body) = form.split_once("\r\n\r\n").unwrap();
+        (status, values(body).1)
+    };
+    let wrong = ask("seat=0101&id=990101200801010028");
     assert_eq!(wrong.0, 404);
     assert!(wrong.1.contains("没有找到"), "{}", wrong.1);
     let long = "9".repeat(65);
@@ -142,7 +178,7 @@ fn which_number_is_wrong_shows_in_nothing() {
         &format!("seat={long}&id=1"),
         &format!("seat=1&id={long}"),
     ] {
-        assert_eq!(ask(&app, query), wrong, "{query}");
+        assert_eq!(ask(query), wrong, "{query}");
     }
 }
 

@@ -143,10 +143,10 @@ fn a_browser_opens_the_form_types_submits_and_reads_the_score() {
                 assert!(browser.read().contains(words.wrong), "{}", browser.read());
                 let typed =
                     browser.evaluate("[...document.querySelectorAll('input')].map(input => input.value).join()");
-                assert_eq!(typed, ",", "nothing that was typed is given back");
+                shot(&mut browser, "wrong");
+                assert_eq!(typed, format!("{seat},{identity}"), "what was typed can be corrected");
+                browser.open(&format!("{base}/"));
             }
-            shot(&mut browser, "wrong");
-
             // Empty fields: the browser sends no request. A client that sends one all the same is told.
             browser.click("button");
             assert_eq!(browser.evaluate("document.querySelectorAll(':invalid').length > 0"), true);
@@ -167,6 +167,59 @@ fn a_browser_opens_the_form_types_submits_and_reads_the_score() {
             assert!(overflow.as_i64().unwrap() <= 0, "the page is {overflow} wider than the screen");
             browser.follow("a");
             assert!(browser.read().starts_with(words.title));
+        }
+    }
+    drop(browser);
+    server.stop();
+}
+
+/// The height of what a finger has to hit, in pixels of the page (WCAG 2.2, 2.5.5).
+const TARGET: f64 = 44.0;
+
+#[test(root, "chromium")]
+fn on_a_phone_nothing_is_cut_off_or_too_small_to_hit_and_a_digit_can_be_corrected() {
+    let (folder, candidates) = sample(100);
+    let (space, server) = serve(&folder);
+    let mut browser = Browser::start(&space);
+    let person = &candidates[5];
+    let mistyped = person.seat.replacen(char::is_numeric, "", 1);
+    for (width, height) in [(360, 640), (390, 844)] {
+        for (words, dark, percent) in
+            [(&WORDS[0], false, 100), (&WORDS[1], true, 100), (&WORDS[0], false, 200), (&WORDS[1], false, 200)]
+        {
+            browser.become_device(width, height, true, words.languages);
+            browser.prefer_dark(dark);
+            let name = format!("{width}-{}-{percent}{}", words.name, if dark { "-dark" } else { "" });
+            let see = |browser: &mut Browser, what: &str| {
+                browser.evaluate(&format!("document.documentElement.style.fontSize = '{percent}%'"));
+                browser.screenshot(&format!("{name}-{what}"));
+                let number = |browser: &mut Browser, what| browser.evaluate(what).as_f64().unwrap();
+                let overflow =
+                    number(browser, "document.documentElement.scrollWidth - document.documentElement.clientWidth");
+                assert!(overflow <= 0.0, "{name}-{what} is {overflow} wider than the screen");
+                assert_eq!(browser.evaluate("innerWidth"), width, "{name}-{what}");
+                let least = "Math.min(...[...document.querySelectorAll('input,button,a')].map(\
+                    element => element.getBoundingClientRect().height))";
+                let least = number(browser, least);
+                assert!(least >= TARGET, "{name}-{what}: {least} pixels");
+            };
+            browser.open(&format!("{V4}/"));
+            see(&mut browser, "form");
+            browser.click("button");
+            see(&mut browser, "nothing-typed");
+            browser.type_into("[name=seat]", &mistyped);
+            browser.type_into("[name=id]", &person.identity);
+            browser.enter();
+            assert!(browser.read().contains(words.wrong), "{}", browser.read());
+            see(&mut browser, "wrong");
+            browser.evaluate("document.querySelector('[name=seat]').select()");
+            browser.insert(&person.seat);
+            browser.enter();
+            assert!(browser.read().contains(&person.seat), "{}", browser.read());
+            see(&mut browser, "page");
+            browser.open(&format!("{V4}/?seat=%20&id={}", person.identity));
+            assert!(browser.read().contains(words.empty), "{}", browser.read());
+            see(&mut browser, "empty");
         }
     }
     drop(browser);

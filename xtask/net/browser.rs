@@ -63,12 +63,28 @@ impl Browser {
         browser
     }
 
-    /// Sets the size of the screen, and the language of the reader.
+    /// Sets the size of the screen, and the language of the reader. A phone has two pixels in each direction for one of
+    /// a page.
     pub fn become_device(&mut self, width: u32, height: u32, mobile: bool, languages: &str) {
-        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile });
+        let metrics =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1 + u32::from(mobile), "mobile": mobile });
         self.call("Emulation.setDeviceMetricsOverride", &metrics);
         self.call("Network.enable", &json!({}));
         self.call("Network.setExtraHTTPHeaders", &json!({ "headers": { "Accept-Language": languages } }));
+    }
+
+    /// Sets whether the reader prefers dark pages.
+    pub fn prefer_dark(&mut self, dark: bool) {
+        let value = if dark { "dark" } else { "light" };
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": value }] });
+        self.call("Emulation.setEmulatedMedia", &features);
+    }
+
+    /// Presses Enter, as the key `Go` of a phone does, and waits until another page is there.
+    pub fn enter(&mut self) {
+        let key = json!({ "type": "keyDown", "key": "Enter", "windowsVirtualKeyCode": 13, "text": "\r" });
+        self.call("Input.dispatchKeyEvent", &key);
+        self.wait("Page.loadEventFired");
     }
 
     /// Goes to an address, and waits until the page is there.
@@ -80,6 +96,11 @@ impl Browser {
     /// Clicks into a field and types.
     pub fn type_into(&mut self, field: &str, what: &str) {
         self.click(field);
+        self.insert(what);
+    }
+
+    /// Types where the cursor is, in place of what is selected.
+    pub fn insert(&mut self, what: &str) {
         for character in what.chars() {
             self.call("Input.dispatchKeyEvent", &json!({ "type": "char", "text": character.to_string() }));
         }

@@ -19,6 +19,9 @@ pub(super) const FIELDS: &str =
 /// The most bytes of all labels together, so that the form fits a segment.
 const LABELS_MAX: usize = 120;
 
+/// The most bytes of a typed number that the form gives back, so that it fits a segment. Identity numbers have 18.
+const TYPED_MAX: usize = 32;
+
 /// Title and field labels of the form that replace its own, in both languages.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Labels {
@@ -93,14 +96,21 @@ impl Message {
 const TOP: &str = "<meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
     <link rel=icon href=data:,>\
     <style>\
-    body{font:1.1em/1.6 system-ui,sans-serif;max-width:22em;margin:9vh auto;padding:0 1.2em}\
+    body{font:1.1em/1.6 system-ui,sans-serif;max-width:22em;margin:9vh auto;padding:0 20px}\
     label,input,button{display:block;width:100%;box-sizing:border-box}\
     input,button{font:inherit;padding:.5em;margin:.2em 0 1em;border:1px solid #057;border-radius:.4em}\
     button{background:#057;color:#fff}b{display:block;margin:0 0 1em;color:#b00}\
     </style><title>";
 
-/// Writes the form, with a message.
-pub(super) fn write(body: &mut Writer<'_>, labels: &Labels, language: Language, message: Message) {
+/// Whether a number that was typed is in its field again, to be corrected. It stands in the page without quotes, so
+/// it has nothing but letters, digits and hyphens; no number of a candidate needs more.
+fn is_given_back(typed: &str) -> bool {
+    let is_plain = |character: char| character.is_alphanumeric() || character == '-';
+    (1..=TYPED_MAX).contains(&typed.len()) && typed.chars().all(is_plain)
+}
+
+/// Writes the form, with a message and the two numbers that were typed, or empty texts.
+pub(super) fn write(body: &mut Writer<'_>, labels: &Labels, language: Language, message: Message, typed: [&str; 2]) {
     let title = labels.title(language);
     body.push(match language {
         Language::Chinese => "<!doctype html><html lang=zh>",
@@ -120,8 +130,10 @@ pub(super) fn write(body: &mut Writer<'_>, labels: &Labels, language: Language, 
         (or(&labels.seat, language, "准考证号", "Seat number"), "seat"),
         (or(&labels.secret, language, "身份证号", "Identity number"), "id"),
     ];
-    for (label, name) in fields {
-        for part in ["<label>", label, "<input name=", name, " maxlength=64 autocomplete=off required></label>"] {
+    for ((label, name), typed) in fields.into_iter().zip(typed) {
+        let value = if is_given_back(typed) { [" value=", typed] } else { [""; 2] };
+        let end = " maxlength=64 autocomplete=off required></label>";
+        for part in ["<label>", label, "<input name=", name, value[0], value[1], end] {
             body.push(part);
         }
     }
@@ -138,12 +150,14 @@ mod tests {
 
     const LANGUAGES: [Language; 2] = [Language::Chinese, Language::English];
 
+    const UNTYPED: [&str; 2] = [""; 2];
+
     /// The length of the whole response with this message.
-    fn len(labels: &Labels, language: Language, message: Message) -> usize {
+    fn len(labels: &Labels, language: Language, message: Message, typed: [&str; 2]) -> usize {
         let mut scratch = [0; 4096];
         Response::build(&mut scratch, Status::InternalServerError)
             .fields(FIELDS)
-            .body_with(|body| write(body, labels, language, message))
+            .body_with(|body| write(body, labels, language, message, typed))
             .len()
     }
 
@@ -151,13 +165,29 @@ mod tests {
     fn the_form_fits_one_packet_on_every_path_whatever_it_says() {
         let text = "x".repeat(LABELS_MAX / 3);
         let longest = Labels::new(&text, &text, &text).unwrap();
+        let typed = "9".repeat(TYPED_MAX);
         for language in LANGUAGES {
             for message in [Message::None, Message::Empty, Message::Wrong, Message::Damaged] {
                 for labels in [&Labels::default(), &longest] {
-                    let len = len(labels, language, message);
-                    assert!((700..=1208).contains(&len), "{len} bytes: {language:?} {message:?}");
+                    for typed in [UNTYPED, [&*typed; 2]] {
+                        let len = len(labels, language, message, typed);
+                        assert!((700..=1208).contains(&len), "{len} bytes: {language:?} {message:?}");
+                    }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_is_given_back_needs_no_quotes_and_has_room() {
+        let longest = "9".repeat(TYPED_MAX);
+        for kept in ["1", "99010119900101001X", "甲01", "2026-01", &longest] {
+            assert!(is_given_back(kept), "{kept}");
+        }
+        let longer = "9".repeat(TYPED_MAX + 1);
+        let wrong = ["", " ", "1 2", "\"", "'", "<b>", ">", "&lt", "=", "`", "/", "\0", "\n", "\u{a0}", &longer];
+        for wrong in wrong {
+            assert!(!is_given_back(wrong), "{wrong:?}");
         }
     }
 
@@ -176,8 +206,8 @@ mod tests {
     fn what_the_board_gives_no_text_for_has_the_usual_one() {
         let form = |labels: &Labels, language, message| {
             let mut scratch = [0; 4096];
-            let response =
-                Response::build(&mut scratch, Status::Ok).body_with(|body| write(body, labels, language, message));
+            let response = Response::build(&mut scratch, Status::Ok)
+                .body_with(|body| write(body, labels, language, message, UNTYPED));
             String::from_utf8(response.body().to_vec()).unwrap()
         };
         let own = Labels::new("", "考号", "").unwrap();

@@ -34,13 +34,14 @@ enum Piece {
 const TOP: &str = "<!doctype html><html lang=zh><meta charset=utf-8>\
     <meta name=viewport content=\"width=device-width\"><link rel=icon href=data:,>\
     <style>\
-    body{font:1.1em/1.6 system-ui,sans-serif;max-width:26em;margin:5vh auto;padding:0 1.2em}\
+    body{font:1.1em/1.6 system-ui,sans-serif;max-width:26em;margin:5vh auto;padding:0 20px}\
     table{width:100%;border-collapse:collapse}\
     th,td{text-align:left;padding:.2em .4em;border-bottom:1px solid #ccc}\
-    th{font-weight:400;color:#567;min-width:5em;vertical-align:top}h2{font-size:1em}\
+    th{font-weight:400;color:#567;min-width:88px;vertical-align:top}h2{font-size:1em}\
+    h2,td{overflow-wrap:anywhere}a{padding:1em 0}\
     </style><title>";
 
-const BOTTOM: &str = "</table><p><a href=\"/\">返回 · Back</a>\n";
+const BOTTOM: &str = "</table><p><a href=/>返回 · Back</a>\n";
 
 impl Template {
     /// The template that is used without a file: the seat number, and a table of the other fields.
