@@ -125,6 +125,17 @@ fn every_client_gets_its_reply_where_one_frame_in_twenty_is_lost() {
     assert!(whole.run().unwrap().completed > 250);
 }
 
+/// In these runs the server's MTU is 576, so the first segment of such a request lacks its last field.
+#[test]
+fn a_kept_connection_asks_nothing_that_its_first_segment_does_not_tell() {
+    let long = TestRequest::get("/").header("Cookie", &"c".repeat(900)).header("Host", "old.example");
+    for seed in [0, 30, 34, 43] {
+        let app = Redirect::new();
+        let report = simulate(&app, [long.clone()]).keep_alive(8).clients(100).seeds(seed..seed + 1).run();
+        assert!(report.as_ref().is_ok_and(|report| report.completed > 0), "{report:?}");
+    }
+}
+
 /// Seeds where an old connection without timestamps, between the same ports, is sent a probe, or has a cookie that is
 /// so near to the new one that the responses reach into one another.
 #[test]
