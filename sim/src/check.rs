@@ -172,6 +172,17 @@ pub fn observe_each<'f, A: App>(
 /// scaled.
 const WINDOW_MAX: u32 = 1 << 16;
 
+/// More than a client asks on a connection, and less than the initial sequence numbers of two connections between the
+/// same ports are apart.
+const ASKED_MAX: u32 = 8 << 20;
+
+/// Whether a segment may belong to the connection on which its client asks from here on. Our sequence numbers do not
+/// tell: the cookies of two connections between the same ports may be so near to each other that the response on one
+/// reaches into that on the other.
+fn may_be_asked_from(received: &Tcp<'_>, first: SeqNumber) -> bool {
+    received.end().distance_from(first) <= ASKED_MAX
+}
+
 /// Whether a segment is a probe: bytes of nothing from far behind, which a client that has SACK and no timestamps
 /// says that it has got twice.
 fn is_probe(received: &Tcp<'_>, sent: &Tcp<'_>) -> bool {

@@ -22,8 +22,11 @@ struct Redirect {
 
 impl Redirect {
     fn new() -> Self {
-        let page: Vec<u8> =
-            (0..200_000_u32).map(|at| b"0123456789abcdefghijklmnopqrstuvwxyz\n"[at as usize % 37]).collect();
+        Self::with_page(200_000)
+    }
+
+    fn with_page(bytes: u32) -> Self {
+        let page: Vec<u8> = (0..bytes).map(|at| b"0123456789abcdefghijklmnopqrstuvwxyz\n"[at as usize % 37]).collect();
         let mut scratch = [0; 512];
         let response = Response::build(&mut scratch, Status::Ok).header("Content-Type", "text/plain").body(&page);
         Self { head: response.head().to_vec(), page }
@@ -120,6 +123,28 @@ fn every_client_gets_its_reply_where_one_frame_in_twenty_is_lost() {
     assert!(report.completed > 100, "{report}");
     let whole = simulate(&app, requests()).loss(0.05).reorder("10%").duplicate("5%").mtu(1400).seeds(0..10);
     assert!(whole.run().unwrap().completed > 250);
+}
+
+/// In these runs the server's MTU is 576, so the first segment of such a request lacks its last field.
+#[test]
+fn a_kept_connection_asks_nothing_that_its_first_segment_does_not_tell() {
+    let long = TestRequest::get("/").header("Cookie", &"c".repeat(900)).header("Host", "old.example");
+    for seed in [0, 30, 34, 43] {
+        let app = Redirect::new();
+        let report = simulate(&app, [long.clone()]).keep_alive(8).clients(100).seeds(seed..seed + 1).run();
+        assert!(report.as_ref().is_ok_and(|report| report.completed > 0), "{report:?}");
+    }
+}
+
+/// Seeds where an old connection without timestamps, between the same ports, is sent a probe, or has a cookie that is
+/// so near to the new one that the responses reach into one another.
+#[test]
+fn an_old_connection_between_the_same_ports_breaks_no_rule() {
+    let app = Redirect::with_page(150_000);
+    for seed in [44, 48, 49, 58] {
+        let report = simulate(&app, ["/page"]).loss("5%").split().clients(500).seeds(seed..seed + 1).run().unwrap();
+        assert!(report.completed > 100, "{report}");
+    }
 }
 
 #[test]

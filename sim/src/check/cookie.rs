@@ -8,7 +8,7 @@ use lethe::time::Instant;
 use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
 
-use super::{Checker, Exchange, GET, each_segment, is_probe};
+use super::{Checker, Exchange, GET, each_segment, is_probe, may_be_asked_from};
 use crate::dissect::{Frame, Tcp};
 use crate::peer::client::Framed;
 
@@ -121,11 +121,13 @@ impl Given {
         }
     }
 
-    fn send(&mut self, ends: (SocketAddr, SocketAddr), sent: &Tcp<'_>) {
+    fn send(&mut self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>, sent: &Tcp<'_>) {
         let connection = self.connection(ends);
-        // Of several handshakes, the one that it is nearest to; two may have had the same cookie.
-        let nearest = connection.streams.iter().map(|(_, start, _)| sent.seq.distance_from(*start)).min();
-        for (_, start, end) in &mut connection.streams {
+        // Of several handshakes of this request, the one that it is nearest to; two may have had the same cookie.
+        let mut streams: Vec<_> =
+            connection.streams.iter_mut().filter(|(first, ..)| may_be_asked_from(received, *first)).collect();
+        let nearest = streams.iter().map(|(_, start, _)| sent.seq.distance_from(*start)).min();
+        for (_, start, end) in &mut streams {
             if Some(sent.seq.distance_from(*start)) == nearest && sent.end().after(*end) {
                 *end = sent.end();
             }
@@ -275,7 +277,7 @@ impl Checker for Cookie {
             if is_probe(received, sent) {
                 self.given.probe((client, server), sent);
             } else if !sent.payload.is_empty() {
-                self.given.send((client, server), sent);
+                self.given.send((client, server), received, sent);
             }
             Ok(())
         })
@@ -388,6 +390,25 @@ mod tests {
         assert!(check(again.clone().ack_number(sent.seq.value() + 5)), "it acknowledges some");
         assert!(!check(again.clone().ack_number(sent.seq.value())), "it acknowledges none");
         assert!(!check(again.ack_number(sent.end().value() + 1)), "it acknowledges more than there was");
+    }
+
+    #[test]
+    fn who_acknowledges_data_behind_the_cookie_of_an_old_connection_may_have_more() {
+        let mut checker = Cookie::default();
+        for recorded in stand::two_connections() {
+            assert_eq!(recorded.check(&mut checker), Ok(()));
+        }
+        // It acknowledges all of that, which is beyond the start of the old response.
+        let [.., last] = stand::two_connections();
+        let frame = Frame::dissect(&last.received).unwrap();
+        let (_, asked) = frame.tcp().unwrap();
+        let again = |ack: SeqNumber| {
+            let again = Segment::ack(&Ends::v4()).seq(asked.seq.value()).ack_number(ack.value()).payload("GET ");
+            Recorded { received: again.frame(), ..last.clone() }
+        };
+        let end = asked.ack.advance(1000);
+        assert_eq!(again(end).check(&mut checker), Ok(()));
+        assert!(again(end.advance(1)).check(&mut checker).is_err(), "more than there was");
     }
 
     #[test]

@@ -20,7 +20,8 @@ use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
 
 use super::{
-    Checker, Exchange, are_responses, beginnings, each_segment, end_of_request, holds_responses, is_probe, requests_in,
+    Checker, Exchange, are_responses, beginnings, each_segment, end_of_request, holds_responses, is_probe,
+    may_be_asked_from, requests_in,
 };
 use crate::dissect::Tcp;
 use crate::peer::client::{Framed, normalized};
@@ -157,8 +158,7 @@ impl Stability {
     ) -> Option<(SeqNumber, SeqNumber)> {
         let connections = self.connections.get_mut(&ends)?;
         let place = |connection: &Connection| sent.seq.distance_from(connection.start) as usize;
-        let asked = |connection: &Connection| received.end().distance_from(connection.asks_at) as usize;
-        let is_near = |connection: &&Connection| asked(connection) <= PLACE_MAX;
+        let is_near = |connection: &&Connection| may_be_asked_from(received, connection.asks_at);
         let nearest = connections.iter().filter(is_near).min_by_key(|connection| place(connection))?;
         let found = (nearest.start, nearest.asks_at);
         let begins = sent.seq == received.ack && sent.payload.starts_with(b"HTTP/1.1 ");
@@ -372,6 +372,17 @@ mod tests {
         let body = testing::response(10);
         let shorter = asked.change(|segment| segment.payload(&body[..body.len() - 1]));
         assert!(shorter.check(&mut checker).unwrap_err().starts_with("the stream ended at"));
+    }
+
+    #[test]
+    fn a_response_may_reach_into_that_of_an_old_connection_between_the_same_ports() {
+        let mut checker = Stability::default();
+        for recorded in stand::two_connections() {
+            assert_eq!(recorded.check(&mut checker), Ok(()));
+        }
+        let [.., last] = stand::two_connections();
+        let changed = last.change(|segment| segment.payload([b'x'; 1000]));
+        assert!(changed.check(&mut checker).unwrap_err().contains("now another than before"));
     }
 
     #[test]

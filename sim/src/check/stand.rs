@@ -1,7 +1,7 @@
 //! A test stand for checkers: true exchanges with an engine, and faults planted into them.
 
 use lethe::time::Instant;
-use lethe::verdict::Verdict;
+use lethe::verdict::{ReplyKind, Verdict};
 use lethe::wire::tcp::Flags;
 use lethe::{App, Engine};
 
@@ -70,4 +70,39 @@ pub(super) fn fetch_at<A: App>(
     let request = request.payload(format!("GET {path} HTTP/1.0\r\n\r\n")).with(Flags::PSH);
     let asked = Recorded::at(then, engine, request.frame());
     [opened, asked]
+}
+
+/// A client's old connection, and another one between the same ports whose cookie is 64 kB less: their handshakes, a
+/// segment of the first response, and the second up to a segment that lies where that segment is.
+pub(super) fn two_connections() -> [Recorded; 6] {
+    const BETWEEN: u32 = 1 << 16;
+    const OLD: [u32; 2] = [1000, 7 << 16];
+    const NEW: [u32; 2] = [OLD[0] + (1 << 24), OLD[1] - BETWEEN];
+    const MIDDLE: u32 = BETWEEN / 2;
+    const LAST: u32 = BETWEEN + 100;
+    let (ends, server) = (Ends::v4(), Ends::v4().reversed());
+    let exchange = |received: Segment, sent: Segment| Recorded {
+        now: NOW,
+        received: received.frame(),
+        verdict: Verdict::Replied(ReplyKind::Response),
+        sent: vec![sent.frame()],
+    };
+    let opened = |[isn, cookie]: [u32; 2]| {
+        let answer = Segment::syn(&server).with(Flags::ACK).seq(cookie).ack_number(isn + 1);
+        exchange(Segment::syn(&ends).seq(isn).mss(1460), answer)
+    };
+    let asked = |[isn, cookie]: [u32; 2], from: u32, to: u32, byte: u8| {
+        let start = cookie + 1 + from;
+        let request = Segment::ack(&ends).seq(isn + 1).ack_number(start).payload("GET / HTTP/1.0\r\n\r\n");
+        let payload = vec![byte; (to - from) as usize];
+        exchange(request, Segment::ack(&server).seq(start).ack_number(isn + 1).payload(payload))
+    };
+    [
+        opened(OLD),
+        opened(NEW),
+        asked(OLD, 0, 1000, b'a'),
+        asked(NEW, 0, MIDDLE, b'b'),
+        asked(NEW, MIDDLE, LAST, b'b'),
+        asked(NEW, LAST, LAST + 1000, b'c'),
+    ]
 }

@@ -12,7 +12,8 @@ const CLIENTS_MAX: usize = 4096;
 
 /// A response, its FIN included, fits the window of the segment that it answers: a server without state has no
 /// other to go by (RFC 9293, section 3.8.6). It is scaled if both have said so on their SYNs (RFC 7323, section
-/// 2.2).
+/// 2.2), which the server does for clients with timestamps only. These send timestamps in every segment (section 3.2):
+/// so one without belongs to another handshake between the same ports, and its window is not scaled.
 #[derive(Clone, Debug, Default)]
 pub struct Window {
     /// By how many bits, at most where there were several handshakes between the same ports.
@@ -39,6 +40,7 @@ impl Checker for Window {
             }
             // Of a handshake that was not seen nothing is known.
             let Some(&shift) = self.scales.get(&ends) else { return Ok(()) };
+            let shift = if received.timestamps.is_some() { shift } else { 0 };
             let edge = received.ack.advance(u32::from(received.window) << shift);
             if sent.end().after(edge) {
                 return Err(format!("{} bytes beyond the window", sent.end().distance_from(edge)));
@@ -88,5 +90,24 @@ mod tests {
             };
             assert!(check(room).is_ok() && check(room + 1).is_err(), "{shift:?}");
         }
+    }
+
+    /// An old connection between the same ports, without timestamps, may still be sent its response and a probe.
+    #[test]
+    fn without_timestamps_no_window_is_scaled() {
+        let engine = testing::engine();
+        let ends = Ends::v4();
+        let mut checker = Window::default();
+        let syn = Segment::syn(&ends).seq(1000).mss(1460).timestamps(5, 0).window_scale(10);
+        assert_eq!(Recorded::at(NOW, &engine, syn.frame()).check(&mut checker), Ok(()));
+        let received = Segment::ack(&ends).seq(501).ack_number(9).window(64_000).payload(b"x");
+        let received = Recorded::at(NOW, &engine, received.frame());
+        let mut check = |seq: u32| {
+            let sent = Segment::ack(&ends.reversed()).seq(seq).payload(b"x").frame();
+            Recorded { sent: vec![sent], ..received.clone() }.check(&mut checker)
+        };
+        assert!(check(9 + 63_999).is_ok() && check(9 + 64_000).is_err());
+        // The oldest that a probe can be.
+        assert_eq!(check(9_u32.wrapping_sub((1 << 31) - (1 << 17))), Ok(()));
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use lethe::app::{App, Request};
 use lethe::engine::SCRATCH_LEN;
-use lethe::http::RequestLine;
+use lethe::http::{RequestLine, Response};
 use lethe::time::Instant;
 
 use super::client_spec::{ClientSpec, Kind, Promise};
@@ -24,6 +24,9 @@ use crate::section;
 
 /// What a client that announces no MSS sends at a time (RFC 9293, section 3.7.1).
 const SEGMENT_MIN: usize = 536;
+
+/// The timestamps option, with its padding.
+const TIMESTAMPS_LEN: usize = 12;
 
 /// Bytes of the headers of TCP and IP, by the version of that.
 const fn headers_min(is_v6: bool) -> usize {
@@ -77,16 +80,32 @@ impl<'a, A: App + ?Sized> AppClients<'a, A> {
         if let Some(refusal) = section::refusal(request, usize::MAX) {
             return (refusal.len(), false);
         }
+        let look = |response: &Response<'_>| (response.len(), response.position().is_some());
+        self.respond(request, ends, look).unwrap_or_default()
+    }
+
+    fn respond<T>(&self, request: &[u8], ends: &Ends, look: impl FnOnce(&Response<'_>) -> T) -> Option<T> {
         let mut scratch = vec![0; SCRATCH_LEN];
-        let Ok(line) = RequestLine::parse_for(self.app.methods(), request) else { return (0, false) };
-        let answer = Request::of_line(&line).with_client(ends.client.ip()).answer(self.app, &mut scratch);
-        answer.map_or((0, false), |response| (response.len(), response.position().is_some()))
+        let line = RequestLine::parse_for(self.app.methods(), request).ok()?;
+        let response = Request::of_line(&line).with_client(ends.client.ip()).answer(self.app, &mut scratch)?;
+        Some(look(&response))
+    }
+
+    /// Whether the first segment of a request, with and without timestamps, draws the answer that all of it draws. The
+    /// server's MTU may be so small that it does not hold all of the header section.
+    fn is_answered_alike(&self, request: &[u8], ends: &Ends) -> bool {
+        let bytes =
+            |request: &[u8]| self.respond(request, ends, |response| [response.head(), response.body()].concat());
+        let segment = usize::from(self.scenario.config.mtu.bytes()) - headers_min(ends.client.is_ipv6());
+        let mut firsts = [segment, segment - TIMESTAMPS_LEN].into_iter().filter_map(|len| request.get(..len));
+        firsts.all(|first| bytes(first) == bytes(request))
     }
 
     /// A client that keeps its connection: it asks for this first, and for at most `most` things in all. `None` if the
-    /// request is refused: then its connection ends.
+    /// request is refused, since then its connection ends, or if its first segment draws another answer.
     fn session(&self, random: &Random, ends: &Ends, first: &[u8], most: u32) -> Option<(SessionSettings, Promise)> {
-        let is_valid = |request: &&[u8]| section::refusal(request, usize::MAX).is_none();
+        let is_valid =
+            |request: &&[u8]| section::refusal(request, usize::MAX).is_none() && self.is_answered_alike(request, ends);
         let first = Some(first).filter(is_valid)?;
         let valid: Vec<&[u8]> = self.requests.iter().map(Vec::as_slice).filter(is_valid).collect();
         let mut draw = random.fork("session");
