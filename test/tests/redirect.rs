@@ -125,7 +125,7 @@ fn every_client_gets_its_reply_where_one_frame_in_twenty_is_lost() {
     assert!(whole.run().unwrap().completed > 250);
 }
 
-/// In some of these runs the server's MTU is so small that the first segment of such a request lacks its last field.
+/// In some of these runs the server's MTU is so small that the first segment of the request lacks its last field.
 #[test]
 fn a_kept_connection_asks_nothing_that_its_first_segment_does_not_tell() {
     let long = TestRequest::get("/").header("Cookie", &"c".repeat(900)).header("Host", "old.example");
