@@ -34,6 +34,9 @@ const STAMPS_MAX: usize = 1 << 20;
 /// that. And to one who has a cookie, it is good with another MSS in it with the same chance: nothing is said where no
 /// more than that pass of those that are tried.
 ///
+/// A timestamp of data is the keyed base and what is said of a segment, so one that a network changes in a bit may say
+/// the same of another segment. That is rare, and nothing is said of it either.
+///
 /// On a connection that stays open, what a timestamp says is in its low 31 bits: an attacker may change the highest.
 /// Where a probe of ours begins is keyed, and its length is not. A request may lack its method, where its client has
 /// received segments behind the first of a long response. All else is as narrow as on connections of one request.
@@ -190,14 +193,18 @@ impl Given {
         connection.is_some_and(|connection| connection.streams.iter().any(is_changed))
     }
 
-    /// Whether this may be a client without timestamps that has had its SYN+ACK and goes on from there.
+    /// Whether this may be a client without timestamps that has had its SYN+ACK and goes on from there, or one with a
+    /// timestamp of data of which a network has changed a bit.
     fn may_be_coincidence(&self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>) -> bool {
+        let Some(connection) = self.connections.get(&ends) else { return false };
+        if let Some((_, echo)) = received.timestamps {
+            return (0..u32::BITS).any(|bit| connection.stamps.contains(&(echo ^ 1 << bit)));
+        }
         let is_later = |&(first, start, _): &(SeqNumber, SeqNumber, SeqNumber)| {
             let place = received.seq.distance_from(first);
             received.ack == start && ((1..1 << 16).contains(&place) || place == u32::MAX)
         };
-        let connection = self.connections.get(&ends).filter(|_| received.timestamps.is_none());
-        connection.is_some_and(|connection| connection.streams.iter().any(is_later))
+        connection.streams.iter().any(is_later)
     }
 }
 
@@ -336,6 +343,28 @@ mod tests {
     }
 
     #[test]
+    fn of_a_few_echoes_a_network_may_have_changed_a_bit() {
+        let engine = testing::engine();
+        let ends = Ends::v4();
+        let [opened, asked] = stand::fetch(&engine, &ends, "/10");
+        let frame = Frame::dissect(&asked.sent[0]).unwrap();
+        let (_, sent) = frame.tcp().unwrap();
+        let stamp = sent.timestamps.unwrap().0;
+        let check = |checker: &mut Cookie, echo: u32| {
+            let ack = Segment::ack(&ends).seq(5000).ack_number(sent.seq.value()).timestamps(9, echo);
+            Recorded { received: ack.frame(), ..asked.clone() }.check(checker).is_ok()
+        };
+        let mut checker = Cookie::default();
+        assert_eq!(opened.check(&mut checker), Ok(()));
+        assert_eq!(asked.check(&mut checker), Ok(()));
+        assert!(!check(&mut checker.clone(), stamp ^ 3), "two bits");
+        for bit in 0..COINCIDENCES_MAX {
+            assert!(check(&mut checker, stamp ^ 1 << bit));
+        }
+        assert!(!check(&mut checker, stamp ^ 1 << COINCIDENCES_MAX), "too many");
+    }
+
+    #[test]
     fn of_many_cookies_with_another_mss_one_may_be_good_by_coincidence() {
         let engine = testing::engine();
         let ends = Ends::v4();
@@ -385,7 +414,8 @@ mod tests {
         };
         let ack = Segment::ack(&ends).seq(5000).ack_number(sent.seq.value());
         assert!(check(ack.clone().timestamps(9, stamp)), "it echoes our data");
-        assert!(!check(ack.clone().timestamps(9, stamp.wrapping_sub(1))), "it echoes the SYN+ACK");
+        let syn_ack = Frame::dissect(&opened.sent[0]).unwrap().tcp().unwrap().1.timestamps.unwrap().0;
+        assert!(!check(ack.clone().timestamps(9, syn_ack)), "it echoes the SYN+ACK");
         let again = Segment::ack(&ends).seq(1001).payload("GET / HTTP/1.0\r\n\r\n");
         assert!(check(again.clone().ack_number(sent.seq.value() + 5)), "it acknowledges some");
         assert!(!check(again.clone().ack_number(sent.seq.value())), "it acknowledges none");
