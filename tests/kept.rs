@@ -215,6 +215,22 @@ fn what_acknowledges_the_syn_ack_and_echoes_a_later_timestamp_is_no_request() {
     }
 }
 
+/// So does what follows of a request whose beginning has been answered.
+#[test]
+fn what_follows_of_a_request_that_has_been_answered_is_no_request() {
+    let engine = engine(&[7]);
+    for ends in (1..3000).map(|port| Ends::v4().client_port(port)) {
+        for path in ["/1", "/longer"] {
+            let mut client = Client::connected(&engine, ends);
+            let begin = format!("GET {path} HTTP/1.1\r\nX: ");
+            let [first, ..] = &client.send(&begin)[..] else { panic!("{path} is answered") };
+            client.echo = first.timestamp;
+            let sent = client.draw(&client.segment(begin.len() as u32, &request("/2")));
+            assert!(sent.iter().all(|sent| sent.payload.is_empty()), "{path}, port {}: {sent:?}", ends.client.port());
+        }
+    }
+}
+
 #[test]
 fn requests_in_a_packet_are_answered_together_in_order_with_the_bytes_that_each_draws_alone() {
     clients(|mut client| {

@@ -144,13 +144,18 @@ impl<'a, P: Pair> Segment<'a, P> {
     }
 
     /// The fields of the cookie that a client acknowledges which has received nothing but our SYN+ACK, or segments
-    /// behind a gap. One that echoes the timestamp of a whole response that left its connection open has received that,
-    /// and what has the acknowledgement from before is a part of a later request.
+    /// behind a gap.
+    ///
+    /// Linux sends what is lost, or what its window has room for, while it reads an acknowledgement, and before it
+    /// reads the data behind that: with the timestamp of that segment, and the old acknowledgement. If the timestamp is
+    /// that of a response, this is a later part of the request, or of a later request.
     #[inline]
     pub(super) fn verify_start<A: App>(&self, app: &A) -> Option<CookieFields> {
         let proof = match self.stamp() {
             Some(Stamp::Handshake { proof, .. }) => Some(proof),
-            Some(Stamp::Kept(Kept { size: KeptSize::Mss(_), .. }) | Stamp::LaterPart { .. }) => return None,
+            Some(Stamp::Whole | Stamp::Done | Stamp::LaterPart { .. }) => return None,
+            Some(Stamp::Kept(Kept { size: KeptSize::Mss(_), .. })) => return None,
+            Some(Stamp::Part { proof }) if proof != self.keys.request_proof(self.header.seq()) => return None,
             _ => None,
         };
         self.verify(self.header.ack().rewind(1), proof, app.generations().live, EPOCHS)
