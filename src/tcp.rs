@@ -202,9 +202,9 @@ fn answer_fin<'a, A: App, P: Pair>(segment: &Segment<'_, P>, app: &A) -> Reply<'
         Seen::Kept if segment.verify_kept(segment.header.seq()).is_some() => {
             segment.acknowledge(ReplyKind::FinAck, FIN_ACK)
         }
-        // The request came before the FIN and was lost, or its response was. The client will repeat
+        // The request came before the FIN and was lost, or its response was, or the end of that. The client will repeat
         // what is not acknowledged (RFC 9293, section 3.6).
-        Seen::Handshake | Seen::Kept => DropReason::TcpFinEarly.into(),
-        Seen::Response | Seen::Part | Seen::Unknown => segment.acknowledge(ReplyKind::FinAck, ACK),
+        Seen::Handshake | Seen::Kept | Seen::Part => DropReason::TcpFinEarly.into(),
+        Seen::Response | Seen::Unknown => segment.acknowledge(ReplyKind::FinAck, ACK),
     }
 }

@@ -47,6 +47,12 @@ impl Stream {
         overlaps.into_iter().find(|(from, to)| from < to)
     }
 
+    /// Forgets what is behind the first gap.
+    pub(crate) fn truncate(&mut self) {
+        self.bytes.truncate(self.contiguous().len());
+        self.pieces.retain(|&(from, _)| from == 0);
+    }
+
     /// Puts bytes in their place.
     pub(crate) fn insert(&mut self, at: usize, payload: &[u8]) -> Result<Inserted, Changed> {
         let end = at + payload.len();
@@ -86,5 +92,8 @@ mod tests {
         assert_eq!(stream.contiguous(), b"hello world");
         assert_eq!(stream.insert(4, b"o w"), Ok(Inserted::Repeated));
         assert_eq!(stream.insert(4, b"o W"), Err(Changed(6)));
+        stream.insert(20, b"!").unwrap();
+        stream.truncate();
+        assert_eq!((stream.contiguous(), stream.end()), (&b"hello world"[..], 11));
     }
 }

@@ -44,6 +44,8 @@ struct Connection {
     end: Option<SeqNumber>,
     /// Where another reply ends, which came in one segment because not all of the request was there.
     whole_end: Option<SeqNumber>,
+    /// A FIN alone was sent where the reply begins, because not all of the request was there.
+    is_refused: bool,
     /// There was another handshake between the same ports: it is unknown which of the two a segment belongs to,
     /// and nothing is said.
     is_reused: bool,
@@ -77,6 +79,7 @@ impl Hold {
         if !sent.payload.is_empty() && !is_fin {
             connection.is_long = true;
         }
+        connection.is_refused |= is_fin && sent.payload.is_empty() && sent.seq == connection.start;
         // A FIN alone may be for an older connection between the same ports.
         if is_whole {
             connection.whole_end = Some(sent.end());
@@ -87,7 +90,8 @@ impl Hold {
             connection.is_clocked |= *connection.stamp.get_or_insert(value) != value;
         }
         let is_received = connection.end.is_some_and(|end| !connection.acknowledged.before(end.rewind(1)))
-            || connection.whole_end.is_some_and(|end| [end, end.rewind(1)].contains(&connection.acknowledged));
+            || connection.whole_end.is_some_and(|end| [end, end.rewind(1)].contains(&connection.acknowledged))
+            || connection.is_refused && connection.acknowledged == connection.start.advance(1);
         let closes_unseen = received.flags.has(Flags::FIN) && !connection.is_clocked;
         if connection.is_long
             && !connection.is_reused
@@ -124,6 +128,7 @@ impl Connection {
             is_clocked: false,
             end: None,
             whole_end: None,
+            is_refused: false,
             is_reused,
             next: Vec::new(),
             head: Stream::default(),

@@ -173,9 +173,11 @@ impl Receiver {
             self.refuse(seq, segment_end);
             return Ok(Arrival::Old);
         }
-        if is_another && self.contiguous() == 0 {
+        // In answer to half a header section of a connection that was kept open, before all of it has been answered.
+        let is_alone = is_fin && payload.is_empty() && at == self.contiguous() && self.fin != Some(end);
+        if is_another && self.contiguous() == 0 || is_alone && self.has_gaps() {
             // What came out of order belongs to another answer, and lies behind the end of this one (`tcp_fin`).
-            self.stream = Stream::default();
+            self.stream.truncate();
             self.recent.clear();
             self.fin = None;
             self.is_whole = true;
@@ -369,6 +371,16 @@ mod tests {
         assert_eq!(receiver.receive(at(0), b"whole", true), Ok(Arrival::Old));
         assert_eq!(receiver.receive(at(0), b"012345678", true), Ok(Arrival::Old));
         assert!(receiver.receive(at(0), b"another one", true).is_err());
+    }
+
+    #[test]
+    fn a_fin_alone_takes_the_place_of_an_answer_of_which_the_beginning_has_not_come() {
+        let mut receiver = receiver();
+        receiver.receive(at(0), b"before", false).unwrap();
+        receiver.receive(at(20), b"0123456789", true).unwrap();
+        assert_eq!(receiver.receive(at(6), b"", true), Ok(Arrival::Filling));
+        assert!(receiver.is_complete() && receiver.stream() == b"before");
+        assert_eq!(receiver.receive(at(6), b"0123456789", false), Ok(Arrival::Old));
     }
 
     #[test]
