@@ -153,8 +153,9 @@ impl<'a, P: Pair> Segment<'a, P> {
     pub(super) fn verify_start<A: App>(&self, app: &A) -> Option<CookieFields> {
         let proof = match self.stamp() {
             Some(Stamp::Handshake { proof, .. }) => Some(proof),
-            Some(Stamp::Whole | Stamp::Done | Stamp::LaterPart { .. }) => return None,
-            Some(Stamp::Kept(Kept { size: KeptSize::Mss(_), .. })) => return None,
+            Some(
+                Stamp::Whole | Stamp::Done | Stamp::LaterPart { .. } | Stamp::Kept(Kept { size: KeptSize::Mss(_), .. }),
+            ) => return None,
             Some(Stamp::Part { proof }) if proof != self.keys.request_proof(self.header.seq()) => return None,
             _ => None,
         };
