@@ -196,15 +196,11 @@ fn answer_ack<'a, A: App, P: Pair>(segment: &Segment<'_, P>, app: &'a A) -> Repl
 fn answer_fin<'a, A: App, P: Pair>(segment: &Segment<'_, P>, app: &A) -> Reply<'a> {
     let is_idle = || segment.verify_start(app).is_some();
     match segment.seen() {
-        Seen::Forged => segment.refuse(DropReason::TcpFinForged),
         // Straight after the handshake, so there was no request: we are done as well.
         Seen::Handshake | Seen::Unknown if is_idle() => segment.acknowledge(ReplyKind::FinAck, FIN_ACK),
         Seen::Kept if segment.verify_kept(segment.header.seq()).is_some() => {
             segment.acknowledge(ReplyKind::FinAck, FIN_ACK)
         }
-        // The request came before the FIN and was lost, or its response was, or the end of that. The client will repeat
-        // what is not acknowledged (RFC 9293, section 3.6).
-        Seen::Handshake | Seen::Kept | Seen::Part => DropReason::TcpFinEarly.into(),
-        Seen::Response | Seen::Unknown => segment.acknowledge(ReplyKind::FinAck, ACK),
+        seen => segment.answer_fin_behind_request(seen),
     }
 }

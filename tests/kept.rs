@@ -215,7 +215,7 @@ fn what_acknowledges_the_syn_ack_and_echoes_a_later_timestamp_is_no_request() {
     }
 }
 
-/// So does what follows of a request whose beginning has been answered.
+/// The rest of a request may come so as well, with the timestamp of the response to its beginning.
 #[test]
 fn what_follows_of_a_request_that_has_been_answered_is_no_request() {
     let engine = engine(&[7]);

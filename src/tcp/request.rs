@@ -480,9 +480,7 @@ fn answer_later_payload<'r, P: Pair>(segment: &Segment<'_, P>, methods: Methods)
         // has arrived: a RST tells its client. Anything else may be a later part of a request, and a RST would abort
         // its response.
         (Seen::Unknown, _) | (Seen::Forged, false) if is_request() => segment.refuse(DropReason::TcpCookie),
-        (Seen::Response | Seen::Unknown, true) => segment.acknowledge(ReplyKind::FinAck, Flags::ACK),
-        (Seen::Handshake | Seen::Kept | Seen::Part, true) => DropReason::TcpFinEarly.into(),
-        (Seen::Forged, true) => segment.refuse(DropReason::TcpFinForged),
+        (seen, true) => segment.answer_fin_behind_request(seen),
         (Seen::Handshake | Seen::Part | Seen::Kept | Seen::Unknown | Seen::Forged, false) => {
             DropReason::TcpCookie.into()
         }

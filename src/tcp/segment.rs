@@ -156,7 +156,7 @@ impl<'a, P: Pair> Segment<'a, P> {
             Some(
                 Stamp::Whole | Stamp::Done | Stamp::LaterPart { .. } | Stamp::Kept(Kept { size: KeptSize::Mss(_), .. }),
             ) => return None,
-            Some(Stamp::Part { proof }) if proof != self.keys.request_proof(self.header.seq()) => return None,
+            Some(Stamp::Part { .. }) if !self.may_begin_again() => return None,
             _ => None,
         };
         self.verify(self.header.ack().rewind(1), proof, app.generations().live, EPOCHS)
@@ -626,6 +626,18 @@ impl<'a, P: Pair> Segment<'a, P> {
     #[inline]
     pub(super) fn acknowledge<'r>(&self, kind: ReplyKind, flags: Flags) -> Reply<'r> {
         self.reply(kind, self.header_back(flags, self.header.ack(), self.echoed_options()))
+    }
+
+    /// Answers a FIN behind a request, with payload or without, of a client that has [`seen`](Self::seen) so much.
+    #[inline]
+    pub(super) fn answer_fin_behind_request<'r>(&self, seen: Seen) -> Reply<'r> {
+        match seen {
+            Seen::Forged => self.refuse(DropReason::TcpFinForged),
+            // The request came before the FIN and was lost, or its response was, or the end of that. The client will
+            // repeat what is not acknowledged (RFC 9293, section 3.6).
+            Seen::Handshake | Seen::Kept | Seen::Part => DropReason::TcpFinEarly.into(),
+            Seen::Response | Seen::Unknown => self.acknowledge(ReplyKind::FinAck, Flags::ACK),
+        }
     }
 
     /// Options with the timestamp that the client echoes: at least the newest that it has seen, or it would drop the

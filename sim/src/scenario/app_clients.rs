@@ -17,16 +17,13 @@ use super::client_spec::{ClientSpec, Kind, Promise};
 use super::crowd::{self, Asked};
 use super::{HEALS_AFTER, Options, PATIENCE, Scenario, Workload};
 use crate::frame::Ends;
-use crate::peer::client::{Close, Ending, SessionRequest, SessionSettings, Settings, Timing};
+use crate::peer::client::{Close, Ending, SessionRequest, SessionSettings, Settings, TIMESTAMPS_LEN, Timing};
 use crate::peer::stack;
 use crate::random::{Probability, Random};
 use crate::section;
 
 /// What a client that announces no MSS sends at a time (RFC 9293, section 3.7.1).
 const SEGMENT_MIN: usize = 536;
-
-/// The timestamps option, with its padding.
-const TIMESTAMPS_LEN: usize = 12;
 
 /// Bytes of the headers of TCP and IP, by the version of that.
 const fn headers_min(is_v6: bool) -> usize {

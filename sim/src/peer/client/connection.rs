@@ -19,7 +19,7 @@ use crate::frame::Segment;
 const SCALE_MAX: u8 = 14;
 
 /// What the timestamps option takes in each segment, aligned.
-const TIMESTAMPS_LEN: usize = 12;
+pub(crate) const TIMESTAMPS_LEN: usize = 12;
 
 /// SACK blocks that fit the options next to timestamps; one more fits without.
 const SACK_BLOCKS: usize = 3;

@@ -167,15 +167,14 @@ impl Receiver {
             self.refuse(seq, segment_end);
             return Ok(Arrival::Old);
         }
-        if is_fin && payload.is_empty() && self.fin != Some(end) && !segment_end.after(next) {
-            // In answer to half a header section of a connection that was kept open: all of it has been answered since,
-            // and what lies there has been read.
+        // In answer to half a header section of a connection that was kept open.
+        let is_alone = is_fin && payload.is_empty() && self.fin != Some(end);
+        if is_alone && !segment_end.after(next) {
+            // All of it has been answered since, and what lies there has been read.
             self.refuse(seq, segment_end);
             return Ok(Arrival::Old);
         }
-        // In answer to half a header section of a connection that was kept open, before all of it has been answered.
-        let is_alone = is_fin && payload.is_empty() && at == self.contiguous() && self.fin != Some(end);
-        if is_another && self.contiguous() == 0 || is_alone && self.has_gaps() {
+        if is_another && self.contiguous() == 0 || is_alone && at == self.contiguous() && had_gaps {
             // What came out of order belongs to another answer, and lies behind the end of this one (`tcp_fin`).
             self.stream.truncate();
             self.recent.clear();
