@@ -189,10 +189,13 @@ impl Connection {
             return Ok(self.send_request(now, out));
         }
         if is_due(self.keep_alive_at) {
-            // One byte before what was acknowledged: a live peer acknowledges it again (keep-alive).
-            let probe = self.segment(now, Flags::ACK).seq(self.sender.position().rewind(1).value());
-            out.push(probe.frame());
-            self.probes += 1;
+            // What is under way is sent again anyway (`tcp_keepalive_timer`).
+            if self.sender.is_acknowledged() {
+                // One byte before what was acknowledged: a live peer acknowledges it again (keep-alive).
+                let probe = self.segment(now, Flags::ACK).seq(self.sender.position().rewind(1).value());
+                out.push(probe.frame());
+                self.probes += 1;
+            }
             self.rest(now);
         }
         let has_opened = self.receiver.as_ref().is_some_and(Receiver::has_opened);

@@ -69,6 +69,21 @@ fn an_idle_client_is_answered_each_probe_and_gives_up_without() {
     assert_eq!(run(&closing, settings), (wanted(&[10, 20]), 2), "it has no connection to be probed");
 }
 
+/// `tcp_keepalive_timer`: a retransmission asks already.
+#[test]
+fn a_connection_with_something_unacknowledged_is_not_probed() {
+    let engine = engine();
+    let mut settings = settings(&Ends::v4(), &[("/10", AT_ONCE)], Ending::Close(Duration::from_secs(9)));
+    settings.client.keep_alive = Some(Duration::from_secs(10));
+    let mut bench = Bench::new(&engine, Session::new(settings));
+    bench.change(|frame| {
+        // Its FIN is never acknowledged.
+        let is_ack = Frame::dissect(frame).unwrap().tcp().unwrap().1.flags == lethe::wire::tcp::Flags::ACK;
+        if is_ack { Vec::new() } else { frame.to_vec() }
+    });
+    assert_eq!(bench.run(), Outcome::Failed("no answer to 15 retransmissions".to_owned()));
+}
+
 #[test]
 fn what_the_server_does_not_answer_before_it_closes_is_asked_again() {
     let closing = testing::engine();
