@@ -35,7 +35,7 @@ const STAMPS_MAX: usize = 1 << 20;
 /// more than that pass of those that are tried.
 ///
 /// A timestamp of data is the keyed base and what is said of a segment, so one that a network changes in a bit may say
-/// the same of another segment. That is rare, and nothing is said of it either.
+/// the same of another segment. Nothing is said of that either.
 ///
 /// On a connection that stays open, what a timestamp says is in its low 31 bits: an attacker may change the highest.
 /// Where a probe of ours begins is keyed, and its length is not. A request may lack its method, where its client has
@@ -71,8 +71,9 @@ const CHANGED_GOOD: usize = 100;
 /// With more of them, nothing is said.
 const CHANGED_MAX: usize = 1 << 16;
 
-/// The bits of a cookie with the MSS.
+/// The bits of a cookie with the MSS, and those with the scale where the client uses timestamps.
 const MSS_BITS: u32 = 7 << 29;
+const SCALE_BITS: u32 = 7 << 24;
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Handshake {
@@ -193,18 +194,28 @@ impl Given {
         connection.is_some_and(|connection| connection.streams.iter().any(is_changed))
     }
 
-    /// Whether this may be a client without timestamps that has had its SYN+ACK and goes on from there, or one with a
-    /// timestamp of data of which a network has changed a bit.
+    /// Whether it echoes a timestamp of data of which a network has changed a bit.
+    fn has_changed_echo(&self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>) -> bool {
+        let Some((_, echo)) = received.timestamps else { return false };
+        let is_near =
+            |connection: &Connection| (0..u32::BITS).any(|bit| connection.stamps.contains(&(echo ^ 1 << bit)));
+        self.connections.get(&ends).is_some_and(is_near)
+    }
+
+    /// Whether this may be a client without timestamps that has had its SYN+ACK and goes on from there or has another
+    /// scale in its cookie.
     fn may_be_coincidence(&self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>) -> bool {
-        let Some(connection) = self.connections.get(&ends) else { return false };
-        if let Some((_, echo)) = received.timestamps {
-            return (0..u32::BITS).any(|bit| connection.stamps.contains(&(echo ^ 1 << bit)));
-        }
+        let connection = self.connections.get(&ends).filter(|_| received.timestamps.is_none());
+        let Some(connection) = connection else { return false };
         let is_later = |&(first, start, _): &(SeqNumber, SeqNumber, SeqNumber)| {
             let place = received.seq.distance_from(first);
             received.ack == start && ((1..1 << 16).contains(&place) || place == u32::MAX)
         };
-        connection.streams.iter().any(is_later)
+        let has_another_scale = |&(first, start, _): &(SeqNumber, SeqNumber, SeqNumber)| {
+            let differs = received.ack.rewind(1).value() ^ start.rewind(1).value();
+            received.seq == first && differs != 0 && differs & !SCALE_BITS == 0
+        };
+        connection.streams.iter().any(|stream| is_later(stream) || has_another_scale(stream))
     }
 }
 
@@ -270,6 +281,7 @@ impl Checker for Cookie {
             let handshake = Handshake { client, server, seq: begin_of_request(received), ack: received.ack };
             if let Some(problem) = self.problem(handshake, epoch)
                 && !self.given.is_shown_by((client, server), received)
+                && !self.given.has_changed_echo((client, server), received)
             {
                 let is_coincidence = if self.given.has_another_mss((client, server), received) {
                     self.may_have_passed(handshake)
@@ -343,7 +355,26 @@ mod tests {
     }
 
     #[test]
-    fn of_a_few_echoes_a_network_may_have_changed_a_bit() {
+    fn a_few_cookies_may_be_good_with_another_scale_and_without_timestamps() {
+        let engine = testing::engine();
+        let ends = Ends::v4();
+        let [opened, asked] = stand::fetch(&engine, &ends, "/10");
+        let cookie = Frame::dissect(&opened.sent[0]).unwrap().tcp().unwrap().1.seq.value();
+        let check = |checker: &mut Cookie, changed: u32| {
+            let ack = Segment::ack(&ends).seq(1001).ack_number((cookie ^ changed).wrapping_add(1)).payload("GET");
+            Recorded { received: ack.frame(), ..asked.clone() }.check(checker).is_ok()
+        };
+        let mut checker = Cookie::default();
+        assert_eq!(opened.check(&mut checker), Ok(()));
+        assert!(!check(&mut checker.clone(), 1 << 23), "that is no scale");
+        for _ in 0..COINCIDENCES_MAX {
+            assert!(check(&mut checker, 5 << 24));
+        }
+        assert!(!check(&mut checker, 5 << 24), "too many");
+    }
+
+    #[test]
+    fn of_an_echo_a_network_may_have_changed_a_bit() {
         let engine = testing::engine();
         let ends = Ends::v4();
         let [opened, asked] = stand::fetch(&engine, &ends, "/10");
@@ -357,11 +388,10 @@ mod tests {
         let mut checker = Cookie::default();
         assert_eq!(opened.check(&mut checker), Ok(()));
         assert_eq!(asked.check(&mut checker), Ok(()));
-        assert!(!check(&mut checker.clone(), stamp ^ 3), "two bits");
-        for bit in 0..COINCIDENCES_MAX {
+        for bit in 0..u32::BITS {
             assert!(check(&mut checker, stamp ^ 1 << bit));
         }
-        assert!(!check(&mut checker, stamp ^ 1 << COINCIDENCES_MAX), "too many");
+        assert!(!check(&mut checker, stamp ^ 3), "two bits");
     }
 
     #[test]

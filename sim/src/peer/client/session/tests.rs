@@ -72,12 +72,12 @@ fn an_idle_client_is_answered_each_probe_and_gives_up_without() {
 /// `tcp_keepalive_timer`: a retransmission asks already.
 #[test]
 fn a_connection_with_something_unacknowledged_is_not_probed() {
-    let engine = engine();
-    let mut settings = settings(&Ends::v4(), &[("/10", AT_ONCE)], Ending::Close(Duration::from_secs(9)));
+    let closing = testing::engine();
+    let mut settings = settings(&Ends::v4(), &[("/10", AT_ONCE)], Ending::Wait);
     settings.client.keep_alive = Some(Duration::from_secs(10));
-    let mut bench = Bench::new(&engine, Session::new(settings));
+    let mut bench = Bench::new(&closing, Session::new(settings));
     bench.change(|frame| {
-        // Its FIN is never acknowledged.
+        // The client's FIN, behind the response, is never acknowledged.
         let is_ack = Frame::dissect(frame).unwrap().tcp().unwrap().1.flags == lethe::wire::tcp::Flags::ACK;
         if is_ack { Vec::new() } else { frame.to_vec() }
     });
