@@ -356,12 +356,11 @@ impl FlowKeys {
         (self.addresses.with([u64::from(self.ports), ends]).finish(2) >> 32) as u16
     }
 
-    /// What proves that the response that begins at `own_next` is to the request at `seq`, on a connection that was
-    /// kept open before: its number among `count`. What else it depends on is in `claims`.
-    pub(crate) fn later_proof(&self, seq: SeqNumber, own_next: SeqNumber, claims: u8, count: u32) -> u16 {
-        let ends = u64::from(seq.value()) | u64::from(own_next.value()) << 32;
-        let hash = self.addresses.with([u64::from(self.ports) | u64::from(claims) << 32, ends]).finish(3);
-        (((hash >> 32) * u64::from(count)) >> 32) as u16
+    /// What is added to the start of a response that is not stored, on a connection that was kept open before: it
+    /// depends on where the request begins, and on what is in `claims`.
+    pub(crate) fn later_key(&self, seq: SeqNumber, claims: u8) -> u32 {
+        let ends = u64::from(seq.value());
+        (self.addresses.with([u64::from(self.ports) | u64::from(claims) << 32, ends]).finish(3) >> 32) as u32
     }
 
     /// The fields of a cookie are hashed with the rest, so that they cannot be changed. They stand above the epoch,

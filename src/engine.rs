@@ -311,7 +311,8 @@ impl<A: App> Engine<A> {
             return Err(DropReason::IpSource);
         }
         let added = ipv6::HEADER_LEN + icmpv6::ECHO_HEADER_LEN;
-        let most = tcp::IPV6_MTU_MIN - added;
+        // In one packet: fragments have headers of their own.
+        let most = tcp::IPV6_MTU_MIN.min(self.config.mtu.bytes().into()) - added;
         let quoted = packet.len().saturating_sub(added).max(QUOTED_MIN).min(packet.len()).min(most);
         let addresses = V6Pair::new(source_of_error, source);
         let header = TransportHeader::icmp(Protocol::ICMPV6, icmpv6::unknown_option_header(option.pointer));

@@ -9,12 +9,12 @@
 //!   2^17           a response in one segment
 //!   2^17 + 1 ..    a segment of a response that is not stored: 16 bits that depend on where its request begins
 //!   2^17 + 1 + 2^16 the acknowledgement of a client that has all of such a response
-//!   .. 2^18        a segment of such a response, not the first of its connection: 16 bits that depend on where its
-//!                  request begins, and on where it begins itself
-//!   2^18 ..        a segment of a stored response, whose connection ends with it: its position, and which of 40 ways
-//!                  it was sent in
-//!   FIRST ..       a segment of the first stored response of a connection that stays open: a position of 1,024 bytes,
+//!   .. 2^18        a segment of such a response, not the first of its connection: how long its segments are, how its
+//!                  client's windows are scaled, and 13 bits of where it begins, keyed by where its request begins
+//!   2^18 ..        a segment of the first stored response of a connection that stays open: a position of 1,024 bytes,
 //!                  and which of 32 ways
+//!   ONLY ..        a segment of a stored response, whose connection ends with it: its position, and which of 40 ways
+//!                  it was sent in
 //!   LATER ..       a segment of a later one: a position of 1,024 bytes, how long its segments are, how its client's
 //!                  windows are scaled, and which of 7 ways
 //!   KEPT ..        the end of a response after which the connection stays open: 22 bits that depend on both next
@@ -44,10 +44,12 @@ const STORED: u32 = 1 << 18;
 const HALF: u32 = 1 << 31;
 /// Places of 1,024 bytes: positions are counted by two where the connection stays open.
 const PLACES: u32 = Position::COUNT / 2;
-/// Stamps of segments of the first stored response of a connection that stays open.
-const FIRST: u32 = STORED + Position::COUNT * Ways::Only.count();
+/// Stamps of segments of a stored response whose connection ends with it. They are behind those of the first of a
+/// connection that stays open: of a client that has taken the timestamp of one of these, it takes none (RFC 7323,
+/// section 5.3).
+const ONLY: u32 = STORED + PLACES * Ways::First.count();
 /// Those of a later one.
-const LATER: u32 = FIRST + PLACES * Ways::First.count();
+const LATER: u32 = ONLY + Position::COUNT * Ways::Only.count();
 /// Two classes of segments, each with every scale.
 const LATER_KINDS: u32 = 2 * Scale::KEPT_COUNT;
 /// Stamps of ends of responses whose connections stay open: proof, generation, MSS and scale, in mixed radix.
@@ -87,9 +89,8 @@ pub(crate) enum Stamp {
         /// What only the start of its request can belong to.
         proof: u16,
     },
-    /// A segment of a response that ends a connection which was kept open before. Its number, below
-    /// [`LATER_PARTS`](Self::LATER_PARTS), is what only this request and this response can have.
-    LaterPart { proof: u16 },
+    /// A segment of a response that is not stored and ends a connection which was kept open before.
+    LaterPart(LaterPart),
     /// All of a response that is not stored, and that we know.
     Done,
     /// A segment of a stored one.
@@ -136,6 +137,55 @@ impl KeptSize {
             mss => Self::Mss(Mss::of_index(mss)),
         }
     }
+}
+
+/// What each segment says of a response that is not stored and ends a connection which was kept open before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct LaterPart {
+    /// How long its segments are. `None` to a client that takes none of a class.
+    pub(crate) class: Option<SegmentClass>,
+    /// How its client's windows are scaled. To a client without a class they are not.
+    pub(crate) scale: Scale,
+    /// Where it begins, keyed by where its request begins: below [`STARTS`](Self::STARTS).
+    pub(crate) start: u16,
+}
+
+impl LaterPart {
+    /// How many starts are told apart.
+    pub(crate) const STARTS: u32 = 1 << 13;
+
+    /// No class, and two classes, each with every scale.
+    const KINDS: u32 = 1 + LATER_KINDS;
+
+    fn number(self) -> u32 {
+        let kind = self.class.map_or(0, |class| 1 + later_kind(class, self.scale));
+        kind * Self::STARTS + u32::from(self.start)
+    }
+
+    fn of_number(number: u32) -> Option<Self> {
+        let (kind, start) = (number / Self::STARTS, (number % Self::STARTS) as u16);
+        let (class, scale) = match kind.checked_sub(1) {
+            None => (None, Scale::NONE),
+            Some(kind) => {
+                let (class, scale) = of_later_kind(kind);
+                (Some(class), scale)
+            }
+        };
+        Some(Self { class, scale, start }).filter(|_| kind < Self::KINDS)
+    }
+}
+
+const _: () = assert!(LATER_PART + LaterPart::KINDS * LaterPart::STARTS <= STORED);
+
+/// The number of a class of segments with a scale, below [`LATER_KINDS`].
+fn later_kind(class: SegmentClass, scale: Scale) -> u32 {
+    class as u32 * Scale::KEPT_COUNT + u32::from(scale.kept_index())
+}
+
+/// The class and the scale with this number.
+fn of_later_kind(kind: u32) -> (SegmentClass, Scale) {
+    let class = if kind < Scale::KEPT_COUNT { SegmentClass::Small } else { SegmentClass::Large };
+    (class, Scale::of_kept_index((kind % Scale::KEPT_COUNT) as u8))
 }
 
 /// The place of a request on its connection, and what becomes of that behind the response.
@@ -387,9 +437,6 @@ impl Ways {
 }
 
 impl Stamp {
-    /// How many numbers there are of a [`LaterPart`](Self::LaterPart).
-    pub(crate) const LATER_PARTS: u32 = STORED - LATER_PART;
-
     /// What is added to the base.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "fast: inline")]
@@ -398,7 +445,7 @@ impl Stamp {
             Self::Handshake { proof, sack } => u32::from(proof) << PROOF_SHIFT | u32::from(!sack),
             Self::Whole => WHOLE,
             Self::Part { proof } => PART + u32::from(proof),
-            Self::LaterPart { proof } => LATER_PART + u32::from(proof),
+            Self::LaterPart(part) => LATER_PART + part.number(),
             Self::Done => DONE,
             Self::Kept(kept) => kept.value(),
             Self::Stored(segment) => segment.value(),
@@ -433,20 +480,20 @@ impl Stamp {
     fn parse_rarer(value: u32) -> Option<Self> {
         Some(match value {
             PART..DONE => Self::Part { proof: (value - PART) as u16 },
-            STORED..FIRST => {
-                let number = value - STORED;
+            ONLY..LATER => {
+                let number = value - ONLY;
                 let (place, way) = (number / Ways::Only.count(), number % Ways::Only.count());
                 Self::Stored(SentSegment::of(place, Ways::Only.of(way), Exchange::Only)?)
             }
             _ => match value & (HALF - 1) {
                 KEPT.. => Self::Kept(Kept::of(value)),
                 within @ LATER..LATER_END => Self::Stored(SentSegment::of_later(within - LATER)?),
-                within @ FIRST..LATER => {
-                    let number = within - FIRST;
+                within @ STORED..ONLY => {
+                    let number = within - STORED;
                     let (place, way) = (number / Ways::First.count(), number % Ways::First.count());
                     Self::Stored(SentSegment::of(place * 2, Ways::First.of(way), Exchange::First)?)
                 }
-                within @ LATER_PART..STORED => Self::LaterPart { proof: (within - LATER_PART) as u16 },
+                within @ LATER_PART..STORED => Self::LaterPart(LaterPart::of_number(within - LATER_PART)?),
                 DONE => Self::Done,
                 WHOLE => Self::Whole,
                 _ => return None,
@@ -523,11 +570,11 @@ impl SentSegment {
     fn value(self) -> u32 {
         let place = self.position.value();
         match self.exchange {
-            Exchange::Only => STORED + place * Ways::Only.count() + Ways::Only.number_of(self),
-            Exchange::First => FIRST + place / 2 * Ways::First.count() + Ways::First.number_of(self),
+            Exchange::Only => ONLY + place * Ways::Only.count() + Ways::Only.number_of(self),
+            Exchange::First => STORED + place / 2 * Ways::First.count() + Ways::First.number_of(self),
             Exchange::Later(class, scale) => {
-                let kind = class as u32 * Scale::KEPT_COUNT + u32::from(scale.kept_index());
-                LATER + (place / 2 * LATER_KINDS + kind) * Ways::Later.count() + Ways::Later.number_of(self)
+                let number = place / 2 * LATER_KINDS + later_kind(class, scale);
+                LATER + number * Ways::Later.count() + Ways::Later.number_of(self)
             }
         }
     }
@@ -540,8 +587,7 @@ impl SentSegment {
     fn of_later(number: u32) -> Option<Self> {
         let (number, way) = (number / Ways::Later.count(), number % Ways::Later.count());
         let (place, kind) = (number / LATER_KINDS, number % LATER_KINDS);
-        let class = if kind < Scale::KEPT_COUNT { SegmentClass::Small } else { SegmentClass::Large };
-        let scale = Scale::of_kept_index((kind % Scale::KEPT_COUNT) as u8);
+        let (class, scale) = of_later_kind(kind);
         Self::of(place * 2, Ways::Later.of(way), Exchange::Later(class, scale))
     }
 }
@@ -649,7 +695,7 @@ mod tests {
         let position = Position::new(Position::COUNT - 1).unwrap();
         let reason = SendReason::Pair;
         let newest = SentSegment { position, level: WindowLevel(3), reason, narrow: true, exchange: Exchange::Only };
-        assert_eq!(Stamp::Stored(newest).value() + 1, FIRST);
+        assert_eq!(Stamp::Stored(newest).value() + 1, LATER);
         assert_eq!(Stamp::parse(Stamp::Stored(newest).value()), Some(Stamp::Stored(newest)));
         assert!(LATER_END <= KEPT && Stamp::parse(LATER_END).is_none());
     }
@@ -715,10 +761,16 @@ mod tests {
             Stamp::Part { proof: 0 },
             Stamp::Part { proof: u16::MAX },
             Stamp::Done,
-            Stamp::LaterPart { proof: 0 },
-            Stamp::LaterPart { proof: (Stamp::LATER_PARTS - 1) as u16 },
         ] {
             assert_eq!(Stamp::parse(stamp.value()), Some(stamp));
+        }
+        for (class, scales) in [(None, 1), (Some(SegmentClass::Small), 3), (Some(SegmentClass::Large), 3)] {
+            for scale in (0..scales).map(Scale::of_kept_index) {
+                for start in [0, 1, (LaterPart::STARTS - 1) as u16] {
+                    let stamp = Stamp::LaterPart(LaterPart { class, scale, start });
+                    assert_eq!(Stamp::parse(stamp.value()), Some(stamp));
+                }
+            }
         }
         for (size, scales) in [
             (KeptSize::Long(SegmentClass::Small), 3),
@@ -734,7 +786,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!([KEPT - 1, HALF, HALF + STORED].map(Stamp::parse), [None; 3]);
+        assert_eq!([KEPT - 1, HALF, HALF + ONLY, STORED - 1].map(Stamp::parse), [None; 4]);
     }
 
     #[test]

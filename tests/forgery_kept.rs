@@ -26,10 +26,14 @@ use lethe_sim::random::Random;
 const NOW: Instant = Instant::from_unix_seconds(1_780_000_000);
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
 
-/// Stamps of segments whose connection stays open: from here on, in each half of the circle of timestamps.
-const OPEN: u32 = (1 << 18) + 40 * Position::COUNT;
-/// How many of them there are in a half: 32 ways for each place of a first response, and 42 for one of a later.
-const OPEN_STAMPS: u32 = Position::COUNT / 2 * (32 + 42);
+/// Stamps of segments whose connection stays open: from here on, in each half of the circle of timestamps, with 32 ways
+/// for each place of a first response;
+const FIRST: u32 = 1 << 18;
+const FIRST_STAMPS: u32 = Position::COUNT / 2 * 32;
+/// and with 42 for one of a later, behind 40 of segments whose connection ends.
+const LATER: u32 = FIRST + FIRST_STAMPS + Position::COUNT * 40;
+/// How many of them there are in a half.
+const OPEN_STAMPS: u32 = FIRST_STAMPS + Position::COUNT / 2 * 42;
 
 /// Packets per measurement.
 fn packets() -> u64 {
@@ -144,8 +148,9 @@ fn attack(engine: &Engine<Full>, mode: Mode, ends: Ends, sighted: bool) -> (f64,
         let mut echo = b as u32;
         if sighted {
             let half = if random.next_u64() & 1 == 1 { 1 << 31 } else { 0 };
-            let stamp = random.below(OPEN_STAMPS.into()) as u32;
-            echo = timestamp_base(engine.config(), &ends).wrapping_add(half + OPEN + stamp);
+            let number = random.below(OPEN_STAMPS.into()) as u32;
+            let stamp = number.checked_sub(FIRST_STAMPS).map_or(FIRST + number, |later| LATER + later);
+            echo = timestamp_base(engine.config(), &ends).wrapping_add(half + stamp);
         }
         let frame = mode.frame(&ends, (a >> 32) as u32, (b >> 32) as u32, echo);
         received += frame.len() as u64;
@@ -220,8 +225,9 @@ fn a_forged_request_in_the_middle_of_a_response_that_is_not_stored_must_have_one
         let reply = engine.handle(NOW, RxFrame { bytes: &frame, checksum }, &mut scratch);
         hits += u64::from(matches!(reply.verdict(), Verdict::Replied(ReplyKind::Resumed | ReplyKind::Settled)));
     }
-    // Segments of 1448, 1208 and 524 bytes begin at 3, 4 and 9 places, and then there are two ends: with three scales.
-    let computed = f64::from(3 * (3 + 4 + 9 + 3 * 2)) / f64::from(LATER_PARTS);
+    // Segments of 1448, 1208 and 524 bytes begin at 3, 4 and 9 places, and then there are two ends; with three scales
+    // but for the shortest.
+    let computed = f64::from(3 * (3 + 2) + 3 * (4 + 2) + 9 + 2) / f64::from(LATER_PARTS);
     let expected = count as f64 * computed;
     println!("{hits} of {count} draw the rest of a response, expected {expected:.0}");
     let deviation = 4.0 * expected.sqrt();

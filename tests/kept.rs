@@ -39,6 +39,7 @@ impl App for Echo {
         match request.path {
             b"/long" => response.body(&LONG),
             b"/longer" => response.body(&LONGER),
+            [b'/', b'=', len @ ..] => response.body(&LONGER[..str::from_utf8(len).unwrap().parse::<usize>().unwrap()]),
             path => response.body_with(|body| body.push_bytes(path)),
         }
     }
@@ -451,6 +452,40 @@ fn a_response_of_a_few_segments_ends_a_connection_that_was_kept_open_whatever_ge
         let [acknowledged] = &client.draw(&fin)[..] else { panic!("an ACK") };
         assert_eq!(acknowledged.ack, client.next + len + 1);
     }
+}
+
+/// Where two ends of a segment would look alike, the connection ends without a response.
+#[test]
+fn a_client_is_told_how_it_goes_on_wherever_it_is_in_a_response_of_a_few_segments() {
+    let engine = engine(&[7]);
+    let (mut closed, mut lens) = (0, 0);
+    for len in (1400..14_300).step_by(7) {
+        let mut client = Client::connected(&engine, Ends::v4().client_port(len as u16));
+        client.get("/1");
+        let request = request(&format!("/={len}"));
+        let sent = client.send(&request);
+        lens += 1;
+        if client.verdict() == Verdict::Replied(ReplyKind::Closed) {
+            closed += 1;
+            continue;
+        }
+        let end = sent.last().unwrap().seq.wrapping_add(sent.last().unwrap().payload.len() as u32);
+        for arrived in 1..sent.len() {
+            (client.read, client.echo) = (sent[arrived].seq, sent[arrived - 1].timestamp);
+            assert_eq!(client.send(&request), sent[arrived..], "{len}, {arrived}");
+        }
+        // With the FIN that came behind the response, or without.
+        for read in [end, end.wrapping_add(1)] {
+            client.read = read;
+            let again = client.draw(&client.segment(0, &request).with(Flags::FIN));
+            let fin = sent.last().filter(|_| read == end).map_or(0, |last| u32::from(last.fin));
+            assert!(
+                again.len() == 1 && u32::from(again[0].fin) == fin && again[0].payload.is_empty(),
+                "{len}: {again:?}"
+            );
+        }
+    }
+    assert!(closed > 0 && closed * 200 < lens, "{closed} of {lens}");
 }
 
 #[test]

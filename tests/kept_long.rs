@@ -610,3 +610,43 @@ fn a_long_response_to_a_request_that_closes_leaves_that_to_the_client() {
         assert!(client.fin && client.received.is_empty(), "{other:?}");
     }
 }
+
+/// The segments of a connection that stays open close the window behind the request, and half a request does not tell
+/// where that is. So a client must not take some of each.
+#[test]
+fn half_a_request_draws_one_segment_that_is_taken_before_those_to_the_whole_of_it_and_then_none_of_these() {
+    let engine = engine(Versions::new(Pages::new(0)), &[1]);
+    let page = SIZES.iter().position(|&size| size == 33_000).unwrap();
+    let with = |rest: &str| format!("GET /{page} HTTP/1.1\r\n{rest}");
+    for ends in [Ends::v4(), Ends::v6()] {
+        for takes_sack in [true, false] {
+            let mut dialogue = Dialogue::new(&engine);
+            let syn = Segment::syn(&ends).seq(ISN).mss(1460).timestamps(1, 0);
+            let syn = if takes_sack { syn.sack_permitted() } else { syn };
+            let [opened] = told(&dialogue.send(&syn.frame()))[..] else { panic!() };
+            let mut draw = |request: &str| {
+                let asked = Segment::ack(&ends).seq(FIRST).ack_number(opened.end).timestamps(1, opened.stamp);
+                told(&dialogue.send(&asked.payload(request).frame()))
+            };
+            let half = draw(&with("Ho"));
+            let whole = draw(&with("Host: h\r\n\r\n"));
+            let long = draw(&with(&format!("Host: h\r\nCookie: {}", "c".repeat(1390))));
+            assert!(long.len() > 8 && long.iter().all(|segment| segment.ack == FIRST), "it is never answered whole");
+            if !takes_sack {
+                assert!(half.len() > 8 && whole.len() > 8 && half[0].stamp == whole[0].stamp);
+                continue;
+            }
+            let [only] = half[..] else { panic!("{} segments", half.len()) };
+            assert_eq!((only.seq, only.end, only.ack), (whole[0].seq, whole[0].end, whole[0].ack));
+            let [.., last, opening] = &whole[..] else { panic!() };
+            assert!(before(opening.stamp, only.stamp) || opening.seq != last.end.wrapping_add(1));
+            for segment in whole {
+                assert!(before(segment.stamp, only.stamp), "an old duplicate (RFC 7323, section 5.3)");
+            }
+            // Its ACK draws the rest, and the connection ends.
+            let ack = Segment::ack(&ends).seq(FIRST.wrapping_add(30)).ack_number(only.end).timestamps(2, only.stamp);
+            let next = told(&dialogue.send(&ack.frame()));
+            assert!(next.len() > 2 && next[0].seq == only.end);
+        }
+    }
+}

@@ -3,6 +3,7 @@
 
 mod support;
 
+use lethe::app::Position;
 use lethe::config::{LargeReplies, Mtu, Ports};
 use lethe::engine::SCRATCH_LEN;
 use lethe::port::RxFrame;
@@ -391,9 +392,12 @@ enum Role {
 /// Ways in which a segment can have been sent: what its stamp has for each position. See `src/stamp.rs`.
 const WAYS: u32 = 40;
 
+/// What these stamps count from where the connection ends with the response.
+const ONLY: u32 = (1 << 18) + Position::COUNT / 2 * 32;
+
 /// The way in the stamp of a segment of a stored response.
 fn way<A: App>(client: &Client<'_, A>, segment: &Sent) -> u32 {
-    segment.stamp.wrapping_sub(flow_keys(&client.ends).timestamp_base + (1 << 18)) % WAYS
+    segment.stamp.wrapping_sub(flow_keys(&client.ends).timestamp_base + ONLY) % WAYS
 }
 
 /// The role in the stamp of a segment of a stored response.

@@ -250,6 +250,14 @@ fn respond_and_keep_open<'a, A: App, P: Pair>(
     }
     match later {
         Some(kept) => respond_and_close(segment, fields, kept, response, framing, app),
+        None if framing == Framing::Incomplete
+            && segment.payload.len() < segment.request_max()
+            && !fits_packet(segment, fields, response)
+            && may_stay_open(segment, fields, None)
+            && let Some(reply) = transfer::begin_cut(segment, *response, fields) =>
+        {
+            reply
+        }
         None => respond(segment, ReplyKind::Response, fields, response),
     }
 }
@@ -415,7 +423,9 @@ fn keep_open_at_length<'a, A: App, P: Pair>(
 ) -> Option<Reply<'a>> {
     // The head of a first response has no room for what a client of HTTP/1.0 has to be told.
     let is_possible = persistence == Persistence::Keep || persistence == Persistence::KeepAlive && later.is_some();
-    if !is_possible || !segment.payload.starts_with(GET) || !may_stay_open(segment, fields, later) {
+    // A longer one may have come without its end before.
+    let is_readable = segment.payload.len() <= segment.request_max() + behind;
+    if !is_possible || !is_readable || !segment.payload.starts_with(GET) || !may_stay_open(segment, fields, later) {
         return None;
     }
     let request_end = segment.header.seq().advance(segment.payload.len().saturating_sub(behind) as u32);

@@ -13,7 +13,7 @@ use crate::config::LargeReplies;
 use crate::cookie::{CookieFields, EPOCHS, Scale, SegmentClass};
 use crate::http::{RequestLine, Response};
 use crate::reply::{Payload, Reply};
-use crate::stamp::{Stamp, StampSequence};
+use crate::stamp::{LaterPart, Stamp, StampSequence};
 use crate::verdict::ReplyKind;
 use crate::wire::ip::Pair;
 use crate::wire::seq::{SeqNumber, inverse};
@@ -59,32 +59,53 @@ impl Place {
     }
 
     /// The beginning of a response that ends a connection which was kept open before. `None` if it is longer than a
-    /// first window: where its client is could not be told of one of many segments.
+    /// first window, or of one of a few lengths: where its client is could not be told.
     pub(super) fn later<P: Pair>(
         segment: &Segment<'_, P>,
         fields: CookieFields,
         response: Response<'_>,
     ) -> Option<Self> {
         let is_train = segment.config.large_replies != LargeReplies::Fragments;
-        let class = segment.segment_class(fields.mss);
-        let place = Self::of_later(segment, segment.header.ack(), 0, (class, fields.scale), fields.generation);
-        (is_train && response.len() as u32 <= segment.first_window(place.seg_size)).then_some(place)
+        let CookieFields { mss, generation, scale } = fields;
+        let class = segment.segment_class(mss);
+        let scale = class.map_or(Scale::NONE, |_| scale.kept());
+        let start = later_start(segment, segment.header.ack(), class, generation);
+        let seg_size = later_seg_size(segment, class);
+        let stamp = Stamp::LaterPart(LaterPart { class, scale, start });
+        let ends = later_ends(segment, seg_size, response.len() as u32);
+        let is_clear = ends
+            .clone()
+            .enumerate()
+            .all(|(at, end)| ends.clone().skip(at + 1).all(|other| end.abs_diff(other) % LaterPart::STARTS != 0));
+        let has_ends = ends.clone().next().is_some();
+        (is_train && has_ends && is_clear).then_some(Self { offset: 0, seg_size, generation, scale, stamp })
     }
+}
 
-    fn of_later<P: Pair>(
-        segment: &Segment<'_, P>,
-        start: SeqNumber,
-        offset: u32,
-        (class, scale): (Option<SegmentClass>, Scale),
-        generation: u8,
-    ) -> Self {
-        let narrow = || segment.narrow_piece().min(segment.request_max() as u32);
-        let seg_size = class.map_or_else(narrow, |class| segment.class_seg_size(class));
-        let scale = scale.kept();
-        let claims = scale.kept_index() << 4 | (generation & 3) << 2 | class.map_or(0, |class| 1 + class as u8);
-        let proof = segment.keys.later_proof(segment.header.seq(), start, claims, Stamp::LATER_PARTS);
-        Self { offset, seg_size, generation, scale, stamp: Stamp::LaterPart { proof } }
-    }
+/// Bytes of payload in a full segment of a response that ends a connection which was kept open before.
+fn later_seg_size<P: Pair>(segment: &Segment<'_, P>, class: Option<SegmentClass>) -> u32 {
+    let narrow = || segment.narrow_piece().min(segment.request_max() as u32);
+    class.map_or_else(narrow, |class| segment.class_seg_size(class))
+}
+
+/// What the stamp says of such a response that begins at `start`, to the request that begins with the segment.
+fn later_start<P: Pair>(
+    segment: &Segment<'_, P>,
+    start: SeqNumber,
+    class: Option<SegmentClass>,
+    generation: u8,
+) -> u16 {
+    let claims = (generation & 3) << 2 | class.map_or(0, |class| 1 + class as u8);
+    let key = segment.keys.later_key(segment.header.seq(), claims);
+    (start.value().wrapping_add(key) % LaterPart::STARTS) as u16
+}
+
+/// The offsets that a client may have acknowledged of such a response of `len` bytes: behind each of its segments, and
+/// its FIN. None if it is longer than a first window.
+fn later_ends<P: Pair>(segment: &Segment<'_, P>, seg_size: u32, len: u32) -> impl Iterator<Item = u32> + Clone {
+    let segments = if len <= segment.first_window(seg_size) { len.div_ceil(seg_size) } else { 0 };
+    let ends = [len, len.saturating_add(1)].into_iter().filter(move |_| segments > 0);
+    (1..segments).map(move |count| count * seg_size).chain(ends)
 }
 
 /// A response of at most [`LEN_MAX`] bytes that is not stored, or whose client has no timestamps, or that is the last
@@ -111,7 +132,7 @@ pub(super) fn send_from<'a, P: Pair>(segment: &Segment<'_, P>, response: Respons
     train.stamps = StampSequence::Constant(stamp.following(segment.echoed_value()));
     // More of the request would follow behind a part of it, and then it is unknown where it begins.
     let is_whole = segment.payload.ends_with(b"\r\n\r\n");
-    let is_later = matches!(stamp, Stamp::LaterPart { .. });
+    let is_later = matches!(stamp, Stamp::LaterPart(_));
     if let Some(first) = response.position().filter(|_| segment.is_ack_clocked() && is_whole && !is_later) {
         // Its FIN too: otherwise the next window would acknowledge the first byte of the request.
         let request_len = segment.end().distance_from(segment.header.seq());
@@ -161,14 +182,14 @@ pub(super) fn find_place<A: App, P: Pair>(
     scratch: &mut [u8],
 ) -> Option<Place> {
     let later = match segment.stamp() {
-        Some(Stamp::LaterPart { proof }) => Some(proof),
+        Some(Stamp::LaterPart(part)) => Some(part),
         _ => None,
     };
     let generations = app.generations().live;
     let mut found = (0..8).filter(|generation| generations >> generation & 1 == 1).filter_map(|generation| {
         let len = long_response(segment, line, generation, app, scratch)?.len();
         match later {
-            Some(proof) => find_later_place(segment, len, generation, proof),
+            Some(part) => find_later_place(segment, len, generation, part),
             None => {
                 find_offset(segment, len, generation).map(|(offset, fields)| Place::of_first(segment, offset, fields))
             }
@@ -177,25 +198,15 @@ pub(super) fn find_place<A: App, P: Pair>(
     found.next().filter(|_| found.next().is_none())
 }
 
-/// How far a client has got with a response that ends a connection which was kept open before. Of the few offsets that
-/// are possible, only one may have its proof.
-fn find_later_place<P: Pair>(segment: &Segment<'_, P>, len: usize, generation: u8, proof: u16) -> Option<Place> {
-    let len = u32::try_from(len).ok()?;
-    let classes = [None, Some(SegmentClass::Small), Some(SegmentClass::Large)];
-    let scales = || (0..Scale::KEPT_COUNT as u8).map(Scale::of_kept_index);
-    let kinds = classes.into_iter().flat_map(|class| scales().map(move |scale| (class, scale)));
-    let mut found = kinds.flat_map(|kind| {
-        let place = move |offset: u32| {
-            let start = segment.header.ack().rewind(offset);
-            Place::of_later(segment, start, offset, kind, generation)
-        };
-        let seg_size = place(0).seg_size;
-        let last = if len <= segment.first_window(seg_size) { len.div_ceil(seg_size) } else { 0 };
-        let boundaries = (1..last).map(move |segments| segments * seg_size);
-        let ends = [len, len + 1].into_iter().filter(move |_| last > 0);
-        boundaries.chain(ends).map(place).filter(|place| place.stamp == Stamp::LaterPart { proof })
-    });
-    found.next().filter(|_| found.next().is_none())
+/// How far a client has got with a response that ends a connection which was kept open before.
+fn find_later_place<P: Pair>(segment: &Segment<'_, P>, len: usize, generation: u8, part: LaterPart) -> Option<Place> {
+    let LaterPart { class, scale, start } = part;
+    let seg_size = later_seg_size(segment, class);
+    let is_right =
+        |&offset: &u32| later_start(segment, segment.header.ack().rewind(offset), class, generation) == start;
+    let mut found = later_ends(segment, seg_size, u32::try_from(len).ok()?).filter(is_right);
+    let offset = found.next().filter(|_| found.next().is_none())?;
+    Some(Place { offset, seg_size, generation, scale, stamp: Stamp::LaterPart(part) })
 }
 
 /// The response to the request of this line, if it is longer than a packet: of a shorter one a client has all or

@@ -57,7 +57,7 @@ fn is_proof<A: App, P: Pair>(segment: &Segment<'_, P>, app: &A) -> bool {
         Some(Stamp::Handshake { .. }) => segment.keys.offset(segment.header.ack(), 0) == 0,
         Some(Stamp::Whole | Stamp::Done) => true,
         Some(Stamp::Part { .. }) => segment.payload.is_empty() || segment.may_begin_again(),
-        Some(Stamp::LaterPart { .. }) => segment.payload.is_empty(),
+        Some(Stamp::LaterPart(_)) => segment.payload.is_empty(),
         Some(Stamp::Stored(_)) => false,
         Some(Stamp::Kept(_)) => {
             let seq = segment.header.seq();
@@ -71,7 +71,7 @@ fn is_proof<A: App, P: Pair>(segment: &Segment<'_, P>, app: &A) -> bool {
 
 /// Whether it can be of a client in the middle of a response.
 fn is_progress<A: App, P: Pair>(segment: &Segment<'_, P>, app: &A, scratch: &mut [u8]) -> bool {
-    if segment.has_timestamps() && !matches!(segment.stamp(), Some(Stamp::LaterPart { .. })) {
+    if segment.has_timestamps() && !matches!(segment.stamp(), Some(Stamp::LaterPart(_))) {
         return segment.echoed_segment().is_some_and(|echoed| Transfer::find(segment, echoed, app).is_some());
     }
     if segment.payload.is_empty() {

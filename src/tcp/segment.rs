@@ -153,11 +153,9 @@ impl<'a, P: Pair> Segment<'a, P> {
     pub(super) fn verify_start<A: App>(&self, app: &A) -> Option<CookieFields> {
         let proof = match self.stamp() {
             Some(Stamp::Handshake { proof, .. }) => Some(proof),
-            Some(
-                Stamp::Whole | Stamp::Done | Stamp::LaterPart { .. } | Stamp::Kept(Kept { size: KeptSize::Mss(_), .. }),
-            ) => return None,
-            Some(Stamp::Part { .. }) if !self.may_begin_again() => return None,
-            _ => None,
+            Some(Stamp::Part { .. }) if self.may_begin_again() => None,
+            None if !self.has_timestamps() => None,
+            _ => return None,
         };
         self.verify(self.header.ack().rewind(1), proof, app.generations().live, EPOCHS)
     }
@@ -372,9 +370,9 @@ impl<'a, P: Pair> Segment<'a, P> {
             Some(Stamp::Handshake { .. }) => Seen::Handshake,
             Some(Stamp::Whole | Stamp::Done) => Seen::Response,
             Some(Stamp::Part { .. }) => Seen::Part,
-            Some(Stamp::LaterPart { .. }) if self.config.keep_alive => Seen::Part,
+            Some(Stamp::LaterPart(_)) if self.config.keep_alive => Seen::Part,
             Some(Stamp::Kept(_)) => Seen::Kept,
-            Some(Stamp::LaterPart { .. } | Stamp::Stored(_)) | None => Seen::Forged,
+            Some(Stamp::LaterPart(_) | Stamp::Stored(_)) | None => Seen::Forged,
         }
     }
 
@@ -382,7 +380,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     pub(super) fn may_begin_again(&self) -> bool {
         match self.stamp() {
             Some(Stamp::Part { proof }) => proof == self.keys.request_proof(self.header.seq()),
-            Some(Stamp::LaterPart { .. }) => self.config.keep_alive,
+            Some(Stamp::LaterPart(_)) => self.config.keep_alive,
             _ => !self.has_timestamps(),
         }
     }

@@ -116,6 +116,35 @@ pub(super) fn begin<'a, P: Pair>(
     segment.send(ReplyKind::FirstWindow, train)
 }
 
+/// The first segment of a stored response to half the header section of a client whose connection could stay open if it
+/// were whole, and nothing else: as if it filled the client's window. `None` if that connection could not stay open.
+///
+/// The whole request may be under way, or come next, and draw segments behind which the connection stays open. Their
+/// windows end with the request, and where it ends is known from that; the window of this one cannot. So a client must
+/// not take some of each. This one it takes in order or not at all, and then none of the others, whose timestamps are
+/// older; and if it takes the first of the others, this one is an old duplicate. It acknowledges as much as they do,
+/// or Linux would not echo its timestamp behind one of them.
+pub(super) fn begin_cut<'a, P: Pair>(
+    segment: &Segment<'_, P>,
+    response: Response<'a>,
+    fields: CookieFields,
+) -> Option<Reply<'a>> {
+    let first = response.position().filter(|_| segment.is_ack_clocked() && segment.payload.starts_with(GET))?;
+    segment.segment_class(fields.mss)?;
+    let seg_size = segment.stored_seg_size(fields, u32::try_from(response.len()).ok()?)?;
+    let acked = segment.header.seq().advance(GET.len() as u32);
+    let payload = Payload::new(response.head(), response.body());
+    let mut train = segment.train(payload, segment.header.ack(), seg_size, acked, segment.window());
+    let exchange = Exchange::Only;
+    let ways = exchange.ways(false);
+    let (level, reason) = (WindowLevel::LOWEST, SendReason::WindowLimited);
+    let schedule = WindowSchedule { origin: 0, level, cap: level, ways };
+    let (limited_from, new_from) = (0, (u32::MAX, schedule));
+    train.ranges = only((0, seg_size));
+    train.stamps = StampSequence::Stored { first, schedule, reason, limited_from, narrow: false, exchange, new_from };
+    Some(segment.send(ReplyKind::FirstWindow, train))
+}
+
 /// The first window of a stored response behind which the connection stays open, to a request that is whole and ends
 /// at `request_end`. What the response says of its connection is in `later`, unless it is the first of it. `None` if
 /// there is no such thing for this response and this client.

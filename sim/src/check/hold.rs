@@ -44,8 +44,9 @@ struct Connection {
     end: Option<SeqNumber>,
     /// Where another reply ends, which came in one segment because not all of the request was there.
     whole_end: Option<SeqNumber>,
-    /// A FIN alone was sent where the reply begins, because not all of the request was there.
+    /// A FIN alone was sent where the reply begins, because not all of the request was there: with this timestamp.
     is_refused: bool,
+    refusal: Option<u32>,
     /// There was another handshake between the same ports: it is unknown which of the two a segment belongs to,
     /// and nothing is said.
     is_reused: bool,
@@ -79,7 +80,10 @@ impl Hold {
         if !sent.payload.is_empty() && !is_fin {
             connection.is_long = true;
         }
-        connection.is_refused |= is_fin && sent.payload.is_empty() && sent.seq == connection.start;
+        if is_fin && sent.payload.is_empty() && sent.seq == connection.start {
+            connection.is_refused = true;
+            connection.refusal = sent.timestamps.map(|(value, _)| value);
+        }
         // A FIN alone may be for an older connection between the same ports.
         if is_whole {
             connection.whole_end = Some(sent.end());
@@ -91,7 +95,9 @@ impl Hold {
         }
         let is_received = connection.end.is_some_and(|end| !connection.acknowledged.before(end.rewind(1)))
             || connection.whole_end.is_some_and(|end| [end, end.rewind(1)].contains(&connection.acknowledged))
-            || connection.is_refused && connection.acknowledged == connection.start.advance(1);
+            || connection.is_refused && connection.acknowledged == connection.start.advance(1)
+            // Linux sends what is lost while it reads an ACK, and before it acknowledges what came with it.
+            || connection.refusal.is_some() && connection.refusal == received.timestamps.map(|(_, echo)| echo);
         let closes_unseen = received.flags.has(Flags::FIN) && !connection.is_clocked;
         if connection.is_long
             && !connection.is_reused
@@ -129,6 +135,7 @@ impl Connection {
             end: None,
             whole_end: None,
             is_refused: false,
+            refusal: None,
             is_reused,
             next: Vec::new(),
             head: Stream::default(),

@@ -25,12 +25,17 @@ pub struct Size {
     mtu: usize,
     /// The largest MSS that each has announced, the oldest first.
     announced: VecDeque<(SocketAddr, usize)>,
+    /// The last cookies, and to whom they were sent.
+    cookies: VecDeque<(SocketAddr, u32)>,
 }
+
+/// The bits of a cookie with the MSS.
+const MSS_BITS: u32 = 7 << 29;
 
 impl Size {
     /// For packets of at most `mtu` bytes, IP header included.
     pub const fn new(mtu: usize) -> Self {
-        Self { mtu, announced: VecDeque::new() }
+        Self { mtu, announced: VecDeque::new(), cookies: VecDeque::new() }
     }
 
     fn listen(&mut self, ip: &Ip<'_>, tcp: &Tcp<'_>) {
@@ -48,6 +53,23 @@ impl Size {
             self.announced.pop_front();
         }
         self.announced.push_back((client, mss));
+    }
+
+    fn remember(&mut self, client: SocketAddr, cookie: u32) {
+        if self.cookies.len() == CLIENTS_MAX {
+            self.cookies.pop_front();
+        }
+        self.cookies.push_back((client, cookie));
+    }
+
+    /// Whether this has a cookie of its client with another MSS in it: without timestamps, one in a thousand is good.
+    fn has_another_mss(&self, received: &Frame<'_>) -> bool {
+        let Some((ip, tcp)) = received.tcp().filter(|(_, tcp)| tcp.timestamps.is_none()) else { return false };
+        let (client, cookie) = (ip.from(tcp), tcp.ack.rewind(1).value());
+        let is_changed = |&(known, sent): &(SocketAddr, u32)| {
+            known == client && cookie != sent && (cookie ^ sent) & !MSS_BITS == 0
+        };
+        self.cookies.iter().any(is_changed)
     }
 
     fn limit(&self, client: SocketAddr) -> Option<usize> {
@@ -76,7 +98,12 @@ impl Checker for Size {
             let Some((ip, tcp)) = frame.tcp() else { continue };
             // An MSS counts the options in (RFC 6691).
             let size = ip.payload.len().saturating_sub(20);
-            if let Some(limit) = self.limit(ip.to(tcp)).filter(|&limit| size > limit) {
+            if tcp.flags.has(Flags::SYN) {
+                self.remember(ip.to(tcp), tcp.seq.value());
+            }
+            if let Some(limit) = self.limit(ip.to(tcp)).filter(|&limit| size > limit)
+                && !received.as_ref().is_some_and(|received| self.has_another_mss(received))
+            {
                 return Err(format!("{} bytes over the client's MSS: {}", size - limit, notation::line(bytes)));
             }
         }
@@ -118,5 +145,22 @@ mod tests {
         let mut recorded = stand::Recorded::at(stand::NOW, &engine, syn);
         recorded.sent = vec![Segment::ack(&ends.reversed()).timestamps(1, 2).payload([0; 89]).frame()];
         assert!(recorded.check(&mut checker).unwrap_err().starts_with("1 bytes over the client's MSS"));
+    }
+
+    #[test]
+    fn a_cookie_with_another_mss_may_be_good_by_chance() {
+        let engine = testing::engine();
+        let mut checker = Size::new(1500);
+        let ends = Ends::v4();
+        let opened = stand::Recorded::at(stand::NOW, &engine, Segment::syn(&ends).mss(100).frame());
+        assert_eq!(opened.check(&mut checker), Ok(()));
+        let cookie = Frame::dissect(&opened.sent[0]).unwrap().tcp().unwrap().1.seq.value();
+        let mut check = |changed: u32| {
+            let asked = Segment::ack(&ends).ack_number((cookie ^ changed).wrapping_add(1)).payload("GET ");
+            let sent = vec![Segment::ack(&ends.reversed()).payload([0; 101]).frame()];
+            stand::Recorded { received: asked.frame(), sent, ..opened.clone() }.check(&mut checker).is_ok()
+        };
+        assert!(check(1 << 29) && check(MSS_BITS));
+        assert!(!check(0) && !check(1 << 28));
     }
 }
