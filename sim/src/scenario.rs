@@ -90,7 +90,7 @@ impl Scenario {
     pub fn draw_from(random: &Random, options: Options) -> Self {
         let (up, down) = match &options.impairment {
             Some(impairment) => (impairment.clone(), impairment.clone()),
-            None => faults::draw(&random.fork("faults"), options.large),
+            None => faults::draw(&random.fork("faults"), options.large || options.keep_alive.is_some()),
         };
         let late = Duration::from_nanos(random.fork("start").below(START_SPREAD.as_nanos() as u64));
         let keep_alive = options.keep_alive.is_some();

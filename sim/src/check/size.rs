@@ -66,9 +66,8 @@ impl Size {
     fn has_another_mss(&self, received: &Frame<'_>) -> bool {
         let Some((ip, tcp)) = received.tcp().filter(|(_, tcp)| tcp.timestamps.is_none()) else { return false };
         let (client, cookie) = (ip.from(tcp), tcp.ack.rewind(1).value());
-        let is_changed = |&(known, sent): &(SocketAddr, u32)| {
-            known == client && cookie != sent && (cookie ^ sent) & !MSS_BITS == 0
-        };
+        let is_changed =
+            |&(known, sent): &(SocketAddr, u32)| known == client && cookie != sent && (cookie ^ sent) & !MSS_BITS == 0;
         self.cookies.iter().any(is_changed)
     }
 

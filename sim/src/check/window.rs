@@ -10,6 +10,9 @@ use crate::recent::Recent;
 /// Clients whose scale is remembered; of an older one any window is taken.
 const CLIENTS_MAX: usize = 4096;
 
+/// RFC 7323, section 2.3.
+const SCALE_MAX: u8 = 14;
+
 /// A response, its FIN included, fits the window of the segment that it answers: a server without state has no
 /// other to go by (RFC 9293, section 3.8.6). It is scaled if both have said so on their SYNs (RFC 7323, section
 /// 2.2), which the server does for clients with timestamps only. These send timestamps in every segment (section 3.2):
@@ -29,7 +32,9 @@ impl Checker for Window {
         each_segment(exchange, |(ip, received), (_, sent)| {
             let ends = (ip.from(received), ip.to(received));
             if sent.flags.has(Flags::SYN) {
-                let shift = received.window_scale.filter(|_| sent.window_scale.is_some());
+                // Behind an option that a network has made one of another kind, the scale may not be legible here.
+                let offered = received.window_scale.or(received.options_are_malformed.then_some(SCALE_MAX));
+                let shift = offered.filter(|_| sent.window_scale.is_some());
                 let most = self.scales.get_or_insert_with(ends, u8::default);
                 *most = shift.unwrap_or_default().max(*most);
                 return Ok(());

@@ -15,11 +15,11 @@ const DENSITIES: [u32; 4] = [0, 10, 25, 50];
 /// Packets with right checksums and wrong contents leave little to be judged: only few runs have them.
 const MENDED_RUNS: Probability = Probability::from_percent(5);
 
-/// What is wrong on the way to the engine, and on the way back. `large` are replies whose clients remember for the
-/// engine where they are: of these, a network that changes packets and mends their checksums can make anything.
-pub(super) fn draw(random: &Random, large: bool) -> (Impairment, Impairment) {
+/// What is wrong on the way to the engine, and on the way back. Where replies are `clocked`, their clients remember for
+/// the engine where they are: of these, a network that changes packets and mends their checksums can make anything.
+pub(super) fn draw(random: &Random, clocked: bool) -> (Impairment, Impairment) {
     let density = Probability::from_percent(*random.fork("density").pick(&DENSITIES));
-    let may_mend = !large && random.fork("mend").chance(MENDED_RUNS);
+    let may_mend = !clocked && random.fork("mend").chance(MENDED_RUNS);
     let draw = |direction| Drawing { random: random.fork(direction), density }.impairment(may_mend);
     (draw("up"), draw("down"))
 }

@@ -3,6 +3,7 @@
 use lethe::time::Instant;
 use lethe::wire::seq::SeqNumber;
 
+use super::normalized;
 use super::reader::Reader;
 use crate::stream::{Inserted, Stream};
 
@@ -189,7 +190,12 @@ impl Receiver {
         }
         self.check_fin(end, is_fin)?;
         let overlap = self.stream.overlap(at, end);
-        let inserted = self.stream.insert(at, payload).map_err(|changed| changed.to_string())?;
+        // The first segment to half a request says something else of the connection than that to all of it.
+        let is_known = |known: &[u8]| normalized(known) == normalized(payload);
+        let inserted = match self.stream.contiguous().get(..end).filter(|_| at == 0) {
+            Some(known) if is_known(known) => Inserted::Repeated,
+            _ => self.stream.insert(at, payload).map_err(|changed| changed.to_string())?,
+        };
         if is_fin {
             self.fin = Some(end);
         }
@@ -370,6 +376,15 @@ mod tests {
         assert_eq!(receiver.receive(at(0), b"whole", true), Ok(Arrival::Old));
         assert_eq!(receiver.receive(at(0), b"012345678", true), Ok(Arrival::Old));
         assert!(receiver.receive(at(0), b"another one", true).is_err());
+    }
+
+    #[test]
+    fn a_first_segment_that_says_something_else_of_the_connection_is_old() {
+        let first = |field: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n{field}\r\n\r\nbody");
+        let mut receiver = receiver();
+        receiver.receive(at(0), first("Server: Lethe/0.1").as_bytes(), false).unwrap();
+        assert_eq!(receiver.receive(at(0), first("Connection: close").as_bytes(), false), Ok(Arrival::Old));
+        assert!(receiver.receive(at(0), first("Content-Type: no ").as_bytes(), false).is_err());
     }
 
     #[test]
