@@ -24,7 +24,8 @@ const STAMPS_MAX: usize = 1 << 20;
 /// Remembers each SYN+ACK, and insists that data and FIN go only to one who has shown that they reach it:
 ///
 /// * who acknowledges a SYN+ACK, with the segment that follows the SYN, in the epoch it was made in or the next;
-/// * who echoes a timestamp of data that was sent on the connection, however long ago;
+/// * who echoes a timestamp of data that was sent on the connection, or of an ACK that opened it for the next request,
+///   however long ago;
 /// * who has begun its request at the SYN and acknowledges data that was sent, however long ago;
 /// * who says that it has got a probe of ours.
 ///
@@ -36,6 +37,8 @@ const STAMPS_MAX: usize = 1 << 20;
 ///
 /// A timestamp of data is the keyed base and what is said of a segment, so one that a network changes in a bit may say
 /// the same of another segment. Nothing is said of that either.
+///
+/// A FIN that is sent blindly may fit the end of a long response, and be answered with ours, which is no larger.
 ///
 /// On a connection that stays open, what a timestamp says is in its low 31 bits: an attacker may change the highest.
 /// Where a probe of ours begins is keyed, and its length is not. A request may lack its method, where its client has
@@ -60,6 +63,13 @@ pub struct Cookie {
 fn begin_of_request(received: &Tcp<'_>) -> SeqNumber {
     let is_rest = received.payload.starts_with(b"/") && !received.sack.is_empty() && received.timestamps.is_some();
     if is_rest { received.seq.rewind(GET.len() as u32) } else { received.seq }
+}
+
+/// Whether a FIN is answered with a FIN, as that of a client which has all of a long response. Blindly sent, one of some
+/// thousand fits: the residue of an acknowledgement is ten bits.
+fn is_end_of_long_response(received: &Tcp<'_>, sent: &Tcp<'_>) -> bool {
+    let is_fin = |tcp: &Tcp<'_>| tcp.flags.has(Flags::FIN) && tcp.payload.is_empty() && tcp.timestamps.is_some();
+    is_fin(received) && is_fin(sent)
 }
 
 /// How often in one run that may be.
@@ -137,6 +147,13 @@ impl Given {
             }
         }
         connection.stays_open |= matches!(Framed::parse(sent.payload, false), Ok(Some(head)) if !head.is_last);
+        self.stamp(ends, sent);
+    }
+
+    /// Takes note of the timestamp of a segment: that of data, or of an ACK of all of a request with which its client may
+    /// go on. One that only comes back is known.
+    fn stamp(&mut self, ends: (SocketAddr, SocketAddr), sent: &Tcp<'_>) {
+        let connection = self.connection(ends);
         let is_new = sent.timestamps.is_some_and(|(value, _)| connection.stamps.insert(value));
         self.stamps += usize::from(is_new);
         while self.stamps > STAMPS_MAX {
@@ -283,6 +300,10 @@ impl Checker for Cookie {
                 return Ok(());
             }
             if sent.payload.is_empty() && !sent.flags.has(Flags::FIN) {
+                let echo = received.timestamps.map(|(_, echo)| echo);
+                if sent.timestamps.is_some_and(|(value, _)| Some(value) != echo) {
+                    self.given.stamp((client, server), sent);
+                }
                 return Ok(());
             }
             let handshake = Handshake { client, server, seq: begin_of_request(received), ack: received.ack };
@@ -295,7 +316,9 @@ impl Checker for Cookie {
                 } else {
                     self.coincidences += u32::from(!is_counted);
                     is_counted = true;
-                    self.given.may_be_coincidence((client, server), received) && self.coincidences <= COINCIDENCES_MAX
+                    let may_be = self.given.may_be_coincidence((client, server), received)
+                        || is_end_of_long_response(received, sent);
+                    may_be && self.coincidences <= COINCIDENCES_MAX
                 };
                 if !is_coincidence {
                     return Err(problem.to_owned());
