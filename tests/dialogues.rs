@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use lethe::config::{LargeReplies, Refuse};
+use lethe::config::{LargeReplies, Mtu, Refuse};
 use lethe::http::Response;
 use lethe::port::{RxFrame, TxChecksum};
 use lethe::verdict::{DropReason, ReplyKind, Verdict};
@@ -186,6 +186,21 @@ fn unknown_ipv6_options_are_treated_as_their_type_says() {
         other.server.set_ip("fd09::77".parse().unwrap());
         client.send_frame(&Icmp::echo(&other, 7, 1, b"1").packet().extension(60, &[0, 0x82, 4, 0, 0, 0, 0]).frame());
     });
+}
+
+/// Fragments have headers of their own.
+#[test]
+fn an_unknown_option_is_reported_in_one_packet_that_is_no_longer_whatever_our_mtu() {
+    for mtu in [576, 1280, 1500] {
+        let engine = engine_changed(|config| config.mtu = Mtu::new(mtu).unwrap());
+        for len in (0..usize::from(mtu) - 56).step_by(8) {
+            let mut client = Client::new(&engine, Ends::v6(), Offer::LINUX);
+            let echo = Icmp::echo(&client.ends, 7, 1, &vec![b'x'; len]).packet();
+            let frame = echo.extension(60, &[0, 0x82, 4, 0, 0, 0, 0]).frame();
+            let [report] = &client.send_frame(&frame)[..] else { panic!("{mtu}, {len}") };
+            assert!(report.len() <= frame.len().max(14 + 40 + 8 + 48), "{mtu}: {} for {}", report.len(), frame.len());
+        }
+    }
 }
 
 #[test]

@@ -216,6 +216,18 @@ fn what_acknowledges_the_syn_ack_and_echoes_a_later_timestamp_is_no_request() {
     }
 }
 
+#[test]
+fn what_acknowledges_the_syn_ack_and_echoes_no_timestamp_of_ours_is_no_request() {
+    let engine = engine(&[7]);
+    let mut client = Client::connected(&engine, Ends::v4());
+    let handshake = client.echo;
+    // The lowest bit says that it does not take SACK.
+    for bit in 1..u32::BITS {
+        client.echo = handshake.wrapping_add(1 << bit);
+        assert_eq!(client.send(&request("/2")), [], "bit {bit}");
+    }
+}
+
 /// The rest of a request may come so as well, with the timestamp of the response to its beginning.
 #[test]
 fn what_follows_of_a_request_that_has_been_answered_is_no_request() {

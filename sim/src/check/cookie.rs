@@ -65,8 +65,8 @@ fn begin_of_request(received: &Tcp<'_>) -> SeqNumber {
     if is_rest { received.seq.rewind(GET.len() as u32) } else { received.seq }
 }
 
-/// Whether a FIN is answered with a FIN, as that of a client which has all of a long response. Blindly sent, one of some
-/// thousand fits: the residue of an acknowledgement is ten bits.
+/// Whether a FIN is answered with a FIN, as that of a client which has all of a long response. Blindly sent, one of
+/// some thousand fits: the residue of an acknowledgement is ten bits.
 fn is_end_of_long_response(received: &Tcp<'_>, sent: &Tcp<'_>) -> bool {
     let is_fin = |tcp: &Tcp<'_>| tcp.flags.has(Flags::FIN) && tcp.payload.is_empty() && tcp.timestamps.is_some();
     is_fin(received) && is_fin(sent)
@@ -150,8 +150,8 @@ impl Given {
         self.stamp(ends, sent);
     }
 
-    /// Takes note of the timestamp of a segment: that of data, or of an ACK of all of a request with which its client may
-    /// go on. One that only comes back is known.
+    /// Takes note of the timestamp of a segment: that of data, or of an ACK of all of a request with which its client
+    /// may go on. One that only comes back is known.
     fn stamp(&mut self, ends: (SocketAddr, SocketAddr), sent: &Tcp<'_>) {
         let connection = self.connection(ends);
         let is_new = sent.timestamps.is_some_and(|(value, _)| connection.stamps.insert(value));
