@@ -471,8 +471,8 @@ fn a_response_of_a_few_segments_ends_a_connection_that_was_kept_open_whatever_ge
 fn a_client_is_told_how_it_goes_on_wherever_it_is_in_a_response_of_a_few_segments() {
     let engine = engine(&[7]);
     let (mut closed, mut lens) = (0, 0);
-    for len in (1400..14_300).step_by(7) {
-        let mut client = Client::connected(&engine, Ends::v4().client_port(len as u16));
+    for len in (1400_u16..14_300).step_by(7) {
+        let mut client = Client::connected(&engine, Ends::v4().client_port(len));
         client.get("/1");
         let request = request(&format!("/={len}"));
         let sent = client.send(&request);
