@@ -196,6 +196,15 @@ fn is_probe(received: &Tcp<'_>, sent: &Tcp<'_>) -> bool {
     is_plain && (draws_ack || is_old && is_blank && received.timestamps.is_none() && sent.timestamps.is_none())
 }
 
+/// The bits of a cookie with the MSS.
+const MSS_BITS: u32 = 7 << 29;
+
+/// Whether a segment acknowledges the SYN+ACK that ends at `start`, but with other `bits` in its cookie.
+fn has_other_bits(received: &Tcp<'_>, start: SeqNumber, bits: u32) -> bool {
+    let differs = received.ack.rewind(1).value() ^ start.rewind(1).value();
+    differs != 0 && differs & !bits == 0
+}
+
 /// The frames that were sent, with fragments put together, each where its last fragment stood.
 fn whole(sent: &[Vec<u8>]) -> Vec<Cow<'_, [u8]>> {
     let mut reassembler = Reassembler::default();

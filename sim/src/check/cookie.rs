@@ -8,7 +8,7 @@ use lethe::time::Instant;
 use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
 
-use super::{Checker, Exchange, GET, each_segment, is_probe, may_be_asked_from};
+use super::{Checker, Exchange, GET, MSS_BITS, each_segment, has_other_bits, is_probe, may_be_asked_from};
 use crate::dissect::{Frame, Tcp};
 use crate::peer::client::Framed;
 
@@ -81,8 +81,7 @@ const CHANGED_GOOD: usize = 100;
 /// With more of them, nothing is said.
 const CHANGED_MAX: usize = 1 << 16;
 
-/// The bits of a cookie with the MSS, and those with the scale where the client uses timestamps.
-const MSS_BITS: u32 = 7 << 29;
+/// The bits of a cookie with the scale, where the client uses timestamps.
 const SCALE_BITS: u32 = 7 << 24;
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -204,8 +203,7 @@ impl Given {
     /// Whether this has the cookie of its client with another MSS in it, and no timestamps, which would tell.
     fn has_another_mss(&self, ends: (SocketAddr, SocketAddr), received: &Tcp<'_>) -> bool {
         let is_changed = |&(first, start, _): &(SeqNumber, SeqNumber, SeqNumber)| {
-            let differs = received.ack.rewind(1).value() ^ start.rewind(1).value();
-            received.seq == first && differs != 0 && differs & !MSS_BITS == 0
+            received.seq == first && has_other_bits(received, start, MSS_BITS)
         };
         let connection = self.connections.get(&ends).filter(|_| received.timestamps.is_none());
         connection.is_some_and(|connection| connection.streams.iter().any(is_changed))
@@ -230,8 +228,7 @@ impl Given {
             received.ack == start && ((1..1 << 16).contains(&place) || place == u32::MAX)
         };
         let has_another_scale = |&(first, start, _): &(SeqNumber, SeqNumber, SeqNumber)| {
-            let differs = received.ack.rewind(1).value() ^ start.rewind(1).value();
-            received.seq == first && differs != 0 && differs & !SCALE_BITS == 0
+            received.seq == first && has_other_bits(received, start, SCALE_BITS)
         };
         let has_changed_seq = |&(first, start, end): &(SeqNumber, SeqNumber, SeqNumber)| {
             let differs = received.seq.value() ^ first.value();

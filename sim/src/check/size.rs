@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
 
-use super::{Checker, Exchange};
+use super::{Checker, Exchange, MSS_BITS, has_other_bits};
 use crate::dissect::{Frame, Ip, Tcp};
 use crate::notation;
 
@@ -26,11 +27,8 @@ pub struct Size {
     /// The largest MSS that each has announced, the oldest first.
     announced: VecDeque<(SocketAddr, usize)>,
     /// The last cookies, and to whom they were sent.
-    cookies: VecDeque<(SocketAddr, u32)>,
+    cookies: VecDeque<(SocketAddr, SeqNumber)>,
 }
-
-/// The bits of a cookie with the MSS.
-const MSS_BITS: u32 = 7 << 29;
 
 impl Size {
     /// For packets of at most `mtu` bytes, IP header included.
@@ -55,7 +53,7 @@ impl Size {
         self.announced.push_back((client, mss));
     }
 
-    fn remember(&mut self, client: SocketAddr, cookie: u32) {
+    fn remember(&mut self, client: SocketAddr, cookie: SeqNumber) {
         if self.cookies.len() == CLIENTS_MAX {
             self.cookies.pop_front();
         }
@@ -65,9 +63,9 @@ impl Size {
     /// Whether this has a cookie of its client with another MSS in it: without timestamps, one in a thousand is good.
     fn has_another_mss(&self, received: &Frame<'_>) -> bool {
         let Some((ip, tcp)) = received.tcp().filter(|(_, tcp)| tcp.timestamps.is_none()) else { return false };
-        let (client, cookie) = (ip.from(tcp), tcp.ack.rewind(1).value());
-        let is_changed =
-            |&(known, sent): &(SocketAddr, u32)| known == client && cookie != sent && (cookie ^ sent) & !MSS_BITS == 0;
+        let is_changed = |&(client, cookie): &(SocketAddr, SeqNumber)| {
+            client == ip.from(tcp) && has_other_bits(tcp, cookie.advance(1), MSS_BITS)
+        };
         self.cookies.iter().any(is_changed)
     }
 
@@ -98,7 +96,7 @@ impl Checker for Size {
             // An MSS counts the options in (RFC 6691).
             let size = ip.payload.len().saturating_sub(20);
             if tcp.flags.has(Flags::SYN) {
-                self.remember(ip.to(tcp), tcp.seq.value());
+                self.remember(ip.to(tcp), tcp.seq);
             }
             if let Some(limit) = self.limit(ip.to(tcp)).filter(|&limit| size > limit)
                 && !received.as_ref().is_some_and(|received| self.has_another_mss(received))

@@ -5,13 +5,11 @@ use std::net::SocketAddr;
 use lethe::wire::tcp::Flags;
 
 use super::{Checker, Exchange, each_segment};
+use crate::peer::client::SCALE_MAX;
 use crate::recent::Recent;
 
 /// Clients whose scale is remembered; of an older one any window is taken.
 const CLIENTS_MAX: usize = 4096;
-
-/// RFC 7323, section 2.3.
-const SCALE_MAX: u8 = 14;
 
 /// A response, its FIN included, fits the window of the segment that it answers: a server without state has no
 /// other to go by (RFC 9293, section 3.8.6). It is scaled if both have said so on their SYNs (RFC 7323, section

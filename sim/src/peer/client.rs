@@ -28,7 +28,7 @@ use lethe::time::Instant;
 use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
 
-pub(crate) use connection::TIMESTAMPS_LEN;
+pub(crate) use connection::{SCALE_MAX, TIMESTAMPS_LEN};
 pub use session::{Ending, Session, SessionRequest, SessionSettings, Timing};
 pub(crate) use session::{Framed, normalized};
 pub use settings::{Close, Errand, Settings};

@@ -16,7 +16,7 @@ use crate::dissect::Tcp;
 use crate::frame::Segment;
 
 /// The furthest that a window is scaled (RFC 7323, section 2.3).
-const SCALE_MAX: u8 = 14;
+pub(crate) const SCALE_MAX: u8 = 14;
 
 /// What the timestamps option takes in each segment, aligned.
 pub(crate) const TIMESTAMPS_LEN: usize = 12;
