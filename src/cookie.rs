@@ -19,7 +19,7 @@
 //!   a distance of some 2^16 that is not yet known hardly ever changes them.
 //!   The client's initial sequence number is part of the tag, and it can only be had from the segment
 //!   that follows the SYN: a later one fails the check and is not mistaken for the start of a request. With
-//!   timestamps, 16 more bits of the same hash make that certain.
+//!   timestamps, 25 more bits of the same hash make that certain.
 //!   The mark depends on the connection alone, so any acknowledgement, however late, tells how far its
 //!   client has got, modulo 2^16: within a window, exactly.
 //!
@@ -52,7 +52,10 @@ const SCALE_MASK: u32 = 0b111;
 /// there.
 const SCALE_IN_EPOCH_SHIFT: u32 = 24;
 
-/// Bits of what proves that a request begins.
+/// Bits of what proves that a connection begins, in the timestamp of its SYN+ACK.
+pub(crate) const HANDSHAKE_PROOF_BITS: u32 = 25;
+
+/// Bits of what proves that a request begins on a connection that was kept open.
 pub(crate) const KEPT_PROOF_BITS: u32 = 22;
 
 /// Epochs for which a cookie is good at the start of a request: this one and the one before.
@@ -293,7 +296,7 @@ impl FlowKeys {
         client_isn: SeqNumber,
         fields: CookieFields,
         timestamps: bool,
-    ) -> (SeqNumber, u16) {
+    ) -> (SeqNumber, u32) {
         let claimed = u32::from(fields.mss.index) << MSS_SHIFT
             | (u32::from(fields.generation) & GENERATION_MASK) << GENERATION_SHIFT;
         let scale = if timestamps { u32::from(fields.scale.index) } else { 0 };
@@ -311,7 +314,7 @@ impl FlowKeys {
         now: Instant,
         [seq, cookie]: [SeqNumber; 2],
         timestamps: bool,
-        proof: Option<u16>,
+        proof: Option<u32>,
         live: u8,
         epochs: u32,
     ) -> Option<CookieFields> {
@@ -366,10 +369,10 @@ impl FlowKeys {
     /// The fields of a cookie are hashed with the rest, so that they cannot be changed. They stand above the epoch,
     /// which has room until the year 2225.
     #[inline]
-    fn tag(&self, client_isn: SeqNumber, claimed: u32, epoch: u32) -> (u32, u16) {
+    fn tag(&self, client_isn: SeqNumber, claimed: u32, epoch: u32) -> (u32, u32) {
         let connection = self.addresses.with([u64::from(self.ports) | u64::from(client_isn.value()) << 32]);
         let hash = connection.finish(claimed | epoch & ((1 << GENERATION_SHIFT) - 1));
-        (hash as u32 & TAG_MASK, (hash >> 32) as u16)
+        (hash as u32 & TAG_MASK, (hash >> (64 - HANDSHAKE_PROOF_BITS)) as u32)
     }
 }
 
@@ -464,8 +467,8 @@ mod tests {
         let verify =
             |isn: SeqNumber, proof| keys.verify(at(100), [isn.advance(1), cookie], true, Some(proof), LIVE, EPOCHS);
         assert!(verify(ISN, proof).is_some() && verify(ISN, proof ^ 1).is_none());
-        // 24 bits have to be right, in one of two epochs.
-        assert!((1..50_000).filter(|&after| verify(ISN.advance(after), proof).is_some()).count() <= 1);
+        // 33 bits have to be right, in one of two epochs.
+        assert!((1..50_000).all(|after| verify(ISN.advance(after), proof).is_none()));
     }
 
     #[test]

@@ -4,14 +4,14 @@
 //! A timestamp is the connection's keyed base plus a stamp, and a stamp is one of
 //!
 //! ```text
-//!   0 .. 2^17      SYN+ACK: 16 bits that depend on the client's initial sequence number, and a bit that
+//!   0 .. WHOLE     SYN+ACK: 25 bits that depend on the client's initial sequence number, and a bit that
 //!                  says that it does not take SACK
-//!   2^17           a response in one segment
-//!   2^17 + 1 ..    a segment of a response that is not stored: 16 bits that depend on where its request begins
-//!   2^17 + 1 + 2^16 the acknowledgement of a client that has all of such a response
-//!   .. 2^18        a segment of such a response, not the first of its connection: how long its segments are, how its
+//!   WHOLE          a response in one segment
+//!   PART ..        a segment of a response that is not stored: 16 bits that depend on where its request begins
+//!   DONE           the acknowledgement of a client that has all of such a response
+//!   LATER_PART ..  a segment of such a response, not the first of its connection: how long its segments are, how its
 //!                  client's windows are scaled, and 13 bits of where it begins, keyed by where its request begins
-//!   2^18 ..        a segment of the first stored response of a connection that stays open: a position of 1,024 bytes,
+//!   STORED ..      a segment of the first stored response of a connection that stays open: a position of 1,024 bytes,
 //!                  and which of 32 ways
 //!   ONLY ..        a segment of a stored response, whose connection ends with it: its position, and which of 40 ways
 //!                  it was sent in
@@ -30,16 +30,16 @@
 //! one that the client echoes, and whose low 31 bits are the stamp. It is less than 2^31 ahead, which a client takes
 //! for newer, so any number of responses can follow one another, round the circle ([`Stamp::following`]).
 
-use crate::cookie::{KEPT_PROOF_BITS, Mss, Scale, SegmentClass};
+use crate::cookie::{HANDSHAKE_PROOF_BITS, KEPT_PROOF_BITS, Mss, Scale, SegmentClass};
 use crate::position::Position;
 
-/// Bits of proof that a client gives back of its initial sequence number.
+/// Where the proof stands that a client gives back of its initial sequence number.
 const PROOF_SHIFT: u32 = 1;
-const WHOLE: u32 = 1 << 17;
+const WHOLE: u32 = 1 << (PROOF_SHIFT + HANDSHAKE_PROOF_BITS);
 const PART: u32 = WHOLE + 1;
 const DONE: u32 = PART + (1 << 16);
 const LATER_PART: u32 = DONE + 1;
-const STORED: u32 = 1 << 18;
+const STORED: u32 = WHOLE + (1 << 17);
 /// Half the circle of timestamps: the bit that stamps leave free.
 const HALF: u32 = 1 << 31;
 /// Places of 1,024 bytes: positions are counted by two where the connection stays open.
@@ -77,8 +77,8 @@ pub(crate) const OPENS: u32 = HALF + KEPT - 2;
 pub(crate) enum Stamp {
     /// Our SYN+ACK, and nothing since.
     Handshake {
-        /// What only the segment that follows its SYN can belong to.
-        proof: u16,
+        /// What only the segment that follows its SYN can belong to: below 2^[`HANDSHAKE_PROOF_BITS`].
+        proof: u32,
         /// Whether it takes SACK.
         sack: bool,
     },
@@ -442,7 +442,7 @@ impl Stamp {
     #[expect(clippy::inline_always, reason = "fast: inline")]
     pub(crate) fn value(self) -> u32 {
         match self {
-            Self::Handshake { proof, sack } => u32::from(proof) << PROOF_SHIFT | u32::from(!sack),
+            Self::Handshake { proof, sack } => proof << PROOF_SHIFT | u32::from(!sack),
             Self::Whole => WHOLE,
             Self::Part { proof } => PART + u32::from(proof),
             Self::LaterPart(part) => LATER_PART + part.number(),
@@ -458,7 +458,7 @@ impl Stamp {
     #[expect(clippy::inline_always, reason = "fast: inline")]
     pub(crate) fn parse(value: u32) -> Option<Self> {
         match value {
-            0..WHOLE => Some(Self::Handshake { proof: (value >> PROOF_SHIFT) as u16, sack: value & 1 == 0 }),
+            0..WHOLE => Some(Self::Handshake { proof: value >> PROOF_SHIFT, sack: value & 1 == 0 }),
             WHOLE => Some(Self::Whole),
             _ => Self::parse_rarer(value),
         }
@@ -683,7 +683,8 @@ mod tests {
     #[quickcheck_macros::quickcheck]
     fn the_next_timestamp_is_not_before_the_one_that_is_echoed(echoed: u32, proof: u32) -> bool {
         let (size, scale) = (KeptSize::Mss(Mss::at_most(1460)), Scale::NONE);
-        let stamps = [Stamp::Whole, Stamp::Kept(Kept { proof: proof >> 10, generation: 2, size, scale })];
+        let proof = proof >> (32 - KEPT_PROOF_BITS);
+        let stamps = [Stamp::Whole, Stamp::Kept(Kept { proof, generation: 2, size, scale })];
         stamps.into_iter().all(|stamp| {
             let next = stamp.following(echoed);
             next.wrapping_sub(echoed) < HALF && Stamp::parse(next) == Some(stamp)
@@ -756,7 +757,7 @@ mod tests {
     fn each_kind_of_stamp_is_told_from_the_others() {
         for stamp in [
             Stamp::Handshake { proof: 0, sack: true },
-            Stamp::Handshake { proof: u16::MAX, sack: false },
+            Stamp::Handshake { proof: (1 << HANDSHAKE_PROOF_BITS) - 1, sack: false },
             Stamp::Whole,
             Stamp::Part { proof: 0 },
             Stamp::Part { proof: u16::MAX },

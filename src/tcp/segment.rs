@@ -139,7 +139,7 @@ impl<'a, P: Pair> Segment<'a, P> {
 
     /// The fields of `cookie`, if it is the one that we sent in answer to the SYN before this segment.
     #[inline]
-    pub(super) fn verify(&self, cookie: SeqNumber, proof: Option<u16>, live: u8, epochs: u32) -> Option<CookieFields> {
+    pub(super) fn verify(&self, cookie: SeqNumber, proof: Option<u32>, live: u8, epochs: u32) -> Option<CookieFields> {
         self.keys.verify(self.now, [self.header.seq(), cookie], self.has_timestamps(), proof, live, epochs)
     }
 

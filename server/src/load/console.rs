@@ -17,6 +17,8 @@ pub(super) struct Memory {
     pub(super) resident: u64,
     /// The most so far (`VmHWM`).
     pub(super) peak: u64,
+    /// What it has written (`RssAnon`). The rest is files, mostly code, whose pages come and go.
+    pub(super) anonymous: u64,
 }
 
 /// The memory of the server with so many connections open.
@@ -171,7 +173,7 @@ fn parse_memory(status: &str) -> Option<Memory> {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
         line.trim().strip_suffix("kB")?.trim().parse().ok()
     };
-    Some(Memory { resident: field("VmRSS")?, peak: field("VmHWM")? })
+    Some(Memory { resident: field("VmRSS")?, peak: field("VmHWM")?, anonymous: field("RssAnon")? })
 }
 
 #[cfg(test)]
@@ -181,7 +183,7 @@ mod tests {
     #[test]
     fn the_memory_of_a_process_is_read_and_a_dead_one_has_none() {
         let status = "Name:\tlethe\nVmHWM:\t   12844 kB\nVmRSS:\t   12560 kB\nRssAnon:\t  9 kB\n";
-        assert_eq!(parse_memory(status), Some(Memory { resident: 12_560, peak: 12_844 }));
+        assert_eq!(parse_memory(status), Some(Memory { resident: 12_560, peak: 12_844, anonymous: 9 }));
         assert_eq!(parse_memory("Name:\tlethe\nState:\tZ (zombie)\n"), None);
         assert!(memory(std::process::id()).unwrap().resident > 100);
     }

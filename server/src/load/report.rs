@@ -63,7 +63,7 @@ fn json(args: &Args, generator: &Generator, console: &Console, missed: Option<u6
     let replies = generator.replies().map(|(path, status, body)| json!({"path": path, "status": status, "body": body}));
     let memory = console.marks.iter().map(|mark| {
         json!({"seconds": mark.seconds, "open": mark.open, "resident_kib": mark.memory.resident,
-               "peak_kib": mark.memory.peak})
+               "peak_kib": mark.memory.peak, "anonymous_kib": mark.memory.anonymous})
     });
     let mismatch = generator.mismatch().map(|wrong| {
         json!({"path": wrong.path, "client": wrong.client.address.to_string(), "port": wrong.client.port,

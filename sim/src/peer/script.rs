@@ -317,8 +317,8 @@ mod tests {
     fn a_script_that_comes_true_is_done() {
         let script = format!(
             "{OPENING}
-            expect ACK PSH FIN seq 1 ack 20 <ts 4287 6> \"HTTP/1.1 200 OK\\r\\n\"... within 30ms
-            send ACK FIN seq 20 ack 62 <ts 7 4287>
+            expect ACK PSH FIN seq 1 ack 20 <ts 349217 6> \"HTTP/1.1 200 OK\\r\\n\"... within 30ms
+            send ACK FIN seq 20 ack 62 <ts 7 349217>
             expect ACK
             expect nothing for 1m"
         );
