@@ -55,6 +55,9 @@ const SCALE_IN_EPOCH_SHIFT: u32 = 24;
 /// Bits of what proves that a connection begins, in the timestamp of its SYN+ACK.
 pub(crate) const HANDSHAKE_PROOF_BITS: u32 = 25;
 
+/// Bits of what proves that a request begins again, in the timestamps of a response that is not stored.
+pub(crate) const REQUEST_PROOF_BITS: u32 = 20;
+
 /// Bits of what proves that a request begins on a connection that was kept open.
 pub(crate) const KEPT_PROOF_BITS: u32 = 22;
 
@@ -354,9 +357,9 @@ impl FlowKeys {
     }
 
     /// What proves that a request begins at `seq`, to whose response this has been sent.
-    pub(crate) fn request_proof(&self, seq: SeqNumber) -> u16 {
+    pub(crate) fn request_proof(&self, seq: SeqNumber) -> u32 {
         let ends = u64::from(seq.value());
-        (self.addresses.with([u64::from(self.ports), ends]).finish(2) >> 32) as u16
+        (self.addresses.with([u64::from(self.ports), ends]).finish(2) >> (64 - REQUEST_PROOF_BITS)) as u32
     }
 
     /// What is added to the start of a response that is not stored, on a connection that was kept open before: it

@@ -7,10 +7,10 @@
 //!   0 .. WHOLE     SYN+ACK: 25 bits that depend on the client's initial sequence number, and a bit that
 //!                  says that it does not take SACK
 //!   WHOLE          a response in one segment
-//!   PART ..        a segment of a response that is not stored: 16 bits that depend on where its request begins
+//!   PART ..        a segment of a response that is not stored: 20 bits that depend on where its request begins
 //!   DONE           the acknowledgement of a client that has all of such a response
 //!   LATER_PART ..  a segment of such a response, not the first of its connection: how long its segments are, how its
-//!                  client's windows are scaled, and 13 bits of where it begins, keyed by where its request begins
+//!                  client's windows are scaled, and 20 bits of where it begins, keyed by where its request begins
 //!   STORED ..      a segment of the first stored response of a connection that stays open: a position of 1,024 bytes,
 //!                  and which of 32 ways
 //!   ONLY ..        a segment of a stored response, whose connection ends with it: its position, and which of 40 ways
@@ -30,16 +30,16 @@
 //! one that the client echoes, and whose low 31 bits are the stamp. It is less than 2^31 ahead, which a client takes
 //! for newer, so any number of responses can follow one another, round the circle ([`Stamp::following`]).
 
-use crate::cookie::{HANDSHAKE_PROOF_BITS, KEPT_PROOF_BITS, Mss, Scale, SegmentClass};
+use crate::cookie::{HANDSHAKE_PROOF_BITS, KEPT_PROOF_BITS, Mss, REQUEST_PROOF_BITS, Scale, SegmentClass};
 use crate::position::Position;
 
 /// Where the proof stands that a client gives back of its initial sequence number.
 const PROOF_SHIFT: u32 = 1;
 const WHOLE: u32 = 1 << (PROOF_SHIFT + HANDSHAKE_PROOF_BITS);
 const PART: u32 = WHOLE + 1;
-const DONE: u32 = PART + (1 << 16);
+const DONE: u32 = PART + (1 << REQUEST_PROOF_BITS);
 const LATER_PART: u32 = DONE + 1;
-const STORED: u32 = WHOLE + (1 << 17);
+const STORED: u32 = LATER_PART + LaterPart::KINDS * LaterPart::STARTS;
 /// Half the circle of timestamps: the bit that stamps leave free.
 const HALF: u32 = 1 << 31;
 /// Places of 1,024 bytes: positions are counted by two where the connection stays open.
@@ -86,8 +86,8 @@ pub(crate) enum Stamp {
     Whole,
     /// A segment of a response that is not stored.
     Part {
-        /// What only the start of its request can belong to.
-        proof: u16,
+        /// What only the start of its request can belong to: below 2^[`REQUEST_PROOF_BITS`].
+        proof: u32,
     },
     /// A segment of a response that is not stored and ends a connection which was kept open before.
     LaterPart(LaterPart),
@@ -147,23 +147,23 @@ pub(crate) struct LaterPart {
     /// How its client's windows are scaled. To a client without a class they are not.
     pub(crate) scale: Scale,
     /// Where it begins, keyed by where its request begins: below [`STARTS`](Self::STARTS).
-    pub(crate) start: u16,
+    pub(crate) start: u32,
 }
 
 impl LaterPart {
     /// How many starts are told apart.
-    pub(crate) const STARTS: u32 = 1 << 13;
+    pub(crate) const STARTS: u32 = 1 << 20;
 
     /// No class, and two classes, each with every scale.
     const KINDS: u32 = 1 + LATER_KINDS;
 
     fn number(self) -> u32 {
         let kind = self.class.map_or(0, |class| 1 + later_kind(class, self.scale));
-        kind * Self::STARTS + u32::from(self.start)
+        kind * Self::STARTS + self.start
     }
 
     fn of_number(number: u32) -> Option<Self> {
-        let (kind, start) = (number / Self::STARTS, (number % Self::STARTS) as u16);
+        let (kind, start) = (number / Self::STARTS, number % Self::STARTS);
         let (class, scale) = match kind.checked_sub(1) {
             None => (None, Scale::NONE),
             Some(kind) => {
@@ -174,8 +174,6 @@ impl LaterPart {
         Some(Self { class, scale, start }).filter(|_| kind < Self::KINDS)
     }
 }
-
-const _: () = assert!(LATER_PART + LaterPart::KINDS * LaterPart::STARTS <= STORED);
 
 /// The number of a class of segments with a scale, below [`LATER_KINDS`].
 fn later_kind(class: SegmentClass, scale: Scale) -> u32 {
@@ -444,7 +442,7 @@ impl Stamp {
         match self {
             Self::Handshake { proof, sack } => proof << PROOF_SHIFT | u32::from(!sack),
             Self::Whole => WHOLE,
-            Self::Part { proof } => PART + u32::from(proof),
+            Self::Part { proof } => PART + proof,
             Self::LaterPart(part) => LATER_PART + part.number(),
             Self::Done => DONE,
             Self::Kept(kept) => kept.value(),
@@ -479,7 +477,7 @@ impl Stamp {
     #[inline(never)]
     fn parse_rarer(value: u32) -> Option<Self> {
         Some(match value {
-            PART..DONE => Self::Part { proof: (value - PART) as u16 },
+            PART..DONE => Self::Part { proof: value - PART },
             ONLY..LATER => {
                 let number = value - ONLY;
                 let (place, way) = (number / Ways::Only.count(), number % Ways::Only.count());
@@ -760,14 +758,14 @@ mod tests {
             Stamp::Handshake { proof: (1 << HANDSHAKE_PROOF_BITS) - 1, sack: false },
             Stamp::Whole,
             Stamp::Part { proof: 0 },
-            Stamp::Part { proof: u16::MAX },
+            Stamp::Part { proof: (1 << REQUEST_PROOF_BITS) - 1 },
             Stamp::Done,
         ] {
             assert_eq!(Stamp::parse(stamp.value()), Some(stamp));
         }
         for (class, scales) in [(None, 1), (Some(SegmentClass::Small), 3), (Some(SegmentClass::Large), 3)] {
             for scale in (0..scales).map(Scale::of_kept_index) {
-                for start in [0, 1, (LaterPart::STARTS - 1) as u16] {
+                for start in [0, 1, LaterPart::STARTS - 1] {
                     let stamp = Stamp::LaterPart(LaterPart { class, scale, start });
                     assert_eq!(Stamp::parse(stamp.value()), Some(stamp));
                 }

@@ -59,7 +59,7 @@ const GET: &str = "GET /g HTTP/1.0\n";
 const PROBE_MAX: f64 = 1460.0;
 
 /// What the stamps of stored responses count from whose connections end: behind 32 for each two positions.
-const PLACED: u32 = (1 << 26) + (1 << 17) + Position::COUNT / 2 * 32;
+const PLACED: u32 = (1 << 26) + (8 << 20) + 2 + Position::COUNT / 2 * 32;
 
 /// Ways in which a segment of a stored response can have been sent, as its stamp says: on a path that is wide, and on
 /// one that is narrow; four of each are those of clients without SACK.

@@ -28,7 +28,7 @@ const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
 
 /// Stamps of segments whose connection stays open: from here on, in each half of the circle of timestamps, with 32 ways
 /// for each place of a first response;
-const FIRST: u32 = (1 << 26) + (1 << 17);
+const FIRST: u32 = LATER_PART + LATER_PARTS;
 const FIRST_STAMPS: u32 = Position::COUNT / 2 * 32;
 /// and with 42 for one of a later, behind 40 of segments whose connection ends.
 const LATER: u32 = FIRST + FIRST_STAMPS + Position::COUNT * 40;
@@ -195,8 +195,8 @@ fn forged_packets_to_connections_that_stay_open_draw_fewer_bytes_than_they_bring
 }
 
 /// Stamps of segments of responses that are not stored and end a connection: from here on, in each half of the circle.
-const LATER_PART: u32 = (1 << 26) + (1 << 16) + 2;
-const LATER_PARTS: u32 = FIRST - LATER_PART;
+const LATER_PART: u32 = (1 << 26) + (1 << 20) + 2;
+const LATER_PARTS: u32 = 7 << 20;
 
 /// Responses of 5,000 bytes that are not stored.
 struct Made;

@@ -244,6 +244,27 @@ fn what_follows_of_a_request_that_has_been_answered_is_no_request() {
     }
 }
 
+/// It may also come again by itself, after a loss, while its client has a part of the response.
+#[test]
+fn what_follows_of_a_request_is_none_in_the_middle_of_the_response_either() {
+    let engine = engine(&[7]);
+    for ends in (1..4000).map(|port| Ends::v4().client_port(port)) {
+        for is_later in [false, true] {
+            let mut client = Client::connected(&engine, ends);
+            if is_later {
+                client.get("/1");
+            }
+            let begin = request("/=5000");
+            let sent = client.send(&begin);
+            for arrived in 1..sent.len() {
+                (client.read, client.echo) = (sent[arrived].seq, sent[arrived - 1].timestamp);
+                let drawn = client.draw(&client.segment(begin.len() as u32, &request("/=5000")));
+                assert_eq!(drawn, [], "port {}, segment {arrived}, later: {is_later}", ends.client.port());
+            }
+        }
+    }
+}
+
 #[test]
 fn requests_in_a_packet_are_answered_together_in_order_with_the_bytes_that_each_draws_alone() {
     clients(|mut client| {
@@ -470,17 +491,11 @@ fn a_response_of_a_few_segments_ends_a_connection_that_was_kept_open_whatever_ge
 #[test]
 fn a_client_is_told_how_it_goes_on_wherever_it_is_in_a_response_of_a_few_segments() {
     let engine = engine(&[7]);
-    let (mut closed, mut lens) = (0, 0);
     for len in (1400_u16..14_300).step_by(7) {
         let mut client = Client::connected(&engine, Ends::v4().client_port(len));
         client.get("/1");
         let request = request(&format!("/={len}"));
         let sent = client.send(&request);
-        lens += 1;
-        if client.verdict() == Verdict::Replied(ReplyKind::Closed) {
-            closed += 1;
-            continue;
-        }
         let end = sent.last().unwrap().seq.wrapping_add(sent.last().unwrap().payload.len() as u32);
         for arrived in 1..sent.len() {
             (client.read, client.echo) = (sent[arrived].seq, sent[arrived - 1].timestamp);
@@ -497,7 +512,6 @@ fn a_client_is_told_how_it_goes_on_wherever_it_is_in_a_response_of_a_few_segment
             );
         }
     }
-    assert!(closed > 0 && closed * 200 < lens, "{closed} of {lens}");
 }
 
 #[test]

@@ -563,6 +563,34 @@ fn a_last_segment_out_of_order_costs_neither_its_response_nor_the_next_request_a
     }
 }
 
+/// Linux joins what is unacknowledged when it sends it again, as far as a segment holds it.
+#[test]
+fn the_end_of_an_answered_request_is_acknowledged_also_where_it_comes_again_with_half_of_the_next_one() {
+    let engine = engine(Versions::new(Pages::new(0)), &[1]);
+    for ends in [Ends::v4(), Ends::v6()] {
+        let mut dialogue = Dialogue::new(&engine);
+        let syn = Segment::syn(&ends).seq(ISN).mss(1460).sack_permitted().timestamps(1, 0);
+        let [opened] = told(&dialogue.send(&syn.frame()))[..] else { panic!() };
+        let (request, next) = ("GET /8 HTTP/1.1\r\nHost: h\r\n\r\n", "GET /1 HTTP/1.1\r\nHost: h\r\n\r\n");
+        let behind = FIRST.wrapping_add(request.len() as u32);
+        let asked = Segment::ack(&ends).seq(FIRST).ack_number(opened.end).timestamps(1, opened.stamp).payload(request);
+        let [.., last, _] = told(&dialogue.send(&asked.frame()))[..] else { panic!() };
+        // All but the method, or the last byte, is unacknowledged.
+        for skipped in [4, request.len() - 1] {
+            for more in 0..=next.len() {
+                let again = Segment::ack(&ends).seq(FIRST.wrapping_add(skipped as u32)).ack_number(last.end);
+                let again = again.timestamps(2, last.stamp).payload(request[skipped..].to_owned() + &next[..more]);
+                let [reply] = told(&dialogue.send(&again.frame()))[..] else { panic!("{skipped}, {more}") };
+                let has_data = reply.end != reply.seq;
+                let acknowledged = reply.ack.wrapping_sub(behind) as usize;
+                assert!(reply.seq == last.end && acknowledged <= more, "{skipped}, {more}");
+                assert!(has_data || acknowledged == 0, "{skipped}, {more}");
+                assert!(more < next.len() || has_data && acknowledged == more, "{skipped}, {more}");
+            }
+        }
+    }
+}
+
 /// Its client closes the connection itself, once it has all of the response. Where bytes may follow that are no
 /// request, there is none.
 #[test]

@@ -393,7 +393,7 @@ enum Role {
 const WAYS: u32 = 40;
 
 /// What these stamps count from where the connection ends with the response.
-const ONLY: u32 = (1 << 26) + (1 << 17) + Position::COUNT / 2 * 32;
+const ONLY: u32 = (1 << 26) + (8 << 20) + 2 + Position::COUNT / 2 * 32;
 
 /// The way in the stamp of a segment of a stored response.
 fn way<A: App>(client: &Client<'_, A>, segment: &Sent) -> u32 {

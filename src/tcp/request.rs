@@ -17,7 +17,7 @@ use crate::cookie::CookieFields;
 use crate::http::{Framing, Method, Methods, Persistence, Problem, RequestLine, Response, Status, Writer};
 use crate::reply::{Datagram, HeadEnd, Reply, TransportHeader, TxSegment};
 use crate::stamp::{Kept, KeptSize, Stamp};
-use crate::verdict::{DropReason, ReplyKind};
+use crate::verdict::{DropReason, ReplyKind, Verdict};
 use crate::wire::ip::Pair;
 use crate::wire::ipv6;
 use crate::wire::tcp::{Flags, HEADER_LEN, Header, SackBlocks, TIMESTAMPS_LEN};
@@ -80,11 +80,14 @@ fn answer_without_cookie<'a, A: App, P: Pair>(
         && let Some(kept) = segment.verify_kept(end)
         && let Some(next) = segment.from(end)
     {
-        return if next.payload.is_empty() {
-            segment.acknowledge_up_to(end, ReplyKind::Settled)
-        } else {
-            answer_later_request(&next, kept, app, scratch)
-        };
+        if !next.payload.is_empty()
+            && let reply = answer_later_request(&next, kept, app, scratch)
+            && !matches!(reply.verdict(), Verdict::Dropped(_))
+        {
+            return reply;
+        }
+        // Half of the next request draws nothing, and would come again so for ever.
+        return segment.acknowledge_up_to(end, ReplyKind::Settled);
     }
     if segment.config.keep_alive && begins_as_a_target(segment.payload) && has_sack_blocks(segment) {
         return answer_request_without_method(segment, app, scratch);

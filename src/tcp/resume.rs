@@ -59,7 +59,7 @@ impl Place {
     }
 
     /// The beginning of a response that ends a connection which was kept open before. `None` if it is longer than a
-    /// first window, or of one of a few lengths: where its client is could not be told.
+    /// first window.
     pub(super) fn later<P: Pair>(
         segment: &Segment<'_, P>,
         fields: CookieFields,
@@ -72,13 +72,9 @@ impl Place {
         let start = later_start(segment, segment.header.ack(), class, generation);
         let seg_size = later_seg_size(segment, class);
         let stamp = Stamp::LaterPart(LaterPart { class, scale, start });
-        let ends = later_ends(segment, seg_size, response.len() as u32);
-        let is_clear = ends
-            .clone()
-            .enumerate()
-            .all(|(at, end)| ends.clone().skip(at + 1).all(|other| end.abs_diff(other) % LaterPart::STARTS != 0));
-        let has_ends = ends.clone().next().is_some();
-        (is_train && has_ends && is_clear).then_some(Self { offset: 0, seg_size, generation, scale, stamp })
+        let mut ends = later_ends(segment, seg_size, response.len() as u32);
+        let has_ends = ends.next().is_some();
+        (is_train && has_ends).then_some(Self { offset: 0, seg_size, generation, scale, stamp })
     }
 }
 
@@ -94,15 +90,15 @@ fn later_start<P: Pair>(
     start: SeqNumber,
     class: Option<SegmentClass>,
     generation: u8,
-) -> u16 {
+) -> u32 {
     let claims = (generation & 3) << 2 | class.map_or(0, |class| 1 + class as u8);
     let key = segment.keys.later_key(segment.header.seq(), claims);
-    (start.value().wrapping_add(key) % LaterPart::STARTS) as u16
+    start.value().wrapping_add(key) % LaterPart::STARTS
 }
 
 /// The offsets that a client may have acknowledged of such a response of `len` bytes: behind each of its segments, and
 /// its FIN. None if it is longer than a first window.
-fn later_ends<P: Pair>(segment: &Segment<'_, P>, seg_size: u32, len: u32) -> impl Iterator<Item = u32> + Clone {
+fn later_ends<P: Pair>(segment: &Segment<'_, P>, seg_size: u32, len: u32) -> impl Iterator<Item = u32> {
     let segments = if len <= segment.first_window(seg_size) { len.div_ceil(seg_size) } else { 0 };
     let ends = [len, len.saturating_add(1)].into_iter().filter(move |_| segments > 0);
     (1..segments).map(move |count| count * seg_size).chain(ends)
@@ -204,8 +200,7 @@ fn find_later_place<P: Pair>(segment: &Segment<'_, P>, len: usize, generation: u
     let seg_size = later_seg_size(segment, class);
     let is_right =
         |&offset: &u32| later_start(segment, segment.header.ack().rewind(offset), class, generation) == start;
-    let mut found = later_ends(segment, seg_size, u32::try_from(len).ok()?).filter(is_right);
-    let offset = found.next().filter(|_| found.next().is_none())?;
+    let offset = later_ends(segment, seg_size, u32::try_from(len).ok()?).find(is_right)?;
     Some(Place { offset, seg_size, generation, scale, stamp: Stamp::LaterPart(part) })
 }
 

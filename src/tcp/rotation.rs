@@ -6,7 +6,8 @@
 //! | what is sent back                                    | fits another by chance                              |
 //! |------------------------------------------------------|-----------------------------------------------------|
 //! | the cookie, at the start of a request or with a FIN  | 1 in 2^26; with a timestamp 1 in 2^31               |
-//! | the stamp of a response that is not stored           | 1 in 2^31, and 1 in 2^15 of a FIN behind a part     |
+//! | the stamp of a whole response that is not stored     | 1 in 2^30                                           |
+//! | the stamp of a part of one                           | 1 in 270                                            |
 //! | the stamp of a stored response, or a probe           | 1 in 6,000 with segments of 1447 bytes, times the   |
 //! |                                                      | share of positions that are used                    |
 //! | an acknowledgement in the middle of a response       | as a forged one: the longer the response, the likelier |
@@ -56,9 +57,8 @@ fn is_proof<A: App, P: Pair>(segment: &Segment<'_, P>, app: &A) -> bool {
     match segment.stamp() {
         Some(Stamp::Handshake { .. }) => segment.keys.offset(segment.header.ack(), 0) == 0,
         Some(Stamp::Whole | Stamp::Done) => true,
-        Some(Stamp::Part { .. }) => segment.payload.is_empty() || segment.may_begin_again(),
-        Some(Stamp::LaterPart(_)) => segment.payload.is_empty(),
-        Some(Stamp::Stored(_)) => false,
+        Some(Stamp::Part { .. }) => segment.may_begin_again(),
+        Some(Stamp::LaterPart(_) | Stamp::Stored(_)) => false,
         Some(Stamp::Kept(_)) => {
             let seq = segment.header.seq();
             let again = segment.repeated_request_end().unwrap_or(seq);
@@ -71,11 +71,15 @@ fn is_proof<A: App, P: Pair>(segment: &Segment<'_, P>, app: &A) -> bool {
 
 /// Whether it can be of a client in the middle of a response.
 fn is_progress<A: App, P: Pair>(segment: &Segment<'_, P>, app: &A, scratch: &mut [u8]) -> bool {
-    if segment.has_timestamps() && !matches!(segment.stamp(), Some(Stamp::LaterPart(_))) {
-        return segment.echoed_segment().is_some_and(|echoed| Transfer::find(segment, echoed, app).is_some());
-    }
-    if segment.payload.is_empty() {
-        return probe::is_echoed(segment, app);
+    match segment.stamp() {
+        // Without the request nothing else is known of it.
+        Some(Stamp::Part { .. } | Stamp::LaterPart(_)) if segment.payload.is_empty() => return true,
+        Some(Stamp::LaterPart(_)) => {}
+        _ if segment.has_timestamps() => {
+            return segment.echoed_segment().is_some_and(|echoed| Transfer::find(segment, echoed, app).is_some());
+        }
+        _ if segment.payload.is_empty() => return probe::is_echoed(segment, app),
+        _ => {}
     }
     segment.config.large_replies != LargeReplies::Fragments
         && RequestLine::parse_for(app.methods(), segment.payload)
