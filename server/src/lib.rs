@@ -91,6 +91,7 @@ pub mod bench;
 #[cfg(feature = "dpdk")]
 mod card;
 mod check;
+mod config;
 mod device;
 #[cfg(feature = "dpdk")]
 mod dpdk;
