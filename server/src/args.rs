@@ -13,6 +13,8 @@ use lethe::port::Port;
 #[cfg(feature = "bench")]
 use crate::bench;
 use crate::config::{self, Config};
+#[cfg(feature = "dist-docs")]
+use crate::dist;
 #[cfg(feature = "load")]
 use crate::load;
 use crate::message::{set_name, tell};
@@ -123,6 +125,12 @@ where
     /// wrong, or asks for help, that is printed, and ends the process.
     fn run(&self, line: impl IntoIterator<Item = OsString>) -> anyhow::Result<()> {
         let line: Vec<OsString> = line.into_iter().collect();
+        #[cfg(feature = "dist-docs")]
+        if let [_, word, directory] = line.as_slice()
+            && word == "dist-docs"
+        {
+            return dist::write(command(self), directory.as_ref());
+        }
         let Parsed { mut command, matches, config } = parse(self, line)?;
         if let Some((name, matches)) = matches.subcommand()
             && let Some(extra) = self.extras.iter().find(|extra| extra.command.get_name() == name)
