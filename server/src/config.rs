@@ -398,8 +398,6 @@ mod tests {
         narrow: bool,
         #[arg(long)]
         wide: bool,
-        #[arg(long)]
-        unless: Option<u16>,
     }
 
     fn chosen() -> clap::Command {
@@ -596,6 +594,14 @@ mod tests {
         assert_eq!(error, "a.toml:4:1: db: the argument '--db <DB>' cannot be used with '--lines <LINES>'");
         // A switch that is off excludes nothing.
         check(page(), &format!("{ALL}file = 'a'\nwide = false\nnarrow = true\n"), "", &["narrow = true"]);
+    }
+
+    #[test]
+    fn an_option_that_needs_another_has_it_from_wherever_it_is() {
+        let text = format!("{ALL}[ipinfo]\nratio = 0.5\n");
+        let error = in_force(chosen(), &text, "").unwrap_err().to_string();
+        assert_eq!(error, "the following required arguments were not provided: --lines <LINES>");
+        check(chosen(), &format!("{text}lines = 2\n"), "", &["lines = 2", "ratio = \"0.5\""]);
     }
 
     #[test]
