@@ -12,7 +12,7 @@ use lethe::port::Port;
 
 #[cfg(feature = "bench")]
 use crate::bench;
-use crate::config::{self, Config};
+use crate::config::{self, ConfigFile};
 #[cfg(feature = "dist-docs")]
 use crate::dist;
 #[cfg(feature = "load")]
@@ -208,14 +208,14 @@ fn print_config(command: &clap::Command, matches: &ArgMatches) -> anyhow::Result
 struct Parsed {
     command: clap::Command,
     matches: ArgMatches,
-    config: Option<Config>,
+    config: Option<ConfigFile>,
 }
 
 /// What a command line says. What is wrong with it is said, and ends the process.
 fn parse<X: clap::Args, A, P>(server: &Server<X, A, P>, line: Vec<OsString>) -> anyhow::Result<Parsed> {
     let mut command = command(server);
     check_names(&command)?;
-    let mut config = if has_own_serve(server) { None } else { Config::of(&command, &line)? };
+    let mut config = if has_own_serve(server) { None } else { ConfigFile::of(&command, &line)? };
     let line = match &mut config {
         Some(config) => config.fill_in(&command, &line),
         None => line,

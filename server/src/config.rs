@@ -108,7 +108,7 @@ impl Fault {
 }
 
 /// A file that has been read.
-pub(crate) struct Config {
+pub(crate) struct ConfigFile {
     path: PathBuf,
     text: String,
     given: Vec<Given>,
@@ -116,7 +116,7 @@ pub(crate) struct Config {
     app: Option<String>,
 }
 
-impl Config {
+impl ConfigFile {
     /// The file that a command line or the environment names for `serve`, if there is one.
     pub(crate) fn of(command: &clap::Command, line: &[OsString]) -> anyhow::Result<Option<Self>> {
         let Some(matches) = what_is_said(command, line) else { return Ok(None) };
@@ -412,8 +412,8 @@ mod tests {
         words.split(' ').filter(|word| !word.is_empty()).map(OsString::from).collect()
     }
 
-    fn parse(command: &clap::Command, text: &str) -> anyhow::Result<Config> {
-        Config::parse(command.find_subcommand("serve").unwrap(), Path::new("a.toml"), text.to_owned())
+    fn parse(command: &clap::Command, text: &str) -> anyhow::Result<ConfigFile> {
+        ConfigFile::parse(command.find_subcommand("serve").unwrap(), Path::new("a.toml"), text.to_owned())
     }
 
     /// What is in force by a file and by what follows `serve` on the command line.
