@@ -1,6 +1,7 @@
 //! `dist-docs DIRECTORY`: man pages, and completions for shells, for those who package a server.
 //!
-//! It is no command of a server: only a program that is built with the feature `dist-docs` has it, and it is in no help.
+//! It is no command of a server: only a program that is built with the feature `dist-docs` has it, and no help lists
+//! it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
