@@ -12,6 +12,9 @@ use lethe::port::Port;
 
 #[cfg(feature = "bench")]
 use crate::bench;
+use crate::config::{self, ConfigFile};
+#[cfg(feature = "dist-docs")]
+use crate::dist;
 #[cfg(feature = "load")]
 use crate::load;
 use crate::message::{set_name, tell};
@@ -80,7 +83,23 @@ pub(crate) fn command<X: clap::Args, A, P>(server: &Server<X, A, P>) -> clap::Co
     }
     let app = if server.example.0.is_empty() { String::new() } else { format!(" {}", server.example.0) };
     let own = server.own_port.as_ref().map_or(String::new(), |own| format!("; or {}", own.usage));
-    fill_in(command, &[("{name}", server.name), ("{app}", &app), ("{target}", server.example.1), ("{own}", &own)])
+    let variable = config::variable(server.name);
+    if !has_own_serve(server) {
+        command = command.mut_subcommand("serve", |serve| config::with_variables(serve, &variable));
+    }
+    let names = [
+        ("{name}", server.name),
+        ("{app}", &app),
+        ("{target}", server.example.1),
+        ("{own}", &own),
+        ("{variable}", &variable),
+    ];
+    fill_in(command, &names)
+}
+
+/// Whether the author has put another command in the place of `serve`.
+fn has_own_serve<X, A, P>(server: &Server<X, A, P>) -> bool {
+    server.extras.iter().any(|extra| extra.command.get_name() == "serve")
 }
 
 impl<X, A, P> Server<X, A, P>
@@ -105,14 +124,27 @@ where
     /// Does what a command line says, of which the first word is the name of the program. Where the line itself is
     /// wrong, or asks for help, that is printed, and ends the process.
     fn run(&self, line: impl IntoIterator<Item = OsString>) -> anyhow::Result<()> {
-        let (mut command, matches) = parse(self, line.into_iter().collect())?;
+        let line: Vec<OsString> = line.into_iter().collect();
+        #[cfg(feature = "dist-docs")]
+        if let [_, word, directory] = line.as_slice()
+            && word == "dist-docs"
+        {
+            return dist::write(command(self), directory.as_ref());
+        }
+        let Parsed { mut command, matches, config } = parse(self, line)?;
         if let Some((name, matches)) = matches.subcommand()
             && let Some(extra) = self.extras.iter().find(|extra| extra.command.get_name() == name)
         {
             return (extra.run)(matches);
         }
         match Command::<X>::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit()) {
-            Command::Serve(args) => serve::serve(self, &args),
+            Command::Serve(args) => {
+                serve::check(self, &args).map_err(|(option, error)| match &config {
+                    Some(config) => config.locate(option, error),
+                    None => error,
+                })?;
+                if args.config.print_config { print_config(&command, &matches) } else { serve::serve(self, &args) }
+            }
             Command::Top(args) => top::top(&args),
             Command::Replay(args) => replay::replay(self, &args),
             #[cfg(feature = "load")]
@@ -164,21 +196,42 @@ fn check_names(command: &clap::Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a command line says. What is wrong with it is said, and ends the process.
-pub(crate) fn parse<X: clap::Args, A, P>(
-    server: &Server<X, A, P>,
-    line: Vec<OsString>,
-) -> anyhow::Result<(clap::Command, ArgMatches)> {
-    let mut command = command(server);
-    check_names(&command)?;
-    let words: Vec<String> = line.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    match command.try_get_matches_from_mut(line) {
-        Ok(matches) => Ok((command, matches)),
-        Err(error) => with_hint(error, &command, &words).exit(),
+/// Prints what is in force of the options of `serve`.
+fn print_config(command: &clap::Command, matches: &ArgMatches) -> anyhow::Result<()> {
+    match (command.find_subcommand("serve"), matches.subcommand()) {
+        (Some(serve), Some((_, matches))) => config::print(serve, matches),
+        _ => bail!("there is no `serve`"),
     }
 }
 
-/// Adds to an error what is meant by an option that stands on the wrong side of the application.
+/// A command line that has been read, with the file that it names.
+struct Parsed {
+    command: clap::Command,
+    matches: ArgMatches,
+    config: Option<ConfigFile>,
+}
+
+/// What a command line says. What is wrong with it is said, and ends the process.
+fn parse<X: clap::Args, A, P>(server: &Server<X, A, P>, line: Vec<OsString>) -> anyhow::Result<Parsed> {
+    let mut command = command(server);
+    check_names(&command)?;
+    let mut config = if has_own_serve(server) { None } else { ConfigFile::of(&command, &line)? };
+    let line = match &mut config {
+        Some(config) => config.fill_in(&command, &line),
+        None => line,
+    };
+    let words: Vec<String> = line.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    match command.try_get_matches_from_mut(line) {
+        Ok(matches) => Ok(Parsed { command, matches, config }),
+        Err(error) => {
+            config.map_or(Ok(()), |config| config.explain(&error))?;
+            with_hint(error, &command, &words).exit()
+        }
+    }
+}
+
+/// Adds to an error what is meant by an option that stands on the wrong side of the application, and which variable of
+/// the environment has a wrong value.
 fn with_hint(mut error: Error, command: &clap::Command, words: &[String]) -> Error {
     if let Some(hint) = hint(&error, command, words) {
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(hint)]));
@@ -187,10 +240,31 @@ fn with_hint(mut error: Error, command: &clap::Command, words: &[String]) -> Err
 }
 
 fn hint(error: &Error, all: &clap::Command, words: &[String]) -> Option<String> {
-    if error.kind() != ErrorKind::UnknownArgument {
+    let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidArg) else { return None };
+    match error.kind() {
+        ErrorKind::UnknownArgument => wrong_side(wrong, all, words),
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => wrong_variable(wrong, all, words),
+        _ => None,
+    }
+}
+
+/// Where a value is that of a variable of the environment, its name.
+fn wrong_variable(wrong: &str, all: &clap::Command, words: &[String]) -> Option<String> {
+    let option = wrong.split([' ', '=']).next()?;
+    if words.iter().any(|word| word.split('=').next() == Some(option)) {
         return None;
     }
-    let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidArg) else { return None };
+    let command = all.find_subcommand(words.get(1)?)?;
+    let app = command.get_subcommands().filter(|app| words.iter().any(|word| word == app.get_name()));
+    let mut arguments = command.get_arguments().chain(app.flat_map(clap::Command::get_arguments));
+    let is_it = |arg: &&clap::Arg| arg.get_long().is_some_and(|long| option.strip_prefix("--") == Some(long));
+    let name = arguments.find(is_it)?.get_env()?;
+    std::env::var_os(name)?;
+    Some(format!("this value is that of the variable {} of the environment", name.to_string_lossy()))
+}
+
+/// Where an option stands that is on the wrong side of the application.
+fn wrong_side(wrong: &str, all: &clap::Command, words: &[String]) -> Option<String> {
     let option = wrong.strip_prefix("--")?.split('=').next()?;
     let command = all.find_subcommand(words.get(1)?)?;
     let has = |command: &clap::Command| command.get_arguments().any(|argument| argument.get_long() == Some(option));

@@ -19,12 +19,13 @@ const IPV6_MTU_MIN: u16 = 1280;
 #[group(skip)]
 #[command(next_help_heading = "Engine")]
 pub(crate) struct EngineArgs {
-    /// Address to answer for, IPv4 or IPv6; repeat it for more. A prefix length changes nothing:
-    /// replies go back the way the packet came
-    #[arg(long = "addr", value_name = "IP[/LEN]", required = true, value_parser = parse_address)]
+    /// Address to answer for, IPv4 or IPv6; repeat it for more, or put commas between them. A prefix
+    /// length changes nothing: replies go back the way the packet came
+    #[arg(long = "addr", value_name = "IP[/LEN]", required = true, value_delimiter = ',')]
+    #[arg(value_parser = parse_address)]
     pub(crate) addresses: Vec<IpAddr>,
-    /// TCP port to serve; repeat it for up to 8
-    #[arg(long = "tcp-port", value_name = "PORT", default_value = "80")]
+    /// TCP port to serve; repeat it for up to 8, or put commas between them
+    #[arg(long = "tcp-port", value_name = "PORT", default_value = "80", value_delimiter = ',')]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) tcp_ports: Vec<u16>,
     /// Hardware address to answer for. Without it, it is that of the interface; where there is none
@@ -110,7 +111,7 @@ impl EngineArgs {
         Ok(addresses)
     }
 
-    fn ports(&self) -> anyhow::Result<Ports> {
+    pub(crate) fn ports(&self) -> anyhow::Result<Ports> {
         let (&first, others) = self.tcp_ports.split_first().context("--tcp-port: there is none")?;
         let mut ports = Ports::new(first).context("--tcp-port 0: there is no such port")?;
         for &port in others {

@@ -82,6 +82,7 @@
 //! | `dpdk`       | `--device dpdk:N`; needs DPDK's headers and clang to build            |
 //! | `bench`, `load`, `simulate` | the commands of these names (default)                  |
 //! | `color`      | `--help` and errors in bold and color on a terminal (default)         |
+//! | `dist-docs`  | `dist-docs DIRECTORY`: man pages and completions, for packages        |
 //!
 //! Without any of them a server has TAP devices, and `serve`, `top`, `replay`, `check` and `verify`.
 
@@ -91,7 +92,10 @@ pub mod bench;
 #[cfg(feature = "dpdk")]
 mod card;
 mod check;
+mod config;
 mod device;
+#[cfg(feature = "dist-docs")]
+mod dist;
 #[cfg(feature = "dpdk")]
 mod dpdk;
 mod dpdk_args;

@@ -28,14 +28,30 @@ use crate::server::Server;
 use crate::serving::{Args, Opened, Ready, Serving};
 use crate::table::Table;
 
-/// Serves until SIGINT or SIGTERM.
+/// What is wrong with an option that only shows beside others, or in the server as it was built: its name, and the
+/// error.
+pub(crate) fn check<X, A, P>(server: &Server<X, A, P>, args: &Args<X>) -> Result<(), (&'static str, anyhow::Error)>
+where
+    X: clap::Args,
+    P: Port,
+{
+    let engine = &args.engine;
+    args.device.check_kind(server.own_port.as_ref()).map_err(|error| ("device", error))?;
+    engine.addresses().map_err(|error| ("addr", error))?;
+    engine.ports().map_err(|error| ("tcp-port", error))?;
+    match &args.device {
+        Device::Tap(config) => check_hosts(config, &engine.addresses).map_err(|error| ("addr", error)),
+        _ => Ok(()),
+    }
+}
+
+/// Serves until SIGINT or SIGTERM, what [`check`] has nothing against.
 pub(crate) fn serve<X, A, P>(server: &Server<X, A, P>, args: &Args<X>) -> anyhow::Result<()>
 where
     X: clap::Args + Clone + Send + Sync + 'static,
     A: App + Send + Sync + 'static,
     P: Port,
 {
-    args.device.check_kind(server.own_port.as_ref())?;
     // A signal that comes while the data is loaded has it loaded once more, and does not end anything.
     let data = (server.source)(&args.app).map(|name| Data {
         name,
@@ -50,9 +66,6 @@ where
     let app = Versions::of_generation((server.load)(&args.app)?, args.generation);
     let addresses = &args.engine.addresses;
     owners::warn_of_kernel(addresses);
-    if let Device::Tap(config) = &args.device {
-        check_hosts(config, addresses)?;
-    }
     let _claim = args.device.claimed().map(|(interface, share)| Claim::new(interface, addresses, share));
     let opening = Opening {
         #[cfg(feature = "interfaces")]

@@ -61,6 +61,9 @@ where
     /// options of the server. None may have the name of one of the server, as `--help` of `serve`, `replay`, `simulate`
     /// and `bench` lists them: the program says so when it is started.
     ///
+    /// `serve` takes them from a file as well (`--config`), and from variables of the environment. What an argument
+    /// with `hide_env_values = true` has is a secret, and `--print-config` does not show it.
+    ///
     /// On SIGHUP the application is loaded again: new connections are answered
     /// from the new one, and those that began with another one from that one. An error is told, and the old one stays.
     ///

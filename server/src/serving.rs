@@ -13,6 +13,7 @@ use lethe::wire::ethernet::MacAddress;
 use lethe::{App, Config, Engine};
 use lethe_sim::link::Impairment;
 
+use crate::config::ConfigArgs;
 use crate::device::Device;
 use crate::dpdk_args::DpdkArgs;
 use crate::engine::EngineArgs;
@@ -56,6 +57,8 @@ pub(crate) struct Args<X: clap::Args> {
     /// the new one
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
     pub(crate) settle: Duration,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
     #[command(flatten)]
     pub(crate) metrics: MetricsArgs,
     #[command(flatten)]

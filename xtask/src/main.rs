@@ -8,6 +8,7 @@
 mod api;
 mod compare;
 mod cost;
+mod dist_docs;
 mod downloads;
 mod fair;
 mod guest;
@@ -47,6 +48,8 @@ enum Command {
     Api(api::Args),
     /// Compares Lethe with servers that have sockets: what a short connection costs, and how it ends
     Compare(compare::Args),
+    /// Writes man pages, and completions for shells
+    DistDocs(dist_docs::Args),
     /// Measures how Lethe and cubic share a bottleneck
     Fair(fair::Args),
     /// Runs a program in a virtual machine, on a network card that QEMU emulates and DPDK's own driver drives
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Api(args) => api::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::DistDocs(args) => dist_docs::run(&args),
         Command::Fair(args) => fair::run(&args),
         Command::Guest(args) => guest::run(&args),
         Command::Https(args) => https::run(&args),
