@@ -14,7 +14,7 @@
 //! depends on it is a redirect, of one packet, whose host is one that the rule names or that the request is for.
 
 mod error;
-mod host;
+
 mod location;
 mod path;
 mod replies;
@@ -29,9 +29,9 @@ use lethe::app::Position;
 use lethe::http::{Method, Methods, Response, Status, Writer};
 use lethe::{App, Request};
 
+use crate::host::{Host, HostError};
 use error::Fault;
 pub use error::RulesError;
-use host::Host;
 use location::Template;
 use path::{PATH_MAX, Room};
 use replies::{Replies, ReplyId};
@@ -94,7 +94,7 @@ struct Refusals {
     misdirected: ReplyId,
     /// The host is none, or there is none and the rule needs one.
     bad_host: ReplyId,
-    /// The host may still come, in another packet (RFC 6585, section 5).
+    /// The host may still come.
     no_host_yet: ReplyId,
     /// The redirect is longer than any response.
     long: ReplyId,
@@ -103,17 +103,22 @@ struct Refusals {
 impl Refusals {
     /// `None` when there is no position left for them.
     fn new(replies: &mut Replies) -> Option<Self> {
-        let mut add = |status, text: &str| replies.add(status, TEXT, text.as_bytes().to_vec());
+        let mut add = |(status, text): (_, &str)| replies.add(status, TEXT, text.as_bytes().to_vec());
         Some(Self {
-            not_found: add(Status::NotFound, "Nothing is here.\n")?,
-            misdirected: add(Status::MisdirectedRequest, "This host is not served here.\n")?,
-            bad_host: add(Status::BadRequest, "The request names no host, or one that cannot be.\n")?,
-            no_host_yet: add(
-                Status::RequestHeaderFieldsTooLarge,
-                "The Host field has to be in the first packet of the request.\n",
-            )?,
-            long: add(Status::UriTooLong, "The target of the request is too long.\n")?,
+            not_found: add((Status::NotFound, "Nothing is here.\n"))?,
+            misdirected: add(HostError::Unknown.answer())?,
+            bad_host: add(HostError::Bad.answer())?,
+            no_host_yet: add(HostError::NotYet.answer())?,
+            long: add((Status::UriTooLong, "The target of the request is too long.\n"))?,
         })
+    }
+
+    const fn of_host(&self, error: HostError) -> ReplyId {
+        match error {
+            HostError::Bad => self.bad_host,
+            HostError::NotYet => self.no_host_yet,
+            HostError::Unknown => self.misdirected,
+        }
     }
 }
 
@@ -223,11 +228,7 @@ impl Respond {
 
     /// The host that a request is for; of an old client there may be none.
     fn host(&self, request: &Request<'_>) -> Result<Option<Host>, ReplyId> {
-        match request.authority() {
-            Some(authority) => Host::parse(authority).map(Some).ok_or(self.refusals.bad_host),
-            None if request.headers().is_complete() => Ok(None),
-            None => Err(self.refusals.no_host_yet),
-        }
+        Host::of(request).map_err(|error| self.refusals.of_host(error))
     }
 
     /// Redirects a request, of whose path the rule has so many bytes.

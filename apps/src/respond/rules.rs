@@ -10,13 +10,13 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::{Fault, place};
-use super::host::Pattern;
 use super::location::Template;
 use super::path::{self, PATH_MAX};
 use super::replies::{Replies, has_content};
 use super::table::{PathPattern, Rules};
 use super::{Answer, COUNT, Node, Redirect, TEXT};
 use crate::field::is_token;
+use crate::host::Pattern;
 use crate::media::content_type;
 
 /// The most hosts, paths and methods of all rules, each with each: a bound on a file that is not meant as rules.
