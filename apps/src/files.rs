@@ -8,9 +8,11 @@
 //! | `GET /a`                      | 301 to `/a/`, where that has an index                         |
 //! | a path of no file             | 404, and the file `/404.html` where there is one              |
 //! | a path that no file can have  | 400                                                           |
+//! | a host that no site has       | 421, unless there is one for all other hosts                  |
 //!
 //! All of it is in one [`Image`], made from the directory beforehand: each response lies there from its
-//! status line to its last byte, and is sent from there. Queries are ignored.
+//! status line to its last byte, and is sent from there. Queries are ignored. Hosts may have sites of their own, in the
+//! same image.
 //!
 //! **Invariant:** an image never changes. A server that is given a new one keeps the old one for the connections that
 //! began with it ([`Versions`](lethe::versions::Versions)).
@@ -25,6 +27,7 @@ mod image;
 mod listing;
 mod pack;
 mod path;
+mod site;
 mod tag;
 mod tree;
 
@@ -43,10 +46,12 @@ pub use form::Flaw;
 pub use format::VERSION;
 pub use image::Image;
 use image::{Entry, File, Object};
-pub use pack::{Options, PackError, PackObserver, Packed, pack};
+pub use pack::{Options, PackError, PackObserver, Packed, pack, pack_sites};
 use path::PathError;
+pub use site::{SITES_MAX, Site, SiteError, SiteHost, Sites, SitesError};
 pub use tree::{FILE_MAX, FILES_MAX, Skipped};
 
+use crate::host::{Host, HostError};
 use crate::{query, redirect};
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -69,22 +74,33 @@ impl Files {
     pub const fn image(&self) -> &Image {
         &self.image
     }
+
+    /// Answers from the site of the host that the request is for.
+    ///
+    /// Of a request whose header section is not complete, the engine sends no more than a packet, since another host
+    /// might follow.
+    #[inline(never)]
+    fn respond_by_host<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+        let site = Host::of(request).and_then(|host| self.image.site(host.as_ref()).ok_or(HostError::Unknown));
+        let site = match site {
+            Ok(site) => site,
+            Err(error) => {
+                let (status, text) = error.answer();
+                return Response::build(scratch, status).header("Content-Type", TEXT).body(text.as_bytes());
+            }
+        };
+        let found = path::decode(request.path, scratch).map(|path| self.image.find_in(site, path));
+        respond_with_entry(found, || self.image.not_found_in(site), request, scratch)
+    }
 }
 
 impl App for Files {
     fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
-        let found = path::decode(request.path, scratch).map(|path| self.image.find(path));
-        match found {
-            Ok(Some(Entry::File(file))) => respond_with(&file, request, scratch),
-            Ok(Some(Entry::Redirect)) => redirect::to_directory(scratch, request),
-            Ok(None) | Err(PathError::Long) => match self.image.not_found() {
-                Some(object) => response(&object),
-                None => Response::build(scratch, Status::NotFound).header("Content-Type", TEXT).body(NOT_FOUND),
-            },
-            Err(PathError::Escape | PathError::Character | PathError::Dots) => {
-                Response::build(scratch, Status::BadRequest).header("Content-Type", TEXT).body(BAD_PATH)
-            }
+        if self.image.is_by_host() {
+            return self.respond_by_host(request, scratch);
         }
+        let found = path::decode(request.path, scratch).map(|path| self.image.find(path));
+        respond_with_entry(found, || self.image.not_found(), request, scratch)
     }
 
     fn stored(&self, position: Position) -> Option<Response<'_>> {
@@ -93,6 +109,28 @@ impl App for Files {
 
     fn stores(&self) -> bool {
         true
+    }
+}
+
+/// Responds with what was found for a path.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "fast: inline")]
+fn respond_with_entry<'a>(
+    found: Result<Option<Entry<'a>>, PathError>,
+    not_found: impl FnOnce() -> Option<Object<'a>>,
+    request: &Request<'_>,
+    scratch: &'a mut [u8],
+) -> Response<'a> {
+    match found {
+        Ok(Some(Entry::File(file))) => respond_with(&file, request, scratch),
+        Ok(Some(Entry::Redirect)) => redirect::to_directory(scratch, request),
+        Ok(None) | Err(PathError::Long) => match not_found() {
+            Some(object) => response(&object),
+            None => Response::build(scratch, Status::NotFound).header("Content-Type", TEXT).body(NOT_FOUND),
+        },
+        Err(PathError::Escape | PathError::Character | PathError::Dots) => {
+            Response::build(scratch, Status::BadRequest).header("Content-Type", TEXT).body(BAD_PATH)
+        }
     }
 }
 

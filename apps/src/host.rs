@@ -142,6 +142,15 @@ impl Pattern {
         let name = host.as_bytes();
         Ok(if is_under { Self::Under([b".", name].concat().into()) } else { Self::Exact(name.into()) })
     }
+
+    /// How it is written, in lower case.
+    pub(crate) fn name(&self) -> Vec<u8> {
+        match self {
+            Self::Exact(name) => name.to_vec(),
+            Self::Under(end) => [b"*", &**end].concat(),
+            Self::Any => b"*".to_vec(),
+        }
+    }
 }
 
 /// What there is for named hosts. A look-up allocates nothing.

@@ -71,15 +71,16 @@ impl AppArgs {
         })
     }
 
-    /// The file or directory that its data is loaded from, if any.
-    pub(crate) fn source(&self) -> Option<&Path> {
-        match self {
-            Self::Files(files) => Some(files.path()),
-            Self::Ipinfo(IpinfoArgs { db }) => db.as_deref(),
-            Self::Respond(RespondArgs { rules }) => Some(rules),
-            Self::Sample { .. } => None,
-            Self::Scores(scores) => Some(scores.path()),
-        }
+    /// The file or directory that its data is loaded from, if any, for messages.
+    pub(crate) fn source(&self) -> Option<String> {
+        let path = match self {
+            Self::Files(files) => return Some(files.source()),
+            Self::Ipinfo(IpinfoArgs { db }) => db.as_deref()?,
+            Self::Respond(RespondArgs { rules }) => rules,
+            Self::Sample { .. } => return None,
+            Self::Scores(scores) => scores.path(),
+        };
+        Some(path.display().to_string())
     }
 }
 

@@ -15,12 +15,12 @@
 //! | bytes | header                            | bytes | of an object                            |
 //! |-------|-----------------------------------|-------|-----------------------------------------|
 //! | 8     | magic, `LETHE-FS`                 | 8     | where its head begins                   |
-//! | 4     | version of the format: 1          | 8     | bytes of the body                       |
+//! | 4     | version of the format: 4          | 8     | bytes of the body                       |
 //! | 4     | O                                 | 16    | hash of the body, which is its tag      |
 //! | 4     | P                                 | 4     | bytes of the head                       |
 //! | 4     | S                                 | 4     | CRC-32 of the head                      |
 //! | 4     | Q                                 | 4     | unit at which it begins, or 2³² − 1     |
-//! | 4     | object for 404, or 2³² − 1        | 8     | when it was written, in seconds, or 2⁶⁴ − 1 |
+//! | 4     | page for 404, see below           | 8     | when it was written, in seconds, or 2⁶⁴ − 1 |
 //! |       |                                   |       | **of a path**                           |
 //! | 8     | T                                 | 4     | where it begins in the paths            |
 //! | 8     | where the object table begins     | 4     | its bytes                               |
@@ -32,6 +32,11 @@
 //! lookup begins; a slot has the upper half, and the number of the path, counted from 1, or 0 when it is empty. An
 //! entry of the position table is the unit at which an object begins, and the number of the object: a
 //! [`Position`](lethe::app::Position) without its generation.
+//!
+//! The page for 404 is an object, or 2³² − 1 for none. Sites of named hosts have paths that begin with their names:
+//! `example.org/index.html` or `*.example.org/index.html`. The name alone is a path as well: it stands for the page for
+//! 404 of the site, or 2³² − 1 for none. What begins with its slash is the site of all other hosts; if these have none,
+//! the page for 404 in the header is 2³² − 2.
 //!
 //! So a request reads a cache line of the hash table, and one or two each of the path, the path table, the object table
 //! and the head, whatever the number of files.
@@ -48,7 +53,7 @@ use crate::container::{Format, check_len, index_checksum, put_u32, put_u64, seal
 use crate::positions::PAIR_LEN;
 
 /// The version of the format that is read and written here.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 pub(super) const FORMAT: Format =
     Format { magic: b"LETHE-FS", version: VERSION, file: "an image of files", name: "the image format", advice: "" };
@@ -59,6 +64,9 @@ pub(super) const NONE: u32 = u32::MAX;
 
 /// In place of an object: the path is redirected to the same path with a slash at its end.
 pub(super) const REDIRECT: u32 = u32::MAX - 1;
+
+/// In place of the page for 404: hosts that are not named have no site.
+pub(super) const NO_SITE: u32 = u32::MAX - 1;
 
 /// It is not known when a file was written.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -211,8 +219,15 @@ impl PathRecord {
 
 /// The two halves of the hash of a path: where its lookup begins, and what its slot is recognized by.
 pub(super) fn hash(path: &[u8]) -> (usize, u32) {
+    hash_parts([path])
+}
+
+/// The hash of a path that is in several parts.
+pub(super) fn hash_parts<const N: usize>(parts: [&[u8]; N]) -> (usize, u32) {
     let mut hasher = SipHasher13::new();
-    hasher.write(path);
+    for part in parts {
+        hasher.write(part);
+    }
     let hash = hasher.finish();
     (hash as u32 as usize, (hash >> 32) as u32)
 }
@@ -236,6 +251,15 @@ mod tests {
     }
 
     #[test]
+    fn a_path_in_parts_has_the_hash_of_the_whole() {
+        let path = b"*.example.org/a/path/of/several/words.html";
+        for at in 0..=path.len() {
+            let (site, rest) = path.split_at(at);
+            assert_eq!(hash_parts([site, rest]), hash(path), "{at}");
+        }
+    }
+
+    #[test]
     fn a_header_is_read_as_it_was_written() {
         let header = Header {
             objects: 1,
@@ -250,7 +274,7 @@ mod tests {
         };
         let bytes = header.emit();
         let expect = [
-            b"LETHE-FS\x03\0\0\0",
+            b"LETHE-FS\x04\0\0\0",
             &b"\x01\0\0\0\x02\0\0\0\x04\0\0\0\x03\0\0\0\xff\xff\xff\xff"[..],
             b"\x0a\0\0\0\0\0\0\0\x64\0\0\0\0\0\0\0\x0a\x01\0\0\0\0\0\0",
             b"\x04\x03\x02\x01",
