@@ -27,6 +27,7 @@ mod image;
 mod listing;
 mod pack;
 mod path;
+mod ruled;
 mod site;
 mod tag;
 mod tree;
@@ -48,6 +49,7 @@ pub use image::Image;
 use image::{Entry, File, Object};
 pub use pack::{Options, PackError, PackObserver, Packed, pack, pack_sites};
 use path::PathError;
+pub use ruled::Ruled;
 pub use site::{SITES_MAX, Site, SiteError, SiteHost, Sites, SitesError};
 pub use tree::{FILE_MAX, FILES_MAX, Skipped};
 

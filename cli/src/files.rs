@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use indicatif::HumanBytes;
 use lethe_apps::files::{
-    FieldRule, Flaw, Image, Options, PackError, PackObserver, Packed, Site, Sites, SitesError, Skipped, pack_sites,
+    FieldRule, Files, Flaw, Image, Options, PackError, PackObserver, Packed, Ruled, Site, Sites, SitesError, Skipped,
+    pack_sites,
 };
 
+use crate::app::Application;
 use crate::map::{Pages, map};
 use crate::progress::{Meter, Progress, counted};
 use lethe_server::{note, warn};
@@ -26,6 +28,9 @@ pub(crate) struct FilesArgs {
     /// Directory to serve, or an image made by `lethe prepare files`
     #[arg(value_name = "DIR_OR_IMAGE", required_unless_present = "sites")]
     path: Option<PathBuf>,
+    /// Answer by the rules of this file first, as `respond` reads them, and with a file what no rule has
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
     #[command(flatten)]
     site: SiteArgs,
 }
@@ -96,11 +101,21 @@ impl SiteArgs {
 impl FilesArgs {
     /// What it is loaded from, for messages.
     pub(crate) fn source(&self) -> String {
-        self.site.name(self.path.as_deref())
+        let directories = self.site.name(self.path.as_deref());
+        self.rules.as_ref().map_or_else(|| directories.clone(), |rules| format!("{directories}, {}", rules.display()))
+    }
+
+    /// Loads the files, and the rules that come before them.
+    pub(crate) fn load(&self, progress: Progress) -> anyhow::Result<Application> {
+        let files = Files::new(self.load_image(progress)?);
+        let Some(path) = &self.rules else { return Ok(Application::Files(files)) };
+        let app = Ruled::load(path, files)?;
+        note(format_args!("{}: {}", path.display(), counted(app.rules().rule_count() as u64, "rule")));
+        Ok(Application::Ruled(app))
     }
 
     /// Makes or opens the image and checks it, with progress and a summary on standard error.
-    pub(crate) fn load(&self, progress: Progress) -> anyhow::Result<Image> {
+    fn load_image(&self, progress: Progress) -> anyhow::Result<Image> {
         let Some(path) = &self.path else { return self.pack(progress) };
         let name = path.display();
         let metadata = path.metadata().with_context(|| format!("cannot read {name}"))?;
@@ -129,7 +144,8 @@ impl FilesArgs {
             if wrote { error.context(temporary()) } else { error }
         })?;
         let skipped = reporter.finish();
-        note(format_args!("{}: {}{skipped}", self.source(), Summary(&packed)));
+        let name = self.site.name(self.path.as_deref());
+        note(format_args!("{name}: {}{skipped}", Summary(&packed)));
         let bytes = map(&file, Pages::Now).with_context(temporary)?;
         Image::open(bytes).with_context(temporary)
     }

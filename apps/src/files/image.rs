@@ -164,6 +164,14 @@ impl Image {
         (site.not_found != NONE).then(|| self.sections().object(site.not_found))
     }
 
+    /// The first unit behind all objects.
+    pub(super) fn end(&self) -> u32 {
+        let sections = self.sections();
+        let Some((first, id)) = sections.positions.last().copied().map(pair) else { return 0 };
+        let object = sections.object(id);
+        first + Position::units(object.head.len() + object.body.len()) as u32
+    }
+
     /// The object that covers a unit.
     pub(super) fn stored(&self, unit: u32) -> Option<Object<'_>> {
         let sections = self.sections();
