@@ -30,7 +30,7 @@ enum What {
     #[command(after_help = FILES_EXAMPLE)]
     Files {
         /// Directory to read, which may be left out where there are sites
-        #[arg(value_name = "DIR", required_unless_present = "check")]
+        #[arg(value_name = "DIR", required_unless_present_any = ["check", "sites"])]
         directory: Option<PathBuf>,
         /// Image to write
         #[arg(value_name = "OUT", required_unless_present_any = ["check", "sites"])]
@@ -102,7 +102,7 @@ pub(crate) fn prepare(args: &Args) -> anyhow::Result<()> {
             let (directory, output) = match (directory, output) {
                 (Some(directory), Some(output)) => (Some(directory.as_path()), output),
                 (Some(output), None) if site.has_sites() => (None, output),
-                _ => bail!("no DIR or no OUT"),
+                _ => bail!("no OUT to write the image to"),
             };
             prepare_files(directory, output, site)
         }
