@@ -46,7 +46,7 @@ pub use fields::{FieldRule, FieldRuleError};
 pub use form::Flaw;
 pub use format::VERSION;
 pub use image::Image;
-use image::{Entry, File, Object};
+use image::{Entry, File, Object, Site as SiteOfHost};
 pub use pack::{Options, PackError, PackObserver, Packed, pack, pack_sites};
 use path::PathError;
 pub use ruled::Ruled;
@@ -77,13 +77,19 @@ impl Files {
         &self.image
     }
 
-    /// Answers from the site of the host that the request is for.
+    /// The site of the host that a request is for.
     ///
     /// Of a request whose header section is not complete, the engine sends no more than a packet, since another host
     /// might follow.
     #[inline(never)]
-    fn respond_by_host<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
-        let site = Host::of(request).and_then(|host| self.image.site(host.as_ref()).ok_or(HostError::Unknown));
+    fn site(&self, request: &Request<'_>) -> Result<&SiteOfHost, HostError> {
+        Host::of(request).and_then(|host| self.image.site(host.as_ref()).ok_or(HostError::Unknown))
+    }
+}
+
+impl App for Files {
+    fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+        let site = if self.image.is_by_host() { self.site(request) } else { Ok(self.image.only_site()) };
         let site = match site {
             Ok(site) => site,
             Err(error) => {
@@ -91,18 +97,18 @@ impl Files {
                 return Response::build(scratch, status).header("Content-Type", TEXT).body(text.as_bytes());
             }
         };
-        let found = path::decode(request.path, scratch).map(|path| self.image.find_in(site, path));
-        respond_with_entry(found, || self.image.not_found_in(site), request, scratch)
-    }
-}
-
-impl App for Files {
-    fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
-        if self.image.is_by_host() {
-            return self.respond_by_host(request, scratch);
+        let found = path::decode(request.path, scratch).map(|path| self.image.find(site, path));
+        match found {
+            Ok(Some(Entry::File(file))) => respond_with(&file, request, scratch),
+            Ok(Some(Entry::Redirect)) => redirect::to_directory(scratch, request),
+            Ok(None) | Err(PathError::Long) => match self.image.not_found(site) {
+                Some(object) => response(&object),
+                None => Response::build(scratch, Status::NotFound).header("Content-Type", TEXT).body(NOT_FOUND),
+            },
+            Err(PathError::Escape | PathError::Character | PathError::Dots) => {
+                Response::build(scratch, Status::BadRequest).header("Content-Type", TEXT).body(BAD_PATH)
+            }
         }
-        let found = path::decode(request.path, scratch).map(|path| self.image.find(path));
-        respond_with_entry(found, || self.image.not_found(), request, scratch)
     }
 
     fn stored(&self, position: Position) -> Option<Response<'_>> {
@@ -111,28 +117,6 @@ impl App for Files {
 
     fn stores(&self) -> bool {
         true
-    }
-}
-
-/// Responds with what was found for a path.
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "fast: inline")]
-fn respond_with_entry<'a>(
-    found: Result<Option<Entry<'a>>, PathError>,
-    not_found: impl FnOnce() -> Option<Object<'a>>,
-    request: &Request<'_>,
-    scratch: &'a mut [u8],
-) -> Response<'a> {
-    match found {
-        Ok(Some(Entry::File(file))) => respond_with(&file, request, scratch),
-        Ok(Some(Entry::Redirect)) => redirect::to_directory(scratch, request),
-        Ok(None) | Err(PathError::Long) => match not_found() {
-            Some(object) => response(&object),
-            None => Response::build(scratch, Status::NotFound).header("Content-Type", TEXT).body(NOT_FOUND),
-        },
-        Err(PathError::Escape | PathError::Character | PathError::Dots) => {
-            Response::build(scratch, Status::BadRequest).header("Content-Type", TEXT).body(BAD_PATH)
-        }
     }
 }
 

@@ -291,7 +291,7 @@ impl<W: Write + Seek> Builder<W> {
         let mut slots = vec![(0, 0); (2 * self.paths.len() + 1).next_power_of_two()];
         let last = slots.len() - 1;
         for ((path, ..), number) in self.paths.iter().zip(1_u32..) {
-            let (first, mark) = format::hash(path);
+            let (first, mark) = format::hash_whole(path);
             let mut at = first & last;
             while slots[at].1 != 0 {
                 at = (at + 1) & last;

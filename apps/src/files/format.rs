@@ -28,7 +28,8 @@
 //! | 4     | CRC-32 of all behind the objects  | 3 × 4 | its variants br, zstd, gzip, or 2³² − 1 |
 //! | 4     | CRC-32 of the header before this  |       |                                         |
 //!
-//! The hash table has open addressing with linear probing. The lower half of the hash of a path is the slot at which a
+//! The hash table has open addressing with linear probing. The hash of a path of a named site is that of the path from
+//! its slash on, exclusive or that of the name. The lower half of the hash of a path is the slot at which a
 //! lookup begins; a slot has the upper half, and the number of the path, counted from 1, or 0 when it is empty. An
 //! entry of the position table is the unit at which an object begins, and the number of the object: a
 //! [`Position`](lethe::app::Position) without its generation.
@@ -219,17 +220,27 @@ impl PathRecord {
 
 /// The two halves of the hash of a path: where its lookup begins, and what its slot is recognized by.
 pub(super) fn hash(path: &[u8]) -> (usize, u32) {
-    hash_parts([path])
-}
-
-/// The hash of a path that is in several parts.
-pub(super) fn hash_parts<const N: usize>(parts: [&[u8]; N]) -> (usize, u32) {
     let mut hasher = SipHasher13::new();
-    for part in parts {
-        hasher.write(part);
-    }
+    hasher.write(path);
     let hash = hasher.finish();
     (hash as u32 as usize, (hash >> 32) as u32)
+}
+
+/// The hash of a path in a site whose name has this hash.
+pub(super) const fn hash_in(site: (usize, u32), path: (usize, u32)) -> (usize, u32) {
+    (site.0 ^ path.0, site.1 ^ path.1)
+}
+
+/// The hash of a path with the name of its site before it.
+pub(super) fn hash_whole(whole: &[u8]) -> (usize, u32) {
+    let (site, path) = split_site(whole);
+    if site.is_empty() { hash(path) } else { hash_in(hash(site), hash(path)) }
+}
+
+/// The name of the site, which is empty for hosts that are not named, and the path in it; this is empty for the name
+/// alone.
+pub(super) fn split_site(whole: &[u8]) -> (&[u8], &[u8]) {
+    whole.split_at(whole.iter().position(|&byte| byte == b'/').unwrap_or(whole.len()))
 }
 
 /// The end of every head.
@@ -251,12 +262,14 @@ mod tests {
     }
 
     #[test]
-    fn a_path_in_parts_has_the_hash_of_the_whole() {
-        let path = b"*.example.org/a/path/of/several/words.html";
-        for at in 0..=path.len() {
-            let (site, rest) = path.split_at(at);
-            assert_eq!(hash_parts([site, rest]), hash(path), "{at}");
-        }
+    fn a_path_of_a_named_site_has_the_hashes_of_both() {
+        assert_eq!(split_site(b"*.a/b/c"), (&b"*.a"[..], &b"/b/c"[..]));
+        assert_eq!(split_site(b"/b/c"), (&b""[..], &b"/b/c"[..]));
+        assert_eq!(split_site(b"a"), (&b"a"[..], &b""[..]));
+        assert_eq!(hash_whole(b"/b"), hash(b"/b"));
+        let (site, path) = (hash(b"a"), hash(b"/b"));
+        assert_eq!(hash_whole(b"a/b"), (site.0 ^ path.0, site.1 ^ path.1));
+        assert_ne!(hash_whole(b"a/b"), hash_whole(b"b/b"));
     }
 
     #[test]

@@ -8,8 +8,8 @@ use lethe::app::Position;
 use super::encoding::Coding;
 use super::error::OpenError;
 use super::format::{
-    HEAD_MAX, HEADER_LEN, Header, LAST_SECOND, NEVER, NO_SITE, NONE, ObjectRecord, PathRecord, REDIRECT, hash,
-    hash_parts, head_end,
+    HEAD_MAX, HEADER_LEN, Header, LAST_SECOND, NEVER, NO_SITE, NONE, ObjectRecord, PathRecord, REDIRECT, hash, hash_in,
+    hash_whole, head_end, split_site,
 };
 use super::path;
 use super::site::{SITES_MAX, SiteHost};
@@ -26,27 +26,24 @@ pub struct Image {
     bytes: FileBytes,
     header: Header,
     buckets: Buckets,
+    /// The site of hosts that are not named; where the header says `NO_SITE`, it is not used.
+    others: Site,
     /// The sites of named hosts, if there are any.
     sites: Option<Box<Sites>>,
 }
 
 /// The sites of named hosts.
 struct Sites {
-    hosts: Hosts<Named>,
+    hosts: Hosts<Site>,
     count: usize,
 }
 
-/// A site of named hosts.
-struct Named {
-    /// What its paths begin with.
+/// The site of some hosts.
+pub(super) struct Site {
+    /// What its paths begin with: nothing, for hosts that are not named.
     name: Box<[u8]>,
-    not_found: u32,
-}
-
-/// The site that a request is for.
-#[derive(Clone, Copy)]
-pub(super) struct Site<'a> {
-    name: &'a [u8],
+    /// The hash of that, or zero for nothing.
+    hash: (usize, u32),
     not_found: u32,
 }
 
@@ -59,7 +56,8 @@ impl Image {
     /// that the program that wrote the image is faulty.
     pub fn open(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Self, OpenError> {
         let header = Header::parse(bytes.as_ref())?;
-        let mut image = Self { bytes: Box::new(bytes), header, buckets: Buckets::default(), sites: None };
+        let others = Site { name: Box::default(), hash: (0, 0), not_found: header.not_found };
+        let mut image = Self { bytes: Box::new(bytes), header, buckets: Buckets::default(), others, sites: None };
         let sections = image.sections();
         check_index(sections.index, header.checksum)?;
         sections.check_objects(&header)?;
@@ -128,16 +126,6 @@ impl Image {
         self.header.paths == 0
     }
 
-    /// Looks a path up.
-    pub(super) fn find(&self, path: &[u8]) -> Option<Entry<'_>> {
-        self.sections().find(path)
-    }
-
-    /// The response for unknown paths.
-    pub(super) fn not_found(&self) -> Option<Object<'_>> {
-        (self.header.not_found != NONE).then(|| self.sections().object(self.header.not_found))
-    }
-
     /// Whether the host of a request matters.
     pub(super) const fn is_by_host(&self) -> bool {
         self.sites.is_some()
@@ -145,22 +133,23 @@ impl Image {
 
     /// The site of a host, which a request may not name: its own, that of the longest end of its name, or that of all
     /// other hosts.
-    pub(super) fn site(&self, host: Option<&Host>) -> Option<Site<'_>> {
+    pub(super) fn site(&self, host: Option<&Host>) -> Option<&Site> {
         let named = self.sites.as_ref().zip(host).and_then(|(sites, host)| sites.hosts.of(host).next());
-        match (named, self.header.not_found) {
-            (Some(Named { name, not_found }), _) => Some(Site { name, not_found: *not_found }),
-            (None, NO_SITE) => None,
-            (None, not_found) => Some(Site { name: b"", not_found }),
-        }
+        named.or_else(|| (self.header.not_found != NO_SITE).then_some(&self.others))
+    }
+
+    /// The site of every host, where hosts do not matter.
+    pub(super) const fn only_site(&self) -> &Site {
+        &self.others
     }
 
     /// Looks a path of a site up.
-    pub(super) fn find_in(&self, site: Site<'_>, path: &[u8]) -> Option<Entry<'_>> {
-        self.sections().find_in(site.name, path)
+    pub(super) fn find(&self, site: &Site, path: &[u8]) -> Option<Entry<'_>> {
+        self.sections().find(site, path)
     }
 
     /// The response for unknown paths of a site.
-    pub(super) fn not_found_in(&self, site: Site<'_>) -> Option<Object<'_>> {
+    pub(super) fn not_found(&self, site: &Site) -> Option<Object<'_>> {
         (site.not_found != NONE).then(|| self.sections().object(site.not_found))
     }
 
@@ -179,6 +168,7 @@ impl Image {
         sections.covering(entry, unit)
     }
 
+    #[inline]
     fn sections(&self) -> Sections<'_> {
         Sections::split((*self.bytes).as_ref(), &self.header)
     }
@@ -255,6 +245,7 @@ struct Sections<'a> {
 
 impl<'a> Sections<'a> {
     /// Splits an image whose header was checked.
+    #[inline]
     fn split(bytes: &'a [u8], header: &Header) -> Self {
         let (contents, index) = bytes.split_at(header.index as usize);
         let (objects, rest) = table(index, header.objects);
@@ -281,14 +272,17 @@ impl<'a> Sections<'a> {
         &self.text[record.start as usize..][..record.len as usize]
     }
 
-    /// Looks a path up.
-    fn find(&self, path: &[u8]) -> Option<Entry<'a>> {
-        self.probe(hash(path), |found| found == path)
+    /// Looks a path of a site up.
+    fn find(&self, site: &Site, path: &[u8]) -> Option<Entry<'a>> {
+        self.probe(hash_in(site.hash, hash(path)), |found| match &*site.name {
+            [] => found == path,
+            name => found.strip_prefix(name) == Some(path),
+        })
     }
 
-    /// Looks a path up that begins with the name of a site.
-    fn find_in(&self, site: &[u8], path: &[u8]) -> Option<Entry<'a>> {
-        self.probe(hash_parts([site, path]), |found| found.strip_prefix(site) == Some(path))
+    /// Looks a path up with the name of its site before it.
+    fn find_whole(&self, whole: &[u8]) -> Option<Entry<'a>> {
+        self.probe(hash_whole(whole), |found| found == whole)
     }
 
     /// Looks a path up by its hash. Probing ends at the next empty slot, of which there is at least one.
@@ -381,12 +375,12 @@ impl<'a> Sections<'a> {
             let is_right = record.start == next && record.variants.iter().all(|&id| id == NONE || is_object(id));
             next = end.filter(|_| is_right).ok_or(wrong.clone())?;
             let whole = self.path(&record);
-            let (site, path) = whole.split_at(whole.iter().position(|&byte| byte == b'/').unwrap_or(whole.len()));
+            let (site, path) = split_site(whole);
             let is_in_place = if path.is_empty() {
                 let pattern = SiteHost::pattern(site).ok_or(wrong.clone())?;
                 names.insert(site);
                 sites.count += 1;
-                sites.hosts.add(pattern, Named { name: site.into(), not_found: record.object });
+                sites.hosts.add(pattern, Site { name: site.into(), hash: hash(site), not_found: record.object });
                 (is_object(record.object) || record.object == NONE) && record.variants == [NONE; Coding::ALL.len()]
             } else {
                 let is_path = path::check(path).is_ok() && !path.array_windows().any(|pair| pair == b"//");
@@ -400,7 +394,7 @@ impl<'a> Sections<'a> {
             before = whole;
         }
         // Paths are distinct, since they ascend; so a lookup of each can only find itself.
-        let is_lost = |record: &[u8; PathRecord::LEN]| self.find(self.path(&PathRecord::parse(record))).is_none();
+        let is_lost = |record: &[u8; PathRecord::LEN]| self.find_whole(self.path(&PathRecord::parse(record))).is_none();
         if next as usize != self.text.len() {
             Err(OpenError::Text)
         } else if self.paths.iter().any(is_lost) {
@@ -498,7 +492,7 @@ mod tests {
         fn hash(&mut self) {
             self.slots = vec![(0, 0); 8];
             for (record, number) in self.paths.iter().zip(1..) {
-                let (first, mark) = hash(&self.text[record.start as usize..][..record.len as usize]);
+                let (first, mark) = hash_whole(&self.text[record.start as usize..][..record.len as usize]);
                 let mut at = first % 8;
                 while self.slots[at].1 != 0 {
                     at = (at + 1) % 8;
@@ -600,8 +594,10 @@ mod tests {
         check(&OpenError::Objects, |parts| parts.contents.push(b'x'));
         check(&OpenError::Objects, |parts| parts.not_found = 3);
         let without = Parts { not_found: NONE, ..Parts::new() };
-        assert!(without.open().unwrap().not_found().is_none());
-        assert_eq!(Parts::new().open().unwrap().not_found().unwrap().body, b"xxx");
+        let image = without.open().unwrap();
+        assert!(image.not_found(image.only_site()).is_none());
+        let image = Parts::new().open().unwrap();
+        assert_eq!(image.not_found(image.only_site()).unwrap().body, b"xxx");
     }
 
     #[test]
@@ -682,10 +678,10 @@ mod tests {
         let image = with_sites().open().unwrap();
         assert_eq!((image.site_count(), image.path_count()), (3, 3));
         let site = |host: &str| image.site(Host::parse(host.as_bytes()).as_ref()).unwrap();
-        let found = |host, path| image.find_in(site(host), path).is_some();
+        let found = |host, path| image.find(site(host), path).is_some();
         assert!(found("a", b"/x") && found("c.b", b"/x") && found("b", b"/a") && found("c", b"/a"));
         assert!(!found("a", b"/a") && !found("c.b", b"/a") && !found("b", b"/x") && !found("a-b", b"/x"));
-        let pages = ["a", "c.b", "c"].map(|host| image.not_found_in(site(host)).map(|page| page.body.len()));
+        let pages = ["a", "c.b", "c"].map(|host| image.not_found(site(host)).map(|page| page.body.len()));
         assert_eq!(pages, [None, Some(3), Some(3)]);
         for (id, path) in [(4, "c/x"), (4, "a.b/x"), (4, "a_b"), (4, "aB"), (4, "a/.."), (4, "a//x"), (4, "a.")] {
             let mut parts = with_sites();
