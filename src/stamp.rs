@@ -785,7 +785,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!([KEPT - 1, HALF, HALF + ONLY, STORED - 1].map(Stamp::parse), [None; 4]);
+        assert_eq!([KEPT - 1, HALF, HALF + ONLY, LATER_END].map(Stamp::parse), [None; 4]);
     }
 
     #[test]

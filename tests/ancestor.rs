@@ -77,7 +77,7 @@ fn a_fin_is_answered_only_as_part_of_a_plausible_segment() {
             (fin.clone().with(Flags::RST), Verdict::Dropped(DropReason::TcpFlags)),
             // It echoes a timestamp that we never sent.
             (fin.clone().timestamps(5, response.wrapping_sub(1)), Verdict::Dropped(DropReason::TcpFinEarly)),
-            (fin.clone().timestamps(5, response.wrapping_add((1 << 16) + 3)), Verdict::Dropped(forged)),
+            (fin.clone().timestamps(5, response.wrapping_add((1 << 20) + 3)), Verdict::Dropped(forged)),
             (fin.clone().bad_checksum(), Verdict::Dropped(DropReason::TcpChecksum)),
             (fin.timestamps(5, response), Verdict::Replied(ReplyKind::FinAck)),
         ] {

@@ -8,9 +8,11 @@
 //! | `GET /a`                      | 301 to `/a/`, where that has an index                         |
 //! | a path of no file             | 404, and the file `/404.html` where there is one              |
 //! | a path that no file can have  | 400                                                           |
+//! | a host that no site has       | 421, unless there is one for all other hosts                  |
 //!
 //! All of it is in one [`Image`], made from the directory beforehand: each response lies there from its
-//! status line to its last byte, and is sent from there. Queries are ignored.
+//! status line to its last byte, and is sent from there. Queries are ignored. Hosts may have sites of their own, in the
+//! same image.
 //!
 //! **Invariant:** an image never changes. A server that is given a new one keeps the old one for the connections that
 //! began with it ([`Versions`](lethe::versions::Versions)).
@@ -25,6 +27,8 @@ mod image;
 mod listing;
 mod pack;
 mod path;
+mod ruled;
+mod site;
 mod tag;
 mod tree;
 
@@ -42,11 +46,14 @@ pub use fields::{FieldRule, FieldRuleError};
 pub use form::Flaw;
 pub use format::VERSION;
 pub use image::Image;
-use image::{Entry, File, Object};
-pub use pack::{Options, PackError, PackObserver, Packed, pack};
+use image::{Entry, File, Object, Site as SiteOfHost};
+pub use pack::{Options, PackError, PackObserver, Packed, pack, pack_sites};
 use path::PathError;
+pub use ruled::Ruled;
+pub use site::{SITES_MAX, Site, SiteError, SiteHost, Sites, SitesError};
 pub use tree::{FILE_MAX, FILES_MAX, Skipped};
 
+use crate::host::{Host, HostError};
 use crate::{query, redirect};
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -69,15 +76,32 @@ impl Files {
     pub const fn image(&self) -> &Image {
         &self.image
     }
+
+    /// The site of the host that a request is for.
+    ///
+    /// Of a request whose header section is not complete, the engine sends no more than a packet, since another host
+    /// might follow.
+    #[inline(never)]
+    fn site(&self, request: &Request<'_>) -> Result<&SiteOfHost, HostError> {
+        Host::of(request).and_then(|host| self.image.site(host.as_ref()).ok_or(HostError::Unknown))
+    }
 }
 
 impl App for Files {
     fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
-        let found = path::decode(request.path, scratch).map(|path| self.image.find(path));
+        let site = if self.image.is_by_host() { self.site(request) } else { Ok(self.image.only_site()) };
+        let site = match site {
+            Ok(site) => site,
+            Err(error) => {
+                let (status, text) = error.answer();
+                return Response::build(scratch, status).header("Content-Type", TEXT).body(text.as_bytes());
+            }
+        };
+        let found = path::decode(request.path, scratch).map(|path| self.image.find(site, path));
         match found {
             Ok(Some(Entry::File(file))) => respond_with(&file, request, scratch),
             Ok(Some(Entry::Redirect)) => redirect::to_directory(scratch, request),
-            Ok(None) | Err(PathError::Long) => match self.image.not_found() {
+            Ok(None) | Err(PathError::Long) => match self.image.not_found(site) {
                 Some(object) => response(&object),
                 None => Response::build(scratch, Status::NotFound).header("Content-Type", TEXT).body(NOT_FOUND),
             },

@@ -15,6 +15,7 @@
 mod container;
 mod field;
 pub mod files;
+mod host;
 mod huge_page_writer;
 pub mod ipinfo;
 mod json;

@@ -14,7 +14,7 @@
 //! depends on it is a redirect, of one packet, whose host is one that the rule names or that the request is for.
 
 mod error;
-mod host;
+
 mod location;
 mod path;
 mod replies;
@@ -29,18 +29,21 @@ use lethe::app::Position;
 use lethe::http::{Method, Methods, Response, Status, Writer};
 use lethe::{App, Request};
 
+use crate::host::{Host, HostError};
 use error::Fault;
 pub use error::RulesError;
-use host::Host;
 use location::Template;
 use path::{PATH_MAX, Room};
 use replies::{Replies, ReplyId};
-use table::Table;
+use table::{Found, Table};
 
 /// How many methods there are.
 const COUNT: usize = Method::ALL.len();
 
 const TEXT: &str = "Content-Type: text/plain; charset=utf-8\r\n";
+
+/// What a 405 says.
+pub(crate) const NO_METHOD: &[u8] = b"This method is not answered here.\n";
 
 /// What a request is answered with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,6 +51,28 @@ enum Answer {
     Reply(ReplyId),
     /// The number of a redirect.
     Redirect(u32),
+    /// The application behind the rules answers.
+    Behind,
+}
+
+/// What a rule says of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ruling {
+    answer: Answer,
+    /// How much of the path the rule has.
+    matched: usize,
+}
+
+impl Ruling {
+    /// What was found for the method of a request.
+    #[inline]
+    fn of(found: Option<Found<'_, Node>>, request: &Request<'_>) -> Option<Self> {
+        let Found { answer, len } = found?;
+        match answer[request.method as usize] {
+            Answer::Behind => None,
+            answer => Some(Self { answer, matched: len }),
+        }
+    }
 }
 
 /// The answers to each method.
@@ -94,7 +119,7 @@ struct Refusals {
     misdirected: ReplyId,
     /// The host is none, or there is none and the rule needs one.
     bad_host: ReplyId,
-    /// The host may still come, in another packet (RFC 6585, section 5).
+    /// The host may still come.
     no_host_yet: ReplyId,
     /// The redirect is longer than any response.
     long: ReplyId,
@@ -103,17 +128,22 @@ struct Refusals {
 impl Refusals {
     /// `None` when there is no position left for them.
     fn new(replies: &mut Replies) -> Option<Self> {
-        let mut add = |status, text: &str| replies.add(status, TEXT, text.as_bytes().to_vec());
+        let mut add = |(status, text): (_, &str)| replies.add(status, TEXT, text.as_bytes().to_vec());
         Some(Self {
-            not_found: add(Status::NotFound, "Nothing is here.\n")?,
-            misdirected: add(Status::MisdirectedRequest, "This host is not served here.\n")?,
-            bad_host: add(Status::BadRequest, "The request names no host, or one that cannot be.\n")?,
-            no_host_yet: add(
-                Status::RequestHeaderFieldsTooLarge,
-                "The Host field has to be in the first packet of the request.\n",
-            )?,
-            long: add(Status::UriTooLong, "The target of the request is too long.\n")?,
+            not_found: add((Status::NotFound, "Nothing is here.\n"))?,
+            misdirected: add(HostError::Unknown.answer())?,
+            bad_host: add(HostError::Bad.answer())?,
+            no_host_yet: add(HostError::NotYet.answer())?,
+            long: add((Status::UriTooLong, "The target of the request is too long.\n"))?,
         })
+    }
+
+    const fn of_host(&self, error: HostError) -> ReplyId {
+        match error {
+            HostError::Bad => self.bad_host,
+            HostError::NotYet => self.no_host_yet,
+            HostError::Unknown => self.misdirected,
+        }
     }
 }
 
@@ -135,8 +165,7 @@ impl Respond {
     ///
     /// The file cannot be read, or something in it is wrong: then the error has the line and the column.
     pub fn load(file: &Path) -> Result<Self, RulesError> {
-        let text = fs::read_to_string(file).map_err(|cause| RulesError::Io { path: file.to_owned(), cause })?;
-        Self::parse(&text, file)
+        Self::parse(&read(file)?, file)
     }
 
     /// Reads rules from a text, as the contents of a file of this path: errors name it, and the files that rules name
@@ -146,21 +175,31 @@ impl Respond {
     ///
     /// As for [`load`](Self::load).
     pub fn parse(text: &str, file: &Path) -> Result<Self, RulesError> {
+        Self::parse_with(text, file, 0, None)
+    }
+
+    /// Reads rules from a file that stand before another application, which has the positions before `first`, and
+    /// answers what is not [ruled](Self::ruled).
+    pub(crate) fn load_before(file: &Path, first: u32) -> Result<Self, RulesError> {
+        Self::parse_with(&read(file)?, file, first, Some(Answer::Behind))
+    }
+
+    fn parse_with(text: &str, file: &Path, first: u32, behind: Option<Answer>) -> Result<Self, RulesError> {
         let base = file.parent().unwrap_or(Path::new(""));
-        let made = rules::read(text, base).and_then(|made| {
-            Self::new(made).ok_or_else(|| Fault::new(&(0..0), "all answers together are longer than 2 GiB"))
+        let made = rules::read(text, base, first).and_then(|made| {
+            Self::new(made, behind).ok_or_else(|| Fault::new(&(0..0), "all answers together are longer than 2 GiB"))
         });
         made.map_err(|fault| fault.in_file(file, text))
     }
 
     /// `None` when there is no position left for a reply.
-    fn new(made: rules::Made) -> Option<Self> {
+    fn new(made: rules::Made, behind: Option<Answer>) -> Option<Self> {
         let rules::Made { rules, redirects, mut replies, methods, count } = made;
         let mut refused = rules::Refusals::new();
         let mut complete = |paths: BTreeMap<table::PathPattern, rules::ByMethod>| {
-            let nodes = paths
-                .into_iter()
-                .map(|(path, answers)| rules::complete(&answers, &mut replies, &mut refused).map(|node| (path, node)));
+            let nodes = paths.into_iter().map(|(path, answers)| {
+                rules::complete(&answers, behind, &mut replies, &mut refused).map(|node| (path, node))
+            });
             nodes.collect::<Option<BTreeMap<_, _>>>()
         };
         let nodes = rules.into_iter().map(|(host, paths)| Some((host, complete(paths)?)));
@@ -179,55 +218,62 @@ impl Respond {
         self.replies.size()
     }
 
-    /// Answers a request whose path has this normal form.
-    #[inline]
-    fn answer<'a>(&'a self, request: &Request<'_>, path: &[u8], scratch: &'a mut [u8]) -> Response<'a> {
-        if self.table.is_by_host(path) {
-            return self.answer_by_host(request, path, scratch);
-        }
-        match self.table.find_for_any(path) {
-            Some(found) => match found.answer[request.method as usize] {
-                Answer::Reply(id) => self.replies.get(id),
-                Answer::Redirect(number) => self.redirect(number, request, found.len, scratch),
-            },
-            None => self.replies.get(self.refusals.not_found),
-        }
+    /// What a rule answers, if one has the request.
+    pub(crate) fn ruled(&self, request: &Request<'_>) -> Option<Ruling> {
+        self.find(request).ok()
     }
 
-    fn answer_by_host<'a>(&'a self, request: &Request<'_>, path: &[u8], scratch: &'a mut [u8]) -> Response<'a> {
+    /// What a rule answers. Where none has the request, what it is refused with if nothing is behind the rules.
+    #[inline]
+    fn find(&self, request: &Request<'_>) -> Result<Ruling, ReplyId> {
+        if path::is_normal(request.path) { self.find_normal(request, request.path) } else { self.find_escaped(request) }
+    }
+
+    /// Finds the rule of a request whose path has this normal form.
+    #[inline]
+    fn find_normal(&self, request: &Request<'_>, path: &[u8]) -> Result<Ruling, ReplyId> {
+        if self.table.is_by_host(path) {
+            return self.find_by_host(request, path);
+        }
+        Ruling::of(self.table.find_for_any(path), request).ok_or(self.refusals.not_found)
+    }
+
+    fn find_by_host(&self, request: &Request<'_>, path: &[u8]) -> Result<Ruling, ReplyId> {
         let host = match self.host(request) {
             Ok(host) => host,
-            Err(refusal) => return self.replies.get(refusal),
+            Err(refusal) => return Ok(Ruling { answer: Answer::Reply(refusal), matched: 0 }),
         };
         let found = match &host {
             Some(host) => self.table.find(host, path),
             None => self.table.find_for_any(path),
         };
-        let Some(found) = found else {
+        Ruling::of(found, request).ok_or_else(|| {
             let is_known = host.is_some_and(|host| self.table.names(&host));
             let is_misdirected = self.table.is_for_named_hosts() && !is_known;
-            return self.replies.get(if is_misdirected { self.refusals.misdirected } else { self.refusals.not_found });
-        };
-        match found.answer[request.method as usize] {
-            Answer::Reply(id) => self.replies.get(id),
-            Answer::Redirect(number) => self.redirect(number, request, found.len, scratch),
-        }
+            if is_misdirected { self.refusals.misdirected } else { self.refusals.not_found }
+        })
     }
 
-    /// Answers a request for a path that is not in its normal form.
+    /// Finds the rule of a request for a path that is not in its normal form.
     #[cold]
-    fn answer_escaped<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+    fn find_escaped(&self, request: &Request<'_>) -> Result<Ruling, ReplyId> {
         let mut room: Room = [0; PATH_MAX + 3];
-        self.answer(request, path::normal(request.path, &mut room), scratch)
+        self.find_normal(request, path::normal(request.path, &mut room))
+    }
+
+    /// Answers as a rule says.
+    #[inline]
+    pub(crate) fn answer<'a>(&'a self, ruling: Ruling, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+        match ruling.answer {
+            Answer::Reply(id) => self.replies.get(id),
+            Answer::Redirect(number) => self.redirect(number, request, ruling.matched, scratch),
+            Answer::Behind => self.replies.get(self.refusals.not_found),
+        }
     }
 
     /// The host that a request is for; of an old client there may be none.
     fn host(&self, request: &Request<'_>) -> Result<Option<Host>, ReplyId> {
-        match request.authority() {
-            Some(authority) => Host::parse(authority).map(Some).ok_or(self.refusals.bad_host),
-            None if request.headers().is_complete() => Ok(None),
-            None => Err(self.refusals.no_host_yet),
-        }
+        Host::of(request).map_err(|error| self.refusals.of_host(error))
     }
 
     /// Redirects a request, of whose path the rule has so many bytes.
@@ -252,13 +298,17 @@ impl Respond {
     }
 }
 
+/// The text of a file of rules.
+fn read(file: &Path) -> Result<String, RulesError> {
+    fs::read_to_string(file).map_err(|cause| RulesError::Io { path: file.to_owned(), cause })
+}
+
 impl App for Respond {
     #[inline]
     fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
-        if path::is_normal(request.path) {
-            self.answer(request, request.path, scratch)
-        } else {
-            self.answer_escaped(request, scratch)
+        match self.find(request) {
+            Ok(ruling) => self.answer(ruling, request, scratch),
+            Err(refusal) => self.replies.get(refusal),
         }
     }
 

@@ -12,13 +12,13 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use compress::{STYLE, brotli, gzip};
 use lethe::app::{Generations, Position};
-use lethe::http::Headers;
+use lethe::http::{Headers, RequestLine};
 use lethe::versions::Versions;
 use lethe::{App, Request};
 use lethe_apps::ContainerError;
 use lethe_apps::files::{
     About, AddError, Builder, FILE_MAX, Files, Flaw, Image, ObjectId, OpenError, Options, PackError, PackObserver,
-    Packed, Skipped, pack,
+    Packed, Site, Sites, Skipped, pack, pack_sites,
 };
 use nix::sys::stat::Mode;
 use nix::unistd::{Uid, mkfifo, setfsuid};
@@ -664,7 +664,7 @@ fn damage_is_told_by_its_kind() {
     assert_eq!(damaged(&|bytes| bytes.clear()), ContainerError::Magic.into());
     assert_eq!(damaged(&|bytes| bytes[0] = b'l'), ContainerError::Magic.into());
     assert_eq!(damaged(&|bytes| bytes.truncate(20)), ContainerError::Length { actual: 20, expected: 64 }.into());
-    assert_eq!(damaged(&|bytes| bytes[8] = 4), ContainerError::Version { found: 4 }.into());
+    assert_eq!(damaged(&|bytes| bytes[8] = 5), ContainerError::Version { found: 5 }.into());
     assert_eq!(damaged(&|bytes| bytes[12] ^= 1), ContainerError::HeaderChecksum.into());
     assert_eq!(damaged(&|bytes| bytes.push(0)), ContainerError::Length { actual: len + 1, expected: len }.into());
     assert_eq!(damaged(&|bytes| _ = bytes.pop()), ContainerError::Length { actual: len - 1, expected: len }.into());
@@ -730,6 +730,189 @@ fn nothing_is_allocated_to_answer() {
     }
 }
 
+/// Packs `others`, and named sites, each with the hosts before its `=`.
+fn image_of_sites(others: Option<&TempDir>, named: &[(&str, &TempDir)], options: &Options) -> (Vec<u8>, Packed, Notes) {
+    let site = |&(host, directory): &(&str, &TempDir)| -> Site {
+        Site { host: host.parse().unwrap(), directory: directory.path().to_owned() }
+    };
+    let sites = Sites::new(others.map(TempDir::path), &named.iter().map(site).collect::<Vec<_>>()).unwrap();
+    let mut notes = Notes::default();
+    let (out, packed) = pack_sites(&sites, options, Cursor::new(Vec::new()), &mut notes).unwrap();
+    (out.into_inner(), packed, notes)
+}
+
+fn sites(others: Option<&TempDir>, named: &[(&str, &TempDir)]) -> Files {
+    Files::new(open(&image_of_sites(others, named, &Options::default()).0).unwrap())
+}
+
+/// Status and body of what the engine sends for a request as it comes over a network.
+fn sent(app: &Files, request: &str) -> (u16, String) {
+    let line = RequestLine::parse(request.as_bytes()).unwrap();
+    let mut scratch = vec![0; lethe::engine::SCRATCH_LEN];
+    let response = Request::of_line(&line).with_one_packet(1000).answer(app, &mut scratch).unwrap();
+    let status = str::from_utf8(&response.head()[9..12]).unwrap().parse().unwrap();
+    (status, response.body().escape_ascii().to_string())
+}
+
+/// What the engine sends for a path of a host.
+fn of_host(app: &Files, host: &str, target: &str) -> (u16, String) {
+    sent(app, &format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+}
+
+fn is(status: u16, body: &str) -> (u16, String) {
+    (status, body.to_owned())
+}
+
+#[test]
+fn a_host_has_its_own_site_or_that_of_the_longest_end_of_its_name_or_that_of_all_others() {
+    let [any, own, under, deeper] = ["any", "own", "under", "deeper"].map(|text| directory(&[("a", text.as_bytes())]));
+    let named =
+        [("example.org", &own), ("*.example.org", &under), ("*.b.example.org", &deeper), ("[2001:db8::1]", &own)];
+    let app = sites(Some(&any), &named);
+    for (host, expect) in [
+        ("example.org", "own"),
+        ("EXAMPLE.org:8080", "own"),
+        ("example.org.", "own"),
+        ("[2001:DB8::1]:80", "own"),
+        ("a.example.org", "under"),
+        ("b.example.org", "under"),
+        ("x.a.Example.org", "under"),
+        ("a.b.example.org:80", "deeper"),
+        ("notexample.org", "any"),
+        ("org", "any"),
+        ("10.9.0.2", "any"),
+    ] {
+        assert_eq!(of_host(&app, host, "/a"), is(200, expect), "{host}");
+    }
+}
+
+#[test]
+fn a_host_of_no_site_is_answered_with_421_unless_there_is_one_for_all_others() {
+    let [own, any] = ["own", "any"].map(|text| directory(&[("a", text.as_bytes())]));
+    let named = sites(None, &[("example.org", &own)]);
+    let misdirected = is(421, "This host is not served here.\\n");
+    assert_eq!(of_host(&named, "example.org", "/a"), is(200, "own"));
+    assert_eq!(of_host(&named, "a.example.org", "/a"), misdirected);
+    // Which paths there are is not told to it either.
+    assert_eq!(of_host(&named, "10.9.0.2", "/.."), misdirected);
+    let old = "GET /a HTTP/1.0\r\n\r\n";
+    assert_eq!(sent(&named, old), misdirected);
+    assert_eq!(sent(&sites(Some(&any), &[("example.org", &own)]), old), is(200, "any"));
+}
+
+#[test]
+fn the_host_of_an_absolute_target_counts_and_not_the_field() {
+    let [a, b] = ["a", "b"].map(|text| directory(&[("f", text.as_bytes())]));
+    let app = sites(None, &[("a", &a), ("b", &b)]);
+    assert_eq!(sent(&app, "GET http://a/f HTTP/1.1\r\nHost: b\r\n\r\n"), is(200, "a"));
+    assert_eq!(sent(&app, "GET http://B:80/f HTTP/1.0\r\n\r\n"), is(200, "b"));
+    assert_eq!(sent(&app, "GET http://c/f HTTP/1.1\r\nHost: a\r\n\r\n").0, 421);
+}
+
+#[test]
+fn a_host_that_cannot_be_is_refused_and_one_that_may_still_come_is_waited_for() {
+    let own = directory(&[("short", b"short"), ("long", &[b'x'; 2000])]);
+    let app = sites(Some(&own), &[("example.org", &own)]);
+    for host in ["a_b", "a@example.org", "example.org:x", ""] {
+        assert_eq!(of_host(&app, host, "/short").0, 400, "{host}");
+    }
+    let cut = |target: &str, fields: &str| sent(&app, &format!("GET {target} HTTP/1.1\r\n{fields}")).0;
+    assert_eq!([cut("/short", ""), cut("/short", "Cookie: a\r\n")], [431, 431]);
+    // One packet is whole or lost, whatever other host may follow.
+    assert_eq!([cut("/short", "Host: example.org\r\n"), cut("/long", "Host: example.org\r\n")], [200, 431]);
+    assert_eq!(cut("http://example.org/long", ""), 200);
+    // Without sites, hosts do not matter.
+    let plain = Files::new(open(&image_of(own.path())).unwrap());
+    assert_eq!(sent(&plain, "GET /long HTTP/1.1\r\n").0, 200);
+    assert_eq!(of_host(&plain, "a_b", "/short").0, 200);
+}
+
+#[test]
+fn a_site_has_its_own_indexes_forms_redirects_and_page_for_404() {
+    let any = directory(&[("404.html", b"any gone"), ("d/index.html", b"any d")]);
+    let own = directory(&[("404.html", b"own gone"), ("a.css", &[1; 900]), ("a.css.gz", &gzip(&[1; 900]))]);
+    let bare = directory(&[("d/index.html", b"bare d")]);
+    let app = sites(Some(&any), &[("own", &own), ("bare", &bare), ("*.bare", &bare)]);
+    assert_eq!(of_host(&app, "x", "/d/"), is(200, "any d"));
+    assert_eq!(of_host(&app, "own", "/d/"), is(404, "own gone"));
+    for bare in ["bare", "x.bare"] {
+        assert_eq!(of_host(&app, bare, "/d/"), is(200, "bare d"));
+        assert_eq!(of_host(&app, bare, "/d").0, 301);
+        assert_eq!(of_host(&app, bare, "/x"), is(404, "Nothing is here.\\n"));
+    }
+    assert_eq!(of_host(&app, "x", "/x"), is(404, "any gone"));
+    assert_eq!(of_host(&app, "own", "/.."), is(400, "No file can have this path.\\n"));
+    let css = ask(&app, "/a.css", "Host: own\r\nAccept-Encoding: gzip\r\n", 0);
+    assert_eq!((css.field("Content-Encoding"), css.position.is_some()), (Some("gzip"), false));
+    let plain = ask(&app, "/a.css", "Host: own\r\n", 0);
+    assert_eq!(app.stored(plain.position.unwrap()).unwrap().body(), [1; 900]);
+}
+
+#[test]
+fn no_path_leads_into_another_site() {
+    let [any, own] = ["any", "own"].map(|text| directory(&[("a", text.as_bytes())]));
+    let app = sites(Some(&any), &[("own", &own), ("*.own", &own)]);
+    for target in ["/own", "/own/a", "//own/a", "/own%2fa", "/*.own/a", "/../own/a"] {
+        assert!(matches!(of_host(&app, "x", target).0, 400 | 404), "{target}");
+    }
+    for target in ["/own/a", "/", "//a"] {
+        assert_eq!(of_host(&app, "own", target).0, 404, "{target}");
+    }
+}
+
+#[test]
+fn an_image_carries_its_sites_and_a_directory_of_several_hosts_is_in_it_once() {
+    let [any, own] = ["any", "own"].map(|text| directory(&[("a", text.as_bytes()), ("b", &[0; 600])]));
+    let named = [("a.org", &own), ("b.org", &own), ("*.b.org", &own)];
+    let (bytes, packed, notes) = image_of_sites(Some(&any), &named, &Options::default());
+    assert_eq!(packed, Packed { files: 4, bytes: 1206, variants: 0 });
+    assert_eq!((notes.packed[0], *notes.packed.last().unwrap()), ((0, 1206), (1206, 1206)));
+    let image = open(&bytes).unwrap();
+    assert_eq!((image.site_count(), image.object_count(), image.path_count()), (3, 4, 8));
+    assert_eq!(bytes, image_of_sites(Some(&any), &named, &Options::default()).0, "the same bytes each time");
+    let plain = open(&image_of_sites(Some(&any), &[], &Options::default()).0).unwrap();
+    assert_eq!((plain.site_count(), plain.path_count()), (0, 2));
+}
+
+#[test]
+fn options_are_those_of_each_site() {
+    let [any, own] = ["any", "own"].map(|text| directory(&[("app.html", text.as_bytes())]));
+    let options =
+        Options { clean_urls: true, listing: true, fallback: Some("app.html".to_owned()), ..Options::default() };
+    let app = Files::new(open(&image_of_sites(Some(&any), &[("own", &own)], &options).0).unwrap());
+    for (host, text) in [("x", "any"), ("own", "own")] {
+        assert_eq!(of_host(&app, host, "/app"), is(200, text));
+        assert_eq!(of_host(&app, host, "/users/7"), is(200, text));
+        assert!(of_host(&app, host, "/").1.contains("app.html"));
+    }
+    let without = directory(&[("b", b"b")]);
+    let sites = Sites::new(Some(any.path()), &[Site { host: "b".parse().unwrap(), directory: without.path().into() }]);
+    let refused = pack_sites(&sites.unwrap(), &options, Cursor::new(Vec::new()), &mut Notes::default()).unwrap_err();
+    assert!(matches!(refused, PackError::Fallback { .. }), "{refused}");
+}
+
+#[test]
+fn nothing_is_allocated_to_find_a_site() {
+    let own = directory(&[("a", b"own")]);
+    let app = sites(None, &[("example.org", &own), ("*.example.org", &own)]);
+    let mut scratch = vec![0; lethe::engine::SCRATCH_LEN];
+    for host in ["Example.ORG:80", "a.b.c.example.org", "elsewhere", "a_b"] {
+        let request = format!("GET /%61 HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let request = Request::of_line(&RequestLine::parse(request.as_bytes()).unwrap());
+        let info = allocation_counter::measure(|| assert!(!app.respond(&request, &mut scratch).is_empty()));
+        assert_eq!(info.count_total, 0, "{host}");
+    }
+}
+
+/// Sites by the names of their hosts, of two letters and a star before, and what is in their only file.
+fn some_sites() -> impl Strategy<Value = (bool, BTreeMap<String, TempDir>)> {
+    let name = "(\\*\\.)?[ab](\\.[ab]){0,2}";
+    (any::<bool>(), prop::collection::btree_set(name, 1..8)).prop_map(|(has_others, names)| {
+        let of = |name: String| (name.clone(), directory(&[("a", name.as_bytes())]));
+        (has_others, names.into_iter().map(of).collect())
+    })
+}
+
 /// Names of files, with all that is odd.
 fn name() -> impl Strategy<Value = Vec<u8>> {
     let byte =
@@ -745,6 +928,26 @@ fn tree() -> impl Strategy<Value = BTreeMap<Vec<Vec<u8>>, Vec<u8>>> {
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
+
+    #[test]
+    fn the_site_of_a_host_is_what_a_look_at_every_site_finds(
+        (has_others, named) in some_sites(), hosts in prop::collection::vec("[ab](\\.[ab]){0,3}", 8),
+    ) {
+        let others = directory(&[("a", b"others")]);
+        let all: Vec<_> = named.iter().map(|(name, directory)| (name.as_str(), directory)).collect();
+        let app = sites(has_others.then_some(&others), &all);
+        for host in hosts {
+            let fits = |name: &&str| name.strip_prefix('*').map_or(**name == host, |end| host.ends_with(end));
+            let names = named.keys().map(String::as_str).filter(fits);
+            let best = names.max_by_key(|name| (!name.starts_with('*'), name.len()));
+            let expect = match best {
+                Some(name) => is(200, name),
+                None if has_others => is(200, "others"),
+                None => is(421, "This host is not served here.\\n"),
+            };
+            prop_assert_eq!(of_host(&app, &host, "/a"), expect, "{} of {:?}", host, named.keys());
+        }
+    }
 
     #[test]
     fn every_file_of_a_tree_is_served_byte_for_byte(tree in tree()) {

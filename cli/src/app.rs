@@ -8,7 +8,7 @@ use clap::Subcommand;
 use indicatif::HumanBytes;
 use lethe::app::{App, Position, Request};
 use lethe::http::{Methods, Response};
-use lethe_apps::files::Files;
+use lethe_apps::files::{Files, Ruled};
 use lethe_apps::ipinfo::{Database, Dataset, IpInfo};
 use lethe_apps::respond::Respond;
 use lethe_apps::scores::Scores;
@@ -62,7 +62,7 @@ impl AppArgs {
 
     fn load_with(&self, progress: Progress) -> anyhow::Result<Application> {
         Ok(match self {
-            Self::Files(files) => Application::Files(Files::new(files.load(progress)?)),
+            Self::Files(files) => files.load(progress)?,
             Self::Ipinfo(IpinfoArgs { db: None }) => Application::IpInfo(IpInfo::new(Database::embedded())),
             Self::Ipinfo(IpinfoArgs { db: Some(file) }) => Application::IpInfo(IpInfo::new(open_database(file)?)),
             Self::Respond(RespondArgs { rules }) => Application::Respond(Respond::load(rules)?),
@@ -71,15 +71,16 @@ impl AppArgs {
         })
     }
 
-    /// The file or directory that its data is loaded from, if any.
-    pub(crate) fn source(&self) -> Option<&Path> {
-        match self {
-            Self::Files(files) => Some(files.path()),
-            Self::Ipinfo(IpinfoArgs { db }) => db.as_deref(),
-            Self::Respond(RespondArgs { rules }) => Some(rules),
-            Self::Sample { .. } => None,
-            Self::Scores(scores) => Some(scores.path()),
-        }
+    /// The file or directory that its data is loaded from, if any, for messages.
+    pub(crate) fn source(&self) -> Option<String> {
+        let path = match self {
+            Self::Files(files) => return Some(files.source()),
+            Self::Ipinfo(IpinfoArgs { db }) => db.as_deref()?,
+            Self::Respond(RespondArgs { rules }) => rules,
+            Self::Sample { .. } => return None,
+            Self::Scores(scores) => scores.path(),
+        };
+        Some(path.display().to_string())
     }
 }
 
@@ -92,6 +93,8 @@ pub(crate) enum Application {
     IpInfo(IpInfo<'static>),
     /// Answers by rules.
     Respond(Respond),
+    /// Answers by rules, and the files of a directory.
+    Ruled(Ruled),
     /// Bytes of a known pattern.
     Sample(Sample),
     /// Exam results.
@@ -114,6 +117,10 @@ impl Application {
                 let (rules, replies) = (counted(app.rule_count() as u64, "rule"), replies as u64);
                 format!("{rules}, {} finished, {}", counted(replies, "answer"), HumanBytes(bytes))
             }
+            Self::Ruled(app) => {
+                let rules = counted(app.rules().rule_count() as u64, "rule");
+                format!("{}, {rules}", Contents(app.files().image()))
+            }
             Self::Sample(sample) => format!("{} bytes", sample.max_size()),
             Self::Scores(scores) => Candidates(scores.image()).to_string(),
         }
@@ -126,6 +133,7 @@ impl App for Application {
             Self::Files(app) => app.respond(request, scratch),
             Self::IpInfo(app) => app.respond(request, scratch),
             Self::Respond(app) => app.respond(request, scratch),
+            Self::Ruled(app) => app.respond(request, scratch),
             Self::Sample(app) => app.respond(request, scratch),
             Self::Scores(app) => app.respond(request, scratch),
         }
@@ -134,6 +142,7 @@ impl App for Application {
     fn methods(&self) -> Methods {
         match self {
             Self::Respond(app) => app.methods(),
+            Self::Ruled(app) => app.methods(),
             Self::Files(_) | Self::IpInfo(_) | Self::Sample(_) | Self::Scores(_) => Methods::GET_AND_HEAD,
         }
     }
@@ -143,6 +152,7 @@ impl App for Application {
             Self::Files(app) => app.stored(position),
             Self::IpInfo(app) => app.stored(position),
             Self::Respond(app) => app.stored(position),
+            Self::Ruled(app) => app.stored(position),
             Self::Sample(app) => app.stored(position),
             Self::Scores(app) => app.stored(position),
         }
@@ -153,6 +163,7 @@ impl App for Application {
             Self::Files(app) => app.stores(),
             Self::IpInfo(app) => app.stores(),
             Self::Respond(app) => app.stores(),
+            Self::Ruled(app) => app.stores(),
             Self::Sample(app) => app.stores(),
             Self::Scores(app) => app.stores(),
         }

@@ -8,8 +8,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use indicatif::HumanBytes;
-use lethe_apps::files::{FieldRule, Flaw, Image, Options, PackError, PackObserver, Packed, Skipped, pack};
+use lethe_apps::files::{
+    FieldRule, Files, Flaw, Image, Options, PackError, PackObserver, Packed, Ruled, Site, Sites, SitesError, Skipped,
+    pack_sites,
+};
 
+use crate::app::Application;
 use crate::map::{Pages, map};
 use crate::progress::{Meter, Progress, counted};
 use lethe_server::{note, warn};
@@ -21,16 +25,23 @@ const WARNINGS_MAX: u64 = 1000;
 /// Where the files come from.
 #[derive(Clone, clap::Args)]
 pub(crate) struct FilesArgs {
-    /// Directory to serve, or an image of one made by `lethe prepare files`
-    #[arg(value_name = "DIR_OR_IMAGE")]
-    path: PathBuf,
+    /// Directory to serve, or an image made by `lethe prepare files`
+    #[arg(value_name = "DIR_OR_IMAGE", required_unless_present = "sites")]
+    path: Option<PathBuf>,
+    /// Answer by the rules of this file first, as `respond` reads them, and with a file what no rule has
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
     #[command(flatten)]
     site: SiteArgs,
 }
 
-/// How a directory becomes an image.
+/// How directories become an image.
 #[derive(Clone, clap::Args)]
 pub(crate) struct SiteArgs {
+    /// Answer this host from this directory: "example.org=/srv/www", or "*.example.org=/srv/www" for all that end so;
+    /// repeat it for more. The directory without a host is that of all others; without one they get 421
+    #[arg(long = "site", value_name = "HOST=DIR")]
+    sites: Vec<Site>,
     /// Serve files whose name begins with a dot, too
     #[arg(long)]
     hidden: bool,
@@ -51,14 +62,15 @@ pub(crate) struct SiteArgs {
 
 impl SiteArgs {
     fn options(&self) -> Options {
-        let Self { hidden, clean_urls, listing, fallback, fields } = self.clone();
+        let Self { sites: _, hidden, clean_urls, listing, fallback, fields } = self.clone();
         Options { hidden, clean_urls, listing, fallback, fields }
     }
 
     /// The first option that was given, if any was.
     fn given(&self) -> Option<&'static str> {
-        let Self { hidden, clean_urls, listing, fallback, fields } = self;
+        let Self { sites, hidden, clean_urls, listing, fallback, fields } = self;
         let options = [
+            (!sites.is_empty(), "--site"),
             (*hidden, "--hidden"),
             (*clean_urls, "--clean-urls"),
             (*listing, "--listing"),
@@ -67,51 +79,82 @@ impl SiteArgs {
         ];
         options.into_iter().find_map(|(is_given, name)| is_given.then_some(name))
     }
+
+    /// The directories of named hosts, and that of all others.
+    pub(crate) fn sites(&self, others: Option<&Path>) -> Result<Sites, SitesError> {
+        Sites::new(others, &self.sites)
+    }
+
+    /// Whether there are named hosts.
+    pub(crate) const fn has_sites(&self) -> bool {
+        !self.sites.is_empty()
+    }
+
+    /// What the directories are called in messages.
+    fn name(&self, others: Option<&Path>) -> String {
+        let count = (!self.sites.is_empty()).then(|| counted(self.sites.len() as u64, "site"));
+        let others = others.map(|others| others.display().to_string());
+        [others, count].into_iter().flatten().collect::<Vec<_>>().join(" and ")
+    }
 }
 
 impl FilesArgs {
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// What it is loaded from, for messages.
+    pub(crate) fn source(&self) -> String {
+        let directories = self.site.name(self.path.as_deref());
+        self.rules.as_ref().map_or_else(|| directories.clone(), |rules| format!("{directories}, {}", rules.display()))
+    }
+
+    /// Loads the files, and the rules that come before them.
+    pub(crate) fn load(&self, progress: Progress) -> anyhow::Result<Application> {
+        let files = Files::new(self.load_image(progress)?);
+        let Some(path) = &self.rules else { return Ok(Application::Files(files)) };
+        let app = Ruled::load(path, files)?;
+        note(format_args!("{}: {}", path.display(), counted(app.rules().rule_count() as u64, "rule")));
+        Ok(Application::Ruled(app))
     }
 
     /// Makes or opens the image and checks it, with progress and a summary on standard error.
-    pub(crate) fn load(&self, progress: Progress) -> anyhow::Result<Image> {
-        let name = self.path.display();
-        let metadata = self.path.metadata().with_context(|| format!("cannot read {name}"))?;
+    fn load_image(&self, progress: Progress) -> anyhow::Result<Image> {
+        let Some(path) = &self.path else { return self.pack(progress) };
+        let name = path.display();
+        let metadata = path.metadata().with_context(|| format!("cannot read {name}"))?;
         if metadata.is_dir() {
             return self.pack(progress);
         }
         if let Some(option) = self.site.given() {
             bail!("{option} is for directories: what an image has was decided when it was made");
         }
-        let image = open(&self.path, progress)?;
+        let image = open(path, progress)?;
         note(format_args!("{name}: {}", Contents(&image)));
         Ok(image)
     }
 
-    /// Packs the directory into a file without a name, which no other process can open, and maps it.
+    /// Packs the directories into a file without a name, which no other process can open, and maps it.
     fn pack(&self, progress: Progress) -> anyhow::Result<Image> {
+        let sites = self.site.sites(self.path.as_deref())?;
         let temporary =
             || format!("a temporary file in {} (TMPDIR names another place)", std::env::temp_dir().display());
         let file = tempfile::tempfile().with_context(temporary)?;
         let mut reporter = PackReporter::new(progress);
-        let packed = pack(&self.path, &self.site.options(), &file, &mut reporter);
+        let packed = pack_sites(&sites, &self.site.options(), &file, &mut reporter);
         let (_, packed) = packed.map_err(|error| {
             let wrote = matches!(error, PackError::Write(_));
             let error = anyhow::Error::from(error);
             if wrote { error.context(temporary()) } else { error }
         })?;
         let skipped = reporter.finish();
-        note(format_args!("{}: {}{skipped}", self.path.display(), Summary(&packed)));
+        let name = self.site.name(self.path.as_deref());
+        note(format_args!("{name}: {}{skipped}", Summary(&packed)));
         let bytes = map(&file, Pages::Now).with_context(temporary)?;
         Image::open(bytes).with_context(temporary)
     }
 }
 
-/// Writes an image of `directory` to `out`.
-pub(crate) fn prepare(directory: &Path, site: &SiteArgs, out: impl io::Write + io::Seek) -> anyhow::Result<String> {
+/// Writes an image of these directories to `out`.
+pub(crate) fn prepare(sites: &Sites, site: &SiteArgs, out: impl io::Write + io::Seek) -> anyhow::Result<String> {
     let mut reporter = PackReporter::new(Progress::Shown);
-    let (_, packed) = pack(directory, &site.options(), out, &mut reporter)?;
+    let (_, packed) = pack_sites(sites, &site.options(), out, &mut reporter)?;
     let skipped = reporter.finish();
     Ok(format!("{}{skipped}", Summary(&packed)))
 }
@@ -136,6 +179,9 @@ impl fmt::Display for Contents<'_> {
         let Self(image) = self;
         let (paths, objects) =
             (counted(image.path_count() as u64, "path"), counted(image.object_count() as u64, "response"));
+        if image.site_count() > 0 {
+            write!(f, "{}, ", counted(image.site_count() as u64, "site"))?;
+        }
         write!(f, "{paths}, {objects}, {}", HumanBytes(image.len()))
     }
 }

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         .about("A web server that forgets every connection: each packet is answered from that packet alone")
         .version(env!("CARGO_PKG_VERSION"))
         .reload_with(|args: &Args| args.app.load_again())
-        .reloads(|args| args.app.source().map(|path| path.display().to_string()))
+        .reloads(|args| args.app.source())
         .summary(Application::summary)
         .app_name(|args| args.app.name().to_owned())
         .example("ipinfo", "/202.96.128.86")

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::Subcommand;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use lethe_apps::ipinfo::{self, Fields, Language, Source};
@@ -29,11 +29,11 @@ enum What {
     /// The image of `files`: a directory, checked and laid out as it is sent
     #[command(after_help = FILES_EXAMPLE)]
     Files {
-        /// Directory to read
-        #[arg(value_name = "DIR", required_unless_present = "check")]
+        /// Directory to read, which may be left out where there are sites
+        #[arg(value_name = "DIR", required_unless_present_any = ["check", "sites"])]
         directory: Option<PathBuf>,
         /// Image to write
-        #[arg(value_name = "OUT", required_unless_present = "check")]
+        #[arg(value_name = "OUT", required_unless_present_any = ["check", "sites"])]
         output: Option<PathBuf>,
         #[command(flatten)]
         site: SiteArgs,
@@ -87,6 +87,7 @@ takes the new one when it is sent SIGHUP.
 
 Example:
   lethe prepare files public site.image
+  lethe prepare files --site example.org=public --site '*.example.org=other' site.image
   lethe serve --device tap:lethe0,host=10.9.0.1/24 --addr 10.9.0.2 files site.image";
 
 /// Makes one file. An existing file is replaced only on success.
@@ -97,7 +98,12 @@ pub(crate) fn prepare(args: &Args) -> anyhow::Result<()> {
             writeln!(io::stdout(), "{} is in order: {}", image.display(), Contents(&opened)).printed()
         }
         What::Files { directory, output, site, check: None } => {
-            let (directory, output) = directory.as_deref().zip(output.as_deref()).context("no DIR or no OUT")?;
+            // One path alone is that of the image.
+            let (directory, output) = match (directory, output) {
+                (Some(directory), Some(output)) => (Some(directory.as_path()), output),
+                (Some(output), None) if site.has_sites() => (None, output),
+                _ => bail!("no OUT to write the image to"),
+            };
             prepare_files(directory, output, site)
         }
         What::Scores(table) => table.prepare(),
@@ -144,12 +150,16 @@ impl PlacesArgs {
     }
 }
 
-fn prepare_files(directory: &Path, output: &Path, site: &SiteArgs) -> anyhow::Result<()> {
+fn prepare_files(others: Option<&Path>, output: &Path, site: &SiteArgs) -> anyhow::Result<()> {
+    let sites = site.sites(others)?;
     let mut file = Output::create(output)?;
-    let within = fs::canonicalize(directory).with_context(|| format!("cannot read {}", directory.display()))?;
-    let (from, to) = (directory.display(), output.display());
-    ensure!(!file.is_within(&within), "{to} is within {from}, and would be a part of itself: write it elsewhere");
-    let summary = files::prepare(directory, site, &mut file)?;
+    let to = output.display();
+    for directory in sites.directories() {
+        let from = directory.display();
+        let within = fs::canonicalize(directory).with_context(|| format!("cannot read {from}"))?;
+        ensure!(!file.is_within(&within), "{to} is within {from}, and would be a part of itself: write it elsewhere");
+    }
+    let summary = files::prepare(&sites, site, &mut file)?;
     file.finish()?;
     writeln!(io::stdout(), "{to}: {summary}").printed()
 }

@@ -183,4 +183,65 @@ fn a_prepared_image_is_served_and_replaced_by_another() {
     server.stop();
 }
 
+#[test(root, "curl")]
+fn curl_gets_the_site_of_each_host_from_directories_and_from_an_image() {
+    let [any, own, under] = ["any", "own", "under"].map(|text| site(&[("a.txt", text.as_bytes())]));
+    let named = [
+        format!("--site=example.org={}", own.path().display()),
+        format!("--site=*.example.org={}", under.path().display()),
+    ];
+    let directory = site(&[]);
+    let image = directory.path().join("image");
+    let made = Command::new(env!("CARGO_BIN_EXE_lethe")).args(["prepare", "files"]).args(&named).arg(&image).status();
+    assert!(made.unwrap().success());
+    fs::set_permissions(&image, PermissionsExt::from_mode(0o644)).unwrap();
+    let directories = format!("{} {}", any.path().display(), named.join(" "));
+    for (source, other) in
+        [(directories, "any 200"), (image.display().to_string(), "This host is not served here.\n 421")]
+    {
+        let space = Namespace::new();
+        let _server = Server::start(&space, &format!("files {source}"));
+        for base in [V4, V6] {
+            let get = |options: &str| space.run(&format!("curl -sSg -w ' %{{http_code}}' {options} '{base}/a.txt'"));
+            assert_eq!(get("-H 'Host: Example.ORG:8080'"), "own 200");
+            assert_eq!(get("-H 'Host: a.b.example.org'"), "under 200");
+            assert_eq!(get(""), other);
+            assert_eq!(get("-0 -H Host:"), other);
+            assert_eq!(get("-H 'Host: elsewhere' --request-target http://example.org/a.txt"), "own 200");
+            assert_eq!(get("-H 'Host: a_b'"), "The request names no host, or one that cannot be.\n 400");
+        }
+    }
+}
+
+#[test(root, "curl")]
+fn rules_come_before_files_and_both_are_replaced_together_or_not_at_all() {
+    let site = site(&[("a.txt", b"file 0\n"), ("b.txt", b"b 0\n")]);
+    let folder = self::site(&[]);
+    let rules = folder.path().join("rules.toml");
+    let write = |version: u32| {
+        let rule = format!("[[rule]]\npaths = ['/a.txt']\nbody = 'rule {version}'\n");
+        fs::write(&rules, rule + "[[rule]]\npaths = ['/old/*']\nredirect = '/{rest}'\n").unwrap();
+        fs::write(site.path().join("b.txt"), format!("b {version}\n")).unwrap();
+    };
+    write(0);
+    let space = Namespace::new();
+    let mut server = Server::start(&space, &format!("files {} --rules {}", site.path().display(), rules.display()));
+    let get = |path: &str| space.run(&format!("curl -sSL -w ' %{{http_code}}' {V4}{path}"));
+    assert_eq!(["/a.txt", "/b.txt", "/old/b.txt"].map(get), ["rule 0 200", "b 0\n 200", "b 0\n 200"]);
+    assert_eq!(get("/c"), "Nothing is here.\n 404");
+    for version in 1..=4 {
+        write(version);
+        server.signal(Signal::SIGHUP);
+        let line = server.line();
+        assert!(line.starts_with("reloaded: ") && line.contains(", 2 rules"), "{line}");
+    }
+    assert_eq!(["/a.txt", "/b.txt", "/old/b.txt"].map(get), ["rule 4 200", "b 4\n 200", "b 4\n 200"]);
+    write(5);
+    fs::write(&rules, "[[rule]]\nbody = 1").unwrap();
+    server.signal(Signal::SIGHUP);
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert_eq!(["/a.txt", "/b.txt"].map(get), ["rule 4 200", "b 4\n 200"]);
+    server.stop();
+}
+
 lethe_harness::main!();

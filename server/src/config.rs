@@ -14,7 +14,9 @@
 //! itself. A value of the file becomes a word of the command line, unless the command line or the environment has the
 //! option already; so what is refused there is refused here, and what is tested is tested once.
 
+mod fault;
 mod in_force;
+mod key;
 mod value;
 
 use std::ffi::OsString;
@@ -27,17 +29,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches};
+use clap::{Arg, ArgMatches};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use self::fault::{Fault, message};
 pub(crate) use self::in_force::print;
+use self::key::{NOT_IN_FILE, key_of};
 
 /// Bytes that are read of a file: more than anyone writes about one server, and an end to what has none.
 const FILE_MAX: u64 = 1 << 20;
-
-/// The options that are about the file.
-const NOT_IN_FILE: [&str; 2] = ["config", "print_config"];
 
 #[derive(clap::Args)]
 #[group(skip)]
@@ -91,19 +92,6 @@ impl Given {
     /// Whether it is told by its place on the command line, and not by a name.
     fn is_in_place(&self) -> bool {
         self.arg.is_positional()
-    }
-}
-
-/// Something that is wrong at a place of the text.
-#[derive(Debug)]
-struct Fault {
-    at: usize,
-    what: String,
-}
-
-impl Fault {
-    fn new(at: &Range<usize>, what: impl Into<String>) -> Self {
-        Self { at: at.start, what: what.into() }
     }
 }
 
@@ -285,17 +273,6 @@ fn is_set(arg: &Arg) -> bool {
     arg.get_env().is_some_and(|name| std::env::var_os(name).is_some())
 }
 
-/// The key of an argument: its long name; that of a positional one is what it is called in the code.
-fn key_of(arg: &Arg) -> Option<String> {
-    let is_known =
-        matches!(arg.get_action(), ArgAction::Set | ArgAction::Append | ArgAction::SetTrue | ArgAction::SetFalse);
-    if !is_known {
-        return None;
-    }
-    let name = arg.get_id().as_str();
-    arg.get_long().map(str::to_owned).or_else(|| arg.is_positional().then(|| name.replace('_', "-")))
-}
-
 /// What is said of a key that is none.
 fn unknown(serve: &clap::Command, app: Option<&clap::Command>, name: &str) -> String {
     let has = |command: &&clap::Command| command.get_arguments().any(|arg| key_of(arg).as_deref() == Some(name));
@@ -321,14 +298,6 @@ fn unknown(serve: &clap::Command, app: Option<&clap::Command>, name: &str) -> St
         Some(app) => format!("{name}: `{}` has no such option{similar}", app.get_name()),
         None => format!("{name}: there is neither an option nor an application of this name{similar}"),
     }
-}
-
-/// What an error of the command line says, in one line, without hints and usage.
-fn message(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let lines: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
-    let message = lines.join(" ");
-    message.strip_prefix("error: ").unwrap_or(&message).to_owned()
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {

@@ -59,7 +59,10 @@ pub(super) fn answer<'a, A: App, P: Pair>(segment: &Segment<'_, P>, app: &'a A, 
 fn answer_short_payload<'r, P: Pair>(segment: &Segment<'_, P>, methods: Methods) -> Reply<'r> {
     match segment.seen() {
         Seen::Response => answer_later_payload(segment, methods),
-        Seen::Kept => segment.answer_keep_alive_probe().unwrap_or(DropReason::TcpShortPayload.into()),
+        Seen::Kept => segment
+            .answer_keep_alive_probe()
+            .or_else(|| segment.answer_repeated_end())
+            .unwrap_or(DropReason::TcpShortPayload.into()),
         _ => DropReason::TcpShortPayload.into(),
     }
 }
@@ -86,7 +89,7 @@ fn answer_without_cookie<'a, A: App, P: Pair>(
         {
             return reply;
         }
-        // Half of the next request draws nothing, and would come again so for ever.
+        // A few bytes of the next request draw nothing, and would come again so for ever.
         return segment.acknowledge_up_to(end, ReplyKind::Settled);
     }
     if segment.config.keep_alive && begins_as_a_target(segment.payload) && has_sack_blocks(segment) {

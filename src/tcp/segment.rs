@@ -311,6 +311,14 @@ impl<'a, P: Pair> Segment<'a, P> {
         Some(self.acknowledge_up_to(end, ReplyKind::KeepAlive))
     }
 
+    /// Acknowledges the last byte of a request whose response has arrived, which comes again with the next few.
+    #[cold]
+    pub(super) fn answer_repeated_end<'r>(&self) -> Option<Reply<'r>> {
+        let end = self.repeated_request_end()?;
+        self.verify_kept(end)?;
+        Some(self.acknowledge_up_to(end, ReplyKind::Settled))
+    }
+
     /// Whether this is the ACK of a client that has nothing to ask, or has closed its end, with our FIN or without:
     /// that is more likely than a keep-alive probe, and one in four million fits the byte behind it by chance.
     #[cold]

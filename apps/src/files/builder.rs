@@ -1,7 +1,7 @@
 //! Writes an image, object by object.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::time::{Duration, UNIX_EPOCH};
 
 use lethe::app::Position;
@@ -9,8 +9,9 @@ use lethe::http::Status;
 use thiserror::Error;
 
 use super::encoding::Coding;
-use super::format::{self, HEAD_MAX, HEADER_LEN, Header, NEVER, NONE, ObjectRecord, PathRecord, REDIRECT};
+use super::format::{self, HEAD_MAX, HEADER_LEN, Header, NEVER, NO_SITE, NONE, ObjectRecord, PathRecord, REDIRECT};
 use super::path;
+use super::site::SiteHost;
 use super::tag::{Tag, Tagger};
 use crate::huge_page_writer::HugePageWriter;
 
@@ -76,7 +77,10 @@ pub struct Builder<W: Write + Seek> {
     unit: u32,
     objects: Vec<ObjectRecord>,
     paths: Vec<(Vec<u8>, u32, [u32; Coding::ALL.len()])>,
+    /// The page for 404 of hosts that are not named.
     not_found: u32,
+    /// The site that paths are named in: the numbers of its names in `paths`, or none for hosts that are not named.
+    site: Range<usize>,
     piece: Vec<u8>,
 }
 
@@ -96,6 +100,7 @@ impl<W: Write + Seek> Builder<W> {
             objects: Vec::new(),
             paths: Vec::new(),
             not_found: NONE,
+            site: 0..0,
             piece: Vec::new(),
         })
     }
@@ -204,12 +209,35 @@ impl<W: Write + Seek> Builder<W> {
 
     fn push(&mut self, path: &[u8], object: u32, variants: [u32; Coding::ALL.len()]) {
         assert!(path.starts_with(b"/") && path::check(path).is_ok(), "{} is no path", path.escape_ascii());
-        self.paths.push((path.to_owned(), object, variants));
+        if self.site.is_empty() {
+            self.paths.push((path.to_owned(), object, variants));
+        }
+        for name in self.site.clone() {
+            self.paths.push(([&self.paths[name].0, path].concat(), object, variants));
+        }
     }
 
     /// Sends this object for unknown paths.
     pub fn not_found(&mut self, object: ObjectId) {
-        self.not_found = object.0;
+        if self.site.is_empty() {
+            self.not_found = object.0;
+        }
+        for (_, of_site, _) in &mut self.paths[self.site.clone()] {
+            *of_site = object.0;
+        }
+    }
+
+    /// Begins the site of these hosts: what is named from here on is theirs. What was named before the first site is of
+    /// all other hosts.
+    pub fn site(&mut self, hosts: &[SiteHost]) {
+        let first = self.paths.len();
+        self.paths.extend(hosts.iter().map(|host| (host.name(), NONE, [NONE; Coding::ALL.len()])));
+        self.site = first..self.paths.len();
+    }
+
+    /// Has no site for hosts that are not named.
+    pub fn without_others(&mut self) {
+        self.not_found = NO_SITE;
     }
 
     /// Completes the image.
@@ -220,7 +248,7 @@ impl<W: Write + Seek> Builder<W> {
     ///
     /// # Panics
     ///
-    /// When a path was named twice, or the paths have more than 4 GiB together.
+    /// When a path or a host was named twice, or the paths have more than 4 GiB together.
     pub fn finish(mut self) -> io::Result<W> {
         self.paths.sort_unstable();
         assert!(self.paths.array_windows().all(|[a, b]| a.0 != b.0), "a path has one answer");
@@ -263,7 +291,7 @@ impl<W: Write + Seek> Builder<W> {
         let mut slots = vec![(0, 0); (2 * self.paths.len() + 1).next_power_of_two()];
         let last = slots.len() - 1;
         for ((path, ..), number) in self.paths.iter().zip(1_u32..) {
-            let (first, mark) = format::hash(path);
+            let (first, mark) = format::hash_whole(path);
             let mut at = first & last;
             while slots[at].1 != 0 {
                 at = (at + 1) & last;

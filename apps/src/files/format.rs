@@ -15,12 +15,12 @@
 //! | bytes | header                            | bytes | of an object                            |
 //! |-------|-----------------------------------|-------|-----------------------------------------|
 //! | 8     | magic, `LETHE-FS`                 | 8     | where its head begins                   |
-//! | 4     | version of the format: 1          | 8     | bytes of the body                       |
+//! | 4     | version of the format: 4          | 8     | bytes of the body                       |
 //! | 4     | O                                 | 16    | hash of the body, which is its tag      |
 //! | 4     | P                                 | 4     | bytes of the head                       |
 //! | 4     | S                                 | 4     | CRC-32 of the head                      |
 //! | 4     | Q                                 | 4     | unit at which it begins, or 2³² − 1     |
-//! | 4     | object for 404, or 2³² − 1        | 8     | when it was written, in seconds, or 2⁶⁴ − 1 |
+//! | 4     | page for 404, see below           | 8     | when it was written, in seconds, or 2⁶⁴ − 1 |
 //! |       |                                   |       | **of a path**                           |
 //! | 8     | T                                 | 4     | where it begins in the paths            |
 //! | 8     | where the object table begins     | 4     | its bytes                               |
@@ -28,10 +28,16 @@
 //! | 4     | CRC-32 of all behind the objects  | 3 × 4 | its variants br, zstd, gzip, or 2³² − 1 |
 //! | 4     | CRC-32 of the header before this  |       |                                         |
 //!
-//! The hash table has open addressing with linear probing. The lower half of the hash of a path is the slot at which a
+//! The hash table has open addressing with linear probing. The hash of a path of a named site is that of the path from
+//! its slash on, exclusive or that of the name. The lower half of the hash of a path is the slot at which a
 //! lookup begins; a slot has the upper half, and the number of the path, counted from 1, or 0 when it is empty. An
 //! entry of the position table is the unit at which an object begins, and the number of the object: a
 //! [`Position`](lethe::app::Position) without its generation.
+//!
+//! The page for 404 is an object, or 2³² − 1 for none. Sites of named hosts have paths that begin with their names:
+//! `example.org/index.html` or `*.example.org/index.html`. The name alone is a path as well: it stands for the page for
+//! 404 of the site, or 2³² − 1 for none. What begins with its slash is the site of all other hosts; if these have none,
+//! the page for 404 in the header is 2³² − 2.
 //!
 //! So a request reads a cache line of the hash table, and one or two each of the path, the path table, the object table
 //! and the head, whatever the number of files.
@@ -48,7 +54,7 @@ use crate::container::{Format, check_len, index_checksum, put_u32, put_u64, seal
 use crate::positions::PAIR_LEN;
 
 /// The version of the format that is read and written here.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 pub(super) const FORMAT: Format =
     Format { magic: b"LETHE-FS", version: VERSION, file: "an image of files", name: "the image format", advice: "" };
@@ -59,6 +65,9 @@ pub(super) const NONE: u32 = u32::MAX;
 
 /// In place of an object: the path is redirected to the same path with a slash at its end.
 pub(super) const REDIRECT: u32 = u32::MAX - 1;
+
+/// In place of the page for 404: hosts that are not named have no site.
+pub(super) const NO_SITE: u32 = u32::MAX - 1;
 
 /// It is not known when a file was written.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -217,6 +226,23 @@ pub(super) fn hash(path: &[u8]) -> (usize, u32) {
     (hash as u32 as usize, (hash >> 32) as u32)
 }
 
+/// The hash of a path in a site whose name has this hash.
+pub(super) const fn hash_in(site: (usize, u32), path: (usize, u32)) -> (usize, u32) {
+    (site.0 ^ path.0, site.1 ^ path.1)
+}
+
+/// The hash of a path with the name of its site before it.
+pub(super) fn hash_whole(whole: &[u8]) -> (usize, u32) {
+    let (site, path) = split_site(whole);
+    if site.is_empty() { hash(path) } else { hash_in(hash(site), hash(path)) }
+}
+
+/// The name of the site, which is empty for hosts that are not named, and the path in it; this is empty for the name
+/// alone.
+pub(super) fn split_site(whole: &[u8]) -> (&[u8], &[u8]) {
+    whole.split_at(whole.iter().position(|&byte| byte == b'/').unwrap_or(whole.len()))
+}
+
 /// The end of every head.
 pub(super) fn head_end(body_len: u64) -> String {
     format!("\r\nContent-Length: {body_len}\r\nConnection: close\r\n\r\n")
@@ -236,6 +262,17 @@ mod tests {
     }
 
     #[test]
+    fn a_path_of_a_named_site_has_the_hashes_of_both() {
+        assert_eq!(split_site(b"*.a/b/c"), (&b"*.a"[..], &b"/b/c"[..]));
+        assert_eq!(split_site(b"/b/c"), (&b""[..], &b"/b/c"[..]));
+        assert_eq!(split_site(b"a"), (&b"a"[..], &b""[..]));
+        assert_eq!(hash_whole(b"/b"), hash(b"/b"));
+        let (site, path) = (hash(b"a"), hash(b"/b"));
+        assert_eq!(hash_whole(b"a/b"), (site.0 ^ path.0, site.1 ^ path.1));
+        assert_ne!(hash_whole(b"a/b"), hash_whole(b"b/b"));
+    }
+
+    #[test]
     fn a_header_is_read_as_it_was_written() {
         let header = Header {
             objects: 1,
@@ -250,7 +287,7 @@ mod tests {
         };
         let bytes = header.emit();
         let expect = [
-            b"LETHE-FS\x03\0\0\0",
+            b"LETHE-FS\x04\0\0\0",
             &b"\x01\0\0\0\x02\0\0\0\x04\0\0\0\x03\0\0\0\xff\xff\xff\xff"[..],
             b"\x0a\0\0\0\0\0\0\0\x64\0\0\0\0\0\0\0\x0a\x01\0\0\0\0\0\0",
             b"\x04\x03\x02\x01",

@@ -1,5 +1,6 @@
 //! An open image: checked, and ready for lookups. [`super::format`] has its format.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use lethe::app::Position;
@@ -7,11 +8,14 @@ use lethe::app::Position;
 use super::encoding::Coding;
 use super::error::OpenError;
 use super::format::{
-    HEAD_MAX, HEADER_LEN, Header, LAST_SECOND, NEVER, NONE, ObjectRecord, PathRecord, REDIRECT, hash, head_end,
+    HEAD_MAX, HEADER_LEN, Header, LAST_SECOND, NEVER, NO_SITE, NONE, ObjectRecord, PathRecord, REDIRECT, hash, hash_in,
+    hash_whole, head_end, split_site,
 };
 use super::path;
+use super::site::{SITES_MAX, SiteHost};
 use super::tag::{Tag, Tagger};
 use crate::container::{FileBytes, check_index, table};
+use crate::host::{Host, Hosts};
 use crate::positions::{Buckets, Pair, pair};
 
 /// Bytes of a body that are hashed between two calls of `progress`.
@@ -22,6 +26,25 @@ pub struct Image {
     bytes: FileBytes,
     header: Header,
     buckets: Buckets,
+    /// The site of hosts that are not named; where the header says `NO_SITE`, it is not used.
+    others: Site,
+    /// The sites of named hosts, if there are any.
+    sites: Option<Box<Sites>>,
+}
+
+/// The sites of named hosts.
+struct Sites {
+    hosts: Hosts<Site>,
+    count: usize,
+}
+
+/// The site of some hosts.
+pub(super) struct Site {
+    /// What its paths begin with: nothing, for hosts that are not named.
+    name: Box<[u8]>,
+    /// The hash of that, or zero for nothing.
+    hash: (usize, u32),
+    not_found: u32,
 }
 
 impl Image {
@@ -33,13 +56,18 @@ impl Image {
     /// that the program that wrote the image is faulty.
     pub fn open(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Self, OpenError> {
         let header = Header::parse(bytes.as_ref())?;
-        let mut image = Self { bytes: Box::new(bytes), header, buckets: Buckets::default() };
+        let others = Site { name: Box::default(), hash: (0, 0), not_found: header.not_found };
+        let mut image = Self { bytes: Box::new(bytes), header, buckets: Buckets::default(), others, sites: None };
         let sections = image.sections();
         check_index(sections.index, header.checksum)?;
         sections.check_objects(&header)?;
         sections.check_positions()?;
-        sections.check_paths()?;
+        let sites = sections.check_paths()?;
         image.buckets = Buckets::of(sections.positions);
+        image.sites = (sites.count > 0).then(|| Box::new(sites));
+        if image.sites.is_none() && header.not_found == NO_SITE {
+            return Err(OpenError::Objects);
+        }
         Ok(image)
     }
 
@@ -68,7 +96,14 @@ impl Image {
 
     /// The number of paths that are answered with a file, including directories with an index.
     pub fn path_count(&self) -> usize {
-        self.sections().paths.iter().filter(|path| PathRecord::parse(path).object != REDIRECT).count()
+        let sections = self.sections();
+        let is_file = |path: &PathRecord| path.object != REDIRECT && sections.path(path).contains(&b'/');
+        sections.paths.iter().map(PathRecord::parse).filter(is_file).count()
+    }
+
+    /// The number of hosts that have a site of their own; all beneath a name are one.
+    pub fn site_count(&self) -> usize {
+        self.sites.as_ref().map_or(0, |sites| sites.count)
     }
 
     /// The number of responses: files, and their compressed variants.
@@ -91,14 +126,39 @@ impl Image {
         self.header.paths == 0
     }
 
-    /// Looks a path up.
-    pub(super) fn find(&self, path: &[u8]) -> Option<Entry<'_>> {
-        self.sections().find(path)
+    /// Whether the host of a request matters.
+    pub(super) const fn is_by_host(&self) -> bool {
+        self.sites.is_some()
     }
 
-    /// The response for unknown paths.
-    pub(super) fn not_found(&self) -> Option<Object<'_>> {
-        (self.header.not_found != NONE).then(|| self.sections().object(self.header.not_found))
+    /// The site of a host, which a request may not name: its own, that of the longest end of its name, or that of all
+    /// other hosts.
+    pub(super) fn site(&self, host: Option<&Host>) -> Option<&Site> {
+        let named = self.sites.as_ref().zip(host).and_then(|(sites, host)| sites.hosts.of(host).next());
+        named.or_else(|| (self.header.not_found != NO_SITE).then_some(&self.others))
+    }
+
+    /// The site of every host, where hosts do not matter.
+    pub(super) const fn only_site(&self) -> &Site {
+        &self.others
+    }
+
+    /// Looks a path of a site up.
+    pub(super) fn find(&self, site: &Site, path: &[u8]) -> Option<Entry<'_>> {
+        self.sections().find(site, path)
+    }
+
+    /// The response for unknown paths of a site.
+    pub(super) fn not_found(&self, site: &Site) -> Option<Object<'_>> {
+        (site.not_found != NONE).then(|| self.sections().object(site.not_found))
+    }
+
+    /// The first unit behind all objects.
+    pub(super) fn end(&self) -> u32 {
+        let sections = self.sections();
+        let Some((first, id)) = sections.positions.last().copied().map(pair) else { return 0 };
+        let object = sections.object(id);
+        first + Position::units(object.head.len() + object.body.len()) as u32
     }
 
     /// The object that covers a unit.
@@ -108,6 +168,7 @@ impl Image {
         sections.covering(entry, unit)
     }
 
+    #[inline]
     fn sections(&self) -> Sections<'_> {
         Sections::split((*self.bytes).as_ref(), &self.header)
     }
@@ -184,6 +245,7 @@ struct Sections<'a> {
 
 impl<'a> Sections<'a> {
     /// Splits an image whose header was checked.
+    #[inline]
     fn split(bytes: &'a [u8], header: &Header) -> Self {
         let (contents, index) = bytes.split_at(header.index as usize);
         let (objects, rest) = table(index, header.objects);
@@ -210,9 +272,22 @@ impl<'a> Sections<'a> {
         &self.text[record.start as usize..][..record.len as usize]
     }
 
-    /// Looks a path up. Probing ends at the next empty slot, of which there is at least one.
-    fn find(&self, path: &[u8]) -> Option<Entry<'a>> {
-        let (first, mark) = hash(path);
+    /// Looks a path of a site up.
+    fn find(&self, site: &Site, path: &[u8]) -> Option<Entry<'a>> {
+        self.probe(hash_in(site.hash, hash(path)), |found| match &*site.name {
+            [] => found == path,
+            name => found.strip_prefix(name) == Some(path),
+        })
+    }
+
+    /// Looks a path up with the name of its site before it.
+    fn find_whole(&self, whole: &[u8]) -> Option<Entry<'a>> {
+        self.probe(hash_whole(whole), |found| found == whole)
+    }
+
+    /// Looks a path up by its hash. Probing ends at the next empty slot, of which there is at least one.
+    #[inline]
+    fn probe(&self, (first, mark): (usize, u32), is_it: impl Fn(&[u8]) -> bool) -> Option<Entry<'a>> {
         // The number of slots is a power of two, so that of the last one is a mask.
         let last = self.slots.len().wrapping_sub(1);
         let mut at = first & last;
@@ -221,7 +296,7 @@ impl<'a> Sections<'a> {
             let id = number.checked_sub(1)?;
             if found == mark {
                 let record = PathRecord::parse(&self.paths[id as usize]);
-                if self.path(&record) == path {
+                if is_it(self.path(&record)) {
                     return Some(match record.object {
                         REDIRECT => Entry::Redirect,
                         _ => Entry::File(File { sections: *self, record }),
@@ -260,7 +335,7 @@ impl<'a> Sections<'a> {
             }
         }
         let all = next == self.contents.len();
-        let not_found = header.not_found == NONE || header.not_found < header.objects;
+        let not_found = matches!(header.not_found, NONE | NO_SITE) || header.not_found < header.objects;
         if all && not_found { Ok(()) } else { Err(OpenError::Objects) }
     }
 
@@ -281,7 +356,8 @@ impl<'a> Sections<'a> {
         if entries.next().is_none() { Ok(()) } else { Err(OpenError::Positions) }
     }
 
-    fn check_paths(&self) -> Result<(), OpenError> {
+    /// Checks the paths and that each is found. Returns the sites whose names are among them.
+    fn check_paths(&self) -> Result<Sites, OpenError> {
         let used = self.slots.iter().filter(|&&slot| pair(slot).1 != 0).count();
         let in_table = self.slots.iter().all(|&slot| pair(slot).1 as usize <= self.paths.len());
         if !self.slots.len().is_power_of_two() || used != self.paths.len() || used >= self.slots.len() || !in_table {
@@ -289,31 +365,42 @@ impl<'a> Sections<'a> {
         }
         let mut next = 0;
         let mut before: &[u8] = b"";
+        // A name comes before its paths, if not right before.
+        let (mut names, mut sites) = (BTreeSet::new(), Sites { hosts: Hosts::new(), count: 0 });
         for (id, record) in self.paths.iter().enumerate() {
             let record = PathRecord::parse(record);
             let wrong = OpenError::Path { id };
             let end = record.start.checked_add(record.len).filter(|&end| end as usize <= self.text.len());
             let is_object = |id: u32| (id as usize) < self.objects.len();
-            let is_right = record.start == next
-                && (is_object(record.object) || record.object == REDIRECT)
-                && record.variants.iter().all(|&id| id == NONE || is_object(id));
+            let is_right = record.start == next && record.variants.iter().all(|&id| id == NONE || is_object(id));
             next = end.filter(|_| is_right).ok_or(wrong.clone())?;
-            let path = self.path(&record);
-            let is_path =
-                path.starts_with(b"/") && path::check(path).is_ok() && !path.array_windows().any(|pair| pair == b"//");
-            if !is_path || path <= before {
+            let whole = self.path(&record);
+            let (site, path) = split_site(whole);
+            let is_in_place = if path.is_empty() {
+                let pattern = SiteHost::pattern(site).ok_or(wrong.clone())?;
+                names.insert(site);
+                sites.count += 1;
+                sites.hosts.add(pattern, Site { name: site.into(), hash: hash(site), not_found: record.object });
+                (is_object(record.object) || record.object == NONE) && record.variants == [NONE; Coding::ALL.len()]
+            } else {
+                let is_path = path::check(path).is_ok() && !path.array_windows().any(|pair| pair == b"//");
+                is_path
+                    && (is_object(record.object) || record.object == REDIRECT)
+                    && (site.is_empty() || names.contains(site))
+            };
+            if !is_in_place || whole <= before || sites.count > SITES_MAX {
                 return Err(wrong);
             }
-            before = path;
+            before = whole;
         }
         // Paths are distinct, since they ascend; so a lookup of each can only find itself.
-        let is_lost = |record: &[u8; PathRecord::LEN]| self.find(self.path(&PathRecord::parse(record))).is_none();
+        let is_lost = |record: &[u8; PathRecord::LEN]| self.find_whole(self.path(&PathRecord::parse(record))).is_none();
         if next as usize != self.text.len() {
             Err(OpenError::Text)
         } else if self.paths.iter().any(is_lost) {
             Err(OpenError::Slots)
         } else {
-            Ok(())
+            Ok(sites)
         }
     }
 
@@ -405,7 +492,7 @@ mod tests {
         fn hash(&mut self) {
             self.slots = vec![(0, 0); 8];
             for (record, number) in self.paths.iter().zip(1..) {
-                let (first, mark) = hash(&self.text[record.start as usize..][..record.len as usize]);
+                let (first, mark) = hash_whole(&self.text[record.start as usize..][..record.len as usize]);
                 let mut at = first % 8;
                 while self.slots[at].1 != 0 {
                     at = (at + 1) % 8;
@@ -507,8 +594,10 @@ mod tests {
         check(&OpenError::Objects, |parts| parts.contents.push(b'x'));
         check(&OpenError::Objects, |parts| parts.not_found = 3);
         let without = Parts { not_found: NONE, ..Parts::new() };
-        assert!(without.open().unwrap().not_found().is_none());
-        assert_eq!(Parts::new().open().unwrap().not_found().unwrap().body, b"xxx");
+        let image = without.open().unwrap();
+        assert!(image.not_found(image.only_site()).is_none());
+        let image = Parts::new().open().unwrap();
+        assert_eq!(image.not_found(image.only_site()).unwrap().body, b"xxx");
     }
 
     #[test]
@@ -572,5 +661,52 @@ mod tests {
         }
         check(&OpenError::Path { id: 3 }, |parts| parts.path(b"/d//e", 0, [NONE; 3]));
         check(&OpenError::Text, |parts| parts.text.push(b'd'));
+    }
+
+    /// With the sites `a`, which has no page for 404, and `*.b`, which has one; each has a path.
+    fn with_sites() -> Parts {
+        let mut parts = Parts::new();
+        (parts.paths, parts.text) = (Vec::new(), Vec::new());
+        for (path, object) in [(&b"*.b"[..], 2), (b"*.b/x", 0), (b"/a", 0), (b"a", NONE), (b"a-b", NONE), (b"a/x", 1)] {
+            parts.path(path, object, [NONE; 3]);
+        }
+        parts
+    }
+
+    #[test]
+    fn a_site_is_named_before_its_paths() {
+        let image = with_sites().open().unwrap();
+        assert_eq!((image.site_count(), image.path_count()), (3, 3));
+        let site = |host: &str| image.site(Host::parse(host.as_bytes()).as_ref()).unwrap();
+        let found = |host, path| image.find(site(host), path).is_some();
+        assert!(found("a", b"/x") && found("c.b", b"/x") && found("b", b"/a") && found("c", b"/a"));
+        assert!(!found("a", b"/a") && !found("c.b", b"/a") && !found("b", b"/x") && !found("a-b", b"/x"));
+        let pages = ["a", "c.b", "c"].map(|host| image.not_found(site(host)).map(|page| page.body.len()));
+        assert_eq!(pages, [None, Some(3), Some(3)]);
+        for (id, path) in [(4, "c/x"), (4, "a.b/x"), (4, "a_b"), (4, "aB"), (4, "a/.."), (4, "a//x"), (4, "a.")] {
+            let mut parts = with_sites();
+            parts.paths.truncate(id);
+            parts.text.truncate(parts.paths.iter().map(|path| path.len as usize).sum());
+            parts.path(path.as_bytes(), 0, [NONE; 3]);
+            assert_eq!(parts.open().map(drop), Err(OpenError::Path { id }), "{path}");
+        }
+        for change in [
+            (|parts| parts.paths[3].object = REDIRECT) as fn(&mut Parts),
+            |parts| parts.paths[3].object = 3,
+            |parts| parts.paths[3].variants[0] = 0,
+        ] {
+            let mut parts = with_sites();
+            change(&mut parts);
+            assert_eq!(parts.open().map(drop), Err(OpenError::Path { id: 3 }));
+        }
+    }
+
+    #[test]
+    fn hosts_that_are_not_named_have_a_site_unless_the_header_says_none() {
+        let image = Parts { not_found: NO_SITE, ..with_sites() }.open().unwrap();
+        let has_site = |host: &str| image.site(Host::parse(host.as_bytes()).as_ref()).is_some();
+        assert_eq!(["a", "c.b", "b", "c"].map(has_site), [true, true, false, false]);
+        assert!(image.site(None).is_none());
+        check(&OpenError::Objects, |parts| parts.not_found = NO_SITE);
     }
 }

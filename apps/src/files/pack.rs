@@ -15,6 +15,7 @@ use super::fields::{self, FieldRule};
 use super::form::{self, Failure, Flaw};
 use super::format::LAST_SECOND;
 use super::listing;
+use super::site::Sites;
 use super::tree::{FILE_MAX, FILES_MAX, Listed, Skipped, Tree, file_name};
 use crate::media::content_type;
 
@@ -62,7 +63,7 @@ pub trait PackObserver {
     /// A compressed file is served under its own name only: not in place of the file `of`, or, without one, without
     /// `Content-Encoding`.
     fn unused(&mut self, path: &Path, of: Option<&Path>, why: Flaw);
-    /// `done` bytes of `total` were compared, of the files that have compressed forms.
+    /// `done` bytes of `total` were compared, of the files of a directory that have compressed forms.
     fn compared(&mut self, done: u64, total: u64);
     /// `done` bytes of `total` were written.
     fn packed(&mut self, done: u64, total: u64);
@@ -95,55 +96,84 @@ pub fn pack<W: Write + Seek>(
     out: W,
     observer: &mut dyn PackObserver,
 ) -> Result<(W, Packed), PackError> {
-    let tree = Tree::list(directory, options, observer)?;
-    let plan = Plan::of(&tree, options, observer)?;
-    let total = plan.jobs.iter().map(|job| tree.files[job.file].len).sum();
-    let mut packer =
-        Packer { tree: &tree, builder: Builder::new(out).map_err(PackError::Write)?, observer, done: 0, total };
-    packer.observer.packed(0, total);
-    let ids = plan.jobs.iter().map(|job| packer.add(job)).collect::<Result<Vec<_>, _>>()?;
-    let mut names = Names { tree: &tree, builder: packer.builder };
-    for answer in &plan.answers {
-        let path = &tree.files[answer.file].path;
-        let answered = (ids[answer.job], answer.variants.map(|job| job.map(|job| ids[job])));
-        names.builder.name(path, answered.0, answered.1);
-        if let Some(directory) = path.strip_suffix(INDEX).filter(|directory| directory.ends_with(b"/")) {
-            names.directory(directory, answered, options.clean_urls);
-        } else if options.clean_urls
-            && let Some(clean) = path.strip_suffix(HTML)
-        {
-            names.clean(clean, answered);
-        }
+    pack_sites(&Sites::any(directory), options, out, observer)
+}
+
+/// Writes an image of several sites to `out`, which is empty. The options are those of each.
+///
+/// # Errors
+///
+/// As for [`pack`].
+pub fn pack_sites<W: Write + Seek>(
+    sites: &Sites,
+    options: &Options,
+    out: W,
+    observer: &mut dyn PackObserver,
+) -> Result<(W, Packed), PackError> {
+    let mut planned = Vec::new();
+    let mut listed = 0;
+    for (hosts, directory) in &sites.directories {
+        let tree = Tree::list(directory, options, listed, observer)?;
+        listed += tree.files.len();
+        let plan = Plan::of(&tree, options, observer)?;
+        planned.push((hosts, tree, plan));
     }
-    if options.listing {
-        for (path, page) in listing::pages(&tree.files, INDEX) {
-            let fields = fields::lines(&options.fields, &path);
-            let about = About { content_type: "text/html; charset=utf-8", fields: &fields, ..About::OK };
-            let added =
-                names.builder.add(&about, page.len() as u64, &mut page.as_bytes(), &mut |_| ControlFlow::Continue(()));
-            let object = added.map_err(|error| PackError::Listing { path: path.clone(), cause: error })?;
-            names.directory(&path, (object, [None; Coding::ALL.len()]), options.clean_urls);
-        }
+    let total = planned.iter().flat_map(|(_, tree, plan)| plan.jobs.iter().map(|job| tree.files[job.file].len)).sum();
+    let mut builder = Builder::new(out).map_err(PackError::Write)?;
+    if !sites.has_others() {
+        builder.without_others();
     }
-    let mut builder = names.builder;
-    if let Some(job) = plan.unknown {
-        builder.not_found(ids[job]);
+    observer.packed(0, total);
+    let (mut done, mut summary) = (0, Packed { files: listed, bytes: 0, variants: 0 });
+    for (hosts, tree, plan) in &planned {
+        builder.site(hosts);
+        let mut packer = Packer { tree, builder: &mut builder, observer, done, total };
+        let ids = plan.jobs.iter().map(|job| packer.add(job)).collect::<Result<Vec<_>, _>>()?;
+        done = packer.done;
+        Names { tree, builder: &mut builder }.add(plan, &ids, options)?;
+        summary.bytes += tree.files.iter().map(|file| file.len).sum::<u64>();
+        summary.variants += plan.answers.iter().flat_map(|answer| answer.variants).flatten().count();
     }
-    let summary = Packed {
-        files: tree.files.len(),
-        bytes: tree.files.iter().map(|file| file.len).sum(),
-        variants: plan.answers.iter().flat_map(|answer| answer.variants).flatten().count(),
-    };
     Ok((builder.finish().map_err(PackError::Write)?, summary))
 }
 
-/// What the paths of an image are answered with.
+/// What the paths of a site are answered with.
 struct Names<'n, W: Write + Seek> {
     tree: &'n Tree,
-    builder: Builder<W>,
+    builder: &'n mut Builder<W>,
 }
 
 impl<W: Write + Seek> Names<'_, W> {
+    /// Names all objects of a plan, and adds lists of directories.
+    fn add(&mut self, plan: &Plan, ids: &[ObjectId], options: &Options) -> Result<(), PackError> {
+        for answer in &plan.answers {
+            let path = &self.tree.files[answer.file].path;
+            let answered = (ids[answer.job], answer.variants.map(|job| job.map(|job| ids[job])));
+            self.builder.name(path, answered.0, answered.1);
+            if let Some(directory) = path.strip_suffix(INDEX).filter(|directory| directory.ends_with(b"/")) {
+                self.directory(directory, answered, options.clean_urls);
+            } else if options.clean_urls
+                && let Some(clean) = path.strip_suffix(HTML)
+            {
+                self.clean(clean, answered);
+            }
+        }
+        if options.listing {
+            for (path, page) in listing::pages(&self.tree.files, INDEX) {
+                let fields = fields::lines(&options.fields, &path);
+                let about = About { content_type: "text/html; charset=utf-8", fields: &fields, ..About::OK };
+                let mut go_on = |_| ControlFlow::Continue(());
+                let added = self.builder.add(&about, page.len() as u64, &mut page.as_bytes(), &mut go_on);
+                let object = added.map_err(|error| PackError::Listing { path: path.clone(), cause: error })?;
+                self.directory(&path, (object, [None; Coding::ALL.len()]), options.clean_urls);
+            }
+        }
+        if let Some(job) = plan.unknown {
+            self.builder.not_found(ids[job]);
+        }
+        Ok(())
+    }
+
     /// Names a directory, and redirects the path without its slash there, unless that is the path of a page.
     fn directory(&mut self, path: &[u8], (object, variants): (ObjectId, Variants), clean_urls: bool) {
         self.builder.name(path, object, variants);
@@ -353,7 +383,7 @@ fn is_svgz(path: &[u8]) -> bool {
 /// Copies files into the image.
 struct Packer<'p, W: Write + Seek> {
     tree: &'p Tree,
-    builder: Builder<W>,
+    builder: &'p mut Builder<W>,
     observer: &'p mut dyn PackObserver,
     done: u64,
     total: u64,

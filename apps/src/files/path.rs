@@ -23,16 +23,25 @@ pub(super) enum PathError {
 
 /// Decodes a path that begins with `/`. `buffer` is used only if anything in it is percent-encoded.
 pub(super) fn decode<'a>(encoded: &'a [u8], buffer: &'a mut [u8]) -> Result<&'a [u8], PathError> {
-    let decoded = if encoded.contains(&b'%') { unescape(encoded, buffer)? } else { encoded };
-    check(decoded).map(|()| decoded)
+    // The loop has no early exit, so that it is vectorized.
+    let found = encoded.iter().fold(0, |found, &byte| found | u8::from(byte == b'%') | u8::from(is_refused(byte)) << 1);
+    let decoded = match found {
+        0 => encoded,
+        1 => unescape(encoded, buffer)?,
+        _ => return Err(PathError::Character),
+    };
+    check_segments(decoded).map(|()| decoded)
 }
 
 /// Whether these bytes, which begin with `/`, can be the path of a file.
 pub(super) fn check(path: &[u8]) -> Result<(), PathError> {
-    // The first loop has no early exit, so that it is vectorized. Few paths have a segment that begins with a dot.
-    if path.iter().fold(false, |found, byte| found | matches!(byte, 0 | b'\\')) {
-        Err(PathError::Character)
-    } else if path.windows(2).any(|pair| pair == b"/.") && path.split(|&byte| byte == b'/').any(is_dots) {
+    if path.iter().copied().any(is_refused) { Err(PathError::Character) } else { check_segments(path) }
+}
+
+/// Whether the segments of a path whose bytes may all be there can be those of a file.
+fn check_segments(path: &[u8]) -> Result<(), PathError> {
+    // Few paths have a segment that begins with a dot.
+    if path.windows(2).any(|pair| pair == b"/.") && path.split(|&byte| byte == b'/').any(is_dots) {
         Err(PathError::Dots)
     } else if path.len() > PATH_MAX {
         Err(PathError::Long)
@@ -41,10 +50,16 @@ pub(super) fn check(path: &[u8]) -> Result<(), PathError> {
     }
 }
 
+/// Whether no path has this byte.
+const fn is_refused(byte: u8) -> bool {
+    matches!(byte, 0 | b'\\')
+}
+
 fn is_dots(segment: &[u8]) -> bool {
     matches!(segment, b"." | b"..")
 }
 
+/// Decodes what has no byte that is refused, unless it is encoded.
 fn unescape<'a>(encoded: &[u8], buffer: &'a mut [u8]) -> Result<&'a [u8], PathError> {
     let mut len = 0;
     let mut rest = encoded;
@@ -63,7 +78,7 @@ fn unescape<'a>(encoded: &[u8], buffer: &'a mut [u8]) -> Result<&'a [u8], PathEr
                 continue;
             }
         };
-        if byte == b'/' {
+        if byte == b'/' || is_refused(byte) {
             return Err(PathError::Character);
         }
         *buffer.get_mut(len).ok_or(PathError::Long)? = byte;

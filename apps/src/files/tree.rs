@@ -18,7 +18,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use super::pack::{Options, PackError, PackObserver};
 use super::path::{self, PATH_MAX};
 
-/// The most files of a tree: ten times what images are made for, and a bound on directories that link to one another.
+/// The most files of an image: ten times what images are made for, and a bound on directories that link to one another.
 pub const FILES_MAX: usize = 1 << 20;
 
 /// The largest file, in bytes. It takes a quarter of the positions of an image.
@@ -107,17 +107,18 @@ impl Listed {
 }
 
 impl Tree {
-    /// Lists a directory.
+    /// Lists a directory, after so many files of others.
     pub(super) fn list(
         directory: &Path,
         options: &Options,
+        before: usize,
         observer: &mut dyn PackObserver,
     ) -> Result<Self, PackError> {
         let cannot = |cause| PackError::Io { path: directory.to_owned(), cause };
         let root = fs::canonicalize(directory).map_err(cannot)?;
         let handle = OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(&root);
         let tree = Self { root, handle: handle.map_err(cannot)?, files: Vec::new() };
-        let mut walk = Walk { tree, hidden: options.hidden, observer, within: Vec::new() };
+        let mut walk = Walk { tree, hidden: options.hidden, before, observer, within: Vec::new() };
         walk.directory(PathBuf::new(), &[])?;
         let mut tree = walk.tree;
         tree.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
@@ -153,6 +154,8 @@ impl Tree {
 struct Walk<'w> {
     tree: Tree,
     hidden: bool,
+    /// The files of other trees.
+    before: usize,
     observer: &'w mut dyn PackObserver,
     /// The directories on the way down to this one, with links resolved.
     within: Vec<PathBuf>,
@@ -185,11 +188,11 @@ impl Walk<'_> {
                 }
                 Kind::Directory(real) => self.directory(real, &path)?,
                 Kind::File(real, len) => {
-                    if self.tree.files.len() == FILES_MAX {
+                    if self.before + self.tree.files.len() == FILES_MAX {
                         return Err(PackError::TooMany);
                     }
                     self.tree.files.push(Listed { path, real, len });
-                    self.observer.listed(self.tree.files.len() as u64);
+                    self.observer.listed((self.before + self.tree.files.len()) as u64);
                 }
             }
         }
@@ -279,7 +282,7 @@ mod tests {
     fn no_other_program_gets_a_file_that_is_open() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("a"), b"a").unwrap();
-        let tree = Tree::list(directory.path(), &Options::default(), &mut Silent).unwrap();
+        let tree = Tree::list(directory.path(), &Options::default(), 0, &mut Silent).unwrap();
         let (file, len) = tree.open(&tree.files[0]).unwrap();
         assert_eq!(len, 1);
         assert_eq!(fcntl(&file, FcntlArg::F_GETFD).unwrap(), FdFlag::FD_CLOEXEC.bits());
@@ -291,7 +294,7 @@ mod tests {
         for (name, len) in [("a", FILE_MAX), ("b", FILE_MAX + 1)] {
             File::create(directory.path().join(name)).unwrap().set_len(len).unwrap();
         }
-        let tree = Tree::list(directory.path(), &Options::default(), &mut Silent).unwrap();
+        let tree = Tree::list(directory.path(), &Options::default(), 0, &mut Silent).unwrap();
         let listed: Vec<_> = tree.files.iter().map(|file| (&*file.path, file.len)).collect();
         assert_eq!(listed, [(&b"/a"[..], 1 << 30)]);
     }

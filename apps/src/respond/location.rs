@@ -6,8 +6,8 @@
 use lethe::Request;
 use lethe::http::Writer;
 
-use super::host::Host;
 use super::path::{self, Target};
+use crate::host::Host;
 
 /// A part of a URL.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -54,6 +54,11 @@ pub(super) fn head_end(status: Status, len: usize) -> String {
 }
 
 impl Replies {
+    /// None yet, and those that will be stored have positions from this one on.
+    pub(super) fn from_position(next: u32) -> Self {
+        Self { next, ..Self::default() }
+    }
+
     /// Adds a reply. `None` when there is no position left for it.
     pub(super) fn add(&mut self, status: Status, fields: &str, body: Vec<u8>) -> Option<ReplyId> {
         let head: Box<[u8]> = (head(status, fields) + &head_end(status, body.len())).into_bytes().into();

@@ -10,13 +10,13 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::{Fault, place};
-use super::host::Pattern;
 use super::location::Template;
 use super::path::{self, PATH_MAX};
 use super::replies::{Replies, has_content};
 use super::table::{PathPattern, Rules};
-use super::{Answer, COUNT, Node, Redirect, TEXT};
+use super::{Answer, COUNT, NO_METHOD, Node, Redirect, TEXT};
 use crate::field::is_token;
+use crate::host::Pattern;
 use crate::media::content_type;
 
 /// The most hosts, paths and methods of all rules, each with each: a bound on a file that is not meant as rules.
@@ -84,9 +84,11 @@ pub(super) struct Made {
 }
 
 /// Reads the rules of a text. Files that it names are looked for beneath `base`, unless their paths are absolute.
-pub(super) fn read(text: &str, base: &Path) -> Result<Made, Fault> {
+/// Stored replies have positions from `first` on.
+pub(super) fn read(text: &str, base: &Path, first: u32) -> Result<Made, Fault> {
     let file: File = toml::from_str(text)?;
-    let mut maker = Maker { text, base, made: Made::default(), combinations: 0, owners: BTreeMap::new() };
+    let made = Made { replies: Replies::from_position(first), ..Made::default() };
+    let mut maker = Maker { text, base, made, combinations: 0, owners: BTreeMap::new() };
     maker.made.count = file.rules.len();
     for rule in &file.rules {
         maker.add(rule.get_ref(), &rule.span())?;
@@ -447,9 +449,16 @@ fn fields(rule: &Rule) -> Result<Fields, Fault> {
     Ok(fields)
 }
 
-/// The answers to all methods: to `HEAD` as to `GET`, and to those that no rule has with 405 and the others.
-pub(super) fn complete(answers: &ByMethod, replies: &mut Replies, refusals: &mut Refusals) -> Option<Node> {
+/// The answers to all methods: to `HEAD` as to `GET`, and to those that no rule has with 405 and the others. What is
+/// `behind` the rules answers `GET` where none does.
+pub(super) fn complete(
+    answers: &ByMethod,
+    behind: Option<Answer>,
+    replies: &mut Replies,
+    refusals: &mut Refusals,
+) -> Option<Node> {
     let mut answers = *answers;
+    answers[Method::Get as usize] = answers[Method::Get as usize].or(behind);
     answers[Method::Head as usize] = answers[Method::Get as usize];
     let allowed: Vec<&str> =
         Method::ALL.into_iter().filter(|&method| answers[method as usize].is_some()).map(Method::name).collect();
@@ -461,8 +470,7 @@ pub(super) fn complete(answers: &ByMethod, replies: &mut Replies, refusals: &mut
         refusal
     } else {
         let fields = format!("Allow: {allowed}\r\n{TEXT}");
-        let body = b"This method is not answered here.\n".to_vec();
-        let refusal = Answer::Reply(replies.add(Status::MethodNotAllowed, &fields, body)?);
+        let refusal = Answer::Reply(replies.add(Status::MethodNotAllowed, &fields, NO_METHOD.to_vec())?);
         refusals.insert(allowed, refusal);
         refusal
     };

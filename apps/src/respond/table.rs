@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::host::{Host, Pattern};
+use crate::host::{Host, Hosts, Pattern};
 
 /// Answers by path: by the path itself, or by its beginning.
 ///
@@ -82,9 +82,7 @@ impl<T> Paths<T> {
 /// Answers by host and path: by the host itself, by the longest end of its name, or for any host.
 #[derive(Debug)]
 pub(super) struct Table<T> {
-    exact: HashMap<Box<[u8]>, Paths<T>>,
-    /// By the end of the name, which begins with a dot.
-    under: HashMap<Box<[u8]>, Paths<T>>,
+    hosts: Hosts<Paths<T>>,
     any: Paths<T>,
     /// Paths for which the host matters.
     hosted: Paths<()>,
@@ -96,19 +94,16 @@ pub(super) type Rules<T> = BTreeMap<Pattern, BTreeMap<PathPattern, T>>;
 impl<T> Table<T> {
     pub(super) fn new(rules: Rules<T>) -> Self {
         let mut hosted = BTreeSet::new();
-        let (mut exact, mut under, mut any) = (HashMap::new(), HashMap::new(), Paths::new([]));
+        let (mut hosts, mut any) = (Hosts::new(), Paths::new([]));
         for (pattern, paths) in rules {
             if pattern != Pattern::Any {
                 hosted.extend(paths.keys().cloned());
             }
-            let paths = Paths::new(paths);
-            match pattern {
-                Pattern::Exact(name) => drop(exact.insert(name, paths)),
-                Pattern::Under(end) => drop(under.insert(end, paths)),
-                Pattern::Any => any = paths,
+            if let Some(paths) = hosts.add(pattern, Paths::new(paths)) {
+                any = paths;
             }
         }
-        Self { exact, under, any, hosted: Paths::new(hosted.into_iter().map(|path| (path, ()))) }
+        Self { hosts, any, hosted: Paths::new(hosted.into_iter().map(|path| (path, ()))) }
     }
 
     /// Whether the host decides what the answer for this path is.
@@ -129,30 +124,13 @@ impl<T> Table<T> {
     /// What there is for a path of this host. Of the rules that fit, that of the most specific host is taken, and of
     /// those that of the most specific path.
     pub(super) fn find(&self, host: &Host, path: &[u8]) -> Option<Found<'_, T>> {
-        let name = host.as_bytes();
-        if let Some(found) = self.exact.get(name).and_then(|paths| paths.find(path)) {
-            return Some(found);
-        }
-        if !self.under.is_empty() {
-            // From the longest end to the shortest: a name has at most 127 labels.
-            let found = ends(name).find_map(|end| self.under.get(end)?.find(path));
-            if found.is_some() {
-                return found;
-            }
-        }
-        self.find_for_any(path)
+        self.hosts.of(host).find_map(|paths| paths.find(path)).or_else(|| self.find_for_any(path))
     }
 
     /// Whether a rule names this host.
     pub(super) fn names(&self, host: &Host) -> bool {
-        let name = host.as_bytes();
-        self.exact.contains_key(name) || ends(name).any(|end| self.under.contains_key(end))
+        self.hosts.of(host).next().is_some()
     }
-}
-
-/// The ends of a name that begin with a dot, from the longest on.
-fn ends(name: &[u8]) -> impl Iterator<Item = &[u8]> {
-    name.iter().enumerate().filter(|&(_, &byte)| byte == b'.').map(|(at, _)| &name[at..])
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use std::io::{self, Write as _};
 use anyhow::Context;
 use clap::{Arg, ArgAction, ArgMatches};
 
+use super::key::{NOT_IN_FILE, key_of};
 use super::value::{Kind, takes_several};
-use super::{NOT_IN_FILE, key_of};
 use crate::print::Printed as _;
 
 /// Prints all options that are in force, and the application. What an author hides (`hide_env_values`) is left out.

@@ -11,7 +11,7 @@ use clap::{Arg, ArgAction};
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::{Fault, message};
+use super::fault::{Fault, message};
 
 /// The words of a command line that give an argument this value. Each is checked as it would be there.
 pub(super) fn words(arg: &Arg, value: &Spanned<DeValue<'_>>) -> Result<Vec<OsString>, Fault> {

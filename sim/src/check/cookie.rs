@@ -120,7 +120,7 @@ struct Connection {
 const PROBES_MAX: usize = 1024;
 
 /// Handshakes between the same ports that are remembered: each SYN that is repeated may give one.
-const STREAMS_MAX: usize = 16;
+const STREAMS_MAX: usize = 64;
 
 impl Given {
     fn open(&mut self, handshake: Handshake) {

@@ -1,6 +1,10 @@
-//! Hosts: of rules, and of requests.
+//! Hosts: of rules and sites, and of requests.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
+use std::collections::HashMap;
+
+use lethe::Request;
+use lethe::http::Status;
 
 /// The longest name (RFC 1035, section 2.3.4), without the dot at its end.
 const NAME_MAX: usize = 253;
@@ -8,16 +12,25 @@ const LABEL_MAX: usize = 63;
 
 /// The host that a request is for, without its port: letters in lower case, and no dot at the end.
 #[derive(Clone, Copy)]
-pub(super) struct Host {
+pub(crate) struct Host {
     /// Zero from `len` on.
     bytes: [u8; NAME_MAX],
     len: u8,
 }
 
 impl Host {
+    /// The host that a request is for; of an old client there may be none.
+    pub(crate) fn of(request: &Request<'_>) -> Result<Option<Self>, HostError> {
+        match request.authority() {
+            Some(authority) => Self::parse(authority).map(Some).ok_or(HostError::Bad),
+            None if request.headers().is_complete() => Ok(None),
+            None => Err(HostError::NotYet),
+        }
+    }
+
     /// The host of an authority: a name of letters, digits, `-` and `.`, or an IPv6 address in brackets; and perhaps a
     /// port. What a URL may have besides, no host that is served has: escapes, user information, `_`.
-    pub(super) fn parse(authority: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(authority: &[u8]) -> Option<Self> {
         let (name, port) = split_port(authority);
         if !is_port(port) || !is_host(name) {
             return None;
@@ -29,14 +42,38 @@ impl Host {
         Some(Self { bytes, len: name.len() as u8 })
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
 
     /// Whether it is an address, and no name.
-    pub(super) fn is_address(&self) -> bool {
+    pub(crate) fn is_address(&self) -> bool {
         let is_v4 = |name| str::from_utf8(name).is_ok_and(|text| text.parse::<Ipv4Addr>().is_ok());
         self.bytes[0] == b'[' || is_v4(self.as_bytes())
+    }
+}
+
+/// Why a request is answered for no host.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum HostError {
+    /// It is none that can be.
+    Bad,
+    /// It may still come, in another packet (RFC 6585, section 5).
+    NotYet,
+    /// Nothing is here for it (RFC 9110, section 15.5.20).
+    Unknown,
+}
+
+impl HostError {
+    /// What it is answered with.
+    pub(crate) const fn answer(self) -> (Status, &'static str) {
+        match self {
+            Self::Bad => (Status::BadRequest, "The request names no host, or one that cannot be.\n"),
+            Self::NotYet => {
+                (Status::RequestHeaderFieldsTooLarge, "The Host field has to be in the first packet of the request.\n")
+            }
+            Self::Unknown => (Status::MisdirectedRequest, "This host is not served here.\n"),
+        }
     }
 }
 
@@ -72,9 +109,9 @@ fn is_host(name: &[u8]) -> bool {
     name.len() <= NAME_MAX && name.split(|&byte| byte == b'.').all(is_label)
 }
 
-/// Which hosts a rule is for.
+/// Which hosts a rule or a site is for.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Pattern {
+pub(crate) enum Pattern {
     /// One.
     Exact(Box<[u8]>),
     /// All whose names end with this, which begins with a dot.
@@ -84,8 +121,8 @@ pub(super) enum Pattern {
 }
 
 impl Pattern {
-    /// What is written in a rule.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    /// What is written in a rule, or on a command line.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text == "*" {
             return Ok(Self::Any);
         }
@@ -104,6 +141,48 @@ impl Pattern {
         }
         let name = host.as_bytes();
         Ok(if is_under { Self::Under([b".", name].concat().into()) } else { Self::Exact(name.into()) })
+    }
+
+    /// How it is written, in lower case.
+    pub(crate) fn name(&self) -> Vec<u8> {
+        match self {
+            Self::Exact(name) => name.to_vec(),
+            Self::Under(end) => [b"*", &**end].concat(),
+            Self::Any => b"*".to_vec(),
+        }
+    }
+}
+
+/// What there is for named hosts. A look-up allocates nothing.
+#[derive(Debug)]
+pub(crate) struct Hosts<T> {
+    exact: HashMap<Box<[u8]>, T>,
+    /// By the end of the name, which begins with a dot.
+    under: HashMap<Box<[u8]>, T>,
+}
+
+impl<T> Hosts<T> {
+    pub(crate) fn new() -> Self {
+        Self { exact: HashMap::new(), under: HashMap::new() }
+    }
+
+    /// Adds what there is for the hosts of a pattern. Gives it back where the pattern is for any host.
+    pub(crate) fn add(&mut self, pattern: Pattern, value: T) -> Option<T> {
+        match pattern {
+            Pattern::Exact(name) => drop(self.exact.insert(name, value)),
+            Pattern::Under(end) => drop(self.under.insert(end, value)),
+            Pattern::Any => return Some(value),
+        }
+        None
+    }
+
+    /// All that there is for a host: for the host itself, and then from the longest end of its name to the shortest.
+    pub(crate) fn of(&self, host: &Host) -> impl Iterator<Item = &T> {
+        let name = host.as_bytes();
+        // A name has at most 127 labels.
+        let ends = name.iter().enumerate().filter(|&(_, &byte)| byte == b'.').map(|(at, _)| &name[at..]);
+        let ends = ends.filter(|_| !self.under.is_empty());
+        self.exact.get(name).into_iter().chain(ends.filter_map(|end| self.under.get(end)))
     }
 }
 
