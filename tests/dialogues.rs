@@ -479,7 +479,7 @@ fn five_bytes_may_be_the_start_of_a_request() {
 
 #[test]
 fn only_the_segment_behind_the_syn_is_the_start_of_a_request() {
-    // Eleven bits of the cookie say so, and sixteen of the timestamp.
+    // Eleven bits of the cookie say so, and 25 of the timestamp.
     let engine = engine();
     let mut client = Client::connected(&engine, Ends::v4(), Offer::LINUX);
     let echo = client.echo;

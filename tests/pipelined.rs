@@ -15,7 +15,7 @@ const CONNECTIONS: u32 = 4000;
 
 /// A response of several segments that is not stored goes by its request: when that comes again, more is sent. What
 /// says that it is that request is 11 bits of the cookie, of any of 60 epochs, by which a request behind it would be
-/// taken for it once in 35 times, and the client would read bytes of one response in the midst of another; and so 16
+/// taken for it once in 35 times, and the client would read bytes of one response in the midst of another; and so 20
 /// more in the timestamp of the response.
 #[test]
 fn a_request_behind_another_is_not_taken_for_that_request() {

@@ -9,8 +9,8 @@ use lethe::{App, Request};
 use super::{Files, TEXT};
 use crate::respond::{NO_METHOD, Respond, RulesError};
 
-/// The application with rules before it: what a rule has is answered by [`respond`](crate::respond), and everything else
-/// with a file.
+/// The application with rules before it: what a rule has is answered by [`respond`](crate::respond), and everything
+/// else with a file.
 ///
 /// **Invariant:** the rules have the positions behind those of the image, so that no two responses share one.
 #[derive(Debug)]
