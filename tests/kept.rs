@@ -244,6 +244,21 @@ fn what_follows_of_a_request_that_has_been_answered_is_no_request() {
     }
 }
 
+/// What begins as a target may be the rest of an answered request without its method, and is acknowledged as that.
+#[test]
+fn the_rest_of_a_request_is_not_acknowledged_whatever_it_begins_with() {
+    let engine = engine(&[7]);
+    let whole = request("/2");
+    for ends in (1..20_000).map(|port| Ends::v6().client_port(port)) {
+        let mut client = Client::connected(&engine, ends);
+        client.get("/1");
+        for begin in whole.match_indices('/').map(|(at, _)| at) {
+            let drawn = client.draw(&client.segment(begin as u32, &whole[begin..]));
+            assert_eq!(drawn, [], "port {}, from byte {begin}", ends.client.port());
+        }
+    }
+}
+
 /// It may also come again by itself, after a loss, while its client has a part of the response.
 #[test]
 fn what_follows_of_a_request_is_none_in_the_middle_of_the_response_either() {
