@@ -341,11 +341,15 @@ impl FlowKeys {
     /// What proves that a request begins at `client_next` whose client has acknowledged all up to `own_next`: the
     /// response before it carried this, and nothing else of the connection does. What else that response says of the
     /// connection is in `claims`.
+    ///
+    /// The low bits of where the request begins are added to the hash and not hashed with the rest: what is sent behind
+    /// it, with the same acknowledgement, does not fit, and not by chance either.
     #[inline]
     pub(crate) fn kept_proof(&self, client_next: SeqNumber, own_next: SeqNumber, claims: u8) -> u32 {
-        let ends = u64::from(client_next.value()) | u64::from(own_next.value()) << 32;
-        let hash = self.addresses.with([u64::from(self.ports) | u64::from(claims) << 32, ends]).finish(0);
-        hash as u32 >> (32 - KEPT_PROOF_BITS)
+        let (client_next, own_next) = (client_next.value(), u64::from(own_next.value()));
+        let known = u64::from(self.ports) | u64::from(claims) << 32 | u64::from(client_next >> KEPT_PROOF_BITS) << 40;
+        let hash = self.addresses.with([known, own_next]).finish(0);
+        client_next.wrapping_add(hash as u32) & ((1 << KEPT_PROOF_BITS) - 1)
     }
 
     /// What the sequence number of each segment of a later response tells, modulo a power of two, of a request that

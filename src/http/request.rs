@@ -96,6 +96,18 @@ impl<'a> RequestLine<'a> {
         Framing::is_end(self.end, self.headers.bytes)
     }
 
+    /// Whether this is a request line of `GET` from its target on.
+    #[cold]
+    pub(crate) fn is_get_without_method(payload: &[u8]) -> bool {
+        parse_target(Asked::Known(Method::Get), payload).and_then(|(_, rest)| parse_version(rest)).is_ok()
+    }
+
+    /// Whether this begins with a header field, and so cannot be a request.
+    #[cold]
+    pub(crate) fn is_field(payload: &[u8]) -> bool {
+        split_while(payload, is_token).is_some_and(|(name, rest)| !name.is_empty() && rest.starts_with(b":"))
+    }
+
     /// Its version of HTTP.
     pub fn version(&self) -> Version {
         self.end.version()
@@ -362,6 +374,26 @@ mod tests {
         assert_eq!(target("HEAD /a?b?c HTTP/1.0\r\n"), Ok((Head, "/a", Some("b?c"))));
         assert_eq!(target("GET /? HTTP/1.9\n"), Ok((Get, "/", Some(""))));
         assert_eq!(target("\r\nGET / HTTP/1.1\r\n"), Ok((Get, "/", None)));
+    }
+
+    #[test]
+    fn tells_a_request_without_its_method_from_the_rest_of_another() {
+        for rest in ["/ HTTP/1.1\r\n", "/a?b HTTP/1.0\r\n", "http://h/ HTTP/1.1\r\nHost: h\r\n\r\n"] {
+            assert!(RequestLine::is_get_without_method(rest.as_bytes()), "{rest}");
+        }
+        for rest in ["/1.1\r\n\r\n", "/*\r\nHost: h\r\n\r\n", "/5.0 (X11; Linux)\r\n\r\n", "/ HTTP/1.1", ""] {
+            assert!(!RequestLine::is_get_without_method(rest.as_bytes()), "{rest}");
+        }
+    }
+
+    #[test]
+    fn tells_a_header_field_from_a_request() {
+        for field in ["Host: h\r\n\r\n", "Host:", "a:b"] {
+            assert!(RequestLine::is_field(field.as_bytes()), "{field}");
+        }
+        for other in ["", "GET / HTTP/1.1\r\n\r\n", "GET", "\r\n", ":", "GET http://h"] {
+            assert!(!RequestLine::is_field(other.as_bytes()), "{other}");
+        }
     }
 
     #[test]

@@ -61,7 +61,7 @@ fn answer_short_payload<'r, P: Pair>(segment: &Segment<'_, P>, methods: Methods)
         Seen::Response => answer_later_payload(segment, methods),
         Seen::Kept => segment
             .answer_keep_alive_probe()
-            .or_else(|| segment.answer_repeated_end())
+            .or_else(|| segment.answered_again().map(|(end, _)| segment.acknowledge_up_to(end, ReplyKind::Settled)))
             .unwrap_or(DropReason::TcpShortPayload.into()),
         _ => DropReason::TcpShortPayload.into(),
     }
@@ -78,9 +78,8 @@ fn answer_without_cookie<'a, A: App, P: Pair>(
     if let Some(kept) = segment.verify_kept(segment.header.seq()) {
         return answer_later_request(segment, kept, app, scratch);
     }
-    // What comes again of a request whose response has arrived, and the next request behind it.
-    if let Some(end) = segment.repeated_request_end()
-        && let Some(kept) = segment.verify_kept(end)
+    // The next request may be behind it.
+    if let Some((end, kept)) = segment.answered_again()
         && let Some(next) = segment.from(end)
     {
         if !next.payload.is_empty()

@@ -249,8 +249,11 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// that was acknowledged by the segments with the beginning of the response, and all but the last byte by others.
     pub(super) fn repeated_request_end(&self) -> Option<SeqNumber> {
         let len = match self.payload {
-            [b'\n', ..] => 1,
-            payload if begins_as_a_target(payload) => payload.windows(4).position(|end| end == b"\r\n\r\n")? as u32 + 4,
+            // Not what is left of any request that was cut there: most is cut behind the target and before a field.
+            [b'\n', next @ ..] if !RequestLine::is_field(next) => 1,
+            payload if begins_as_a_target(payload) && RequestLine::is_get_without_method(payload) => {
+                payload.windows(4).position(|end| end == b"\r\n\r\n")? as u32 + 4
+            }
             _ => return None,
         };
         Some(self.header.seq().advance(len))
@@ -305,28 +308,26 @@ impl<'a, P: Pair> Segment<'a, P> {
         }
         let end = self.header.seq().advance(1);
         let kept = self.verify_kept(end)?;
-        if self.payload.is_empty() && self.is_ack_behind(kept) {
+        if self.payload.is_empty() && self.is_ack_of_fin(kept) {
             return None;
         }
         Some(self.acknowledge_up_to(end, ReplyKind::KeepAlive))
     }
 
-    /// Acknowledges the last byte of a request whose response has arrived, which comes again with the next few.
-    #[cold]
-    pub(super) fn answer_repeated_end<'r>(&self) -> Option<Reply<'r>> {
+    /// Where a request ends whose response has arrived and of which the rest comes again, and what the end of the
+    /// response said.
+    pub(super) fn answered_again(&self) -> Option<(SeqNumber, Kept)> {
         let end = self.repeated_request_end()?;
-        self.verify_kept(end)?;
-        Some(self.acknowledge_up_to(end, ReplyKind::Settled))
+        Some((end, self.verify_kept(end)?))
     }
 
-    /// Whether this is the ACK of a client that has nothing to ask, or has closed its end, with our FIN or without:
-    /// that is more likely than a keep-alive probe, and one in four million fits the byte behind it by chance.
+    /// Whether this is the ACK of our FIN by a client that has closed its end: that is more likely than a keep-alive
+    /// probe, and one in four million fits the byte behind it by chance.
     #[cold]
     #[inline(never)]
-    fn is_ack_behind(&self, kept: Kept) -> bool {
+    fn is_ack_of_fin(&self, kept: Kept) -> bool {
         let (seq, ack) = (self.header.seq(), self.header.ack());
-        let ends = [(seq, ack), (seq.rewind(1), ack), (seq.rewind(1), ack.rewind(1))];
-        ends.into_iter().any(|(client_next, own_next)| self.kept_proof(client_next, own_next, kept) == kept.proof)
+        self.kept_proof(seq.rewind(1), ack.rewind(1), kept) == kept.proof
     }
 
     /// Answers the acknowledgement of all of a long response, if the last byte of its request may have to be
@@ -749,24 +750,37 @@ mod tests {
     }
 
     #[test]
-    fn an_ack_that_fits_the_byte_behind_it_by_chance_is_no_keep_alive_probe() {
+    fn an_ack_is_no_keep_alive_probe() {
         let config = Config { keep_alive: true, ..Config::new(Secret::new([3; 16])) };
         // Bytes behind the request and the response: an ACK of the response; behind the client's FIN; of our FIN.
-        for ends @ [sent, read] in [[0, 0], [1, 0], [1, 1]] {
+        for ends in [[0, 0], [1, 0], [1, 1]] {
             let plain = ack(&config, SeqNumber::new(OWN), ends);
-            assert!(plain.answer_keep_alive_probe().is_none());
-            let by_chance = (0..1 << 26).map(|more| SeqNumber::new(OWN).advance(more)).find(|&own_next| {
-                let size = KeptSize::Mss(Mss::at_most(1460));
-                let kept = Kept { proof: 0, generation: 0, size, scale: Scale::NONE };
-                plain.kept_proof(CLIENT, own_next, kept)
-                    == plain.kept_proof(CLIENT.advance(sent + 1), own_next.advance(read), kept)
-            });
-            let fitting = ack(&config, by_chance.expect("one of four million fits"), ends);
-            assert!(fitting.verify_kept(fitting.header.seq().advance(1)).is_some());
-            assert!(fitting.answer_keep_alive_probe().is_none(), "{ends:?}");
+            assert!(plain.answer_keep_alive_probe().is_none(), "{ends:?}");
         }
         // A probe fits nothing but the byte behind it.
         let probe = ack(&config, SeqNumber::new(OWN), [u32::MAX, 0]);
         assert!(probe.answer_keep_alive_probe().is_some());
+    }
+
+    #[test]
+    fn an_ack_of_our_fin_that_fits_the_byte_behind_it_by_chance_is_no_keep_alive_probe() {
+        let config = Config { keep_alive: true, ..Config::new(Secret::new([3; 16])) };
+        let plain = ack(&config, SeqNumber::new(OWN), [1, 1]);
+        let by_chance = (0..1 << 26).map(|more| SeqNumber::new(OWN).advance(more)).find(|&own_next| {
+            let size = KeptSize::Mss(Mss::at_most(1460));
+            let kept = Kept { proof: 0, generation: 0, size, scale: Scale::NONE };
+            plain.kept_proof(CLIENT, own_next, kept) == plain.kept_proof(CLIENT.advance(2), own_next.advance(1), kept)
+        });
+        let fitting = ack(&config, by_chance.expect("one of four million fits"), [1, 1]);
+        assert!(fitting.verify_kept(fitting.header.seq().advance(1)).is_some());
+        assert!(fitting.answer_keep_alive_probe().is_none());
+    }
+
+    #[test]
+    fn no_request_begins_behind_the_first_byte_of_another() {
+        let config = Config { keep_alive: true, ..Config::new(Secret::new([3; 16])) };
+        let is_kept = |sent| ack(&config, SeqNumber::new(OWN), [sent, 0]).next_of_kept().is_some();
+        assert!(is_kept(0));
+        assert!((1..1 << 16).all(|sent| !is_kept(sent)));
     }
 }

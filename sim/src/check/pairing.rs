@@ -205,12 +205,10 @@ impl<'e, A: App> Pairing<'e, A> {
         let Some(connection) = nearest.filter(|connection| !connection.is_unclear) else { return Ok(()) };
         let app = self.engine.app();
         let most = usize::from(self.engine.config().mtu.bytes()) - headers_len(ends.0);
-        let is_closing_answer = connection.is_behind(received, sent)
-            && (is_refused && sent.flags.has(Flags::FIN) && cannot_be_handed_on(app, received.payload)
-                || received
-                    .payload
-                    .get(..most)
-                    .is_some_and(|read| is_closing_answer(app, ends.0, read, sent, &mut self.scratch)));
+        let is_closing_answer = connection.asked_behind(received, sent).is_some_and(|asked| {
+            is_refused && sent.flags.has(Flags::FIN) && cannot_be_handed_on(app, asked)
+                || asked.get(..most).is_some_and(|read| is_closing_answer(app, ends.0, read, sent, &mut self.scratch))
+        });
         if is_closing_answer {
             connection.is_unclear = true;
             return Ok(());
@@ -249,12 +247,14 @@ fn headers_len(client: SocketAddr) -> usize {
 }
 
 impl Connection {
-    /// Whether a segment is for a request that begins where the last known one ends, and answers it right behind the
-    /// response to that.
-    fn is_behind(&self, received: &Tcp<'_>, sent: &Tcp<'_>) -> bool {
+    /// What a segment brings of the request that begins where the last known one ends, if it is answered right behind
+    /// the response to that. The end of that one may come again before it.
+    fn asked_behind<'t>(&self, received: &Tcp<'t>, sent: &Tcp<'_>) -> Option<&'t [u8]> {
         let asks_at = received.seq.distance_from(self.asks_at) as usize;
-        let before = self.answers.iter().find(|answer| answer.asked.1 == asks_at);
-        before.and_then(Answer::end) == Some(sent.seq.distance_from(self.start) as usize)
+        let is_in_it = |answer: &&Answer| (asks_at..asks_at + received.payload.len()).contains(&answer.asked.1);
+        let before = self.answers.iter().find(is_in_it)?;
+        let is_behind = before.end() == Some(sent.seq.distance_from(self.start) as usize);
+        received.payload.get(before.asked.1 - asks_at..).filter(|_| is_behind)
     }
 
     /// Has the application answer each request that has become complete.
