@@ -328,7 +328,9 @@ impl Checker for Cookie {
             }
             if is_probe(received, sent) {
                 self.given.probe((client, server), sent);
-            } else if !sent.payload.is_empty() {
+            } else if sent.payload.is_empty() {
+                self.given.stamp((client, server), sent);
+            } else {
                 self.given.send((client, server), received, sent);
             }
             Ok(())
