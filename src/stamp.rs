@@ -17,8 +17,9 @@
 //!                  it was sent in
 //!   LATER ..       a segment of a later one: a position of 1,024 bytes, how long its segments are, how its client's
 //!                  windows are scaled, and which of 7 ways
-//!   KEPT ..        the end of a response after which the connection stays open: 22 bits that tell both next sequence
-//!                  numbers, the version of the data set, and the client's MSS and scale
+//!   KEPT ..        the end of a response after which the connection stays open: 22 bits that depend on both next
+//!                  sequence numbers, the version of the data set, and the client's MSS and scale
+//! ```
 //!
 //! What is in one is counted in mixed radix: there is hardly a number of 31 bits that has no meaning.
 //!

@@ -105,7 +105,7 @@ impl<'a> RequestLine<'a> {
     /// Whether this begins with a header field, and so cannot be a request.
     #[cold]
     pub(crate) fn is_field(payload: &[u8]) -> bool {
-        split_while(payload, is_token).is_some_and(|(name, rest)| !name.is_empty() && rest.starts_with(b":"))
+        split_field(payload).is_some()
     }
 
     /// Its version of HTTP.
@@ -252,6 +252,12 @@ fn split_while(bytes: &[u8], wanted: impl Fn(u8) -> bool) -> Option<(&[u8], &[u8
     bytes.split_at_checked(end)
 }
 
+/// The name of the header field that this begins with, and what is behind the colon.
+fn split_field(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (name, rest) = split_while(bytes, is_token)?;
+    rest.strip_prefix(b":").filter(|_| !name.is_empty()).map(|behind| (name, behind))
+}
+
 /// The header fields that came in the first segment of a request. They are read when they are asked for, and only then:
 /// lines that are no fields are passed over. The engine hands an application no complete section that is not valid to
 /// the letter ([`RequestLine::framing`]).
@@ -305,11 +311,7 @@ impl<'a> Headers<'a> {
     /// The fields in order: name, and value without the white space around it. A line that is no field
     /// is passed over, and so is one that the segment cuts off.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
-        self.lines().filter_map(|line| {
-            let (name, value) = split_while(line, is_token)?;
-            let value = value.strip_prefix(b":")?;
-            (!name.is_empty()).then_some((name, value.trim_ascii()))
-        })
+        self.lines().filter_map(split_field).map(|(name, value)| (name, value.trim_ascii()))
     }
 
     /// The lines up to the empty one, which ends the fields.
