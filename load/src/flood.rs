@@ -93,7 +93,7 @@ impl FloodStream {
             FloodKind::Ack => {
                 let payload: &[u8] = if random.is_multiple_of(2) { b"" } else { b"GET / HTTP/1.0\r\n\r\n" };
                 let timestamps = Some((seq.rotate_left(7), ack.rotate_left(7)));
-                Segment { seq, ack, flags: ACK | PSH, window: 65_535, mss: None, timestamps, payload }
+                Segment { seq, ack, flags: ACK | PSH, window: 65_535, mss: None, timestamps, duplicate: None, payload }
             }
             FloodKind::Garbage => {
                 // Most packets are TCP, which the server parses further.

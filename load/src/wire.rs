@@ -42,6 +42,8 @@ pub(crate) struct Segment<'a> {
     pub(crate) mss: Option<u16>,
     /// The timestamps option: value and echo.
     pub(crate) timestamps: Option<(u32, u32)>,
+    /// What came twice, the first sequence number and the one behind the last, for a D-SACK block.
+    pub(crate) duplicate: Option<(u32, u32)>,
     pub(crate) payload: &'a [u8],
 }
 

@@ -143,6 +143,18 @@ impl Generator {
         {
             connection.take_timestamp(value);
         }
+        // A client with timestamps offers SACK as well, and has to use it.
+        let has_sack = segment.timestamps.is_some();
+        if has_sack && known >= 1 << 30 {
+            // Out of order: it is not kept, so no SACK block may tell of it, and an ACK without one would count as new.
+            return;
+        }
+        let end = segment.seq.wrapping_add(segment.payload.len() as u32);
+        let is_repeated = known > 0 && known >= segment.payload.len() && !segment.payload.is_empty();
+        if has_sack && is_repeated && !segment.has(FIN) {
+            self.report_duplicate(id, (segment.seq, end), tx);
+            return;
+        }
         if !is_next {
             // Old or out of order: answered with an ACK (RFC 9293, section 3.10.7.4).
             self.send_flags(id, ACK, 0, tx);

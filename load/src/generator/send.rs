@@ -46,6 +46,7 @@ impl Generator {
             window: self.window(id.slot),
             mss: None,
             timestamps: self.timestamps(connection.echo),
+            duplicate: None,
             payload: &self.ring.batch(id.first, id.count)[start..end],
         };
         // Not by `Generator::send`, which borrows all of `self`: the segment borrows the request.
@@ -55,6 +56,22 @@ impl Generator {
 
     /// Sends a segment without payload: SND.NXT, and an acknowledgment of RCV.NXT and `more`.
     pub(super) fn send_flags(&mut self, id: &ConnectionId, flags: u8, more: u32, tx: &mut impl TxQueue) -> bool {
+        self.send_empty(id, flags, more, None, tx)
+    }
+
+    /// Sends an ACK that reports a range of sequence numbers that came again, as a D-SACK block (RFC 2883).
+    pub(super) fn report_duplicate(&mut self, id: &ConnectionId, range: (u32, u32), tx: &mut impl TxQueue) -> bool {
+        self.send_empty(id, ACK, 0, Some(range), tx)
+    }
+
+    fn send_empty(
+        &mut self,
+        id: &ConnectionId,
+        flags: u8,
+        more: u32,
+        duplicate: Option<(u32, u32)>,
+        tx: &mut impl TxQueue,
+    ) -> bool {
         let connection = self.table[id.slot];
         let sent = match connection.phase {
             // After the last reply all requests are before the sequence number of `id`.
@@ -68,6 +85,7 @@ impl Generator {
             flags,
             window: self.window(id.slot),
             timestamps: self.timestamps(connection.echo),
+            duplicate,
             ..Segment::default()
         };
         self.send(id, &segment, tx)

@@ -97,7 +97,8 @@ pub(crate) fn emit(buffer: &mut [u8], link: Link, ends: &Ends, segment: &Segment
         let offers_sack = segment.mss.is_some() && segment.timestamps.is_some() && !segment.has(ACK);
         let options_len = if segment.mss.is_some() { 4 } else { 0 }
             + if offers_sack { 4 } else { 0 }
-            + if segment.timestamps.is_some() { 12 } else { 0 };
+            + if segment.timestamps.is_some() { 12 } else { 0 }
+            + if segment.duplicate.is_some() { 12 } else { 0 };
         out.put(&[(5 + options_len / 4) << 4, segment.flags]);
         out.put(&segment.window.to_be_bytes());
         // Checksum and urgent pointer.
@@ -114,6 +115,11 @@ pub(crate) fn emit(buffer: &mut [u8], link: Link, ends: &Ends, segment: &Segment
             out.put(&[1, 1, 8, 10]);
             out.put(&value.to_be_bytes());
             out.put(&echo.to_be_bytes());
+        }
+        if let Some((from, to)) = segment.duplicate {
+            out.put(&[1, 1, 5, 10]);
+            out.put(&from.to_be_bytes());
+            out.put(&to.to_be_bytes());
         }
         out.put(segment.payload);
         (out.len, Some(16))

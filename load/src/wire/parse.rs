@@ -134,6 +134,7 @@ fn parse_tcp(checked: Checked, source: IpAddr, destination: IpAddr, bytes: &[u8]
         window: u16::from_be_bytes([w0, w1]),
         mss,
         timestamps,
+        duplicate: None,
         payload,
     };
     Some(Content::Segment(ends, segment))
@@ -193,6 +194,7 @@ mod tests {
             window: 9,
             mss: None,
             timestamps: Some((1, 0xf000_0002)),
+            duplicate: None,
             payload: b"GET / HTTP/1.0\r\n\r\nodd",
         };
         for ends in [ends("10.9.0.1", "10.9.0.2"), ends("fd09::1", "fd09::2")] {
