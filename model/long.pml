@@ -41,7 +41,7 @@
 #define REFUSALS 1	/* ACKs of what opens a window too early: a client sends few (tcp_invalid_ratelimit) */
 #endif
 #ifndef FRUITLESS
-#define FRUITLESS (4 * SEGMENTS + 3)	/* packets of the server that may bring the client nothing, in a row */
+#define FRUITLESS (5 * SEGMENTS + 4)	/* packets of the server that may bring the client nothing, in a row */
 #endif
 
 #define IS_OPEN (CLIENT == KEEPS || CLIENT == PIPELINES)
@@ -60,19 +60,22 @@
 #define response_end(number) (SEGMENTS * ((number) + 1))
 #define bit(segment) (1 << (segment))
 
-/* Timestamps of the server: that of the SYN+ACK; for each response one of each segment, new and again; and one of the
-   end of a response, which proves to the server what the next request begins behind. They grow in this order. */
+/* Timestamps of the server: that of the SYN+ACK; for each response one of a check before each segment, and of each
+   segment, new and again; and one of the end of a response, which proves to the server what the next request begins
+   behind. They grow in this order. */
 #define HANDSHAKE 0
-#define stamp_of(segment, again) \
-	(1 + 2 * ((segment) / SEGMENTS * (SEGMENTS + 1) + (segment) % SEGMENTS) + (again))
-#define stamp_of_end(number) (1 + 2 * ((number) * (SEGMENTS + 1) + SEGMENTS))
-#define response_of(stamp) (((stamp) - 1) / (2 * (SEGMENTS + 1)))
-#define segment_of(stamp) (((stamp) - 1) / 2 % (SEGMENTS + 1))	/* SEGMENTS: the end */
-#define is_again(stamp) (((stamp) - 1) % 2)
+#define stamp_of_check(segment) (1 + 3 * ((segment) / SEGMENTS * (SEGMENTS + 1) + (segment) % SEGMENTS))
+#define stamp_of(segment, again) (stamp_of_check(segment) + 1 + (again))
+#define stamp_of_end(number) (1 + 3 * ((number) * (SEGMENTS + 1) + SEGMENTS))
+#define response_of(stamp) (((stamp) - 1) / (3 * (SEGMENTS + 1)))
+#define segment_of(stamp) (((stamp) - 1) / 3 % (SEGMENTS + 1))	/* SEGMENTS: the end */
+#define is_check(stamp) (((stamp) - 1) % 3 == 0)
+#define is_again(stamp) (((stamp) - 1) % 3 == 2)
 
 /* What a packet to the client says: in one number, by which the bag is sorted. */
 #define NO_DATA 15
 #define OLD_BYTE 14	/* which the client has acknowledged */
+#define CHECK 12		/* a byte that the client has acknowledged, the one before this segment */
 #define OPENING 13	/* none, but behind the end of a response: with its stamp or a later one it is taken */
 #define packet(data, seq, ack, window_end, stamp) \
 	((data) | (seq) << 4 | (ack) << 8 | (window_end) << 12 | (stamp) << 16)
@@ -107,11 +110,11 @@ bool reason;
 #define last_acked (next - delayed)
 
 /* The packet that the client sends, if any: parts of its requests from one to another, and whether it reports that
-   something came twice. So many of it reach the server. */
+   something came twice (1), or a check (2). So many of it reach the server. */
 byte from, to, dsack, arriving;
 
 /* What the server makes of it, and answers: segments in `out`, or an acknowledgement alone. */
-byte ack, ack_window_end, again, only_ack, old_byte, stamp, number, end, is_timeout;
+byte ack, ack_window_end, again, only_ack, old_byte, check, stamp, number, end, is_timeout;
 int out;
 
 /* Scratch. */
@@ -245,7 +248,8 @@ inline decide() {
 		:: else -> is_timeout = has_payload || has_fin
 		fi;
 		if
-		:: next <= p || next > response_end(number) -> skip	/* nothing new, or another response */
+		:: next < p || next > response_end(number) -> skip	/* another response */
+		:: next == p && !is_check(recent) -> skip	/* nothing new */
 		:: number > 0 && end != request_end(number) -> skip	/* the residue does not fit */
 		:: else ->
 			if
@@ -266,8 +270,8 @@ inline decide() {
 #ifdef WITHOUT_DUPLICATES
 			:: else -> in_the_middle()
 #else
-			:: next < response_end(number) && dsack -> skip
-			:: next < response_end(number) && !dsack -> in_the_middle()
+			:: next < response_end(number) && dsack == 1 -> skip
+			:: next < response_end(number) && dsack != 1 -> in_the_middle()
 #endif
 			fi
 		fi
@@ -309,6 +313,15 @@ inline decide() {
 	p = 0
 }
 
+/* What is missing up to `top`, and a window at least. */
+inline draw_from_here() {
+	if
+	:: top < next + WINDOW -> top = next + WINDOW
+	:: else -> skip
+	fi;
+	draw(next, top)
+}
+
 /* An ACK or a timeout of a client that has a part of the response. `p` is what it had acknowledged before. */
 inline in_the_middle() {
 	top = 0; count = 0; segment = next;
@@ -323,18 +336,30 @@ inline in_the_middle() {
 	od;
 	segment = 0;
 	if
-	:: is_timeout ->
-		again = (beyond != 0);
+	:: next == p ->
+		/* It has a check, which tells that it was here a round trip ago. */
+		again = 1;
 		if
-		:: top > next + WINDOW -> draw(next, top)
-		:: else -> draw(next, next + WINDOW)
+		:: !is_timeout && beyond != 0 && !dsack -> skip
+		:: else -> draw_from_here()
 		fi
-	:: !is_timeout && beyond == 0 && !is_again(recent) ->
+	:: next > p && is_timeout && (beyond != 0 || next < first_of(number) + WINDOW) ->
+		again = 1;
+		draw_from_here()
+	:: next > p && is_timeout && beyond == 0 && next >= first_of(number) + WINDOW ->
+		/* All may be on its way. A segment that may not have had an ACK of its own yet draws what that draws. */
+		check = 1;
+		if
+		:: next - p == 1 && !is_again(recent) -> draw(p + WINDOW, next + WINDOW)
+		:: else -> skip
+		fi
+	:: next > p && dsack == 2 && (beyond != 0 || next - p > 1 || is_again(recent)) -> skip
+	:: next > p && !is_timeout && beyond == 0 && !is_again(recent) ->
 		if
 		:: p + WINDOW > next -> draw(p + WINDOW, next + WINDOW)
 		:: else -> draw(next, next + WINDOW)
 		fi
-	:: !is_timeout && beyond == 0 && is_again(recent) -> draw(next, next + WINDOW)
+	:: next > p && !is_timeout && !dsack && beyond == 0 && is_again(recent) -> draw(next, next + WINDOW)
 	:: else ->
 		/* A gap: everything that was sent has arrived, or enough behind it. */
 		again = 1;
@@ -375,6 +400,13 @@ inline answer() {
 		p = packet(NO_DATA, next, ack, ack_window_end, stamp);
 		send()
 	:: else ->
+		if
+		:: check ->
+			printf("server:  a check before segment %d, stamp %d\n", next, stamp_of_check(next));
+			p = packet(CHECK, next, ack, ack_window_end, stamp_of_check(next));
+			send()
+		:: else -> skip
+		fi;
 		segment = 0;
 		do
 		:: segment == TOTAL -> break
@@ -425,7 +457,7 @@ inline answer() {
 		segment = 0
 	fi;
 	d_step {
-		ack = 0; ack_window_end = 0; again = 0; only_ack = 0; old_byte = 0; stamp = 0; number = 0; end = 0;
+		ack = 0; ack_window_end = 0; again = 0; only_ack = 0; old_byte = 0; check = 0; stamp = 0; number = 0; end = 0;
 		is_timeout = 0; out = 0; p = 0
 	}
 }
@@ -463,7 +495,8 @@ inline progress() {
 inline receive() {
 	segment = data_in(p);
 	if
-	:: segment == OLD_BYTE || (segment < OPENING && segment + 1 < last_acked) -> dsack = 1; count = 1
+	:: segment == CHECK && (seq_in(p) < last_acked || stamp_in(p) < recent) -> dsack = 2; count = 1
+	:: segment == OLD_BYTE || (segment < CHECK && segment + 1 < last_acked) -> dsack = 1; count = 1
 	:: segment == OPENING && stamp_in(p) != recent ->
 		/* Older than anything before the end of its response, which counts as nothing else does: RFC 7323, section 5.3.
 		   Behind what the client has got since, it says nothing new. */
@@ -476,10 +509,10 @@ inline receive() {
 		:: else -> skip
 		fi
 #endif
-	:: (segment == NO_DATA || segment < OPENING && segment + 1 >= last_acked) && stamp_in(p) < recent ->
+	:: (segment == NO_DATA || segment < CHECK && segment + 1 >= last_acked) && stamp_in(p) < recent ->
 		/* RFC 7323, section 5.3 */
 		if
-		:: segment < OPENING -> dsack = (segment < next); count = 1
+		:: segment < CHECK -> dsack = (segment < next); count = 1
 		:: else -> skip
 		fi
 	:: else ->
@@ -505,8 +538,9 @@ inline receive() {
 		fi;
 		if
 		:: segment == NO_DATA || segment == OPENING -> skip
+		:: segment == CHECK -> dsack = 2; count = 1
 		:: segment < next -> dsack = 1; count = 1
-		:: segment < OPENING && segment == next ->
+		:: segment < CHECK && segment == next ->
 			progress();
 			count = (beyond == 0 && !delayed -> 2 : 1);
 			next++;
@@ -514,7 +548,7 @@ inline receive() {
 			:: beyond & bit(next) -> beyond = beyond & ~bit(next); next++
 			:: else -> break
 			od
-		:: segment < OPENING && segment > next ->
+		:: segment < CHECK && segment > next ->
 			if
 			:: beyond & bit(segment) -> dsack = 1
 			:: else -> beyond = beyond | bit(segment); reason = 1; progress()

@@ -12,11 +12,11 @@
 //!   LATER_PART ..  a segment of such a response, not the first of its connection: how long its segments are, how its
 //!                  client's windows are scaled, and 20 bits of where it begins, keyed by where its request begins
 //!   STORED ..      a segment of the first stored response of a connection that stays open: a position of 1,024 bytes,
-//!                  and which of 32 ways
-//!   ONLY ..        a segment of a stored response, whose connection ends with it: its position, and which of 40 ways
+//!                  and which of 34 ways
+//!   ONLY ..        a segment of a stored response, whose connection ends with it: its position, and which of 42 ways
 //!                  it was sent in
 //!   LATER ..       a segment of a later one: a position of 1,024 bytes, how long its segments are, how its client's
-//!                  windows are scaled, and which of 7 ways
+//!                  windows are scaled, and which of 8 ways
 //!   KEPT ..        the end of a response after which the connection stays open: 22 bits that depend on both next
 //!                  sequence numbers, the version of the data set, and the client's MSS and scale
 //! ```
@@ -221,6 +221,9 @@ pub(crate) enum SendReason {
     Retransmission,
     /// New data to a client without SACK, two segments at a time; the level tells which of the pair it is.
     Pair,
+    /// No segment, but a byte that the client has acknowledged, the one before this place: it finds out whether the
+    /// client is still there.
+    Check,
 }
 
 /// The congestion window (RFC 9293, section 3.8.2), in levels: each is about 0.7 times the next.
@@ -229,14 +232,19 @@ pub(crate) enum SendReason {
 /// |-------|---------------------------------------------------------------------------|
 /// | 0–11  | 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256: there has been a loss    |
 /// | 12    | slow start: there has been no loss                                        |
+/// | 13    | the same with fewer, for a smaller receive window                         |
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct WindowLevel(u8);
 
 impl WindowLevel {
     /// The first window, and more with each segment that has been acknowledged (RFC 5681, section 3.1).
     pub(crate) const SLOW_START: Self = Self(Self::SEGMENTS.len() as u8);
+    /// Slow start where the client's receive window had no room for that.
+    pub(crate) const SLOWER_START: Self = Self(Self::SEGMENTS.len() as u8 + 1);
     /// After the client's window was closed.
     pub(crate) const LOWEST: Self = Self(0);
+    /// After a check has found the client where it was: nothing is in flight.
+    pub(crate) const AFTER_CHECK: Self = Self(1);
 
     /// The highest on a narrow path: there is no room in a stamp for more.
     const NARROW_MAX: Self = Self(3);
@@ -276,9 +284,16 @@ impl WindowLevel {
     pub(crate) fn segments(self, done: u32, first_window: u8, ceiling: u16) -> u32 {
         let wanted = match Self::SEGMENTS.get(usize::from(self.0)) {
             Some(&segments) => segments.into(),
-            None => u32::from(first_window).saturating_add(done).min((done / 4).saturating_add(32)),
+            None if self == Self::SLOW_START => {
+                u32::from(first_window).saturating_add(done).min((done / 4).saturating_add(32))
+            }
+            None => (done / 8).saturating_add(24),
         };
-        wanted.min(u32::from(ceiling)).max(1)
+        wanted.min(u32::from(ceiling)).max(2)
+    }
+
+    pub(crate) fn is_slow_start(self) -> bool {
+        self >= Self::SLOW_START
     }
 
     /// The highest level with at most so many segments in flight.
@@ -302,7 +317,7 @@ impl WindowLevel {
     /// start is not limited.
     pub(crate) fn grown(self, from: u32, to: u32, cap: Self, ways: Ways) -> Self {
         let (mut level, mut from) = (ways.rounded(self), from);
-        if level == Self::SLOW_START {
+        if level.is_slow_start() {
             return level;
         }
         // No more often than there are levels.
@@ -342,11 +357,22 @@ impl Ways {
         }
     }
 
-    /// Slow start, new data at each level, what is sent again at each, what fills the client's window; and on a path
-    /// that is narrow.
+    /// Ways that are not those of segments: a check, but for a narrow path. It is first, so that a client which has
+    /// taken its timestamp takes that of any segment at the same place.
+    const fn checks(self) -> u32 {
+        if matches!(self, Self::Narrow) { 0 } else { 1 }
+    }
+
+    /// Slow start, and in segments that may be many in flight a slower one.
+    const fn slow_starts(self) -> u32 {
+        if matches!(self, Self::Only | Self::First) { 2 } else { 1 }
+    }
+
+    /// A check, slow start, new data at each level, what is sent again at each, what fills the client's window; and on
+    /// a path that is narrow.
     const fn full(self) -> u32 {
         let (new, again) = self.levels();
-        1 + new + again + 1
+        self.checks() + self.slow_starts() + new + again + 1
     }
 
     /// How many there are.
@@ -362,8 +388,8 @@ impl Ways {
     /// The level that stands for this one: the highest that is not above it, or the lowest.
     pub(crate) fn rounded(self, level: WindowLevel) -> WindowLevel {
         match self {
-            _ if level == WindowLevel::SLOW_START => level,
             Self::Only | Self::First => level,
+            _ if level.is_slow_start() => WindowLevel::SLOW_START,
             Self::Narrow => level.min(WindowLevel::NARROW_MAX),
             Self::Later => {
                 let [lowest, ..] = WindowLevel::LATER;
@@ -385,25 +411,34 @@ impl Ways {
             Self::Later => u32::from(self.rounded(level).0 / 2),
             _ => u32::from(self.rounded(level).0),
         };
+        let first_new = self.checks() + self.slow_starts();
         match reason {
-            SendReason::NewData if level == WindowLevel::SLOW_START => 0,
-            SendReason::NewData => 1 + index(level),
-            SendReason::Retransmission => 1 + new + index(level).min(again - 1),
-            SendReason::WindowLimited | SendReason::Pair => 1 + new + again,
+            SendReason::Check => 0,
+            SendReason::NewData if level.is_slow_start() => {
+                self.checks() + u32::from(self.rounded(level).0 - WindowLevel::SLOW_START.0)
+            }
+            SendReason::NewData => first_new + index(level),
+            SendReason::Retransmission => first_new + new + index(level).min(again - 1),
+            SendReason::WindowLimited | SendReason::Pair => first_new + new + again,
         }
     }
 
-    /// The way with this number. What fills the client's window tells no level.
+    /// The way with this number. What fills the client's window tells no level, nor does a check.
     fn of_number(self, number: u32) -> (WindowLevel, SendReason) {
         let (new, again) = self.levels();
+        let Some(number) = number.checked_sub(self.checks()) else {
+            return (WindowLevel::AFTER_CHECK, SendReason::Check);
+        };
         let level = |index: u32| match self {
             Self::Later => WindowLevel(index as u8 * 2 + 1),
             _ => WindowLevel(index as u8),
         };
+        let Some(number) = number.checked_sub(self.slow_starts()) else {
+            return (WindowLevel(WindowLevel::SLOW_START.0 + number as u8), SendReason::NewData);
+        };
         match number {
-            0 => (WindowLevel::SLOW_START, SendReason::NewData),
-            _ if number <= new => (level(number - 1), SendReason::NewData),
-            _ if number <= new + again => (level(number - 1 - new), SendReason::Retransmission),
+            _ if number < new => (level(number), SendReason::NewData),
+            _ if number < new + again => (level(number - new), SendReason::Retransmission),
             _ => (level(new - 1), SendReason::WindowLimited),
         }
     }
@@ -606,8 +641,6 @@ pub(crate) enum StampSequence {
         /// They go in pieces.
         narrow: bool,
         exchange: Exchange,
-        /// Segments from this offset on are new data all the same, under a schedule of their own.
-        new_from: (u32, WindowSchedule),
     },
     /// For a client without SACK: all but the last two segments are silent.
     Pairs {
@@ -645,9 +678,7 @@ impl StampSequence {
     pub(crate) fn stamp_at(self, offset: u32) -> u32 {
         let (first, level, reason, narrow, exchange) = match self {
             Self::Constant(stamp) => return stamp,
-            Self::Stored { first, schedule, reason, limited_from, narrow, exchange, new_from } => {
-                let (from, new) = new_from;
-                let (schedule, reason) = if offset < from { (schedule, reason) } else { (new, SendReason::NewData) };
+            Self::Stored { first, schedule, reason, limited_from, narrow, exchange } => {
                 let limited = reason == SendReason::NewData && offset >= limited_from;
                 let reason = if limited { SendReason::WindowLimited } else { reason };
                 (first, schedule.level_at(offset), reason, narrow, exchange)
@@ -713,7 +744,7 @@ mod tests {
         for exchange in exchanges {
             for narrow in [false, true].into_iter().take(if exchange.ways(false) == Ways::Later { 1 } else { 2 }) {
                 let mut found = 0;
-                for level in (0..=12).map(WindowLevel) {
+                for level in (0..=13).map(WindowLevel) {
                     for reason in [SendReason::NewData, SendReason::Retransmission] {
                         let is_known = exchange.ways(narrow).rounded(level) == level;
                         let is_again = reason == SendReason::Retransmission;
@@ -727,7 +758,12 @@ mod tests {
                         found += 1;
                     }
                 }
-                assert_eq!(found + 1, exchange.ways(narrow).full(), "{exchange:?} {narrow}");
+                let ways = exchange.ways(narrow);
+                assert_eq!(found + 1, ways.full() - ways.checks(), "{exchange:?} {narrow}");
+                let (level, reason) = (WindowLevel::AFTER_CHECK, SendReason::Check);
+                let check = SentSegment { position, level, reason, narrow, exchange };
+                let is_told = Stamp::parse(Stamp::Stored(check).value()) == Some(Stamp::Stored(check));
+                assert_eq!(is_told, !narrow || exchange.ways(false) == Ways::Later);
                 let (level, reason) = (WindowLevel::LOWEST, SendReason::WindowLimited);
                 let limited = Stamp::Stored(SentSegment { position, level, reason, narrow, exchange }).value();
                 let Some(Stamp::Stored(SentSegment { reason, .. })) = Stamp::parse(limited) else { panic!() };

@@ -59,12 +59,12 @@ const GET: &str = "GET /g HTTP/1.0\n";
 const PROBE_MAX: f64 = 1460.0;
 
 /// What the stamps of stored responses count from whose connections end: behind 32 for each two positions.
-const PLACED: u32 = (1 << 26) + (8 << 20) + 2 + Position::COUNT / 2 * 32;
+const PLACED: u32 = (1 << 26) + (8 << 20) + 2 + Position::COUNT / 2 * 34;
 
 /// Ways in which a segment of a stored response can have been sent, as its stamp says: on a path that is wide, and on
 /// one that is narrow; four of each are those of clients without SACK.
-const WAYS: u32 = 40;
-const WIDE_WAYS: f64 = 26.0;
+const WAYS: u32 = 42;
+const WIDE_WAYS: f64 = 28.0;
 const NARROW_WAYS: f64 = 14.0;
 const PAIRS: f64 = 4.0;
 

@@ -29,11 +29,11 @@ const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
 /// Stamps of segments whose connection stays open: from here on, in each half of the circle of timestamps, with 32 ways
 /// for each place of a first response;
 const FIRST: u32 = LATER_PART + LATER_PARTS;
-const FIRST_STAMPS: u32 = Position::COUNT / 2 * 32;
+const FIRST_STAMPS: u32 = Position::COUNT / 2 * 34;
 /// and with 42 for one of a later, behind 40 of segments whose connection ends.
-const LATER: u32 = FIRST + FIRST_STAMPS + Position::COUNT * 40;
+const LATER: u32 = FIRST + FIRST_STAMPS + Position::COUNT * 42;
 /// How many of them there are in a half.
-const OPEN_STAMPS: u32 = FIRST_STAMPS + Position::COUNT / 2 * 42;
+const OPEN_STAMPS: u32 = FIRST_STAMPS + Position::COUNT / 2 * 48;
 
 /// Packets per measurement.
 fn packets() -> u64 {

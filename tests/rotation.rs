@@ -168,8 +168,8 @@ fn whatever_comes_in_the_middle_of_a_response_draws_what_it_would_have() {
     }
 }
 
-/// What a client reads that acknowledges each segment, and asks again when nothing comes; every packet of it goes to
-/// the server that `turns` names next.
+/// What a client reads that acknowledges each segment, takes a check where it is, and asks again when nothing comes;
+/// every packet of it goes to the server that `turns` names next.
 fn read(servers: &[Engine<Sample>], first: usize, turns: &[usize], ends: Ends, offer: Offer) -> Vec<u8> {
     let mut turns = turns.iter().cycle();
     let mut client = Client::connected(&servers[first], ends, offer);
@@ -189,6 +189,10 @@ fn read(servers: &[Engine<Sample>], first: usize, turns: &[usize], ends: Ends, o
                 }
                 echo = stamp.unwrap_or_default();
                 client.at(LEN, body.len() as u32)
+            }
+            None if let Some(checked) = parts.remove(&now.wrapping_sub(1)).and_then(|part: Part| part.stamp) => {
+                echo = checked;
+                client.at(LEN, now)
             }
             None if offer.timestamps && now > 0 => client.at(LEN - 1, now).payload("\n").with(Flags::PSH),
             None => client.at(0, now).payload(REQUEST),

@@ -70,9 +70,12 @@ fn an_ack_draws_the_segments_that_the_window_moved_over() {
         // Slow start: two for each that has been acknowledged.
         let next = send(&ack(&client, &first[0], 2 * s), &mut client);
         assert_eq!(offsets(&next), [10, 11, 12, 13].map(|at| at * s));
-        let next = send(&ack(&client, &first[2], 3 * s), &mut client);
-        assert_eq!(offsets(&next), [14, 15].map(|at| at * s));
         assert_eq!(client.verdict(), Verdict::Replied(ReplyKind::NextWindow));
+        // Two by two: one that is acknowledged alone draws what both draw, or nothing.
+        for (acked, drawn) in [(3, &[][..]), (4, &[14, 15, 16, 17])] {
+            let next = send(&ack(&client, &first[acked as usize - 1], acked * s), &mut client);
+            assert_eq!(offsets(&next), drawn.iter().map(|at| at * s).collect::<Vec<_>>());
+        }
     }
 }
 
@@ -84,10 +87,10 @@ fn the_last_byte_of_the_request_stays_unacknowledged_until_the_end() {
     assert_eq!(next.len(), 4);
     assert!(next.iter().all(|segment| segment.acknowledged == LEN - 1 && u32::from(segment.window) > LEN));
     // What the timer sends, with what the client has.
-    let again = ack(&client, &first[8], 10 * 1448).seq(ISN + LEN).payload("x").with(Flags::PSH);
+    let again = ack(&client, &first[6], 8 * 1448).seq(ISN + LEN).payload("x").with(Flags::PSH);
     let resumed = send(&again, &mut client);
     assert_eq!(client.verdict(), Verdict::Replied(ReplyKind::Resumed));
-    assert_eq!((resumed[0].offset, resumed[0].acknowledged), (10 * 1448, LEN - 1));
+    assert_eq!((resumed[0].offset, resumed[0].acknowledged), (8 * 1448, LEN - 1));
 }
 
 #[test]
@@ -151,10 +154,10 @@ fn the_last_segment_has_the_fin_and_then_everything_is_acknowledged() {
 fn a_fin_before_the_end_is_not_acknowledged_and_resumes() {
     let engine = engine();
     let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
-    let fin = ack(&client, &first[8], 10 * 1448).with(Flags::FIN);
+    let fin = ack(&client, &first[6], 8 * 1448).with(Flags::FIN);
     let resumed = send(&fin, &mut client);
     assert_eq!(client.verdict(), Verdict::Replied(ReplyKind::Resumed));
-    assert!(resumed[0].offset == 10 * 1448 && resumed[0].acknowledged <= LEN);
+    assert!(resumed[0].offset == 8 * 1448 && resumed[0].acknowledged <= LEN);
 }
 
 #[test]
@@ -331,7 +334,7 @@ fn what_comes_again_in_the_middle_of_a_response_is_quoted_so_that_the_timer_does
     for (reverts, ends) in [(true, Ends::v4()), (true, Ends::v6()), (false, Ends::v4())] {
         let engine = engine_changed(|config| config.revert_backoff = reverts);
         let (mut client, first) = asked(&engine, ends, Offer::LINUX);
-        let again = ack(&client, &first[8], 10 * full(&ends)).seq(ISN + LEN).payload("x").with(Flags::PSH);
+        let again = ack(&client, &first[6], 8 * full(&ends)).seq(ISN + LEN).payload("x").with(Flags::PSH);
         let frames = client.send(&again);
         assert_eq!(frames.first() == frames.last(), reverts, "once ahead, and once behind");
         let message = Frame::dissect(&frames[0]).unwrap();
@@ -345,7 +348,7 @@ fn what_comes_again_in_the_middle_of_a_response_is_quoted_so_that_the_timer_does
             }
             _ => assert!(!reverts),
         }
-        assert_eq!(sent(&client, &frames)[0].offset, 10 * full(&ends));
+        assert_eq!(sent(&client, &frames)[0].offset, 8 * full(&ends));
     }
 }
 
@@ -383,6 +386,7 @@ fn without_timestamps_only_what_begins_with_a_method_is_a_request() {
 /// Why a segment was sent, as its stamp says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Role {
+    Checks,
     Fresh,
     Stalled,
     Resent,
@@ -390,10 +394,10 @@ enum Role {
 }
 
 /// Ways in which a segment can have been sent: what its stamp has for each position. See `src/stamp.rs`.
-const WAYS: u32 = 40;
+const WAYS: u32 = 42;
 
 /// What these stamps count from where the connection ends with the response.
-const ONLY: u32 = (1 << 26) + (8 << 20) + 2 + Position::COUNT / 2 * 32;
+const ONLY: u32 = (1 << 26) + (8 << 20) + 2 + Position::COUNT / 2 * 34;
 
 /// The way in the stamp of a segment of a stored response.
 fn way<A: App>(client: &Client<'_, A>, segment: &Sent) -> u32 {
@@ -403,9 +407,10 @@ fn way<A: App>(client: &Client<'_, A>, segment: &Sent) -> u32 {
 /// The role in the stamp of a segment of a stored response.
 fn role<A: App>(client: &Client<'_, A>, segment: &Sent) -> Role {
     match way(client, segment) {
-        0..13 => Role::Fresh,
-        13..21 => Role::Resent,
-        21 => Role::Stalled,
+        0 => Role::Checks,
+        1..15 => Role::Fresh,
+        15..23 => Role::Resent,
+        23 => Role::Stalled,
         _ => Role::Paired,
     }
 }
@@ -534,23 +539,85 @@ fn when_a_hole_has_been_filled_the_next_one_is() {
     assert!(send(&ack(&client, &resent[0], 3 * s).sack(&[block(6, 9)]), &mut client).is_empty());
 }
 
+/// A segment of the third round trip, and what a client echoes that has acknowledged 28 segments.
+fn third(first: &[Sent], s: u32) -> Sent {
+    Sent { stamp: first[0].stamp.wrapping_add(26 * s / 512 * WAYS), ..first[0].clone() }
+}
+
 #[test]
-fn a_timeout_resumes_carefully() {
+fn a_timeout_sends_what_answered_the_request_again() {
     let engine = engine();
     let s = 1448;
     let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
-    let resumed = send(&again(&client, &first[8], 10 * s), &mut client);
-    assert_eq!(offsets(&resumed), [10, 11].map(|at| at * s));
+    let resumed = send(&again(&client, &first[6], 8 * s), &mut client);
+    assert_eq!(offsets(&resumed), [8, 9].map(|at| at * s));
     assert!(resumed.iter().all(|segment| role(&client, segment) == Role::Resent));
     // They had been lost, and draw a first window at most.
-    let next = send(&ack(&client, &resumed[0], 12 * s), &mut client);
-    assert_eq!(offsets(&next), (12..20).map(|at| at * s).collect::<Vec<_>>());
-    // What is behind it has arrived: the holes up to there, which says that they are sent again, and nothing more.
+    let next = send(&ack(&client, &resumed[0], 10 * s), &mut client);
+    assert_eq!(offsets(&next), (10..18).map(|at| at * s).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_timeout_sends_what_sack_blocks_show_to_be_missing_and_nothing_behind_it() {
+    let engine = engine();
+    let s = 1448;
+    let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
     let start = client.first_byte();
     let block = |from: u32, to: u32| (start.wrapping_add(from * s), start.wrapping_add(to * s));
     let resumed = send(&again(&client, &first[8], 10 * s).sack(&[block(11, 13), block(14, 16)]), &mut client);
     assert_eq!(offsets(&resumed), [10 * s, 13 * s]);
     assert!(resumed.iter().all(|segment| role(&client, segment) == Role::Resent));
+}
+
+#[test]
+fn a_timeout_with_everything_under_way_draws_a_check_and_no_data() {
+    let engine = engine();
+    let s = 1448;
+    let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
+    let drawn = send(&again(&client, &third(&first, s), 28 * s), &mut client);
+    let [check] = &drawn[..] else { panic!("{drawn:?}") };
+    // Of what the client has, the last byte.
+    assert_eq!((check.offset, check.payload.len(), check.acknowledged), (28 * s - 1, 1, LEN - 1));
+    assert_eq!(role(&client, check), Role::Checks);
+    // A client that has gone on reports that the byte came twice. A segment may not have had an ACK of its own yet, and
+    // draws what it draws; two segments have.
+    let start = client.first_byte();
+    let byte = [(start.wrapping_add(12 * s - 1), start.wrapping_add(12 * s))];
+    for (before, next) in [(12, 0..0), (13, 34..38)] {
+        let moved = Sent { stamp: first[0].stamp.wrapping_add(before * s / 512 * WAYS), ..first[0].clone() };
+        let drawn = offsets(&send(&ack(&client, &moved, 14 * s).sack(&byte), &mut client));
+        assert_eq!(drawn, next.map(|at| at * s).collect::<Vec<_>>(), "{before}");
+    }
+}
+
+#[test]
+fn a_client_that_has_not_moved_when_a_check_comes_gets_two_segments() {
+    let engine = engine();
+    let s = 1448;
+    let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
+    let check = send(&again(&client, &third(&first, s), 28 * s), &mut client).remove(0);
+    let start = client.first_byte();
+    let byte = (start.wrapping_add(28 * s - 1), start.wrapping_add(28 * s));
+    // It reports the byte; or does not know how to; or that was lost, and its timer expires.
+    let at = |client: &_| ack(client, &check, 28 * s);
+    for says in [at(&client).sack(&[byte]), at(&client), again(&client, &check, 28 * s)] {
+        let resumed = send(&says, &mut client);
+        assert_eq!(offsets(&resumed), [28 * s, 29 * s]);
+        assert!(resumed.iter().all(|segment| role(&client, segment) == Role::Resent));
+        // A client takes the timestamps of what comes behind the check.
+        assert!(resumed.iter().all(|segment| segment.stamp > check.stamp));
+        let next = send(&ack(&client, &resumed[0], 30 * s), &mut client);
+        assert_eq!(offsets(&next), (30..38).map(|at| at * s).collect::<Vec<_>>());
+    }
+    // Something has come behind the gap since: that draws what is missing, when three segments have.
+    let behind = |to: u32| (start.wrapping_add(29 * s), start.wrapping_add(to * s));
+    let holes = |client: &mut _, says: Segment| offsets(&send(&says, client));
+    for (to, found) in [(30, vec![]), (32, vec![28 * s])] {
+        let says = at(&client).sack(&[behind(to)]);
+        assert_eq!(holes(&mut client, says), found, "{to}");
+    }
+    let says = at(&client).sack(&[byte, behind(30)]);
+    assert_eq!(holes(&mut client, says), [28 * s]);
 }
 
 #[test]
@@ -561,14 +628,15 @@ fn what_is_sent_again_of_a_long_hole_is_no_more_than_the_window_and_its_acks_dra
     let start = client.first_byte();
     let behind = |from: u32, to: u32| [(start.wrapping_add(from * s), start.wrapping_add(to * s))];
     // 28 have been acknowledged and 32 are in flight, of which the last arrives.
-    let echoed = Sent { stamp: first[0].stamp.wrapping_add(26 * s / 512 * WAYS), ..first[0].clone() };
+    let echoed = third(&first, s);
     let resent = send(&ack(&client, &echoed, 28 * s).sack(&behind(47, 48)), &mut client);
     assert_eq!(offsets(&resent), []);
     let resent = send(&again(&client, &echoed, 28 * s).sack(&behind(45, 48)), &mut client);
     assert_eq!(offsets(&resent), (28..36).map(|at| at * s).collect::<Vec<_>>());
     for at in 1..8 {
         let next = send(&ack(&client, &resent[at - 1], (28 + at as u32) * s).sack(&behind(45, 48)), &mut client);
-        assert_eq!(offsets(&next), [(35 + at as u32) * s]);
+        let two = [34, 35].map(|behind| (behind + at as u32) * s);
+        assert_eq!(offsets(&next), if at % 2 == 0 { &two[..] } else { &[] });
     }
 }
 
@@ -790,9 +858,10 @@ fn the_window_grows_with_each_32_kb_as_far_as_the_client_takes_two_segments_more
     let s = 1448;
     // The fifth begins behind 64 kB: with room for twelve segments and two, the window is twelve there.
     for (window, levels) in [(14 * s, [1, 1, 1, 1, 2, 2, 2]), (14 * s - 1, [1; 7])] {
-        let resumed = send(&again(&client, &first[8], 40 * s).window(window as u16), &mut client);
+        let check = send(&again(&client, &first[8], 40 * s).window(window as u16), &mut client);
+        let resumed = send(&ack(&client, &check[0], 40 * s).window(window as u16), &mut client);
         let next = send(&ack(&client, &resumed[0], 42 * s).window(window as u16), &mut client);
-        let found: Vec<u32> = next.iter().map(|segment| way(&client, segment) - 1).collect();
+        let found: Vec<u32> = next.iter().map(|segment| way(&client, segment) - 3).collect();
         assert_eq!(found, levels, "{window}");
     }
 }

@@ -189,10 +189,10 @@ fn is_probe(received: &Tcp<'_>, sent: &Tcp<'_>) -> bool {
     let is_old = (WINDOW_MAX..1 << 31).contains(&received.ack.distance_from(sent.end()));
     let is_blank = !sent.payload.is_empty() && sent.payload.iter().all(|&byte| byte == 0);
     let is_plain = !sent.flags.has(Flags::SYN) && !sent.flags.has(Flags::FIN) && !sent.flags.has(Flags::RST);
-    // With timestamps, ahead of the last segment of a response behind which the connection stays open: one byte that
-    // the
-    // client has acknowledged, for an ACK at once.
-    let draws_ack = sent.payload.len() == 1 && sent.end() == received.ack.rewind(1) && received.timestamps.is_some();
+    // With timestamps one byte that the client has acknowledged, for an ACK at once: ahead of the last segment of a
+    // response behind which the connection stays open, or where its timer has expired.
+    let is_acked = received.ack.distance_from(sent.end()) <= 1;
+    let draws_ack = sent.payload.len() == 1 && is_acked && received.timestamps.is_some();
     is_plain && (draws_ack || is_old && is_blank && received.timestamps.is_none() && sent.timestamps.is_none())
 }
 

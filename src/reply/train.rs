@@ -126,6 +126,9 @@ pub(crate) struct Probe {
     /// At most [`Probe::LEN_MAX`].
     pub(crate) len: u16,
     pub(crate) order: ProbeOrder,
+    /// What is added to the timestamp of one that is to be told from segments: it has the bytes of the response in it.
+    /// `None`: it has that of the last segment, and zeros in it.
+    pub(crate) stamp: Option<u32>,
 }
 
 /// As many as a segment can have bytes.
@@ -237,9 +240,16 @@ impl<'a> Train<'a> {
         }
         if let Some(probe) = self.next_probe() {
             let mut header = self.header.with_seq(probe.seq);
-            let last = self.payload.end().saturating_sub(1) / self.seg_size.max(1) * self.seg_size;
-            self.add_stamp(&mut header, last);
-            return self.emit(header, [probe.payload(), &[], &[], &[]], buffer);
+            let Some(stamp) = probe.stamp else {
+                let last = self.payload.end().saturating_sub(1) / self.seg_size.max(1) * self.seg_size;
+                self.add_stamp(&mut header, last);
+                return self.emit(header, [probe.payload(), &[], &[], &[]], buffer);
+            };
+            if let Some(ours) = &mut header.options.timestamps {
+                ours.value = ours.value.wrapping_add(stamp);
+            }
+            let from = probe.seq.distance_from(self.header.seq());
+            return self.emit(header, self.payload.range(from, from.saturating_add(probe.len.into())), buffer);
         }
         let (from, end) = self.next()?;
         let mut header = self.header.with_seq(self.header.seq().advance(from));
@@ -303,10 +313,10 @@ impl<'a> Train<'a> {
             ProbeOrder::AfterAll => is_sent,
         };
         let due = self.probes.iter_mut().find_map(|probe| probe.take_if(|probe| is_due(probe)))?;
-        // Where the connection stays open it is for the end of the response, which the budget may not reach.
+        // Where the connection stays open it may be for the end of the response, which the budget may not reach.
         let next = self.ranges.iter().find(|(from, to)| from < to);
         let is_end = next.is_some_and(|&(from, _)| self.end_of(from) == self.payload.end());
-        (is_end || self.last == LastSegment::Fin).then_some(due)
+        (is_end || self.last == LastSegment::Fin || due.stamp.is_some()).then_some(due)
     }
 
     #[inline(never)]
@@ -352,7 +362,7 @@ mod tests {
     const PROBE_AT: SeqNumber = SeqNumber::new(1);
 
     const fn probe(order: ProbeOrder) -> Probe {
-        Probe { seq: PROBE_AT, len: 3, order }
+        Probe { seq: PROBE_AT, len: 3, order, stamp: None }
     }
 
     /// All that goes out of a train over a response of 26 bytes in segments of 8, changed by `change`.

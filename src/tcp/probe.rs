@@ -130,7 +130,7 @@ impl Probes {
             ProbeKind::Spare => ProbeOrder::AfterAll,
             ProbeKind::Check => ProbeOrder::BeforeAll,
         };
-        Some(Probe { seq, len, order })
+        Some(Probe { seq, len, order, stamp: None })
     }
 }
 

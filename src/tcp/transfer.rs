@@ -40,7 +40,7 @@ use crate::stamp::{
 use crate::verdict::{Absorbed, DropReason, ReplyKind};
 use crate::wire::ip::Pair;
 use crate::wire::seq::SeqNumber;
-use crate::wire::tcp::{Flags, TIMESTAMPS_LEN};
+use crate::wire::tcp::{Flags, SackBlocks, TIMESTAMPS_LEN};
 
 /// Segments of the client's window that are left free where its reader keeps up.
 const SLACK: u32 = 2;
@@ -139,9 +139,8 @@ pub(super) fn begin_cut<'a, P: Pair>(
     let ways = exchange.ways(false);
     let (level, reason) = (WindowLevel::LOWEST, SendReason::WindowLimited);
     let schedule = WindowSchedule { origin: 0, level, cap: level, ways };
-    let (limited_from, new_from) = (0, (u32::MAX, schedule));
     train.ranges = only((0, seg_size));
-    train.stamps = StampSequence::Stored { first, schedule, reason, limited_from, narrow: false, exchange, new_from };
+    train.stamps = StampSequence::Stored { first, schedule, reason, limited_from: 0, narrow: false, exchange };
     Some(segment.send(ReplyKind::FirstWindow, train))
 }
 
@@ -198,7 +197,7 @@ const fn sent_first(position: Position, exchange: Exchange) -> SentSegment {
 /// segment begins where the client's last ACK was, and the stamp in it is the one that comes back (RFC 7323, section
 /// 4.3). It ends before what has been acknowledged, or else Linux may put that ACK off (`tcp_backlog_ack_defer`).
 fn last_ack_probe(acked: SeqNumber) -> Probe {
-    Probe { seq: acked.rewind(2), len: 1, order: ProbeOrder::BeforeLast }
+    Probe { seq: acked.rewind(2), len: 1, order: ProbeOrder::BeforeLast, stamp: None }
 }
 
 /// Sets ranges and stamps of a train to a first window, and returns its end.
@@ -225,8 +224,8 @@ fn first_window<P: Pair>(
     let sacked = segment.sacked(segment.header.ack().rewind(begin), begin, len);
     train.ranges = sacked.unwrap_or(SackRanges::NONE).gaps(begin, end);
     let limited_from = limited_from(begin.saturating_add(window), seg_size, end, len);
-    let (reason, new_from) = (SendReason::NewData, (u32::MAX, schedule));
-    train.stamps = StampSequence::Stored { first, schedule, reason, limited_from, narrow: false, exchange, new_from };
+    let reason = SendReason::NewData;
+    train.stamps = StampSequence::Stored { first, schedule, reason, limited_from, narrow: false, exchange };
     end
 }
 
@@ -404,7 +403,7 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
     fn answer<A: App>(self, is_timeout: bool, app: &A) -> Reply<'a> {
         // Nothing new is acknowledged: the client sent this on our acknowledgement of its request, before it processed
         // the segment.
-        if self.prev_acked == self.acked {
+        if self.prev_acked == self.acked && self.echoed.reason != SendReason::Check {
             return Absorbed::Progress.into();
         }
         if self.is_open() && self.acked == self.len {
@@ -418,9 +417,12 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
             return self.segment.acknowledge(kind, Flags::ACK);
         }
         let Some(sacked) = self.segment.sacked(self.start, self.acked, self.len) else {
-            return Absorbed::Progress.into();
+            return self.answer_duplicate(app);
         };
         let transfer = Self { sacked, ..self };
+        if transfer.echoed.reason == SendReason::Check {
+            return transfer.answer_checked(is_timeout || transfer.sacked.is_empty(), app);
+        }
         if is_timeout {
             transfer.answer_timeout(app)
         } else if transfer.echoed.reason == SendReason::Pair {
@@ -443,7 +445,7 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
                 (schedule, last_boundary(sent, window_end, seg_size, len).max(acked))
             }
             // The end of a recovery. From here on with half the window, which is the level in the stamp.
-            SendReason::Retransmission => (self.schedule(acked, echoed.level), acked),
+            SendReason::Retransmission | SendReason::Check => (self.schedule(acked, echoed.level), acked),
             // The receive window was full. What it has opened to since is all that may be sent, and by two segments at
             // least (RFC 9293, section 3.8.6.2.1). No probe asks for that (RFC 9293, section 3.8.6.1): the client's
             // update tells (RFC 9293, section 3.8.6.2.2).
@@ -476,7 +478,7 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         let is_all = top >= boundary(sent) || top == boundary(self.sent_up_to(schedule, prev_acked));
         let is_retransmitted = echoed.reason == SendReason::Retransmission;
         let in_flight = (sent - acked) / seg_size;
-        let threshold = DUPLICATES.min(in_flight / 2);
+        let threshold = DUPLICATES.min(in_flight.div_ceil(2));
         let level = if is_retransmitted { echoed.level } else { WindowLevel::reduced(in_flight) };
         let again = self.schedule(acked, level);
         let ahead = |offset| self.sent_up_to(again, offset).min(top);
@@ -502,14 +504,89 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
     }
 
     /// The client's RTO has expired. What has arrived behind a gap tells that all in it is lost: that, from the
-    /// client's acknowledgement on (RFC 2018, section 5), and nothing behind. Where nothing tells it, what was sent is
-    /// likely to be on its way still, and two segments find out. What they draw is a first window at most, where RFC
-    /// 5681, section 3.1, has a segment.
+    /// client's acknowledgement on (RFC 2018, section 5), and nothing behind.
+    ///
+    /// Where nothing tells it, all that was sent may be on its way still: the timer expires after a round trip and 200
+    /// ms even where nothing is lost. So a check finds out whether the client is in the same place a round trip later,
+    /// and only then is anything sent again. What answered the request itself was sent before the timer was started,
+    /// and is lost.
     fn answer_timeout<A: App>(&self, app: &A) -> Reply<'a> {
         let Self { segment, seg_size, prev_acked, acked, window_end, len, echoed, ref sacked, .. } = *self;
         if echoed.reason == SendReason::Pair {
             return self.send_pair(ReplyKind::Resumed, acked, false, app);
         }
+        let is_first_window = acked / seg_size < segment.config.first_window.into();
+        let is_closed = window_end - acked < seg_size;
+        if !sacked.is_empty() || is_first_window || is_closed || acked >= len || echoed.narrow {
+            return self.resume(app);
+        }
+        // It acknowledges a segment that had no ACK of its own yet, so what that draws is new. Two segments have one.
+        let before = self.schedule(prev_acked, echoed.level);
+        let mut range = (acked, acked);
+        if acked - prev_acked <= seg_size && echoed.reason == SendReason::NewData {
+            range = self.drawn(before);
+        }
+        let mut train = self.stored_train(only(range), before, SendReason::NewData, app);
+        let level = WindowLevel::AFTER_CHECK;
+        let position = self.first.value().saturating_add(acked / Position::UNIT as u32);
+        if let Some(position) = Position::new(position) {
+            let check = SentSegment { position, level, reason: SendReason::Check, narrow: false, ..echoed };
+            let stamp = Some(Stamp::Stored(check).value());
+            let seq = segment.header.ack().rewind(1);
+            train.probes = [Some(Probe { seq, len: 1, order: ProbeOrder::BeforeAll, stamp }), None];
+        }
+        segment.send(ReplyKind::Resumed, train)
+    }
+
+    /// What an ACK of all up to here has drawn, under this schedule.
+    fn drawn(&self, schedule: WindowSchedule) -> (u32, u32) {
+        let Self { seg_size, prev_acked, acked, window_end, len, .. } = *self;
+        let [from, to] = [prev_acked, acked].map(|offset| {
+            let sent = self.sent_up_to(schedule, offset);
+            last_boundary(sent, window_end, seg_size, len).max(acked)
+        });
+        (from, to)
+    }
+
+    /// An ACK that tells that something has come twice (RFC 2883, section 4). It draws nothing, or duplicates would
+    /// draw duplicates. But a check comes to where its client is, and is reported as well; and where its client has
+    /// gone on, this may be the first ACK of a segment.
+    fn answer_duplicate<A: App>(&self, app: &A) -> Reply<'a> {
+        let Self { segment, seg_size, prev_acked, acked, start, len, echoed, .. } = *self;
+        let blocks = SackBlocks::parse(segment.options());
+        let [(from, to), rest @ ..] = blocks.as_slice() else { return Absorbed::Progress.into() };
+        let (checked, is_one) = (to.distance_from(start), to.distance_from(*from) == 1);
+        match SackRanges::read(rest, start, acked, len) {
+            Some(sacked) if is_one && echoed.reason == SendReason::Check => {
+                Self { sacked, ..*self }.answer_checked(checked == acked, app)
+            }
+            Some(sacked)
+                if is_one
+                    && sacked.is_empty()
+                    && echoed.reason == SendReason::NewData
+                    && checked < acked
+                    && checked.is_multiple_of(seg_size)
+                    && acked - prev_acked <= seg_size =>
+            {
+                self.advance(app)
+            }
+            _ => Absorbed::Progress.into(),
+        }
+    }
+
+    /// A client that has taken a check: it had received nothing more for a round trip, and `is_idle` if it has not
+    /// received anything since either.
+    fn answer_checked<A: App>(&self, is_idle: bool, app: &A) -> Reply<'a> {
+        if self.acked > self.prev_acked {
+            return self.advance(app);
+        }
+        if is_idle { self.resume(app) } else { self.recover(app) }
+    }
+
+    /// Begins anew where the client is: with the gaps that its SACK blocks show, or with two segments. What those draw
+    /// is a first window at most, where RFC 5681, section 3.1, has a segment.
+    fn resume<A: App>(&self, app: &A) -> Reply<'a> {
+        let Self { segment, seg_size, prev_acked, acked, window_end, len, echoed, ref sacked, .. } = *self;
         let before = self.schedule(prev_acked, echoed.level);
         let sent = self.sent_up_to(before, acked);
         let level = WindowLevel::reduced((sent - acked) / seg_size);
@@ -522,17 +599,7 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         let end = last_boundary(acked.saturating_add(2 * seg_size), window_end, seg_size, len);
         // Behind a FIN that goes alone nothing is drawn.
         let reason = if acked < len { SendReason::Retransmission } else { SendReason::NewData };
-        let mut ranges = only((acked, end));
-        let mut new_from = u32::MAX;
-        // It acknowledges a segment that had no ACK of its own yet, so what that draws is new. Two segments have one.
-        if acked - prev_acked <= seg_size && echoed.reason == SendReason::NewData {
-            let [_, drawn, ..] = &mut ranges;
-            let [from, to] = [prev_acked, acked].map(|offset| self.sent_up_to(before, offset));
-            *drawn =
-                (last_boundary(from, window_end, seg_size, len).max(end), last_boundary(to, window_end, seg_size, len));
-            new_from = drawn.0;
-        }
-        self.send_and(ReplyKind::Resumed, ranges, schedule, reason, (new_from, before), app)
+        self.send(ReplyKind::Resumed, only((acked, end)), schedule, reason, app)
     }
 
     /// An ACK of a client without SACK. Its duplicates cannot be told from the first, so only what
@@ -584,8 +651,7 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
             reason => {
                 let schedule = self.schedule(acked, echoed.level);
                 let exchange = echoed.exchange;
-                let (limited_from, new_from) = (u32::MAX, (u32::MAX, schedule));
-                StampSequence::Stored { first, schedule, reason, limited_from, narrow: true, exchange, new_from }
+                StampSequence::Stored { first, schedule, reason, limited_from: u32::MAX, narrow: true, exchange }
             }
         };
         Reply::train(ReplyKind::Narrowed, train)
@@ -599,33 +665,8 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         reason: SendReason,
         app: &A,
     ) -> Reply<'a> {
-        self.send_and(kind, ranges, schedule, reason, (u32::MAX, schedule), app)
-    }
-
-    /// Sends these ranges, of which what lies from an offset on is new data under a schedule of its own.
-    fn send_and<A: App>(
-        &self,
-        kind: ReplyKind,
-        ranges: [(u32, u32); RANGES_MAX],
-        schedule: WindowSchedule,
-        reason: SendReason,
-        new_from: (u32, WindowSchedule),
-        app: &A,
-    ) -> Reply<'a> {
-        let Self { segment, seg_size, first, acked, window_end, len, echoed, .. } = *self;
-        let mut train = self.train(app);
-        train.ranges = ranges;
-        let end = ranges.iter().map(|&(_, to)| to).max().unwrap_or(acked);
-        let limited_from = limited_from(window_end, seg_size, end, len);
-        train.stamps = StampSequence::Stored {
-            first,
-            schedule,
-            reason,
-            limited_from,
-            narrow: echoed.narrow,
-            exchange: echoed.exchange,
-            new_from,
-        };
+        let Self { segment, seg_size, acked, len, .. } = *self;
+        let mut train = self.stored_train(ranges, schedule, reason, app);
         let last = len.saturating_sub(1) / seg_size * seg_size;
         if self.is_open() && acked < last && ranges.iter().any(|&(from, to)| from < to && to > len) {
             train.probes = [Some(last_ack_probe(segment.header.ack())), None];
@@ -635,6 +676,24 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
             train.budget = segment.config.ceiling.max(segment.config.first_window.into()).saturating_add(BURST_SPARE);
         }
         segment.send(kind, train)
+    }
+
+    /// These ranges, sent for this reason.
+    fn stored_train<A: App>(
+        &self,
+        ranges: [(u32, u32); RANGES_MAX],
+        schedule: WindowSchedule,
+        reason: SendReason,
+        app: &A,
+    ) -> Train<'a> {
+        let Self { seg_size, first, acked, window_end, len, echoed, .. } = *self;
+        let mut train = self.train(app);
+        train.ranges = ranges;
+        let end = ranges.iter().map(|&(_, to)| to).max().unwrap_or(acked);
+        let limited_from = limited_from(window_end, seg_size, end, len);
+        let SentSegment { narrow, exchange, .. } = echoed;
+        train.stamps = StampSequence::Stored { first, schedule, reason, limited_from, narrow, exchange };
+        train
     }
 
     fn train<A: App>(&self, app: &A) -> Train<'a> {
@@ -684,8 +743,14 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
     /// one. The next ACKs compute from the stamps what has been sent, so the stamps must not say more than that.
     fn fitting(&self, schedule: WindowSchedule) -> WindowSchedule {
         let Self { acked, window_end, seg_size, .. } = *self;
-        let wanted = self.sent_up_to(schedule, acked).saturating_add(SLACK * seg_size);
-        if wanted <= window_end { schedule } else { self.schedule(acked, schedule.cap) }
+        let is_room = |level| {
+            let wanted = self.sent_up_to(self.schedule(acked, level), acked).saturating_add(SLACK * seg_size);
+            wanted <= window_end
+        };
+        let slow_starts = [WindowLevel::SLOW_START, WindowLevel::SLOWER_START];
+        let levels = if schedule.level.is_slow_start() { &slow_starts[..] } else { &[schedule.level] };
+        let level = levels.iter().copied().find(|&level| is_room(level));
+        self.schedule(acked, level.unwrap_or(schedule.cap))
     }
 
     fn sent_up_to(&self, schedule: WindowSchedule, offset: u32) -> u32 {
@@ -711,11 +776,12 @@ fn sent_up_to(
     offset: u32,
     seg_size: u32,
 ) -> u32 {
-    let done = offset / seg_size;
+    // Two at a time, as clients acknowledge them: one of its own would wait for its ACK (RFC 9293, section 3.8.6.3).
+    let done = (offset / seg_size) & !1;
     // A later response begins in the first or the second.
     let acked = done.saturating_sub(matches!(exchange, Exchange::Later(..)).into());
     let segments = schedule.level_at(offset).segments(acked, config.first_window, ceiling);
-    done.saturating_add(segments).saturating_mul(seg_size)
+    (done.saturating_add(segments) & !1).saturating_mul(seg_size)
 }
 
 /// From where on a segment may be the last that its window has room for, when segments up to `end` are sent

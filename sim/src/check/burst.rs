@@ -60,13 +60,15 @@ impl Checker for Burst {
 }
 
 /// Whether the first SACK block tells of data that came again: it is acknowledged already, or part of the
-/// second (RFC 2883, section 4). What is far behind was no data, but a probe.
+/// second (RFC 2883, section 4). What is far behind was no data, but a probe, and so is one byte.
 fn has_repeated(tcp: &Tcp<'_>) -> bool {
     let edges = |&(from, to): &(u32, u32)| (SeqNumber::new(from), SeqNumber::new(to));
     let Some((from, to)) = tcp.sack.first().map(edges) else { return false };
     let is_in = |(start, end): (SeqNumber, SeqNumber)| !from.before(start) && !to.after(end);
     let window = if tcp.timestamps.is_some() { SCALED_MAX } else { WINDOW_MAX };
-    from.before(tcp.ack) && tcp.ack.distance_from(from) < window || tcp.sack.get(1).map(edges).is_some_and(is_in)
+    let is_one = to.distance_from(from) == 1;
+    let is_acknowledged = from.before(tcp.ack) && tcp.ack.distance_from(from) < window;
+    is_acknowledged && !is_one || tcp.sack.get(1).map(edges).is_some_and(is_in)
 }
 
 #[cfg(test)]

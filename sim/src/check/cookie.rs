@@ -328,6 +328,8 @@ impl Checker for Cookie {
             }
             if is_probe(received, sent) {
                 self.given.probe((client, server), sent);
+                // A client that is where a check is echoes it.
+                self.given.stamp((client, server), sent);
             } else if sent.payload.is_empty() {
                 self.given.stamp((client, server), sent);
             } else {
