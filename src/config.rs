@@ -42,6 +42,8 @@ pub struct Config {
     /// The most segments of a response that are in flight at a time. With 32 or fewer no client is offered to scale its
     /// window, which then has room for them; with more, those of some clients still have no more.
     pub ceiling: u16,
+    /// What is left in flight after a loss, and how fast that grows again.
+    pub congestion: Congestion,
     /// Whether a client whose RTO has expired in the middle of a response is told to revert its back-off (RFC 6069).
     pub revert_backoff: bool,
     /// Whether a connection stays open behind a response, for as many requests as its client likes (RFC 9112, section
@@ -69,6 +71,7 @@ impl Config {
             large_replies: LargeReplies::Clocked,
             first_window: 10,
             ceiling: 256,
+            congestion: Congestion::Standard,
             revert_backoff: true,
             keep_alive: true,
         }
@@ -92,6 +95,21 @@ pub enum LargeReplies {
     Segments,
     /// One segment in IP fragments. Up to 64 kB; some networks drop them.
     Fragments,
+}
+
+/// How many segments are in flight after a loss, and how fast there are more again. Servers that answer packets of the
+/// same connections need the same, or a client's ACK draws what has been sent already, or leaves out what has not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum Congestion {
+    /// As fair beside other transfers over the same link as those of a kernel's TCP are: 0.7 of the window, at least
+    /// four segments and at most 32, then about one segment more each round trip (RFC 5681, section 3.1).
+    #[default]
+    Standard,
+    /// Faster where frames get lost for other reasons than congestion, as on a radio link; on a link that is shared it
+    /// takes from the others. 0.7 of the window, at least eight segments and at most 64, then up to five more each
+    /// round trip.
+    Fast,
 }
 
 /// What is done with a segment for a closed port, with a wrong cookie, or with a forged FIN.

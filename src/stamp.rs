@@ -30,6 +30,7 @@
 //! one that the client echoes, and whose low 31 bits are the stamp. It is less than 2^31 ahead, which a client takes
 //! for newer, so any number of responses can follow one another, round the circle ([`Stamp::following`]).
 
+use crate::config::Congestion;
 use crate::cookie::{HANDSHAKE_PROOF_BITS, KEPT_PROOF_BITS, Mss, REQUEST_PROOF_BITS, Scale, SegmentClass};
 use crate::position::Position;
 
@@ -261,20 +262,28 @@ impl WindowLevel {
 
     const SEGMENTS: [u16; 12] = [4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256];
 
-    /// Bytes, as powers of two, at whose multiples the window grows from each level to the next. Up to 16 segments that
-    /// is the growth of congestion avoidance (RFC 5681, section 3.1), and of all windows by some 7 % a round trip.
-    const GROWTH_SHIFTS: [u8; 11] = [15, 15, 15, 16, 16, 18, 19, 19, 20, 20, 21];
+    /// Bytes, as powers of two, at whose multiples the window grows from each level to the next.
+    const fn growth_shifts(congestion: Congestion) -> [u8; 11] {
+        match congestion {
+            // About one segment a round trip, as congestion avoidance has it (RFC 5681, section 3.1).
+            Congestion::Standard => [15, 16, 16, 17, 18, 19, 20, 21, 22, 23, 24],
+            // Up to five segments a round trip, and of all windows some 7 %.
+            Congestion::Fast => [15, 15, 15, 16, 16, 18, 19, 19, 20, 20, 21],
+        }
+    }
 
     /// Those that the stamps of later responses on a connection that stays open have room for.
     const LATER: [Self; 3] = [Self(1), Self(3), Self(5)];
 
-    /// After a loss no fewer segments are in flight. With four, a loss is hardly ever told by three segments behind
-    /// it, and each lost ACK may stop the ACK clock, which the client's RTO has to start again.
-    const FLOOR: u32 = 8;
-
-    /// The most segments that are in flight after a loss. Then all that was in flight has arrived or is lost, and they
-    /// are sent at once.
-    pub(crate) const BURST: u32 = 64;
+    /// The fewest segments that are in flight after a loss, and the most: then all that was in flight has arrived or is
+    /// lost, and these are sent at once. With four, a loss is hardly ever told by three segments behind it, and each
+    /// lost ACK may stop the ACK clock, which the client's RTO has to start again.
+    const fn after_loss(congestion: Congestion) -> [u32; 2] {
+        match congestion {
+            Congestion::Standard => [4, 32],
+            Congestion::Fast => [8, 64],
+        }
+    }
 
     /// The highest that is sent again.
     const AGAIN_MAX: Self = Self(7);
@@ -303,33 +312,15 @@ impl WindowLevel {
     }
 
     /// The level after a loss with so many segments in flight: the one that is nearest to 0.7 times as many, as CUBIC
-    /// has it (RFC 9438), where RFC 5681, section 3.1, has half; at least [`Self::FLOOR`], at most [`Self::BURST`].
-    pub(crate) fn reduced(segments: u32) -> Self {
+    /// has it (RFC 9438), where RFC 5681, section 3.1, has half; within the bounds of [`Self::after_loss`].
+    pub(crate) fn reduced(segments: u32, congestion: Congestion) -> Self {
         let wanted = segments.saturating_mul(7) / 10;
         let below = Self::at_most(wanted);
         let [low, high] = [below.0, below.0 + 1].map(|at| Self::SEGMENTS.get(usize::from(at)).copied());
         let is_nearer = |(low, high): (u16, u16)| u32::from(high).abs_diff(wanted) <= wanted.abs_diff(low.into());
         let nearest = if low.zip(high).is_some_and(is_nearer) { Self(below.0 + 1) } else { below };
-        nearest.clamp(Self::at_most(Self::FLOOR), Self::at_most(Self::BURST))
-    }
-
-    /// The level at `to` of a window that has this one at `from`. It is limited to `cap`, but never goes down. Slow
-    /// start is not limited.
-    pub(crate) fn grown(self, from: u32, to: u32, cap: Self, ways: Ways) -> Self {
-        let (mut level, mut from) = (ways.rounded(self), from);
-        if level.is_slow_start() {
-            return level;
-        }
-        // No more often than there are levels.
-        while let Some(&shift) = Self::GROWTH_SHIFTS.get(usize::from(level.0)) {
-            let line = (from >> shift).saturating_add(1) << shift;
-            let next = ways.next(level);
-            if line > to || next > cap || next == level {
-                break;
-            }
-            (level, from) = (next, line);
-        }
-        level
+        let [fewest, most] = Self::after_loss(congestion).map(Self::at_most);
+        nearest.clamp(fewest, most)
     }
 }
 
@@ -665,11 +656,29 @@ pub(crate) struct WindowSchedule {
     pub(crate) cap: WindowLevel,
     /// The levels that there are.
     pub(crate) ways: Ways,
+    pub(crate) congestion: Congestion,
 }
 
 impl WindowSchedule {
+    /// The level at an offset behind the origin: limited to the cap, but never below the one at the origin. Slow start
+    /// is not limited.
     pub(crate) fn level_at(self, offset: u32) -> WindowLevel {
-        self.level.grown(self.origin, offset, self.cap, self.ways)
+        let Self { origin: mut from, cap, ways, congestion, .. } = self;
+        let mut level = ways.rounded(self.level);
+        if level.is_slow_start() {
+            return level;
+        }
+        let shifts = WindowLevel::growth_shifts(congestion);
+        // No more often than there are levels.
+        loop {
+            let next = ways.next(level);
+            let Some(&shift) = shifts.get(usize::from(next.0.saturating_sub(1))) else { return level };
+            let line = (from >> shift).saturating_add(1) << shift;
+            if line > offset || next > cap || next == level {
+                return level;
+            }
+            (level, from) = (next, line);
+        }
     }
 }
 
@@ -773,11 +782,17 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_takes_away_a_third_of_what_is_in_flight_and_leaves_eight() {
-        let after = |segments| WindowLevel::reduced(segments).segments(0, 10, 256);
+    fn a_loss_takes_away_a_third_of_what_is_in_flight_and_leaves_four_at_least_and_32_at_most() {
+        let after = |segments| WindowLevel::reduced(segments, Congestion::Standard).segments(0, 10, 256);
+        assert_eq!([64, 48, 32, 24, 16, 12, 10, 8, 4, 1].map(after), [32, 32, 24, 16, 12, 8, 8, 4, 4, 4]);
+        assert_eq!([256, 128, 96, 90].map(after), [32; 4]);
+    }
+
+    #[test]
+    fn a_loss_leaves_eight_at_least_and_64_at_most_where_congestion_is_to_be_fast() {
+        let after = |segments| WindowLevel::reduced(segments, Congestion::Fast).segments(0, 10, 256);
         assert_eq!([64, 48, 32, 24, 16, 12, 10, 8, 4, 1].map(after), [48, 32, 24, 16, 12, 8, 8, 8, 8, 8]);
-        // And no more at once than a burst.
-        assert_eq!([256, 128, 96, 90].map(after), [64, 64, 64, 64]);
+        assert_eq!([256, 128, 96, 90].map(after), [64; 4]);
     }
 
     #[test]
@@ -826,16 +841,36 @@ mod tests {
 
     #[test]
     fn the_window_grows_by_a_level_at_each_line_of_a_grid() {
-        let grown = |from, to, level, cap| WindowLevel(level).grown(from, to, WindowLevel(cap), Ways::First);
-        let at = |offset| grown(100_000, offset, 0, 11).segments(0, 10, 256);
-        let lines = [4, 5, 6, 8, 10, 16].map(|line| line << 15);
-        let before = lines.map(|line| at(line - 1));
-        assert_eq!((before, lines.map(at)), ([4, 8, 12, 16, 24, 32], [8, 12, 16, 24, 32, 48]));
-        assert_eq!((at(0), at(100_000), at(1 << 30)), (4, 4, 256));
-        assert_eq!(grown(0, 1 << 30, 0, 3), WindowLevel(3), "no more than the client takes");
-        assert_eq!(grown(0, 1 << 30, 6, 3), WindowLevel(6), "and no less than there is");
-        let later = |to| WindowLevel(1).grown(0, to, WindowLevel(11), Ways::Later).segments(0, 10, 256);
-        assert_eq!([0, 1 << 15, 1 << 16, 1 << 30].map(later), [8, 16, 32, 32]);
+        for (congestion, lines, of_later) in [
+            (Congestion::Standard, [4, 6, 8, 12, 16, 32].map(|line| line << 15), [8, 8, 16, 32]),
+            (Congestion::Fast, [4, 5, 6, 8, 10, 16].map(|line| line << 15), [8, 16, 32, 32]),
+        ] {
+            let grown = |from, to, level, cap| {
+                let (level, cap, ways) = (WindowLevel(level), WindowLevel(cap), Ways::First);
+                WindowSchedule { origin: from, level, cap, ways, congestion }.level_at(to)
+            };
+            let at = |offset| grown(100_000, offset, 0, 11).segments(0, 10, 256);
+            let before = lines.map(|line| at(line - 1));
+            assert_eq!((before, lines.map(at)), ([4, 8, 12, 16, 24, 32], [8, 12, 16, 24, 32, 48]));
+            assert_eq!((at(0), at(100_000), at(1 << 30)), (4, 4, 256));
+            assert_eq!(grown(0, 1 << 30, 0, 3), WindowLevel(3), "no more than the client takes");
+            assert_eq!(grown(0, 1 << 30, 6, 3), WindowLevel(6), "and no less than there is");
+            let (level, cap, ways) = (WindowLevel(1), WindowLevel(11), Ways::Later);
+            let later = WindowSchedule { origin: 0, level, cap, ways, congestion };
+            let offsets = [0, 1 << 15, 1 << 16, 1 << 18];
+            assert_eq!(offsets.map(|to| later.level_at(to).segments(0, 10, 256)), of_later);
+        }
+    }
+
+    /// What it costs the others on the same link depends on it.
+    #[test]
+    fn a_window_grows_by_a_segment_each_round_trip_or_two() {
+        let levels = WindowLevel::SEGMENTS.iter().zip(&WindowLevel::SEGMENTS[1..]);
+        for ((&low, &high), shift) in levels.zip(WindowLevel::growth_shifts(Congestion::Standard)) {
+            let round_trips = f64::from(1 << shift) / (f64::from(low) * 1448.0);
+            let segments = f64::from(high - low) / round_trips;
+            assert!((0.4..=1.5).contains(&segments), "{low}: {segments:.2}");
+        }
     }
 
     /// Whichever ACK draws a segment, its window is the same.
@@ -846,7 +881,9 @@ mod tests {
         let [from, between, to] = offsets;
         let ways = [Ways::Only, Ways::Later, Ways::Narrow][usize::from(way % 3)];
         let (level, cap) = (WindowLevel(level % 13), WindowLevel(level / 13 % 12));
-        let twice = level.grown(from, between, cap, ways).grown(between, to, cap, ways);
-        twice == level.grown(from, to, cap, ways)
+        let congestion = [Congestion::Standard, Congestion::Fast][usize::from(way / 3 % 2)];
+        let once = WindowSchedule { origin: from, level, cap, ways, congestion };
+        let twice = WindowSchedule { origin: between, level: once.level_at(between), ..once };
+        twice.level_at(to) == once.level_at(to)
     }
 }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use lethe::config::Mtu;
+use lethe::config::{Config, Congestion, Mtu, Refuse};
 use lethe::verdict::{ReplyKind, Verdict};
 use lethe::wire::tcp::Flags;
 use lethe::{App as _, Engine};
@@ -15,7 +15,12 @@ const REQUEST: &str = "GET /1000000 HTTP/1.1\r\nHost: lethe.example\r\n\r\n";
 const LEN: u32 = REQUEST.len() as u32;
 
 fn engine() -> Engine<Sample> {
-    Engine::new(support::config(lethe::config::Refuse::Drop), Sample::new(1_000_000))
+    engine_with(Congestion::default())
+}
+
+fn engine_with(congestion: Congestion) -> Engine<Sample> {
+    let config = Config { congestion, ..support::config(Refuse::Drop) };
+    Engine::new(config, Sample::new(1_000_000))
 }
 
 /// The scale in the SYN+ACK to a client that offers this one.
@@ -172,19 +177,21 @@ fn what_comes_again_resumes_from_far_ahead_and_the_end_is_known() {
 
 #[test]
 fn after_a_loss_no_more_than_a_burst_is_sent_at_once() {
-    let engine = engine();
-    let (client, first) = asked(&engine, Ends::v4(), 7, 4 << 20);
-    let s = 1447;
-    let stamp = |segment: u32| first[0].stamp.wrapping_add(segment * s / 512 * 42);
-    let echoed = Sent { stamp: stamp(398), ..first[0].clone() };
-    let mut moved = client.moved(&engine);
-    // 132 are in flight; three of them arrive behind the first, and then it and the others.
-    let block = [client.first_byte().wrapping_add(401 * s), client.first_byte().wrapping_add(404 * s)];
-    let hole = ack(&client, &echoed, 400 * s, 4 << 20, 7).sack(&[block.into()]);
-    let resent = send(&hole, &mut moved);
-    assert_eq!(offsets(&resent), [400 * s]);
-    let next = send(&ack(&client, &resent[0], 532 * s, 4 << 20, 7), &mut moved);
-    assert_eq!(offsets(&next), (532..532 + 64).map(|at| at * s).collect::<Vec<_>>());
+    for (congestion, burst) in [(Congestion::Standard, 32), (Congestion::Fast, 64)] {
+        let engine = engine_with(congestion);
+        let (client, first) = asked(&engine, Ends::v4(), 7, 4 << 20);
+        let s = 1447;
+        let stamp = |segment: u32| first[0].stamp.wrapping_add(segment * s / 512 * 42);
+        let echoed = Sent { stamp: stamp(398), ..first[0].clone() };
+        let mut moved = client.moved(&engine);
+        // 132 are in flight; three of them arrive behind the first, and then it and the others.
+        let block = [client.first_byte().wrapping_add(401 * s), client.first_byte().wrapping_add(404 * s)];
+        let hole = ack(&client, &echoed, 400 * s, 4 << 20, 7).sack(&[block.into()]);
+        let resent = send(&hole, &mut moved);
+        assert_eq!(offsets(&resent), [400 * s]);
+        let next = send(&ack(&client, &resent[0], 532 * s, 4 << 20, 7), &mut moved);
+        assert_eq!(offsets(&next), (532..532 + burst).map(|at| at * s).collect::<Vec<_>>());
+    }
 }
 
 /// An ACK of all that was in flight tells what the window has room for, and the segments behind it say no more than was

@@ -4,7 +4,7 @@
 mod support;
 
 use lethe::app::Position;
-use lethe::config::{LargeReplies, Mtu, Ports};
+use lethe::config::{Congestion, LargeReplies, Mtu, Ports};
 use lethe::engine::SCRATCH_LEN;
 use lethe::port::RxFrame;
 use lethe::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
@@ -592,7 +592,7 @@ fn a_timeout_with_everything_under_way_draws_a_check_and_no_data() {
 
 #[test]
 fn a_client_that_has_not_moved_when_a_check_comes_gets_two_segments() {
-    let engine = engine();
+    let engine = engine_changed(|config| config.congestion = Congestion::Fast);
     let s = 1448;
     let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
     let check = send(&again(&client, &third(&first, s), 28 * s), &mut client).remove(0);
@@ -853,7 +853,7 @@ fn a_client_that_got_the_fin_alone_has_the_whole_response() {
 
 #[test]
 fn the_window_grows_with_each_32_kb_as_far_as_the_client_takes_two_segments_more() {
-    let engine = engine();
+    let engine = engine_changed(|config| config.congestion = Congestion::Fast);
     let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
     let s = 1448;
     // The fifth begins behind 64 kB: with room for twelve segments and two, the window is twelve there.

@@ -50,6 +50,9 @@ pub(crate) struct EngineArgs {
     /// window is scaled
     #[arg(long, value_name = "SEGMENTS", default_value_t = 256, value_parser = clap::value_parser!(u16).range(2..=256))]
     pub(crate) ceiling: u16,
+    /// How many of them are left after a loss, and how fast there are more again
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = Congestion::Standard)]
+    pub(crate) congestion: Congestion,
     /// Tell a client whose timer has expired that it need not wait longer the next time: an ICMP
     /// message that quotes what it sent again (RFC 6069)
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
@@ -82,6 +85,23 @@ impl From<LargeReplies> for lethe::config::LargeReplies {
             LargeReplies::Clocked => Self::Clocked,
             LargeReplies::Segments => Self::Segments,
             LargeReplies::Fragments => Self::Fragments,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Congestion {
+    /// As a kernel's TCP, so that transfers over the same link get equal shares
+    Standard,
+    /// Faster where frames get lost without congestion; on a shared link it takes from the others
+    Fast,
+}
+
+impl From<Congestion> for lethe::config::Congestion {
+    fn from(congestion: Congestion) -> Self {
+        match congestion {
+            Congestion::Standard => Self::Standard,
+            Congestion::Fast => Self::Fast,
         }
     }
 }
@@ -138,6 +158,7 @@ impl EngineArgs {
             large_replies: self.large_replies.into(),
             first_window: self.first_window,
             ceiling: self.ceiling,
+            congestion: self.congestion.into(),
             revert_backoff: self.revert_backoff,
             keep_alive: self.keep_alive == Switch::On,
         })
@@ -249,6 +270,7 @@ mod tests {
             large_replies: LargeReplies::Clocked,
             first_window: 10,
             ceiling: 256,
+            congestion: Congestion::Standard,
             revert_backoff: true,
             keep_alive: Switch::Off,
         };

@@ -3,6 +3,7 @@
 //!
 //! ```console
 //! $ cargo run --release -p lethe-sim --features simulator --example transfers -- 200
+//! $ cargo run --release -p lethe-sim --features simulator --example transfers -- 200 fast
 //! ```
 
 use std::cell::RefCell;
@@ -10,6 +11,7 @@ use std::error::Error;
 use std::rc::Rc;
 use std::time::Duration;
 
+use lethe::config::Congestion;
 use lethe::cookie::Secret;
 use lethe::time::Instant;
 use lethe::{Config, Engine};
@@ -61,9 +63,13 @@ impl Checker for Sent {
 }
 
 /// One download: how long it takes, the bytes of all frames, and how many segments are sent again.
-fn fetch(seed: u32, (millis, loss, size): (u64, u32, u32)) -> Result<(Duration, f64, f64), Box<dyn Error>> {
+fn fetch(
+    seed: u32,
+    (millis, loss, size): (u64, u32, u32),
+    congestion: Congestion,
+) -> Result<(Duration, f64, f64), Box<dyn Error>> {
     let ends = Ends::v4();
-    let mut config = Config { keep_alive: false, ..Config::new(Secret::new([7; 16])) };
+    let mut config = Config { keep_alive: false, congestion, ..Config::new(Secret::new([7; 16])) };
     config.addresses.add(ends.server.ip())?;
     let engine = Engine::new(config, Sample::new(size as usize));
     let sent = Sent::default();
@@ -95,11 +101,16 @@ fn fetch(seed: u32, (millis, loss, size): (u64, u32, u32)) -> Result<(Duration, 
 
 fn main() -> Result<(), Box<dyn Error>> {
     let count: u32 = std::env::args().nth(1).map_or(Ok(100), |count| count.parse())?;
+    let congestion = match std::env::args().nth(2).as_deref() {
+        None | Some("standard") => Congestion::Standard,
+        Some("fast") => Congestion::Fast,
+        Some(other) => return Err(format!("{other}: want standard or fast").into()),
+    };
     println!("RTT, ms  lost      bytes      p50, s   p90, s   p99, s   bytes sent   again");
     for row in ROWS {
         let (millis, loss, size) = row;
         let count = if size > 1_000_000 { count.div_ceil(10) } else { count };
-        let mut found = (1..=count).map(|seed| fetch(seed, row)).collect::<Result<Vec<_>, _>>()?;
+        let mut found = (1..=count).map(|seed| fetch(seed, row, congestion)).collect::<Result<Vec<_>, _>>()?;
         found.sort_by_key(|&(took, ..)| took);
         let at = |percent: u32| found[((count - 1) * percent / 100) as usize].0.as_secs_f64();
         let sent: f64 = found.iter().map(|&(_, bytes, _)| bytes).sum();

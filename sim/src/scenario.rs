@@ -14,7 +14,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::sample::Sample;
-use lethe::config::{Mtu, Refuse};
+use lethe::config::{Congestion, Mtu, Refuse};
 use lethe::cookie::Secret;
 use lethe::port::Offload;
 use lethe::time::Instant;
@@ -150,6 +150,7 @@ fn draw_config(mut random: Random) -> Config {
     config.refuse = *random.pick(&[Refuse::Drop, Refuse::Reset]);
     let quarter = Probability::from_percent(25);
     config.offload = Offload { ipv4: random.chance(quarter), tcp: random.chance(quarter) };
+    config.congestion = *random.pick(&[Congestion::Standard, Congestion::Fast]);
     config
 }
 
@@ -182,7 +183,10 @@ impl fmt::Display for Scenario {
             Refuse::Drop => "dropped",
             Refuse::Reset => "reset",
         };
-        writeln!(f, "engine       MTU {}, refused are {refuse}, checksums offloaded: {offload}", config.mtu.bytes())
+        let congestion = if config.congestion == Congestion::Fast { "fast" } else { "standard" };
+        let mtu = config.mtu.bytes();
+        writeln!(f, "engine       MTU {mtu}, refused are {refuse}, checksums offloaded: {offload}")?;
+        writeln!(f, "congestion   {congestion}")
     }
 }
 
@@ -202,6 +206,7 @@ mod tests {
             ("rate", share(&|one| one.up.rate.is_some())),
             ("a big MTU", share(&|one| one.config.mtu.bytes() == 9000)),
             ("a reset", share(&|one| one.config.refuse == Refuse::Reset)),
+            ("fast", share(&|one| one.config.congestion == Congestion::Fast)),
         ] {
             assert!((10..150).contains(&count), "{what}: {count} of 200");
         }

@@ -138,7 +138,7 @@ pub(super) fn begin_cut<'a, P: Pair>(
     let exchange = Exchange::Only;
     let ways = exchange.ways(false);
     let (level, reason) = (WindowLevel::LOWEST, SendReason::WindowLimited);
-    let schedule = WindowSchedule { origin: 0, level, cap: level, ways };
+    let schedule = WindowSchedule { origin: 0, level, cap: level, ways, congestion: segment.config.congestion };
     train.ranges = only((0, seg_size));
     train.stamps = StampSequence::Stored { first, schedule, reason, limited_from: 0, narrow: false, exchange };
     Some(segment.send(ReplyKind::FirstWindow, train))
@@ -217,7 +217,8 @@ fn first_window<P: Pair>(
     // sent now, no later ACK will draw.
     let cap = WindowLevel::at_most(room.min(segment.config.first_window.into()));
     let level = if window / seg_size >= ceiling + SLACK { WindowLevel::SLOW_START } else { cap };
-    let schedule = WindowSchedule { origin: 0, level, cap, ways: exchange.ways(false) };
+    let (ways, congestion) = (exchange.ways(false), segment.config.congestion);
+    let schedule = WindowSchedule { origin: 0, level, cap, ways, congestion };
     let ceiling = exchange.ceiling(segment.config.ceiling, scale);
     let wanted = sent_up_to(segment.config, exchange, schedule, ceiling, begin, seg_size);
     let end = last_boundary(wanted, begin.saturating_add(window), seg_size, len);
@@ -331,7 +332,8 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
             // No more than was in flight then. A client that has more comes again when its RTO expires.
             None => {
                 let (level, ways) = (echoed.level, echoed.exchange.ways(false));
-                let schedule = WindowSchedule { origin: prev_acked, level, cap: level, ways };
+                let congestion = segment.config.congestion;
+                let schedule = WindowSchedule { origin: prev_acked, level, cap: level, ways, congestion };
                 let ceiling = echoed.exchange.ceiling(segment.config.ceiling, scale);
                 let sent = sent_up_to(segment.config, echoed.exchange, schedule, ceiling, prev_acked, seg_size);
                 (segment.header.seq(), ((sent - prev_acked) / seg_size).min(REACH))
@@ -477,9 +479,9 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         let boundary = |sent| last_boundary(sent, window_end, seg_size, len).min(len + fin);
         let is_all = top >= boundary(sent) || top == boundary(self.sent_up_to(schedule, prev_acked));
         let is_retransmitted = echoed.reason == SendReason::Retransmission;
-        let in_flight = (sent - acked) / seg_size;
+        let (in_flight, congestion) = ((sent - acked) / seg_size, self.segment.config.congestion);
         let threshold = DUPLICATES.min(in_flight.div_ceil(2));
-        let level = if is_retransmitted { echoed.level } else { WindowLevel::reduced(in_flight) };
+        let level = if is_retransmitted { echoed.level } else { WindowLevel::reduced(in_flight, congestion) };
         let again = self.schedule(acked, level);
         let ahead = |offset| self.sent_up_to(again, offset).min(top);
         let lost = if is_retransmitted {
@@ -589,7 +591,7 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         let Self { segment, seg_size, prev_acked, acked, window_end, len, echoed, ref sacked, .. } = *self;
         let before = self.schedule(prev_acked, echoed.level);
         let sent = self.sent_up_to(before, acked);
-        let level = WindowLevel::reduced((sent - acked) / seg_size);
+        let level = WindowLevel::reduced((sent - acked) / seg_size, segment.config.congestion);
         let level = level.min(WindowLevel::at_most(segment.config.first_window.into()));
         let schedule = self.schedule(acked, level);
         if let Some(&(_, top)) = sacked.as_slice().last() {
@@ -736,7 +738,8 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         let window = (self.window_end - self.acked) / self.seg_size;
         let cap = WindowLevel::at_most(window.saturating_sub(SLACK));
         let ways = self.echoed.exchange.ways(self.echoed.narrow);
-        WindowSchedule { origin, level: ways.rounded(level), cap, ways }
+        let congestion = self.segment.config.congestion;
+        WindowSchedule { origin, level: ways.rounded(level), cap, ways, congestion }
     }
 
     /// A schedule for when nothing is in flight: a lower one where the client's receive window has no room for this
