@@ -70,7 +70,7 @@ impl Config {
             former: [None; Self::FORMER_MAX],
             large_replies: LargeReplies::Clocked,
             first_window: 10,
-            ceiling: 256,
+            ceiling: 512,
             congestion: Congestion::Standard,
             revert_backoff: true,
             keep_alive: true,

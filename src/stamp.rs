@@ -12,8 +12,8 @@
 //!   LATER_PART ..  a segment of such a response, not the first of its connection: how long its segments are, how its
 //!                  client's windows are scaled, and 20 bits of where it begins, keyed by where its request begins
 //!   STORED ..      a segment of the first stored response of a connection that stays open: a position of 1,024 bytes,
-//!                  and which of 34 ways
-//!   ONLY ..        a segment of a stored response, whose connection ends with it: its position, and which of 42 ways
+//!                  and which of 36 ways
+//!   ONLY ..        a segment of a stored response, whose connection ends with it: its position, and which of 44 ways
 //!                  it was sent in
 //!   LATER ..       a segment of a later one: a position of 1,024 bytes, how long its segments are, how its client's
 //!                  windows are scaled, and which of 8 ways
@@ -231,9 +231,9 @@ pub(crate) enum SendReason {
 ///
 /// | level | segments in flight                                                        |
 /// |-------|---------------------------------------------------------------------------|
-/// | 0–11  | 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256: there has been a loss    |
-/// | 12    | slow start: there has been no loss                                        |
-/// | 13    | the same with fewer, for a smaller receive window                         |
+/// | 0–13  | 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512: after a loss   |
+/// | 14    | slow start: there has been no loss                                        |
+/// | 15    | the same with fewer, for a smaller receive window                         |
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct WindowLevel(u8);
 
@@ -260,15 +260,15 @@ impl WindowLevel {
     /// The second of a pair, retransmitted.
     pub(crate) const SECOND_AGAIN: Self = Self(3);
 
-    const SEGMENTS: [u16; 12] = [4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256];
+    const SEGMENTS: [u16; 14] = [4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512];
 
     /// Bytes, as powers of two, at whose multiples the window grows from each level to the next.
-    const fn growth_shifts(congestion: Congestion) -> [u8; 11] {
+    const fn growth_shifts(congestion: Congestion) -> [u8; 13] {
         match congestion {
             // About one segment a round trip, as congestion avoidance has it (RFC 5681, section 3.1).
-            Congestion::Standard => [15, 16, 16, 17, 18, 19, 20, 21, 22, 23, 24],
+            Congestion::Standard => [15, 16, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26],
             // Up to five segments a round trip, and of all windows some 7 %.
-            Congestion::Fast => [15, 15, 15, 16, 16, 18, 19, 19, 20, 20, 21],
+            Congestion::Fast => [15, 15, 15, 16, 16, 18, 19, 19, 20, 20, 21, 22, 22],
         }
     }
 
@@ -753,7 +753,7 @@ mod tests {
         for exchange in exchanges {
             for narrow in [false, true].into_iter().take(if exchange.ways(false) == Ways::Later { 1 } else { 2 }) {
                 let mut found = 0;
-                for level in (0..=13).map(WindowLevel) {
+                for level in (0..=15).map(WindowLevel) {
                     for reason in [SendReason::NewData, SendReason::Retransmission] {
                         let is_known = exchange.ways(narrow).rounded(level) == level;
                         let is_again = reason == SendReason::Retransmission;
@@ -849,10 +849,10 @@ mod tests {
                 let (level, cap, ways) = (WindowLevel(level), WindowLevel(cap), Ways::First);
                 WindowSchedule { origin: from, level, cap, ways, congestion }.level_at(to)
             };
-            let at = |offset| grown(100_000, offset, 0, 11).segments(0, 10, 256);
+            let at = |offset| grown(100_000, offset, 0, 13).segments(0, 10, 512);
             let before = lines.map(|line| at(line - 1));
             assert_eq!((before, lines.map(at)), ([4, 8, 12, 16, 24, 32], [8, 12, 16, 24, 32, 48]));
-            assert_eq!((at(0), at(100_000), at(1 << 30)), (4, 4, 256));
+            assert_eq!((at(0), at(100_000), at(1 << 30)), (4, 4, 512));
             assert_eq!(grown(0, 1 << 30, 0, 3), WindowLevel(3), "no more than the client takes");
             assert_eq!(grown(0, 1 << 30, 6, 3), WindowLevel(6), "and no less than there is");
             let (level, cap, ways) = (WindowLevel(1), WindowLevel(11), Ways::Later);
@@ -880,7 +880,7 @@ mod tests {
         offsets.sort_unstable();
         let [from, between, to] = offsets;
         let ways = [Ways::Only, Ways::Later, Ways::Narrow][usize::from(way % 3)];
-        let (level, cap) = (WindowLevel(level % 13), WindowLevel(level / 13 % 12));
+        let (level, cap) = (WindowLevel(level % 15), WindowLevel(level / 15 % 14));
         let congestion = [Congestion::Standard, Congestion::Fast][usize::from(way / 3 % 2)];
         let once = WindowSchedule { origin: from, level, cap, ways, congestion };
         let twice = WindowSchedule { origin: between, level: once.level_at(between), ..once };

@@ -59,12 +59,12 @@ const GET: &str = "GET /g HTTP/1.0\n";
 const PROBE_MAX: f64 = 1460.0;
 
 /// What the stamps of stored responses count from whose connections end: behind 32 for each two positions.
-const PLACED: u32 = (1 << 26) + (8 << 20) + 2 + Position::COUNT / 2 * 34;
+const PLACED: u32 = (1 << 26) + (8 << 20) + 2 + Position::COUNT / 2 * 36;
 
 /// Ways in which a segment of a stored response can have been sent, as its stamp says: on a path that is wide, and on
 /// one that is narrow; four of each are those of clients without SACK.
-const WAYS: u32 = 42;
-const WIDE_WAYS: f64 = 28.0;
+const WAYS: u32 = 44;
+const WIDE_WAYS: f64 = 30.0;
 const NARROW_WAYS: f64 = 14.0;
 const PAIRS: f64 = 4.0;
 
@@ -72,7 +72,7 @@ const PAIRS: f64 = 4.0;
 const STAMPS: u32 = Position::COUNT * WAYS;
 
 /// Segments in flight at each level, and the most that slow start has.
-const LEVELS: [u32; 13] = [4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 256];
+const LEVELS: [u32; 16] = [4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 512, 512];
 
 /// Of these, levels of what is sent again.
 const AGAIN: usize = 8;
@@ -80,8 +80,8 @@ const AGAIN: usize = 8;
 /// How many segments an ACK may be ahead where windows are scaled: at any level, behind what was sent again, and where
 /// the client's RTO has expired.
 const LATE: u32 = 64;
-const REACH: u32 = 320;
-const TIMEOUT_REACH: u32 = 600;
+const REACH: u32 = 640;
+const TIMEOUT_REACH: u32 = 1200;
 
 /// A probe is at least so far back, and at most this circle further.
 const MARGIN: u32 = 1 << 17;
@@ -605,8 +605,8 @@ fn compute_scaled(target: &Target, mode: Mode, segment: u32) -> Computed {
             }
         }
         // What filled the window.
-        probability += 256.0_f64.min(f64::from(starts));
-        segments += 256.0_f64.min(f64::from(starts)) * 4.0;
+        probability += 512.0_f64.min(f64::from(starts));
+        segments += 512.0_f64.min(f64::from(starts)) * 4.0;
     } else {
         probability = f64::from(TIMEOUT_REACH.min(starts)) * WIDE_WAYS;
         segments = probability * 10.0;
@@ -614,7 +614,7 @@ fn compute_scaled(target: &Target, mode: Mode, segment: u32) -> Computed {
     let quotes = if mode.is_ack() { 0.0 } else { probability * target.quotes_len() as f64 };
     Computed {
         probability: there * probability + narrow.probability * narrow_share,
-        on_hit: 320.0_f64.min(f64::from(starts)) * full,
+        on_hit: 640.0_f64.min(f64::from(starts)) * full,
         bytes: there * (segments * full + quotes) + narrow.bytes * narrow_share,
     }
 }

@@ -116,7 +116,7 @@ fn an_acknowledgement_tells_where_its_client_is_however_many_segments_it_is_ahea
         let (client, first) = asked(&engine, ends, 10, 4 << 20);
         let s = full(&ends);
         // Where 300 segments have been acknowledged, 106 are in flight. One ACK tells that all have arrived.
-        let stamp = |segment: u32| first[0].stamp.wrapping_add(segment * s / 512 * 42);
+        let stamp = |segment: u32| first[0].stamp.wrapping_add(segment * s / 512 * 44);
         let echoed = Sent { stamp: stamp(300), ..first[0].clone() };
         let mut moved = client.moved(&engine);
         let next = send(&ack(&client, &echoed, 406 * s, 4 << 20, 10), &mut moved);
@@ -137,7 +137,7 @@ fn an_acknowledgement_of_far_ahead_is_right_whatever_the_cookie() {
         let ends = Ends::v4().client_port(port);
         let (client, first) = asked(&engine, ends, shift, 4 << 20);
         let s = full(&ends);
-        let echoed = Sent { stamp: first[0].stamp.wrapping_add(300 * s / 512 * 42), ..first[0].clone() };
+        let echoed = Sent { stamp: first[0].stamp.wrapping_add(300 * s / 512 * 44), ..first[0].clone() };
         let mut moved = client.moved(&engine);
         let again = ack(&client, &echoed, 406 * s, 4 << 20, shift);
         for segment in [again.clone(), again.seq(ISN + LEN).payload("\n")] {
@@ -153,7 +153,7 @@ fn what_comes_again_resumes_from_far_ahead_and_the_end_is_known() {
     let engine = engine();
     let (client, first) = asked(&engine, Ends::v4(), 7, 4 << 20);
     let s = 1447;
-    let stamp = |segment: u32| first[0].stamp.wrapping_add(segment * s / 512 * 42);
+    let stamp = |segment: u32| first[0].stamp.wrapping_add(segment * s / 512 * 44);
     let echoed = Sent { stamp: stamp(200), ..first[0].clone() };
     let again = |now: u32| {
         let last = ack(&client, &echoed, now, 4 << 20, 7).seq(ISN + LEN).payload("x");
@@ -181,7 +181,7 @@ fn after_a_loss_no_more_than_a_burst_is_sent_at_once() {
         let engine = engine_with(congestion);
         let (client, first) = asked(&engine, Ends::v4(), 7, 4 << 20);
         let s = 1447;
-        let stamp = |segment: u32| first[0].stamp.wrapping_add(segment * s / 512 * 42);
+        let stamp = |segment: u32| first[0].stamp.wrapping_add(segment * s / 512 * 44);
         let echoed = Sent { stamp: stamp(398), ..first[0].clone() };
         let mut moved = client.moved(&engine);
         // 132 are in flight; three of them arrive behind the first, and then it and the others.

@@ -394,10 +394,10 @@ enum Role {
 }
 
 /// Ways in which a segment can have been sent: what its stamp has for each position. See `src/stamp.rs`.
-const WAYS: u32 = 42;
+const WAYS: u32 = 44;
 
 /// What these stamps count from where the connection ends with the response.
-const ONLY: u32 = (1 << 26) + (8 << 20) + 2 + Position::COUNT / 2 * 34;
+const ONLY: u32 = (1 << 26) + (8 << 20) + 2 + Position::COUNT / 2 * 36;
 
 /// The way in the stamp of a segment of a stored response.
 fn way<A: App>(client: &Client<'_, A>, segment: &Sent) -> u32 {
@@ -408,9 +408,9 @@ fn way<A: App>(client: &Client<'_, A>, segment: &Sent) -> u32 {
 fn role<A: App>(client: &Client<'_, A>, segment: &Sent) -> Role {
     match way(client, segment) {
         0 => Role::Checks,
-        1..15 => Role::Fresh,
-        15..23 => Role::Resent,
-        23 => Role::Stalled,
+        1..17 => Role::Fresh,
+        17..25 => Role::Resent,
+        25 => Role::Stalled,
         _ => Role::Paired,
     }
 }

@@ -48,7 +48,7 @@ pub(crate) struct EngineArgs {
     pub(crate) first_window: u8,
     /// The most segments of a response that are under way at a time; with 32 or fewer, no client's
     /// window is scaled
-    #[arg(long, value_name = "SEGMENTS", default_value_t = 256, value_parser = clap::value_parser!(u16).range(2..=256))]
+    #[arg(long, value_name = "SEGMENTS", default_value_t = 512, value_parser = clap::value_parser!(u16).range(2..=512))]
     pub(crate) ceiling: u16,
     /// How many of them are left after a loss, and how fast there are more again
     #[arg(long, value_enum, value_name = "HOW", default_value_t = Congestion::Standard)]
@@ -269,7 +269,7 @@ mod tests {
             refuse: Refuse::Drop,
             large_replies: LargeReplies::Clocked,
             first_window: 10,
-            ceiling: 256,
+            ceiling: 512,
             congestion: Congestion::Standard,
             revert_backoff: true,
             keep_alive: Switch::Off,

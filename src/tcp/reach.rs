@@ -10,14 +10,14 @@ use crate::wire::seq::inverse;
 
 /// The most segments that an acknowledgement may be ahead of the one before, where something is sent again: those of
 /// the widest window, and what slow start adds.
-pub(super) const REACH: u32 = 320;
+pub(super) const REACH: u32 = 640;
 
 /// Segments of an earlier window, which was wider, may arrive late: as many are always believed to have been in flight.
 pub(super) const LATE: u32 = 64;
 
 /// The most where the client's RTO has expired. Segments that acknowledge nothing new do not change the timestamp that
 /// it echoes, which may be that of a window before.
-pub(super) const TIMEOUT_REACH: u32 = 600;
+pub(super) const TIMEOUT_REACH: u32 = 1200;
 
 /// Whether the end of a response of `len` bytes, and of its FIN, is never taken for the end of a segment, nor that for
 /// the end, where segments have this size.

@@ -46,7 +46,7 @@ use crate::wire::tcp::{Flags, SackBlocks, TIMESTAMPS_LEN};
 const SLACK: u32 = 2;
 
 /// What slow start adds to the most segments in flight, in answer to an ACK of all of them.
-const BURST_SPARE: u16 = 64;
+const BURST_SPARE: u16 = 128;
 
 /// Segments that a client must have received behind a gap until what is in it counts as lost, and not just late (RFC
 /// 5681, section 3.2).

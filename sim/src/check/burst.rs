@@ -12,10 +12,10 @@ const SEGMENTS_MAX: usize = 10;
 
 /// The most that is under way at a time, and what slow start or a step of the window adds: this much answers an ACK of
 /// as much.
-const UNDER_WAY_MAX: usize = 256 + 64;
+const UNDER_WAY_MAX: usize = 512 + 128;
 
 /// What came twice lies closer to an acknowledgement than this, of a client whose windows may be scaled.
-const SCALED_MAX: u32 = 1 << 20;
+const SCALED_MAX: u32 = 1 << 21;
 
 /// Probes for one packet: one that is a clock, and one to spare.
 const PROBES_MAX: usize = 2;
