@@ -292,6 +292,8 @@ fn the_fuzzers_corpus_is_handled() {
         let inputs: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
         assert!(inputs.len() > 50, "{target}: only {} inputs", inputs.len());
         for input in inputs {
+            // Shown where it fails.
+            println!("{}", input.display());
             run(&std::fs::read(input).unwrap());
         }
     }
