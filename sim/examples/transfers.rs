@@ -90,7 +90,7 @@ fn fetch(
         reassembles: true,
     };
     world.add(after(START, Duration::ZERO), client);
-    let finished = world.next_finished()?.ok_or("nobody finished")?;
+    let finished = world.next_finished()?.ok_or("no client has finished")?;
     if !matches!(&finished.outcome, Outcome::Complete(read) if read.ends_with(&expected(size as usize))) {
         return Err(format!("seed {seed}: {:?}", finished.outcome).into());
     }

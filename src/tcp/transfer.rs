@@ -440,12 +440,9 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
     fn advance<A: App>(&self, app: &A) -> Reply<'a> {
         let Self { seg_size, prev_acked, acked, window_end, echoed, len, .. } = *self;
         let schedule = self.schedule(prev_acked, echoed.level);
-        let sent = self.sent_up_to(schedule, prev_acked);
         let (schedule, from) = match echoed.reason {
             // More than that may be acknowledged: segments of an earlier window that arrived late.
-            SendReason::NewData | SendReason::Pair => {
-                (schedule, last_boundary(sent, window_end, seg_size, len).max(acked))
-            }
+            SendReason::NewData | SendReason::Pair => (schedule, self.boundary(schedule, prev_acked).max(acked)),
             // The end of a recovery. From here on with half the window, which is the level in the stamp.
             SendReason::Retransmission | SendReason::Check => (self.schedule(acked, echoed.level), acked),
             // The receive window was full. What it has opened to since is all that may be sent, and by two segments at
@@ -457,14 +454,14 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
             SendReason::WindowLimited => return Absorbed::Progress.into(),
         };
         let schedule = if from == acked { self.fitting(schedule) } else { schedule };
-        let end = last_boundary(self.sent_up_to(schedule, acked), window_end, seg_size, len);
+        let end = self.boundary(schedule, acked);
         self.send(ReplyKind::NextWindow, only((from, end)), schedule, SendReason::NewData, app)
     }
 
     /// An ACK with a gap, as its SACK blocks tell (RFC 2018, section 4): what is missing, when it is certain that it is
     /// lost. No new data is sent before everything in flight has arrived.
     fn recover<A: App>(&self, app: &A) -> Reply<'a> {
-        let Self { seg_size, prev_acked, acked, echoed, len, window_end, .. } = *self;
+        let Self { seg_size, prev_acked, acked, echoed, len, .. } = *self;
         let received = self.sacked.as_slice();
         let (Some(&(gap_end, _)), Some(&(_, top))) = (received.first(), received.last()) else {
             return Absorbed::Progress.into();
@@ -476,8 +473,8 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         // once has drawn nothing, so what the ACK before it drew is all. One that had reached it before has drawn more.
         // The timestamp is the same in both cases.
         let fin = u32::from(!self.is_open());
-        let boundary = |sent| last_boundary(sent, window_end, seg_size, len).min(len + fin);
-        let is_all = top >= boundary(sent) || top == boundary(self.sent_up_to(schedule, prev_acked));
+        let boundary = |offset| self.boundary(schedule, offset).min(len + fin);
+        let is_all = top >= boundary(acked) || top == boundary(prev_acked);
         let is_retransmitted = echoed.reason == SendReason::Retransmission;
         let (in_flight, congestion) = ((sent - acked) / seg_size, self.segment.config.congestion);
         let threshold = DUPLICATES.min(in_flight.div_ceil(2));
@@ -522,11 +519,10 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         if !sacked.is_empty() || is_first_window || is_closed || acked >= len || echoed.narrow {
             return self.resume(app);
         }
-        // It acknowledges a segment that had no ACK of its own yet, so what that draws is new. Two segments have one.
         let before = self.schedule(prev_acked, echoed.level);
         let mut range = (acked, acked);
-        if acked - prev_acked <= seg_size && echoed.reason == SendReason::NewData {
-            range = self.drawn(before);
+        if self.is_of_one_segment() {
+            range = (self.boundary(before, prev_acked).max(acked), self.boundary(before, acked).max(acked));
         }
         let mut train = self.stored_train(only(range), before, SendReason::NewData, app);
         let level = WindowLevel::AFTER_CHECK;
@@ -540,40 +536,28 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         segment.send(ReplyKind::Resumed, train)
     }
 
-    /// What an ACK of all up to here has drawn, under this schedule.
-    fn drawn(&self, schedule: WindowSchedule) -> (u32, u32) {
-        let Self { seg_size, prev_acked, acked, window_end, len, .. } = *self;
-        let [from, to] = [prev_acked, acked].map(|offset| {
-            let sent = self.sent_up_to(schedule, offset);
-            last_boundary(sent, window_end, seg_size, len).max(acked)
-        });
-        (from, to)
-    }
-
     /// An ACK that tells that something has come twice (RFC 2883, section 4). It draws nothing, or duplicates would
     /// draw duplicates. But a check comes to where its client is, and is reported as well; and where its client has
     /// gone on, this may be the first ACK of a segment.
     fn answer_duplicate<A: App>(&self, app: &A) -> Reply<'a> {
-        let Self { segment, seg_size, prev_acked, acked, start, len, echoed, .. } = *self;
+        let Self { segment, seg_size, acked, start, len, echoed, .. } = *self;
         let blocks = SackBlocks::parse(segment.options());
         let [(from, to), rest @ ..] = blocks.as_slice() else { return Absorbed::Progress.into() };
-        let (checked, is_one) = (to.distance_from(start), to.distance_from(*from) == 1);
-        match SackRanges::read(rest, start, acked, len) {
-            Some(sacked) if is_one && echoed.reason == SendReason::Check => {
-                Self { sacked, ..*self }.answer_checked(checked == acked, app)
-            }
-            Some(sacked)
-                if is_one
-                    && sacked.is_empty()
-                    && echoed.reason == SendReason::NewData
-                    && checked < acked
-                    && checked.is_multiple_of(seg_size)
-                    && acked - prev_acked <= seg_size =>
-            {
-                self.advance(app)
-            }
-            _ => Absorbed::Progress.into(),
+        let sacked = SackRanges::read(rest, start, acked, len).filter(|_| to.distance_from(*from) == 1);
+        let Some(sacked) = sacked else { return Absorbed::Progress.into() };
+        let checked = to.distance_from(start);
+        if echoed.reason == SendReason::Check {
+            return Self { sacked, ..*self }.answer_checked(checked == acked, app);
         }
+        // The byte of a check is the last of a segment.
+        let is_check = checked < acked && checked.is_multiple_of(seg_size) && sacked.is_empty();
+        if is_check && self.is_of_one_segment() { self.advance(app) } else { Absorbed::Progress.into() }
+    }
+
+    /// Whether this acknowledges one segment of new data. That may have had no ACK of its own yet, so what it draws may
+    /// be new; two segments have one (RFC 9293, section 3.8.6.3).
+    fn is_of_one_segment(&self) -> bool {
+        self.acked - self.prev_acked <= self.seg_size && self.echoed.reason == SendReason::NewData
     }
 
     /// A client that has taken a check: it had received nothing more for a round trip, and `is_idle` if it has not
@@ -756,12 +740,18 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         self.schedule(acked, level.unwrap_or(schedule.cap))
     }
 
+    /// Up to where segments have been sent when the client had acknowledged everything up to `offset`.
     fn sent_up_to(&self, schedule: WindowSchedule, offset: u32) -> u32 {
         let Self { segment, echoed, fields, seg_size, .. } = *self;
         // On a narrow path an acknowledgement tells where it is within 64 kB.
         let scale = if echoed.narrow { Scale::NONE } else { fields.scale };
         let ceiling = echoed.exchange.ceiling(segment.config.ceiling, scale);
         sent_up_to(segment.config, echoed.exchange, schedule, ceiling, offset, seg_size)
+    }
+
+    /// The end of the last full segment that has been sent then: the client's window had room for it.
+    fn boundary(&self, schedule: WindowSchedule, offset: u32) -> u32 {
+        last_boundary(self.sent_up_to(schedule, offset), self.window_end, self.seg_size, self.len)
     }
 
     /// Bytes in flight when the client had acknowledged `offset`, by the stamp that it echoes.

@@ -137,25 +137,20 @@ impl Generator {
         }
         // How much of the segment was received before. It wraps to a huge number for a segment beyond RCV.NXT.
         let known = connection.expected().wrapping_sub(segment.seq) as usize;
-        let is_next = known <= segment.payload.len();
-        if known < 1 << 30
-            && let Some((value, _)) = segment.timestamps
-        {
-            connection.take_timestamp(value);
-        }
+        let len = segment.payload.len();
         // A client with timestamps offers SACK as well, and has to use it.
-        let has_sack = segment.timestamps.is_some();
-        if has_sack && known >= 1 << 30 {
-            // Out of order: it is not kept, so no SACK block may tell of it, and an ACK without one would count as new.
-            return;
+        if let Some((value, _)) = segment.timestamps {
+            if known >= 1 << 30 {
+                // Out of order: it is not kept, so no SACK block may tell of it, and an ACK without one counts as new.
+                return;
+            }
+            connection.take_timestamp(value);
+            if len > 0 && known >= len && !segment.has(FIN) {
+                self.report_duplicate(id, (segment.seq, segment.seq.wrapping_add(len as u32)), tx);
+                return;
+            }
         }
-        let end = segment.seq.wrapping_add(segment.payload.len() as u32);
-        let is_repeated = known > 0 && known >= segment.payload.len() && !segment.payload.is_empty();
-        if has_sack && is_repeated && !segment.has(FIN) {
-            self.report_duplicate(id, (segment.seq, end), tx);
-            return;
-        }
-        if !is_next {
+        if known > len {
             // Old or out of order: answered with an ACK (RFC 9293, section 3.10.7.4).
             self.send_flags(id, ACK, 0, tx);
             return;
