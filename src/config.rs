@@ -39,8 +39,9 @@ pub struct Config {
     pub large_replies: LargeReplies,
     /// The most segments of a response that answer one packet (RFC 6928, section 2).
     pub first_window: u8,
-    /// The most segments of a response that are in flight at a time. With 32 or fewer no client is offered to scale its
-    /// window, which then has room for them; with more, those of some clients still have no more.
+    /// The most segments of a response that are in flight at a time; 256 at most where the connection stays open. With
+    /// 32 or fewer no client is offered to scale its window, which then has room for them; with more, those of some
+    /// clients still have no more.
     pub ceiling: u16,
     /// What is left in flight after a loss, and how fast that grows again.
     pub congestion: Congestion,

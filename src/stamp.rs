@@ -233,7 +233,7 @@ pub(crate) enum SendReason {
 /// |-------|---------------------------------------------------------------------------|
 /// | 0–13  | 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512: after a loss   |
 /// | 14    | slow start: there has been no loss                                        |
-/// | 15    | the same with fewer, for a smaller receive window                         |
+/// | 15    | slow start with fewer, for a smaller receive window                       |
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct WindowLevel(u8);
 
@@ -582,8 +582,16 @@ impl Exchange {
     /// The most segments of it that are in flight, on a connection whose windows are scaled or not. The stamps of later
     /// responses have no room for more.
     pub(crate) fn ceiling(self, ceiling: u16, scale: Scale) -> u16 {
-        if scale.is_scaled() && !matches!(self, Self::Later(..)) { ceiling } else { ceiling.min(Self::UNSCALED) }
+        match self {
+            Self::Only if scale.is_scaled() => ceiling,
+            Self::First if scale.is_scaled() => ceiling.min(Self::OPEN),
+            _ => ceiling.min(Self::UNSCALED),
+        }
     }
+
+    /// Where the connection stays open more forged ACKs fit, and with more segments each would draw too much
+    /// (docs/forgery.md).
+    const OPEN: u16 = 256;
 
     /// 32 segments of 1460 bytes, and two more, fit a window that is not scaled.
     pub(crate) const UNSCALED: u16 = 32;
@@ -800,6 +808,15 @@ mod tests {
         let segments = |ceiling| move |done| WindowLevel::SLOW_START.segments(done, 10, ceiling);
         assert_eq!([0, 1, 10, 22, 23, u32::MAX].map(segments(32)), [10, 11, 20, 32, 32, 32]);
         assert_eq!([0, 22, 28, 30, 32, 400, 896, 900].map(segments(256)), [10, 32, 38, 39, 40, 132, 256, 256]);
+    }
+
+    #[test]
+    fn fewer_segments_are_in_flight_where_the_connection_stays_open_and_where_windows_are_not_scaled() {
+        let scaled = Scale::offered(Some(7));
+        let exchanges = [Exchange::Only, Exchange::First, Exchange::Later(SegmentClass::Large, scaled)];
+        assert_eq!(exchanges.map(|exchange| exchange.ceiling(512, scaled)), [512, 256, 32]);
+        assert_eq!(exchanges.map(|exchange| exchange.ceiling(100, scaled)), [100, 100, 32]);
+        assert_eq!(exchanges.map(|exchange| exchange.ceiling(512, Scale::NONE)), [32; 3]);
     }
 
     #[test]
