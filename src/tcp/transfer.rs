@@ -577,6 +577,9 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         let sent = self.sent_up_to(before, acked);
         let level = WindowLevel::reduced((sent - acked) / seg_size, segment.config.congestion);
         let level = level.min(WindowLevel::at_most(segment.config.first_window.into()));
+        // A FIN that goes alone may go to a client that has received it and taken its timestamp: not with an older one.
+        let is_again = acked >= len && !echoed.level.is_slow_start();
+        let level = if is_again { level.max(echoed.level) } else { level };
         let schedule = self.schedule(acked, level);
         if let Some(&(_, top)) = sacked.as_slice().last() {
             let holes = clipped(sacked.gaps(acked, top), acked, self.sent_up_to(schedule, acked));
