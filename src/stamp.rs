@@ -285,6 +285,18 @@ impl WindowLevel {
         }
     }
 
+    /// The highest behind a loss that a probe can tell.
+    pub(crate) const PROBED_MAX: Self = Self(4);
+
+    /// What a probe tells of a level: below 6.
+    pub(crate) fn probed_index(self) -> u32 {
+        if self.is_slow_start() { 0 } else { 1 + u32::from(self.min(Self::PROBED_MAX).0) }
+    }
+
+    pub(crate) fn of_probed_index(index: u32) -> Self {
+        index.checked_sub(1).map_or(Self::SLOW_START, |level| Self(level as u8).min(Self::PROBED_MAX))
+    }
+
     /// The highest that is sent again.
     const AGAIN_MAX: Self = Self(7);
 

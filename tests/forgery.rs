@@ -83,6 +83,12 @@ const LATE: u32 = 64;
 const REACH: u32 = 640;
 const TIMEOUT_REACH: u32 = 1200;
 
+/// Bytes that a probe can tell of: three blocks fit.
+const PROBED_MAX: u32 = 3 * (1 << 14) - 1;
+
+/// Segments in flight by the clocks that a probe can be, in slow start at the most.
+const CLOCKS: [u32; 6] = [32, 4, 8, 12, 16, 24];
+
 /// A probe is at least so far back, and at most this circle further.
 const MARGIN: u32 = 1 << 17;
 const CIRCLE: u32 = (1 << 31) - 2 * MARGIN;
@@ -291,7 +297,8 @@ impl Target {
         if !mode.echoes() && self.ends.client.is_ipv6() {
             mss = mss.min(1220);
         }
-        (mss - if mode.echoes() { 12 } else { 0 }) & !3
+        // Without timestamps no longer than a twelfth of what a probe tells of, and a multiple of eight but not of 16.
+        if mode.echoes() { (mss - 12) & !3 } else { (mss.min(PROBED_MAX / 12) - 8) / 16 * 16 + 8 }
     }
 
     /// Bytes of the response.
@@ -429,12 +436,13 @@ fn sighted<'t>(
         };
         (f64::from(STAMPS) / 2_f64.powi(32), Box::new(draw))
     } else if mode == Mode::Probe {
-        // Whatever it tells, the client must be at the start of a segment: one of `segment` acknowledgements.
+        // Whatever it tells, the client must be at the start of a segment: one of `segment` acknowledgements, for each
+        // of the blocks that fit.
         let draw = move || {
             let mut draw = blind();
             let (base, mark) = target.secrets(draw.port);
             let told = random.below(u64::from(CIRCLE)) as u32;
-            let block = told.div_ceil(1 << 14);
+            let block = told.div_ceil(1 << 14) + random.below(3) as u32;
             let within = block % (1 << 15) * 32;
             let floor = within % target.engine.app().stride() * 512;
             let now = (floor + (draw.ack & 0xffff)).next_multiple_of(segment);
@@ -443,7 +451,7 @@ fn sighted<'t>(
             draw.sack = sack_of(mode, draw.ack, segment, back_of(base, told));
             draw
         };
-        (1.0 / f64::from(segment), Box::new(draw))
+        (3.0 / f64::from(segment), Box::new(draw))
     } else {
         (1.0, Box::new(blind))
     }
@@ -500,7 +508,7 @@ fn resume_window(len: u32, segment: u32) -> f64 {
 
 /// Segments of a first window without timestamps.
 fn probed_window(segment: u32) -> f64 {
-    f64::from((((1 << 14) - 1) / segment).clamp(1, 10))
+    f64::from((PROBED_MAX / segment - 1).clamp(1, 10))
 }
 
 /// Nothing if a client with this MSS has no such mode.
@@ -549,17 +557,22 @@ fn compute_request(target: &Target, mode: Mode, claimed: &[(u32, bool, f64)]) ->
     Computed { on_hit: sum.bytes / sum.probability, ..sum }
 }
 
-/// Any number tells of a block: that there is a response, that the client is at the start of a segment, and that
-/// so much is under way as it tells (three kinds of four).
+/// Any number tells of three blocks: that there is a response, that the client is at the start of a segment, and that
+/// so much is in flight as it tells (seven kinds of eight).
 fn compute_probe(target: &Target, segment: u32) -> Computed {
     let (app, header, s) = (target.engine.app(), target.header_len() as f64, f64::from(segment));
     let blocks = f64::from(app.live.count_ones() * ((app.count() * app.stride()).min(1 << 20) / 32));
     let there = blocks * 16384.0 / f64::from(1_u32 << 31) * share_within(target.len(), segment);
-    let (each, check) = (there / s / s, there / s / 16384.0);
+    let (each, check) = (3.0 * there / s / s, there / s / 16384.0);
     let probe = header + PROBE_MAX;
+    let window = |segments: u32| f64::from(segments.min(PROBED_MAX / segment - 1)) * (s + header) + 2.0 * probe;
+    let clocks: f64 = CLOCKS.into_iter().map(window).sum();
     // A clock and a spare draw something, a check only from where it was.
-    let on_hit = probed_window(segment) * (s + header) + 2.0 * probe;
-    Computed { probability: 2.0 * each + check, on_hit, bytes: (each + check) * on_hit + each * probe }
+    Computed {
+        probability: each * (CLOCKS.len() + 1) as f64 + check,
+        on_hit: window(32),
+        bytes: each * (clocks + probe) + check * window(8),
+    }
 }
 
 /// The position must be that of a segment, and the client at the start of one, or of a piece.

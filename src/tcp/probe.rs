@@ -8,12 +8,15 @@
 //!
 //! ```text
 //!   end of what was sent - 1 - sequence number of the probe = margin + (base + block * 2^14) mod (2^31 - 2 margins)
+//!                                                             - kind
 //! ```
 //!
-//! The ACK of a client that is missing something counts from further back, by less than 2^14, which tells how much is
-//! missing. A block is 2^14 bytes of the response; the low bits come from the mark in the cookie. The probe is as long
-//! as the request, so that the ACK that it draws tells where the request begins, and the request can be left
-//! unacknowledged.
+//! The ACK of a client that is missing something counts from further back, by less than 3 * 2^14, which tells how much
+//! is missing. A block is 2^14 bytes of the response; the low bits come from the mark in the cookie. So three blocks
+//! fit what comes back, each with another amount that is missing; of these one is a number of full segments. Their
+//! sizes are multiples of eight, so there is room for eight kinds of probes: an ACK clock tells the congestion window
+//! as well. The probe is as long as the request, so that the ACK that it draws tells where the request begins, and the
+//! request can be left unacknowledged.
 //!
 //! There is one **ACK clock** for a round trip, and one answer to it. A network may duplicate it, but it is sent ahead
 //! of its window's last segment: of two windows with a clock, the second finds that segment received, and is not
@@ -22,22 +25,27 @@
 //! clock has stopped, and is started again. A retransmitted request draws segments and a check as well: were a clock in
 //! flight already, there would be two.
 
-use super::ranges::{SackRanges, is_end, last_boundary};
+use super::ranges::{SackRanges, is_end, last_boundary, only};
 use super::segment::{PROBED_MAX, Segment};
 use crate::app::{App, Generations};
 use crate::cookie::CookieFields;
 use crate::http::Response;
 use crate::position::Position;
 use crate::reply::{Payload, Probe, ProbeOrder, Reply};
+use crate::stamp::{Exchange, Ways, WindowLevel, WindowSchedule};
 use crate::verdict::{Absorbed, ReplyKind};
 use crate::wire::ip::Pair;
 use crate::wire::seq::SeqNumber;
 use crate::wire::tcp::{Flags, SackBlocks};
 
-/// Bytes of a block: more than are under way.
+/// Bytes of a block.
 const BLOCK_SHIFT: u32 = 14;
 
-const _: () = assert!(PROBED_MAX == (1 << BLOCK_SHIFT) - 1);
+/// Blocks that fit what a probe tells: more may be in flight than a block has.
+const BLOCKS_PROBED: u32 = (PROBED_MAX + 1) >> BLOCK_SHIFT;
+
+// From the start of the block that a client was in, it has come less far than the mark tells, which has 16 bits.
+const _: () = assert!(PROBED_MAX + (1 << BLOCK_SHIFT) <= u16::MAX as u32);
 
 /// Positions of a block.
 const BLOCK_POSITIONS: u32 = Position::BLOCK as u32;
@@ -53,7 +61,8 @@ const _: () = assert!(Generations::COUNT == 4);
 fn block_of(position: Position) -> Option<u32> {
     let generation = position.value() / Position::PER_GENERATION;
     let within = position.value() % Position::PER_GENERATION / BLOCK_POSITIONS;
-    (within < BLOCKS).then_some(generation * BLOCKS + within)
+    let block = generation * BLOCKS + within;
+    (within < BLOCKS && block < CIRCLE >> BLOCK_SHIFT).then_some(block)
 }
 
 /// The first position of a block.
@@ -70,8 +79,9 @@ const CIRCLE: u32 = (1 << 31) - 2 * MARGIN;
 /// What a probe is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum ProbeKind {
-    /// Draws the next window: when it is answered, what was sent ahead of it has arrived or is lost.
-    AckClock,
+    /// Draws the next window: when it is answered, what was sent ahead of it has arrived or is lost. It tells the
+    /// congestion window where that ends.
+    AckClock(WindowLevel),
     /// Replaces the clock if that is lost.
     Spare,
     /// Finds out whether the client still has what it had a round trip ago.
@@ -79,9 +89,24 @@ pub(super) enum ProbeKind {
 }
 
 impl ProbeKind {
-    /// Segments are a multiple of four, and so is how much of them is missing.
-    const ALL: [Self; 3] = [Self::AckClock, Self::Spare, Self::Check];
-    const MASK: u32 = 0b11;
+    /// Segments are a multiple of eight, and so is how much of them is missing.
+    const MASK: u32 = 0b111;
+
+    fn number(self) -> u32 {
+        match self {
+            Self::Check => 0,
+            Self::Spare => 1,
+            Self::AckClock(level) => 2 + level.probed_index(),
+        }
+    }
+
+    fn of_number(number: u32) -> Self {
+        match number {
+            0 => Self::Check,
+            1 => Self::Spare,
+            _ => Self::AckClock(WindowLevel::of_probed_index(number - 2)),
+        }
+    }
 }
 
 /// What the probes of one reply have in common: the response, its client, and their length, which is that of the
@@ -99,9 +124,9 @@ pub(super) struct Probes {
 }
 
 impl Probes {
-    /// An ACK clock and its spare, behind segments up to `end`.
-    pub(super) fn clock<P: Pair>(&self, segment: &Segment<'_, P>, end: u32) -> [Option<Probe>; 2] {
-        [self.probe(segment, ProbeKind::AckClock, end), self.probe(segment, ProbeKind::Spare, end)]
+    /// An ACK clock and its spare, behind segments up to `end`, where the congestion window has this level.
+    pub(super) fn clock<P: Pair>(&self, segment: &Segment<'_, P>, end: u32, level: WindowLevel) -> [Option<Probe>; 2] {
+        [ProbeKind::AckClock(level), ProbeKind::Spare].map(|kind| self.probe(segment, kind, end))
     }
 
     /// A check.
@@ -123,10 +148,10 @@ impl Probes {
         let position = Position::new(first.value().checked_add(acked / Position::UNIT as u32)?)?;
         let number = u64::from(segment.keys.timestamp_base) + (u64::from(block_of(position)?) << BLOCK_SHIFT);
         let back = MARGIN + (number % u64::from(CIRCLE)) as u32;
-        let back = back - kind as u32;
+        let back = back - kind.number();
         let seq = start.advance(end).rewind(1).rewind(back);
         let order = match kind {
-            ProbeKind::AckClock => ProbeOrder::BeforeLast,
+            ProbeKind::AckClock(_) => ProbeOrder::BeforeLast,
             ProbeKind::Spare => ProbeOrder::AfterAll,
             ProbeKind::Check => ProbeOrder::BeforeAll,
         };
@@ -176,26 +201,40 @@ pub(super) fn is_echoed<A: App, P: Pair>(segment: &Segment<'_, P>, app: &A) -> b
 }
 
 impl<'f, 'a, P: Pair> ProbeEcho<'f, 'a, P> {
-    /// What an ACK tells whose first block is a probe. `None` if that cannot be ours.
+    /// What an ACK tells whose first block is a probe. `None` if that cannot be ours, or if two are possible.
     fn read<A: App>(segment: &Segment<'f, P>, blocks: &[(SeqNumber, SeqNumber)], app: &'a A) -> Option<Self> {
         let (&(probe, to), blocks) = blocks.split_first()?;
         let request_len = to.distance_from(probe);
         if request_len > Probe::LEN_MAX.into() {
             return None;
         }
-        let (keys, ack) = (segment.keys, segment.header.ack());
-        let back = ack.rewind(1).distance_from(probe);
-        let base = keys.timestamp_base % CIRCLE;
+        let back = segment.header.ack().rewind(1).distance_from(probe);
+        let base = segment.keys.timestamp_base % CIRCLE;
         let number = back.checked_add(CIRCLE)?.checked_sub(MARGIN)?.checked_sub(base)? % CIRCLE;
-        let block = number.div_ceil(1 << BLOCK_SHIFT);
-        let behind = (block << BLOCK_SHIFT) - number;
-        let kind = *ProbeKind::ALL.get((behind & ProbeKind::MASK) as usize)?;
+        let nearest = number.div_ceil(1 << BLOCK_SHIFT);
+        let mut found = (0..BLOCKS_PROBED).map(|further| nearest + further).filter_map(|block| {
+            let behind = (block << BLOCK_SHIFT) - number;
+            let position = position_of(block % (CIRCLE >> BLOCK_SHIFT))?;
+            Self::read_from(segment, (request_len, blocks), position, behind, app)
+        });
+        found.next().filter(|_| found.next().is_none())
+    }
+
+    /// What such an ACK tells if the client is in the block that begins at `position`, and is so far behind.
+    fn read_from<A: App>(
+        segment: &Segment<'f, P>,
+        (request_len, blocks): (u32, &[(SeqNumber, SeqNumber)]),
+        position: Position,
+        behind: u32,
+        app: &'a A,
+    ) -> Option<Self> {
+        let kind = ProbeKind::of_number(behind & ProbeKind::MASK);
         let behind = behind & !ProbeKind::MASK;
-        let position = position_of(block % (CIRCLE >> BLOCK_SHIFT))?;
+        let ack = segment.header.ack();
         let response = app.stored(position)?;
         let first = response.position()?;
         let floor = position.value().checked_sub(first.value())?.checked_mul(Position::UNIT as u32)?;
-        let acked = keys.offset(ack, floor);
+        let acked = segment.keys.offset(ack, floor);
         let start = ack.rewind(acked);
         let fields = CookieFields::of(start.rewind(1), false);
         let (seg_size, len) = (segment.seg_size(fields.mss), u32::try_from(response.len()).ok()?);
@@ -203,7 +242,8 @@ impl<'f, 'a, P: Pair> ProbeEcho<'f, 'a, P> {
         let live = app.generations().live >> fields.generation & 1 == 1;
         let is_boundary = is_end(acked, len) || acked.is_multiple_of(seg_size);
         let possible = sent <= (len + 1).next_multiple_of(seg_size) && sent.is_multiple_of(seg_size);
-        if !live || !is_boundary || !possible {
+        let is_of_version = position.split().0 == fields.generation;
+        if !live || !is_of_version || !is_boundary || !possible {
             return None;
         }
         let sacked = SackRanges::read(blocks, start, acked, len)?;
@@ -216,20 +256,24 @@ impl<'f, 'a, P: Pair> ProbeEcho<'f, 'a, P> {
         if acked > len {
             return segment.acknowledge(ReplyKind::Settled, Flags::ACK);
         }
-        let window_end = acked.saturating_add(segment.header.window().into());
-        // The clock was sent ahead of the last segment, which is assumed to arrive.
-        let (base, from) = match kind {
-            ProbeKind::AckClock => (sent.min(acked + seg_size), sent),
-            ProbeKind::Spare | ProbeKind::Check => (acked, acked),
-        };
-        let wanted = base.saturating_add(segment.first_window(seg_size));
-        let end = last_boundary(wanted, window_end, seg_size, len);
         let is_late = match kind {
             // The last segment is there already: the clock was duplicated or reordered. The spare will tell.
-            ProbeKind::AckClock => sent == acked,
+            ProbeKind::AckClock(_) => sent == acked,
             ProbeKind::Check => sent != acked,
             ProbeKind::Spare => false,
         };
+        let window_end = acked.saturating_add(segment.header.window().into());
+        // The clock was sent ahead of the last segment, which is assumed to arrive.
+        let (base, level, missing) = match kind {
+            ProbeKind::AckClock(level) => {
+                let missing = sacked.gaps(acked, sent.saturating_sub(seg_size));
+                let is_loss = missing.iter().any(|&(from, to)| from < to);
+                (sent.min(acked + seg_size), if is_loss { self.reduced(level) } else { level }, missing)
+            }
+            ProbeKind::Spare | ProbeKind::Check => (acked, WindowLevel::AFTER_CHECK, only((0, 0))),
+        };
+        let wanted = base.saturating_add(self.window(level));
+        let end = last_boundary(wanted, window_end, seg_size, len);
         if end <= acked || is_late {
             return Absorbed::Progress.into();
         }
@@ -242,20 +286,42 @@ impl<'f, 'a, P: Pair> ProbeEcho<'f, 'a, P> {
             train.probes = probes.check(&segment);
             return segment.send(ReplyKind::Probe, train);
         }
-        if kind == ProbeKind::AckClock {
-            train.ranges = sacked.gaps(acked, sent - seg_size);
-            // A block told of the probe, so there is room.
-            if let Some(last) = train.ranges.last_mut() {
-                *last = (from, end);
-            }
-        } else {
-            train.ranges = sacked.gaps(acked, end);
+        train.ranges = if kind == ProbeKind::Check { sacked.gaps(acked, end) } else { missing };
+        // A block told of the probe, so there is room.
+        if let (ProbeKind::AckClock(_), Some(last)) = (kind, train.ranges.last_mut()) {
+            *last = (sent, end);
         }
         if train.is_empty() {
             return Absorbed::Progress.into();
         }
-        train.probes = probes.clock(&segment, end.max(sent));
+        train.budget = train.budget.max(Exchange::UNSCALED + 1);
+        let end = end.max(sent);
+        train.probes = probes.clock(&segment, end, self.schedule(level).level_at(end));
         segment.send(ReplyKind::NextWindow, train)
+    }
+
+    /// Segments that are in flight at this level.
+    fn segments(&self, level: WindowLevel) -> u32 {
+        let Self { segment, sent, seg_size, .. } = *self;
+        let ceiling = segment.config.ceiling.min(Exchange::UNSCALED);
+        level.segments(sent / seg_size, segment.config.first_window, ceiling)
+    }
+
+    /// Bytes of these, as far as a probe can tell of them.
+    fn window(&self, level: WindowLevel) -> u32 {
+        self.segments(level).min(self.segment.probed_segments(self.seg_size)).saturating_mul(self.seg_size)
+    }
+
+    /// The level after a loss at this one.
+    fn reduced(&self, level: WindowLevel) -> WindowLevel {
+        let reduced = WindowLevel::reduced(self.segments(level), self.segment.config.congestion);
+        reduced.min(WindowLevel::PROBED_MAX)
+    }
+
+    /// How the window grows that has this level where all has been sent up to now.
+    fn schedule(&self, level: WindowLevel) -> WindowSchedule {
+        let congestion = self.segment.config.congestion;
+        WindowSchedule { origin: self.sent, level, cap: WindowLevel::PROBED_MAX, ways: Ways::Only, congestion }
     }
 }
 
@@ -273,13 +339,14 @@ mod tests {
     }
 
     #[test]
-    fn half_a_gigabyte_of_each_version_has_blocks() {
+    fn half_a_gigabyte_of_each_version_has_blocks_but_for_the_end_of_the_last_one() {
         let in_version = |generation: u32, bytes: usize| {
             block_of(Position::new(generation * Position::PER_GENERATION + (bytes / Position::UNIT) as u32).unwrap())
         };
         for generation in 0..4 {
-            assert!(in_version(generation, 0).is_some() && in_version(generation, (1 << 29) - 1).is_some());
-            assert!(in_version(generation, 1 << 29).is_none());
+            let end = (1 << 29) - if generation < 3 { 0 } else { 2 * MARGIN as usize };
+            assert!(in_version(generation, 0).is_some() && in_version(generation, end - 1).is_some());
+            assert!(in_version(generation, end).is_none());
         }
     }
 }

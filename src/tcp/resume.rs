@@ -13,7 +13,7 @@ use crate::config::LargeReplies;
 use crate::cookie::{CookieFields, EPOCHS, Scale, SegmentClass};
 use crate::http::{RequestLine, Response};
 use crate::reply::{Payload, Reply};
-use crate::stamp::{LaterPart, Stamp, StampSequence};
+use crate::stamp::{LaterPart, Stamp, StampSequence, WindowLevel};
 use crate::verdict::ReplyKind;
 use crate::wire::ip::Pair;
 use crate::wire::seq::{SeqNumber, inverse};
@@ -133,7 +133,8 @@ pub(super) fn send_from<'a, P: Pair>(segment: &Segment<'_, P>, response: Respons
         // Its FIN too: otherwise the next window would acknowledge the first byte of the request.
         let request_len = segment.end().distance_from(segment.header.seq());
         let probes = Probes { first, start, acked: offset, seg_size, request_len };
-        train.probes = if offset == 0 { probes.clock(segment, end) } else { probes.check(segment) };
+        train.probes =
+            if offset == 0 { probes.clock(segment, end, WindowLevel::SLOW_START) } else { probes.check(segment) };
     }
     segment.send(if offset == 0 { ReplyKind::FirstWindow } else { ReplyKind::Resumed }, train)
 }

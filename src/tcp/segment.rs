@@ -23,10 +23,10 @@ use crate::wire::{ipv6, put};
 pub(crate) const IPV6_MTU_MIN: usize = 1280;
 
 /// The most bytes that one probe can tell of.
-pub(super) const PROBED_MAX: u32 = (1 << 14) - 1;
+pub(super) const PROBED_MAX: u32 = 3 * (1 << 14) - 1;
 
-/// The longest segment to a client without timestamps: a probe can tell of four.
-const NO_TIMESTAMPS_MAX: usize = PROBED_MAX as usize / 4;
+/// The longest segment to a client without timestamps: a probe can tell of twelve.
+const NO_TIMESTAMPS_MAX: usize = PROBED_MAX as usize / 12;
 
 /// To a client with a smaller MSS windows are not scaled: there is no room for it in the timestamps of a connection
 /// that stays open, and the smaller its segments the more forged packets fit.
@@ -513,8 +513,10 @@ impl<'a, P: Pair> Segment<'a, P> {
             (AddressPair::V4 { .. }, None) => NO_TIMESTAMPS_MAX,
             _ => usize::MAX,
         };
-        // A multiple of four, so that a probe has two bits to spare.
-        (self.own_mss().min(mss.bytes().into()).min(most) - options) as u32 & !3
+        let most = (self.own_mss().min(mss.bytes().into()).min(most) - options) as u32;
+        // Without timestamps a multiple of eight, so that a probe has three bits to spare; but not of sixteen, or the
+        // low bits of an acknowledgement would tell less of where a client is.
+        if self.has_timestamps() { most & !3 } else { (most.saturating_sub(8) & !15) + 8 }
     }
 
     /// Bytes of payload in a full segment of a stored response of `len` bytes, each of which must have a position of
@@ -572,12 +574,13 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// Bytes of a first window. Without timestamps it is one that a probe can tell of.
     pub(super) fn first_window(&self, seg_size: u32) -> u32 {
         let segments = u32::from(self.config.first_window);
-        let segments = if self.has_timestamps() {
-            segments
-        } else {
-            segments.min((PROBED_MAX / seg_size.max(1)).saturating_sub(1)).max(1)
-        };
+        let segments = if self.has_timestamps() { segments } else { segments.min(self.probed_segments(seg_size)) };
         segments.saturating_mul(seg_size)
+    }
+
+    /// Segments in flight that a probe can tell of, and one more.
+    pub(super) fn probed_segments(&self, seg_size: u32) -> u32 {
+        (PROBED_MAX / seg_size.max(1)).saturating_sub(1).max(1)
     }
 
     /// Tells the fragments of this connection's responses from those of others. It is as hard to guess

@@ -14,6 +14,10 @@ const SEGMENTS_MAX: usize = 10;
 /// as much.
 const UNDER_WAY_MAX: usize = 512 + 128;
 
+/// The most for a client without timestamps whose probe says that all has arrived or is lost: what is in flight at a
+/// time, and its last segment once more.
+const PROBED_MAX: usize = 32 + 1;
+
 /// What came twice lies closer to an acknowledgement than this, of a client whose windows may be scaled.
 const SCALED_MAX: u32 = 1 << 21;
 
@@ -46,7 +50,11 @@ impl Checker for Burst {
             if probes > PROBES_MAX {
                 return Err(format!("{probes} probes for one packet"));
             }
-            let most = if is_clock && received.timestamps.is_some() { UNDER_WAY_MAX } else { SEGMENTS_MAX };
+            let most = match received.timestamps {
+                Some(_) if is_clock => UNDER_WAY_MAX,
+                None if is_clock => PROBED_MAX,
+                _ => SEGMENTS_MAX,
+            };
             if segments > most {
                 return Err(format!("{segments} segments of data for one packet"));
             }

@@ -45,7 +45,7 @@ const ROUNDS_MAX: usize = 150;
 const PLACED_MIN: usize = lethe::app::Position::UNIT;
 
 /// Bytes that one probe can tell of.
-const PROBED_MAX: usize = 16_383;
+const PROBED_MAX: usize = 49_151;
 
 /// How fast a slow reader reads, in bytes a second: at the least, 1 MB within a minute or so.
 const READS: std::ops::RangeInclusive<u64> = 20_000..=500_000;
@@ -255,8 +255,8 @@ pub(super) fn is_promised(scenario: &Scenario, kind: &Kind, ends: &Ends, len: us
     let segment = usize::from(Mss::at_most(mss.min(usize::from(u16::MAX)) as u16).bytes()).min(own);
     let segment = match (timestamps, is_v6) {
         (true, _) => segment - 12,
-        (false, true) => segment.min(1220),
-        (false, false) => segment.min(PROBED_MAX / 4),
+        (false, true) => segment.min(1220) - 15,
+        (false, false) => segment.min(PROBED_MAX / 12) - 15,
     };
     let segments = len.div_ceil(segment);
     if segments <= 1 {
@@ -278,7 +278,7 @@ pub(super) fn is_promised(scenario: &Scenario, kind: &Kind, ends: &Ends, len: us
     let of_round = match (timestamps, sack) {
         (true, true) if is_placed => of_window.min(8),
         (true, false) if is_placed => of_window.min(2),
-        (false, true) if is_stored && resends_whole => of_window.min((PROBED_MAX / segment - 1).clamp(1, 10)),
+        (false, true) if is_stored && resends_whole => of_window.min((PROBED_MAX / segment - 1).clamp(1, 8)),
         _ => return resends_whole && segments <= UNCLOCKED_SEGMENTS && of_window >= 10.min(segments),
     };
     of_round > 0 && segments / of_round <= ROUNDS_MAX
