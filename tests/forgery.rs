@@ -442,7 +442,7 @@ fn sighted<'t>(
             let mut draw = blind();
             let (base, mark) = target.secrets(draw.port);
             let told = random.below(u64::from(CIRCLE)) as u32;
-            let block = told.div_ceil(1 << 14) + random.below(3) as u32;
+            let block = (told.div_ceil(1 << 14) + random.below(4) as u32).wrapping_sub(1);
             let within = block % (1 << 15) * 32;
             let floor = within % target.engine.app().stride() * 512;
             let now = (floor + (draw.ack & 0xffff)).next_multiple_of(segment);
@@ -451,7 +451,7 @@ fn sighted<'t>(
             draw.sack = sack_of(mode, draw.ack, segment, back_of(base, told));
             draw
         };
-        (3.0 / f64::from(segment), Box::new(draw))
+        (4.0 / f64::from(segment), Box::new(draw))
     } else {
         (1.0, Box::new(blind))
     }
@@ -557,21 +557,21 @@ fn compute_request(target: &Target, mode: Mode, claimed: &[(u32, bool, f64)]) ->
     Computed { on_hit: sum.bytes / sum.probability, ..sum }
 }
 
-/// Any number tells of three blocks: that there is a response, that the client is at the start of a segment, and that
+/// Any number tells of four blocks, or of three to a clock: that there is a response, that the client is at the start of a segment, and that
 /// so much is in flight as it tells (seven kinds of eight).
 fn compute_probe(target: &Target, segment: u32) -> Computed {
     let (app, header, s) = (target.engine.app(), target.header_len() as f64, f64::from(segment));
     let blocks = f64::from(app.live.count_ones() * ((app.count() * app.stride()).min(1 << 20) / 32));
     let there = blocks * 16384.0 / f64::from(1_u32 << 31) * share_within(target.len(), segment);
-    let (each, check) = (3.0 * there / s / s, there / s / 16384.0);
+    let (clock, spare, check) = (3.0 * there / s / s, 4.0 * there / s / s, there / s / 16384.0);
     let probe = header + PROBE_MAX;
     let window = |segments: u32| f64::from(segments.min(PROBED_MAX / segment - 1)) * (s + header) + 2.0 * probe;
     let clocks: f64 = CLOCKS.into_iter().map(window).sum();
     // A clock and a spare draw something, a check only from where it was.
     Computed {
-        probability: each * (CLOCKS.len() + 1) as f64 + check,
+        probability: clock * CLOCKS.len() as f64 + spare + check,
         on_hit: window(32),
-        bytes: each * (clocks + probe) + check * window(8),
+        bytes: clock * clocks + spare * probe + check * window(10),
     }
 }
 

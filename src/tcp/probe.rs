@@ -13,10 +13,10 @@
 //!
 //! The ACK of a client that is missing something counts from further back, by less than 3 * 2^14, which tells how much
 //! is missing. A block is 2^14 bytes of the response; the low bits come from the mark in the cookie. So three blocks
-//! fit what comes back, each with another amount that is missing; of these one is a number of full segments. Their
-//! sizes are multiples of eight, so there is room for eight kinds of probes: an ACK clock tells the congestion window
-//! as well. The probe is as long as the request, so that the ACK that it draws tells where the request begins, and the
-//! request can be left unacknowledged.
+//! fit what comes back, each with another amount that is missing, and a fourth if the client has more than had been
+//! sent with the probe; of these one is a number of full segments. Their sizes are multiples of eight, so there is room
+//! for eight kinds of probes: an ACK clock tells the congestion window as well. The probe is as long as the request, so
+//! that the ACK that it draws tells where the request begins, and the request can be left unacknowledged.
 //!
 //! There is one **ACK clock** for a round trip, and one answer to it. A network may duplicate it, but it is sent ahead
 //! of its window's last segment: of two windows with a clock, the second finds that segment received, and is not
@@ -25,7 +25,7 @@
 //! clock has stopped, and is started again. A retransmitted request draws segments and a check as well: were a clock in
 //! flight already, there would be two.
 
-use super::ranges::{SackRanges, is_end, last_boundary, only};
+use super::ranges::{SackRanges, is_end, last_boundary};
 use super::segment::{PROBED_MAX, Segment};
 use crate::app::{App, Generations};
 use crate::cookie::CookieFields;
@@ -42,7 +42,7 @@ use crate::wire::tcp::{Flags, SackBlocks};
 const BLOCK_SHIFT: u32 = 14;
 
 /// Blocks that fit what a probe tells: more may be in flight than a block has.
-const BLOCKS_PROBED: u32 = (PROBED_MAX + 1) >> BLOCK_SHIFT;
+const BLOCKS_PROBED: i32 = ((PROBED_MAX + 1) >> BLOCK_SHIFT) as i32;
 
 // From the start of the block that a client was in, it has come less far than the mark tells, which has 16 bits.
 const _: () = assert!(PROBED_MAX + (1 << BLOCK_SHIFT) <= u16::MAX as u32);
@@ -212,24 +212,26 @@ impl<'f, 'a, P: Pair> ProbeEcho<'f, 'a, P> {
         let base = segment.keys.timestamp_base % CIRCLE;
         let number = back.checked_add(CIRCLE)?.checked_sub(MARGIN)?.checked_sub(base)? % CIRCLE;
         let nearest = number.div_ceil(1 << BLOCK_SHIFT);
-        let mut found = (0..BLOCKS_PROBED).map(|further| nearest + further).filter_map(|block| {
-            let behind = (block << BLOCK_SHIFT) - number;
+        let nearest_behind = ((nearest << BLOCK_SHIFT) - number) as i32;
+        let mut found = (-1..BLOCKS_PROBED).filter_map(|further| {
+            let block = nearest.checked_add_signed(further).unwrap_or((CIRCLE >> BLOCK_SHIFT) - 1);
             let position = position_of(block % (CIRCLE >> BLOCK_SHIFT))?;
-            Self::read_from(segment, (request_len, blocks), position, behind, app)
+            Self::read_from(segment, (request_len, blocks), position, nearest_behind + (further << BLOCK_SHIFT), app)
         });
         found.next().filter(|_| found.next().is_none())
     }
 
-    /// What such an ACK tells if the client is in the block that begins at `position`, and is so far behind.
+    /// What such an ACK tells if the probe names the block that begins at `position`, and the client is so far behind
+    /// what had been sent; or ahead, if something else drew more.
     fn read_from<A: App>(
         segment: &Segment<'f, P>,
         (request_len, blocks): (u32, &[(SeqNumber, SeqNumber)]),
         position: Position,
-        behind: u32,
+        behind: i32,
         app: &'a A,
     ) -> Option<Self> {
-        let kind = ProbeKind::of_number(behind & ProbeKind::MASK);
-        let behind = behind & !ProbeKind::MASK;
+        let kind = ProbeKind::of_number(behind as u32 & ProbeKind::MASK);
+        let behind = behind & !(ProbeKind::MASK as i32);
         let ack = segment.header.ack();
         let response = app.stored(position)?;
         let first = response.position()?;
@@ -238,7 +240,7 @@ impl<'f, 'a, P: Pair> ProbeEcho<'f, 'a, P> {
         let start = ack.rewind(acked);
         let fields = CookieFields::of(start.rewind(1), false);
         let (seg_size, len) = (segment.seg_size(fields.mss), u32::try_from(response.len()).ok()?);
-        let sent = acked.checked_add(behind)?;
+        let sent = acked.checked_add_signed(behind)?;
         let live = app.generations().live >> fields.generation & 1 == 1;
         let is_boundary = is_end(acked, len) || acked.is_multiple_of(seg_size);
         let possible = sent <= (len + 1).next_multiple_of(seg_size) && sent.is_multiple_of(seg_size);
@@ -258,21 +260,30 @@ impl<'f, 'a, P: Pair> ProbeEcho<'f, 'a, P> {
         }
         let is_late = match kind {
             // The last segment is there already: the clock was duplicated or reordered. The spare will tell.
-            ProbeKind::AckClock(_) => sent == acked,
+            ProbeKind::AckClock(_) => sent <= acked,
             ProbeKind::Check => sent != acked,
             ProbeKind::Spare => false,
         };
-        let window_end = acked.saturating_add(segment.header.window().into());
-        // The clock was sent ahead of the last segment, which is assumed to arrive.
-        let (base, level, missing) = match kind {
-            ProbeKind::AckClock(level) => {
-                let missing = sacked.gaps(acked, sent.saturating_sub(seg_size));
-                let is_loss = missing.iter().any(|&(from, to)| from < to);
-                (sent.min(acked + seg_size), if is_loss { self.reduced(level) } else { level }, missing)
-            }
-            ProbeKind::Spare | ProbeKind::Check => (acked, WindowLevel::AFTER_CHECK, only((0, 0))),
+        // Nothing is in flight but the last segment, which goes behind the clock and is assumed to arrive. A check finds
+        // out where the client is; what has been sent behind what it has, if anything, is lost.
+        let top = sacked.as_slice().last().map_or(acked, |&(_, end)| end).min(len).next_multiple_of(seg_size);
+        let (sent, arrived) = match kind {
+            ProbeKind::AckClock(_) => (sent, sent.saturating_sub(seg_size)),
+            ProbeKind::Spare | ProbeKind::Check => (top, top),
         };
-        let wanted = base.saturating_add(self.window(level));
+        let mut ranges = sacked.gaps(acked, arrived);
+        let missing: u32 = ranges.iter().map(|&(from, to)| to.saturating_sub(from).div_ceil(seg_size)).sum();
+        let level = match kind {
+            ProbeKind::AckClock(level) if missing > 0 => self.reduced(level),
+            ProbeKind::AckClock(level) => level,
+            ProbeKind::Spare | ProbeKind::Check => WindowLevel::AFTER_CHECK,
+        };
+        let window_end = acked.saturating_add(segment.header.window().into());
+        let wanted = match kind {
+            ProbeKind::AckClock(_) => self.wanted(level, sent, missing),
+            // A request that came again has drawn a first window as well as the check.
+            _ => self.wanted(level, sent, missing).max(acked.saturating_add(segment.first_window(seg_size))),
+        };
         let end = last_boundary(wanted, window_end, seg_size, len);
         if end <= acked || is_late {
             return Absorbed::Progress.into();
@@ -286,18 +297,30 @@ impl<'f, 'a, P: Pair> ProbeEcho<'f, 'a, P> {
             train.probes = probes.check(&segment);
             return segment.send(ReplyKind::Probe, train);
         }
-        train.ranges = if kind == ProbeKind::Check { sacked.gaps(acked, end) } else { missing };
         // A block told of the probe, so there is room.
-        if let (ProbeKind::AckClock(_), Some(last)) = (kind, train.ranges.last_mut()) {
+        if let Some(last) = ranges.last_mut() {
             *last = (sent, end);
         }
+        train.ranges = ranges;
         if train.is_empty() {
             return Absorbed::Progress.into();
         }
         train.budget = train.budget.max(Exchange::UNSCALED + 1);
         let end = end.max(sent);
-        train.probes = probes.clock(&segment, end, self.schedule(level).level_at(end));
+        let congestion = segment.config.congestion;
+        let cap = WindowLevel::PROBED_MAX;
+        let schedule = WindowSchedule { origin: sent, level, cap, ways: Ways::Only, congestion };
+        train.probes = probes.clock(&segment, end, schedule.level_at(end));
         segment.send(ReplyKind::NextWindow, train)
+    }
+
+    /// Up to where segments are wanted at this level behind those up to `sent`, when so many of these are missing and go
+    /// again: one at least, or the clock would have none that it could go ahead of. A probe can tell no more.
+    fn wanted(&self, level: WindowLevel, sent: u32, missing: u32) -> u32 {
+        let Self { segment, acked, seg_size, .. } = *self;
+        let most = acked.saturating_add((segment.probed_segments(seg_size) + 1).saturating_mul(seg_size));
+        let new = self.segments(level).saturating_sub(missing).max(1);
+        sent.saturating_add(new.saturating_mul(seg_size)).min(most)
     }
 
     /// Segments that are in flight at this level.
@@ -307,21 +330,10 @@ impl<'f, 'a, P: Pair> ProbeEcho<'f, 'a, P> {
         level.segments(sent / seg_size, segment.config.first_window, ceiling)
     }
 
-    /// Bytes of these, as far as a probe can tell of them.
-    fn window(&self, level: WindowLevel) -> u32 {
-        self.segments(level).min(self.segment.probed_segments(self.seg_size)).saturating_mul(self.seg_size)
-    }
-
     /// The level after a loss at this one.
     fn reduced(&self, level: WindowLevel) -> WindowLevel {
         let reduced = WindowLevel::reduced(self.segments(level), self.segment.config.congestion);
         reduced.min(WindowLevel::PROBED_MAX)
-    }
-
-    /// How the window grows that has this level where all has been sent up to now.
-    fn schedule(&self, level: WindowLevel) -> WindowSchedule {
-        let congestion = self.segment.config.congestion;
-        WindowSchedule { origin: self.sent, level, cap: WindowLevel::PROBED_MAX, ways: Ways::Only, congestion }
     }
 }
 
