@@ -39,6 +39,9 @@ const STREAM_MAX: usize = 1 << 22;
 /// It is for clients with timestamps: without, a connection has one request. Where a request that is not complete has
 /// been answered, nothing is said of that connection; whether it may be is for [`Stability`](super::Stability). A later
 /// request is answered so only where it is longer than what is read of one, or refused for what has come of it.
+///
+/// A SYN that comes again in another minute draws another cookie, which may lie in the midst of the responses of the
+/// first. So a segment has to fit one of the connections that it may belong to.
 #[derive(Debug)]
 pub struct Pairing<'e, A> {
     engine: &'e Engine<A>,
@@ -201,20 +204,36 @@ impl<'e, A: App> Pairing<'e, A> {
         let is_near = |connection: &&mut Connection| {
             (received.seq.distance_from(connection.asks_at) as usize) < STREAM_MAX && place(connection) < STREAM_MAX
         };
-        let nearest = connections.iter_mut().filter(is_near).min_by_key(|connection| place(connection));
-        let Some(connection) = nearest.filter(|connection| !connection.is_unclear) else { return Ok(()) };
-        let app = self.engine.app();
-        let most = usize::from(self.engine.config().mtu.bytes()) - headers_len(ends.0);
-        let is_closing_answer = connection.asked_behind(received, sent).is_some_and(|asked| {
-            is_refused && sent.flags.has(Flags::FIN) && cannot_be_handed_on(app, asked)
-                || asked.get(..most).is_some_and(|read| is_closing_answer(app, ends.0, read, sent, &mut self.scratch))
-        });
-        if is_closing_answer {
-            connection.is_unclear = true;
-            return Ok(());
+        let mut near: Vec<&mut Connection> = connections.iter_mut().filter(is_near).collect();
+        near.sort_by_key(|connection| place(connection));
+        let mut problem = None;
+        for connection in near {
+            if connection.is_unclear {
+                return Ok(());
+            }
+            let app = self.engine.app();
+            let most = usize::from(self.engine.config().mtu.bytes()) - headers_len(ends.0);
+            let is_closing_answer = connection.asked_behind(received, sent).is_some_and(|asked| {
+                is_refused && sent.flags.has(Flags::FIN) && cannot_be_handed_on(app, asked)
+                    || asked
+                        .get(..most)
+                        .is_some_and(|read| is_closing_answer(app, ends.0, read, sent, &mut self.scratch))
+            });
+            if is_closing_answer {
+                connection.is_unclear = true;
+                return Ok(());
+            }
+            connection.expect(app, ends.0, &mut self.scratch);
+            let mut checked = connection.clone();
+            match checked.check(received, sent) {
+                Ok(()) => {
+                    *connection = checked;
+                    return Ok(());
+                }
+                Err(found) => problem = problem.or(Some(found)),
+            }
         }
-        connection.expect(app, ends.0, &mut self.scratch);
-        connection.check(received, sent)
+        problem.map_or(Ok(()), Err)
     }
 }
 
@@ -460,6 +479,26 @@ mod tests {
         let ack = 1001 + ONE.len() as u32 + 1;
         let wrong = told(&|segment| segment.ack_number(ack), &[&both]);
         assert_eq!(wrong, Err("the response to request 1 acknowledges another place than its end".to_owned()));
+    }
+
+    #[test]
+    fn it_looks_for_a_segment_on_each_connection_that_it_may_belong_to() {
+        let engine = testing::engine();
+        let told = |ahead: u32, change: &dyn Fn(Segment) -> Segment| {
+            let mut checker = Pairing::new(&engine);
+            let all = exchanges(&engine, &["GET /9000 HTTP/1.1\r\nHost: h\r\n\r\n"]);
+            let (opened, asked) = (all[0].clone(), all[1].clone());
+            let cookie = Frame::dissect(&opened.sent[0]).unwrap().tcp().unwrap().1.seq.value();
+            let other = opened.clone().change(|segment| segment.seq(cookie.wrapping_add(ahead)));
+            assert_eq!([opened.check(&mut checker), other.check(&mut checker)], [Ok(()), Ok(())]);
+            assert!(asked.sent.len() > 5);
+            asked.change(change).check(&mut checker)
+        };
+        // The SYN+ACK that the client has not taken lies in the midst of its response.
+        for ahead in [1, 1448, 2000, 5000] {
+            assert_eq!(told(ahead, &|segment| segment), Ok(()), "{ahead}");
+            assert!(told(ahead, &|segment| segment.payload("other bytes")).is_err(), "{ahead}");
+        }
     }
 
     #[test]
