@@ -65,7 +65,7 @@ impl Config {
             addresses: Addresses::new(),
             tcp_ports: Ports::HTTP,
             mtu: Mtu::ETHERNET,
-            offload: Offload { ipv4: false, tcp: false },
+            offload: Offload::NONE,
             refuse: Refuse::Drop,
             secret,
             former: [None; Self::FORMER_MAX],

@@ -116,6 +116,7 @@ mod tcp;
 pub mod time;
 pub mod verdict;
 pub mod versions;
+pub mod vnet;
 pub mod wire;
 
 pub use app::{App, Request};

@@ -38,21 +38,28 @@ impl<'a> RxFrame<'a> {
     }
 }
 
-/// Checksums that the port computes on the way out, so that the engine need not.
+/// What the port does to frames on the way out, so that the engine need not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Offload {
     /// The port fills in the IPv4 header checksum.
     pub ipv4: bool,
     /// The port fills in the TCP checksum of a frame that is not a fragment.
     pub tcp: bool,
+    /// The port cuts a frame that holds two segments of the same size (TSO). It has to fill in TCP checksums as well.
+    pub segmentation: bool,
 }
 
-/// What is left to do to a frame's checksums before it goes on the wire.
+impl Offload {
+    /// Nothing: frames go out as they were written.
+    pub const NONE: Self = Self { ipv4: false, tcp: false, segmentation: false };
+}
+
+/// What is left to do to a frame before it goes on the wire.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TxChecksum {
     /// Nothing: every checksum is in place.
     Complete,
-    /// The port has to fill some in.
+    /// The port has to fill some in, and may have to cut the frame before.
     Partial {
         /// Bytes from the start of the frame to the IP header.
         network_offset: usize,
@@ -62,6 +69,10 @@ pub enum TxChecksum {
         network: bool,
         /// The TCP checksum is missing; its field holds the sum of the pseudo-header.
         transport: bool,
+        /// The payload of a segment, in bytes, if the frame holds two of that size and has to be cut. Each gets the
+        /// headers of the frame, with its own lengths, sequence number and checksums, and the second an identification
+        /// of IPv4 that is higher by one; PSH and FIN are for the second alone. `None`: the frame goes as it is.
+        segment_len: Option<u16>,
     },
 }
 
@@ -103,7 +114,8 @@ pub enum Transmit {
 /// Where frames go.
 pub trait TxQueue {
     /// Hands a transmit buffer to `write` and queues the frame that it puts there. A buffer holds at
-    /// least the MTU and [`LINK_HEADER_MAX`](crate::wire::ethernet::LINK_HEADER_MAX) bytes.
+    /// least the MTU and [`LINK_HEADER_MAX`](crate::wire::ethernet::LINK_HEADER_MAX) bytes, and twice the MTU where the
+    /// port [cuts](Offload::segmentation).
     fn transmit(&mut self, write: impl FnOnce(&mut [u8]) -> Option<TxFrame>) -> Transmit;
 
     /// Sends what is queued. Called once a turn, so that a port may batch.
@@ -157,6 +169,11 @@ pub trait Port {
     /// Its hardware address, if it has one.
     fn mac(&self) -> Option<MacAddress> {
         None
+    }
+
+    /// What it does to frames on the way out.
+    fn offload(&self) -> Offload {
+        Offload::NONE
     }
 
     /// Both queues, for one turn of the loop.
@@ -223,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_has_no_hardware_address_and_counts_nothing_unless_it_says_so() {
-        assert_eq!((Bare.mac(), Bare.missed()), (None, None));
+    fn a_device_has_no_hardware_address_counts_nothing_and_does_nothing_to_frames_unless_it_says_so() {
+        assert_eq!((Bare.mac(), Bare.missed(), Bare.offload()), (None, None, Offload::NONE));
     }
 }

@@ -227,6 +227,13 @@ pub(crate) enum SendReason {
     Check,
 }
 
+impl SendReason {
+    /// Whether both segments of a pair that is sent for this reason may have the timestamp of the first.
+    pub(crate) const fn is_shared(self) -> bool {
+        matches!(self, Self::NewData | Self::WindowLimited)
+    }
+}
+
 /// The congestion window (RFC 9293, section 3.8.2), in levels: each is about 0.7 times the next.
 ///
 /// | level | segments in flight                                                        |
@@ -677,13 +684,16 @@ pub(crate) struct WindowSchedule {
     /// The levels that there are.
     pub(crate) ways: Ways,
     pub(crate) congestion: Congestion,
+    /// Bytes of a pair of full segments. Both have the same level, so that one timestamp can tell it of both.
+    pub(crate) pair: u32,
 }
 
 impl WindowSchedule {
     /// The level at an offset behind the origin: limited to the cap, but never below the one at the origin. Slow start
     /// is not limited.
     pub(crate) fn level_at(self, offset: u32) -> WindowLevel {
-        let Self { origin: mut from, cap, ways, congestion, .. } = self;
+        let Self { origin, cap, ways, congestion, pair, .. } = self;
+        let [mut from, offset] = [origin, offset].map(|offset| offset - offset.checked_rem(pair).unwrap_or(0));
         let mut level = ways.rounded(self.level);
         if level.is_slow_start() {
             return level;
@@ -703,6 +713,19 @@ impl WindowSchedule {
 }
 
 impl StampSequence {
+    /// Whether both segments of the pair that begins at `offset` can have the stamp of the first: windows are the same
+    /// at both, so an ACK draws the same whichever it is. What is sent again is told by segments.
+    pub(crate) fn is_shared(self, offset: u32, seg_size: u32) -> bool {
+        match self {
+            Self::Constant(_) => true,
+            Self::Stored { reason, limited_from, .. } => {
+                let [first, second] = [offset, offset.saturating_add(seg_size)].map(|offset| offset >= limited_from);
+                reason.is_shared() && first == second
+            }
+            Self::Pairs { .. } => false,
+        }
+    }
+
     /// The stamp of the segment at `offset`, to be added to the timestamp base.
     pub(crate) fn stamp_at(self, offset: u32) -> u32 {
         let (first, level, reason, narrow, exchange) = match self {
@@ -876,7 +899,7 @@ mod tests {
         ] {
             let grown = |from, to, level, cap| {
                 let (level, cap, ways) = (WindowLevel(level), WindowLevel(cap), Ways::First);
-                WindowSchedule { origin: from, level, cap, ways, congestion }.level_at(to)
+                WindowSchedule { origin: from, level, cap, ways, congestion, pair: 1 }.level_at(to)
             };
             let at = |offset| grown(100_000, offset, 0, 13).segments(0, 10, 512);
             let before = lines.map(|line| at(line - 1));
@@ -885,10 +908,36 @@ mod tests {
             assert_eq!(grown(0, 1 << 30, 0, 3), WindowLevel(3), "no more than the client takes");
             assert_eq!(grown(0, 1 << 30, 6, 3), WindowLevel(6), "and no less than there is");
             let (level, cap, ways) = (WindowLevel(1), WindowLevel(11), Ways::Later);
-            let later = WindowSchedule { origin: 0, level, cap, ways, congestion };
+            let later = WindowSchedule { origin: 0, level, cap, ways, congestion, pair: 1 };
             let offsets = [0, 1 << 15, 1 << 16, 1 << 18];
             assert_eq!(offsets.map(|to| later.level_at(to).segments(0, 10, 256)), of_later);
         }
+    }
+
+    #[test]
+    fn both_segments_of_a_pair_have_the_same_window() {
+        let (level, cap, ways, congestion) = (WindowLevel(0), WindowLevel(13), Ways::Only, Congestion::Standard);
+        let schedule = WindowSchedule { origin: 0, level, cap, ways, congestion, pair: 2 * 1448 };
+        let levels = |first: u32| [first, first + 1].map(|segment| schedule.level_at(segment * 1448));
+        assert!((0..1000).step_by(2).map(levels).all(|[first, second]| first == second));
+        // From the second on as from the first.
+        let level = schedule.level_at(89 * 1448);
+        let from = |segment: u32| WindowSchedule { origin: segment * 1448, level, ..schedule }.level_at(90 * 1448);
+        assert_eq!((from(88), from(89), schedule.level_at(88 * 1448)), (from(89), schedule.level_at(90 * 1448), level));
+    }
+
+    #[test]
+    fn a_pair_shares_its_stamp_unless_it_is_sent_again_or_only_its_second_fills_the_window() {
+        let (level, ways, congestion) = (WindowLevel::SLOW_START, Ways::Only, Congestion::Standard);
+        let schedule = WindowSchedule { origin: 0, level, cap: level, ways, congestion, pair: 2000 };
+        let (first, narrow, exchange) = (Position::new(4).unwrap(), false, Exchange::Only);
+        let stored =
+            |reason, limited_from| StampSequence::Stored { first, schedule, reason, limited_from, narrow, exchange };
+        let new = |limited_from| stored(SendReason::NewData, limited_from).is_shared(2000, 1000);
+        assert_eq!([u32::MAX, 4000, 3000, 2000, 0].map(new), [true, true, false, true, true]);
+        assert!(!stored(SendReason::Retransmission, u32::MAX).is_shared(2000, 1000));
+        let pairs = StampSequence::Pairs { first, pair: 2000, again: false, seg_size: 1000, narrow };
+        assert!(!pairs.is_shared(2000, 1000) && StampSequence::Constant(7).is_shared(2000, 1000));
     }
 
     /// What it costs the others on the same link depends on it.
@@ -911,7 +960,7 @@ mod tests {
         let ways = [Ways::Only, Ways::Later, Ways::Narrow][usize::from(way % 3)];
         let (level, cap) = (WindowLevel(level % 15), WindowLevel(level / 15 % 14));
         let congestion = [Congestion::Standard, Congestion::Fast][usize::from(way / 3 % 2)];
-        let once = WindowSchedule { origin: from, level, cap, ways, congestion };
+        let once = WindowSchedule { origin: from, level, cap, ways, congestion, pair: 1 };
         let twice = WindowSchedule { origin: between, level: once.level_at(between), ..once };
         twice.level_at(to) == once.level_at(to)
     }

@@ -6,7 +6,7 @@ mod support;
 use lethe::app::Position;
 use lethe::config::{Congestion, LargeReplies, Mtu, Ports};
 use lethe::engine::SCRATCH_LEN;
-use lethe::port::RxFrame;
+use lethe::port::{Offload, RxFrame};
 use lethe::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
 use lethe::wire::ethernet::LINK_HEADER_MAX;
 use lethe::wire::tcp::Flags;
@@ -54,11 +54,80 @@ fn a_first_window_is_ten_segments_and_acknowledges_nothing() {
 }
 
 #[test]
-fn timestamps_grow_along_a_response() {
+fn timestamps_grow_along_a_response_two_full_segments_at_a_time() {
     let engine = engine();
     let (_, first) = asked(&engine, Ends::v4(), Offer::LINUX);
-    assert_eq!(first.len(), 10);
-    assert!(first.array_windows().all(|[one, next]| next.stamp.wrapping_sub(one.stamp).cast_signed() > 0));
+    let (pairs, []) = first.as_chunks::<2>() else { panic!("{} segments", first.len()) };
+    assert!(pairs.iter().all(|[one, other]| one.stamp == other.stamp));
+    assert!(pairs.array_windows().all(|[[one, _], [next, _]]| next.stamp.wrapping_sub(one.stamp).cast_signed() > 0));
+}
+
+#[test]
+fn what_is_sent_again_has_a_timestamp_for_each_segment() {
+    let engine = engine();
+    let (mut client, first) = asked(&engine, Ends::v4(), Offer::LINUX);
+    let s = 1448;
+    let read = client.first_byte();
+    let block = (read.wrapping_add(4 * s), read.wrapping_add(10 * s));
+    let again = send(&ack(&client, &first[0], 2 * s).sack(&[block]), &mut client);
+    assert_eq!(offsets(&again), [2 * s, 3 * s]);
+    assert_ne!(again[0].stamp, again[1].stamp);
+}
+
+/// What a port that cuts puts on the wire is what another one does, along a whole response.
+#[test]
+fn a_port_that_cuts_changes_nothing_on_the_wire() {
+    let offload = Offload { ipv4: false, tcp: true, segmentation: true };
+    let [plain, cutting] = [Offload::NONE, offload].map(|offload| engine_changed(|config| config.offload = offload));
+    for ends in both().into_iter().flat_map(|ends| [ends, ends.vlan(7)]) {
+        let [(mut client, mut first), (mut other, _)] =
+            [&plain, &cutting].map(|engine| asked(engine, ends, Offer::LINUX));
+        let s = full(&ends);
+        let (mut acked, mut pairs) = (0, 0);
+        while acked + 10 * s < 70_000 {
+            acked += 2 * s;
+            let segment = ack(&client, &first[0], acked);
+            let frames = client.send(&segment);
+            assert_eq!(frames, other.send(&segment));
+            let mut reply_buffer = vec![0; 4096];
+            let mut scratch = vec![0; SCRATCH_LEN];
+            let frame = segment.frame();
+            let mut reply = cutting.handle(client.dialogue.now(), RxFrame::unchecked(&frame), &mut scratch);
+            let count = std::iter::from_fn(|| reply.next_frame(&mut reply_buffer)).count();
+            pairs += frames.len() - count;
+            let drawn = sent(&client, &frames);
+            first = first.into_iter().skip(2).chain(drawn).collect();
+        }
+        assert!(pairs > 15, "{pairs} frames were cut");
+    }
+}
+
+#[test]
+fn a_buffer_of_two_mtus_and_a_link_header_takes_every_frame_of_a_port_that_cuts() {
+    let engine = engine_changed(|config| {
+        config.offload = Offload { ipv4: false, tcp: true, segmentation: true };
+        config.mtu = Mtu::new(9000).unwrap();
+    });
+    for ends in both().map(|ends| ends.vlan(7)) {
+        let client = Client::connected(&engine, ends, Offer { mss: Some(8960), ..Offer::LINUX });
+        let (mut scratch, mut buffer) = (vec![0; SCRATCH_LEN], [0; 2 * 9000 + LINK_HEADER_MAX]);
+        let frame = client.at(0, 0).payload(REQUEST).frame();
+        let mut reply = engine.handle(client.dialogue.now(), RxFrame::unchecked(&frame), &mut scratch);
+        let lens: Vec<usize> = std::iter::from_fn(|| reply.next_frame(&mut buffer)).map(|frame| frame.len).collect();
+        assert!(lens.len() == 2 && lens.iter().all(|&len| len > 17_000), "{lens:?}");
+    }
+}
+
+#[test]
+fn the_second_of_a_pair_that_is_too_big_for_a_link_goes_again_in_pieces() {
+    let engine = engine();
+    for (ends, error) in [(Ends::v4(), IcmpError::TooBig(1400)), (Ends::v6(), IcmpError::TooBig(1300))] {
+        let mut client = Client::connected(&engine, ends, Offer::LINUX);
+        let frames = client.request(REQUEST);
+        let again = client.send_frame(&Icmp::error(&ends, error, &frames[3]).frame());
+        assert_eq!(client.verdict(), Verdict::Replied(ReplyKind::Narrowed));
+        assert_eq!(offsets(&sent(&client, &again))[0], 3 * full(&ends));
+    }
 }
 
 #[test]

@@ -3,6 +3,9 @@
 //! It works with every interface and driver. The kernel copies each received frame into a ring, and each sent one out
 //! of a buffer. It processes every received frame itself as well, and silently drops those to addresses that are not
 //! its own, as long as it does not forward.
+//!
+//! Sent frames have a virtio-net header ([`lethe::vnet`]): the kernel computes TCP checksums, and cuts frames of two
+//! segments, or has the card do both. Where they stay on this machine nobody does either.
 
 mod batch;
 mod ring;
@@ -12,7 +15,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use lethe::port::{Checked, Port, RxChecksum, RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
+use lethe::port::{Checked, Offload, Port, RxChecksum, RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
 use lethe::wire::ethernet::MacAddress;
 use libc::{SOL_PACKET, c_ushort, sock_fprog, tpacket_stats};
 use rustix::event::{PollFd, PollFlags};
@@ -43,6 +46,8 @@ pub struct PacketConfig {
 pub struct PacketPort {
     interface: Interface,
     socket: OwnedFd,
+    /// The socket that sends: its frames have a virtio-net header, which those in the ring would have as well.
+    sender: OwnedFd,
     ring: Ring,
     /// Buffer of a frame that is longer than a slot of the ring.
     long: Box<[u8]>,
@@ -66,9 +71,10 @@ impl PacketPort {
         let interface = Interface::open(name, mac, destinations, CAPABILITIES)?;
         let (socket, ring) = open_socket(&interface, config, destinations)
             .map_err(|error| refusal(name, "receive from", error, CAPABILITIES))?;
-        widen_send_buffer(socket.as_fd(), SEND_BUFFER);
+        let sender = open_sender(&interface).map_err(|error| refusal(name, "send to", error, CAPABILITIES))?;
+        widen_send_buffer(sender.as_fd(), SEND_BUFFER);
         let batch = Batch::new(interface.mtu());
-        Ok(Self { interface, socket, ring, long: room_for_any(), batch, missed: 0 })
+        Ok(Self { interface, socket, sender, ring, long: room_for_any(), batch, missed: 0 })
     }
 
     /// Whether the kernel would forward packets to our addresses.
@@ -94,9 +100,14 @@ impl Port for PacketPort {
         Some(self.interface.mac())
     }
 
+    /// The kernel computes TCP checksums and cuts frames of two segments.
+    fn offload(&self) -> Offload {
+        Offload { ipv4: false, tcp: true, segmentation: true }
+    }
+
     fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {
-        let socket = self.socket.as_fd();
-        (Rx { socket, ring: &mut self.ring, long: &mut self.long }, Tx { socket, batch: &mut self.batch })
+        let rx = Rx { socket: self.socket.as_fd(), ring: &mut self.ring, long: &mut self.long };
+        (rx, Tx { socket: self.sender.as_fd(), batch: &mut self.batch })
     }
 
     /// Frames that were dropped because the ring was full.
@@ -176,6 +187,15 @@ fn open_socket(
         sys::set_option(socket.as_fd(), SOL_PACKET, libc::PACKET_FANOUT, &(u32::from(group) | hash << 16))?;
     }
     Ok((socket, ring))
+}
+
+/// A socket that sends frames behind virtio-net headers, and receives none: it has no protocol.
+fn open_sender(interface: &Interface) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)?;
+    sys::set_option(socket.as_fd(), SOL_PACKET, libc::PACKET_VNET_HDR, &1i32)?;
+    sys::bind_packet(socket.as_fd(), interface.index(), 0)?;
+    Ok(socket)
 }
 
 fn attach_filter(socket: BorrowedFd<'_>, destinations: &Destinations) -> io::Result<()> {

@@ -135,7 +135,7 @@ const LINKS: [Link; 4] = [
 
 impl Link {
     fn engine<A: App>(&self, keep_alive: bool, app: A) -> anyhow::Result<Engine<Versions<A>>> {
-        engine(self.family, Offload { ipv4: self.by_card, tcp: self.by_card }, keep_alive, app)
+        engine(self.family, Offload { ipv4: self.by_card, tcp: self.by_card, segmentation: false }, keep_alive, app)
     }
 
     /// What the row of these packets is called. `None` where they are not of this family.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use lethe::App;
-use lethe::port::{Offload, Port};
+use lethe::port::Port;
 use lethe::verdict::Stats;
 use lethe::versions::Versions;
 use lethe_hw::WorkerStats;
@@ -106,7 +106,7 @@ where
 {
     let pace = Pace { burst: serving.args.burst(BURST), gather: serving.args.gather };
     let name = port.name().to_string();
-    let opened = Opened { name: &name, mtu: port.mtu(), mac: port.mac(), offload: Offload::default() };
+    let opened = Opened { name: &name, mtu: port.mtu(), mac: port.mac(), offload: port.offload() };
     let Ready { mut engine, stop, metrics, app_name, mut reload } = serving.begin(&opened)?;
     let published = WorkerStats::for_workers(1);
     let watched = Watched::new(name.clone(), app_name, vec!["0".to_owned()], Arc::clone(&published), reload.counted());

@@ -1,6 +1,6 @@
 //! All that one client sends for one answer, as Linux and curl send it: what benchmarks hand to an engine.
 
-use lethe::port::{Checked, Offload, RxFrame};
+use lethe::port::{Checked, RxFrame};
 use lethe::time::Instant;
 use lethe::verdict::{Absorbed, ReplyKind, Verdict};
 use lethe::wire::ethernet::{self, EtherType};
@@ -10,6 +10,7 @@ use lethe::wire::{ipv4, ipv6, tcp};
 use lethe::{App, Engine};
 
 use crate::frame::{Ends, Segment};
+use crate::offload::on_the_wire;
 
 /// The frames of a client, each of which answers what the engine said to the one before.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -166,17 +167,17 @@ struct Answer {
 impl Answer {
     /// Reads it from a frame, with the engine's own parsers: a benchmark measures what an engine does, and does not
     /// judge it. The checkers of the simulator judge, and have a parser of their own.
-    fn read(frame: &[u8], checksums: Checked) -> Option<Self> {
+    fn read(frame: &[u8]) -> Option<Self> {
         let (link, packet) = ethernet::Header::parse(frame).ok()?;
         let (addresses, segment) = if link.ether_type == EtherType::IPV4 {
-            let (ip, segment) = ipv4::Header::parse(packet, checksums).ok()?;
+            let (ip, segment) = ipv4::Header::parse(packet, Checked::Unknown).ok()?;
             (AddressPair::V4 { source: ip.source, destination: ip.destination }, segment)
         } else {
             let (ip, segment) = ipv6::Header::parse(packet).ok()?;
             (AddressPair::V6 { source: ip.source, destination: ip.destination }, segment)
         };
         let sum = addresses.pseudo_header(Protocol::TCP, segment.len()).with(segment);
-        if checksums == Checked::Unknown && !sum.is_valid() {
+        if !sum.is_valid() {
             return None;
         }
         let (tcp, payload) = tcp::Header::parse(segment).ok()?;
@@ -247,12 +248,11 @@ impl<'e, A: App> Talk<'e, A> {
         if verdict != expect {
             return Err(verdict);
         }
-        // Checksums that a card computes are not in the frame yet.
-        let by_card = self.engine.config().offload != Offload::default();
-        let checksums = if by_card { Checked::Good } else { Checked::Unknown };
         let (mut answers, mut buffer) = (Vec::new(), vec![0; crate::FRAME_MAX]);
         while let Some(sent) = reply.next_frame(&mut buffer) {
-            answers.push(Answer::read(&buffer[..sent.len], checksums).ok_or(verdict)?);
+            for frame in on_the_wire(&mut buffer[..sent.len], sent.checksum) {
+                answers.push(Answer::read(&frame).ok_or(verdict)?);
+            }
         }
         Ok(answers)
     }

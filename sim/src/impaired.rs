@@ -18,7 +18,7 @@ use lethe::time::Instant;
 
 use crate::FRAME_MAX;
 use crate::link::{Impairment, Link, Passage};
-use crate::offload::complete;
+use crate::offload::on_the_wire;
 use crate::random::Random;
 
 /// The most frames that are under way in one direction, some 100 MB of the longest ones on Ethernet. What
@@ -158,9 +158,9 @@ impl<T: TxQueue> TxQueue for Tx<'_, T> {
         let Some(TxFrame { len, checksum }) = write(self.buffer) else {
             return Transmit::Nothing;
         };
-        let frame = &mut self.buffer[..len];
-        complete(frame, checksum);
-        self.direction.send(self.now, frame.to_vec());
+        for frame in on_the_wire(&mut self.buffer[..len], checksum) {
+            self.direction.send(self.now, frame);
+        }
         Transmit::Queued(len)
     }
 

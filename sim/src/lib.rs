@@ -36,7 +36,7 @@ pub mod link;
 pub mod mutation;
 #[cfg(feature = "simulator")]
 pub mod notation;
-mod offload;
+pub mod offload;
 #[cfg(feature = "simulator")]
 pub mod peer;
 pub mod random;

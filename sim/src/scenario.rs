@@ -149,7 +149,10 @@ fn draw_config(mut random: Random) -> Config {
     config.mtu = Mtu::new(mtu).unwrap_or_default();
     config.refuse = *random.pick(&[Refuse::Drop, Refuse::Reset]);
     let quarter = Probability::from_percent(25);
-    config.offload = Offload { ipv4: random.chance(quarter), tcp: random.chance(quarter) };
+    // A stream of its own: what else a seed draws does not depend on it.
+    let cuts = random.fork("segmentation").chance(Probability::from_percent(50));
+    let (ipv4, tcp) = (random.chance(quarter), random.chance(quarter));
+    config.offload = Offload { ipv4, tcp, segmentation: tcp && cuts };
     config.congestion = *random.pick(&[Congestion::Standard, Congestion::Fast]);
     config
 }
@@ -172,13 +175,14 @@ impl fmt::Display for Scenario {
         writeln!(f, "to clients   {}", link(down))?;
         writeln!(f, "heals after  {HEALS_AFTER:?}, then {PATIENCE:?} to finish")?;
         writeln!(f, "begins at    {}.{:09} Unix time", nanos / 1_000_000_000, nanos % 1_000_000_000)?;
-        let Offload { ipv4, tcp } = config.offload;
-        let offload = match (ipv4, tcp) {
+        let Offload { ipv4, tcp, segmentation } = config.offload;
+        let checksums = match (ipv4, tcp) {
             (false, false) => "none",
             (true, false) => "IPv4",
             (false, true) => "TCP",
             (true, true) => "IPv4 and TCP",
         };
+        let offload = if segmentation { format!("{checksums}, and pairs are cut") } else { checksums.to_owned() };
         let refuse = match config.refuse {
             Refuse::Drop => "dropped",
             Refuse::Reset => "reset",

@@ -1,7 +1,9 @@
 //! The TAP port: an Ethernet cable between the engine and the kernel of the same machine.
 //!
 //! The kernel's end is a network interface like any other: it can be given addresses, be routed and
-//! bridged to, and captured on. Our end is a file: one `read` is one frame, one `write` is one frame.
+//! bridged to, and captured on. Our end is a file: one `read` is one frame, one `write` is one frame, each behind its
+//! virtio-net header ([`lethe::vnet`]). Only on the way out does that say anything: the kernel computes TCP checksums
+//! and cuts frames of two segments. Neither is done where they stay on this machine.
 //!
 //! Why `tun-rs`: making the device and setting it up are ioctls, and an ioctl is `unsafe`, in `nix` as
 //! well; `tun-rs` is kept up, does them behind safe calls, and clears the offloads that another program
@@ -11,14 +13,16 @@
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use lethe::port::{Port, RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
+use lethe::port::{Offload, Port, RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
+use lethe::vnet;
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
+use nix::libc;
 use nix::net::if_::InterfaceFlags;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::SockaddrStorage;
@@ -97,15 +101,17 @@ impl Tap {
         if !is_interface_name(&name) {
             return Err(TapError::Name(name));
         }
-        let builder = DeviceBuilder::new().name(&name).layer(Layer::L2).inherit_enable_state();
+        let builder = DeviceBuilder::new().name(&name).layer(Layer::L2).inherit_enable_state().offload(true);
         let device = builder.build_sync().map_err(|error| open_error(&name, error))?;
+        let whole = receive_whole_frames(&device);
+        whole.map_err(|error| setting(format!("switch the offloads of {name} off"), error))?;
         let mtu = set_up(&device, config)?;
         Ok(Self {
             device,
             name,
             mtu,
-            rx_buffer: vec![0; FRAME_MAX].into(),
-            tx_buffer: vec![0; FRAME_MAX].into(),
+            rx_buffer: vec![0; vnet::LEN + FRAME_MAX].into(),
+            tx_buffer: vec![0; vnet::LEN + FRAME_MAX].into(),
             failure: None,
         })
     }
@@ -121,6 +127,11 @@ impl Port for Tap {
     /// The MTU that the interface had when it was opened.
     fn mtu(&self) -> u16 {
         self.mtu
+    }
+
+    /// The kernel computes TCP checksums and cuts frames of two segments.
+    fn offload(&self) -> Offload {
+        Offload { ipv4: false, tcp: true, segmentation: true }
     }
 
     fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {
@@ -160,7 +171,8 @@ struct Rx<'a> {
 impl RxQueue for Rx<'_> {
     fn receive(&mut self) -> Option<RxFrame<'_>> {
         match self.device.recv(self.buffer) {
-            Ok(len) => self.buffer.get(..len).map(RxFrame::unchecked),
+            // The header says nothing: `receive_whole_frames`.
+            Ok(len) => self.buffer.get(vnet::LEN..len).map(RxFrame::unchecked),
             Err(error) => {
                 if !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) {
                     *self.failure = Some(error);
@@ -179,10 +191,10 @@ struct Tx<'a> {
 
 impl TxQueue for Tx<'_> {
     fn transmit(&mut self, write: impl FnOnce(&mut [u8]) -> Option<TxFrame>) -> Transmit {
-        let Some(TxFrame { len, .. }) = write(self.buffer) else {
-            return Transmit::Nothing;
-        };
-        let frame = self.buffer.get(..len).unwrap_or_default();
+        let Some((header, buffer)) = self.buffer.split_first_chunk_mut() else { return Transmit::Full };
+        let Some(TxFrame { len, checksum }) = write(buffer) else { return Transmit::Nothing };
+        *header = vnet::Header::of(buffer, checksum).emit();
+        let frame = self.buffer.get(..vnet::LEN + len).unwrap_or_default();
         match self.device.send(frame) {
             Ok(_) => Transmit::Queued(len),
             // No memory, or the interface is down: the frame is lost, as on any network. That the
@@ -192,6 +204,17 @@ impl TxQueue for Tx<'_> {
     }
 
     fn flush(&mut self) {}
+}
+
+/// Has the kernel hand over frames of one segment each, with their checksums in place. With the header in front of
+/// frames `tun-rs` asks for others; what is recorded of those could not be replayed. Frames that are sent are not
+/// concerned.
+#[expect(unsafe_code, reason = "`ioctl`")]
+fn receive_whole_frames(device: &SyncDevice) -> io::Result<()> {
+    const NONE: libc::c_ulong = 0;
+    // SAFETY: the argument of this request is a number, and the kernel takes it for one.
+    let done = unsafe { libc::ioctl(device.as_raw_fd(), libc::TUNSETOFFLOAD, NONE) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// What the kernel's `dev_valid_name` takes, without `%`, which asks it to make up a number.

@@ -7,6 +7,7 @@ use lethe::verdict::{LaterRequests, Verdict};
 use lethe::{App, Engine};
 
 use crate::FRAME_MAX;
+use crate::offload::on_the_wire;
 
 /// What the memory holds before anything is written there: nothing that should be seen outside.
 const DIRT: u8 = 0xa5;
@@ -32,7 +33,7 @@ impl Workspace {
         self.later_requests = reply.later_requests();
         let mut sent = Vec::new();
         while let Some(written) = reply.next_frame(&mut self.buffer) {
-            sent.push(self.buffer[..written.len].to_vec());
+            sent.extend(on_the_wire(&mut self.buffer[..written.len], written.checksum));
         }
         (reply.verdict(), sent)
     }

@@ -27,6 +27,13 @@ impl From<&Config> for TxConfig {
     }
 }
 
+impl TxConfig {
+    /// Whether the port cuts frames of several TCP segments.
+    pub(super) const fn cuts(&self) -> bool {
+        self.offload.segmentation && self.offload.tcp
+    }
+}
+
 /// The Ethernet header of a frame that goes this way.
 #[inline]
 pub(super) fn link_header<P: Pair>(config: &TxConfig, path: &ReplyPath<P>) -> ethernet::Header {
@@ -43,5 +50,5 @@ pub(super) fn tx_checksum<P: Pair>(config: &TxConfig, path: &ReplyPath<P>, trans
         return TxChecksum::Complete;
     }
     let network_offset = if path.tag.is_some() { ethernet::LINK_HEADER_MAX } else { ethernet::LINK_HEADER_MAX - 4 };
-    TxChecksum::Partial { network_offset, network_len: addresses.header_len(), network, transport }
+    TxChecksum::Partial { network_offset, network_len: addresses.header_len(), network, transport, segment_len: None }
 }

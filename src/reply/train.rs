@@ -5,7 +5,7 @@ use super::frame::TxConfig;
 use super::segment::TxSegment;
 use crate::config::Config;
 use crate::packet::ReplyPath;
-use crate::port::TxFrame;
+use crate::port::{TxChecksum, TxFrame};
 use crate::stamp::{OPENS, StampSequence};
 use crate::wire::checksum::Sum;
 use crate::wire::ip::{AddressPair, Protocol};
@@ -51,6 +51,8 @@ pub(crate) struct Train<'a> {
     pub(crate) last: LastSegment,
     /// The window that is still to be opened, behind the last segment.
     opens: Option<u16>,
+    /// Where the pair begins whose second segment goes next.
+    pair: Option<u32>,
 }
 
 /// The bytes of a response, in pieces that are not copied to each other.
@@ -131,8 +133,8 @@ pub(crate) struct Probe {
     pub(crate) stamp: Option<u32>,
 }
 
-/// As many as a segment can have bytes.
-static ZEROS: [u8; 9216] = [0; 9216];
+/// As many as a pair of segments can have bytes.
+static ZEROS: [u8; 18_432] = [0; 18_432];
 
 /// Where a probe goes out among the segments.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -172,6 +174,7 @@ impl<'a> Train<'a> {
             budget: config.first_window.into(),
             last: LastSegment::Fin,
             opens: None,
+            pair: None,
         }
     }
 
@@ -251,11 +254,20 @@ impl<'a> Train<'a> {
             let from = probe.seq.distance_from(self.header.seq());
             return self.emit(header, self.payload.range(from, from.saturating_add(probe.len.into())), buffer);
         }
-        let (from, end) = self.next()?;
+        let is_pair = self.is_at_pair();
+        let (from, mut end) = self.next()?;
+        let first = self.pair.take();
+        let mut segment_len = None;
+        if is_pair && self.config.cuts() {
+            segment_len = u16::try_from(self.seg_size).ok();
+            end = self.next()?.1;
+        } else if is_pair {
+            self.pair = Some(from);
+        }
         let mut header = self.header.with_seq(self.header.seq().advance(from));
         match self.last {
             _ if end != self.payload.end() => {
-                self.add_stamp(&mut header, from);
+                self.add_stamp(&mut header, first.unwrap_or(from));
                 if self.is_sent() {
                     header = header.with_flags(Flags::PSH);
                 }
@@ -275,7 +287,36 @@ impl<'a> Train<'a> {
                 header = header.with_flags(Flags::PSH);
             }
         }
-        self.emit(header, self.payload.range(from, end), buffer)
+        // The second of a pair is numbered as by whoever cuts one.
+        let identification = match first {
+            Some(first) => self.identification(first).wrapping_add(1),
+            None => self.identification(from),
+        };
+        let mut frame = self.emit_as(identification, header, self.payload.range(from, end), buffer)?;
+        if let TxChecksum::Partial { segment_len: len, .. } = &mut frame.checksum {
+            *len = segment_len;
+        }
+        Some(frame)
+    }
+
+    /// Whether the next two segments are a pair: full ones, an even and an odd one, without the last of the response,
+    /// not cut further, and with nothing between them. They have the same timestamp, and differ only in what whoever
+    /// cuts a frame writes: so a port that does gets both in one.
+    fn is_at_pair(&self) -> bool {
+        let Some(&(from, to)) = self.ranges.iter().find(|(from, to)| from < to) else { return false };
+        let Some(end) = self.seg_size.checked_mul(2).and_then(|pair| from.checked_add(pair)) else { return false };
+        let is_even = from.checked_rem(end - from) == Some(0);
+        let is_room = self.budget >= 2 && end <= to && end < self.payload.end();
+        let is_last = self.budget == 2 || end == to;
+        let is_probed = self.probes.iter().flatten().any(|probe| probe.order == ProbeOrder::BeforeLast);
+        let is_whole = is_even && is_room && self.piece == self.seg_size && !(is_last && is_probed);
+        is_whole && self.stamps.is_shared(from, self.seg_size)
+    }
+
+    /// That of the IPv4 packet with the segment at this offset. Where a router cuts it, its pieces must not be taken
+    /// for those of a neighbour.
+    fn identification(&self, offset: u32) -> u16 {
+        self.header.seq().advance(offset).value() as u16
     }
 
     /// Adds the stamp of a segment at this offset to the timestamp in its header.
@@ -319,10 +360,13 @@ impl<'a> Train<'a> {
         (is_end || self.last == LastSegment::Fin || due.stamp.is_some()).then_some(due)
     }
 
-    #[inline(never)]
     fn emit(&self, header: Header, payload: [&[u8]; 4], buffer: &mut [u8]) -> Option<TxFrame> {
-        // Where a router cuts the packet, its pieces must not be taken for those of a neighbour.
-        let identification = u32::from(header.seq().value() as u16);
+        self.emit_as(header.seq().value() as u16, header, payload, buffer)
+    }
+
+    #[inline(never)]
+    fn emit_as(&self, identification: u16, header: Header, payload: [&[u8]; 4], buffer: &mut [u8]) -> Option<TxFrame> {
+        let identification = identification.into();
         let segment = TxSegment { identification, sum: None, ..TxSegment::new(self.config, self.path, header) };
         let [head, middle @ .., body] = payload;
         if middle.iter().all(|piece| piece.is_empty()) {
@@ -330,7 +374,10 @@ impl<'a> Train<'a> {
         }
         // A packet has room for two pieces. One of all their bytes is written first, and these over it.
         let len = payload.iter().map(|piece| piece.len()).sum();
-        let sum = Some(payload.iter().fold(Sum::new(), |sum, piece| sum.with(piece)));
+        let sum = match self.config.offload.tcp {
+            true => None,
+            false => Some(payload.iter().fold(Sum::new(), |sum, piece| sum.with(piece))),
+        };
         let frame = TxSegment { payload: [ZEROS.get(..len)?, &[]], sum, ..segment }.emit(buffer)?;
         let mut room = buffer.get_mut(frame.len.checked_sub(len)?..)?;
         for piece in payload {
@@ -347,6 +394,7 @@ mod tests {
 
     use super::*;
     use crate::cookie::Secret;
+    use crate::port::Offload;
     use crate::wire::ethernet::MacAddress;
     use crate::wire::tcp::Options;
 
@@ -365,9 +413,12 @@ mod tests {
         Probe { seq: PROBE_AT, len: 3, order, stamp: None }
     }
 
-    /// All that goes out of a train over a response of 26 bytes in segments of 8, changed by `change`.
-    fn frames(change: impl Fn(&mut Train<'_>)) -> Vec<Went> {
-        let config = Config::new(Secret::new([7; 16]));
+    fn config() -> Config {
+        Config::new(Secret::new([7; 16]))
+    }
+
+    /// A train over a response of 26 bytes in segments of 8.
+    fn train(config: &Config) -> Train<'static> {
         let [source, destination] = [[10, 9, 0, 2], [10, 9, 0, 1]].map(Into::into);
         let path = ReplyPath {
             next_hop_mac: MacAddress::LETHE,
@@ -375,8 +426,14 @@ mod tests {
             addresses: AddressPair::V4 { source, destination },
         };
         let header = Header::new([80, 40_000], START, SeqNumber::new(5), Flags::ACK, 1000, Options::default());
-        let mut train = Train::new(&config, path, header, Payload::new(b"head", b"a body of 22 bytes, so"), 8);
+        let mut train = Train::new(config, path, header, Payload::new(b"head", b"a body of 22 bytes, so"), 8);
         train.ranges[0] = (0, 27);
+        train
+    }
+
+    /// All that goes out of it, changed by `change`.
+    fn frames(change: impl Fn(&mut Train<'_>)) -> Vec<Went> {
+        let mut train = train(&config());
         change(&mut train);
         let (mut buffer, mut went) = ([0; 2048], Vec::new());
         while !train.is_done() {
@@ -439,6 +496,45 @@ mod tests {
         assert_eq!(whole, [Segment(0, 8), Segment(8, 8), Segment(16, 8), Went::Probe, Segment(24, 2)]);
         // Nothing but a probe.
         assert_eq!(before_last(&|train| train.ranges[0] = (0, 0)), [Went::Probe]);
+    }
+
+    /// Where pairs begin.
+    fn pairs(change: impl Fn(&mut Train<'_>)) -> Vec<u32> {
+        let mut found = Vec::new();
+        let config = Config { offload: Offload { tcp: true, segmentation: true, ..Offload::NONE }, ..config() };
+        let mut train = train(&config);
+        change(&mut train);
+        let mut buffer = [0; 2048];
+        while !train.is_done() {
+            let frame = train.next_frame(&mut buffer).unwrap();
+            let (header, payload) = Header::parse(&buffer[34..frame.len]).unwrap();
+            if let TxChecksum::Partial { segment_len: Some(len), .. } = frame.checksum {
+                assert_eq!((len, payload.len()), (8, 16));
+                found.push(header.seq().distance_from(START));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn two_full_segments_go_in_one_frame_unless_they_are_an_odd_and_an_even_one_or_the_last() {
+        assert_eq!(pairs(|_| ()), [0]);
+        assert_eq!(pairs(|train| train.ranges[0] = (8, 27)), [], "the second and the third are none");
+        assert_eq!(pairs(|train| train.ranges[0] = (0, 8)), []);
+        assert_eq!(pairs(|train| (train.ranges[0], train.ranges[1]) = ((0, 8), (8, 16))), [], "they have a gap");
+        assert_eq!(pairs(|train| train.budget = 1), []);
+        assert_eq!(pairs(|train| train.piece = 4), []);
+        // Without the last segment, which has the FIN, or a timestamp of its own.
+        assert_eq!(pairs(|train| train.payload = Payload::new(b"head", b"12 bytes fit")), []);
+        assert_eq!(pairs(|train| train.payload = Payload::new(b"head", b"12 bytes fit, and more")), [0]);
+    }
+
+    #[test]
+    fn nothing_goes_within_a_pair() {
+        let probed = |to, order| pairs(|train| (train.ranges[0], train.probes) = ((0, to), [Some(probe(order)), None]));
+        assert_eq!(probed(16, ProbeOrder::BeforeLast), [], "ahead of the second");
+        assert_eq!(probed(24, ProbeOrder::BeforeLast), [0], "ahead of the third");
+        assert_eq!([probed(16, ProbeOrder::BeforeAll), probed(16, ProbeOrder::AfterAll)], [[0], [0]]);
     }
 
     #[test]

@@ -138,7 +138,8 @@ pub(super) fn begin_cut<'a, P: Pair>(
     let exchange = Exchange::Only;
     let ways = exchange.ways(false);
     let (level, reason) = (WindowLevel::LOWEST, SendReason::WindowLimited);
-    let schedule = WindowSchedule { origin: 0, level, cap: level, ways, congestion: segment.config.congestion };
+    let (congestion, pair) = (segment.config.congestion, 2 * seg_size);
+    let schedule = WindowSchedule { origin: 0, level, cap: level, ways, congestion, pair };
     train.ranges = only((0, seg_size));
     train.stamps = StampSequence::Stored { first, schedule, reason, limited_from: 0, narrow: false, exchange };
     Some(segment.send(ReplyKind::FirstWindow, train))
@@ -217,8 +218,8 @@ fn first_window<P: Pair>(
     // sent now, no later ACK will draw.
     let cap = WindowLevel::at_most(room.min(segment.config.first_window.into()));
     let level = if window / seg_size >= ceiling + SLACK { WindowLevel::SLOW_START } else { cap };
-    let (ways, congestion) = (exchange.ways(false), segment.config.congestion);
-    let schedule = WindowSchedule { origin: 0, level, cap, ways, congestion };
+    let (ways, congestion, pair) = (exchange.ways(false), segment.config.congestion, 2 * seg_size);
+    let schedule = WindowSchedule { origin: 0, level, cap, ways, congestion, pair };
     let ceiling = exchange.ceiling(segment.config.ceiling, scale);
     let wanted = sent_up_to(segment.config, exchange, schedule, ceiling, begin, seg_size);
     let end = last_boundary(wanted, begin.saturating_add(window), seg_size, len);
@@ -332,8 +333,8 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
             // No more than was in flight then. A client that has more comes again when its RTO expires.
             None => {
                 let (level, ways) = (echoed.level, echoed.exchange.ways(false));
-                let congestion = segment.config.congestion;
-                let schedule = WindowSchedule { origin: prev_acked, level, cap: level, ways, congestion };
+                let (congestion, pair) = (segment.config.congestion, 2 * seg_size);
+                let schedule = WindowSchedule { origin: prev_acked, level, cap: level, ways, congestion, pair };
                 let ceiling = echoed.exchange.ceiling(segment.config.ceiling, scale);
                 let sent = sent_up_to(segment.config, echoed.exchange, schedule, ceiling, prev_acked, seg_size);
                 (segment.header.seq(), ((sent - prev_acked) / seg_size).min(REACH))
@@ -624,7 +625,11 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
     pub(super) fn narrow(&self, mtu: u32) -> Reply<'a> {
         let Self { segment, payload, first, seg_size, prev_acked, acked, len, echoed, .. } = *self;
         let packet = (segment.headers_len() + TIMESTAMPS_LEN) as u32 + seg_size.min(len.saturating_sub(acked));
-        if prev_acked != acked || packet <= mtu || seg_size <= segment.narrow_piece() {
+        // The second of a pair has the timestamp of the first.
+        let is_even = (prev_acked / seg_size).is_multiple_of(2);
+        let is_second = is_even && acked == prev_acked.saturating_add(seg_size) && echoed.reason.is_shared();
+        let is_it = prev_acked == acked || is_second;
+        if !is_it || packet <= mtu || seg_size <= segment.narrow_piece() {
             return DropReason::IcmpQuote.into();
         }
         let (ack, window) = (segment.header.seq(), segment.header.window());
@@ -725,8 +730,8 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         let window = (self.window_end - self.acked) / self.seg_size;
         let cap = WindowLevel::at_most(window.saturating_sub(SLACK));
         let ways = self.echoed.exchange.ways(self.echoed.narrow);
-        let congestion = self.segment.config.congestion;
-        WindowSchedule { origin, level: ways.rounded(level), cap, ways, congestion }
+        let (congestion, pair) = (self.segment.config.congestion, 2 * self.seg_size);
+        WindowSchedule { origin, level: ways.rounded(level), cap, ways, congestion, pair }
     }
 
     /// A schedule for when nothing is in flight: a lower one where the client's receive window has no room for this

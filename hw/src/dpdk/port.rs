@@ -207,6 +207,8 @@ impl<'e> Port<'e> {
         self.offload = Offload {
             ipv4: config.txmode.offloads & DPDK_TX_OFFLOAD_IPV4_CKSUM != 0,
             tcp: config.txmode.offloads & DPDK_TX_OFFLOAD_TCP_CKSUM != 0,
+            // A buffer holds one packet.
+            segmentation: false,
         };
         config
     }

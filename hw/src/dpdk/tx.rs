@@ -239,7 +239,8 @@ pub(super) unsafe fn finish(buffer: *mut rte_mbuf, len: usize, checksum: TxCheck
         (*buffer).pkt_len = len as u32;
         (*buffer).ol_flags = match checksum {
             TxChecksum::Complete => 0,
-            TxChecksum::Partial { network_offset, network_len, network, transport } => {
+            // Nothing is to be cut: an mbuf has room for one packet (`Port::offload`).
+            TxChecksum::Partial { network_offset, network_len, network, transport, segment_len: _ } => {
                 dpdk_sys::dpdk_set_header_lens(buffer, network_offset as u16, network_len as u16);
                 flags(network_len, network, transport)
             }

@@ -9,6 +9,7 @@ use std::io::IoSlice;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use lethe::port::{Transmit, TxFrame};
+use lethe::vnet;
 use lethe::wire::ethernet::LINK_HEADER_MAX;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, MultiHeaders, sendmmsg};
@@ -16,7 +17,7 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, sendmmsg};
 /// The most frames that one system call sends.
 const BATCH: usize = 64;
 
-/// Frames that wait to be sent.
+/// Frames that wait to be sent, each behind its [virtio-net header](vnet).
 pub(super) struct Batch {
     buffers: Box<[u8]>,
     /// Bytes of a buffer.
@@ -28,9 +29,9 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// An empty batch, with buffers for frames of this MTU.
+    /// An empty batch, with buffers for frames of two segments, each of which fills this MTU.
     pub(super) fn new(mtu: u16) -> Self {
-        let room = usize::from(mtu) + LINK_HEADER_MAX;
+        let room = vnet::LEN + 2 * usize::from(mtu) + LINK_HEADER_MAX;
         Self {
             buffers: vec![0; BATCH * room].into(),
             room,
@@ -50,9 +51,11 @@ impl Batch {
             self.send(socket);
         }
         let Some(buffer) = self.buffers.chunks_exact_mut(self.room).nth(self.waiting) else { return Transmit::Full };
-        let Some(TxFrame { len, .. }) = write(buffer) else { return Transmit::Nothing };
+        let Some((header, buffer)) = buffer.split_first_chunk_mut() else { return Transmit::Full };
+        let Some(TxFrame { len, checksum }) = write(buffer) else { return Transmit::Nothing };
+        *header = vnet::Header::of(buffer, checksum).emit();
         if let Some(place) = self.lens.get_mut(self.waiting) {
-            *place = len.min(self.room);
+            *place = (vnet::LEN + len).min(self.room);
             self.waiting += 1;
         }
         Transmit::Queued(len)

@@ -7,7 +7,7 @@ use lethe::{App, Engine};
 use super::{Checker, Exchange};
 use crate::FRAME_MAX;
 use crate::notation;
-use crate::offload;
+use crate::offload::on_the_wire;
 
 /// Two kinds of dirt. What was left from before shows in one of them at least.
 const DIRT: [u8; 2] = [0x5a, 0xff];
@@ -35,35 +35,33 @@ impl<'e, A: App> Purity<'e, A> {
         if verdict != exchange.verdict {
             return Err(format!("{} at first, and now {verdict}", exchange.verdict));
         }
-        let mut sent = exchange.sent.iter();
+        let room = before_len(exchange);
+        let now = std::iter::from_fn(|| {
+            if reply.is_pending() {
+                buffer[..room].fill(dirt);
+            }
+            let written = reply.next_frame(buffer)?;
+            Some(on_the_wire(&mut buffer[..written.len], written.checksum))
+        });
+        let (mut sent, mut now) = (exchange.sent.iter(), now.flatten());
         loop {
-            let (before, now) = (sent.next(), {
-                if reply.is_pending() {
-                    let room = before_len(exchange);
-                    buffer[..room].fill(dirt);
-                }
-                reply.next_frame(buffer).map(|written| {
-                    let frame = &mut buffer[..written.len];
-                    offload::complete(frame, written.checksum);
-                    &*frame
-                })
-            });
-            match (before, now) {
+            match (sent.next(), now.next()) {
                 (None, None) => return Ok(()),
-                (Some(before), Some(now)) if before == now => {}
+                (Some(before), Some(now)) if *before == now => {}
                 (before, now) => {
                     let line = |frame: Option<&[u8]>| frame.map_or("nothing".to_owned(), notation::line);
-                    return Err(format!("at first {}, and now {}", line(before.map(Vec::as_slice)), line(now)));
+                    let [before, now] = [before, now.as_ref()].map(|frame| line(frame.map(Vec::as_slice)));
+                    return Err(format!("at first {before}, and now {now}"));
                 }
             }
         }
     }
 }
 
-/// How much of a buffer is made dirty: a bit more than any frame of this reply.
+/// How much of a buffer is made dirty: a bit more than any two frames of this reply, which may be one to be cut.
 fn before_len(exchange: &Exchange<'_>) -> usize {
     let longest = exchange.sent.iter().map(Vec::len).max().unwrap_or(0);
-    (longest + 64).min(FRAME_MAX)
+    (2 * longest + 64).min(FRAME_MAX)
 }
 
 impl<A: App> Checker for Purity<'_, A> {

@@ -5,7 +5,7 @@ use std::mem;
 use lethe::port::{RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
 
 use crate::FRAME_MAX;
-use crate::offload::complete;
+use crate::offload::on_the_wire;
 
 /// A receive queue of one frame.
 pub(super) struct Rx<'a> {
@@ -51,9 +51,7 @@ impl TxQueue for Tx {
         let Some(TxFrame { len, checksum }) = write(&mut self.buffer) else {
             return Transmit::Nothing;
         };
-        let frame = &mut self.buffer[..len];
-        complete(frame, checksum);
-        self.sent.push(frame.to_vec());
+        self.sent.extend(on_the_wire(&mut self.buffer[..len], checksum));
         Transmit::Queued(len)
     }
 
