@@ -110,7 +110,7 @@ fn a_buffer_of_two_mtus_and_a_link_header_takes_every_frame_of_a_port_that_cuts(
     });
     for ends in both().map(|ends| ends.vlan(7)) {
         let client = Client::connected(&engine, ends, Offer { mss: Some(8960), ..Offer::LINUX });
-        let (mut scratch, mut buffer) = (vec![0; SCRATCH_LEN], [0; 2 * 9000 + LINK_HEADER_MAX]);
+        let (mut scratch, mut buffer) = (vec![0; SCRATCH_LEN], vec![0; 2 * 9000 + LINK_HEADER_MAX]);
         let frame = client.at(0, 0).payload(REQUEST).frame();
         let mut reply = engine.handle(client.dialogue.now(), RxFrame::unchecked(&frame), &mut scratch);
         let lens: Vec<usize> = std::iter::from_fn(|| reply.next_frame(&mut buffer)).map(|frame| frame.len).collect();

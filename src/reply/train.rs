@@ -51,8 +51,8 @@ pub(crate) struct Train<'a> {
     pub(crate) last: LastSegment,
     /// The window that is still to be opened, behind the last segment.
     opens: Option<u16>,
-    /// Where the pair begins whose second segment goes next.
-    pair: Option<u32>,
+    /// Whether the second segment of a pair goes next.
+    is_second: bool,
 }
 
 /// The bytes of a response, in pieces that are not copied to each other.
@@ -174,7 +174,7 @@ impl<'a> Train<'a> {
             budget: config.first_window.into(),
             last: LastSegment::Fin,
             opens: None,
-            pair: None,
+            is_second: false,
         }
     }
 
@@ -256,13 +256,13 @@ impl<'a> Train<'a> {
         }
         let is_pair = self.is_at_pair();
         let (from, mut end) = self.next()?;
-        let first = self.pair.take();
+        let first = core::mem::take(&mut self.is_second).then(|| from.saturating_sub(self.seg_size));
         let mut segment_len = None;
         if is_pair && self.config.cuts() {
             segment_len = u16::try_from(self.seg_size).ok();
             end = self.next()?.1;
-        } else if is_pair {
-            self.pair = Some(from);
+        } else {
+            self.is_second = is_pair;
         }
         let mut header = self.header.with_seq(self.header.seq().advance(from));
         match self.last {
@@ -374,10 +374,8 @@ impl<'a> Train<'a> {
         }
         // A packet has room for two pieces. One of all their bytes is written first, and these over it.
         let len = payload.iter().map(|piece| piece.len()).sum();
-        let sum = match self.config.offload.tcp {
-            true => None,
-            false => Some(payload.iter().fold(Sum::new(), |sum, piece| sum.with(piece))),
-        };
+        let is_summed = !self.config.offload.tcp;
+        let sum = is_summed.then(|| payload.iter().fold(Sum::new(), |sum, piece| sum.with(piece)));
         let frame = TxSegment { payload: [ZEROS.get(..len)?, &[]], sum, ..segment }.emit(buffer)?;
         let mut room = buffer.get_mut(frame.len.checked_sub(len)?..)?;
         for piece in payload {

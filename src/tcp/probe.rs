@@ -26,7 +26,7 @@
 //! flight already, there would be two.
 
 use super::ranges::{SackRanges, is_end, last_boundary};
-use super::segment::{PROBED_MAX, Segment};
+use super::segment::{PROBED_MAX, Segment, probed_segments};
 use crate::app::{App, Generations};
 use crate::cookie::CookieFields;
 use crate::http::Response;
@@ -42,7 +42,7 @@ use crate::wire::tcp::{Flags, SackBlocks};
 const BLOCK_SHIFT: u32 = 14;
 
 /// Blocks that fit what a probe tells: more may be in flight than a block has.
-const BLOCKS_PROBED: i32 = ((PROBED_MAX + 1) >> BLOCK_SHIFT) as i32;
+const BLOCKS_PROBED: i32 = ((PROBED_MAX + 1) >> BLOCK_SHIFT).cast_signed();
 
 // From the start of the block that a client was in, it has come less far than the mark tells, which has 16 bits.
 const _: () = assert!(PROBED_MAX + (1 << BLOCK_SHIFT) <= u16::MAX as u32);
@@ -212,7 +212,7 @@ impl<'f, 'a, P: Pair> ProbeEcho<'f, 'a, P> {
         let base = segment.keys.timestamp_base % CIRCLE;
         let number = back.checked_add(CIRCLE)?.checked_sub(MARGIN)?.checked_sub(base)? % CIRCLE;
         let nearest = number.div_ceil(1 << BLOCK_SHIFT);
-        let nearest_behind = ((nearest << BLOCK_SHIFT) - number) as i32;
+        let nearest_behind = ((nearest << BLOCK_SHIFT) - number).cast_signed();
         let mut found = (-1..BLOCKS_PROBED).filter_map(|further| {
             let block = nearest.checked_add_signed(further).unwrap_or((CIRCLE >> BLOCK_SHIFT) - 1);
             let position = position_of(block % (CIRCLE >> BLOCK_SHIFT))?;
@@ -230,8 +230,8 @@ impl<'f, 'a, P: Pair> ProbeEcho<'f, 'a, P> {
         behind: i32,
         app: &'a A,
     ) -> Option<Self> {
-        let kind = ProbeKind::of_number(behind as u32 & ProbeKind::MASK);
-        let behind = behind & !(ProbeKind::MASK as i32);
+        let kind = ProbeKind::of_number(behind.cast_unsigned() & ProbeKind::MASK);
+        let behind = behind & !ProbeKind::MASK.cast_signed();
         let ack = segment.header.ack();
         let response = app.stored(position)?;
         let first = response.position()?;
@@ -309,7 +309,7 @@ impl<'f, 'a, P: Pair> ProbeEcho<'f, 'a, P> {
         let end = end.max(sent);
         let congestion = segment.config.congestion;
         let cap = WindowLevel::PROBED_MAX;
-        let schedule = WindowSchedule { origin: sent, level, cap, ways: Ways::Only, congestion };
+        let schedule = WindowSchedule { origin: sent, level, cap, ways: Ways::Only, congestion, pair: seg_size };
         train.probes = probes.clock(&segment, end, schedule.level_at(end));
         segment.send(ReplyKind::NextWindow, train)
     }
@@ -317,8 +317,8 @@ impl<'f, 'a, P: Pair> ProbeEcho<'f, 'a, P> {
     /// Up to where segments are wanted at this level behind those up to `sent`, when so many of these are missing and go
     /// again: one at least, or the clock would have none that it could go ahead of. A probe can tell no more.
     fn wanted(&self, level: WindowLevel, sent: u32, missing: u32) -> u32 {
-        let Self { segment, acked, seg_size, .. } = *self;
-        let most = acked.saturating_add((segment.probed_segments(seg_size) + 1).saturating_mul(seg_size));
+        let Self { acked, seg_size, .. } = *self;
+        let most = acked.saturating_add((probed_segments(seg_size) + 1).saturating_mul(seg_size));
         let new = self.segments(level).saturating_sub(missing).max(1);
         sent.saturating_add(new.saturating_mul(seg_size)).min(most)
     }

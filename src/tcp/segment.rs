@@ -25,6 +25,11 @@ pub(crate) const IPV6_MTU_MIN: usize = 1280;
 /// The most bytes that one probe can tell of.
 pub(super) const PROBED_MAX: u32 = 3 * (1 << 14) - 1;
 
+/// Segments of this size that a probe can tell of when they are in flight, without the one behind a clock.
+pub(super) fn probed_segments(seg_size: u32) -> u32 {
+    (PROBED_MAX / seg_size.max(1)).saturating_sub(1).max(1)
+}
+
 /// The longest segment to a client without timestamps: a probe can tell of twelve.
 const NO_TIMESTAMPS_MAX: usize = PROBED_MAX as usize / 12;
 
@@ -574,13 +579,8 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// Bytes of a first window. Without timestamps it is one that a probe can tell of.
     pub(super) fn first_window(&self, seg_size: u32) -> u32 {
         let segments = u32::from(self.config.first_window);
-        let segments = if self.has_timestamps() { segments } else { segments.min(self.probed_segments(seg_size)) };
+        let segments = if self.has_timestamps() { segments } else { segments.min(probed_segments(seg_size)) };
         segments.saturating_mul(seg_size)
-    }
-
-    /// Segments in flight that a probe can tell of, and one more.
-    pub(super) fn probed_segments(&self, seg_size: u32) -> u32 {
-        (PROBED_MAX / seg_size.max(1)).saturating_sub(1).max(1)
     }
 
     /// Tells the fragments of this connection's responses from those of others. It is as hard to guess
