@@ -222,6 +222,10 @@ pub(crate) enum SendReason {
     Retransmission,
     /// New data to a client without SACK, two segments at a time; the level tells which of the pair it is.
     Pair,
+    /// A segment of a group to a client without SACK. The position is that of the group.
+    Group,
+    /// No segment, but what leaves a group: its client has all of it.
+    Left,
     /// No segment, but a byte that the client has acknowledged, the one before this place: it finds out whether the
     /// client is still there.
     Check,
@@ -257,10 +261,7 @@ impl WindowLevel {
     /// The highest on a narrow path: there is no room in a stamp for more.
     const NARROW_MAX: Self = Self(3);
 
-    /// To a client without SACK two segments are in flight, and the level tells them apart. This one is neither of the
-    /// two: its ACK is not answered.
-    pub(crate) const SILENT: Self = Self(0);
-    /// The first of a pair.
+    /// The first of a pair: two segments that are in flight to a client without SACK. The level tells them apart.
     pub(crate) const FIRST: Self = Self(1);
     /// The second of a pair.
     pub(crate) const SECOND: Self = Self(2);
@@ -388,7 +389,7 @@ impl Ways {
     /// How many there are.
     const fn count(self) -> u32 {
         match self {
-            // And four of a pair, each.
+            // And three of a pair, each; a group, and what leaves it.
             Self::Only => self.full() + Self::Narrow.full() + 2 * 4,
             Self::First => self.full() + Self::Narrow.full(),
             Self::Later | Self::Narrow => self.full(),
@@ -414,7 +415,7 @@ impl Ways {
         self.rounded(above.min(WindowLevel(WindowLevel::SLOW_START.0 - 1)))
     }
 
-    /// The number of a way, but that of a pair.
+    /// The number of a way, but those of clients without SACK.
     fn number(self, level: WindowLevel, reason: SendReason) -> u32 {
         let (new, again) = self.levels();
         let index = |level: WindowLevel| match self {
@@ -429,7 +430,9 @@ impl Ways {
             }
             SendReason::NewData => first_new + index(level),
             SendReason::Retransmission => first_new + new + index(level).min(again - 1),
-            SendReason::WindowLimited | SendReason::Pair => first_new + new + again,
+            SendReason::WindowLimited | SendReason::Pair | SendReason::Group | SendReason::Left => {
+                first_new + new + again
+            }
         }
     }
 
@@ -458,6 +461,9 @@ impl Ways {
         let SentSegment { level, reason, narrow, .. } = segment;
         match (reason, narrow) {
             (SendReason::Pair, _) => self.full() + Self::Narrow.full() + u32::from(narrow) * 4 + u32::from(level.0 & 3),
+            // Groups are not narrow. What leaves one is newer than its segments.
+            (SendReason::Group, _) => self.full() + Self::Narrow.full(),
+            (SendReason::Left, _) => self.full() + Self::Narrow.full() + 4,
             (_, true) if self != Self::Later => self.full() + Self::Narrow.number(level, reason),
             _ => self.number(level, reason),
         }
@@ -474,8 +480,11 @@ impl Ways {
             let (level, reason) = Self::Narrow.of_number(number - full);
             return (level, reason, true);
         }
-        let pair = number - full - Self::Narrow.full();
-        (WindowLevel((pair & 3) as u8), SendReason::Pair, pair >= 4)
+        match number - full - Self::Narrow.full() {
+            0 => (WindowLevel::LOWEST, SendReason::Group, false),
+            4 => (WindowLevel::LOWEST, SendReason::Left, false),
+            pair => (WindowLevel((pair & 3) as u8), SendReason::Pair, pair > 4),
+        }
     }
 }
 
@@ -660,11 +669,11 @@ pub(crate) enum StampSequence {
         narrow: bool,
         exchange: Exchange,
     },
-    /// For a client without SACK: all but the last two segments are silent.
+    /// For a client without SACK.
     Pairs {
         /// Where the response begins.
         first: Position,
-        /// Where the last pair begins.
+        /// Where the pair begins.
         pair: u32,
         /// Whether this is a retransmission of the second of the pair.
         again: bool,
@@ -736,11 +745,10 @@ impl StampSequence {
                 (first, schedule.level_at(offset), reason, narrow, exchange)
             }
             Self::Pairs { first, pair, again, seg_size, narrow } => {
-                let level = match offset.checked_sub(pair) {
-                    None => WindowLevel::SILENT,
-                    Some(_) if again => WindowLevel::SECOND_AGAIN,
-                    Some(within) if within < seg_size => WindowLevel::FIRST,
-                    Some(_) => WindowLevel::SECOND,
+                let level = match offset.saturating_sub(pair) {
+                    _ if again => WindowLevel::SECOND_AGAIN,
+                    within if within < seg_size => WindowLevel::FIRST,
+                    _ => WindowLevel::SECOND,
                 };
                 (first, level, SendReason::Pair, narrow, Exchange::Only)
             }
@@ -822,6 +830,28 @@ mod tests {
                 assert_eq!(reason, SendReason::WindowLimited);
             }
         }
+    }
+
+    /// A client takes what leaves a group behind its segments, and what is sent by two behind a part of it.
+    #[test]
+    fn the_stamps_of_a_group_are_between_those_of_the_place_before_and_what_leaves_it() {
+        let at = |place, reason, level, narrow| {
+            let position = Position::new(place).unwrap();
+            let sent = SentSegment { position, level, reason, narrow, exchange: Exchange::Only };
+            assert_eq!(Stamp::parse(Stamp::Stored(sent).value()), Some(Stamp::Stored(sent)));
+            Stamp::Stored(sent).value()
+        };
+        let pairs = |place| {
+            [false, true].into_iter().flat_map(move |narrow| {
+                [WindowLevel::FIRST, WindowLevel::SECOND, WindowLevel::SECOND_AGAIN]
+                    .map(|level| at(place, SendReason::Pair, level, narrow))
+            })
+        };
+        let group = at(9, SendReason::Group, WindowLevel::LOWEST, false);
+        let left = at(9, SendReason::Left, WindowLevel::LOWEST, false);
+        assert!(group < left && left < at(10, SendReason::Group, WindowLevel::LOWEST, false));
+        assert!(pairs(8).all(|pair| pair < group) && pairs(9).all(|pair| pair > group));
+        assert!(pairs(10).all(|pair| pair > left));
     }
 
     #[test]

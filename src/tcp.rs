@@ -19,6 +19,7 @@
 //! and the timestamp that it echoes ([`Stamp`]). Responses that do not fit one
 //! segment are in [`transfer`] and [`resume`].
 
+mod group;
 mod layout;
 mod pipeline;
 mod probe;

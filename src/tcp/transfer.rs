@@ -24,6 +24,7 @@
 //! the first of them must still have something to ask with, and a client that has it must not send all of it again, for
 //! that could not be told from the next request.
 
+use super::group::{self, Group};
 use super::layout::{HEAD_END, Layout, REACH, TIMEOUT_REACH};
 use super::ranges::{SackRanges, clipped, is_end, last_boundary, only};
 use super::reach;
@@ -108,10 +109,10 @@ pub(super) fn begin<'a, P: Pair>(
     let sack = !matches!(segment.stamp(), Some(Stamp::Handshake { sack: false, .. }));
     let payload = Payload::new(response.head(), response.body());
     let mut train = segment.train(payload, segment.header.ack(), seg_size, segment.header.seq(), segment.window());
-    let end = first_window(segment, &mut train, first, Exchange::Only, fields.scale);
-    if !sack {
-        let pair = (end.saturating_sub(1) / seg_size).saturating_sub(1).saturating_mul(seg_size);
-        train.stamps = StampSequence::Pairs { first, pair, again: false, seg_size, narrow: false };
+    if sack {
+        first_window(segment, &mut train, first, Exchange::Only, fields.scale);
+    } else {
+        group::begin(segment, &mut train, first, segment.client_window(fields.scale));
     }
     segment.send(ReplyKind::FirstWindow, train)
 }
@@ -270,7 +271,11 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         let (response, first, [offset, unit_end]) = Self::stored(echoed, app)?;
         let len = u32::try_from(response.len()).ok()?;
         // A FIN that goes alone begins at the end.
-        let begin = |seg_size: u32| Some(offset.checked_next_multiple_of(seg_size)?.min(len));
+        let is_group = matches!(echoed.reason, SendReason::Group | SendReason::Left);
+        let begin = |seg_size: u32| {
+            let size = if is_group { Group::size(segment.config, seg_size) } else { seg_size };
+            Some(offset.checked_next_multiple_of(size)?.min(len))
+        };
         let fields_at = |acked| CookieFields::of(segment.header.ack().rewind(acked + 1), segment.has_timestamps());
         let nearest = segment.keys.offset(segment.header.ack(), offset);
         let (mut acked, mut fields) = (nearest, fields_at(nearest));
@@ -428,7 +433,7 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         }
         if is_timeout {
             transfer.answer_timeout(app)
-        } else if transfer.echoed.reason == SendReason::Pair {
+        } else if transfer.takes_no_sack() {
             transfer.answer_without_sack(app)
         } else if transfer.sacked.is_empty() {
             transfer.advance(app)
@@ -443,7 +448,7 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         let schedule = self.schedule(prev_acked, echoed.level);
         let (schedule, from) = match echoed.reason {
             // More than that may be acknowledged: segments of an earlier window that arrived late.
-            SendReason::NewData | SendReason::Pair => (schedule, self.boundary(schedule, prev_acked).max(acked)),
+            SendReason::NewData => (schedule, self.boundary(schedule, prev_acked).max(acked)),
             // The end of a recovery. From here on with half the window, which is the level in the stamp.
             SendReason::Retransmission | SendReason::Check => (self.schedule(acked, echoed.level), acked),
             // The receive window was full. What it has opened to since is all that may be sent, and by two segments at
@@ -452,7 +457,9 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
             SendReason::WindowLimited if window_end - acked >= (2 * seg_size).min(len + 1 - acked) => {
                 (self.schedule(acked, WindowLevel::LOWEST), acked)
             }
-            SendReason::WindowLimited => return Absorbed::Progress.into(),
+            SendReason::WindowLimited | SendReason::Pair | SendReason::Group | SendReason::Left => {
+                return Absorbed::Progress.into();
+            }
         };
         let schedule = if from == acked { self.fitting(schedule) } else { schedule };
         let end = self.boundary(schedule, acked);
@@ -512,8 +519,8 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
     /// and is lost.
     fn answer_timeout<A: App>(&self, app: &A) -> Reply<'a> {
         let Self { segment, seg_size, prev_acked, acked, window_end, len, echoed, ref sacked, .. } = *self;
-        if echoed.reason == SendReason::Pair {
-            return self.send_pair(ReplyKind::Resumed, acked, false, app);
+        if self.takes_no_sack() {
+            return self.send_without_sack(ReplyKind::Resumed, app);
         }
         let is_first_window = acked / seg_size < segment.config.first_window.into();
         let is_closed = window_end - acked < seg_size;
@@ -592,29 +599,61 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         self.send(ReplyKind::Resumed, only((acked, end)), schedule, reason, app)
     }
 
-    /// An ACK of a client without SACK. Its duplicates cannot be told from the first, so only what
-    /// cannot be multiplied is answered: the ACK of a whole pair, and of half of one.
+    /// Whether this is a client without SACK.
+    fn takes_no_sack(&self) -> bool {
+        matches!(self.echoed.reason, SendReason::Pair | SendReason::Group | SendReason::Left)
+    }
+
+    /// The group of the segment whose timestamp the client echoes.
+    fn group(&self) -> Option<Group> {
+        let is_group = matches!(self.echoed.reason, SendReason::Group | SendReason::Left);
+        Group::at(self.segment.config, self.seg_size, self.prev_acked).filter(|_| is_group)
+    }
+
+    /// An ACK of a client without SACK. Its duplicates cannot be told from the first, so only what cannot be multiplied
+    /// is answered: the ACK of a whole group, or of a whole pair, and of half of one.
     fn answer_without_sack<A: App>(&self, app: &A) -> Reply<'a> {
-        let Self { seg_size, prev_acked, acked, echoed, .. } = *self;
+        let Self { seg_size, prev_acked, acked, len, echoed, .. } = *self;
+        if let Some(group) = self.group() {
+            let is_drawn = echoed.reason == SendReason::Group && group.is_whole(acked, len);
+            return if is_drawn {
+                self.send_without_sack(ReplyKind::NextWindow, app)
+            } else {
+                Absorbed::Progress.into()
+            };
+        }
         match (echoed.level, acked - prev_acked) {
-            (WindowLevel::FIRST, got) if got == 2 * seg_size => {
-                self.send_pair(ReplyKind::NextWindow, acked, false, app)
-            }
-            (WindowLevel::SECOND_AGAIN, got) if got == seg_size => {
-                self.send_pair(ReplyKind::NextWindow, acked, false, app)
-            }
-            (WindowLevel::FIRST, got) if got == seg_size => self.send_pair(ReplyKind::Resent, acked, true, app),
+            (WindowLevel::FIRST, got) if got == 2 * seg_size => self.send_without_sack(ReplyKind::NextWindow, app),
+            (WindowLevel::SECOND_AGAIN, got) if got == seg_size => self.send_without_sack(ReplyKind::NextWindow, app),
+            (WindowLevel::FIRST, got) if got == seg_size => self.send_pair(ReplyKind::Resent, true, app),
             _ => Absorbed::Progress.into(),
         }
     }
 
-    /// The pair that begins at `from`, or the second of one, `again`.
-    fn send_pair<A: App>(&self, kind: ReplyKind, from: u32, again: bool, app: &A) -> Reply<'a> {
-        let Self { seg_size, first, window_end, len, echoed, .. } = *self;
-        let pair = from / seg_size * seg_size;
+    /// What comes next for a client without SACK: the rest of its group, a group, or a pair where there is no room for
+    /// more; or one segment, so that pairs come to where a group begins.
+    fn send_without_sack<A: App>(&self, kind: ReplyKind, app: &A) -> Reply<'a> {
+        let Self { segment, seg_size, first, acked, window_end, len, echoed, .. } = *self;
+        let begun = self.group().filter(|group| group.has(acked));
+        let group = begun.or_else(|| Group::at(segment.config, seg_size, acked));
+        if let Some(group) = group.filter(|_| !echoed.narrow && acked < len) {
+            let mut train = self.train(app);
+            let from = (acked, kind == ReplyKind::Resumed);
+            if group.fill(&mut train, first, from, window_end).is_some() {
+                return segment.send(kind, train);
+            }
+        }
+        let is_odd = (acked / seg_size) & 1 == 1;
+        self.send_pair(kind, is_odd && !echoed.narrow, app)
+    }
+
+    /// The pair that begins where the client is, or the second of one, `again`.
+    fn send_pair<A: App>(&self, kind: ReplyKind, again: bool, app: &A) -> Reply<'a> {
+        let Self { seg_size, first, acked, window_end, len, echoed, .. } = *self;
+        let pair = acked / seg_size * seg_size;
         let end = pair.saturating_add(if again { seg_size } else { 2 * seg_size });
         let mut train = self.train(app);
-        train.ranges = only((from, last_boundary(end, window_end, seg_size, len)));
+        train.ranges = only((acked, last_boundary(end, window_end, seg_size, len)));
         train.stamps = StampSequence::Pairs { first, pair, again, seg_size, narrow: echoed.narrow };
         self.segment.send(kind, train)
     }
@@ -625,11 +664,11 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
     pub(super) fn narrow(&self, mtu: u32) -> Reply<'a> {
         let Self { segment, payload, first, seg_size, prev_acked, acked, len, echoed, .. } = *self;
         let packet = (segment.headers_len() + TIMESTAMPS_LEN) as u32 + seg_size.min(len.saturating_sub(acked));
-        // The second of a pair has the timestamp of the first.
+        // The second of a pair has the timestamp of the first, and a segment of a group that of all of them.
         let is_even = (prev_acked / seg_size).is_multiple_of(2);
         let is_second = is_even && acked == prev_acked.saturating_add(seg_size) && echoed.reason.is_shared();
-        let is_it = prev_acked == acked || is_second;
-        if !is_it || packet <= mtu || seg_size <= segment.narrow_piece() {
+        let is_there = self.group().map_or(prev_acked == acked || is_second, |group| group.has(acked));
+        if !is_there || packet <= mtu || seg_size <= segment.narrow_piece() {
             return DropReason::IcmpQuote.into();
         }
         let (ack, window) = (segment.header.seq(), segment.header.window());
@@ -641,7 +680,9 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         train.piece = segment.narrow_piece();
         train.ranges = only((acked, if end >= len { len + 1 } else { end }));
         train.stamps = match echoed.reason {
-            SendReason::Pair => StampSequence::Pairs { first, pair: acked, again: false, seg_size, narrow: true },
+            SendReason::Pair | SendReason::Group | SendReason::Left => {
+                StampSequence::Pairs { first, pair: acked, again: false, seg_size, narrow: true }
+            }
             reason => {
                 let schedule = self.schedule(acked, echoed.level);
                 let exchange = echoed.exchange;

@@ -37,12 +37,18 @@ impl Checker for Burst {
 
     fn check(&mut self, exchange: &Exchange<'_>) -> Result<(), String> {
         let (mut segments, mut probes) = (0, 0);
+        let mut ends: Option<SeqNumber> = None;
         let is_clock = matches!(exchange.verdict, Verdict::Replied(ReplyKind::NextWindow | ReplyKind::Resent));
         each_segment(exchange, |(_, received), (_, sent)| {
             if sent.payload.is_empty() {
                 return Ok(());
             }
-            if is_probe(received, sent) {
+            // What leaves a group is its last byte, once more.
+            let is_again = sent.payload.len() == 1 && ends.is_some_and(|end| !sent.end().after(end));
+            if ends.is_none_or(|end| sent.end().after(end)) {
+                ends = Some(sent.end());
+            }
+            if is_probe(received, sent) || is_again {
                 probes += 1;
             } else {
                 segments += 1;

@@ -14,7 +14,7 @@ use super::{Checker, Exchange, each_segment};
 /// segments: they have brought the client forward. A client that has lost those drops it, and gets it again.
 ///
 /// What opens the window behind that end, an empty segment, is before the echo always: a client that has not got the
-/// end in order must drop it.
+/// end in order must drop it. An empty one with the window of the segment ahead of it opens none: it leaves a group.
 #[derive(Clone, Copy, Debug)]
 pub struct Forward;
 
@@ -32,11 +32,12 @@ impl Checker for Forward {
                 return Ok(());
             }
             let is_before = |other: u32| SeqNumber::new(value).before(SeqNumber::new(other));
-            let ahead = newest.replace(value);
-            if let Some(ahead) = ahead.filter(|&ahead| is_before(ahead)) {
+            let ahead = newest.replace((value, sent.ack.advance(sent.window.into())));
+            if let Some((ahead, _)) = ahead.filter(|&(ahead, _)| is_before(ahead)) {
                 return Err(format!("timestamp {value} is {} before that ahead of it", ahead.wrapping_sub(value)));
             }
-            if ahead.is_some() && sent.flags == Flags::ACK && sent.payload.is_empty() {
+            let opens_more = ahead.is_some_and(|(_, edge)| edge != sent.ack.advance(sent.window.into()));
+            if opens_more && sent.flags == Flags::ACK && sent.payload.is_empty() {
                 let opens = || Err(format!("timestamp {value} opens the window of a client that lacks the end"));
                 return if is_before(echo) { Ok(()) } else { opens() };
             }
@@ -97,7 +98,8 @@ mod tests {
         let (value, _) = Frame::dissect(&opened.sent[0]).unwrap().tcp().unwrap().1.timestamps.unwrap();
         let sends = |end: u32, opening: u32| {
             let segment = |ahead: u32| Segment::ack(&Ends::v4().reversed()).timestamps(value.wrapping_add(ahead), 6);
-            let sent = [segment(end).payload(b"x").with(Flags::PSH), segment(opening)].map(|segment| segment.frame());
+            let sent = [segment(end).payload(b"x").with(Flags::PSH), segment(opening).window(9)]
+                .map(|segment| segment.frame());
             stand::Recorded { sent: sent.into(), ..asked.clone() }.check(&mut Forward)
         };
         assert_eq!(sends(1 << 30, (1 << 31) + 1), Ok(()));
