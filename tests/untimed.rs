@@ -191,6 +191,20 @@ fn a_check_that_finds_its_client_where_it_was_draws_a_first_window() {
 }
 
 #[test]
+fn a_check_draws_what_is_missing_and_the_fin_if_that_is_all() {
+    // The last segment is the twenty-first, and a client may drop the FIN that comes with it behind a gap.
+    let len = 20 * S + 100;
+    let engine = Stored::new(len as usize).engine();
+    let (mut client, ..) = asked(&engine, Ends::v4(), UNTIMED);
+    let mut drawn = |now, received: &[_]| draw(&Told::new(Kind::Check, now, now).with(&client, received), &mut client);
+    for received in [(14 * S, len), (14 * S, len + 1)] {
+        let missing = offsets(&drawn(12 * S, &[received]));
+        let fin = (received.1 == len).then_some(len);
+        assert_eq!(missing, [12 * S, 13 * S].into_iter().chain(fin).collect::<Vec<_>>(), "{received:?}");
+    }
+}
+
+#[test]
 fn a_probe_tells_of_32_segments_wherever_in_a_block_the_client_is() {
     let engine = Stored::new(400_000).engine();
     let (mut client, ..) = asked(&engine, Ends::v4(), UNTIMED);

@@ -266,10 +266,11 @@ impl<'f, 'a, P: Pair> ProbeEcho<'f, 'a, P> {
         };
         // Nothing is in flight but the last segment, which goes behind the clock and is assumed to arrive. A check finds
         // out where the client is; what has been sent behind what it has, if anything, is lost.
-        let top = sacked.as_slice().last().map_or(acked, |&(_, end)| end).min(len).next_multiple_of(seg_size);
+        let top = sacked.as_slice().last().map_or(acked, |&(_, end)| end);
         let (sent, arrived) = match kind {
             ProbeKind::AckClock(_) => (sent, sent.saturating_sub(seg_size)),
-            ProbeKind::Spare | ProbeKind::Check => (top, top),
+            // Behind the last byte stands the FIN alone.
+            ProbeKind::Spare | ProbeKind::Check => (top.next_multiple_of(seg_size).min(top.max(len)), top),
         };
         let mut ranges = sacked.gaps(acked, arrived);
         let missing: u32 = ranges.iter().map(|&(from, to)| to.saturating_sub(from).div_ceil(seg_size)).sum();
