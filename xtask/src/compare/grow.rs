@@ -76,7 +76,10 @@ pub(super) fn by_size(setup: &Setup) -> anyhow::Result<Growth> {
         let requests = setup.amount.growth * 14_000 / size.max(14_000);
         ab(server, Request::Closes, requests, setup.amount.short[0].0, &path)
     };
-    let found = growth(setup, &BOTH, sizes, |_| Ok(Some(site.clone())), run)?;
+    let tap = |_| Some(Kind::lethe_tap());
+    let [packet, nginx] = BOTH;
+    let lines: [Line<'_>; 3] = [("Lethe, tap", &tap), packet, nginx];
+    let found = growth(setup, &lines, sizes, |_| Ok(Some(site.clone())), run)?;
     let (title, chart, unit) = ("Cost by the size of a reply", "cost-by-size", "bytes");
     Ok(Growth { title, chart, unit, logarithmic: true, found })
 }

@@ -57,6 +57,10 @@ impl Kind {
         Self { name: name.into(), workers, most_held: 1_000_000, keeps: false, how }
     }
 
+    pub(super) fn lethe_tap() -> Self {
+        Self::new("Lethe, tap", 1, How::Tap)
+    }
+
     pub(super) fn lethe_packet(workers: usize) -> Self {
         let device = if workers == 1 { "packet:{}" } else { "packet:{},fanout=7" };
         let name = format!("Lethe, packet, {}", counted(workers));
@@ -69,7 +73,7 @@ impl Kind {
 
     /// Lethe on the devices that the kernel has.
     pub(super) fn lethe() -> [Self; 3] {
-        [Self::new("Lethe, tap", 1, How::Tap), Self::lethe_packet(1), Self::lethe_xdp()]
+        [Self::lethe_tap(), Self::lethe_packet(1), Self::lethe_xdp()]
     }
 
     /// Those that wait a little after each turn. Latency is not what this is for, and so they are not asked for it.
