@@ -557,8 +557,8 @@ fn compute_request(target: &Target, mode: Mode, claimed: &[(u32, bool, f64)]) ->
     Computed { on_hit: sum.bytes / sum.probability, ..sum }
 }
 
-/// Any number tells of four blocks, or of three to a clock: that there is a response, that the client is at the start of a segment, and that
-/// so much is in flight as it tells (seven kinds of eight).
+/// Any number tells of four blocks, or of three to a clock: that there is a response, that the client is at the start
+/// of a segment, and that so much is in flight as it tells (seven kinds of eight).
 fn compute_probe(target: &Target, segment: u32) -> Computed {
     let (app, header, s) = (target.engine.app(), target.header_len() as f64, f64::from(segment));
     let blocks = f64::from(app.live.count_ones() * ((app.count() * app.stride()).min(1 << 20) / 32));

@@ -12,9 +12,9 @@
 //! Behind a group goes what *leaves* it, with a newer stamp: its last byte once more, and an empty segment. A client
 //! takes the timestamp of either only if that does not begin behind the client's last ACK (RFC 7323, section 4.3): once
 //! it has acknowledged all of the group. One that has received all of it and puts its ACK off acknowledges it when the
-//! byte comes, and takes the timestamp of the empty segment. Whatever comes of the group from then on is older than what
-//! the client has, and draws ACKs that echo *Left*, which draw nothing. So each copy of a group, however many come,
-//! draws the next one once.
+//! byte comes, and takes the timestamp of the empty segment. Whatever comes of the group from then on is older than
+//! what the client has, and draws ACKs that echo *Left*, which draw nothing. So each copy of a group, however many
+//! come, draws the next one once.
 //!
 //! Where the client's window has no room for a group, or its path is narrow, segments go by two, as pairs
 //! (transfer.rs).

@@ -264,8 +264,8 @@ impl<'f, 'a, P: Pair> ProbeEcho<'f, 'a, P> {
             ProbeKind::Check => sent != acked,
             ProbeKind::Spare => false,
         };
-        // Nothing is in flight but the last segment, which goes behind the clock and is assumed to arrive. A check finds
-        // out where the client is; what has been sent behind what it has, if anything, is lost.
+        // Nothing is in flight but the last segment, which goes behind the clock and is assumed to arrive. A check tells
+        // where the client is; what was sent behind what it has, if anything, is lost.
         let top = sacked.as_slice().last().map_or(acked, |&(_, end)| end);
         let (sent, arrived) = match kind {
             ProbeKind::AckClock(_) => (sent, sent.saturating_sub(seg_size)),
