@@ -117,7 +117,8 @@ fn check_fewest_segments(base: &str, size: usize, mtu: u16, mss: usize) {
             let segments = (head + size).div_ceil(mss - TIMESTAMPS - is_kept);
             // What stays on this machine is not cut: the kernel receives two segments as one, but for the last.
             let fewest = segments - (segments - 1) / 2 + is_kept;
-            let expected = fewest..=fewest + is_kept;
+            // Where a window ends between two segments, each of them goes by itself.
+            let expected = fewest..=fewest + is_kept + segments / 64;
             assert!(expected.contains(&counted), "{base}/{size}, MTU {mtu}: {counted}, not {expected:?}\n{table}");
             return;
         }

@@ -264,7 +264,7 @@ impl<'f, 'a, P: Pair> ProbeEcho<'f, 'a, P> {
             ProbeKind::Check => sent != acked,
             ProbeKind::Spare => false,
         };
-        // Nothing is in flight but the last segment, which goes behind the clock and is assumed to arrive. A check tells
+        // Nothing is in flight but the last segment, which goes behind the clock and is taken to arrive. A check tells
         // where the client is; what was sent behind what it has, if anything, is lost.
         let top = sacked.as_slice().last().map_or(acked, |&(_, end)| end);
         let (sent, arrived) = match kind {
@@ -315,8 +315,8 @@ impl<'f, 'a, P: Pair> ProbeEcho<'f, 'a, P> {
         segment.send(ReplyKind::NextWindow, train)
     }
 
-    /// Up to where segments are wanted at this level behind those up to `sent`, when so many of these are missing and go
-    /// again: one at least, or the clock would have none that it could go ahead of. A probe can tell no more.
+    /// Up to where segments are wanted at this level behind those up to `sent`, when so many of these are missing and
+    /// go again: one at least, or the clock would have none that it could go ahead of. A probe can tell no more.
     fn wanted(&self, level: WindowLevel, sent: u32, missing: u32) -> u32 {
         let Self { acked, seg_size, .. } = *self;
         let most = acked.saturating_add((probed_segments(seg_size) + 1).saturating_mul(seg_size));
