@@ -36,6 +36,13 @@ impl Position {
         self.0
     }
 
+    /// The position of the byte at `offset` of a response that begins here. Every stored response lies within the
+    /// positions, its end as well.
+    #[inline]
+    pub(crate) fn at(self, offset: u32) -> Self {
+        Self::new(self.0.saturating_add(offset / Self::UNIT as u32)).unwrap_or(self)
+    }
+
     /// The generation that it belongs to, and the position within that.
     pub(crate) const fn split(self) -> (u8, Self) {
         ((self.0 / Self::PER_GENERATION) as u8, Self(self.0 % Self::PER_GENERATION))

@@ -232,6 +232,11 @@ pub(crate) enum SendReason {
 }
 
 impl SendReason {
+    /// Whether this goes with a group: its segments, and what leaves it.
+    pub(crate) const fn is_of_group(self) -> bool {
+        matches!(self, Self::Group | Self::Left)
+    }
+
     /// Whether both segments of a pair that is sent for this reason may have the timestamp of the first.
     pub(crate) const fn is_shared(self) -> bool {
         matches!(self, Self::NewData | Self::WindowLimited)
@@ -753,9 +758,7 @@ impl StampSequence {
                 (first, level, SendReason::Pair, narrow, Exchange::Only)
             }
         };
-        let position = first.value().saturating_add(offset / Position::UNIT as u32);
-        // Every stored response lies within the positions, its end as well.
-        let position = Position::new(position).unwrap_or(first);
+        let position = first.at(offset);
         Stamp::Stored(SentSegment { position, level, reason, narrow, exchange }).value()
     }
 }

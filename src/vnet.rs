@@ -19,10 +19,13 @@
 //!
 //! Virtio 1.2, section 5.1.6. Numbers are of the machine's own byte order, as in legacy devices.
 
-use crate::port::TxChecksum;
+use crate::port::{Offload, TxChecksum};
 
 /// Bytes of a header.
 pub const LEN: usize = 10;
+
+/// What a port with this header leaves to the kernel: TCP checksums, and cutting frames of two segments.
+pub const OFFLOAD: Offload = Offload { ipv4: false, tcp: true, segmentation: true };
 
 const NEEDS_CHECKSUM: u8 = 1;
 const GSO_NONE: u8 = 0;
@@ -50,7 +53,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// What is left to do to a frame of ours. The checksum of an IPv4 header cannot be left to who reads this.
+    /// What is left to do to a frame of ours. The checksum of an IPv4 header cannot be left to the kernel.
     #[inline]
     pub fn of(frame: &[u8], checksum: TxChecksum) -> Self {
         let TxChecksum::Partial { network_offset, network_len, transport: true, segment_len, .. } = checksum else {

@@ -8,6 +8,7 @@ use lethe::config::{Congestion, LargeReplies, Mtu, Ports};
 use lethe::engine::SCRATCH_LEN;
 use lethe::port::{Offload, RxFrame};
 use lethe::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
+use lethe::vnet;
 use lethe::wire::ethernet::LINK_HEADER_MAX;
 use lethe::wire::tcp::Flags;
 use lethe::{App, Engine};
@@ -77,8 +78,8 @@ fn what_is_sent_again_has_a_timestamp_for_each_segment() {
 /// What a port that cuts puts on the wire is what another one does, along a whole response.
 #[test]
 fn a_port_that_cuts_changes_nothing_on_the_wire() {
-    let offload = Offload { ipv4: false, tcp: true, segmentation: true };
-    let [plain, cutting] = [Offload::NONE, offload].map(|offload| engine_changed(|config| config.offload = offload));
+    let [plain, cutting] =
+        [Offload::NONE, vnet::OFFLOAD].map(|offload| engine_changed(|config| config.offload = offload));
     for ends in both().into_iter().flat_map(|ends| [ends, ends.vlan(7)]) {
         let [(mut client, mut first), (mut other, _)] =
             [&plain, &cutting].map(|engine| asked(engine, ends, Offer::LINUX));
@@ -105,7 +106,7 @@ fn a_port_that_cuts_changes_nothing_on_the_wire() {
 #[test]
 fn a_buffer_of_two_mtus_and_a_link_header_takes_every_frame_of_a_port_that_cuts() {
     let engine = engine_changed(|config| {
-        config.offload = Offload { ipv4: false, tcp: true, segmentation: true };
+        config.offload = vnet::OFFLOAD;
         config.mtu = Mtu::new(9000).unwrap();
     });
     for ends in both().map(|ends| ends.vlan(7)) {

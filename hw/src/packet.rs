@@ -5,7 +5,7 @@
 //! its own, as long as it does not forward.
 //!
 //! Sent frames have a virtio-net header ([`lethe::vnet`]): the kernel computes TCP checksums, and cuts frames of two
-//! segments, or has the card do both. Where they stay on this machine nobody does either.
+//! segments, or has the card do both. Where they stay on this machine neither is done.
 
 mod batch;
 mod ring;
@@ -16,6 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use lethe::port::{Checked, Offload, Port, RxChecksum, RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
+use lethe::vnet;
 use lethe::wire::ethernet::MacAddress;
 use libc::{SOL_PACKET, c_ushort, sock_fprog, tpacket_stats};
 use rustix::event::{PollFd, PollFlags};
@@ -102,7 +103,7 @@ impl Port for PacketPort {
 
     /// The kernel computes TCP checksums and cuts frames of two segments.
     fn offload(&self) -> Offload {
-        Offload { ipv4: false, tcp: true, segmentation: true }
+        vnet::OFFLOAD
     }
 
     fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {

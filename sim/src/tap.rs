@@ -131,7 +131,7 @@ impl Port for Tap {
 
     /// The kernel computes TCP checksums and cuts frames of two segments.
     fn offload(&self) -> Offload {
-        Offload { ipv4: false, tcp: true, segmentation: true }
+        vnet::OFFLOAD
     }
 
     fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {

@@ -287,12 +287,12 @@ impl<'a> Train<'a> {
                 header = header.with_flags(Flags::PSH);
             }
         }
-        // The second of a pair is numbered as by whoever cuts one.
-        let identification = match first {
-            Some(first) => self.identification(first).wrapping_add(1),
-            None => self.identification(from),
+        // The second of a pair is numbered as a port does that cuts one.
+        let number = match first {
+            Some(first) => identification(self.header.seq().advance(first)).wrapping_add(1),
+            None => identification(header.seq()),
         };
-        let mut frame = self.emit_as(identification, header, self.payload.range(from, end), buffer)?;
+        let mut frame = self.emit_as(number, header, self.payload.range(from, end), buffer)?;
         if let TxChecksum::Partial { segment_len: len, .. } = &mut frame.checksum {
             *len = segment_len;
         }
@@ -300,8 +300,8 @@ impl<'a> Train<'a> {
     }
 
     /// Whether the next two segments are a pair: full ones, an even and an odd one, without the last of the response,
-    /// not cut further, and with nothing between them. They have the same timestamp, and differ only in what whoever
-    /// cuts a frame writes: so a port that does gets both in one.
+    /// not cut further, and with nothing between them. They have the same timestamp, and differ only in what is
+    /// written where a frame is cut: so a port that cuts gets both in one.
     fn is_at_pair(&self) -> bool {
         let Some(&(from, to)) = self.ranges.iter().find(|(from, to)| from < to) else { return false };
         let Some(end) = self.seg_size.checked_mul(2).and_then(|pair| from.checked_add(pair)) else { return false };
@@ -311,12 +311,6 @@ impl<'a> Train<'a> {
         let is_probed = self.probes.iter().flatten().any(|probe| probe.order == ProbeOrder::BeforeLast);
         let is_whole = is_even && is_room && self.piece == self.seg_size && !(is_last && is_probed);
         is_whole && self.stamps.is_shared(from, self.seg_size)
-    }
-
-    /// That of the IPv4 packet with the segment at this offset. Where a router cuts it, its pieces must not be taken
-    /// for those of a neighbour.
-    fn identification(&self, offset: u32) -> u16 {
-        self.header.seq().advance(offset).value() as u16
     }
 
     /// Adds the stamp of a segment at this offset to the timestamp in its header.
@@ -361,7 +355,7 @@ impl<'a> Train<'a> {
     }
 
     fn emit(&self, header: Header, payload: [&[u8]; 4], buffer: &mut [u8]) -> Option<TxFrame> {
-        self.emit_as(header.seq().value() as u16, header, payload, buffer)
+        self.emit_as(identification(header.seq()), header, payload, buffer)
     }
 
     #[inline(never)]
@@ -385,6 +379,12 @@ impl<'a> Train<'a> {
     }
 }
 
+/// That of the IPv4 packet with a segment that begins here. Where a router cuts it, its pieces must not be taken for
+/// those of a neighbour.
+const fn identification(seq: SeqNumber) -> u16 {
+    seq.value() as u16
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;
@@ -392,7 +392,7 @@ mod tests {
 
     use super::*;
     use crate::cookie::Secret;
-    use crate::port::Offload;
+    use crate::vnet;
     use crate::wire::ethernet::MacAddress;
     use crate::wire::tcp::Options;
 
@@ -499,7 +499,7 @@ mod tests {
     /// Where pairs begin.
     fn pairs(change: impl Fn(&mut Train<'_>)) -> Vec<u32> {
         let mut found = Vec::new();
-        let config = Config { offload: Offload { tcp: true, segmentation: true, ..Offload::NONE }, ..config() };
+        let config = Config { offload: vnet::OFFLOAD, ..config() };
         let mut train = train(&config);
         change(&mut train);
         let mut buffer = [0; 2048];

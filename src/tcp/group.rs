@@ -100,10 +100,7 @@ impl Group {
     }
 
     fn stamp(self, first: Position, reason: SendReason) -> u32 {
-        let position = first.value().saturating_add(self.begin / Position::UNIT as u32);
-        // Every stored response lies within the positions.
-        let position = Position::new(position).unwrap_or(first);
-        let (level, exchange) = (WindowLevel::LOWEST, Exchange::Only);
+        let (position, level, exchange) = (first.at(self.begin), WindowLevel::LOWEST, Exchange::Only);
         Stamp::Stored(SentSegment { position, level, reason, narrow: false, exchange }).value()
     }
 }

@@ -271,9 +271,8 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         let (response, first, [offset, unit_end]) = Self::stored(echoed, app)?;
         let len = u32::try_from(response.len()).ok()?;
         // A FIN that goes alone begins at the end.
-        let is_group = matches!(echoed.reason, SendReason::Group | SendReason::Left);
         let begin = |seg_size: u32| {
-            let size = if is_group { Group::size(segment.config, seg_size) } else { seg_size };
+            let size = if echoed.reason.is_of_group() { Group::size(segment.config, seg_size) } else { seg_size };
             Some(offset.checked_next_multiple_of(size)?.min(len))
         };
         let fields_at = |acked| CookieFields::of(segment.header.ack().rewind(acked + 1), segment.has_timestamps());
@@ -601,13 +600,12 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
 
     /// Whether this is a client without SACK.
     fn takes_no_sack(&self) -> bool {
-        matches!(self.echoed.reason, SendReason::Pair | SendReason::Group | SendReason::Left)
+        self.echoed.reason == SendReason::Pair || self.echoed.reason.is_of_group()
     }
 
     /// The group of the segment whose timestamp the client echoes.
     fn group(&self) -> Option<Group> {
-        let is_group = matches!(self.echoed.reason, SendReason::Group | SendReason::Left);
-        Group::at(self.segment.config, self.seg_size, self.prev_acked).filter(|_| is_group)
+        Group::at(self.segment.config, self.seg_size, self.prev_acked).filter(|_| self.echoed.reason.is_of_group())
     }
 
     /// An ACK of a client without SACK. Its duplicates cannot be told from the first, so only what cannot be multiplied

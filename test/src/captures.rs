@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use lethe::config::{AddressError, Addresses, Refuse};
 use lethe::cookie::Secret;
 use lethe::engine::SCRATCH_LEN;
-use lethe::port::{Offload, RxFrame};
+use lethe::port::RxFrame;
 use lethe::time::Instant;
 use lethe::verdict::{ReplyKind, Stats, Verdict};
+use lethe::vnet;
 use lethe::wire::tcp::Flags;
 use lethe::{App, Config, Engine};
 use lethe_sim::capture::{CaptureError, Packet, Reader};
@@ -328,8 +329,7 @@ impl Recording {
 
     /// What the server hands to a TAP device, whose checksums are computed by the kernel, and frames cut.
     fn written<A: App + ?Sized>(&self, app: &A) -> Vec<Vec<u8>> {
-        let offload = Offload { ipv4: false, tcp: true, segmentation: true };
-        let engine = Engine::new(Config { offload, ..self.config.clone() }, app);
+        let engine = Engine::new(Config { offload: vnet::OFFLOAD, ..self.config.clone() }, app);
         let (mut scratch, mut buffer) = (vec![0; SCRATCH_LEN], vec![0; usize::from(u16::MAX)]);
         let mut written = Vec::new();
         for (now, frame) in &self.client {
