@@ -12,8 +12,10 @@ use lethe_sim::sites::{self, Site};
 /// Requests of a client that keeps its connection, at most.
 const KEPT: u32 = 8;
 
-/// Clients of a run that keep their connections.
+/// Clients of a run that keep their connections, and of one with long responses: few, since the first fault that is
+/// found ends a run, and each checker is to have its turn.
 const KEPT_CLIENTS: u32 = 10;
+const LONG_CLIENTS: u32 = 10;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -25,11 +27,10 @@ fn main() -> ExitCode {
     for seed in 1..=seeds {
         let site = Site::ALL[seed as usize % Site::ALL.len()];
         let cut = || sites::simulate(site, Options::new(seed), None);
-        // Few at a time: the first fault that is found ends a run, and each checker is to have its turn.
         let kept = || simulate(Options { keep_alive: Some(KEPT), requests: KEPT_CLIENTS, ..Options::new(seed) }, None);
-        let Err(failure) = simulate(Options::new(seed), None).and_then(|_| cut()).and_then(|_| kept()) else {
-            continue;
-        };
+        let long = || simulate(Options { large: true, requests: LONG_CLIENTS, ..Options::new(seed) }, None);
+        let result = simulate(Options::new(seed), None).and_then(|_| cut()).and_then(|_| kept()).and_then(|_| long());
+        let Err(failure) = result else { continue };
         let checker = checker(&failure.fault);
         println!("{seed} {checker}");
         eprintln!("{failure}");

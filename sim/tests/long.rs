@@ -13,7 +13,7 @@ use lethe_sim::frame::Ends;
 use lethe_sim::link::Impairment;
 use lethe_sim::peer::Outcome;
 use lethe_sim::peer::client::{Client as Model, Settings};
-use lethe_sim::random::Random;
+use lethe_sim::random::{Probability, Random};
 use lethe_sim::sample::Sample;
 use lethe_sim::world::{Client, World};
 
@@ -37,6 +37,11 @@ impl Checker for Shared {
 /// Fetches a response once without loss, as `change` makes the client: how long that takes, and how many segments are
 /// sent once more.
 fn fetch(ends: Ends, round_trip: Duration, change: impl Fn(&mut Settings)) -> (Duration, u64) {
+    fetch_over(ends, &Impairment { delay: round_trip / 2, ..Impairment::default() }, change)
+}
+
+/// As [`fetch`] does, with links like this one.
+fn fetch_over(ends: Ends, links: &Impairment, change: impl Fn(&mut Settings)) -> (Duration, u64) {
     let mut config = Config { keep_alive: false, ..Config::new(Secret::new([7; 16])) };
     config.addresses.add(ends.server.ip()).unwrap();
     let engine = Engine::new(config, Sample::new(SIZE));
@@ -46,14 +51,13 @@ fn fetch(ends: Ends, round_trip: Duration, change: impl Fn(&mut Settings)) -> (D
     let mut world = World::new(&engine, START).with_checkers(checkers);
     let mut settings = Settings { window: 4 << 20, ..Settings::linux(&ends, &format!("/{SIZE}")) };
     change(&mut settings);
-    let links = Impairment { delay: round_trip / 2, ..Impairment::default() };
     let client = Client {
         peer: Box::new(Model::new(settings)),
         mac: ends.client_mac.bytes(),
         up: links.clone(),
-        down: links,
-        random: Random::from_seed(1),
-        heals_after: Duration::from_mins(5),
+        down: links.clone(),
+        random: Random::from_seed(links.seed),
+        heals_after: Duration::from_hours(5),
         patience: Duration::ZERO,
         reassembles: true,
     };
@@ -95,6 +99,36 @@ fn no_segment_stays_unsent_where_one_ack_moves_over_a_hundred() {
             assert!(took < Duration::from_secs(10), "{stretch}: {took:?}");
             let timers = took.as_millis() as u64 / (millis + 200) + 1;
             assert!(again <= 2 * timers, "{stretch}, {millis} ms: {again} again, {timers} timers");
+        }
+    }
+}
+
+/// A client without SACK acknowledges each copy of a group, and each of these ACKs draws the next group. What leaves a
+/// group ends that: copies do not become more from group to group.
+#[test]
+fn copies_of_a_group_do_not_multiply() {
+    let needed = SIZE as u64 / 1448;
+    let percent = Probability::from_percent;
+    let delay = Duration::from_millis(10);
+    let without_sack = |client: &mut Settings| (client.sack, client.window_scale) = (false, Some(7));
+    for seed in 1..=3 {
+        let clean = Impairment { delay, seed, ..Impairment::default() };
+        let doubled = Impairment { duplicate: percent(100), ..clean.clone() };
+        let reordered = Impairment {
+            duplicate: percent(20),
+            reorder: percent(20),
+            hold: Duration::from_millis(5),
+            ..clean.clone()
+        };
+        let lossy = Impairment { loss: percent(5), duplicate: percent(20), ..clean.clone() };
+        let worse = Impairment { loss: percent(20), ..lossy.clone() };
+        for (name, links) in
+            [("clean", clean), ("doubled", doubled), ("reordered", reordered), ("lossy", lossy), ("worse", worse)]
+        {
+            for ends in [Ends::v4(), Ends::v6()] {
+                let (took, again) = fetch_over(ends, &links, without_sack);
+                println!("{name} {seed}: {took:?} {again} {needed}");
+            }
         }
     }
 }

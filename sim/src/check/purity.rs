@@ -1,8 +1,8 @@
-//! A frame is answered by the same bytes each time, whatever the memory holds.
+//! A frame is answered by the same bytes each time, whatever the memory holds, and whatever is left to the port.
 
 use lethe::engine::SCRATCH_LEN;
-use lethe::port::RxFrame;
-use lethe::{App, Engine};
+use lethe::port::{Offload, RxFrame};
+use lethe::{App, Config, Engine, vnet};
 
 use super::{Checker, Exchange};
 use crate::FRAME_MAX;
@@ -12,9 +12,13 @@ use crate::offload::on_the_wire;
 /// Two kinds of dirt. What was left from before shows in one of them at least.
 const DIRT: [u8; 2] = [0x5a, 0xff];
 
-/// Has the engine handle each frame again, with scratch space and buffers full of something else.
+/// What is left to two kinds of ports: nothing, and all that can be.
+const OFFLOADS: [Offload; 2] = [Offload::NONE, vnet::OFFLOAD];
+
+/// Has the engine handle each frame again, behind both kinds of ports, with scratch space and buffers full of something
+/// else.
 pub struct Purity<'e, A> {
-    engine: &'e Engine<A>,
+    engines: [Engine<&'e A>; 2],
     scratch: Vec<u8>,
     buffer: Vec<u8>,
 }
@@ -22,15 +26,16 @@ pub struct Purity<'e, A> {
 impl<'e, A: App> Purity<'e, A> {
     /// For this engine.
     pub fn new(engine: &'e Engine<A>) -> Self {
-        Self { engine, scratch: vec![0; SCRATCH_LEN], buffer: vec![0; FRAME_MAX] }
+        let behind = |offload| Engine::new(Config { offload, ..engine.config().clone() }, engine.app());
+        Self { engines: OFFLOADS.map(behind), scratch: vec![0; SCRATCH_LEN], buffer: vec![0; FRAME_MAX] }
     }
 
-    fn handle(&mut self, exchange: &Exchange<'_>, dirt: u8) -> Result<(), String> {
-        let (scratch, buffer) = (&mut self.scratch, &mut self.buffer);
+    fn handle(&mut self, exchange: &Exchange<'_>, (port, dirt): (usize, u8)) -> Result<(), String> {
+        let (engine, scratch, buffer) = (&self.engines[port], &mut self.scratch, &mut self.buffer);
         if !exchange.sent.is_empty() {
             scratch.fill(dirt);
         }
-        let mut reply = self.engine.handle(exchange.now, RxFrame::unchecked(exchange.received), scratch);
+        let mut reply = engine.handle(exchange.now, RxFrame::unchecked(exchange.received), scratch);
         let verdict = reply.verdict();
         if verdict != exchange.verdict {
             return Err(format!("{} at first, and now {verdict}", exchange.verdict));
@@ -70,7 +75,7 @@ impl<A: App> Checker for Purity<'_, A> {
     }
 
     fn check(&mut self, exchange: &Exchange<'_>) -> Result<(), String> {
-        DIRT.into_iter().try_for_each(|dirt| self.handle(exchange, dirt))
+        DIRT.into_iter().enumerate().try_for_each(|dirty| self.handle(exchange, dirty))
     }
 }
 
