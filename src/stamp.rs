@@ -12,8 +12,8 @@
 //!   LATER_PART ..  a segment of such a response, not the first of its connection: how long its segments are, how its
 //!                  client's windows are scaled, and 20 bits of where it begins, keyed by where its request begins
 //!   STORED ..      a segment of the first stored response of a connection that stays open: a position of 1,024 bytes,
-//!                  and which of 36 ways
-//!   ONLY ..        a segment of a stored response, whose connection ends with it: its position, and which of 44 ways
+//!                  and which of 37 ways
+//!   ONLY ..        a segment of a stored response, whose connection ends with it: its position, and which of 45 ways
 //!                  it was sent in
 //!   LATER ..       a segment of a later one: a position of 1,024 bytes, how long its segments are, how its client's
 //!                  windows are scaled, and which of 8 ways
@@ -314,12 +314,14 @@ impl WindowLevel {
     const AGAIN_MAX: Self = Self(7);
 
     /// Segments in flight when `done` have been acknowledged. In slow start there is one more for each that has been,
-    /// and from 32 on for each fourth: the windows of clients grow as fast.
+    /// from 40 on for each third, and later for each eighth or fourth: less than the windows of clients that widen them
+    /// with what they receive (docs/protocol.md).
     pub(crate) fn segments(self, done: u32, first_window: u8, ceiling: u16) -> u32 {
         let wanted = match Self::SEGMENTS.get(usize::from(self.0)) {
             Some(&segments) => segments.into(),
             None if self == Self::SLOW_START => {
-                u32::from(first_window).saturating_add(done).min((done / 4).saturating_add(32))
+                let lines = [done / 3 + 30, (done / 8 + 122).max(done / 4 + 32)];
+                lines.into_iter().fold(u32::from(first_window).saturating_add(done), u32::min)
             }
             None => (done / 8).saturating_add(24),
         };
@@ -366,7 +368,8 @@ impl Ways {
     /// Levels of new data but slow start, and levels of what is sent again.
     const fn levels(self) -> (u32, u32) {
         match self {
-            Self::Only | Self::First => (WindowLevel::SEGMENTS.len() as u32, WindowLevel::AGAIN_MAX.0 as u32 + 1),
+            // Slow start may go on behind what is sent again, as the slower one.
+            Self::Only | Self::First => (WindowLevel::SEGMENTS.len() as u32, WindowLevel::AGAIN_MAX.0 as u32 + 2),
             // A loss never leaves the highest of them.
             Self::Later => (WindowLevel::LATER.len() as u32, WindowLevel::LATER.len() as u32 - 1),
             Self::Narrow => (WindowLevel::NARROW_MAX.0 as u32 + 1, WindowLevel::NARROW_MAX.0 as u32 + 1),
@@ -420,6 +423,15 @@ impl Ways {
         self.rounded(above.min(WindowLevel(WindowLevel::SLOW_START.0 - 1)))
     }
 
+    /// The level of what is sent again with this number, counted from the lowest.
+    const fn level_again(self, number: u32) -> WindowLevel {
+        match self {
+            Self::Later => WindowLevel(number as u8 * 2 + 1),
+            Self::Only | Self::First if number > WindowLevel::AGAIN_MAX.0 as u32 => WindowLevel::SLOWER_START,
+            _ => WindowLevel(number as u8),
+        }
+    }
+
     /// The number of a way, but those of clients without SACK.
     fn number(self, level: WindowLevel, reason: SendReason) -> u32 {
         let (new, again) = self.levels();
@@ -434,7 +446,10 @@ impl Ways {
                 self.checks() + u32::from(self.rounded(level).0 - WindowLevel::SLOW_START.0)
             }
             SendReason::NewData => first_new + index(level),
-            SendReason::Retransmission => first_new + new + index(level).min(again - 1),
+            SendReason::Retransmission => {
+                let most = if level.is_slow_start() { level } else { WindowLevel::AGAIN_MAX };
+                first_new + new + index(level.min(most)).min(again - 1)
+            }
             SendReason::WindowLimited | SendReason::Pair | SendReason::Group | SendReason::Left => {
                 first_new + new + again
             }
@@ -456,7 +471,7 @@ impl Ways {
         };
         match number {
             _ if number < new => (level(number), SendReason::NewData),
-            _ if number < new + again => (level(number - new), SendReason::Retransmission),
+            _ if number < new + again => (self.level_again(number - new), SendReason::Retransmission),
             _ => (level(new - 1), SendReason::WindowLimited),
         }
     }
@@ -813,7 +828,8 @@ mod tests {
                         let is_again = reason == SendReason::Retransmission;
                         let is_later = exchange.ways(narrow) == Ways::Later;
                         let again_max = if is_later { WindowLevel(3) } else { WindowLevel::AGAIN_MAX };
-                        if !is_known || is_again && level > again_max {
+                        let goes_on = !is_later && !narrow && level == WindowLevel::SLOWER_START;
+                        if !is_known || is_again && level > again_max && !goes_on {
                             continue;
                         }
                         let sent = SentSegment { position, level, reason, narrow, exchange };
@@ -872,10 +888,10 @@ mod tests {
     }
 
     #[test]
-    fn slow_start_grows_by_what_has_been_acknowledged_and_from_32_on_by_a_fourth_of_it_up_to_the_ceiling() {
+    fn slow_start_grows_by_what_has_been_acknowledged_and_from_40_on_by_a_part_of_it_up_to_the_ceiling() {
         let segments = |ceiling| move |done| WindowLevel::SLOW_START.segments(done, 10, ceiling);
         assert_eq!([0, 1, 10, 22, 23, u32::MAX].map(segments(32)), [10, 11, 20, 32, 32, 32]);
-        assert_eq!([0, 22, 28, 30, 32, 400, 896, 900].map(segments(256)), [10, 32, 38, 39, 40, 132, 256, 256]);
+        assert_eq!([0, 22, 28, 30, 32, 400, 896, 900].map(segments(256)), [10, 32, 38, 40, 40, 163, 256, 256]);
     }
 
     #[test]

@@ -26,12 +26,12 @@ use lethe_sim::random::Random;
 const NOW: Instant = Instant::from_unix_seconds(1_780_000_000);
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
 
-/// Stamps of segments whose connection stays open: from here on, in each half of the circle of timestamps, with 36 ways
+/// Stamps of segments whose connection stays open: from here on, in each half of the circle of timestamps, with 37 ways
 /// for each place of a first response;
 const FIRST: u32 = LATER_PART + LATER_PARTS;
-const FIRST_STAMPS: u32 = Position::COUNT / 2 * 36;
-/// and with 48 for one of a later, behind 44 of segments whose connection ends.
-const LATER: u32 = FIRST + FIRST_STAMPS + Position::COUNT * 44;
+const FIRST_STAMPS: u32 = Position::COUNT / 2 * 37;
+/// and with 48 for one of a later, behind 45 of segments whose connection ends.
+const LATER: u32 = FIRST + FIRST_STAMPS + Position::COUNT * 45;
 /// How many of them there are in a half.
 const OPEN_STAMPS: u32 = FIRST_STAMPS + Position::COUNT / 2 * 48;
 

@@ -9,12 +9,13 @@
 //! same group; and all segments of a group have the same stamp, so that a client takes each of them whenever it comes
 //! again (RFC 7323, section 5.3). Two copies of a group are one to the client.
 //!
-//! Behind a group goes what *leaves* it, with a newer stamp: its last byte once more, and an empty segment. A client
-//! takes the timestamp of either only if that does not begin behind the client's last ACK (RFC 7323, section 4.3): once
-//! it has acknowledged all of the group. One that has received all of it and puts its ACK off acknowledges it when the
-//! byte comes, and takes the timestamp of the empty segment. Whatever comes of the group from then on is older than
-//! what the client has, and draws ACKs that echo *Left*, which draw nothing. So each copy of a group, however many
-//! come, draws the next one once.
+//! Behind a group goes what *leaves* it, with a newer stamp: its last byte once more; and ahead of the next group an
+//! empty segment with the same stamp, at its beginning. A client takes the timestamp of either only if that does not
+//! begin behind the client's last ACK (RFC 7323, section 4.3): once it has acknowledged all of the group. One that has
+//! received all of it and puts its ACK off acknowledges it when the byte comes. Whatever comes of the group from then
+//! on is older than what the client has, and draws ACKs that echo *Left*, which draw nothing; and so do the ACKs that
+//! segments of the next group draw while its first is missing. So each copy of a group, however many come, draws the
+//! next one once.
 //!
 //! Where the client's window has no room for a group, or its path is narrow, segments go by two, as pairs
 //! (transfer.rs).
@@ -67,12 +68,13 @@ impl Group {
     }
 
     /// Has `train` send what there is of the group from `from` on, of a response at `first`, into a window that ends at
-    /// `window_end`; `again` after a timeout. `None` if the window has no room for it.
+    /// `window_end`; `again` after a timeout. The client `leaves` the group before. `None` if the window has no room.
     pub(super) fn fill(
         self,
         train: &mut Train<'_>,
         first: Position,
         (from, again): (u32, bool),
+        leaves: Option<Self>,
         window_end: u32,
     ) -> Option<()> {
         let (seg_size, len) = (train.seg_size, train.payload.end());
@@ -90,12 +92,15 @@ impl Group {
         }
         train.budget = SEGMENTS_MAX as u16;
         train.stamps = StampSequence::Constant(self.stamp(first, SendReason::Group));
-        if !is_last {
-            let stamp = Some(self.stamp(first, SendReason::Left));
-            let start = train.header.seq();
-            let leaving = |offset, len| Probe { seq: start.advance(offset), len, order: ProbeOrder::AfterAll, stamp };
-            train.probes = [Some(leaving(self.end - 1, 1)), Some(leaving(self.end, 0))];
-        }
+        let start = train.header.seq();
+        let leaving = |left: Self, len: u16, order| Probe {
+            seq: start.advance(left.end - u32::from(len)),
+            len,
+            order,
+            stamp: Some(left.stamp(first, SendReason::Left)),
+        };
+        let behind = (!is_last).then(|| leaving(self, 1, ProbeOrder::AfterAll));
+        train.probes = [leaves.map(|left| leaving(left, 0, ProbeOrder::BeforeAll)), behind];
         Some(())
     }
 
@@ -109,7 +114,7 @@ impl Group {
 pub(super) fn begin<P: Pair>(segment: &Segment<'_, P>, train: &mut Train<'_>, first: Position, window_end: u32) {
     let (seg_size, len) = (train.seg_size, train.payload.end());
     let group = Group::at(segment.config, seg_size, 0);
-    if group.and_then(|group| group.fill(train, first, (0, false), window_end)).is_none() {
+    if group.and_then(|group| group.fill(train, first, (0, false), None, window_end)).is_none() {
         train.ranges = only((0, last_boundary(2 * seg_size, window_end, seg_size, len)));
         train.stamps = StampSequence::Pairs { first, pair: 0, again: false, seg_size, narrow: false };
     }

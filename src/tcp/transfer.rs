@@ -485,7 +485,14 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         let is_retransmitted = echoed.reason == SendReason::Retransmission;
         let (in_flight, congestion) = ((sent - acked) / seg_size, self.segment.config.congestion);
         let threshold = DUPLICATES.min(in_flight.div_ceil(2));
-        let level = if is_retransmitted { echoed.level } else { WindowLevel::reduced(in_flight, congestion) };
+        let is_unsent = self.may_be_unsent(gap_end);
+        let level = if is_retransmitted {
+            echoed.level
+        } else if is_unsent {
+            WindowLevel::SLOWER_START
+        } else {
+            WindowLevel::reduced(in_flight, congestion)
+        };
         let again = self.schedule(acked, level);
         let ahead = |offset| self.sent_up_to(again, offset).min(top);
         let lost = if is_retransmitted {
@@ -501,12 +508,22 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
             }
         } else if is_all {
             clipped(self.sacked.gaps(acked, top), acked, ahead(acked))
-        } else if received == threshold {
+        } else if received == threshold && !is_unsent {
             only((acked, gap_end.min(ahead(acked))))
         } else {
             return Absorbed::Progress.into();
         };
         self.send(ReplyKind::Resent, lost, again, SendReason::Retransmission, app)
+    }
+
+    /// Whether the gap up to `gap_end` may never have been sent: the only one, of pairs, in slow start. The ACK that
+    /// would have drawn it was lost, or the client said so along with something else: a request that its RTO sent again
+    /// or a duplicate. Where a queue is full in slow start, there are more gaps, and shorter ones.
+    fn may_be_unsent(&self, gap_end: u32) -> bool {
+        let Self { seg_size, acked, echoed, ref sacked, .. } = *self;
+        let is_boundary = |offset: u32| offset.is_multiple_of(2 * seg_size);
+        let is_slow_start = echoed.level.is_slow_start() && echoed.reason == SendReason::NewData;
+        is_slow_start && sacked.as_slice().len() == 1 && is_boundary(acked) && is_boundary(gap_end)
     }
 
     /// The client's RTO has expired. What has arrived behind a gap tells that all in it is lost: that, from the
@@ -632,12 +649,13 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
     /// more; or one segment, so that pairs come to where a group begins.
     fn send_without_sack<A: App>(&self, kind: ReplyKind, app: &A) -> Reply<'a> {
         let Self { segment, seg_size, first, acked, window_end, len, echoed, .. } = *self;
-        let begun = self.group().filter(|group| group.has(acked));
+        let (begun, left) =
+            (self.group().filter(|group| group.has(acked)), self.group().filter(|group| group.end == acked));
         let group = begun.or_else(|| Group::at(segment.config, seg_size, acked));
         if let Some(group) = group.filter(|_| !echoed.narrow && acked < len) {
             let mut train = self.train(app);
             let from = (acked, kind == ReplyKind::Resumed);
-            if group.fill(&mut train, first, from, window_end).is_some() {
+            if group.fill(&mut train, first, from, left, window_end).is_some() {
                 return segment.send(kind, train);
             }
         }
@@ -782,7 +800,7 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
             wanted <= window_end
         };
         let slow_starts = [WindowLevel::SLOW_START, WindowLevel::SLOWER_START];
-        let levels = if schedule.level.is_slow_start() { &slow_starts[..] } else { &[schedule.level] };
+        let levels = if schedule.level == WindowLevel::SLOW_START { &slow_starts[..] } else { &[schedule.level] };
         let level = levels.iter().copied().find(|&level| is_room(level));
         self.schedule(acked, level.unwrap_or(schedule.cap))
     }
@@ -796,9 +814,13 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         sent_up_to(segment.config, echoed.exchange, schedule, ceiling, offset, seg_size)
     }
 
-    /// The end of the last full segment that has been sent then: the client's window had room for it.
+    /// The end of the last full segment that has been sent then: the client's window had room for it. In slow start
+    /// that is a pair of segments always, so that what a narrow window leaves out is pairs ([`Self::may_be_unsent`]).
     fn boundary(&self, schedule: WindowSchedule, offset: u32) -> u32 {
-        last_boundary(self.sent_up_to(schedule, offset), self.window_end, self.seg_size, self.len)
+        let Self { window_end, seg_size, len, .. } = *self;
+        let (wanted, pair) = (self.sent_up_to(schedule, offset), 2 * seg_size);
+        let is_cut = schedule.level.is_slow_start() && wanted.min(len) >= window_end && window_end >= 2 * pair;
+        last_boundary(wanted, if is_cut { window_end / pair * pair } else { window_end }, seg_size, len)
     }
 
     /// Bytes in flight when the client had acknowledged `offset`, by the stamp that it echoes.

@@ -15,7 +15,7 @@ use crate::compare::{figure, table};
 use crate::networks::Networks;
 use crate::page::{self, wrapped};
 use crate::programs;
-use crate::shared::{Bottleneck, Contender, Link, Queue, SharedNetwork, Site, is_known, parse_rate};
+use crate::shared::{Bottleneck, Contender, Link, Queue, SharedNetwork, Site, is_known, parse_rate, undisturbed};
 
 const ABOUT: &str = "\
 Lethe beside cubic over one bottleneck: how they share it, and what each loses there.
@@ -126,7 +126,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             let link = Link { rtt: args.rtt, loss: 0.0, bottleneck: Some(Bottleneck { rate, queue }) };
             for &flows in &args.flows {
                 for contender in &contenders {
-                    let round = |round| measure(args, &networks, &site, &link.impair(round), (contender, flows), len);
+                    let round = |round| {
+                        undisturbed(|| measure(args, &networks, &site, &link.impair(round), (contender, flows), len))
+                    };
                     let found = (1..=args.rounds.into()).map(round).collect::<anyhow::Result<Vec<_>>>()?;
                     let row =
                         [vec![rate.to_string(), queue.to_string(), flows.to_string()], cells(contender, &found, rate)];

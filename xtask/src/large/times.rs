@@ -9,7 +9,7 @@ use super::{Lab, Server as Kind};
 use crate::compare::table;
 use crate::downloads::{human, percentile};
 use crate::page::{self, wrapped};
-use crate::shared::{Bottleneck, Contender, Link, SharedNetwork, Site};
+use crate::shared::{Bottleneck, Contender, Link, SharedNetwork, Site, undisturbed};
 
 /// Where the table is in docs/performance.md.
 const MARKS: [&str; 2] = ["<!-- large times: begin -->", "<!-- large times: end -->"];
@@ -88,11 +88,14 @@ impl Lab<'_> {
             rest = others;
             let link = Link { rtt, loss, bottleneck: self.bottleneck() };
             println!("\n{link}");
-            let mut network = SharedNetwork::start(&self.networks, &contenders, &site, &link.impair(self.args.seed))?;
-            for row in rows {
-                all.push(self.row_of_times(row, &mut network, wrong)?);
-            }
-            network.check_devices()?;
+            all.extend(undisturbed(|| {
+                let impair = link.impair(self.args.seed);
+                let mut network = SharedNetwork::start(&self.networks, &contenders, &site, &impair)?;
+                let found = rows.iter().map(|&row| self.row_of_times(row, &mut network, wrong));
+                let found = found.collect::<anyhow::Result<Vec<_>>>()?;
+                network.check_devices()?;
+                Ok(found)
+            })?);
         }
         all.sort_by_key(|found| asked.iter().position(|row| *row == found.asked));
         let charts = charts(&contenders, &all);
