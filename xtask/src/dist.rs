@@ -93,6 +93,8 @@ fn archive(release: &Path, dist: &Path) -> anyhow::Result<()> {
         fs::copy(&source, &place).with_context(|| source.display().to_string())?;
     }
     run_command(Command::new("strip").arg(folder.join("bin/lethe")), "strip")?;
+    let unit = folder.join("lib/systemd/system/lethe@.service");
+    fs::write(&unit, fs::read_to_string(&unit)?.replace("/usr/bin/lethe", "/usr/local/bin/lethe"))?;
     let share = folder.join("share");
     run_command(Command::new("cp").arg("-a").arg(release.join("dist-docs/.")).arg(&share), "cp")?;
     let mut tar = Command::new("tar");
@@ -113,7 +115,8 @@ fn list_materials(dist: &Path) -> anyhow::Result<()> {
     let file = format!("{name}.json");
     let text = fs::read_to_string(root().join("cli").join(&file)).with_context(|| file.clone())?;
     // Where it was built is of no interest.
-    fs::write(dist.join(&file), text.replace(&format!("{}/", root().display()), ""))?;
+    let here = root().display().to_string();
+    fs::write(dist.join(&file), text.replace(&format!("{here}/"), "").replace(&here, ""))?;
     // It writes one beside each Cargo.toml of the workspace.
     let metadata = programs::cargo().args(["metadata", "--no-deps", "--format-version", "1"]).output()?;
     let metadata: Value = serde_json::from_slice(&metadata.stdout).context("cargo metadata")?;
