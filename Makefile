@@ -6,7 +6,7 @@ FUZZ ?= 60
 # How long `make soak` runs fresh seeds through the simulator, and clients through a TAP.
 SOAK ?= 10m
 
-.PHONY: help run test test-hw faults lint package bench instructions times compare fuzz soak clean
+.PHONY: help run test test-hw faults lint lint-code package bench instructions times compare fuzz soak clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -29,7 +29,11 @@ faults: ## the simulator's own test: it must find each fault put into the engine
 	@tools/install build
 	$(CARGO) test -p lethe-sim --features faults --test faults -- --nocapture
 
-lint: ## formatting, lints, documentation and public items: warnings and unknown changes are errors
+lint: lint-code ## formatting, lints, documentation, public items and licences: warnings and unknown changes are errors
+	@tools/install lint
+	$(CARGO) deny --log-level error check licenses bans sources
+
+lint-code: # without what takes minutes to install, for continuous integration
 	@tools/install workspace
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings

@@ -13,7 +13,7 @@ use book::{ROOT, page, pages};
 use pulldown_cmark::{Event, Parser};
 
 /// Options in the book that are those of other programs: DPDK's EAL, container engines, the tools and their tests.
-const OPTIONS_OF_OTHERS: [&str; 18] = [
+const OPTIONS_OF_OTHERS: [&str; 19] = [
     "--bind",
     "--file-prefix",
     "--help",
@@ -26,6 +26,7 @@ const OPTIONS_OF_OTHERS: [&str; 18] = [
     "--quick",
     "--server",
     "--vdev",
+    "--without-dpdk",
     "--kind",
     "--release",
     "--features",

@@ -119,6 +119,7 @@ mod serving;
 #[cfg(feature = "simulate")]
 pub mod simulate;
 mod store;
+mod systemd;
 mod table;
 mod top;
 mod verify;

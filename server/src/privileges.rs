@@ -3,13 +3,14 @@
 use anyhow::{Context, bail, ensure};
 use nix::sys::prctl;
 use nix::unistd::{Uid, User, geteuid, getresgid, getresuid, setgid, setgroups, setuid};
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
-/// Becomes `name` for good. A process that is not root has nothing to give up and stays what it is.
+/// Becomes `name` for good. A process that is not root stays who it is, and gives up its capabilities.
 ///
 /// Called when everything is open that needs root, and before the first packet is read.
 pub(crate) fn drop_to(name: &str) -> anyhow::Result<()> {
     if !geteuid().is_root() {
-        return Ok(());
+        return drop_capabilities().context("cannot give up the capabilities");
     }
     let user = User::from_name(name)?.with_context(|| format!("there is no user called {name}"))?;
     ensure!(!user.uid.is_root(), "--user {name} is root, and packets are never read as root");
@@ -24,6 +25,17 @@ fn become_user(user: &User) -> nix::Result<()> {
     setuid(user.uid)?;
     // Nor may a set-user-ID program give anything back.
     prctl::set_no_new_privs()
+}
+
+/// Those of this thread, and so of all that it starts: a service has them in place of root, to open its device. With the
+/// permitted ones the ambient ones go as well.
+fn drop_capabilities() -> anyhow::Result<()> {
+    let none = CapabilitySet::empty();
+    let none = CapabilitySets { effective: none, permitted: none, inheritable: none };
+    set_capabilities(None, none)?;
+    prctl::set_no_new_privs()?;
+    ensure!(capabilities(None)? == none, "they were given up, and yet are not gone");
+    Ok(())
 }
 
 /// Trusts no return value: asks for root, and must not get it.

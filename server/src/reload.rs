@@ -19,6 +19,7 @@ use signal_hook::flag;
 
 use crate::message::{note, warn};
 use crate::secret::{self, Secrets};
+use crate::systemd::Manager;
 
 /// The longest that new data is kept waiting for.
 const SETTLE_MAX: Duration = Duration::from_hours(24);
@@ -34,6 +35,8 @@ pub(crate) struct Reload<A> {
     /// and when that is over.
     settled: Option<Instant>,
     counted: Arc<Reloads>,
+    /// Hears of reloads, and that the loop comes by.
+    manager: Manager,
 }
 
 /// What became of those who asked for new data: counted here, shown by `--metrics`.
@@ -72,6 +75,11 @@ impl Reloads {
     pub(crate) fn last(&self) -> Option<SystemTime> {
         let seconds = self.last.load(Ordering::Relaxed);
         (seconds > 0).then(|| UNIX_EPOCH + Duration::from_secs(seconds))
+    }
+
+    /// A line for people.
+    fn status(&self) -> String {
+        format!("serving generation {}: {} reloads, {} failed", self.generation(), self.done(), self.failed())
     }
 
     fn count_done(&self) {
@@ -134,7 +142,8 @@ impl<A: Send + Sync + App + 'static> Reload<A> {
         flag::register(SIGHUP, Arc::clone(&asked)).context("cannot catch signals")?;
         let source = Source { data, secrets: secrets.map(Path::to_owned) };
         let counted = Arc::new(Reloads::of_generation(generation));
-        Ok(Self { asked, source, worker: None, settle, settled: None, counted })
+        let manager = Manager::from_environment();
+        Ok(Self { asked, source, worker: None, settle, settled: None, counted, manager })
     }
 
     /// What became of all that were asked for.
@@ -145,11 +154,12 @@ impl<A: Send + Sync + App + 'static> Reload<A> {
     /// Whether [`observe`](Self::observe) has something to do, for callers that have to stop the workers to call it.
     #[cfg(feature = "dpdk")]
     pub(crate) fn is_due(&self) -> bool {
-        match (self.settled, &self.worker) {
+        let is_reload_due = match (self.settled, &self.worker) {
             (Some(settled), _) => Instant::now() >= settled,
             (None, Some(worker)) => worker.is_finished(),
             (None, None) => self.asked.load(Ordering::Relaxed),
-        }
+        };
+        is_reload_due || self.manager.is_due()
     }
 
     /// Called between two turns. Mostly there is nothing to do, and then it is a look at a flag.
@@ -157,6 +167,9 @@ impl<A: Send + Sync + App + 'static> Reload<A> {
     pub(crate) fn observe(&mut self, engine: &mut Engine<Versions<A>>) {
         if self.worker.is_some() || self.settled.is_some() || self.asked.load(Ordering::Relaxed) {
             self.go_on(engine);
+        }
+        if self.manager.is_due() {
+            self.manager.observe(&self.counted.status());
         }
     }
 
@@ -178,12 +191,19 @@ impl<A: Send + Sync + App + 'static> Reload<A> {
                     warn("nothing was reloaded: the thread that did it panicked");
                     false
                 };
-                if is_whole { self.counted.count_done() } else { self.counted.count_failed() }
+                if is_whole {
+                    self.counted.count_done();
+                } else {
+                    self.counted.count_failed();
+                }
+                self.manager.reloaded(&self.counted.status());
             }
             None if self.worker.is_none() => {
                 self.asked.store(false, Ordering::Relaxed);
+                self.manager.reloading();
                 if self.source.is_empty() {
                     note("nothing is reloaded: neither the data nor the secret comes from a file");
+                    self.manager.reloaded(&self.counted.status());
                     return;
                 }
                 let data = self.source.data.as_ref().map(|data| Arc::clone(&data.load));
@@ -192,7 +212,10 @@ impl<A: Send + Sync + App + 'static> Reload<A> {
                     move || Fresh { data: data.map(|load| load()), secrets: secrets.as_deref().map(secret::read) };
                 match thread::Builder::new().name("reload".to_owned()).spawn(load) {
                     Ok(worker) => self.worker = Some(worker),
-                    Err(error) => warn(format_args!("there is no thread to reload in: {error}")),
+                    Err(error) => {
+                        warn(format_args!("there is no thread to reload in: {error}"));
+                        self.manager.reloaded(&self.counted.status());
+                    }
                 }
             }
             None => {}
@@ -310,7 +333,15 @@ mod tests {
     fn reload(data: Option<Data<Sample>>, secrets: Option<&Path>) -> Reload<Sample> {
         let source = Source { data, secrets: secrets.map(Path::to_owned) };
         let asked = Arc::new(AtomicBool::new(false));
-        Reload { asked, source, worker: None, settle: Duration::ZERO, settled: None, counted: Arc::default() }
+        Reload {
+            asked,
+            source,
+            worker: None,
+            settle: Duration::ZERO,
+            settled: None,
+            counted: Arc::default(),
+            manager: Manager::default(),
+        }
     }
 
     fn engine(generation: u8) -> Engine<Versions<Sample>> {

@@ -131,9 +131,10 @@ impl<X: clap::Args, A: App> Serving<'_, X, A> {
         let Self { args, app, app_name, reload } = self;
         let config = args.engine.config(device.mtu, device.mac, &args.secrets()?)?;
         let config = Config { offload: device.offload, ..config };
-        let stop = stop_on_signal().context("cannot catch signals")?;
         let metrics = args.metrics.open(&args.user)?;
         privileges::drop_to(&args.user)?;
+        // It starts a thread, which has the capabilities of this one.
+        let stop = stop_on_signal().context("cannot catch signals")?;
         print_ready(device.name, device.mtu, config.mac, &args.engine)?;
         Ok(Ready { engine: Engine::new(config, app), stop, metrics, app_name, reload })
     }

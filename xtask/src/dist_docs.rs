@@ -1,6 +1,6 @@
 //! Man pages, and completions for shells.
 
-use std::path::{PathBuf, absolute};
+use std::path::{Path, PathBuf, absolute};
 
 use anyhow::{Context, ensure};
 
@@ -24,11 +24,17 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let directory = absolute(&args.directory).with_context(|| args.directory.display().to_string())?;
+    write(&directory)?;
+    println!("man pages and completions are in {}", directory.display());
+    Ok(())
+}
+
+/// Writes them into a directory.
+pub(crate) fn write(directory: &Path) -> anyhow::Result<()> {
     let mut command = programs::cargo();
     // Apart from the program without the feature, which would be built again each time.
     command.args(["run", "--quiet", "--package", "lethe-httpd", "--features", "dist-docs", "--target-dir"]);
-    command.arg(programs::target().join("dist-docs")).args(["--", "dist-docs"]).arg(&directory);
+    command.arg(programs::target().join("dist-docs")).args(["--", "dist-docs"]).arg(directory);
     ensure!(command.status().context("there is no cargo")?.success(), "nothing was written");
-    println!("man pages and completions are in {}", directory.display());
     Ok(())
 }

@@ -8,6 +8,7 @@
 mod api;
 mod compare;
 mod cost;
+mod dist;
 mod dist_docs;
 mod downloads;
 mod fair;
@@ -48,6 +49,8 @@ enum Command {
     Api(api::Args),
     /// Compares Lethe with servers that have sockets: what a short connection costs, and how it ends
     Compare(compare::Args),
+    /// Makes what users get: Debian packages, an archive, a bill of materials
+    Dist(dist::Args),
     /// Writes man pages, and completions for shells
     DistDocs(dist_docs::Args),
     /// Measures how Lethe and cubic share a bottleneck
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Api(args) => api::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Dist(args) => dist::run(&args),
         Command::DistDocs(args) => dist_docs::run(&args),
         Command::Fair(args) => fair::run(&args),
         Command::Guest(args) => guest::run(&args),
