@@ -204,7 +204,7 @@ fn after_a_loss_no_more_than_a_burst_is_sent_at_once() {
     }
 }
 
-/// A gap of pairs in slow start, if it is the only one: the ACK that would have drawn it was lost, or told it along with
+/// A gap of pairs in slow start, if it is the only one: the ACK that would have drawn it was lost, or came along with
 /// something that draws nothing. It is sent when all has arrived, and slow start goes on with the slower line.
 #[test]
 fn a_gap_of_pairs_that_may_never_have_been_sent_does_not_end_slow_start() {

@@ -27,8 +27,8 @@ fn become_user(user: &User) -> nix::Result<()> {
     prctl::set_no_new_privs()
 }
 
-/// Those of this thread, and so of all that it starts: a service has them in place of root, to open its device. With the
-/// permitted ones the ambient ones go as well.
+/// Those of this thread, and so of all that it starts. A service has them in place of root, to open its device. With
+/// the permitted ones the ambient ones go as well.
 fn drop_capabilities() -> anyhow::Result<()> {
     let none = CapabilitySet::empty();
     let none = CapabilitySets { effective: none, permitted: none, inheritable: none };

@@ -649,8 +649,9 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
     /// more; or one segment, so that pairs come to where a group begins.
     fn send_without_sack<A: App>(&self, kind: ReplyKind, app: &A) -> Reply<'a> {
         let Self { segment, seg_size, first, acked, window_end, len, echoed, .. } = *self;
-        let (begun, left) =
-            (self.group().filter(|group| group.has(acked)), self.group().filter(|group| group.end == acked));
+        let echoed_group = self.group();
+        let begun = echoed_group.filter(|group| group.has(acked));
+        let left = echoed_group.filter(|group| group.end == acked);
         let group = begun.or_else(|| Group::at(segment.config, seg_size, acked));
         if let Some(group) = group.filter(|_| !echoed.narrow && acked < len) {
             let mut train = self.train(app);
@@ -814,13 +815,14 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         sent_up_to(segment.config, echoed.exchange, schedule, ceiling, offset, seg_size)
     }
 
-    /// The end of the last full segment that has been sent then: the client's window had room for it. In slow start
-    /// that is a pair of segments always, so that what a narrow window leaves out is pairs ([`Self::may_be_unsent`]).
+    /// The end of the last full segment that has been sent then: the client's window had room for it. In slow start a
+    /// window of many segments is filled by pairs, so that what it leaves out is pairs ([`Self::may_be_unsent`]).
     fn boundary(&self, schedule: WindowSchedule, offset: u32) -> u32 {
-        let Self { window_end, seg_size, len, .. } = *self;
+        let Self { acked, window_end, seg_size, len, .. } = *self;
         let (wanted, pair) = (self.sent_up_to(schedule, offset), 2 * seg_size);
-        let is_cut = schedule.level.is_slow_start() && wanted.min(len) >= window_end && window_end >= 2 * pair;
-        last_boundary(wanted, if is_cut { window_end / pair * pair } else { window_end }, seg_size, len)
+        let is_filled = wanted.min(len) >= window_end && window_end - acked >= 4 * pair;
+        let is_by_pairs = is_filled && schedule.level.is_slow_start();
+        last_boundary(wanted, if is_by_pairs { window_end / pair * pair } else { window_end }, seg_size, len)
     }
 
     /// Bytes in flight when the client had acknowledged `offset`, by the stamp that it echoes.
