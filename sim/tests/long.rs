@@ -1,4 +1,4 @@
-//! Long responses over clean links: what no window may leave out, and what no timer may draw.
+//! Long responses: what no window may leave out and no timer may draw over clean links, and copies over others.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

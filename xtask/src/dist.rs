@@ -98,7 +98,7 @@ fn archive(release: &Path, dist: &Path) -> anyhow::Result<()> {
     let share = folder.join("share");
     run_command(Command::new("cp").arg("-a").arg(release.join("dist-docs/.")).arg(&share), "cp")?;
     let mut tar = Command::new("tar");
-    // The same files make the same archive.
+    // Whenever it is made of these files, the archive has these bytes.
     tar.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mtime=@0", "--mode=go-w", "-czf"]);
     run_command(tar.arg(dist.join(format!("{name}.tar.gz"))).arg("-C").arg(dist).arg(&name), "tar")?;
     fs::remove_dir_all(&folder)?;
