@@ -50,6 +50,14 @@ fn ack(client: &Client<'_, Sample>, echoed: &Sent, now: u32, window: u32, shift:
     ack.timestamps(TIME + 1, echoed.stamp)
 }
 
+/// Ways in which a segment can have been sent: what its stamp has for each position. See `src/stamp.rs`.
+const WAYS: u32 = 45;
+
+/// A segment with the stamp of the one with this number, in slow start, where segments have `s` bytes.
+fn numbered(first: &[Sent], number: u32, s: u32) -> Sent {
+    Sent { stamp: first[0].stamp.wrapping_add(number * s / 512 * WAYS), ..first[0].clone() }
+}
+
 /// Segments in flight in slow start when so many have been acknowledged. See `src/stamp.rs`.
 const fn slow_start(done: u32) -> u32 {
     let late = [done / 8 + 122, done / 4 + 32];
@@ -125,8 +133,7 @@ fn an_acknowledgement_tells_where_its_client_is_however_many_segments_it_is_ahea
         let (client, first) = asked(&engine, ends, 10, 4 << 20);
         let s = full(&ends);
         // Where 300 segments have been acknowledged, 130 are in flight. One ACK tells that all have arrived.
-        let stamp = |segment: u32| first[0].stamp.wrapping_add(segment * s / 512 * 45);
-        let echoed = Sent { stamp: stamp(300), ..first[0].clone() };
+        let echoed = numbered(&first, 300, s);
         let mut moved = client.moved(&engine);
         let now = 300 + slow_start(300);
         let next = send(&ack(&client, &echoed, now * s, 4 << 20, 10), &mut moved);
@@ -147,7 +154,7 @@ fn an_acknowledgement_of_far_ahead_is_right_whatever_the_cookie() {
         let ends = Ends::v4().client_port(port);
         let (client, first) = asked(&engine, ends, shift, 4 << 20);
         let s = full(&ends);
-        let echoed = Sent { stamp: first[0].stamp.wrapping_add(300 * s / 512 * 45), ..first[0].clone() };
+        let echoed = numbered(&first, 300, s);
         let mut moved = client.moved(&engine);
         let again = ack(&client, &echoed, 406 * s, 4 << 20, shift);
         for segment in [again.clone(), again.seq(ISN + LEN).payload("\n")] {
@@ -163,8 +170,7 @@ fn what_comes_again_resumes_from_far_ahead_and_the_end_is_known() {
     let engine = engine();
     let (client, first) = asked(&engine, Ends::v4(), 7, 4 << 20);
     let s = 1447;
-    let stamp = |segment: u32| first[0].stamp.wrapping_add(segment * s / 512 * 45);
-    let echoed = Sent { stamp: stamp(200), ..first[0].clone() };
+    let echoed = numbered(&first, 200, s);
     let again = |now: u32| {
         let last = ack(&client, &echoed, now, 4 << 20, 7).seq(ISN + LEN).payload("x");
         last.with(Flags::PSH)
@@ -178,7 +184,7 @@ fn what_comes_again_resumes_from_far_ahead_and_the_end_is_known() {
     let mut scratch = vec![0; lethe::engine::SCRATCH_LEN];
     let size = engine.app().respond(&lethe::Request::get(b"/1000000"), &mut scratch).len() as u32;
     for segment in [200, 400, 600] {
-        let echoed = Sent { stamp: stamp(segment), ..first[0].clone() };
+        let echoed = numbered(&first, segment, s);
         let end = ack(&client, &echoed, size + 1, 4 << 20, 7).seq(ISN + LEN).payload("x").with(Flags::PSH);
         assert_eq!(send(&end, &mut moved).len(), 1);
         assert_eq!(moved.verdict(), Verdict::Replied(ReplyKind::Settled), "{segment}");
@@ -191,8 +197,7 @@ fn after_a_loss_no_more_than_a_burst_is_sent_at_once() {
         let engine = engine_with(congestion);
         let (client, first) = asked(&engine, Ends::v4(), 7, 4 << 20);
         let s = 1447;
-        let stamp = |segment: u32| first[0].stamp.wrapping_add(segment * s / 512 * 45);
-        let echoed = Sent { stamp: stamp(398), ..first[0].clone() };
+        let echoed = numbered(&first, 398, s);
         let mut moved = client.moved(&engine);
         // 162 are in flight; three of them arrive behind the first, and then it and the others.
         let block = [client.first_byte().wrapping_add(401 * s), client.first_byte().wrapping_add(404 * s)];
@@ -212,8 +217,7 @@ fn a_gap_of_pairs_that_may_never_have_been_sent_does_not_end_slow_start() {
     for ends in both() {
         let (client, first) = asked(&engine, ends, 7, 4 << 20);
         let s = full(&ends);
-        let stamp = |segment: u32| first[0].stamp.wrapping_add(segment * s / 512 * 45);
-        let echoed = Sent { stamp: stamp(198), ..first[0].clone() };
+        let echoed = numbered(&first, 198, s);
         let mut moved = client.moved(&engine);
         let place = |segment: u32| client.first_byte().wrapping_add(segment * s);
         let top = (198 + slow_start(198)) & !1;
@@ -241,7 +245,7 @@ fn other_gaps_in_slow_start_are_losses_and_reduce_the_window() {
     let engine = engine();
     let (client, first) = asked(&engine, Ends::v4(), 7, 4 << 20);
     let s = full(&Ends::v4());
-    let echoed = Sent { stamp: first[0].stamp.wrapping_add(398 * s / 512 * 45), ..first[0].clone() };
+    let echoed = numbered(&first, 398, s);
     let place = |segment: u32| client.first_byte().wrapping_add(segment * s);
     let top = (398 + slow_start(398)) & !1;
     let gaps = [vec![(401, top)], vec![(403, top)], vec![(402, 410), (412, top)], vec![(402, 410), (411, top)]];
