@@ -1,5 +1,6 @@
 //! What passes an interface, recorded by tcpdump.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -89,30 +90,121 @@ pub fn data_segments(path: &Path) -> anyhow::Result<Vec<usize>> {
     let mut reader = Reader::new(BufReader::new(File::open(path)?))?;
     let mut lengths = Vec::new();
     while let Some(packet) = reader.next().transpose()? {
-        lengths.extend(data_len(&packet.bytes).filter(|&length| length > 0));
+        lengths.extend(segment(&packet.bytes).map(|segment| segment.length).filter(|&length| length > 0));
     }
     Ok(lengths)
 }
 
-/// The bytes of data of a TCP segment, by the lengths in its headers: the frame may be cut behind them.
-fn data_len(frame: &[u8]) -> Option<usize> {
-    let word = |at: usize| Some(usize::from(u16::from_be_bytes([*frame.get(at)?, *frame.get(at + 1)?])));
+/// What has been sent more than once on the connections of a capture.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Repeats {
+    /// Segments with data of the server.
+    pub segments: u64,
+    /// Those of them that have bytes in them which an earlier one had, and are longer than one byte.
+    pub again: u64,
+    /// The same of one byte, which is what finds out where a client is.
+    pub checks: u64,
+    /// Segments of clients with data that an earlier one had: a timer has expired.
+    pub timers: u64,
+}
+
+/// What was sent again of the connections to port 80 in a capture of Ethernet frames, in which nothing is reordered
+/// and no client has one port twice.
+///
+/// # Errors
+///
+/// When the file is no capture.
+pub fn repeats(path: &Path) -> anyhow::Result<Repeats> {
+    let mut reader = Reader::new(BufReader::new(File::open(path)?))?;
+    let mut repeats = Repeats::default();
+    // Behind the last byte that was seen of each port in each direction.
+    let mut ends: HashMap<(u16, u16), u32> = HashMap::new();
+    while let Some(packet) = reader.next().transpose()? {
+        let Some(Segment { ports, seq, length }) = segment(&packet.bytes).filter(|segment| segment.length > 0) else {
+            continue;
+        };
+        let end = seq.wrapping_add(length as u32);
+        let last = *ends.get(&ports).unwrap_or(&seq);
+        let is_new = seq.wrapping_sub(last) as i32 >= 0;
+        if (end.wrapping_sub(last) as i32) > 0 {
+            ends.insert(ports, end);
+        }
+        let count = match (ports.0 == HTTP, length) {
+            (false, _) => &mut repeats.timers,
+            (true, 1) => &mut repeats.checks,
+            (true, _) => &mut repeats.again,
+        };
+        *count += u64::from(!is_new);
+        repeats.segments += u64::from(ports.0 == HTTP);
+    }
+    Ok(repeats)
+}
+
+/// The port of every server.
+const HTTP: u16 = 80;
+
+/// A TCP segment, as far as it is looked at.
+struct Segment {
+    /// The port that it comes from, and the one that it goes to.
+    ports: (u16, u16),
+    seq: u32,
+    /// Bytes of data.
+    length: usize,
+}
+
+/// The segment in a frame, by the lengths in its headers: the frame may be cut behind them.
+fn segment(frame: &[u8]) -> Option<Segment> {
+    let word = |at: usize| Some(u16::from_be_bytes([*frame.get(at)?, *frame.get(at + 1)?]));
     let (tcp, length) = match word(12)? {
         0x0800 => {
             let header = usize::from(frame.get(14)? & 15) * 4;
-            (14 + header, word(16)?.checked_sub(header)?)
+            (14 + header, usize::from(word(16)?).checked_sub(header)?)
         }
-        0x86dd => (54, word(18)?),
+        0x86dd => (54, usize::from(word(18)?)),
         _ => return None,
     };
-    length.checked_sub(usize::from(frame.get(tcp + 12)? >> 4) * 4)
+    let length = length.checked_sub(usize::from(frame.get(tcp + 12)? >> 4) * 4)?;
+    let seq = u32::from(word(tcp + 4)?) << 16 | u32::from(word(tcp + 6)?);
+    Some(Segment { ports: (word(tcp)?, word(tcp + 2)?), seq, length })
 }
 
 #[cfg(test)]
 mod tests {
+    use lethe::time::Instant;
+    use lethe_sim::capture::Writer;
     use lethe_sim::frame::{Ends, Segment};
 
-    use super::data_len;
+    use super::{Repeats, repeats};
+
+    fn data_len(frame: &[u8]) -> Option<usize> {
+        super::segment(frame).map(|segment| segment.length)
+    }
+
+    #[test]
+    fn what_an_earlier_segment_had_is_sent_again() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut writer = Writer::new(file.reopen().unwrap(), &["any"]).unwrap();
+        let client = Ends::v4();
+        let server = client.reversed();
+        let segments = [
+            (client, 1, 10),
+            (server, u32::MAX - 50, 100),
+            (server, 49, 100),
+            // The client's timer: its request once more, and what that draws.
+            (client, 1, 10),
+            (server, 148, 1),
+            (server, 100, 100),
+            // A new request is none.
+            (client, 11, 10),
+            (server, 200, 1),
+        ];
+        for (ends, seq, length) in segments {
+            let frame = Segment::ack(&ends).seq(seq).payload(vec![b'x'; length]).frame();
+            writer.write(0, Instant::from_unix_nanos(0), &frame, None).unwrap();
+        }
+        drop(writer);
+        assert_eq!(repeats(file.path()).unwrap(), Repeats { segments: 5, again: 1, checks: 1, timers: 1 });
+    }
 
     #[test]
     fn data_is_what_the_headers_say_also_of_a_cut_frame() {

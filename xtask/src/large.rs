@@ -1,6 +1,7 @@
 //! Large replies, from Lethe and from nginx.
 
 mod measurements;
+mod resent;
 mod table;
 mod times;
 
@@ -27,7 +28,10 @@ Ctrl-C. The network is that of `lethe serve --impair`. Where nginx is measured t
 of sim/examples/relay.rs: each frame is one segment, and meets the same delay, loss and queue.
 
 `times` measures a table of 22 rows in half an hour, and writes it into docs/performance.md, with charts into
-docs/charts. With --rtt, --loss or --size it measures all combinations of these, and writes them where --out says.";
+docs/charts. With --rtt, --loss or --size it measures all combinations of these, and writes them where --out says.
+
+`resent` counts, in what a client's device has recorded, what Lethe sends again where nothing is lost, in 100 downloads
+of 1 MB and 10 of 10 MB for each of six round trips: half an hour, or an hour with --before.";
 
 const EXAMPLE: &str = "\
 Examples:
@@ -35,6 +39,7 @@ Examples:
   cargo xtask large times
   cargo xtask large times --rtt 20,100 --loss 0,1 --size 1000000 --count 5
   cargo xtask large times --rate 10mbit --queue 1bdp --loss 0
+  cargo xtask large resent --rtt 100 --size 1000000 --count 20
   cargo xtask large clients --case no-sack --scale 0.1
   cargo xtask large loss --impair loss=10%,delay=50ms";
 
@@ -53,10 +58,10 @@ pub(crate) struct Args {
     /// Only this family
     #[arg(long)]
     family: Vec<Family>,
-    /// Only replies of this size, where there are several: 14000, 100000, 1000000; of times any
+    /// Only replies of this size, where there are several: 14000, 100000, 1000000; of times and resent any
     #[arg(long, value_name = "BYTES", value_delimiter = ',')]
     size: Vec<usize>,
-    /// Round trips of times, in milliseconds (20, if others are given)
+    /// Round trips of times and resent, in milliseconds (20, if others are given)
     #[arg(long, value_name = "MS", value_delimiter = ',')]
     rtt: Vec<u32>,
     /// Percent of frames that times has lost each way (0,1,5)
@@ -68,10 +73,10 @@ pub(crate) struct Args {
     /// What waits before it, as in 1bdp, 100ms or 50, which is frames
     #[arg(long, value_name = "QUEUE", default_value = "1bdp", requires = "rate")]
     queue: Queue,
-    /// Another `lethe` that times puts beside, as a command: "old/lethe --ceiling=16"
+    /// Another `lethe` that times and resent put beside, as a command: "old/lethe --ceiling=16"
     #[arg(long, value_name = "COMMAND")]
     before: Option<String>,
-    /// Downloads of each row of times (10)
+    /// Downloads of each row of times (10) and resent
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     count: Option<u16>,
     /// What losses of times are drawn from
@@ -133,6 +138,8 @@ enum Measurement {
     Loss,
     /// One download at a time, by round trip, loss and size, next to nginx with cubic and with bbr
     Times,
+    /// Nothing lost: what is sent again, and timers of the client that expire, for round trips of 5 to 300 ms
+    Resent,
     /// Clients on that network without timestamps, without SACK, with small MTUs, without window scaling
     Clients,
     /// kill -9 and a new server in the middle of 50 downloads of 10 MB
@@ -228,12 +235,14 @@ impl Lab<'_> {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     ensure!(args.scale > 0.0, "--scale: want a number above 0");
-    for size in args.size.iter().filter(|_| args.measurement.iter().any(|&one| one != Measurement::Times)) {
+    let takes_any_size = |one: &Measurement| matches!(one, Measurement::Times | Measurement::Resent);
+    for size in args.size.iter().filter(|_| !args.measurement.iter().all(takes_any_size)) {
         ensure!(measurements::COUNTS.iter().any(|(known, _)| known == size), "--size: want 14000, 100000 or 1000000");
     }
     programs::need_root()?;
     programs::need(&[("ip", "iproute2"), ("curl", "curl"), ("nginx", "nginx-light"), ("ethtool", "ethtool")])?;
-    if args.capture.is_some() || args.measurement.contains(&Measurement::Minimal) {
+    let records = |one: &Measurement| matches!(one, Measurement::Minimal | Measurement::Resent);
+    if args.capture.is_some() || args.measurement.iter().any(records) {
         programs::need(&[("tcpdump", "tcpdump")])?;
     }
     if args.binaries.is_none() && !args.no_build {

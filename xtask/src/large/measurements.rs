@@ -42,6 +42,7 @@ impl Lab<'_> {
             Measurement::Throughput => self.throughput(table),
             Measurement::Loss => self.loss(table),
             Measurement::Times => self.times(table),
+            Measurement::Resent => self.resent(table),
             Measurement::Clients => self.clients(table),
             Measurement::Restart => self.restart(table),
             Measurement::Spread => self.spread(table),
