@@ -6,7 +6,7 @@ FUZZ ?= 60
 # How long `make soak` runs fresh seeds through the simulator, and clients through a TAP.
 SOAK ?= 10m
 
-.PHONY: help run test test-hw faults lint lint-code package bench instructions times compare fuzz soak clean
+.PHONY: help run test test-hw faults lint lint-code package book bench instructions times compare fuzz soak clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -45,6 +45,10 @@ lint-code: # without what takes minutes to install, for continuous integration
 package: ## builds each published crate from the package that users would get
 	@tools/install workspace
 	$(CARGO) test -p lethe-httpd --test packages -- --include-ignored
+
+book: ## docs/ as a web site in target/book, its links followed
+	@tools/install book
+	@$(CARGO) xtask book
 
 bench: ## what a packet costs
 	@tools/install workspace

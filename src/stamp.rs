@@ -313,15 +313,16 @@ impl WindowLevel {
     /// The highest that is sent again.
     const AGAIN_MAX: Self = Self(7);
 
-    /// Segments in flight when `done` have been acknowledged. In slow start there is one more for each that has been,
-    /// from 40 on for each third, and later for each eighth or fourth: less than the windows of clients that widen them
-    /// with what they receive (docs/protocol.md).
+    /// Segments in flight when `done` have been acknowledged. In slow start there is one more for each that has been;
+    /// from 40 in flight on one for three, from 73 on five for eight, and from 238 on one for four: less than the
+    /// windows of clients that widen them with what they receive (docs/protocol.md).
     pub(crate) fn segments(self, done: u32, first_window: u8, ceiling: u16) -> u32 {
         let wanted = match Self::SEGMENTS.get(usize::from(self.0)) {
             Some(&segments) => segments.into(),
             None if self == Self::SLOW_START => {
-                let lines = [done / 3 + 30, (done / 8 + 122).max(done / 4 + 32)];
-                lines.into_iter().fold(u32::from(first_window).saturating_add(done), u32::min)
+                let steep = (done.saturating_mul(5) / 8).saturating_sub(8);
+                let line = (done / 3 + 30).max(steep.min(done / 4 + 140));
+                u32::from(first_window).saturating_add(done).min(line)
             }
             None => (done / 8).saturating_add(24),
         };
@@ -891,7 +892,10 @@ mod tests {
     fn slow_start_grows_by_what_has_been_acknowledged_and_from_40_on_by_a_part_of_it_up_to_the_ceiling() {
         let segments = |ceiling| move |done| WindowLevel::SLOW_START.segments(done, 10, ceiling);
         assert_eq!([0, 1, 10, 22, 23, u32::MAX].map(segments(32)), [10, 11, 20, 32, 32, 32]);
-        assert_eq!([0, 22, 28, 30, 32, 400, 896, 900].map(segments(256)), [10, 32, 38, 40, 40, 163, 256, 256]);
+        assert_eq!(
+            [0, 22, 28, 30, 32, 130, 194, 300, 464, 900].map(segments(256)),
+            [10, 32, 38, 40, 40, 73, 113, 179, 256, 256]
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The simulator is tested as well: it must find every fault that is put into the engine on purpose.
 //!
 //! A fault is a change of the source, and `faults/list.txt` has them all: the engine itself knows nothing of
-//! them. They are made in a copy, one at a time, and there `examples/judge.rs` runs seed after seed until the
+//! them. They are made in copies, one at a time in each, and there `examples/judge.rs` runs seed after seed until the
 //! checker that is there for it fires. A fault that is not found fails the test, and so does one that
 //! cannot be made any more because the source has changed.
 //!
@@ -12,13 +12,17 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
-use std::{env, fs, io};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{env, fs, io, thread};
 
 /// What is put into the engine: see the file for its format.
 const LIST: &str = include_str!("faults/list.txt");
 
 /// How many seeds a checker has to find a fault: several times what the rarest needs.
 const SEEDS: u32 = 300;
+
+/// What the engine is called where no fault is in it.
+const UNCHANGED: &str = "(the engine as it is)";
 
 #[test]
 fn every_fault_is_found() {
@@ -27,23 +31,48 @@ fn every_fault_is_found() {
         faults.retain(|fault| fault.name == only);
         assert_eq!(faults.len(), 1, "one fault is called {only}");
     }
-    let copy = Copy::make();
-    let unchanged = copy.judge(None).unwrap_or_else(|problem| panic!("the unchanged engine: {problem}"));
-    assert_eq!(unchanged, [], "the unchanged engine has no fault");
-
+    // The unchanged engine is the first job, and takes longest.
+    let jobs: Vec<Option<&Fault>> = [None].into_iter().chain(faults.iter().map(Some)).collect();
+    let next = AtomicUsize::new(0);
+    let work = |number| {
+        let copy = Copy::make(number);
+        let mut missed = Vec::new();
+        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            missed.extend(examine(&copy, *job));
+        }
+        missed
+    };
     println!("{:30} {:16} {:>6}", "fault", "found by", "seeds");
-    let mut missed = Vec::new();
-    for fault in &faults {
-        let result = copy.with(fault, || copy.judge(Some(&fault.checker)));
-        match result.and_then(|findings| fault.verdict(&findings)) {
-            Ok(seeds) => println!("{:30} {:16} {seeds:>6}", fault.name, fault.checker),
-            Err(problem) => {
-                println!("{:30} {problem}", fault.name);
-                missed.push(&fault.name);
-            }
+    let missed: Vec<&str> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..copies()).map(|number| scope.spawn(move || work(number))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("a copy is examined")).collect()
+    });
+    assert!(missed.is_empty(), "not as it should be: {missed:?}");
+}
+
+/// Builds the engine with a fault in it, or none, and has its checker look; the name of what is not as it should be.
+fn examine<'f>(copy: &Copy, fault: Option<&'f Fault>) -> Option<&'f str> {
+    let Some(fault) = fault else {
+        let found = copy.judge(None);
+        println!("{:30} {found:?}", UNCHANGED);
+        return (found != Ok(Vec::new())).then_some(UNCHANGED);
+    };
+    let result = copy.with(fault, || copy.judge(Some(&fault.checker)));
+    match result.and_then(|findings| fault.verdict(&findings)) {
+        Ok(seeds) => {
+            println!("{:30} {:16} {seeds:>6}", fault.name, fault.checker);
+            None
+        }
+        Err(problem) => {
+            println!("{:30} {problem}", fault.name);
+            Some(&fault.name)
         }
     }
-    assert!(missed.is_empty(), "not found: {missed:?}");
+}
+
+/// How many copies of the sources are examined at a time: what builds and looks keeps a processor busy.
+fn copies() -> usize {
+    thread::available_parallelism().map_or(1, |processors| processors.get().min(4))
 }
 
 #[test]
@@ -115,10 +144,10 @@ struct Copy {
 }
 
 impl Copy {
-    /// The place is always the same, so that a compiler that comes again finds most of its work done.
-    fn make() -> Self {
+    /// The place of a number is always the same, so that a compiler that comes again finds most of its work done.
+    fn make(number: usize) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a member has a workspace");
-        let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults");
+        let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults").join(number.to_string());
         let copy = Self { sources: place.join("sources"), target: place.join("target") };
         if copy.sources.exists() {
             fs::remove_dir_all(&copy.sources).expect("what was left can be removed");

@@ -49,6 +49,10 @@ const SLACK: u32 = 2;
 /// What slow start adds to the most segments in flight, in answer to an ACK of all of them.
 const BURST_SPARE: u16 = 128;
 
+/// Segments of a client's window that is short in slow start and is about to open: its reader has not read yet what has
+/// just come.
+const DIP: u32 = 64;
+
 /// Segments that a client must have received behind a gap until what is in it counts as lost, and not just late (RFC
 /// 5681, section 3.2).
 const DUPLICATES: u32 = 3;
@@ -742,7 +746,8 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         let mut train = self.train(app);
         train.ranges = ranges;
         let end = ranges.iter().map(|&(_, to)| to).max().unwrap_or(acked);
-        let limited_from = limited_from(window_end, seg_size, end, len);
+        let is_dip = schedule.level.is_slow_start() && window_end - acked >= DIP * seg_size;
+        let limited_from = if is_dip { u32::MAX } else { limited_from(window_end, seg_size, end, len) };
         let SentSegment { narrow, exchange, .. } = echoed;
         train.stamps = StampSequence::Stored { first, schedule, reason, limited_from, narrow, exchange };
         train

@@ -1,6 +1,6 @@
 //! What passes an interface, recorded by tcpdump.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -108,8 +108,8 @@ pub struct Repeats {
     pub timers: u64,
 }
 
-/// What was sent again of the connections to port 80 in a capture of Ethernet frames, in which nothing is reordered
-/// and no client has one port twice.
+/// What was sent again of the connections to port 80 in a capture of Ethernet frames, in which no client has one port
+/// twice.
 ///
 /// # Errors
 ///
@@ -117,18 +117,12 @@ pub struct Repeats {
 pub fn repeats(path: &Path) -> anyhow::Result<Repeats> {
     let mut reader = Reader::new(BufReader::new(File::open(path)?))?;
     let mut repeats = Repeats::default();
-    // Behind the last byte that was seen of each port in each direction.
-    let mut ends: HashMap<(u16, u16), u32> = HashMap::new();
+    let mut seen: HashMap<(u16, u16), Seen> = HashMap::new();
     while let Some(packet) = reader.next().transpose()? {
         let Some(Segment { ports, seq, length }) = segment(&packet.bytes).filter(|segment| segment.length > 0) else {
             continue;
         };
-        let end = seq.wrapping_add(length as u32);
-        let last = *ends.get(&ports).unwrap_or(&seq);
-        let is_new = seq.wrapping_sub(last) as i32 >= 0;
-        if (end.wrapping_sub(last) as i32) > 0 {
-            ends.insert(ports, end);
-        }
+        let is_new = seen.entry(ports).or_insert_with(|| Seen::from(seq)).add(seq, length as u32);
         let count = match (ports.0 == HTTP, length) {
             (false, _) => &mut repeats.timers,
             (true, 1) => &mut repeats.checks,
@@ -138,6 +132,35 @@ pub fn repeats(path: &Path) -> anyhow::Result<Repeats> {
         repeats.segments += u64::from(ports.0 == HTTP);
     }
     Ok(repeats)
+}
+
+/// The bytes that one side of a connection has sent, as ranges of offsets that do not touch: their starts, and their
+/// ends. Offset 0 is in the middle of all.
+struct Seen {
+    middle: u32,
+    ranges: BTreeMap<u32, u32>,
+}
+
+impl Seen {
+    /// Nothing yet of a connection whose bytes are near this sequence number.
+    fn from(seq: u32) -> Self {
+        Self { middle: seq.wrapping_sub(1 << 31), ranges: BTreeMap::new() }
+    }
+
+    /// Adds a segment; whether none of it was there before.
+    fn add(&mut self, seq: u32, length: u32) -> bool {
+        let (mut start, mut end) =
+            (seq.wrapping_sub(self.middle), seq.wrapping_sub(self.middle).saturating_add(length));
+        let touching: Vec<(u32, u32)> =
+            self.ranges.range(..=end).rev().map(|(&from, &to)| (from, to)).take_while(|&(_, to)| to >= start).collect();
+        let is_new = touching.iter().all(|&(from, to)| from == end || to == start);
+        for (from, to) in touching {
+            self.ranges.remove(&from);
+            (start, end) = (start.min(from), end.max(to));
+        }
+        self.ranges.insert(start, end);
+        is_new
+    }
 }
 
 /// The port of every server.
@@ -189,6 +212,8 @@ mod tests {
         let segments = [
             (client, 1, 10),
             (server, u32::MAX - 50, 100),
+            // Ahead of what comes next.
+            (server, 149, 100),
             (server, 49, 100),
             // The client's timer: its request once more, and what that draws.
             (client, 1, 10),
@@ -196,14 +221,14 @@ mod tests {
             (server, 100, 100),
             // A new request is none.
             (client, 11, 10),
-            (server, 200, 1),
+            (server, 249, 1),
         ];
         for (ends, seq, length) in segments {
             let frame = Segment::ack(&ends).seq(seq).payload(vec![b'x'; length]).frame();
             writer.write(0, Instant::from_unix_nanos(0), &frame, None).unwrap();
         }
         drop(writer);
-        assert_eq!(repeats(file.path()).unwrap(), Repeats { segments: 5, again: 1, checks: 1, timers: 1 });
+        assert_eq!(repeats(file.path()).unwrap(), Repeats { segments: 6, again: 1, checks: 1, timers: 1 });
     }
 
     #[test]

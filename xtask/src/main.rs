@@ -6,6 +6,7 @@
 #![allow(clippy::cast_precision_loss, reason = "figures for people")]
 
 mod api;
+mod book;
 mod compare;
 mod cost;
 mod dist;
@@ -47,6 +48,8 @@ struct Arguments {
 enum Command {
     /// Compares what authors of applications can use of the published crates with docs/api
     Api(api::Args),
+    /// Makes a web site of docs/ with mdBook, and follows its links
+    Book(book::Args),
     /// Compares Lethe with servers that have sockets: what a short connection costs, and how it ends
     Compare(compare::Args),
     /// Makes what users get: Debian packages, an archive, a bill of materials
@@ -81,6 +84,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Api(args) => api::run(&args),
+        Command::Book(args) => book::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Dist(args) => dist::run(&args),
         Command::DistDocs(args) => dist_docs::run(&args),
