@@ -288,15 +288,17 @@ impl WindowLevel {
     /// Those that the stamps of later responses on a connection that stays open have room for.
     const LATER: [Self; 3] = [Self(1), Self(3), Self(5)];
 
-    /// The fewest segments that are in flight after a loss, and the most: then all that was in flight has arrived or is
-    /// lost, and these are sent at once. With four, a loss is hardly ever told by three segments behind it, and each
-    /// lost ACK may stop the ACK clock, which the client's RTO has to start again.
-    const fn after_loss(congestion: Congestion) -> [u32; 2] {
+    /// The fewest segments that are in flight after a loss. With four, a loss is hardly ever told by three segments
+    /// behind it, and each lost ACK may stop the ACK clock, which the client's RTO has to start again.
+    const fn fewest_after_loss(congestion: Congestion) -> u32 {
         match congestion {
-            Congestion::Standard => [4, 32],
-            Congestion::Fast => [8, 64],
+            Congestion::Standard => 4,
+            Congestion::Fast => 8,
         }
     }
+
+    /// The most: all that was in flight has arrived then or is lost, and these are sent at once.
+    const MOST_AFTER_LOSS: u32 = 64;
 
     /// The highest behind a loss that a probe can tell.
     pub(crate) const PROBED_MAX: Self = Self(4);
@@ -324,7 +326,7 @@ impl WindowLevel {
                 let line = (done / 3 + 30).max(steep.min(done / 4 + 140));
                 u32::from(first_window).saturating_add(done).min(line)
             }
-            None => (done / 8).saturating_add(24),
+            None => (done / 4).saturating_add(24),
         };
         wanted.min(u32::from(ceiling)).max(2)
     }
@@ -340,14 +342,16 @@ impl WindowLevel {
     }
 
     /// The level after a loss with so many segments in flight: the one that is nearest to 0.7 times as many, as CUBIC
-    /// has it (RFC 9438), where RFC 5681, section 3.1, has half; within the bounds of [`Self::after_loss`].
+    /// has it (RFC 9438), where RFC 5681, section 3.1, has half; [`Self::fewest_after_loss`] at least and
+    /// [`Self::MOST_AFTER_LOSS`] at most.
     pub(crate) fn reduced(segments: u32, congestion: Congestion) -> Self {
         let wanted = segments.saturating_mul(7) / 10;
         let below = Self::at_most(wanted);
         let [low, high] = [below.0, below.0 + 1].map(|at| Self::SEGMENTS.get(usize::from(at)).copied());
         let is_nearer = |(low, high): (u16, u16)| u32::from(high).abs_diff(wanted) <= wanted.abs_diff(low.into());
         let nearest = if low.zip(high).is_some_and(is_nearer) { Self(below.0 + 1) } else { below };
-        let [fewest, most] = Self::after_loss(congestion).map(Self::at_most);
+        let bounds = [Self::fewest_after_loss(congestion), Self::MOST_AFTER_LOSS];
+        let [fewest, most] = bounds.map(Self::at_most);
         nearest.clamp(fewest, most)
     }
 }
@@ -875,14 +879,14 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_takes_away_a_third_of_what_is_in_flight_and_leaves_four_at_least_and_32_at_most() {
+    fn a_loss_takes_away_a_third_of_what_is_in_flight_and_leaves_four_at_least_and_64_at_most() {
         let after = |segments| WindowLevel::reduced(segments, Congestion::Standard).segments(0, 10, 256);
-        assert_eq!([64, 48, 32, 24, 16, 12, 10, 8, 4, 1].map(after), [32, 32, 24, 16, 12, 8, 8, 4, 4, 4]);
-        assert_eq!([256, 128, 96, 90].map(after), [32; 4]);
+        assert_eq!([64, 48, 32, 24, 16, 12, 10, 8, 4, 1].map(after), [48, 32, 24, 16, 12, 8, 8, 4, 4, 4]);
+        assert_eq!([256, 128, 96, 90].map(after), [64; 4]);
     }
 
     #[test]
-    fn a_loss_leaves_eight_at_least_and_64_at_most_where_congestion_is_to_be_fast() {
+    fn a_loss_leaves_eight_at_least_where_congestion_is_to_be_fast() {
         let after = |segments| WindowLevel::reduced(segments, Congestion::Fast).segments(0, 10, 256);
         assert_eq!([64, 48, 32, 24, 16, 12, 10, 8, 4, 1].map(after), [48, 32, 24, 16, 12, 8, 8, 8, 8, 8]);
         assert_eq!([256, 128, 96, 90].map(after), [64; 4]);
