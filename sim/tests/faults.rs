@@ -54,7 +54,7 @@ fn every_fault_is_found() {
 fn examine<'f>(copy: &Copy, fault: Option<&'f Fault>) -> Option<&'f str> {
     let Some(fault) = fault else {
         let found = copy.judge(None);
-        println!("{:30} {found:?}", UNCHANGED);
+        println!("{UNCHANGED:30} {found:?}");
         return (found != Ok(Vec::new())).then_some(UNCHANGED);
     };
     let result = copy.with(fault, || copy.judge(Some(&fault.checker)));

@@ -89,7 +89,7 @@ fn replace(page: &str, repository: Option<&str>) -> String {
         text.push_str(&before[..open]);
         let label = &before[open + 1..];
         match repository {
-            Some(url) => text.push_str(&format!("[{label}]({url}/{path})")),
+            Some(url) => text.extend(["[", label, "](", url, "/", path, ")"]),
             None => text.push_str(label),
         }
         rest = after;
