@@ -350,8 +350,7 @@ impl WindowLevel {
         let [low, high] = [below.0, below.0 + 1].map(|at| Self::SEGMENTS.get(usize::from(at)).copied());
         let is_nearer = |(low, high): (u16, u16)| u32::from(high).abs_diff(wanted) <= wanted.abs_diff(low.into());
         let nearest = if low.zip(high).is_some_and(is_nearer) { Self(below.0 + 1) } else { below };
-        let bounds = [Self::fewest_after_loss(congestion), Self::MOST_AFTER_LOSS];
-        let [fewest, most] = bounds.map(Self::at_most);
+        let [fewest, most] = [Self::fewest_after_loss(congestion), Self::MOST_AFTER_LOSS].map(Self::at_most);
         nearest.clamp(fewest, most)
     }
 }

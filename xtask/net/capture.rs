@@ -102,7 +102,7 @@ pub struct Repeats {
     pub segments: u64,
     /// Those of them that have bytes in them which an earlier one had, and are longer than one byte.
     pub again: u64,
-    /// The same of one byte, which is what finds out where a client is.
+    /// Segments of one byte that an earlier one had: what finds out where a client is.
     pub checks: u64,
     /// Segments of clients with data that an earlier one had: a timer has expired.
     pub timers: u64,

@@ -1,6 +1,6 @@
 //! The book as a web site.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{stdin, stdout};
 use std::path::{Path, PathBuf};
@@ -99,35 +99,34 @@ fn replace(page: &str, repository: Option<&str>) -> String {
 
 /// Follows each link of each page to a page and to a place on it; how many pages and links there are.
 fn check(out: &Path) -> anyhow::Result<(usize, usize)> {
-    let mut names = Vec::new();
+    let mut pages = BTreeMap::new();
     for entry in fs::read_dir(out).with_context(|| out.display().to_string())? {
         let path = entry?.path();
         let is_page = path.extension().is_some_and(|kind| kind == "html");
         // These repeat all of it, for printing and for what is not there.
         let is_other = path.file_stem().is_some_and(|stem| stem == "print" || stem == "404" || stem == "toc");
-        names.extend(Some(path).filter(|_| is_page && !is_other));
+        if is_page && !is_other {
+            let text = fs::read_to_string(&path)?;
+            pages.insert(path, text);
+        }
     }
-    names.sort();
+    let places: BTreeMap<&Path, BTreeSet<&str>> =
+        pages.iter().map(|(path, page)| (path.as_path(), values(page, "id").collect())).collect();
     let mut wrong = Vec::new();
     let mut links = 0;
-    for path in &names {
-        let page = fs::read_to_string(path)?;
-        for link in values(&page, "href").chain(values(&page, "src")) {
+    for (path, page) in &pages {
+        for link in values(page, "href").chain(values(page, "src")) {
             if link.contains("://") || link.starts_with("mailto:") || link.starts_with("data:") {
                 continue;
             }
             links += 1;
             let (file, place) = link.split_once('#').unwrap_or((link, ""));
             let target = if file.is_empty() { path.clone() } else { out.join(file) };
-            let there = if !target.is_file() {
-                false
-            } else if place.is_empty() {
-                true
-            } else {
-                let text = fs::read_to_string(&target)?;
-                values(&text, "id").collect::<BTreeSet<_>>().contains(place)
+            let is_there = match places.get(target.as_path()) {
+                Some(places) => place.is_empty() || places.contains(place),
+                None => place.is_empty() && target.is_file(),
             };
-            if !there {
+            if !is_there {
                 wrong.push(format!("{}: {link}", path.display()));
             }
         }
@@ -135,7 +134,7 @@ fn check(out: &Path) -> anyhow::Result<(usize, usize)> {
     if !wrong.is_empty() {
         bail!("links that lead nowhere:\n{}", wrong.join("\n"));
     }
-    Ok((names.len(), links))
+    Ok((pages.len(), links))
 }
 
 /// The values of an attribute in all tags, of which none has it twice. In what a page quotes, `<` is `&lt;`.

@@ -6,6 +6,7 @@ use lethe_testnet::{Capture, capture};
 
 use super::Lab;
 use super::table::Table;
+use super::times::or;
 use crate::compare::table;
 use crate::downloads::{human, percentile};
 use crate::shared::{Contender, Link, SharedNetwork, Site, undisturbed};
@@ -19,15 +20,14 @@ const SIZES: [(usize, usize); 2] = [(1_000_000, 100), (10_000_000, 10)];
 impl Lab<'_> {
     /// What Lethe sends again where nothing is lost, and timers of the client that expire.
     pub(super) fn resent(&self, wrong: &mut Table) -> anyhow::Result<()> {
-        let before = self.args.before.iter().map(|command| Contender::Before(command.clone()));
-        let contenders: Vec<Contender> = [Contender::Lethe].into_iter().chain(before).collect();
+        let contenders: Vec<Contender> = [Contender::Lethe].into_iter().chain(self.before()).collect();
         let sizes: Vec<(usize, usize)> = match &self.args.size[..] {
             [] => SIZES.into(),
             sizes => sizes.iter().map(|&size| (size, SIZES[0].1)).collect(),
         };
         let site = Site::of(&self.networks, &sizes.iter().map(|&(size, _)| size).collect::<Vec<_>>())?;
         let mut rows = Vec::new();
-        for &rtt in if self.args.rtt.is_empty() { &RTTS[..] } else { &self.args.rtt } {
+        for &rtt in or(&self.args.rtt, &RTTS) {
             let link = Link { rtt, loss: 0.0, bottleneck: None };
             println!("\n{link}");
             for &(size, count) in &sizes {

@@ -141,8 +141,12 @@ impl Lab<'_> {
             let kind = if matches!(contender, Contender::Nginx(_)) { Kind::Nginx } else { Kind::Lethe };
             self.servers().contains(&kind)
         };
-        let before = self.args.before.iter().map(|command| Contender::Before(command.clone()));
-        Contender::all().into_iter().filter(is_wanted).chain(before).collect()
+        Contender::all().into_iter().filter(is_wanted).chain(self.before()).collect()
+    }
+
+    /// The other build that is put beside, if one is asked for.
+    pub(super) fn before(&self) -> Option<Contender> {
+        self.args.before.clone().map(Contender::Before)
     }
 
     fn bottleneck(&self) -> Option<Bottleneck> {
@@ -192,7 +196,7 @@ impl Lab<'_> {
 }
 
 /// What is given, or what is taken where nothing is.
-fn or<'a, T>(given: &'a [T], default: &'a [T]) -> &'a [T] {
+pub(super) fn or<'a, T>(given: &'a [T], default: &'a [T]) -> &'a [T] {
     if given.is_empty() { default } else { given }
 }
 
