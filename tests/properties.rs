@@ -129,6 +129,19 @@ proptest! {
     }
 
     #[test]
+    fn no_bytes_are_rules_that_answer_what_is_no_response(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        targets::respond_rules(&bytes);
+    }
+
+    #[test]
+    fn no_request_is_redirected_to_a_host_that_it_is_not_for(
+        target in "(http://)?[!-~]{0,9}(/|moved|\\\\|%0d%0a|@|:|\\?|\\.\\.){0,5}",
+        host in "[!-~]{0,12}(\\.example)?(:[0-9]{1,5})?",
+    ) {
+        targets::respond_request(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes());
+    }
+
+    #[test]
     fn no_bytes_are_a_table_that_makes_a_wrong_file(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
         targets::scores_table(&bytes);
     }
@@ -263,6 +276,8 @@ fn the_fuzzers_corpus_is_handled() {
         ("files_request", targets::files_request),
         ("frame", targets::frame),
         ("request", targets::request),
+        ("respond_request", targets::respond_request),
+        ("respond_rules", targets::respond_rules),
         ("section", targets::section),
         ("scores_file", targets::scores_file),
         ("scores_table", targets::scores_table),

@@ -36,8 +36,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", conflicts_with_all = ["cut", "compare", "chart"])]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     keep_alive: Option<u32>,
-    /// Clients send requests to this site, split at any byte, as by kernels that coalesce small writes: files, redirect
-    /// or scores
+    /// Clients send requests to this site, split at any byte, as by kernels that coalesce small writes: files,
+    /// redirect, scores, respond or ipinfo
     #[arg(long, value_name = "SITE", conflicts_with_all = ["size", "exhaustive", "compare", "chart"])]
     cut: Option<Site>,
     /// Try every way in which the first frames of a connection can be lost or doubled

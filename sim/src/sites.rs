@@ -2,16 +2,21 @@
 //!
 //! * `files`: a directory with files in several forms, short ones and long ones;
 //! * `redirect`: short and long answers that depend on `Host`;
-//! * `scores`: exam results, with a form in two languages.
+//! * `scores`: exam results, with a form in two languages;
+//! * `respond`: rules for two hosts, with a redirect, a short body and a long one;
+//! * `ipinfo`: places, as text, JSON and pages, with names in two languages, and the client's own address.
 
 use std::fmt;
 use std::io::Cursor;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::str::FromStr;
 
 use lethe::app::{App, Request};
 use lethe::http::{Response, Status};
 use lethe_apps::files::{About, Builder, Coding, Files, Image};
+use lethe_apps::ipinfo::IpInfo;
+use lethe_apps::respond::Respond;
 use lethe_apps::scores;
 
 use crate::run::{Failure, Summary, simulate_app};
@@ -28,17 +33,23 @@ pub enum Site {
     Redirect,
     /// Exam results.
     Scores,
+    /// Small answers by rules.
+    Respond,
+    /// Places of addresses.
+    Ipinfo,
 }
 
 impl Site {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Files, Self::Redirect, Self::Scores];
+    pub const ALL: [Self; 5] = [Self::Files, Self::Redirect, Self::Scores, Self::Respond, Self::Ipinfo];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Files => "files",
             Self::Redirect => "redirect",
             Self::Scores => "scores",
+            Self::Respond => "respond",
+            Self::Ipinfo => "ipinfo",
         }
     }
 }
@@ -51,7 +62,7 @@ impl fmt::Display for Site {
 
 /// There is no site with this name.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("`{0}` is no site; there are files, redirect and scores")]
+#[error("`{0}` is no site; there are files, redirect, scores, respond and ipinfo")]
 pub struct SiteError(String);
 
 impl FromStr for Site {
@@ -100,6 +111,16 @@ pub fn build(site: Site) -> Built {
             let targets = ["/", "/?seat=1&id=1", "/?seat=1&id=2", "/?seat=2&id=2", "/?seat=&id="];
             Built { app: Box::new(exam_results()), requests: requests("h", &targets, &LANGUAGES) }
         }
+        Site::Respond => {
+            let targets = ["/moved/a?b=c", "/short", "/long", "/missing"];
+            let all = ["old.example", "a.new.example", "other.example"].map(|host| requests(host, &targets, &[""]));
+            Built { app: Box::new(rules()), requests: all.concat() }
+        }
+        Site::Ipinfo => {
+            let targets =
+                ["/8.8.8.8", "/8.8.8.8/json", "/2001:4860:4860::8888/json", "/?ip=8.8.8.8", "/", "/json", "/ip"];
+            Built { app: Box::new(IpInfo::embedded()), requests: requests("h", &targets, &LANGUAGES) }
+        }
     }
 }
 
@@ -112,6 +133,8 @@ fn refused(site: Site) -> Vec<Vec<u8>> {
         Site::Files => &["/long.css", "/long.bin", "/short.css"],
         Site::Redirect => &["/"],
         Site::Scores => &["/?seat=1&id=1", "/?seat=2&id=2"],
+        Site::Respond => &["/short", "/long"],
+        Site::Ipinfo => &["/8.8.8.8", "/?ip=8.8.8.8"],
     };
     let mut all = Vec::new();
     for target in targets {
@@ -195,6 +218,21 @@ fn exam_results() -> scores::Scores {
     }
     let image = builder.finish().expect("there are candidates").into_inner();
     scores::Scores::new(scores::Image::open(image).expect("it has just been written"))
+}
+
+/// Rules of which the host decides, with a redirect, and bodies of one packet and of several.
+fn rules() -> Respond {
+    let long = |line: &str| line.repeat(2000);
+    let text = format!(
+        "[[rule]]\npaths = ['/moved/*']\nredirect = 'https://{{host}}/{{rest}}{{query}}'\n\
+         [[rule]]\npaths = ['/short']\nbody = 'a short one'\n\
+         [[rule]]\nhosts = ['old.example']\npaths = ['/short']\nbody = 'another short one'\n\
+         [[rule]]\nhosts = ['old.example']\npaths = ['/long']\nbody = '{}'\n\
+         [[rule]]\nhosts = ['*.new.example']\npaths = ['/long']\nstatus = 503\nbody = '{}'\n",
+        long("a long one, "),
+        long("another long one, "),
+    );
+    Respond::parse(&text, Path::new("rules.toml")).expect("they are right")
 }
 
 /// Answers by `Host`: with redirects, and with responses of several packets, made on the spot, of which each host has

@@ -4,6 +4,7 @@
 
 use std::io::Cursor;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use lethe::app::{App, Position, Request};
@@ -15,6 +16,7 @@ use lethe::time::Instant;
 use lethe::wire::tcp::Flags;
 use lethe_apps::files::{About, Builder, Coding, Files, Image};
 use lethe_apps::ipinfo::IpInfo;
+use lethe_apps::respond::Respond;
 use lethe_apps::scores::{self, Format, Labels, Reject, Scores, write_sample};
 use lethe_sim::check;
 use lethe_sim::dissect::Frame;
@@ -488,6 +490,74 @@ impl scores::PrepareObserver for Deaf {
     }
     fn warned(&mut self, warning: &scores::Warning) {
         assert!(!warning.to_string().is_empty());
+    }
+}
+
+/// Rules of every kind, without files.
+const RULES: &str = "\
+# Each kind of answer.
+[[rule]]
+hosts = ['*.example']
+paths = ['/moved/*']
+methods = ['*']
+redirect = 'https://{host}:8443/{rest}{query}'
+
+[[rule]]
+paths = ['/a', '/b/*']
+status = 404
+fields = { Cache-Control = 'no-store', Content-Type = 'text/html' }
+body = '<p>no</p>'
+
+[[rule]]
+redirect = 'https://www.{host}{path}{query}'
+";
+
+static RESPOND: LazyLock<Respond> = LazyLock::new(|| Respond::parse(RULES, Path::new("/none/rules.toml")).unwrap());
+
+/// Reads the bytes as rules; and what they make of rules that were right. They are refused with the name of their file,
+/// or answer every request.
+pub(crate) fn respond_rules(bytes: &[u8]) {
+    let is_right = |text: &[u8]| match Respond::parse(&String::from_utf8_lossy(text), Path::new("/none/rules.toml")) {
+        Ok(app) => {
+            for target in ["/", "/a", "/moved/x?y=z", "http://h.example/moved/"] {
+                ask_rules(&app, format!("GET {target} HTTP/1.1\r\nHost: www.example\r\n\r\n").as_bytes());
+            }
+            true
+        }
+        Err(error) => {
+            assert!(error.to_string().contains("/none/"), "{error}");
+            false
+        }
+    };
+    is_right(bytes);
+    let mut rules = RULES.as_bytes().to_vec();
+    change(&mut rules, bytes);
+    assert!(is_right(&rules) || !bytes.is_empty(), "without a change they are right");
+}
+
+/// Any request for what rules answer: the head is one head, and a redirect leads to the host that was asked.
+pub(crate) fn respond_request(bytes: &[u8]) {
+    ask_rules(&RESPOND, bytes);
+}
+
+fn ask_rules(app: &Respond, bytes: &[u8]) {
+    let Ok(line) = RequestLine::parse_for(app.methods(), bytes) else { return };
+    let request = Request::of_line(&line);
+    let mut scratch = vec![0; SCRATCH_LEN];
+    let Some(response) = request.answer(app, &mut scratch) else { return };
+    let stored = response.position().map(|position| app.stored(position).unwrap());
+    assert!(stored.is_none_or(|stored| stored == response), "a stored response is the one that was given");
+    let head = str::from_utf8(response.head()).unwrap();
+    let lines: Vec<_> = head.strip_suffix("\r\n\r\n").unwrap().split("\r\n").collect();
+    let is_line = |line: &&str| !line.is_empty() && line.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    assert!(lines.iter().all(is_line), "{}", head.escape_default());
+    let redirect = lines.iter().find_map(|line| line.strip_prefix("Location: https://"));
+    if let Some(location) = redirect.filter(|_| std::ptr::eq(app, &raw const *RESPOND)) {
+        let host = location.split(['/', '?', '#']).next().unwrap();
+        let host = host.strip_suffix(":8443").unwrap_or(host);
+        let host = host.strip_prefix("www.").unwrap_or(host);
+        let asked = request.authority().unwrap().to_ascii_lowercase();
+        assert!(asked.windows(host.len()).any(|part| part == host.as_bytes()), "{host}: {}", asked.escape_ascii());
     }
 }
 
