@@ -3,8 +3,31 @@
 use crate::app::App;
 use crate::engine::Engine;
 use crate::port::{RxQueue, Transmit, TxQueue};
+use crate::reply::Reply;
 use crate::time::Instant;
-use crate::verdict::{LaterRequests, Stats};
+use crate::verdict::Stats;
+
+/// What is told of each frame that has requests which are answered, before the answer is sent: a log of them.
+///
+/// It runs within the loop: it should neither wait nor allocate.
+pub trait Observer {
+    /// `frame` came at `now`, and is answered with `reply`.
+    fn answered(&mut self, now: Instant, frame: &[u8], reply: &Reply<'_>);
+}
+
+impl Observer for () {
+    #[inline]
+    fn answered(&mut self, _: Instant, _: &[u8], _: &Reply<'_>) {}
+}
+
+impl<O: Observer> Observer for Option<O> {
+    #[inline]
+    fn answered(&mut self, now: Instant, frame: &[u8], reply: &Reply<'_>) {
+        if let Some(observer) = self {
+            observer.answered(now, frame, reply);
+        }
+    }
+}
 
 /// Takes up to `burst` frames from `queues`, answers each on them, and returns how many it took. A receive queue and a
 /// transmit queue of their own are a tuple.
@@ -19,16 +42,29 @@ pub fn turn<A: App>(
     stats: &mut Stats,
     burst: usize,
 ) -> usize {
+    turn_observed(engine, now, queues, scratch, stats, burst, &mut ())
+}
+
+/// As [`turn`], and `observer` is told of requests.
+pub fn turn_observed<A: App>(
+    engine: &Engine<A>,
+    now: Instant,
+    queues: &mut (impl RxQueue + TxQueue),
+    scratch: &mut [u8],
+    stats: &mut Stats,
+    burst: usize,
+    observer: &mut impl Observer,
+) -> usize {
     let mut taken = 0;
     while taken < burst {
         let Some(frame) = queues.receive() else { break };
-        let len = frame.bytes.len();
+        let bytes = frame.bytes;
         taken += 1;
         let mut reply = engine.handle(now, frame, scratch);
-        stats.count_received(len, reply.verdict());
-        let later = reply.later_requests();
-        if later != LaterRequests::NONE {
-            stats.count_later_requests(later);
+        stats.count_received(bytes.len(), reply.verdict());
+        if reply.answers_request() {
+            stats.count_answers(reply.is_to_later_request(), reply.answers());
+            observer.answered(now, bytes, &reply);
         }
         while reply.is_pending() {
             match queues.transmit(|buffer| reply.next_frame(buffer)) {

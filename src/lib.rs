@@ -124,4 +124,4 @@ pub use config::Config;
 pub use engine::Engine;
 pub use event_loop::turn;
 pub use position::Position;
-pub use reply::Reply;
+pub use reply::{Answers, Reply};

@@ -1,17 +1,20 @@
 //! A reply: the verdict on a packet, and the frames that answer it, written one at a time.
 
+mod answers;
 mod datagram;
 mod frame;
 mod segment;
 mod train;
 
+pub(crate) use answers::ANSWERED_LEN;
+pub use answers::Answers;
 pub(crate) use datagram::{Datagram, TransportHeader};
 pub(crate) use segment::{HeadEnd, TxSegment};
 pub(crate) use train::{LastSegment, Payload, Probe, ProbeOrder, Quote, RANGES_MAX, Train};
 
 use crate::packet::ReplyPath;
 use crate::port::{TxChecksum, TxFrame};
-use crate::verdict::{Absorbed, DropReason, LaterRequests, ReplyKind, Verdict};
+use crate::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
 use crate::wire::ip::{AddressPair, Pair, V4Pair, V6Pair};
 use crate::wire::{arp, ethernet};
 
@@ -24,6 +27,8 @@ use crate::wire::{arp, ethernet};
 pub struct Reply<'a> {
     outcome: Outcome,
     output: Output<'a>,
+    /// The responses to several requests in a packet, where there are such.
+    several: &'a [[u8; ANSWERED_LEN]],
 }
 
 /// A verdict, and which requests of their connection are answered (fast: as large as the verdict).
@@ -34,10 +39,6 @@ enum Outcome {
     Dropped(DropReason),
     /// To a request that is not the first of its connection.
     RepliedToLater(ReplyKind),
-    /// With so many responses in one packet, that to the first request among them.
-    RepliedToSeveral(u8),
-    /// With so many responses in one packet, all to requests that are not the first.
-    RepliedToSeveralLater(u8),
 }
 
 impl From<Verdict> for Outcome {
@@ -83,7 +84,7 @@ impl<'a, P: Pair> From<TxSegment<'a, P>> for Output<'a> {
 impl<'a> Reply<'a> {
     #[inline]
     pub(crate) fn silent(verdict: Verdict) -> Self {
-        Self { outcome: verdict.into(), output: Output::Nothing }
+        Self { outcome: verdict.into(), output: Output::Nothing, several: &[] }
     }
 
     pub(crate) const fn arp(link: ethernet::Header, packet: arp::Packet) -> Self {
@@ -105,7 +106,7 @@ impl<'a> Reply<'a> {
 
     #[inline]
     const fn with(kind: ReplyKind, output: Output<'a>) -> Self {
-        Self { outcome: Outcome::Replied(kind), output }
+        Self { outcome: Outcome::Replied(kind), output, several: &[] }
     }
 
     /// Notes that what is answered is not the first request of its connection.
@@ -113,29 +114,43 @@ impl<'a> Reply<'a> {
     pub(crate) fn note_later_request(&mut self) {
         self.outcome = match self.outcome {
             Outcome::Replied(kind) if kind.answers_request() => Outcome::RepliedToLater(kind),
-            Outcome::RepliedToSeveral(count) => Outcome::RepliedToSeveralLater(count),
             other => other,
         };
     }
 
-    /// Notes that a response is that to so many requests.
-    pub(crate) fn note_requests(&mut self, count: u8) {
-        self.outcome = match self.outcome {
-            Outcome::Replied(ReplyKind::Response) => Outcome::RepliedToSeveral(count),
-            other => other,
-        };
+    /// Notes that it has these responses, to several requests.
+    pub(crate) const fn note_responses(&mut self, list: &'a [[u8; ANSWERED_LEN]]) {
+        self.several = list;
     }
 
-    /// The requests that it answers and that are not the first of their connection: for
-    /// [`Stats::count_later_requests`](crate::verdict::Stats::count_later_requests).
+    /// Whether it answers a request: with a response, the first segments of one, or a refusal.
     #[inline]
-    pub const fn later_requests(&self) -> LaterRequests {
+    pub const fn answers_request(&self) -> bool {
         match self.outcome {
-            Outcome::Replied(_) | Outcome::Absorbed(_) | Outcome::Dropped(_) => LaterRequests::NONE,
-            Outcome::RepliedToLater(_) => LaterRequests { count: 1, with_first: false },
-            Outcome::RepliedToSeveral(count) => LaterRequests { count: count.saturating_sub(1), with_first: true },
-            Outcome::RepliedToSeveralLater(count) => LaterRequests { count, with_first: false },
+            Outcome::Replied(kind) | Outcome::RepliedToLater(kind) => kind.answers_request(),
+            Outcome::Absorbed(_) | Outcome::Dropped(_) => false,
         }
+    }
+
+    /// The responses in it, each of which is counted once: not what is sent of one later. To be asked for before the
+    /// first frame is written.
+    #[inline]
+    pub fn answers(&self) -> Answers<'_> {
+        let only = match &self.output {
+            _ if !self.answers_request() || !self.several.is_empty() => None,
+            Output::V4(segment) => Some(segment.answered()),
+            Output::V6(segment) => Some(segment.answered()),
+            Output::Datagram(datagram) => Some(datagram.answered()),
+            Output::Train(train) => Some(train.payload.answered()),
+            Output::Nothing | Output::Arp { .. } => None,
+        };
+        Answers { only, list: self.several }
+    }
+
+    /// Whether it answers a request, and the first of that connection was answered before.
+    #[inline]
+    pub const fn is_to_later_request(&self) -> bool {
+        matches!(self.outcome, Outcome::RepliedToLater(_))
     }
 
     /// What became of the packet.
@@ -143,7 +158,6 @@ impl<'a> Reply<'a> {
     pub const fn verdict(&self) -> Verdict {
         match self.outcome {
             Outcome::Replied(kind) | Outcome::RepliedToLater(kind) => Verdict::Replied(kind),
-            Outcome::RepliedToSeveral(_) | Outcome::RepliedToSeveralLater(_) => Verdict::Replied(ReplyKind::Response),
             Outcome::Absorbed(kind) => Verdict::Absorbed(kind),
             Outcome::Dropped(reason) => Verdict::Dropped(reason),
         }

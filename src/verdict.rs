@@ -261,18 +261,13 @@ impl From<Absorbed> for Verdict {
     }
 }
 
-/// The requests in a packet that were answered and are not the first of their connection.
+/// A response to a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LaterRequests {
-    /// How many.
-    pub count: u8,
-    /// Whether the first request of the connection was answered with them.
-    pub with_first: bool,
-}
-
-impl LaterRequests {
-    /// Of a packet that has none.
-    pub const NONE: Self = Self { count: 0, with_first: false };
+pub struct Answered {
+    /// Its status (RFC 9110, section 15); 0 if it has none.
+    pub status: u16,
+    /// Bytes of its body.
+    pub body_len: u32,
 }
 
 /// The counters of one loop. Each loop owns a set; they are added up only to be shown.
@@ -282,6 +277,8 @@ pub struct Stats {
     later_requests: u64,
     /// Packets with requests that are not the first of their connection, and without that.
     later_packets: u64,
+    /// By class, from 2xx on.
+    responses: [u64; Self::CLASSES],
     received_bytes: u64,
     sent_frames: u64,
     sent_bytes: u64,
@@ -296,13 +293,18 @@ impl Default for Stats {
 
 impl Stats {
     /// How many counters there are.
-    pub const COUNTERS: usize = Verdict::COUNT + 6;
+    pub const COUNTERS: usize = Verdict::COUNT + Self::CLASSES + 6;
+
+    /// The classes of final statuses: 2xx to 5xx.
+    const CLASSES: usize = 4;
 
     /// Every counter, in an order of our own: for [`from_counters`](Self::from_counters), in another thread.
     pub fn counters(&self) -> [u64; Self::COUNTERS] {
         let mut all = [0; Self::COUNTERS];
-        let (verdicts, totals) = all.split_at_mut(Verdict::COUNT);
+        let (verdicts, rest) = all.split_at_mut(Verdict::COUNT);
+        let (responses, totals) = rest.split_at_mut(Self::CLASSES);
         verdicts.copy_from_slice(&self.verdicts);
+        responses.copy_from_slice(&self.responses);
         let Self { later_requests, later_packets, received_bytes, sent_frames, sent_bytes, queue_full, .. } = *self;
         totals.copy_from_slice(&[later_requests, later_packets, received_bytes, sent_frames, sent_bytes, queue_full]);
         all
@@ -314,6 +316,7 @@ impl Stats {
         let mut next = || all.next().unwrap_or(0);
         Self {
             verdicts: core::array::from_fn(|_| next()),
+            responses: core::array::from_fn(|_| next()),
             later_requests: next(),
             later_packets: next(),
             received_bytes: next(),
@@ -331,11 +334,21 @@ impl Stats {
         self.received_bytes += len as u64;
     }
 
-    /// Counts requests that were answered and are not the first of their connection, beside the verdict on their
-    /// packet.
-    pub fn count_later_requests(&mut self, later: LaterRequests) {
-        self.later_requests += u64::from(later.count);
-        self.later_packets += u64::from(!later.with_first);
+    /// Counts the responses to the requests of a packet, beside the verdict on it. `is_later`: none of them is the
+    /// first of its connection.
+    #[inline]
+    pub fn count_answers(&mut self, is_later: bool, answers: impl Iterator<Item = Answered>) {
+        let mut count = 0;
+        for Answered { status, .. } in answers {
+            count += 1;
+            if let Some(counter) = self.responses.get_mut(usize::from(status / 100).wrapping_sub(2)) {
+                *counter += 1;
+            }
+        }
+        if count > 0 {
+            self.later_requests += count - u64::from(!is_later);
+            self.later_packets += u64::from(is_later);
+        }
     }
 
     /// Counts a sent frame of `len` bytes.
@@ -367,6 +380,11 @@ impl Stats {
     /// Requests that were answered: with a response, the first segments of one, or a refusal.
     pub fn requests(&self) -> u64 {
         self.connections().saturating_add(self.later_requests)
+    }
+
+    /// Responses by the class of their status: 2xx, 3xx, 4xx and 5xx.
+    pub const fn responses(&self) -> [u64; 4] {
+        self.responses
     }
 
     /// Connections whose first request was answered.
@@ -403,6 +421,9 @@ impl Stats {
         }
         self.later_requests += other.later_requests;
         self.later_packets += other.later_packets;
+        for (sum, count) in self.responses.iter_mut().zip(other.responses) {
+            *sum += count;
+        }
         self.received_bytes += other.received_bytes;
         self.sent_frames += other.sent_frames;
         self.sent_bytes += other.sent_bytes;
@@ -443,19 +464,18 @@ mod tests {
     #[test]
     fn requests_are_those_of_all_packets_and_connections_those_that_have_a_first_one() {
         let mut stats = Stats::default();
-        for kind in [ReplyKind::SynAck, ReplyKind::FirstWindow, ReplyKind::NextWindow, ReplyKind::Refusal] {
+        let mut count = |kind, is_later, statuses: &[u16]| {
             stats.count_received(10, Verdict::Replied(kind));
-        }
-        assert_eq!((stats.requests(), stats.connections()), (2, 2));
-        for (later, requests, connections) in [
-            (LaterRequests { count: 1, with_first: false }, 3, 2),
-            (LaterRequests { count: 3, with_first: true }, 7, 3),
-            (LaterRequests { count: 4, with_first: false }, 11, 3),
-        ] {
-            stats.count_received(10, Verdict::Replied(ReplyKind::Response));
-            stats.count_later_requests(later);
-            assert_eq!((stats.requests(), stats.connections()), (requests, connections));
-        }
+            stats.count_answers(is_later, statuses.iter().map(|&status| Answered { status, body_len: 0 }));
+            (stats.requests(), stats.connections(), stats.responses())
+        };
+        assert_eq!(count(ReplyKind::SynAck, false, &[]), (0, 0, [0, 0, 0, 0]));
+        assert_eq!(count(ReplyKind::FirstWindow, false, &[200]), (1, 1, [1, 0, 0, 0]));
+        assert_eq!(count(ReplyKind::NextWindow, false, &[]), (1, 1, [1, 0, 0, 0]));
+        assert_eq!(count(ReplyKind::Refusal, false, &[400]), (2, 2, [1, 0, 1, 0]));
+        assert_eq!(count(ReplyKind::Response, true, &[308]), (3, 2, [1, 1, 1, 0]));
+        assert_eq!(count(ReplyKind::Response, false, &[204, 404, 500, 299]), (7, 3, [3, 1, 2, 1]));
+        assert_eq!(count(ReplyKind::Response, true, &[304, 599, 0, 100]), (11, 3, [3, 2, 2, 2]));
     }
 
     #[test]

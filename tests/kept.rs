@@ -5,9 +5,9 @@ use lethe::cookie::Secret;
 use lethe::http::{Response, Status};
 use lethe::port::RxFrame;
 use lethe::time::Instant;
-use lethe::verdict::{Absorbed, DropReason, LaterRequests, ReplyKind, Verdict};
+use lethe::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
 use lethe::wire::tcp::Flags;
-use lethe::{App, Engine, Request};
+use lethe::{App, Engine, Reply, Request};
 use lethe_sim::dialogue::Dialogue;
 use lethe_sim::dissect::Frame;
 use lethe_sim::fetch::{KeptFetch, LongFetch};
@@ -39,6 +39,7 @@ impl App for Echo {
         match request.path {
             b"/long" => response.body(&LONG),
             b"/longer" => response.body(&LONGER),
+            b"/scratch" => response.body_with(|body| (0..13).for_each(|_| body.push_bytes(&LONGER[..5_000]))),
             [b'/', b'=', len @ ..] => response.body(&LONGER[..str::from_utf8(len).unwrap().parse::<usize>().unwrap()]),
             path => response.body_with(|body| body.push_bytes(path)),
         }
@@ -614,27 +615,54 @@ proptest! {
 }
 
 #[test]
-fn requests_behind_the_first_are_told_from_it() {
-    const LATER: LaterRequests = LaterRequests { count: 1, with_first: false };
+fn each_response_is_told_of_and_whether_it_is_to_the_first_request() {
     let now = Instant::from_unix_seconds(1_700_000_000);
     let mut scratch = vec![0; lethe::engine::SCRATCH_LEN];
     let engine = engine(&[7]);
     let sample = Engine::new(engine.config().clone(), Sample::new(100_000));
+    let answered = |reply: &Reply<'_>| {
+        let statuses: Vec<_> = reply.answers().map(|answered| answered.status).collect();
+        (statuses, reply.is_to_later_request())
+    };
     for ends in [Ends::v4(), Ends::v6()] {
-        let mut later = |frame: &[u8]| sample.handle(now, RxFrame::unchecked(frame), &mut scratch).later_requests();
+        let mut ask = |frame: &[u8]| answered(&sample.handle(now, RxFrame::unchecked(frame), &mut scratch));
         let kept = KeptFetch::new(&sample, now, &ends, "/100").unwrap();
-        let sent = [&kept.first, &kept.get, &kept.get, &kept.fin, &kept.probe].map(|frame| later(frame));
-        assert_eq!(sent, [LaterRequests::NONE, LATER, LATER, LaterRequests::NONE, LaterRequests::NONE]);
+        assert_eq!(ask(&kept.first), (vec![200], false));
+        assert_eq!(ask(&kept.get), (vec![200], true));
+        assert_eq!([&kept.fin, &kept.probe].map(|frame| ask(frame)), [(vec![], false), (vec![], false)]);
         let long = LongFetch::new(&sample, now, &ends, "/100", "/100000").unwrap();
-        assert_eq!([&long.get, &long.ack].map(|frame| later(frame)), [LATER, LaterRequests::NONE]);
+        assert_eq!([&long.get, &long.ack].map(|frame| ask(frame)), [(vec![200], true), (vec![], false)]);
         let mut client = Client::connected(&engine, ends);
-        for with_first in [true, false] {
+        for is_later in [false, true] {
             let several = client.segment(0, &request("/1").repeat(3)).frame();
             let reply = engine.handle(client.dialogue.now(), RxFrame::unchecked(&several), &mut scratch);
-            let count = if with_first { 2 } else { 3 };
             assert_eq!(reply.verdict(), Verdict::Replied(ReplyKind::Response));
-            assert_eq!(reply.later_requests(), LaterRequests { count, with_first });
+            assert_eq!(answered(&reply), (vec![200; 3], is_later));
             client.get("/2");
+        }
+    }
+}
+
+#[test]
+fn a_response_that_needs_all_of_the_scratch_buffer_is_not_answered_together_with_others() {
+    let engine = engine(&[7]);
+    // Without a body it fits a packet, but its length has to be found out.
+    let head = request("/scratch").replace("GET", "HEAD");
+    for ends in [Ends::v4(), Ends::v6()] {
+        for together in [request("/1") + &head, head.clone() + &request("/1")] {
+            let mut client = Client::connected(&engine, ends);
+            let mut answered = String::new();
+            while (client.next as usize) < ISN as usize + 1 + together.len() {
+                let rest = &together[client.next as usize - ISN as usize - 1..];
+                let sent = client.send(rest);
+                assert!(!sent.is_empty(), "nothing after {answered}");
+                for sent in sent {
+                    client.take(&sent);
+                    answered += &sent.payload;
+                }
+            }
+            assert_eq!(answered.matches("HTTP/1.1 200 OK").count(), 2, "{answered}");
+            assert_eq!(answered.matches("Content-Length: 65000").count(), 1, "{answered}");
         }
     }
 }

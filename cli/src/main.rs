@@ -12,7 +12,7 @@ mod simulate;
 
 use std::process::ExitCode;
 
-use lethe_server::Server;
+use lethe_server::{Demo, Server};
 
 use crate::app::{AppArgs, Application};
 
@@ -23,6 +23,27 @@ struct Args {
     app: AppArgs,
 }
 
+/// What `lethe demo` shows.
+const DEMOS: [Demo; 2] = [
+    Demo { app: "ipinfo", path: "/8.8.8.8", site: &[], hint: "curl http://{addr}/8.8.8.8; curl http://{addr}/json" },
+    Demo {
+        app: "files SITE",
+        path: "/",
+        site: &[("index.html", DEMO_PAGE)],
+        hint: "a browser at http://{addr}/, or curl -v http://{addr}/",
+    },
+];
+
+const DEMO_PAGE: &str = "\
+<!doctype html>
+<html lang=en>
+<meta charset=utf-8>
+<title>Lethe</title>
+<h1>A web server that forgets</h1>
+<p>No packet of this page was sent by anything that knew of your connection. Reload it while <code>k</code> in the
+terminal kills the server and starts it again.</p>
+";
+
 fn main() -> ExitCode {
     Server::new("lethe", |args: &Args| args.app.load())
         .about("A web server that forgets every connection: each packet is answered from that packet alone")
@@ -32,6 +53,7 @@ fn main() -> ExitCode {
         .summary(Application::summary)
         .app_name(|args| args.app.name().to_owned())
         .example("ipinfo", "/202.96.128.86")
+        .demos(DEMOS)
         .command("simulate", "Run the engine and its clients in a simulated network", simulate::simulate)
         .command("bench", "Measure what a packet costs the engine", bench::bench)
         .command("prepare", "Make the data file of an application", prepare::prepare)

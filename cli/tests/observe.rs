@@ -104,6 +104,12 @@ fn counters_grow_by_what_was_done_and_end_as_the_table_has_them() {
     let grown = |name: &str| number(&after, name) - number(&before, name);
     let replied = |kind: &str| grown(&verdict("replied", kind));
     assert_eq!([replied("syn-ack"), replied("response"), replied("first-window")], [8, 7, 1]);
+    let responses = |class| grown(&format!("lethe_responses_total{{worker=\"0\",class=\"{class}\"}}"));
+    assert_eq!(["2xx", "3xx", "4xx", "5xx"].map(responses), [8, 0, 0, 0]);
+    assert_eq!(
+        metrics(&socket)["lethe_turn_frames_sum{worker=\"0\"}"],
+        after["lethe_frames_received_total{worker=\"0\"}"]
+    );
     // A SYN, and once more after a second, if the clock of curl is a little behind.
     assert!([1, 2].contains(&grown(&verdict("dropped", "tcp-closed-port"))));
     assert!(grown("lethe_bytes_sent_total{worker=\"0\"}") > 100_700);
@@ -293,10 +299,20 @@ fn on_terminal(socket: &Path, beside: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Where the cursor is hidden: at the end of each screen.
+const HIDE: &str = "\x1b[?25l";
+
+/// The rows that a terminal of this size shows, without blanks at their ends.
+fn shown(rows: u16, columns: u16, text: &str) -> Vec<String> {
+    let mut terminal = vt100::Parser::new(rows, columns, 0);
+    terminal.process(text.as_bytes());
+    terminal.screen().rows(0, columns).map(|row| row.trim_end().to_owned()).collect()
+}
+
 #[test(root, "curl", "script")]
 fn top_draws_a_terminal_and_gives_it_back() {
-    const ENTER: &str = "\x1b[?1049h\x1b[?25l";
-    const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
+    const ENTER: &str = "\x1b[?1049h";
+    const LEAVE: &str = "\x1b[?1049l\x1b[?25h";
     let (space, (_folder, socket)) = (Namespace::new(), socket());
     let server = start(&space, &socket, "ipinfo");
     let curl =
@@ -309,19 +325,15 @@ fn top_draws_a_terminal_and_gives_it_back() {
         let (screens, after) = rest.split_once(LEAVE).unwrap_or_else(|| panic!("{text:?}"));
         let settings = before.trim();
         assert!(settings.contains(':') && after.trim() == format!("code=0\r\n{settings}"), "{before:?} {after:?}");
-        let screens: Vec<Vec<&str>> =
-            screens.split("\x1b[H").skip(1).map(|screen| screen.split("\r\n").collect()).collect();
-        let rows: Vec<_> = screens.iter().map(Vec::len).collect();
-        assert!(rows.len() > 3 && rows[0] == 24 && rows[rows.len() - 1] == 12, "{rows:?}");
-        let plain =
-            |line: &str| line.replace("\x1b[1m", "").replace("\x1b[m", "").replace("\x1b[K", "").replace("\x1b[J", "");
-        assert!(screens[0].iter().all(|line| plain(line).len() <= 80));
-        assert!(screens[screens.len() - 1].iter().all(|line| plain(line).len() <= 60));
-        assert!(plain(screens[0][0]).starts_with("lethe ") && screens[0][0].contains("tap lethe0"));
-        let third: Vec<_> = screens[2].iter().map(|line| plain(line)).collect();
+        // What a terminal shows of it, before it is cleared for another size and after that.
+        let (large, small) = screens.split_once("\x1b[2J").unwrap_or_else(|| panic!("{screens:?}"));
+        assert!(large.matches(HIDE).count() >= 3 && small.contains(HIDE), "no screens: {screens:?}");
+        let (large, small) = (shown(24, 80, large), shown(12, 60, small));
+        assert!(large[0].starts_with("lethe ") && large[0].contains("tap lethe0"), "{large:?}");
+        assert!(large[23].ends_with("q: quit") && small[11].ends_with("q: quit"), "{large:?} {small:?}");
         let rate =
-            third.iter().find_map(|line| line.strip_prefix("requests/s ")?.split(' ').next()?.parse::<u32>().ok());
-        assert!(rate.is_some_and(|rate| (1..=20).contains(&rate)), "{third:?}");
+            large.iter().find_map(|line| line.strip_prefix("requests/s ")?.split(' ').next()?.parse::<u32>().ok());
+        assert!(rate.is_some_and(|rate| (1..=20).contains(&rate)), "{large:?}");
     });
     // Ctrl-C is a key, SIGTERM a signal; both give the terminal back, and so does a server that goes.
     let term = "kill -TERM $(pgrep -x -t ${tty#/dev/} lethe)";
@@ -335,7 +347,8 @@ fn top_draws_a_terminal_and_gives_it_back() {
         server.stop();
         text.join().unwrap()
     });
-    assert!(text.contains("no answer at unix:") && text.contains(LEAVE) && text.contains("code=0"), "{text:?}");
+    let (screens, after) = text.split_once(LEAVE).unwrap_or_else(|| panic!("{text:?}"));
+    assert!(shown(24, 80, screens)[23].starts_with("no answer at unix:") && after.contains("code=0"), "{text:?}");
 }
 
 #[test(root)]

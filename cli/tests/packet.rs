@@ -241,21 +241,51 @@ const TAGGED_QUESTION: [u8; 46] = *b"\
     \xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x09\x81\x00\x20\x05\x08\x06\
     \x00\x01\x08\x00\x06\x04\x00\x01\x02\x00\x00\x00\x00\x09\x0a\x09\x00\x09\x00\x00\x00\x00\x00\x00\x0a\x09\x00\x02";
 
-/// A kernel that forwards takes a packet that came to its hardware address for one to send on.
-#[test(root, "curl", "ethtool")]
+/// Whether the kernel can be told to drop frames behind a socket (Linux 6.6).
+fn has_tcx() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split('.').map_while(|number| number.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(6))
+}
+
+/// A kernel that forwards takes a packet that came to its hardware address for one to send on, unless it is told to
+/// drop it, which takes permission.
+#[test(root, "curl", "ethtool", "setpriv")]
 fn a_kernel_that_forwards_is_warned_of_and_leaves_alone_what_is_not_its_own() {
     let wire = Wire::new(1500, 1);
     wire.server.run("echo 1 >/proc/sys/net/ipv4/ip_forward");
     // It ends because there is no such user, which is checked after the warning.
-    assert!(wire.mistake("packet:lethe0 --user none0").contains("warning: the kernel forwards"));
+    let (lethe, device) = (env!("CARGO_BIN_EXE_lethe"), "--device packet:lethe0 --addr 10.9.0.2 --user none0");
+    let unprivileged = format!("setpriv --bounding-set=-bpf,-net_admin,-sys_admin {lethe} serve {device} sample");
+    let (_, text) = wire.server.try_run(&unprivileged);
+    assert!(text.contains("warning: the kernel forwards"), "{text}");
     assert!(!wire.mistake("packet:lethe0 --user none0 --mac 02:00:00:00:00:77").contains("warning"));
-    for (device, app) in [("packet:lethe0", "--mac 02:00:00:00:00:77 sample"), ("xdp:lethe0", "sample")] {
+    assert_ne!(wire.mistake("packet:lethe0 --user none0").contains("warning"), has_tcx());
+    let own_mac = "--mac 02:00:00:00:00:77 sample";
+    let mut served = vec![("packet:lethe0", own_mac), ("xdp:lethe0", "sample")];
+    if has_tcx() {
+        served.push(("packet:lethe0", "sample"));
+    }
+    for (device, app) in served {
         let _server = wire.serve(device, app);
         wire.client.run("ip neigh flush all");
         wire.check_pages();
     }
     let forwarded = wire.server.run("nstat -asz IpForwDatagrams | awk 'NR > 1 { print $2 }'");
     assert_eq!(forwarded, "0\n");
+}
+
+#[test(root, "curl", "ethtool")]
+fn the_kernel_handles_what_is_for_us_only_where_it_cannot_be_told_otherwise_and_goes_on_with_its_own() {
+    let wire = Wire::new(1500, 1);
+    let _server = wire.serve("packet:lethe0", "sample");
+    let received = || wire.server.run("nstat -asz IpInReceives | awk 'NR > 1 { print $2 }'").trim().parse().unwrap();
+    let before: u64 = received();
+    wire.client.run("curl -sS --max-time 5 http://10.9.0.2/");
+    assert_eq!(received() == before, has_tcx());
+    // Its own address.
+    wire.client.run("ping -c 1 -W 5 10.9.0.3");
+    assert!(received() > before);
 }
 
 #[test(root, "ethtool")]
@@ -447,6 +477,95 @@ fn processes_share_the_frames_of_an_interface() {
     let replied = servers.map(|server| row(&server.stop(), " response "));
     // Each request is answered once; a few may be asked again.
     assert!(replied.iter().all(|&count| count > 1000) && replied.iter().sum::<usize>() < 7500, "{replied:?}");
+}
+
+/// Frames that each worker of a server has received, by what it prints at its end.
+fn frames_of_workers(table: &str) -> Vec<u64> {
+    let of = |line: &str| line.strip_prefix("worker ")?.split_once(": in ")?.1.split_once(',')?.0.parse().ok();
+    table.lines().filter_map(of).collect()
+}
+
+/// On `packet:`, `xdp:` and `tap:`: each has frames of its own, and any of them answers any packet.
+#[test(root, "curl", "ab", "ethtool")]
+fn workers_of_one_process_share_a_device() {
+    for device in KINDS {
+        let wire = Wire::new(1500, 2);
+        let server = wire.serve(device, "--workers 2 --cpus 0,1 sample");
+        wire.check_pages();
+        wire.check_download(10_000_000);
+        wire.check_ab(5000);
+        check_workers(device, server);
+    }
+    let space = Namespace::new();
+    let server = Server::start(&space, "--workers 2 sample");
+    space.run("curl -sSg -o /dev/null 'http://10.9.0.2/10000000' 'http://[fd09::2]/100'");
+    let text = space.run("ab -q -r -n 5000 -c 200 http://10.9.0.2/100");
+    assert!(text.contains("Failed requests:        0"), "{text}");
+    check_workers("tap", server);
+}
+
+#[track_caller]
+fn check_workers(device: &str, server: Server) {
+    let table = server.stop();
+    let frames = frames_of_workers(&table);
+    assert!(frames.len() == 2 && frames.iter().all(|&frames| frames > 100), "{device}: {table}");
+    // The kernel says more to a TAP device, and counts no losses of it.
+    if device != "tap" {
+        assert_eq!(dropped(&table), [] as [&str; 0], "{device}: {table}");
+        assert_eq!(row(&table, "frames missed"), 0, "{device}: {table}");
+    }
+}
+
+/// SIGHUP while all workers answer: each response is one version from its first byte to its last.
+#[test(root, "curl", "ethtool")]
+fn workers_reload_together() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let (site, bodies) = (folder.path().join("site"), folder.path().join("bodies"));
+    let text = |version: u32| format!("version {version:08}\n").repeat(5000);
+    for folder in [&site, &bodies] {
+        fs::create_dir(folder).unwrap();
+    }
+    for device in KINDS {
+        fs::write(site.join("page"), text(0)).unwrap();
+        let wire = Wire::new(1500, 2);
+        let mut server = wire.serve(device, &format!("--workers 2 files {}", site.display()));
+        let one = format!("curl -sSf --max-time 20 -o {}/$n {V4}/page", bodies.display());
+        std::thread::scope(|scope| {
+            let clients = scope.spawn(|| wire.client.run(&format!("set -e; for n in $(seq 200); do {one}; done")));
+            for version in 1..=4 {
+                fs::write(site.join("page"), text(version)).unwrap();
+                server.signal(Signal::SIGHUP);
+                let line = server.line();
+                assert!(line.starts_with("reloaded: "), "{line}");
+            }
+            clients.join().unwrap();
+        });
+        for body in fs::read_dir(&bodies).unwrap() {
+            let body = fs::read_to_string(body.unwrap().path()).unwrap();
+            assert!((0..=4).any(|version| body == text(version)), "{device}: {}", &body[..40.min(body.len())]);
+        }
+        for _ in 0..10 {
+            assert_eq!(wire.client.run(&format!("curl -sS {V4}/page")), text(4));
+        }
+        server.stop();
+    }
+}
+
+#[test(root)]
+fn what_workers_cannot_share_is_said() {
+    let wire = Wire::new(1500, 1);
+    for (device, error) in [
+        ("xdp:lethe0 --workers 2", "too few receive queues for 2 workers: 1"),
+        ("xdp:lethe0,queue=0 --workers 2", "leave out `queue=`, or --workers"),
+        ("packet:lethe0 --workers 2 --cpus 0", "1 processors for 2 workers"),
+        ("packet:lethe0 --workers 2 --impair loss=1%", "--impair is one network"),
+        ("packet:lethe0 --workers 0", "0 is not in 1..=256"),
+        ("packet:lethe0 --workers 2 --cpus 0,0", "a processor is there twice"),
+    ] {
+        let text = wire.mistake(device);
+        assert!(text.contains(error), "{device}: {text}");
+    }
 }
 
 lethe_harness::main!();

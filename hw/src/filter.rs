@@ -4,7 +4,9 @@
 //! All other frames stay with the kernel, so that logins over the interface go on. The engine checks the contents of
 //! frames.
 //!
-//! Two kinds of programs are compiled from the rules: the filter of a socket, here, and the XDP program.
+//! Two kinds of programs are compiled from the rules: the filter of a socket, here, and those of [`bpf`](crate::bpf).
+
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use lethe::config::Addresses;
@@ -25,6 +27,12 @@ impl Destinations {
 
     pub(crate) fn networks(&self) -> &[IpNet] {
         &self.0
+    }
+
+    /// Those without any of these addresses.
+    pub(crate) fn without(&self, addresses: &[IpAddr]) -> Self {
+        let is_free = |net: &&IpNet| !addresses.iter().any(|address| net.contains(address));
+        Self(self.0.iter().filter(is_free).copied().collect())
     }
 }
 
@@ -188,6 +196,15 @@ mod tests {
         let solicitation = [(12, ip6), (20, &[58]), (54, &[135]), (38, &v6("ff02::1:ff00:2")[..])];
         assert!(frame(&[&solicitation[..], &[(62, &v6("fd09::2"))]].concat()));
         assert!(!frame(&[&solicitation[..], &[(62, &v6("fe80::2"))]].concat()), "the same group, another target");
+    }
+
+    #[test]
+    fn a_network_in_which_the_kernel_has_an_address_is_left_out() {
+        let all = networks();
+        assert_eq!(all.without(&[]), all);
+        let own: IpAddr = "47.1.2.3".parse().unwrap();
+        assert_eq!(all.without(&[own]).networks().len(), all.networks().len() - 1);
+        assert!(!all.without(&[own]).networks().iter().any(|net| net.contains(&own)));
     }
 
     #[test]

@@ -71,6 +71,16 @@ pub enum InterfaceError {
         /// The number of queues.
         queues: u32,
     },
+    /// There are more workers than queues.
+    #[error("interface {name} has too few receive queues for {workers} workers: {queues} (`ethtool -L {name}`)")]
+    FewQueues {
+        /// The name of the interface.
+        name: String,
+        /// The number of workers.
+        workers: usize,
+        /// The number of queues.
+        queues: usize,
+    },
     /// The driver does not support zero copy.
     #[error("the driver of interface {0} does not let frames be used in place: leave out `zerocopy`")]
     NoZeroCopy(String),

@@ -6,6 +6,8 @@
 //! Both take only the frames for Lethe's addresses, and leave the others to the kernel. `dpdk` takes over a whole
 //! card.
 
+#[cfg(feature = "interfaces")]
+mod bpf;
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
 #[cfg(feature = "interfaces")]
@@ -24,4 +26,4 @@ pub mod xdp;
 pub use filter::Destinations;
 #[cfg(feature = "interfaces")]
 pub use interface::InterfaceError;
-pub use worker_stats::{StatsPublisher, WorkerStats};
+pub use worker_stats::{StatsPublisher, Turns, WorkerStats};

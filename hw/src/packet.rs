@@ -1,8 +1,9 @@
 //! A port that shares an interface with the kernel: an `AF_PACKET` socket.
 //!
 //! It works with every interface and driver. The kernel copies each received frame into a ring, and each sent one out
-//! of a buffer. It processes every received frame itself as well, and silently drops those to addresses that are not
-//! its own, as long as it does not forward.
+//! of a buffer. Since Linux 6.6 a program behind the socket drops received frames for us, if it may be attached.
+//! Without it the kernel processes each of them as well, and silently drops those to addresses that are not its own, as
+//! long as it does not forward.
 //!
 //! Sent frames have a virtio-net header ([`lethe::vnet`]): the kernel computes TCP checksums, and cuts frames of two
 //! segments, or has the card do both. Where they stay on this machine neither is done.
@@ -12,16 +13,21 @@ mod ring;
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lethe::port::{Checked, Offload, Port, RxChecksum, RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
 use lethe::vnet;
 use lethe::wire::ethernet::MacAddress;
 use libc::{SOL_PACKET, c_ushort, sock_fprog, tpacket_stats};
+use nix::ifaddrs::getifaddrs;
+use nix::sys::socket::SockaddrStorage;
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socket_with};
 
+use crate::bpf::{self, Hook, program};
 use crate::filter::{Destinations, classic, rules};
 use crate::interface::{Interface, InterfaceError, refusal, widen_send_buffer};
 use crate::sys;
@@ -34,6 +40,31 @@ const CAPABILITIES: &str = "cap_net_raw";
 /// The send buffer of the socket, in bytes: some thousand of the largest Ethernet frames.
 const SEND_BUFFER: i32 = 4 << 20;
 
+/// The program that drops frames behind the socket, loaded into the kernel, for its test.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct DroppingProgram(OwnedFd);
+
+impl DroppingProgram {
+    /// Loads the program for frames to `destinations`.
+    ///
+    /// # Errors
+    ///
+    /// No permission, or the kernel refuses the program.
+    pub fn load(destinations: &Destinations) -> io::Result<Self> {
+        bpf::load(&program::drop(&rules(destinations)), Hook::Ingress).map(Self)
+    }
+
+    /// Whether the program drops a frame. To the kernel, one with a destination of six zeros is for the interface.
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not run it.
+    pub fn drops(&self, frame: &[u8]) -> io::Result<bool> {
+        bpf::run(self.0.as_fd(), frame).map(|verdict| verdict.cast_signed() == program::TCX_DROP)
+    }
+}
+
 /// The interface, and how it is opened.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PacketConfig {
@@ -42,6 +73,39 @@ pub struct PacketConfig {
     /// The fanout group: processes with the same number share the frames of the interface, by flow.
     pub fanout: Option<u16>,
 }
+
+/// The group of sockets that share the frames of an interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fanout {
+    /// None: the socket receives all.
+    None,
+    /// One of this number, which other processes may join.
+    Numbered(u16),
+    /// One of this process, whose number the kernel chooses. A socket whose ring is full leaves frames to the others.
+    New,
+    /// The one that the kernel has said this of.
+    Joined(u32),
+}
+
+impl Fanout {
+    fn of(config: &PacketConfig) -> Self {
+        config.fanout.map_or(Self::None, Self::Numbered)
+    }
+
+    /// What the kernel is told: a number of 16 bits, and above it how frames are shared.
+    fn argument(self) -> Option<u32> {
+        let hash = libc::PACKET_FANOUT_HASH << 16;
+        match self {
+            Self::None => None,
+            Self::Numbered(group) => Some(u32::from(group) | hash),
+            Self::New => Some(hash | (libc::PACKET_FANOUT_FLAG_ROLLOVER | PACKET_FANOUT_FLAG_UNIQUEID) << 16),
+            Self::Joined(argument) => Some(argument),
+        }
+    }
+}
+
+/// Has the kernel choose a number that is not in use: from `linux/if_packet.h`.
+const PACKET_FANOUT_FLAG_UNIQUEID: u32 = 0x2000;
 
 /// An interface that is shared with the kernel.
 pub struct PacketPort {
@@ -54,6 +118,8 @@ pub struct PacketPort {
     long: Box<[u8]>,
     batch: Batch,
     missed: u64,
+    /// The program that drops frames for us behind the sockets of the group, for as long as this is open.
+    dropping: Option<Arc<OwnedFd>>,
 }
 
 impl PacketPort {
@@ -67,20 +133,70 @@ impl PacketPort {
         mac: Option<MacAddress>,
         destinations: impl Into<Destinations>,
     ) -> Result<Self, InterfaceError> {
+        let mut ports = Self::open_group(config, mac, destinations, 1)?;
+        Ok(ports.swap_remove(0))
+    }
+
+    /// Opens an interface as [`open`](Self::open) does, `count` times, with ports that share its frames by flow.
+    ///
+    /// # Errors
+    ///
+    /// No such interface, no permission, or an error of the kernel.
+    pub fn open_group(
+        config: &PacketConfig,
+        mac: Option<MacAddress>,
+        destinations: impl Into<Destinations>,
+        count: usize,
+    ) -> Result<Vec<Self>, InterfaceError> {
         let destinations = &destinations.into();
+        let mut fanout = Fanout::of(config);
+        if fanout == Fanout::None && count > 1 {
+            fanout = Fanout::New;
+        }
+        let mut ports = Vec::new();
+        for _ in 0..count {
+            let port = Self::open_socket(config, mac, destinations, fanout)?;
+            if fanout == Fanout::New {
+                let group = port.group();
+                let group = group.map_err(|error| refusal(&config.interface, "share", error, CAPABILITIES))?;
+                fanout = Fanout::Joined(group);
+            }
+            ports.push(port);
+        }
+        if let Some(Self { interface, .. }) = ports.first() {
+            // An older kernel, or no permission: then it handles each frame as well.
+            let dropping = drop_behind_sockets(interface, destinations).ok().map(Arc::new);
+            for port in &mut ports {
+                port.dropping.clone_from(&dropping);
+            }
+        }
+        Ok(ports)
+    }
+
+    fn open_socket(
+        config: &PacketConfig,
+        mac: Option<MacAddress>,
+        destinations: &Destinations,
+        fanout: Fanout,
+    ) -> Result<Self, InterfaceError> {
         let name = &config.interface;
         let interface = Interface::open(name, mac, destinations, CAPABILITIES)?;
-        let (socket, ring) = open_socket(&interface, config, destinations)
+        let (socket, ring) = open_socket(&interface, fanout, destinations)
             .map_err(|error| refusal(name, "receive from", error, CAPABILITIES))?;
         let sender = open_sender(&interface).map_err(|error| refusal(name, "send to", error, CAPABILITIES))?;
         widen_send_buffer(sender.as_fd(), SEND_BUFFER);
         let batch = Batch::new(interface.mtu());
-        Ok(Self { interface, socket, sender, ring, long: room_for_any(), batch, missed: 0 })
+        Ok(Self { interface, socket, sender, ring, long: room_for_any(), batch, missed: 0, dropping: None })
+    }
+
+    /// The group that the kernel has put the socket into, and how it shares frames.
+    fn group(&self) -> io::Result<u32> {
+        sys::option(self.socket.as_fd(), SOL_PACKET, libc::PACKET_FANOUT, 0u32)
     }
 
     /// Whether the kernel would forward packets to our addresses.
     pub fn is_forwarded(&self) -> bool {
-        self.interface.is_forwarding()
+        self.dropping.is_none() && self.interface.is_forwarding()
     }
 }
 
@@ -122,6 +238,10 @@ impl Port for PacketPort {
 
     /// The interface was deleted. One that is down is waited for.
     fn wait(&mut self, timeout: Duration) -> io::Result<()> {
+        // While the last answers were sent, more may have come: no system call has to tell.
+        if self.ring.has_next() {
+            return Ok(());
+        }
         self.interface.wait(&mut [PollFd::new(&self.socket, PollFlags::IN)], timeout)
     }
 }
@@ -170,11 +290,7 @@ impl TxQueue for Tx<'_> {
 }
 
 /// A socket with a ring that receives frames to `destinations`, and none that are sent from here.
-fn open_socket(
-    interface: &Interface,
-    config: &PacketConfig,
-    destinations: &Destinations,
-) -> io::Result<(OwnedFd, Ring)> {
+fn open_socket(interface: &Interface, fanout: Fanout, destinations: &Destinations) -> io::Result<(OwnedFd, Ring)> {
     // Without a protocol it receives no frames yet.
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)?;
@@ -183,9 +299,8 @@ fn open_socket(
     // Neither frames that the kernel sends, nor our own.
     sys::set_option(socket.as_fd(), SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &1i32)?;
     sys::bind_packet(socket.as_fd(), interface.index(), libc::ETH_P_ALL as c_ushort)?;
-    if let Some(group) = config.fanout {
-        let hash = libc::PACKET_FANOUT_HASH;
-        sys::set_option(socket.as_fd(), SOL_PACKET, libc::PACKET_FANOUT, &(u32::from(group) | hash << 16))?;
+    if let Some(argument) = fanout.argument() {
+        sys::set_option(socket.as_fd(), SOL_PACKET, libc::PACKET_FANOUT, &argument)?;
     }
     Ok((socket, ring))
 }
@@ -197,6 +312,20 @@ fn open_sender(interface: &Interface) -> io::Result<OwnedFd> {
     sys::set_option(socket.as_fd(), SOL_PACKET, libc::PACKET_VNET_HDR, &1i32)?;
     sys::bind_packet(socket.as_fd(), interface.index(), 0)?;
     Ok(socket)
+}
+
+/// Has the kernel drop frames to `destinations` once its sockets have them, instead of processing each in vain. It goes
+/// on with those to addresses of its own.
+fn drop_behind_sockets(interface: &Interface, destinations: &Destinations) -> io::Result<OwnedFd> {
+    let addresses = getifaddrs()?.filter_map(|interface| address(&interface.address?));
+    let program = program::drop(&rules(&destinations.without(&addresses.collect::<Vec<_>>())));
+    let program = bpf::load(&program, Hook::Ingress)?;
+    bpf::attach(program.as_fd(), interface.index(), Hook::Ingress)
+}
+
+fn address(socket: &SockaddrStorage) -> Option<IpAddr> {
+    let v4 = socket.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+    v4.or_else(|| socket.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
 }
 
 fn attach_filter(socket: BorrowedFd<'_>, destinations: &Destinations) -> io::Result<()> {

@@ -8,14 +8,13 @@
 //! frame of the interface; `xdp` needs neither, but has an unsafe interface. The code here is four rings and four
 //! commands of one system call.
 
-mod bpf;
-mod program;
 mod ring;
 mod socket;
 
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lethe::port::{Port, RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
@@ -24,10 +23,10 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::net::xdp::SocketAddrXdpFlags;
 
+use crate::bpf::program::{Action, redirect};
+use crate::bpf::{self, Hook, Sockets};
 use crate::filter::{Destinations, rules};
 use crate::interface::{Interface, InterfaceError, refusal};
-use bpf::{Hook, Sockets};
-use program::{Action, compile};
 use socket::{Receiver, Sender, fits_one_buffer};
 
 /// The capabilities that are needed, as `setcap` takes them.
@@ -74,7 +73,8 @@ impl SortingProgram {
     /// No permission, or the kernel refuses the program.
     pub fn load(destinations: &Destinations) -> io::Result<Self> {
         let map = Sockets::new(1)?;
-        let program = bpf::load(&compile(&rules(destinations), map.as_raw_fd(), Action::Transmit))?;
+        let program = redirect(&rules(destinations), map.as_raw_fd(), Action::Transmit);
+        let program = bpf::load(&program, Hook::Native)?;
         Ok(Self { program, _map: map })
     }
 
@@ -95,10 +95,10 @@ impl SortingProgram {
 /// An interface of which only the frames for our addresses are taken.
 pub struct XdpPort {
     // Dropped first, so that no frame goes to a closed socket.
-    _link: OwnedFd,
+    _link: Arc<OwnedFd>,
     receivers: Vec<Receiver>,
-    /// The sender of the first queue: any queue can send any frame.
-    sender: Sender,
+    /// The sender of each queue. The first sends what is no answer to a frame of a certain one.
+    senders: Vec<Sender>,
     /// The receiver that was read last.
     current: usize,
     interface: Interface,
@@ -117,6 +117,22 @@ impl XdpPort {
         mac: Option<MacAddress>,
         destinations: impl Into<Destinations>,
     ) -> Result<Self, InterfaceError> {
+        let mut shares = Self::open_shares(config, mac, destinations, 1)?;
+        Ok(shares.swap_remove(0))
+    }
+
+    /// Opens an interface as [`open`](Self::open) does, as `count` ports, at least one, each of which receives from a
+    /// share of the queues.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open), and fewer queues than ports.
+    pub fn open_shares(
+        config: &XdpConfig,
+        mac: Option<MacAddress>,
+        destinations: impl Into<Destinations>,
+        count: usize,
+    ) -> Result<Vec<Self>, InterfaceError> {
         let destinations = &destinations.into();
         let name = &config.interface;
         let interface = Interface::open(name, mac, destinations, CAPABILITIES)?;
@@ -127,21 +143,38 @@ impl XdpPort {
             return Err(InterfaceError::NoQueue { name: name.clone(), queue, queues });
         }
 
+        if served.len() < count {
+            let queues = served.len();
+            return Err(InterfaceError::FewQueues { name: name.clone(), workers: count, queues });
+        }
+
         let map = Sockets::new(queues).map_err(failed("make a map of the queues of"))?;
-        let program = compile(&rules(destinations), map.as_raw_fd(), Action::Pass);
-        let program = bpf::load(&program).map_err(failed("load an XDP program for"))?;
+        let program = redirect(&rules(destinations), map.as_raw_fd(), Action::Pass);
+        let program = bpf::load(&program, Hook::Native).map_err(failed("load an XDP program for"))?;
         // Before the sockets are opened, since a card may be reset for a program.
         let (link, hook) = attach(&interface, &program, config.generic)?;
-        let mut receivers = Vec::new();
-        let mut senders = Vec::new();
-        for queue in served {
+        let link = Arc::new(link);
+        let mut ports: Vec<Self> = Vec::new();
+        for (number, queue) in served.enumerate() {
             let (receiver, sender) = open_socket(&interface, queue, config.buffers)?;
             map.set(queue, receiver.as_fd()).map_err(failed("receive from"))?;
-            receivers.push(receiver);
-            senders.push(sender);
+            if let Some(port) = ports.get_mut(number % count) {
+                port.receivers.push(receiver);
+                port.senders.push(sender);
+                continue;
+            }
+            let interface = Interface::open(name, mac, destinations, CAPABILITIES)?;
+            let (receivers, senders, link) = (vec![receiver], vec![sender], Arc::clone(&link));
+            ports.push(Self { _link: link, receivers, senders, current: 0, interface, hook, queues });
         }
-        let sender = senders.swap_remove(0);
-        Ok(Self { _link: link, receivers, sender, current: 0, interface, hook, queues })
+        Ok(ports)
+    }
+
+    /// Has the kernel receive into the buffers again that answers were sent from.
+    fn reclaim(&mut self) {
+        for (receiver, sender) in self.receivers.iter_mut().zip(&mut self.senders) {
+            receiver.reclaim(sender);
+        }
     }
 }
 
@@ -163,7 +196,16 @@ impl Port for XdpPort {
     }
 
     fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {
-        (Rx { receivers: &mut self.receivers, current: &mut self.current }, Tx { sender: &mut self.sender })
+        self.reclaim();
+        let rx = Rx { receivers: &mut self.receivers, current: &mut self.current };
+        (rx, Tx { senders: &mut self.senders })
+    }
+
+    /// Answers go into the buffers of the frames that they answer.
+    fn joined(&mut self) -> impl RxQueue + TxQueue {
+        self.reclaim();
+        let rx = Rx { receivers: &mut self.receivers, current: &mut self.current };
+        InPlace { rx, tx: Tx { senders: &mut self.senders } }
     }
 
     /// Frames that were dropped because a ring was full or there was no buffer.
@@ -173,6 +215,10 @@ impl Port for XdpPort {
 
     /// The interface was deleted. One that is down is waited for.
     fn wait(&mut self, timeout: Duration) -> io::Result<()> {
+        // While the last answers were sent, more may have come: no system call has to tell.
+        if self.receivers.iter().any(Receiver::has_frame) {
+            return Ok(());
+        }
         let mut sockets: Vec<_> = self.receivers.iter().map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
         self.interface.wait(&mut sockets, timeout)
     }
@@ -218,16 +264,43 @@ impl RxQueue for Rx<'_> {
 
 /// The transmit queue of an [`XdpPort`].
 struct Tx<'a> {
-    sender: &'a mut Sender,
+    senders: &'a mut [Sender],
 }
 
 impl TxQueue for Tx<'_> {
     fn transmit(&mut self, write: impl FnOnce(&mut [u8]) -> Option<TxFrame>) -> Transmit {
-        self.sender.transmit(write)
+        // Any queue can send any frame.
+        self.senders.first_mut().map_or(Transmit::Full, |sender| sender.transmit(write))
     }
 
     fn flush(&mut self) {
-        self.sender.flush();
+        self.senders.iter_mut().for_each(Sender::flush);
+    }
+}
+
+/// Both queues of an [`XdpPort`]: a frame is answered in its buffer, by the queue that it came from.
+struct InPlace<'a> {
+    rx: Rx<'a>,
+    tx: Tx<'a>,
+}
+
+impl RxQueue for InPlace<'_> {
+    fn receive(&mut self) -> Option<RxFrame<'_>> {
+        self.rx.receive()
+    }
+}
+
+impl TxQueue for InPlace<'_> {
+    fn transmit(&mut self, write: impl FnOnce(&mut [u8]) -> Option<TxFrame>) -> Transmit {
+        let current = *self.rx.current;
+        match (self.rx.receivers.get_mut(current), self.tx.senders.get_mut(current)) {
+            (Some(receiver), Some(sender)) => sender.answer(receiver, write),
+            _ => Transmit::Full,
+        }
+    }
+
+    fn flush(&mut self) {
+        self.tx.flush();
     }
 }
 

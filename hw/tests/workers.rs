@@ -44,7 +44,7 @@ fn workers_answer_each_frame_once_whoever_had_the_last_of_that_client() {
             world(feeder.into_queues(), &workers, frames.len())
         });
         eal.run(&mut posts, |(number, queues, allocations)| {
-            *allocations = measure(|| workers.work(*number, queues)).count_total;
+            *allocations = measure(|| workers.work(*number, queues, &mut ())).count_total;
         });
         world.join().unwrap()
     });

@@ -13,6 +13,8 @@ use lethe::port::Port;
 #[cfg(feature = "bench")]
 use crate::bench;
 use crate::config::{self, ConfigFile};
+#[cfg(feature = "load")]
+use crate::demo;
 #[cfg(feature = "dist-docs")]
 use crate::dist;
 #[cfg(feature = "load")]
@@ -36,6 +38,9 @@ pub(crate) enum Command<X: clap::Args> {
     /// Be many clients of a server, Lethe or any other: at a rate, or with millions of connections open
     #[cfg(feature = "load")]
     Load(Box<load::Args>),
+    /// Show all of it on this machine: servers, clients, a bad network, and a view of them
+    #[cfg(feature = "load")]
+    Demo(demo::Args),
     /// Run the engine and its clients in a simulated network
     #[cfg(feature = "simulate")]
     Simulate(Box<simulate::Args<X>>),
@@ -54,7 +59,7 @@ Example:
   curl http://10.9.0.2{target}";
 
 /// What every server can do, in the order in which it is listed.
-const COMMANDS: [&str; 8] = ["serve", "top", "replay", "simulate", "bench", "load", "check", "verify"];
+const COMMANDS: [&str; 9] = ["demo", "serve", "top", "replay", "simulate", "bench", "load", "check", "verify"];
 
 /// The width at which help is wrapped, where the terminal is wider.
 const WIDTH: usize = 100;
@@ -149,6 +154,8 @@ where
             Command::Replay(args) => replay::replay(self, &args),
             #[cfg(feature = "load")]
             Command::Load(args) => load::load(self, &args),
+            #[cfg(feature = "load")]
+            Command::Demo(args) => demo::demo(&self.shown(), &args),
             #[cfg(feature = "simulate")]
             Command::Simulate(args) => simulate::simulate(self, &args),
             #[cfg(feature = "bench")]

@@ -110,6 +110,12 @@ pub(crate) trait OnDevice: Sized {
     /// With a port of one pair of queues.
     fn on_port(self, port: impl Port) -> anyhow::Result<()>;
 
+    /// How many workers share the device.
+    fn workers(&self) -> usize;
+
+    /// With so many ports of one device, one for each worker.
+    fn on_ports(self, ports: Vec<impl Port + Send>) -> anyhow::Result<()>;
+
     /// The most pairs of queues of a card that are used, where that many lcores are there.
     #[cfg(feature = "dpdk")]
     fn queues(&self, lcores: usize) -> usize;
@@ -131,19 +137,28 @@ impl Device {
         own: Option<&OwnPort<P>>,
         then: impl OnDevice,
     ) -> anyhow::Result<()> {
+        let workers = then.workers();
         match self {
+            Self::Tap(config) if workers > 1 => then.on_ports(Tap::open_queues(config, workers)?),
             Self::Tap(config) => then.on_port(Tap::open(config)?),
             #[cfg(feature = "interfaces")]
             Self::Packet(config) => {
-                let port = PacketPort::open(config, opening.mac, opening.destinations)?;
-                if port.is_forwarded() {
+                let mut ports = PacketPort::open_group(config, opening.mac, opening.destinations, workers)?;
+                if ports.first().is_some_and(PacketPort::is_forwarded) {
                     let name = &config.interface;
                     warn(format_args!(
                         "the kernel forwards what comes in by {name}, and would send our packets on: use xdp:{name}, \
                          or a hardware address of our own (--mac 02:4c:65:74:68:65)"
                     ));
                 }
-                then.on_port(port)
+                match ports.pop() {
+                    Some(port) if ports.is_empty() => then.on_port(port),
+                    last => then.on_ports(ports.into_iter().chain(last).collect()),
+                }
+            }
+            #[cfg(feature = "interfaces")]
+            Self::Xdp(config) if workers > 1 => {
+                then.on_ports(XdpPort::open_shares(config, opening.mac, opening.destinations, workers)?)
             }
             #[cfg(feature = "interfaces")]
             Self::Xdp(config) => then.on_port(XdpPort::open(config, opening.mac, opening.destinations)?),

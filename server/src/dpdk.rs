@@ -13,6 +13,7 @@ use lethe::versions::Versions;
 use lethe_hw::dpdk::{BURST, Card, CardStats, Eal, Link, Polling, Port, TimeSource, Workers};
 use nix::sched::{CpuSet, sched_setaffinity};
 
+use crate::access_log;
 use crate::card::{OpenCard, SELF};
 use crate::dpdk_args::{Poll, Time};
 use crate::message::{note, warn};
@@ -58,18 +59,20 @@ where
     ensure!(args.gather.is_zero(), "DPDK's workers do not sleep while frames come: --gather is for the other devices");
     describe(eal, &port);
     let opened = Opened { name: &name, mtu: port.mtu(), mac: None, offload: port.offload() };
-    let Ready { engine, stop, metrics, app_name, reload } = serving.begin(&opened)?;
+    let Ready { engine, stop, metrics, log, app_name, reload } = serving.begin(&opened)?;
 
     let count = port.queue_count();
     let workers = Workers::new(engine, count, &stop, args.dpdk.poll.into(), args.dpdk.clock().into()).with_burst(burst);
     let (queues, card) = port.queues();
     let lcores = eal.lcores().iter().take(count).map(u32::to_string).collect();
-    let watched = Arc::new(Watched::new(name, app_name, lcores, workers.published(), reload.counted()));
+    let (log, writers) = access_log::start(log, count)?;
+    let watched = Watched::new(name, app_name, lcores, workers.published(), reload.counted());
+    let watched = Arc::new(watched.with_log(log.as_ref()));
     let watch = Watch { workers: &workers, card, cpus: &cpus, stop: &stop, reload, watched };
     thread::scope(|scope| {
         scope.spawn(|| watch.run(metrics));
-        let mut posts: Vec<_> = queues.into_iter().enumerate().collect();
-        eal.run(&mut posts, |(number, queues)| workers.work(*number, queues));
+        let mut posts: Vec<_> = queues.into_iter().zip(writers).enumerate().collect();
+        eal.run(&mut posts, |(number, (queues, log))| workers.work(*number, queues, log));
     });
 
     let stats = workers.stats();
@@ -77,6 +80,7 @@ where
     let buffers = port.buffers();
     let kept = port.close();
     print_end(eal.lcores(), &stats, counted).printed()?;
+    access_log::print_lines(log)?;
     print_line(format_args!("{kept:>12}  of {buffers} buffers not given back by the driver"))
 }
 

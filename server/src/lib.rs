@@ -86,6 +86,7 @@
 //!
 //! Without any of them a server has TAP devices, and `serve`, `top`, `replay`, `check` and `verify`.
 
+mod access_log;
 mod args;
 #[cfg(feature = "bench")]
 pub mod bench;
@@ -93,6 +94,9 @@ pub mod bench;
 mod card;
 mod check;
 mod config;
+mod cpus;
+#[cfg(feature = "load")]
+mod demo;
 mod device;
 #[cfg(feature = "dist-docs")]
 mod dist;
@@ -123,9 +127,12 @@ mod systemd;
 mod table;
 mod top;
 mod verify;
+mod workers;
 
 pub use anyhow;
 pub use clap;
+#[cfg(feature = "load")]
+pub use demo::Demo;
 pub use lethe;
 pub use lethe::app::{App, Position, Request};
 pub use lethe::http::{Headers, Method, Methods, Response, Status, Writer, query};

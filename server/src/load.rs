@@ -75,6 +75,14 @@ impl OnDevice for Loading<'_> {
         session.end(ended, port.missed())
     }
 
+    fn workers(&self) -> usize {
+        1
+    }
+
+    fn on_ports(self, mut ports: Vec<impl Port + Send>) -> anyhow::Result<()> {
+        self.on_port(ports.pop().context("clients need a port")?)
+    }
+
     #[cfg(feature = "dpdk")]
     fn queues(&self, _: usize) -> usize {
         1

@@ -152,7 +152,6 @@ impl<A: Send + Sync + App + 'static> Reload<A> {
     }
 
     /// Whether [`observe`](Self::observe) has something to do, for callers that have to stop the workers to call it.
-    #[cfg(feature = "dpdk")]
     pub(crate) fn is_due(&self) -> bool {
         let is_reload_due = match (self.settled, &self.worker) {
             (Some(settled), _) => Instant::now() >= settled,

@@ -8,17 +8,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lethe::app::App;
 use lethe::engine::{Engine, SCRATCH_LEN};
+use lethe::event_loop::{Observer, turn_observed};
 use lethe::port::Port;
 use lethe::time::Instant;
-use lethe::turn;
 use lethe::verdict::Stats;
 use lethe_hw::WorkerStats;
 use nix::sys::prctl;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
-
-use crate::metrics::snapshot::Watched;
 
 /// Frames taken in one turn, if nothing is said: enough that the clock is read seldom, few enough that replies are not
 /// held back.
@@ -46,17 +44,26 @@ const SOON: Duration = Duration::from_millis(10);
 /// How often the kernel is asked for what it has lost.
 const SURVEY: Duration = Duration::from_secs(1);
 
+/// What a loop answers with.
+pub(crate) trait Answerer {
+    /// The application.
+    type App: App;
+
+    /// Calls `turn` with the engine. Between two calls it may be changed.
+    fn with_engine<T>(&mut self, turn: impl FnOnce(&Engine<Self::App>) -> T) -> T;
+}
+
 /// Answers what `port` receives, at this pace, until `stop` is set or the port fails; returns what was counted,
 /// whatever the end.
-/// `between` may do something to the engine between two turns. Counters are published as they come.
-pub(crate) fn run<A: App, P: Port>(
-    engine: &mut Engine<A>,
+///
+/// Counters are published as they come, `log` is told of requests, and `missed` of what the kernel has lost.
+pub(crate) fn run<P: Port>(
+    answerer: &mut impl Answerer,
     port: &mut P,
     Pace { burst, gather }: Pace,
     stop: &AtomicBool,
-    published: &WorkerStats,
-    watched: &Watched,
-    mut between: impl FnMut(&mut Engine<A>),
+    (published, log): (&WorkerStats, &mut impl Observer),
+    missed: impl Fn(Option<u64>),
 ) -> (Stats, Result<(), P::Error>) {
     let mut scratch = vec![0; SCRATCH_LEN];
     let (mut stats, mut counters) = (Stats::default(), published.publisher());
@@ -67,15 +74,17 @@ pub(crate) fn run<A: App, P: Port>(
         let _ = prctl::set_timerslack(1);
     }
     while ended.is_ok() && !stop.load(Ordering::Relaxed) {
-        between(engine);
-        let now = now();
-        let taken = turn(engine, now, &mut port.joined(), &mut scratch, &mut stats, burst);
+        let (now, begun, taken) = answerer.with_engine(|engine| {
+            let (now, begun) = (now(), counters.begin_turn());
+            let taken = turn_observed(engine, now, &mut port.joined(), &mut scratch, &mut stats, burst, log);
+            (now, begun, taken)
+        });
         if taken > 0 {
-            counters.turned(taken == burst, &stats);
+            counters.turned(begun, taken, taken == burst, &stats);
         }
         if is_apart(surveyed_at, now, SURVEY) {
             surveyed_at = now;
-            watched.set_missed(port.missed());
+            missed(port.missed());
         }
         // A full burst says that there may be more; what waits is taken before going to sleep.
         if taken < burst {
@@ -94,7 +103,7 @@ pub(crate) fn run<A: App, P: Port>(
         }
     }
     counters.publish(&stats);
-    watched.set_missed(port.missed());
+    missed(port.missed());
     (stats, ended)
 }
 
@@ -198,15 +207,23 @@ mod tests {
         }
     }
 
+    struct Alone(Engine<Sample>);
+
+    impl Answerer for Alone {
+        type App = Sample;
+
+        fn with_engine<T>(&mut self, turn: impl FnOnce(&Engine<Sample>) -> T) -> T {
+            turn(&self.0)
+        }
+    }
+
     /// How many of seven frames are left after each turn, until the port is waited for.
     fn turns(pace: Pace) -> Vec<usize> {
         let stop = AtomicBool::new(false);
         let mut port = Frames { left: Cell::new(7), turns: RefCell::default(), stop: &stop };
-        let mut engine = Engine::new(Config::new(Secret::new([0; 16])), Sample::new(MAX_SIZE));
+        let mut alone = Alone(Engine::new(Config::new(Secret::new([0; 16])), Sample::new(MAX_SIZE)));
         let published = WorkerStats::for_workers(1);
-        let watched =
-            Watched::new("frames".to_owned(), "sample".to_owned(), vec![], Arc::clone(&published), Arc::default());
-        let (stats, ended) = run(&mut engine, &mut port, pace, &stop, &published[0], &watched, |_| {});
+        let (stats, ended) = run(&mut alone, &mut port, pace, &stop, (&published[0], &mut ()), |_| {});
         assert!(ended.is_ok() && stats.received_frames() == 7);
         port.turns.into_inner()
     }

@@ -1,17 +1,17 @@
 //! `lethe serve`: a real device, the wall clock, until a signal comes.
 
-use std::io::{self, Write};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use lethe::App;
+use lethe::engine::Engine;
 use lethe::port::Port;
-use lethe::verdict::Stats;
 use lethe::versions::Versions;
 use lethe_hw::WorkerStats;
 use lethe_sim::tap::TapConfig;
 
+use crate::access_log;
 #[cfg(feature = "dpdk")]
 use crate::card::OpenCard;
 use crate::device::{Device, OnDevice, Opening};
@@ -21,12 +21,12 @@ use crate::impaired::ImpairedPort;
 use crate::message::warn;
 use crate::metrics::snapshot::Watched;
 use crate::owners::{self, Claim};
-use crate::print::{Printed as _, print_line};
 use crate::reload::{Data, Reload};
-use crate::run::{BURST, Pace, run};
+use crate::run::{Answerer, BURST, Pace, run};
 use crate::server::Server;
 use crate::serving::{Args, Opened, Ready, Serving};
-use crate::table::Table;
+use crate::table::print_end;
+use crate::workers;
 
 /// What is wrong with an option that only shows beside others, or in the server as it was built: its name, and the
 /// error.
@@ -39,8 +39,39 @@ where
     args.device.check_kind(server.own_port.as_ref()).map_err(|error| ("device", error))?;
     engine.addresses().map_err(|error| ("addr", error))?;
     engine.ports().map_err(|error| ("tcp-port", error))?;
+    args.log.check()?;
+    check_workers(args).map_err(|error| ("workers", error))?;
+    check_cpus(args).map_err(|error| ("cpus", error))?;
     match &args.device {
         Device::Tap(config) => check_hosts(config, &engine.addresses).map_err(|error| ("addr", error)),
+        _ => Ok(()),
+    }
+}
+
+/// Finds processors that no worker could be bound to.
+fn check_cpus<X: clap::Args>(args: &Args<X>) -> anyhow::Result<()> {
+    let Some(cpus) = &args.cpus else { return Ok(()) };
+    let is_card = matches!(args.device, Device::Dpdk(_));
+    ensure!(!is_card, "the workers of a card run on the lcores of --eal, as in `-l 2-5`: leave out --cpus");
+    let (count, workers) = (cpus.count(), args.workers);
+    ensure!(count == usize::from(workers), "{count} processors for {workers} workers: name one for each");
+    Ok(())
+}
+
+/// Finds what cannot be served by several workers.
+fn check_workers<X: clap::Args>(args: &Args<X>) -> anyhow::Result<()> {
+    if args.workers == 1 {
+        return Ok(());
+    }
+    ensure!(args.impair.is_none(), "--impair is one network, and takes one worker: leave out --workers");
+    match &args.device {
+        Device::Dpdk(_) => bail!("the workers of a card are the lcores of --eal, as in `-l 0-3`: leave out --workers"),
+        Device::Own { kind, .. } => bail!("a device of kind {kind} has one worker: leave out --workers"),
+        #[cfg(feature = "interfaces")]
+        Device::Xdp(config) => {
+            ensure!(config.queue.is_none(), "one queue has one worker: leave out `queue=`, or --workers");
+            Ok(())
+        }
         _ => Ok(()),
     }
 }
@@ -89,6 +120,14 @@ impl<X: clap::Args, A: App + Send + Sync + 'static> OnDevice for Serving<'_, X, 
         }
     }
 
+    fn workers(&self) -> usize {
+        self.args.workers.into()
+    }
+
+    fn on_ports(self, ports: Vec<impl Port + Send>) -> anyhow::Result<()> {
+        workers::serve(self, ports)
+    }
+
     #[cfg(feature = "dpdk")]
     fn queues(&self, lcores: usize) -> usize {
         lcores
@@ -104,26 +143,41 @@ fn serve_on<X: clap::Args, A>(mut port: impl Port, serving: Serving<'_, X, A>) -
 where
     A: App + Send + Sync + 'static,
 {
-    let pace = Pace { burst: serving.args.burst(BURST), gather: serving.args.gather };
+    let args = serving.args;
+    let pace = Pace { burst: args.burst(BURST), gather: args.gather };
     let name = port.name().to_string();
     let opened = Opened { name: &name, mtu: port.mtu(), mac: port.mac(), offload: port.offload() };
-    let Ready { mut engine, stop, metrics, app_name, mut reload } = serving.begin(&opened)?;
+    let Ready { engine, stop, metrics, log, app_name, reload } = serving.begin(&opened)?;
+    let (log, mut writers) = access_log::start(log, 1)?;
     let published = WorkerStats::for_workers(1);
     let watched = Watched::new(name.clone(), app_name, vec!["0".to_owned()], Arc::clone(&published), reload.counted());
-    let watched = Arc::new(watched);
+    let watched = Arc::new(watched.with_log(log.as_ref()));
     let shown = metrics.show(&watched)?;
-    let (stats, ended) =
-        run(&mut engine, &mut port, pace, &stop, &published[0], &watched, |engine| reload.observe(engine));
+    if let Some(cpus) = &args.cpus {
+        cpus.bind(0);
+    }
+    let missed = |missed| watched.set_missed(missed);
+    let counting = (&published[0], &mut writers[0]);
+    let (stats, ended) = run(&mut Alone { engine, reload }, &mut port, pace, &stop, counting, missed);
     drop(shown);
-    let printed = print_end(&stats, port.missed());
+    let printed = print_end(&stats, port.missed(), log);
     ended.with_context(|| format!("{name} can no longer be used"))?;
     printed
 }
 
-fn print_end(stats: &Stats, missed: Option<u64>) -> anyhow::Result<()> {
-    write!(io::stdout(), "\n{}", Table(stats)).printed()?;
-    let Some(missed) = missed else { return Ok(()) };
-    print_line(format_args!("{missed:>12}  frames missed: they came faster than they were taken"))
+/// An engine that no other worker uses: it is reloaded between two turns.
+struct Alone<A> {
+    engine: Engine<Versions<A>>,
+    reload: Reload<A>,
+}
+
+impl<A: App + Send + Sync + 'static> Answerer for Alone<A> {
+    type App = Versions<A>;
+
+    fn with_engine<T>(&mut self, turn: impl FnOnce(&Engine<Versions<A>>) -> T) -> T {
+        self.reload.observe(&mut self.engine);
+        turn(&self.engine)
+    }
 }
 
 /// Finds host addresses that cannot work, and warns of those that may not.

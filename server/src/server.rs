@@ -7,6 +7,8 @@ use clap::ArgMatches;
 use lethe::App;
 use lethe::port::Port;
 
+#[cfg(feature = "load")]
+use crate::demo::Demo;
 use crate::device::{NoPort, OwnPort, is_known};
 
 /// Arguments of an application that has none.
@@ -40,6 +42,8 @@ pub struct Server<X, A, P = NoPort> {
     pub(crate) example: (&'static str, &'static str),
     pub(crate) paths: Vec<String>,
     pub(crate) extras: Vec<Extra>,
+    #[cfg(feature = "load")]
+    pub(crate) demos: Vec<Demo>,
     pub(crate) own_port: Option<OwnPort<P>>,
     marker: PhantomData<fn() -> P>,
 }
@@ -86,6 +90,8 @@ where
             example: ("", "/"),
             paths: vec!["/".to_owned()],
             extras: Vec::new(),
+            #[cfg(feature = "load")]
+            demos: Vec::new(),
             own_port: None,
             marker: PhantomData,
         }
@@ -116,6 +122,8 @@ where
     ) -> Server<X, A, P> {
         assert!(!is_known(kind), "every server has a kind of device called {kind}");
         let Self { name, about, version, load, reload, app_name, source, summary, example, paths, extras, .. } = self;
+        #[cfg(feature = "load")]
+        let demos = self.demos;
         let own_port = Some(OwnPort { kind, usage, open: Box::new(open) });
         let marker = PhantomData;
         Server {
@@ -130,6 +138,8 @@ where
             example,
             paths,
             extras,
+            #[cfg(feature = "load")]
+            demos,
             own_port,
             marker,
         }
@@ -192,6 +202,21 @@ where
     #[must_use]
     pub fn paths<S: Into<String>>(self, paths: impl IntoIterator<Item = S>) -> Self {
         Self { paths: paths.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// What `demo` shows; the application of [`example`](Self::example), if nothing is said.
+    #[cfg(feature = "load")]
+    #[must_use]
+    pub fn demos(self, demos: impl IntoIterator<Item = Demo>) -> Self {
+        Self { demos: demos.into_iter().collect(), ..self }
+    }
+
+    /// What `demo` shows.
+    #[cfg(feature = "load")]
+    pub(crate) fn shown(&self) -> Vec<Demo> {
+        let (app, path) = self.example;
+        let usual = Demo { app, path, site: &[], hint: "curl http://{addr}/" };
+        if self.demos.is_empty() { vec![usual] } else { self.demos.clone() }
     }
 
     /// Adds a command of the author's own, or puts it in the place of one that every server has.

@@ -13,7 +13,9 @@ use lethe::wire::ethernet::MacAddress;
 use lethe::{App, Config, Engine};
 use lethe_sim::link::Impairment;
 
+use crate::access_log::{AccessLog, LogArgs};
 use crate::config::ConfigArgs;
+use crate::cpus::Cpus;
 use crate::device::Device;
 use crate::dpdk_args::DpdkArgs;
 use crate::engine::EngineArgs;
@@ -37,6 +39,13 @@ pub(crate) struct Args<X: clap::Args> {
     /// User to run as once the device is open, when started as root
     #[arg(long, value_name = "NAME", default_value = "nobody")]
     pub(crate) user: String,
+    /// Workers, each a thread with a queue of the device: for xdp at most as many as the interface has receive queues.
+    /// With dpdk the lcores of --eal are the workers
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) workers: u16,
+    /// Processors that the workers are bound to, one for each, as in 2,4-6. With dpdk --eal has them
+    #[arg(long, value_name = "LIST")]
+    pub(crate) cpus: Option<Cpus>,
     /// What is wrong with the network between the kernel and the server, in both directions:
     /// loss=5%,reorder=10%,delay=20ms,seed=7 and more
     #[arg(long, value_name = "LIST")]
@@ -61,6 +70,8 @@ pub(crate) struct Args<X: clap::Args> {
     pub(crate) config: ConfigArgs,
     #[command(flatten)]
     pub(crate) metrics: MetricsArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
     #[command(flatten)]
     pub(crate) dpdk: DpdkArgs,
     #[command(flatten)]
@@ -113,6 +124,7 @@ pub(crate) struct Ready<A> {
     pub(crate) engine: Engine<Versions<A>>,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) metrics: Metrics,
+    pub(crate) log: Option<AccessLog>,
     pub(crate) app_name: String,
     pub(crate) reload: Reload<A>,
 }
@@ -132,11 +144,12 @@ impl<X: clap::Args, A: App> Serving<'_, X, A> {
         let config = args.engine.config(device.mtu, device.mac, &args.secrets()?)?;
         let config = Config { offload: device.offload, ..config };
         let metrics = args.metrics.open(&args.user)?;
+        let log = args.log.open(&args.user)?;
         privileges::drop_to(&args.user)?;
         // It starts a thread, which has the capabilities of this one.
         let stop = stop_on_signal().context("cannot catch signals")?;
         print_ready(device.name, device.mtu, config.mac, &args.engine)?;
-        Ok(Ready { engine: Engine::new(config, app), stop, metrics, app_name, reload })
+        Ok(Ready { engine: Engine::new(config, app), stop, metrics, log, app_name, reload })
     }
 }
 

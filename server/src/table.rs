@@ -1,8 +1,12 @@
 //! The table of counters.
 
 use std::fmt;
+use std::io::{self, Write as _};
 
 use lethe::verdict::Stats;
+
+use crate::access_log::{self, LogThread};
+use crate::print::{Printed as _, print_line};
 
 /// Every counter that is not zero, with its meaning, and the totals.
 pub(crate) struct Table<'a>(pub(crate) &'a Stats);
@@ -18,7 +22,13 @@ impl fmt::Display for Table<'_> {
             writeln!(f, "{count:>12}  {action:<8}  {name:<name_width$}  {meaning}")?;
         }
         let (requests, connections) = (stats.requests(), stats.connections());
-        writeln!(f, "{requests:>12}  requests answered, on {connections} connections")?;
+        write!(f, "{requests:>12}  requests answered, on {connections} connections")?;
+        let responses = (2..).zip(stats.responses()).filter(|&(_, count)| count > 0);
+        for (place, (class, count)) in responses.enumerate() {
+            let before = if place == 0 { ": " } else { ", " };
+            write!(f, "{before}{class}xx {count}")?;
+        }
+        writeln!(f)?;
         let (frames, bytes) = (stats.received_frames(), stats.received_bytes());
         writeln!(f, "{frames:>12}  frames in, {bytes} bytes")?;
         let (frames, bytes) = (stats.sent_frames(), stats.sent_bytes());
@@ -27,9 +37,18 @@ impl fmt::Display for Table<'_> {
     }
 }
 
+/// Prints what was counted, once the log is complete.
+pub(crate) fn print_end(stats: &Stats, missed: Option<u64>, log: Option<LogThread>) -> anyhow::Result<()> {
+    write!(io::stdout(), "\n{}", Table(stats)).printed()?;
+    if let Some(missed) = missed {
+        print_line(format_args!("{missed:>12}  frames missed: they came faster than they were taken"))?;
+    }
+    access_log::print_lines(log)
+}
+
 #[cfg(test)]
 mod tests {
-    use lethe::verdict::{DropReason, LaterRequests, ReplyKind, Verdict};
+    use lethe::verdict::{Answered, DropReason, ReplyKind, Verdict};
 
     use super::*;
 
@@ -46,11 +65,10 @@ mod tests {
             stats.count_received(74, Verdict::Replied(ReplyKind::SynAck));
             stats.count_sent(74);
         }
-        for _ in 0..300 {
+        for place in 0..300 {
             stats.count_received(150, Verdict::Replied(ReplyKind::Response));
-        }
-        for _ in 0..200 {
-            stats.count_later_requests(LaterRequests { count: 1, with_first: false });
+            let answered = Answered { status: if place % 100 == 99 { 500 } else { 200 }, body_len: 100 };
+            stats.count_answers(place >= 100, std::iter::once(answered));
         }
         stats.count_received(60, Verdict::Dropped(DropReason::TcpCookie));
         insta::assert_snapshot!("table", Table(&stats));

@@ -1,8 +1,8 @@
 //! `lethe top`: a server's counters on a terminal, anew each second.
 
-mod client;
-mod screen;
-mod terminal;
+pub(crate) mod client;
+pub(crate) mod screen;
+pub(crate) mod terminal;
 
 use std::io::{self, IsTerminal, Write};
 use std::thread;
@@ -64,14 +64,14 @@ pub(crate) fn top(args: &Args) -> anyhow::Result<()> {
     let mut terminal = Terminal::enter()?;
     let (mut before, mut now, mut trouble) = (None, first, None);
     loop {
-        let (width, height) = Terminal::size();
+        let (width, height) = terminal.size()?;
         let mut screen = lines(before.as_ref(), &now, width, height.saturating_sub(1));
         screen.resize(height.saturating_sub(1), String::new());
         screen.push(trouble.clone().unwrap_or_else(|| format!("{}   q: quit", args.server)));
-        Terminal::draw(&screen, width)?;
+        terminal.draw(&screen)?;
         match terminal.wait(INTERVAL)? {
             Event::Quit => return Ok(()),
-            Event::Resized => {}
+            Event::Resized | Event::Key(_) => {}
             // A server that is gone may come back.
             Event::Nothing => match snapshot(&args.server) {
                 Ok(next) => (before, now, trouble) = (Some(now), next, None),

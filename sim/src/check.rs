@@ -35,7 +35,7 @@ use std::borrow::Cow;
 
 use lethe::config::Refuse;
 use lethe::time::Instant;
-use lethe::verdict::{LaterRequests, Stats, Verdict};
+use lethe::verdict::{Stats, Verdict};
 use lethe::wire::seq::SeqNumber;
 use lethe::wire::tcp::Flags;
 use lethe::{App, Engine};
@@ -150,10 +150,7 @@ pub fn observe_each<'f, A: App>(
     for (now, received) in frames {
         let (verdict, sent) = workspace.answer(engine, now, received);
         stats.count_received(received.len(), verdict);
-        let later = workspace.later_requests();
-        if later != LaterRequests::NONE {
-            stats.count_later_requests(later);
-        }
+        workspace.count_answers(&mut stats);
         for frame in &sent {
             stats.count_sent(frame.len());
         }

@@ -73,6 +73,9 @@ pub enum TapError {
     /// The name belongs to something else.
     #[error("interface {0} exists and is no TAP device of one queue")]
     Taken(String),
+    /// The device was made for one queue, or the name belongs to something else.
+    #[error("interface {0} exists and is no TAP device of several queues: `ip tuntap add {0} mode tap multi_queue`")]
+    OneQueue(String),
     /// The kernel refuses a setting.
     #[error("cannot {what}")]
     Setting {
@@ -97,15 +100,40 @@ pub struct Tap {
 impl Tap {
     /// Opens the device, makes it if there is none, and brings it up.
     pub fn open(config: &TapConfig) -> Result<Self, TapError> {
+        Self::open_first(config, false)
+    }
+
+    /// Opens the device with so many queues, at least one: the kernel distributes frames over them by flow.
+    pub fn open_queues(config: &TapConfig, count: usize) -> Result<Vec<Self>, TapError> {
+        let mut queues = vec![Self::open_first(config, true)?];
+        while let Some(first) = queues.first().filter(|_| queues.len() < count) {
+            let failed = |error| setting(format!("open another queue of {}", first.name), error);
+            let device = first.device.try_clone().map_err(failed)?;
+            device.set_nonblocking(true).map_err(failed)?;
+            let queue = Self::of(device, first.name.clone(), first.mtu)?;
+            queues.push(queue);
+        }
+        Ok(queues)
+    }
+
+    fn open_first(config: &TapConfig, has_queues: bool) -> Result<Self, TapError> {
         let name = config.name.clone();
         if !is_interface_name(&name) {
             return Err(TapError::Name(name));
         }
         let builder = DeviceBuilder::new().name(&name).layer(Layer::L2).inherit_enable_state().offload(true);
-        let device = builder.build_sync().map_err(|error| open_error(&name, error))?;
+        let device = builder.multi_queue(has_queues).build_sync().map_err(|error| match open_error(&name, error) {
+            TapError::Taken(name) if has_queues => TapError::OneQueue(name),
+            error => error,
+        })?;
+        let mtu = set_up(&device, config)?;
+        Self::of(device, name, mtu)
+    }
+
+    /// A queue that is set up.
+    fn of(device: SyncDevice, name: String, mtu: u16) -> Result<Self, TapError> {
         let whole = receive_whole_frames(&device);
         whole.map_err(|error| setting(format!("switch the offloads of {name} off"), error))?;
-        let mtu = set_up(&device, config)?;
         Ok(Self {
             device,
             name,

@@ -3,7 +3,7 @@
 use lethe::engine::SCRATCH_LEN;
 use lethe::port::RxFrame;
 use lethe::time::Instant;
-use lethe::verdict::{LaterRequests, Verdict};
+use lethe::verdict::{Answered, Stats, Verdict};
 use lethe::{App, Engine};
 
 use crate::FRAME_MAX;
@@ -17,12 +17,14 @@ const DIRT: u8 = 0xa5;
 pub struct Workspace {
     scratch: Vec<u8>,
     buffer: Vec<u8>,
-    later_requests: LaterRequests,
+    answers: Vec<Answered>,
+    is_to_later_request: bool,
 }
 
 impl Default for Workspace {
     fn default() -> Self {
-        Self { scratch: vec![DIRT; SCRATCH_LEN], buffer: vec![DIRT; FRAME_MAX], later_requests: LaterRequests::NONE }
+        let (scratch, buffer) = (vec![DIRT; SCRATCH_LEN], vec![DIRT; FRAME_MAX]);
+        Self { scratch, buffer, answers: Vec::new(), is_to_later_request: false }
     }
 }
 
@@ -30,7 +32,9 @@ impl Workspace {
     /// What the engine does about a frame: its verdict, and the frames that it sends, in order.
     pub fn answer<A: App>(&mut self, engine: &Engine<A>, now: Instant, frame: &[u8]) -> (Verdict, Vec<Vec<u8>>) {
         let mut reply = engine.handle(now, RxFrame::unchecked(frame), &mut self.scratch);
-        self.later_requests = reply.later_requests();
+        self.answers.clear();
+        self.answers.extend(reply.answers());
+        self.is_to_later_request = reply.is_to_later_request();
         let mut sent = Vec::new();
         while let Some(written) = reply.next_frame(&mut self.buffer) {
             sent.extend(on_the_wire(&mut self.buffer[..written.len], written.checksum));
@@ -38,8 +42,8 @@ impl Workspace {
         (reply.verdict(), sent)
     }
 
-    /// The requests that were answered last and are not the first of their connection.
-    pub(crate) const fn later_requests(&self) -> LaterRequests {
-        self.later_requests
+    /// Counts the responses to the last frame.
+    pub(crate) fn count_answers(&self, stats: &mut Stats) {
+        stats.count_answers(self.is_to_later_request, self.answers.iter().copied());
     }
 }

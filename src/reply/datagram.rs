@@ -3,6 +3,7 @@
 use super::frame::{HOP_LIMIT, TxConfig, link_header, tx_checksum};
 use crate::packet::ReplyPath;
 use crate::port::TxFrame;
+use crate::verdict::Answered;
 use crate::wire::checksum::Sum;
 use crate::wire::ip::{AddressPair, Protocol};
 use crate::wire::{icmpv4, icmpv6, ipv4, ipv6, put, tcp};
@@ -134,6 +135,12 @@ impl<'a> Datagram<'a> {
         self.limit = self.limit.min(limit);
         self.identification = identification ^ u32::from(self.checksum);
         self
+    }
+
+    /// The response in it.
+    pub(super) fn answered(&self) -> Answered {
+        let [head, body] = self.payload;
+        Answered::of(head, body.len())
     }
 
     /// Whether it fits the largest packet.

@@ -4,6 +4,7 @@ use super::frame::{HOP_LIMIT, TxConfig, link_header, tx_checksum};
 use crate::http::Persistence;
 use crate::packet::ReplyPath;
 use crate::port::TxFrame;
+use crate::verdict::Answered;
 use crate::wire::checksum::Sum;
 use crate::wire::ip::{AddressPair, Pair, Protocol};
 use crate::wire::{ipv4, ipv6, put, tcp};
@@ -64,6 +65,13 @@ impl<P: Pair> TxSegment<'_, P> {
         let (config, header) = (config.into(), header.words());
         let (payload, head_end, sum) = ([&[][..]; 2], HeadEnd::Nothing, Some(Sum::new()));
         Self { config, path, header, payload, head_end, sum, identification: 0 }
+    }
+
+    /// The response in it.
+    #[inline]
+    pub(super) fn answered(&self) -> Answered {
+        let [head, body] = self.payload;
+        Answered::of(head, body.len())
     }
 
     /// Writes the frame at the start of `buffer`. There must be room for the longest headers, whatever these are.

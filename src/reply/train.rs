@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::packet::ReplyPath;
 use crate::port::{TxChecksum, TxFrame};
 use crate::stamp::{OPENS, StampSequence};
+use crate::verdict::Answered;
 use crate::wire::checksum::Sum;
 use crate::wire::ip::{AddressPair, Protocol};
 use crate::wire::seq::SeqNumber;
@@ -72,6 +73,12 @@ impl<'a> Payload<'a> {
     /// The offset behind the last byte.
     pub(crate) fn end(&self) -> u32 {
         self.pieces.iter().fold(self.begin, |end, piece| end.saturating_add(piece.len() as u32))
+    }
+
+    /// The response, of which this is all.
+    pub(super) fn answered(&self) -> Answered {
+        let [head, .., body] = self.pieces;
+        Answered::of(head, body.len())
     }
 
     /// The bytes from one offset to another.

@@ -209,7 +209,9 @@ fn gather<A: App, P: Pair>(
     let room = packet_limit(segment, fields).saturating_sub(headers).min(window);
     let write = |line: &RequestLine<'_>, persistence, scratch: &mut [u8], out: &mut [u8]| {
         let response = segment.ask(line, fields.generation, one_packet(segment, fields), app, scratch);
-        let may_go = !response.is_empty() && fits_packet(segment, fields, &response);
+        // With all of the scratch buffer it may be another one.
+        let is_overflow = response == Response::OVERFLOW;
+        let may_go = !response.is_empty() && !is_overflow && fits_packet(segment, fields, &response);
         may_go.then(|| pipeline::write_open(response, persistence, out))?
     };
     Gathered::gather(app.methods(), segment.payload, room, scratch, write)
@@ -225,9 +227,9 @@ fn respond_together<'a, A: App, P: Pair>(
     app: &A,
     scratch: &'a [u8],
 ) -> Reply<'a> {
-    let payload = [scratch.get(..gathered.len).unwrap_or_default(), b""];
-    let mut reply = leave_open(segment, fields, (payload, HeadEnd::Nothing), gathered.behind, app);
-    reply.note_requests(gathered.count);
+    let (list, responses) = gathered.read(scratch).unwrap_or_default();
+    let mut reply = leave_open(segment, fields, ([responses, b""], HeadEnd::Nothing), gathered.behind, app);
+    reply.note_responses(list);
     reply
 }
 

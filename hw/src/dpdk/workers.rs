@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lethe::app::App;
 use lethe::engine::{Engine, SCRATCH_LEN};
+use lethe::event_loop::{Observer, turn_observed};
 use lethe::port::{Transmit, TxQueue};
 use lethe::time::Instant;
-use lethe::turn;
 use lethe::verdict::Stats;
 
 use super::{BURST, Queues, Tx};
@@ -89,8 +89,9 @@ impl<'s, A: App + Send + Sync> Workers<'s, A> {
         Self { burst: self.burst.min(burst), ..self }
     }
 
-    /// Runs worker `number` on its lcore: answers the frames of its queues until `stop` is set.
-    pub fn work(&self, number: usize, queues: &mut Queues<'_>) {
+    /// Runs worker `number` on its lcore: answers the frames of its queues until `stop` is set. `log` is told of
+    /// requests.
+    pub fn work(&self, number: usize, queues: &mut Queues<'_>, log: &mut impl Observer) {
         let mut scratch = vec![0; SCRATCH_LEN];
         let mut stats = Stats::default();
         let mut publisher = self.published[number].publisher();
@@ -104,7 +105,7 @@ impl<'s, A: App + Send + Sync> Workers<'s, A> {
                 announce(&engine, &mut queues.tx, &mut stats);
                 publisher.publish(&stats);
             }
-            self.serve(&engine, seen, queues, &mut scratch, (&mut stats, &mut publisher));
+            self.serve(&engine, seen, queues, &mut scratch, (&mut stats, &mut publisher, log));
         }
         publisher.publish(&stats);
         queues.tx.drain();
@@ -117,7 +118,7 @@ impl<'s, A: App + Send + Sync> Workers<'s, A> {
         seen: u64,
         queues: &mut Queues<'_>,
         scratch: &mut [u8],
-        (stats, publisher): (&mut Stats, &mut StatsPublisher<'_>),
+        (stats, publisher, log): (&mut Stats, &mut StatsPublisher<'_>, &mut impl Observer),
     ) {
         let mut idle = 0;
         while self.quiesce.load(Ordering::Relaxed) == seen && !self.is_over() {
@@ -133,8 +134,9 @@ impl<'s, A: App + Send + Sync> Workers<'s, A> {
                 TimeSource::Wall => wall_clock(),
                 TimeSource::Frames => queues.rx.timestamp().unwrap_or_else(wall_clock),
             };
-            turn(engine, now, queues, scratch, stats, count);
-            publisher.turned(count == self.burst, stats);
+            let begun = publisher.begin_turn();
+            turn_observed(engine, now, queues, scratch, stats, count, log);
+            publisher.turned(begun, count, count == self.burst, stats);
         }
     }
 

@@ -28,6 +28,10 @@ pub(super) struct Batch {
     headers: MultiHeaders<()>,
 }
 
+// SAFETY: the pointers in `headers` are to memory of its own, and are used by `send` alone, which borrows all of it.
+#[expect(unsafe_code, reason = "sendmmsg takes pointers")]
+unsafe impl Send for Batch {}
+
 impl Batch {
     /// An empty batch, with buffers for frames of two segments, each of which fills this MTU.
     pub(super) fn new(mtu: u16) -> Self {

@@ -69,17 +69,28 @@ impl Ring {
 
     /// The next frame, if there is one. Releases the one before.
     pub(super) fn next(&mut self) -> Option<Slot<'_>> {
-        if self.is_held {
-            self.status().store(libc::TP_STATUS_KERNEL, Ordering::Release);
-            self.at = (self.at + self.slot_len) % RING_LEN;
-            self.is_held = false;
-        }
+        self.release();
         let status = self.status().load(Ordering::Acquire);
         if status & TP_STATUS_USER == 0 {
             return None;
         }
         self.is_held = true;
         Some(Slot { status, bytes: self.bytes() })
+    }
+
+    /// Whether there is a frame. Releases the one before.
+    pub(super) fn has_next(&mut self) -> bool {
+        self.release();
+        self.status().load(Ordering::Acquire) & TP_STATUS_USER != 0
+    }
+
+    /// Returns the slot of the last frame to the kernel.
+    fn release(&mut self) {
+        if self.is_held {
+            self.status().store(libc::TP_STATUS_KERNEL, Ordering::Release);
+            self.at = (self.at + self.slot_len) % RING_LEN;
+            self.is_held = false;
+        }
     }
 
     #[expect(unsafe_code, reason = "memory that the kernel writes to as well")]

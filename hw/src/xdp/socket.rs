@@ -2,14 +2,15 @@
 //!
 //! ```text
 //!              ┌── fill ────────► kernel ── receive ──┐
-//!   buffers to receive into                   frames, answered in place
+//!   buffers to receive into                         frames
 //!
 //!              ┌── transmit ────► kernel ── completion ──┐
 //!   frames that `write` has written           buffers to write into again
 //! ```
 //!
 //! A buffer belongs to the kernel from when its address is in the first ring until it comes back in the second, and to
-//! this program otherwise. The `unsafe` code here relies on that rule.
+//! this program otherwise. The `unsafe` code here relies on that rule. A frame that was received may be answered in its
+//! own buffer, which then goes through the other two rings before it is filled again.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -41,7 +42,7 @@ const BUFFER_MAX: usize = 4096;
 /// The send buffer of the socket, in bytes, where the kernel copies frames.
 const SEND_BUFFER: i32 = 4 << 20;
 
-/// The buffers of a socket: one half for receiving, one for sending.
+/// The buffers of a socket: one half for receiving and for answers, one for sending.
 struct Memory {
     // Closed before the buffers are unmapped.
     file: OwnedFd,
@@ -72,6 +73,19 @@ impl Memory {
     /// The offset of the transmit buffers.
     fn half(&self) -> usize {
         self.buffers.len() / 2
+    }
+
+    /// So many bytes from `start` on, to be written to.
+    ///
+    /// # Safety
+    ///
+    /// They are in buffers that the kernel does not have, and nothing else refers to them.
+    #[expect(unsafe_code, reason = "memory that the kernel reads as well")]
+    #[expect(clippy::mut_from_ref, reason = "by the caller's promise")]
+    unsafe fn bytes_mut(&self, start: usize, len: usize) -> &mut [u8] {
+        assert!(start.saturating_add(len) <= self.buffers.len());
+        // SAFETY: it is in the mapping, and by the caller's promise ours alone.
+        unsafe { std::slice::from_raw_parts_mut(self.buffers.as_mut_ptr().add(start), len) }
     }
 }
 
@@ -106,6 +120,7 @@ pub(super) fn open(interface: u32, queue: u32, mtu: u16, flags: SocketAddrXdpFla
         run,
         frame_len,
         has_queued: false,
+        answered: Vec::with_capacity(BUFFERS as usize),
         memory: Arc::clone(&memory),
     };
     for number in 0..u64::from(BUFFERS) {
@@ -151,9 +166,16 @@ impl Receiver {
         self.ring.has_entry()
     }
 
-    /// Returns the buffer of the last frame to the kernel.
+    /// Returns the buffer of the last frame to the kernel, unless that was answered in it.
     pub(super) fn release(&mut self) {
         if let Some(address) = self.held.take() {
+            self.give_back(address);
+        }
+    }
+
+    /// Returns the buffers to the kernel whose answers `sender`, of the same socket, has sent.
+    pub(super) fn reclaim(&mut self, sender: &mut Sender) {
+        for address in sender.answered.drain(..) {
             self.give_back(address);
         }
     }
@@ -207,8 +229,8 @@ fn is_last(part: &XdpDesc) -> bool {
 unsafe fn frame<'a>(memory: &'a Memory, part: &XdpDesc) -> &'a [u8] {
     let (start, len) = (part.addr as usize, part.len as usize);
     assert!(start.saturating_add(len) <= memory.half(), "the kernel names a buffer that it was given");
-    // SAFETY: it is in the mapping. The kernel does not have the buffer, as the caller promises, and this half is not
-    // written elsewhere.
+    // SAFETY: it is in the mapping. The kernel does not have the buffer, as the caller promises, and an answer is
+    // written into it only where what is received is no longer borrowed.
     unsafe { std::slice::from_raw_parts(memory.buffers.as_ptr().add(start), len) }
 }
 
@@ -225,16 +247,51 @@ pub(super) struct Sender {
     /// Bytes of a frame, at most.
     frame_len: usize,
     has_queued: bool,
+    /// Receive buffers that the kernel has sent an answer from.
+    answered: Vec<u64>,
     memory: Arc<Memory>,
 }
 
 impl Sender {
-    /// Passes a free run to `write`, and queues the frame that it writes.
-    pub(super) fn transmit(&mut self, write: impl FnOnce(&mut [u8]) -> Option<TxFrame>) -> Transmit {
-        if self.free.is_empty() || self.ring.room() < self.run as u32 {
+    /// Passes the buffer of the frame that `receiver`, of the same socket, has returned last to `write`, and queues the
+    /// frame that it writes. What that buffer has no room for, and further frames, go into others.
+    #[expect(unsafe_code, reason = "memory that the kernel reads as well")]
+    pub(super) fn answer(
+        &mut self,
+        receiver: &mut Receiver,
+        write: impl FnOnce(&mut [u8]) -> Option<TxFrame>,
+    ) -> Transmit {
+        let fits = |start: usize| start % self.memory.buffer_len + self.frame_len <= self.memory.buffer_len;
+        let Some(start) = receiver.held.map(|address| address as usize).filter(|&start| fits(start)) else {
+            return self.transmit(write);
+        };
+        if !self.has_room(1) {
+            return Transmit::Full;
+        }
+        // SAFETY: the kernel gets the buffer back only by `release`, as long as it is held, and what was received in it
+        // is no longer referred to: that borrowed `receiver`.
+        let buffer = unsafe { self.memory.bytes_mut(start, self.frame_len) };
+        let Some(TxFrame { len, .. }) = write(buffer) else { return Transmit::Nothing };
+        receiver.held = None;
+        self.ring.push(XdpDesc { addr: start as u64, len: len as u32, options: XdpDescOptions::empty() });
+        self.has_queued = true;
+        Transmit::Queued(len)
+    }
+
+    /// Whether there is room for a frame of so many parts, perhaps after those before were sent.
+    fn has_room(&mut self, parts: u32) -> bool {
+        if self.ring.room() < parts {
             self.flush();
         }
-        if self.ring.room() < self.run as u32 {
+        self.ring.room() >= parts
+    }
+
+    /// Passes a free run to `write`, and queues the frame that it writes.
+    pub(super) fn transmit(&mut self, write: impl FnOnce(&mut [u8]) -> Option<TxFrame>) -> Transmit {
+        if self.free.is_empty() {
+            self.flush();
+        }
+        if !self.has_room(self.run as u32) {
             return Transmit::Full;
         }
         let Some(run) = self.free.pop() else { return Transmit::Full };
@@ -286,7 +343,11 @@ impl Sender {
     /// Reclaims the buffers of frames that were sent.
     fn collect(&mut self) {
         while let Some(address) = self.completion.pop() {
-            let run = (address as usize).saturating_sub(self.memory.half()) / self.memory.buffer_len / self.run;
+            let Some(offset) = (address as usize).checked_sub(self.memory.half()) else {
+                self.answered.push(address);
+                continue;
+            };
+            let run = offset / self.memory.buffer_len / self.run;
             if let Some(pending) = self.pending.get_mut(run).filter(|pending| **pending > 0) {
                 *pending -= 1;
                 if *pending == 0 {
@@ -304,10 +365,8 @@ impl Sender {
     /// A free run, to write a frame to.
     #[expect(unsafe_code, reason = "memory that the kernel reads as well")]
     fn run_mut(&mut self, run: usize) -> &mut [u8] {
-        let start = self.start(run);
-        assert!(start + self.frame_len <= self.memory.buffers.len());
-        // SAFETY: it is in the mapping, in the half that only this sender refers to, once for as long as `&mut self`.
-        // The run is free: the kernel does not read it.
-        unsafe { std::slice::from_raw_parts_mut(self.memory.buffers.as_mut_ptr().add(start), self.frame_len) }
+        // SAFETY: it is in the half that only this sender refers to, once for as long as `&mut self`. The run is free:
+        // the kernel does not read it.
+        unsafe { self.memory.bytes_mut(self.start(run), self.frame_len) }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::{Display, Write as _};
 
+use lethe_hw::Turns;
+
 use super::snapshot::{Card, Counters, Snapshot, Worker};
 
 /// What `Content-Type` says of it.
@@ -17,9 +19,15 @@ pub(crate) fn encode(snapshot: &Snapshot) -> String {
             text.sample(name, &[("worker", worker)], of(counters));
         }
     }
+    responses(&mut text, &snapshot.workers);
     verdicts(&mut text, &snapshot.workers);
+    loop_times(&mut text, &snapshot.workers);
     if let Some(missed) = snapshot.frames_missed {
         text.counter("lethe_frames_missed_total", "Frames for us that were lost because they came too fast.", missed);
+    }
+    if let Some(log) = &snapshot.access_log {
+        text.counter("lethe_access_log_lines_total", "Lines written to the access log.", log.lines);
+        text.counter("lethe_access_log_lost_total", "Lines that could not be, or not soon enough.", log.lost);
     }
     if let Some(card) = &snapshot.card {
         text.gauge("lethe_card_link_up", "Whether the card can send.", u8::from(card.link_up));
@@ -85,6 +93,36 @@ fn about(text: &mut Text, snapshot: &Snapshot) {
     }
 }
 
+/// What clients got, by class.
+fn responses(text: &mut Text, workers: &[Worker]) {
+    let name = "lethe_responses_total";
+    text.family(name, "counter", "Responses, by the class of their status.");
+    for Worker { worker, counters } in workers {
+        for (class, &count) in &counters.responses {
+            text.sample(name, &[("worker", worker), ("class", class)], count);
+        }
+    }
+}
+
+/// How many frames a turn of the loop takes, and how long it takes for each.
+#[expect(clippy::cast_precision_loss, reason = "limits of classes, which are powers of two")]
+fn loop_times(text: &mut Text, workers: &[Worker]) {
+    let name = "lethe_turn_frames";
+    text.family(name, "histogram", "Frames taken in a turn of the loop.");
+    for Worker { worker, counters } in workers {
+        let classes = counters.turn_sizes.iter().enumerate().map(|(at, &count)| (Turns::size(at) as f64, count));
+        text.histogram(name, worker, classes, counters.frames_received);
+    }
+    let name = "lethe_frame_seconds";
+    text.family(name, "histogram", "Time that the loop takes for a frame, in the turns that are timed: one of 16.");
+    for Worker { worker, counters } in workers {
+        let last = Turns::TIMES - 1;
+        let limit = |at| if at < last { Turns::nanos(at) as f64 / 1e9 } else { f64::INFINITY };
+        let classes = counters.frame_times.iter().enumerate().map(|(at, &count)| (limit(at), count));
+        text.histogram(name, worker, classes, counters.timed_seconds);
+    }
+}
+
 /// Each received frame is counted in one of two families, under one name.
 fn verdicts(text: &mut Text, workers: &[Worker]) {
     let (verdicts, drops) = ("lethe_verdicts_total", "lethe_drops_total");
@@ -121,6 +159,20 @@ impl Text {
         }
         let close = if labels.is_empty() { "" } else { "}" };
         _ = writeln!(self.0, "{close} {value}");
+    }
+
+    /// A histogram out of classes, each with its limit: a bucket counts all that do not exceed it.
+    fn histogram(&mut self, name: &str, worker: &str, classes: impl Iterator<Item = (f64, u64)>, sum: impl Display) {
+        let (bucket, mut count) = (format!("{name}_bucket"), 0);
+        for (limit, of_class) in classes {
+            count += of_class;
+            if limit.is_finite() {
+                self.sample(&bucket, &[("worker", worker), ("le", &limit.to_string())], count);
+            }
+        }
+        self.sample(&bucket, &[("worker", worker), ("le", "+Inf")], count);
+        self.sample(&format!("{name}_sum"), &[("worker", worker)], sum);
+        self.sample(&format!("{name}_count"), &[("worker", worker)], count);
     }
 
     fn counter(&mut self, name: &str, help: &str, value: impl Display) {
@@ -161,10 +213,13 @@ mod tests {
             } else if let Some(kind) = line.strip_prefix("# TYPE ") {
                 let (name, kind) = kind.split_once(' ').unwrap();
                 assert!(name == helped && is_name(name) && families.insert(name), "{line}");
-                assert!(kind == "gauge" || kind == "counter" && name.ends_with("_total"), "{line}");
+                let is_known = ["gauge", "histogram"].contains(&kind) || kind == "counter" && name.ends_with("_total");
+                assert!(is_known, "{line}");
                 family = name;
             } else {
                 let rest = line.strip_prefix(family).expect("samples stand below their family");
+                let suffix = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| rest.strip_prefix(suffix));
+                let rest = suffix.unwrap_or(rest);
                 let value = rest.strip_prefix('{').map_or(rest, labels).strip_prefix(' ').unwrap();
                 let value: f64 = value.parse().unwrap();
                 assert!(value.is_finite() && value >= 0.0, "{line}");
@@ -212,6 +267,15 @@ mod tests {
             (r#"lethe_requests_total{worker="3"}"#, 10.0),
             (r#"lethe_requests_total{worker="2"}"#, 0.0),
             (r#"lethe_connections_total{worker="3"}"#, 5.0),
+            (r#"lethe_responses_total{worker="3",class="2xx"}"#, 5.0),
+            (r#"lethe_responses_total{worker="3",class="4xx"}"#, 5.0),
+            (r#"lethe_responses_total{worker="3",class="5xx"}"#, 0.0),
+            (r#"lethe_turn_frames_bucket{worker="3",le="4"}"#, 0.0),
+            (r#"lethe_turn_frames_bucket{worker="3",le="8"}"#, 5.0),
+            (r#"lethe_turn_frames_bucket{worker="3",le="+Inf"}"#, 5.0),
+            (r#"lethe_turn_frames_sum{worker="3"}"#, 30.0),
+            (r#"lethe_frame_seconds_bucket{worker="3",le="0.000000064"}"#, 0.0),
+            (r#"lethe_frame_seconds_count{worker="3"}"#, 0.0),
             (r#"lethe_verdicts_total{worker="3",action="replied",verdict="response"}"#, 10.0),
             (r#"lethe_verdicts_total{worker="3",action="absorbed",verdict="ack"}"#, 5.0),
             (r#"lethe_drops_total{worker="3",reason="tcp-cookie"}"#, 5.0),
@@ -239,9 +303,9 @@ mod tests {
     #[test]
     fn what_is_not_counted_is_left_out() {
         let mut snapshot = sample(1);
-        (snapshot.card, snapshot.frames_missed) = (None, None);
+        (snapshot.card, snapshot.frames_missed, snapshot.access_log) = (None, None, None);
         let text = encode(&snapshot);
         parse(&text);
-        assert!(!text.contains("card") && !text.contains("missed"), "{text}");
+        assert!(["card", "missed", "access_log"].iter().all(|name| !text.contains(name)), "{text}");
     }
 }

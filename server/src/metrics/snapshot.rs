@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lethe::verdict::{Stats, Verdict};
-use lethe_hw::WorkerStats;
+use lethe_hw::{Turns, WorkerStats};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use serde::{Deserialize, Serialize};
 
+use crate::access_log::{self, LogThread};
 use crate::reload::Reloads;
 
 /// In place of a number that is not counted.
@@ -27,6 +28,7 @@ pub(crate) struct Watched {
     published: Arc<[WorkerStats]>,
     reloads: Arc<Reloads>,
     missed: AtomicU64,
+    log: Option<Arc<access_log::Counted>>,
     card: Mutex<Option<Card>>,
     started: Instant,
     started_at: SystemTime,
@@ -43,7 +45,12 @@ impl Watched {
     ) -> Self {
         let (started, started_at) = (Instant::now(), SystemTime::now());
         let (missed, card) = (AtomicU64::new(NOT_COUNTED), Mutex::new(None));
-        Self { device, application, workers, published, reloads, missed, card, started, started_at }
+        Self { device, application, workers, published, reloads, missed, log: None, card, started, started_at }
+    }
+
+    /// With an access log, if there is one.
+    pub(crate) fn with_log(self, log: Option<&LogThread>) -> Self {
+        Self { log: log.map(LogThread::counted), ..self }
     }
 
     /// The counters of all workers together.
@@ -96,6 +103,7 @@ impl Watched {
             },
             total,
             workers,
+            access_log: self.log.as_ref().map(|log| AccessLog { lines: log.written(), lost: log.lost() }),
             frames_missed: Some(self.missed.load(Ordering::Relaxed)).filter(|&missed| missed != NOT_COUNTED),
             card: *self.card.lock().unwrap_or_else(PoisonError::into_inner),
         }
@@ -122,8 +130,19 @@ pub(crate) struct Snapshot {
     pub(crate) workers: Vec<Worker>,
     /// Frames lost on the way to the workers; `None` where they are not counted (TAP).
     pub(crate) frames_missed: Option<u64>,
+    /// Where there is one.
+    pub(crate) access_log: Option<AccessLog>,
     /// Where there is one that counts itself (DPDK).
     pub(crate) card: Option<Card>,
+}
+
+/// What there is of an access log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct AccessLog {
+    /// Lines that were written.
+    pub(crate) lines: u64,
+    /// Lines that were not.
+    pub(crate) lost: u64,
 }
 
 /// What the process takes.
@@ -168,12 +187,21 @@ pub(crate) struct Counters {
     pub(crate) requests: u64,
     /// Connections whose first request was answered.
     pub(crate) connections: u64,
+    /// Responses by the class of their status: `2xx` to `5xx`.
+    pub(crate) responses: BTreeMap<String, u64>,
     /// Replies of which at least one frame was lost to a full transmit queue.
     pub(crate) queue_full: u64,
     /// Turns of the loop in which frames were taken.
     pub(crate) turns: u64,
     /// Of those, how many left frames behind.
     pub(crate) full_turns: u64,
+    /// Turns by the most frames that they took: `turn_sizes[n]` those of up to 2ⁿ, and more than half of that.
+    pub(crate) turn_sizes: [u64; Turns::SIZES],
+    /// Frames of the turns that were timed, by the time for a frame: `frame_times[n]` those of up to 64 · 2ⁿ ns, and
+    /// more than half of that; the last those of any longer time.
+    pub(crate) frame_times: [u64; Turns::TIMES],
+    /// The time of the turns that were timed.
+    pub(crate) timed_seconds: f64,
     /// Frames by what became of them: `replied`, `absorbed` or `dropped`, and each its kinds or reasons.
     pub(crate) replied: Verdicts,
     pub(crate) absorbed: Verdicts,
@@ -194,7 +222,11 @@ impl Counters {
         self.queue_full += other.queue_full;
         self.turns += other.turns;
         self.full_turns += other.full_turns;
+        add_each(&mut self.turn_sizes, &other.turn_sizes);
+        add_each(&mut self.frame_times, &other.frame_times);
+        self.timed_seconds += other.timed_seconds;
         for (sums, counts) in [
+            (&mut self.responses, &other.responses),
             (&mut self.replied, &other.replied),
             (&mut self.absorbed, &other.absorbed),
             (&mut self.dropped, &other.dropped),
@@ -206,8 +238,15 @@ impl Counters {
     }
 }
 
+fn add_each(sums: &mut [u64], counts: &[u64]) {
+    for (sum, count) in sums.iter_mut().zip(counts) {
+        *sum += count;
+    }
+}
+
 impl From<&Stats> for Counters {
     fn from(stats: &Stats) -> Self {
+        let responses = (2..).zip(stats.responses()).map(|(class, count)| (format!("{class}xx"), count));
         let mut counters = Self {
             frames_received: stats.received_frames(),
             bytes_received: stats.received_bytes(),
@@ -215,6 +254,7 @@ impl From<&Stats> for Counters {
             bytes_sent: stats.sent_bytes(),
             requests: stats.requests(),
             connections: stats.connections(),
+            responses: responses.collect(),
             queue_full: stats.queue_full(),
             ..Self::default()
         };
@@ -245,8 +285,15 @@ pub(crate) struct Card {
 }
 
 fn worker(name: &str, published: &WorkerStats) -> Worker {
-    let counters =
-        Counters { turns: published.turns(), full_turns: published.full_turns(), ..Counters::from(&published.stats()) };
+    let turns = published.turns();
+    let counters = Counters {
+        turns: turns.count,
+        full_turns: turns.full,
+        turn_sizes: turns.by_size,
+        frame_times: turns.by_nanos,
+        timed_seconds: Duration::from_nanos(turns.nanos).as_secs_f64(),
+        ..Counters::from(&published.stats())
+    };
     Worker { worker: name.to_owned(), counters }
 }
 
@@ -265,7 +312,7 @@ fn resident() -> Option<u64> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use lethe::verdict::{Absorbed, DropReason, LaterRequests, ReplyKind};
+    use lethe::verdict::{Absorbed, Answered, DropReason, ReplyKind};
 
     use super::*;
 
@@ -281,10 +328,12 @@ pub(crate) mod tests {
                 stats.count_received(100, verdict);
                 stats.count_sent(200);
             }
-            stats.count_later_requests(LaterRequests { count: 1, with_first: false });
+            for (is_later, status) in [(false, 200), (true, 404)] {
+                stats.count_answers(is_later, std::iter::once(Answered { status, body_len: 100 }));
+            }
             stats.count_received(60, Verdict::Absorbed(Absorbed::Ack));
             stats.count_received(60, Verdict::Dropped(DropReason::TcpCookie));
-            writer.turned(false, &stats);
+            writer.turned(None, 6, false, &stats);
         }
         writer.publish(&stats);
         let workers = ["2", "3"].map(str::to_owned).to_vec();
@@ -300,7 +349,7 @@ pub(crate) mod tests {
             no_buffer: 3,
         };
         *watched.card.lock().unwrap() = Some(card);
-        watched.snapshot()
+        Snapshot { access_log: Some(AccessLog { lines: connections, lost: 9 }), ..watched.snapshot() }
     }
 
     #[test]
@@ -311,6 +360,9 @@ pub(crate) mod tests {
         assert_eq!((total.frames_received, total.bytes_received), (30, 5 * 520));
         assert_eq!((total.frames_sent, total.bytes_sent, total.turns), (20, 5 * 800, 5));
         assert_eq!((total.requests, total.connections), (10, 5));
+        let responses = [("2xx", 5), ("3xx", 0), ("4xx", 5), ("5xx", 0)];
+        assert_eq!(total.responses, responses.map(|(class, count)| (class.to_owned(), count)).into());
+        assert_eq!((total.turn_sizes[3], total.turn_sizes.iter().sum::<u64>()), (5, 5));
         assert_eq!((total.dropped["tcp-cookie"], frames_missed), (5, Some(7)));
         let all = [&total.replied, &total.absorbed, &total.dropped];
         assert_eq!(all.map(|list| list.values().sum::<u64>()).iter().sum::<u64>(), total.frames_received);

@@ -17,13 +17,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const RESPONSE_MAX: u64 = 64 << 20;
 
 /// What there is to be known of the server, now.
-pub(super) fn snapshot(server: &Endpoint) -> anyhow::Result<Snapshot> {
+pub(crate) fn snapshot(server: &Endpoint) -> anyhow::Result<Snapshot> {
     let text = fetch(server, "/stats.json")?;
     serde_json::from_str(&text).with_context(|| format!("{server} is a server of another version"))
 }
 
 /// The body of the response to a GET of this path.
-pub(super) fn fetch(server: &Endpoint, path: &str) -> anyhow::Result<String> {
+pub(crate) fn fetch(server: &Endpoint, path: &str) -> anyhow::Result<String> {
     let response = exchange(server, path).map_err(|error| explain(server, error))?;
     let (head, body) = response.split_once("\r\n\r\n").unwrap_or_default();
     ensure!(

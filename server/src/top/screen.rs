@@ -9,7 +9,7 @@ const COLUMN: usize = 39;
 
 /// The lines of a screen of this size. Rates are those between the snapshots; without an earlier one of the same server
 /// there are none.
-pub(super) fn lines(before: Option<&Snapshot>, now: &Snapshot, width: usize, height: usize) -> Vec<String> {
+pub(crate) fn lines(before: Option<&Snapshot>, now: &Snapshot, width: usize, height: usize) -> Vec<String> {
     let before = before.filter(|before| {
         before.start_time_seconds.to_bits() == now.start_time_seconds.to_bits()
             && before.workers.len() == now.workers.len()
@@ -76,9 +76,10 @@ impl View<'_> {
             row("in", |of| of.frames_received, |of| of.bytes_received),
             row("out", |of| of.frames_sent, |of| of.bytes_sent),
             format!(
-                "requests/s {}   connections/s {}",
+                "requests/s {}   connections/s {}   {}",
                 number(self.rate(|at| at.total.requests)),
-                number(self.rate(|at| at.total.connections))
+                number(self.rate(|at| at.total.connections)),
+                self.responses()
             ),
             format!(
                 "queue full {}/s, {} in all{}",
@@ -88,6 +89,13 @@ impl View<'_> {
             ),
             String::new(),
         ]
+    }
+
+    /// Responses a second, by class.
+    fn responses(&self) -> String {
+        let rate = |class: &String| self.rate(|at| at.total.responses.get(class).copied().unwrap_or(0));
+        let classes = self.now.total.responses.keys().map(|class| format!("{class} {}", number(rate(class))));
+        classes.collect::<Vec<_>>().join("  ")
     }
 
     /// What became of frames: what was in order on the left, what was dropped on the right; below each other where the
@@ -131,8 +139,8 @@ impl View<'_> {
         let mut lines = vec![
             String::new(),
             format!(
-                "{:<8}{:>10}{:>10}{:>12}{:>11}{:>13}",
-                "WORKER", "in/s", "out/s", "requests/s", "dropped/s", "full turns"
+                "{:<8}{:>8}{:>9}{:>12}{:>11}{:>12}{:>9}{:>10}",
+                "WORKER", "in/s", "out/s", "requests/s", "dropped/s", "full turns", "burst", "ns/frame"
             ),
         ];
         let mut workers: Vec<_> =
@@ -144,6 +152,7 @@ impl View<'_> {
         lines
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "whole numbers are shown")]
     fn worker(&self, at: usize, worker: &Worker) -> String {
         let counters =
             |snapshot: &Snapshot| snapshot.workers.get(at).map(|worker| worker.counters.clone()).unwrap_or_default();
@@ -153,8 +162,17 @@ impl View<'_> {
             (Some(full), Some(turns)) if turns > 0 => format!("{} %", 100 * full / turns),
             _ => "-".to_owned(),
         };
+        // What was added since the snapshot before, for each of what there was of the other.
+        let ratio = |sum: fn(&Counters) -> f64, count: fn(&Counters) -> u64| {
+            let (before, now) = (self.before.map(|(before, _)| counters(before)), counters(self.now));
+            let before = before.unwrap_or_default();
+            let count = count(&now).saturating_sub(count(&before));
+            if count == 0 { "-".to_owned() } else { format!("{:.0}", (sum(&now) - sum(&before)) / count as f64) }
+        };
+        let burst = ratio(|of| of.frames_received as f64, |of| of.turns);
+        let nanos = ratio(|of| of.timed_seconds * 1e9, |of| of.frame_times.iter().sum());
         format!(
-            "{:<8}{:>10}{:>10}{:>12}{:>11}{share:>13}",
+            "{:<8}{:>8}{:>9}{:>12}{:>11}{share:>12}{burst:>9}{nanos:>10}",
             worker.worker,
             rate(|of| of.frames_received),
             rate(|of| of.frames_sent),

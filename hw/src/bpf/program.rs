@@ -1,15 +1,14 @@
-//! The XDP program: passes frames for our addresses to the socket of their queue, and all others to the kernel.
+//! Programs that sort frames by the [rules](crate::filter) for the addresses of this server: for us, or not.
 //!
-//! It is generated here from the [rules](crate::filter) for the addresses of this server, in a few instructions. That
-//! needs neither a compiler for BPF nor a loader of object files.
+//! They are generated here, in a few instructions. That needs neither a compiler for BPF nor a loader of object files.
 //!
 //! ```text
 //!     r6 = context;  r2 = start of the frame;  r3 = its end
-//!     if it has a tag: r2 += 4
+//!     XDP: if it has a tag: r2 += 4
 //!     for each rule:
 //!         if the frame ends too early, or a field differs: on to the next rule
-//!         return bpf_redirect_map(sockets, queue, otherwise)
-//!     return XDP_PASS
+//!         XDP: return bpf_redirect_map(sockets, queue, otherwise)        tcx: return TCX_DROP
+//!     XDP: return XDP_PASS                                               tcx: return TCX_NEXT
 //! ```
 
 use crate::filter::{Field, Rule, Width};
@@ -17,7 +16,7 @@ use crate::filter::{Field, Rule, Width};
 /// `struct bpf_insn`: code, registers, offset, constant.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Instruction {
+pub(crate) struct Instruction {
     code: u8,
     /// The destination in the low nibble, the source in the high one.
     registers: u8,
@@ -25,33 +24,34 @@ pub(super) struct Instruction {
     constant: i32,
 }
 
-/// The verdict on a frame (`enum xdp_action`).
+/// The verdict of an XDP program on a frame (`enum xdp_action`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(i32)]
-pub(super) enum Action {
+pub(crate) enum Action {
     Pass = 2,
-    /// For our addresses, where there is no socket: [`SortingProgram`](super::SortingProgram).
+    /// For our addresses, where there is no socket: [`SortingProgram`](crate::xdp::SortingProgram).
     Transmit = 3,
 }
 
 /// Classes, sizes and operations (RFC 9669, section 3 on).
 mod code {
-    pub(super) const LOAD_BYTE: u8 = 0x71;
-    pub(super) const LOAD_HALF: u8 = 0x69;
-    pub(super) const LOAD_WORD: u8 = 0x61;
+    pub(crate) const LOAD_BYTE: u8 = 0x71;
+    pub(crate) const LOAD_HALF: u8 = 0x69;
+    pub(crate) const LOAD_WORD: u8 = 0x61;
     /// A 64-bit constant, in two instructions.
-    pub(super) const LOAD_CONSTANT: u8 = 0x18;
-    pub(super) const MOVE: u8 = 0xbf;
-    pub(super) const MOVE_CONSTANT: u8 = 0xb7;
-    pub(super) const ADD_CONSTANT: u8 = 0x07;
+    pub(crate) const LOAD_CONSTANT: u8 = 0x18;
+    pub(crate) const MOVE: u8 = 0xbf;
+    pub(crate) const MOVE_CONSTANT: u8 = 0xb7;
+    pub(crate) const ADD_CONSTANT: u8 = 0x07;
     /// On 32 bits, for fields.
-    pub(super) const AND_CONSTANT: u8 = 0x54;
+    pub(crate) const AND_CONSTANT: u8 = 0x54;
     /// On 64 bits, for pointers.
-    pub(super) const JUMP_IF_GREATER: u8 = 0x2d;
+    pub(crate) const JUMP_IF_GREATER: u8 = 0x2d;
     /// On 32 bits, for fields.
-    pub(super) const JUMP_UNLESS_EQUAL: u8 = 0x56;
-    pub(super) const CALL: u8 = 0x85;
-    pub(super) const EXIT: u8 = 0x95;
+    pub(crate) const JUMP_IF_EQUAL: u8 = 0x16;
+    pub(crate) const JUMP_UNLESS_EQUAL: u8 = 0x56;
+    pub(crate) const CALL: u8 = 0x85;
+    pub(crate) const EXIT: u8 = 0x95;
 }
 
 /// Marks a constant as the file descriptor of a map (`BPF_PSEUDO_MAP_FD`).
@@ -60,20 +60,24 @@ const MAP: u8 = 1;
 /// `bpf_redirect_map`.
 const REDIRECT_MAP: i32 = 51;
 
+/// Verdicts of a tcx program (`enum tcx_action_base`): the next program is asked, or the frame is dropped.
+const TCX_NEXT: i32 = -1;
+pub(crate) const TCX_DROP: i32 = 2;
+
 /// Offsets in `struct xdp_md`.
-const DATA: i16 = 0;
-const DATA_END: i16 = 4;
+const XDP_DATA: i16 = 0;
+const XDP_DATA_END: i16 = 4;
 const RX_QUEUE_INDEX: i16 = 16;
 
-/// The program for `rules`, which looks the socket of a queue up in `map`. `otherwise` is the verdict on frames for our
-/// addresses that are received by a queue without a socket.
-pub(super) fn compile(rules: &[Rule], map: i32, otherwise: Action) -> Vec<Instruction> {
-    let mut program = vec![
-        instruction(code::MOVE, 6, 1, 0, 0),
-        instruction(code::LOAD_WORD, 2, 6, DATA, 0),
-        instruction(code::LOAD_WORD, 3, 6, DATA_END, 0),
-        instruction(code::MOVE_CONSTANT, 0, 0, 0, Action::Pass as i32),
-    ];
+/// Offsets in `struct __sk_buff`.
+const SKB_PACKET_TYPE: i16 = 4;
+const SKB_DATA: i16 = 76;
+const SKB_DATA_END: i16 = 80;
+
+/// The XDP program that passes frames for us to the socket of their queue, by `map`, and all others to the kernel.
+/// `otherwise` is the verdict on frames for us that are received by a queue without a socket.
+pub(crate) fn redirect(rules: &[Rule], map: i32, otherwise: Action) -> Vec<Instruction> {
+    let mut program = begin([XDP_DATA, XDP_DATA_END], Action::Pass as i32);
     let has_tag = [Field { offset: 12, width: Width::Half, value: 0x8100, mask: u32::MAX }];
     program.extend(only_if(&has_tag, &[instruction(code::ADD_CONSTANT, 2, 0, 0, 4)]));
     let redirect = [
@@ -84,8 +88,38 @@ pub(super) fn compile(rules: &[Rule], map: i32, otherwise: Action) -> Vec<Instru
         instruction(code::CALL, 0, 0, 0, REDIRECT_MAP),
         instruction(code::EXIT, 0, 0, 0, 0),
     ];
+    for_each(rules, &redirect, program)
+}
+
+/// The tcx program that drops frames for us which have come to the interface's own hardware address: the kernel has
+/// nothing to do with them. What goes to another one is a bridge's to forward, or dropped soon. A tag is no part of the
+/// frame there.
+pub(crate) fn drop(rules: &[Rule]) -> Vec<Instruction> {
+    let mut program = begin([SKB_DATA, SKB_DATA_END], TCX_NEXT);
+    program.extend([
+        instruction(code::LOAD_WORD, 5, 6, SKB_PACKET_TYPE, 0),
+        instruction(code::JUMP_IF_EQUAL, 5, 0, 1, libc::PACKET_HOST.into()),
+        instruction(code::EXIT, 0, 0, 0, 0),
+    ]);
+    let drop = [instruction(code::MOVE_CONSTANT, 0, 0, 0, TCX_DROP), instruction(code::EXIT, 0, 0, 0, 0)];
+    for_each(rules, &drop, program)
+}
+
+/// Loads the start of the frame and its end, which are at these places in the context, and the verdict on frames that
+/// are not for us.
+fn begin([data, data_end]: [i16; 2], verdict: i32) -> Vec<Instruction> {
+    vec![
+        instruction(code::MOVE, 6, 1, 0, 0),
+        instruction(code::LOAD_WORD, 2, 6, data, 0),
+        instruction(code::LOAD_WORD, 3, 6, data_end, 0),
+        instruction(code::MOVE_CONSTANT, 0, 0, 0, verdict),
+    ]
+}
+
+/// `program`, and then `then` for a frame that matches one of the rules.
+fn for_each(rules: &[Rule], then: &[Instruction], mut program: Vec<Instruction>) -> Vec<Instruction> {
     for rule in rules {
-        program.extend(only_if(rule, &redirect));
+        program.extend(only_if(rule, then));
     }
     program.push(instruction(code::EXIT, 0, 0, 0, 0));
     program

@@ -1,4 +1,4 @@
-//! The system call `bpf`: a map of sockets, a program, and the link that attaches it to an interface.
+//! The system call `bpf`: a map of sockets, programs, and the links that attach them to an interface.
 //!
 //! The link is a file descriptor. The kernel detaches the program when the last process that has it open has ended,
 //! however that ends.
@@ -8,15 +8,45 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use libc::c_long;
 
-use super::program::Instruction;
+pub(crate) mod program;
+
+use program::Instruction;
 
 /// Where a program runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Hook {
-    /// In the driver, before the kernel allocates a buffer for the frame (`XDP_FLAGS_DRV_MODE`).
-    Native = 4,
-    /// In the kernel's stack, with any driver (`XDP_FLAGS_SKB_MODE`).
-    Generic = 2,
+pub(crate) enum Hook {
+    /// In the driver, before the kernel allocates a buffer for the frame: XDP.
+    Native,
+    /// In the kernel's stack, with any driver: XDP as well.
+    Generic,
+    /// Behind the sockets that see every frame, and before the protocols: tcx, since Linux 6.6.
+    Ingress,
+}
+
+impl Hook {
+    const fn is_xdp(self) -> bool {
+        matches!(self, Self::Native | Self::Generic)
+    }
+
+    /// The type of its programs (`enum bpf_prog_type`).
+    const fn program_type(self) -> u32 {
+        if self.is_xdp() { PROG_TYPE_XDP } else { PROG_TYPE_SCHED_CLS }
+    }
+
+    /// How its programs are attached (`enum bpf_attach_type`).
+    const fn attach_type(self) -> u32 {
+        if self.is_xdp() { ATTACH_XDP } else { ATTACH_TCX_INGRESS }
+    }
+
+    /// The flags of a link.
+    const fn link_flags(self) -> u32 {
+        match self {
+            Self::Native => 1 << 2,  // XDP_FLAGS_DRV_MODE
+            Self::Generic => 1 << 1, // XDP_FLAGS_SKB_MODE
+            // Behind the programs that are there.
+            Self::Ingress => 0,
+        }
+    }
 }
 
 // Commands (`enum bpf_cmd`). Their arguments are structures in `union bpf_attr`; missing fields are zero.
@@ -26,22 +56,23 @@ const PROG_LOAD: c_long = 5;
 const LINK_CREATE: c_long = 28;
 
 const MAP_TYPE_XSKMAP: u32 = 17;
+const PROG_TYPE_SCHED_CLS: u32 = 3;
 const PROG_TYPE_XDP: u32 = 6;
-/// The attach type of a program (`enum bpf_attach_type`).
 const ATTACH_XDP: u32 = 37;
-/// The program supports frames in several parts, and reads only the first.
+const ATTACH_TCX_INGRESS: u32 = 46;
+/// The XDP program supports frames in several parts, and reads only the first.
 const PROG_HAS_FRAGS: u32 = 1 << 5;
 /// The licence of the program. It calls no function that requires GPL.
 const LICENSE: &[u8] = b"MIT\0";
 
 /// The map from queues to sockets.
 #[derive(Debug)]
-pub(super) struct Sockets(OwnedFd);
+pub(crate) struct Sockets(OwnedFd);
 
 impl Sockets {
     /// An empty map for `queues`.
     #[expect(unsafe_code, reason = "a system call")]
-    pub(super) fn new(queues: u32) -> io::Result<Self> {
+    pub(crate) fn new(queues: u32) -> io::Result<Self> {
         #[repr(C)]
         struct Arguments {
             map_type: u32,
@@ -56,7 +87,7 @@ impl Sockets {
 
     /// Directs the frames of `queue` to `socket`.
     #[expect(unsafe_code, reason = "a system call")]
-    pub(super) fn set(&self, queue: u32, socket: BorrowedFd<'_>) -> io::Result<()> {
+    pub(crate) fn set(&self, queue: u32, socket: BorrowedFd<'_>) -> io::Result<()> {
         #[repr(C)]
         struct Arguments {
             map: u32,
@@ -78,9 +109,9 @@ impl AsRawFd for Sockets {
     }
 }
 
-/// Loads a program, which the kernel verifies and compiles.
+/// Loads a program for a hook; the kernel verifies and compiles it.
 #[expect(unsafe_code, reason = "a system call")]
-pub(super) fn load(instructions: &[Instruction]) -> io::Result<OwnedFd> {
+pub(crate) fn load(instructions: &[Instruction], hook: Hook) -> io::Result<OwnedFd> {
     #[repr(C)]
     struct Arguments {
         program_type: u32,
@@ -97,7 +128,7 @@ pub(super) fn load(instructions: &[Instruction]) -> io::Result<OwnedFd> {
         attach_type: u32,
     }
     let mut arguments = Arguments {
-        program_type: PROG_TYPE_XDP,
+        program_type: hook.program_type(),
         instruction_count: instructions.len() as u32,
         instructions: address(instructions.as_ptr()),
         license: address(LICENSE.as_ptr()),
@@ -105,10 +136,10 @@ pub(super) fn load(instructions: &[Instruction]) -> io::Result<OwnedFd> {
         log_size: 0,
         log_buffer: 0,
         kernel_version: 0,
-        flags: PROG_HAS_FRAGS,
+        flags: if hook.is_xdp() { PROG_HAS_FRAGS } else { 0 },
         name: *b"lethe\0\0\0\0\0\0\0\0\0\0\0",
         interface: 0,
-        attach_type: ATTACH_XDP,
+        attach_type: hook.attach_type(),
     };
     // SAFETY: the number of instructions is right, and the licence ends with a NUL. The command opens a file.
     unsafe { open(PROG_LOAD, &mut arguments) }
@@ -116,7 +147,7 @@ pub(super) fn load(instructions: &[Instruction]) -> io::Result<OwnedFd> {
 
 /// Attaches a program to an interface, until the link is closed.
 #[expect(unsafe_code, reason = "a system call")]
-pub(super) fn attach(program: BorrowedFd<'_>, interface: u32, hook: Hook) -> io::Result<OwnedFd> {
+pub(crate) fn attach(program: BorrowedFd<'_>, interface: u32, hook: Hook) -> io::Result<OwnedFd> {
     #[repr(C)]
     struct Arguments {
         program: u32,
@@ -125,7 +156,7 @@ pub(super) fn attach(program: BorrowedFd<'_>, interface: u32, hook: Hook) -> io:
         flags: u32,
     }
     let program = number(program);
-    let mut arguments = Arguments { program, interface, attach_type: ATTACH_XDP, flags: hook as u32 };
+    let mut arguments = Arguments { program, interface, attach_type: hook.attach_type(), flags: hook.link_flags() };
     // SAFETY: the arguments have no pointer, and the command opens a file.
     unsafe { open(LINK_CREATE, &mut arguments) }
 }
@@ -163,7 +194,7 @@ unsafe fn bpf<A>(command: c_long, arguments: &mut A) -> io::Result<c_long> {
 
 /// Runs a program on a frame, without an interface. Returns its verdict.
 #[expect(unsafe_code, reason = "a system call")]
-pub(super) fn run(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<u32> {
+pub(crate) fn run(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<u32> {
     const PROG_TEST_RUN: c_long = 10;
     #[repr(C)]
     struct Arguments {
