@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -349,6 +349,29 @@ fn top_draws_a_terminal_and_gives_it_back() {
     });
     let (screens, after) = text.split_once(LEAVE).unwrap_or_else(|| panic!("{text:?}"));
     assert!(shown(24, 80, screens)[23].starts_with("no answer at unix:") && after.contains("code=0"), "{text:?}");
+}
+
+/// A window that is closed, or a connection of ssh that is cut.
+#[test(root, "script", "pgrep")]
+fn top_ends_with_its_terminal() {
+    let (space, (_folder, socket)) = (Namespace::new(), socket());
+    let server = start(&space, &socket, "ipinfo");
+    let line = format!("exec {} top unix:{}", env!("CARGO_BIN_EXE_lethe"), socket.display());
+    let mut script = Command::new("script");
+    script.args(["-qec", &line, "/dev/null"]).env("SHELL", "/bin/sh").env("TERM", "xterm");
+    let mut script = script.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    thread::sleep(Duration::from_secs(1));
+    let children = Command::new("pgrep").args(["-P", &script.id().to_string(), "-x", "lethe"]).output().unwrap();
+    let top = PathBuf::from("/proc").join(String::from_utf8(children.stdout).unwrap().trim());
+    assert!(top.join("stat").exists(), "{}", top.display());
+    script.kill().unwrap();
+    script.wait().unwrap();
+    let start = Instant::now();
+    while top.join("stat").exists() {
+        assert!(start.elapsed() < PATIENCE, "{} goes on", top.display());
+        thread::sleep(Duration::from_millis(50));
+    }
+    server.stop();
 }
 
 #[test(root)]

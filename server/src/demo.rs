@@ -279,11 +279,13 @@ impl Stage {
         };
         screen.resize(room, String::new());
         let clients = self.clients.as_ref().map_or_else(String::new, Process::said);
+        let (clients, more) = broken(clients.trim(), width);
         let address = self.address(2).to_string();
         screen.extend([
             String::new(),
             format!("CLIENTS  {}/s   each frame lost with {}   servers started {}", self.rate, self.loss, self.starts),
-            clients.trim().to_owned(),
+            clients.to_owned(),
+            more.to_owned(),
             String::new(),
             format!("try      {}", self.demo.hint.replace("{addr}", &address)),
             String::new(),
@@ -291,6 +293,15 @@ impl Stage {
         ]);
         screen.truncate(height);
         screen
+    }
+}
+
+/// A line as two, the first of which has this width at most where there are two blanks in a row to break it at.
+fn broken(line: &str, width: usize) -> (&str, &str) {
+    let first = line.get(..line.len().min(width.saturating_add(2))).and_then(|first| first.rfind("  "));
+    match first.filter(|_| line.len() > width) {
+        Some(end) => (&line[..end], line[end..].trim_start()),
+        None => (line, ""),
     }
 }
 
@@ -385,6 +396,16 @@ mod tests {
     fn keys_go_through_the_losses() {
         assert_eq!((other_loss("0%", true), other_loss("3%", true), other_loss("20%", true)), ("1%", "5%", "20%"));
         assert_eq!((other_loss("0%", false), other_loss("3%", false), other_loss("1%", false)), ("0%", "2%", "0%"));
+    }
+
+    #[test]
+    fn a_line_that_is_too_wide_is_broken_between_its_parts() {
+        assert_eq!(broken("1 s  begun 5/s  open 7", 30), ("1 s  begun 5/s  open 7", ""));
+        assert_eq!(broken("1 s  begun 5/s  open 7", 22), ("1 s  begun 5/s  open 7", ""));
+        assert_eq!(broken("1 s  begun 5/s  open 7", 21), ("1 s  begun 5/s", "open 7"));
+        assert_eq!(broken("1 s  begun 5/s  open 7", 14), ("1 s  begun 5/s", "open 7"));
+        assert_eq!(broken("1 s  begun 5/s  open 7", 13), ("1 s", "begun 5/s  open 7"));
+        assert_eq!(broken("without any of them", 5), ("without any of them", ""));
     }
 
     #[test]

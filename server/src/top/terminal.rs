@@ -1,16 +1,20 @@
 //! The terminal: drawn on as a whole, and given back as it was.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event as Happened, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::style::Stylize;
 use ratatui::text::{Line, Text};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook::flag;
 
 /// How soon a signal is seen.
@@ -32,18 +36,23 @@ pub(crate) enum Event {
 /// A terminal that belongs to us: a screen of its own, no cursor, every key at once. Dropping it gives it back.
 pub(crate) struct Terminal {
     screen: DefaultTerminal,
+    /// Where keys come from, if that is not standard input.
+    keys: Option<File>,
     ended: Arc<AtomicBool>,
+    resized: Arc<AtomicBool>,
 }
 
 impl Terminal {
     /// Takes the terminal of standard input and output.
     pub(crate) fn enter() -> anyhow::Result<Self> {
-        let ended = Arc::default();
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            flag::register(signal, Arc::clone(&ended)).context("cannot catch signals")?;
+        let (ended, resized) = (Arc::default(), Arc::default());
+        for (signal, flag) in [(SIGINT, &ended), (SIGTERM, &ended), (SIGHUP, &ended), (SIGWINCH, &resized)] {
+            flag::register(signal, Arc::clone(flag)).context("cannot catch signals")?;
         }
-        let screen = ratatui::try_init().context("there is no terminal to draw on")?;
-        Ok(Self { screen, ended })
+        let no_terminal = "there is no terminal to draw on";
+        let keys = if io::stdin().is_terminal() { None } else { Some(File::open("/dev/tty").context(no_terminal)?) };
+        let screen = ratatui::try_init().context(no_terminal)?;
+        Ok(Self { screen, keys, ended, resized })
     }
 
     /// Columns and rows.
@@ -69,16 +78,36 @@ impl Terminal {
             if self.ended.load(Ordering::Relaxed) {
                 return Ok(Event::Quit);
             }
+            if self.resized.swap(false, Ordering::Relaxed) {
+                return Ok(Event::Resized);
+            }
             let left = end.saturating_duration_since(Instant::now());
-            if event::poll(left.min(GLANCE))? {
+            let happened = self.look(left.min(GLANCE))?;
+            // `crossterm` reads a terminal that is gone for ever.
+            if happened.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL) {
+                return Ok(Event::Quit);
+            }
+            if happened.contains(PollFlags::POLLIN) && event::poll(Duration::ZERO)? {
                 match event::read()? {
-                    Happened::Resize(..) => return Ok(Event::Resized),
                     Happened::Key(key) if key.kind == KeyEventKind::Press => return Ok(pressed(key)),
                     _ => {}
                 }
             } else if left.is_zero() {
                 return Ok(Event::Nothing);
             }
+        }
+    }
+
+    /// What there is of keys, after this time at the latest.
+    fn look(&self, timeout: Duration) -> io::Result<PollFlags> {
+        let stdin = io::stdin();
+        let keys: BorrowedFd<'_> = self.keys.as_ref().map_or(stdin.as_fd(), AsFd::as_fd);
+        let mut files = [PollFd::new(keys, PollFlags::POLLIN)];
+        let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
+        match poll(&mut files, timeout) {
+            // A signal: it is looked at next.
+            Ok(_) | Err(Errno::EINTR) => Ok(files[0].revents().unwrap_or(PollFlags::empty())),
+            Err(error) => Err(error.into()),
         }
     }
 }
