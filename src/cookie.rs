@@ -90,7 +90,7 @@ impl Secret {
         };
         let ports = u32::from(flow.client_port) | u32::from(flow.server_port) << 16;
         let hash = addresses.finish(ports);
-        FlowKeys { timestamp_base: hash as u32, mark: (hash >> 32) as u16, addresses, ports }
+        FlowKeys { hash, addresses, ports: ports.into() }
     }
 }
 
@@ -114,14 +114,12 @@ pub struct Flow<P = AddressPair> {
 /// The keys of one connection, for as long as the secret lasts.
 #[derive(Clone, Copy)]
 pub struct FlowKeys {
-    /// What our timestamps count from on this connection.
-    pub timestamp_base: u32,
-    /// The low bits of its cookie.
-    mark: u16,
+    /// Timestamp base and mark.
+    hash: u64,
     /// The hash state after the addresses, with which every hash of the connection begins. The messages differ in
     /// length, those of the two families as well, and so no message is the start of another.
     addresses: SipHash,
-    ports: u32,
+    ports: u64,
 }
 
 /// The fields of a cookie.
@@ -218,9 +216,24 @@ impl Scale {
 }
 
 impl FlowKeys {
+    /// Those of a connection that have yet to be found.
+    pub(crate) const UNKNOWN: Self = Self { hash: 0, addresses: SipHash::new([0; 16]), ports: 0 };
+
+    /// What our timestamps count from on this connection.
+    #[inline]
+    pub const fn timestamp_base(&self) -> u32 {
+        self.hash as u32
+    }
+
+    /// The low bits of its cookie.
+    #[inline]
+    const fn mark(&self) -> u16 {
+        (self.hash >> 32) as u16
+    }
+
     /// How far behind the cookie of this connection `ack` is, if that is `start` or at most 2^16 - 1 more.
     pub(crate) const fn offset(&self, ack: SeqNumber, start: u32) -> u32 {
-        let low = ack.rewind(1).value().wrapping_sub(self.mark as u32);
+        let low = ack.rewind(1).value().wrapping_sub(self.mark() as u32);
         start.wrapping_add(low.wrapping_sub(start) & 0xffff)
     }
 }
@@ -305,7 +318,7 @@ impl FlowKeys {
         let scale = if timestamps { u32::from(fields.scale.index) } else { 0 };
         let (tag, proof) = self.tag(client_isn, claimed, epoch(now) ^ scale << SCALE_IN_EPOCH_SHIFT);
         let tag = if timestamps { tag & SHORT_TAG_MASK } else { tag };
-        (SeqNumber::new(claimed | scale << SCALE_SHIFT | tag << TAG_SHIFT | u32::from(self.mark)), proof)
+        (SeqNumber::new(claimed | scale << SCALE_SHIFT | tag << TAG_SHIFT | u32::from(self.mark())), proof)
     }
 
     /// The fields of `cookie`, if it was sent in one of the last `epochs` epochs in answer to the SYN before `seq`, its
@@ -323,7 +336,7 @@ impl FlowKeys {
     ) -> Option<CookieFields> {
         let value = cookie.value();
         let fields = CookieFields::of(cookie, timestamps);
-        if value as u16 != self.mark || live >> fields.generation & 1 == 0 {
+        if value as u16 != self.mark() || live >> fields.generation & 1 == 0 {
             return None;
         }
         let (claimed, found) = (value & !((1 << GENERATION_SHIFT) - 1), value >> TAG_SHIFT & TAG_MASK);
@@ -347,7 +360,7 @@ impl FlowKeys {
     #[inline]
     pub(crate) fn kept_proof(&self, client_next: SeqNumber, own_next: SeqNumber, claims: u8) -> u32 {
         let (client_next, own_next) = (client_next.value(), u64::from(own_next.value()));
-        let known = u64::from(self.ports) | u64::from(claims) << 32 | u64::from(client_next >> KEPT_PROOF_BITS) << 40;
+        let known = self.ports | u64::from(claims) << 32 | u64::from(client_next >> KEPT_PROOF_BITS) << 40;
         let hash = self.addresses.with([known, own_next]).finish(0);
         client_next.wrapping_add(hash as u32) & ((1 << KEPT_PROOF_BITS) - 1)
     }
@@ -356,28 +369,28 @@ impl FlowKeys {
     /// ends at `client_next`. The low six bits are those of the mark, the same for all requests of a connection.
     pub(crate) fn residue(&self, client_next: SeqNumber) -> u32 {
         let ends = u64::from(client_next.value());
-        let hash = self.addresses.with([u64::from(self.ports), ends]).finish(1);
-        hash as u32 & !63 | u32::from(self.mark) & 63
+        let hash = self.addresses.with([self.ports, ends]).finish(1);
+        hash as u32 & !63 | u32::from(self.mark()) & 63
     }
 
     /// What proves that a request begins at `seq`, to whose response this has been sent.
     pub(crate) fn request_proof(&self, seq: SeqNumber) -> u32 {
         let ends = u64::from(seq.value());
-        (self.addresses.with([u64::from(self.ports), ends]).finish(2) >> (64 - REQUEST_PROOF_BITS)) as u32
+        (self.addresses.with([self.ports, ends]).finish(2) >> (64 - REQUEST_PROOF_BITS)) as u32
     }
 
     /// What is added to the start of a response that is not stored, on a connection that was kept open before: it
     /// depends on where the request begins, and on what is in `claims`.
     pub(crate) fn later_key(&self, seq: SeqNumber, claims: u8) -> u32 {
         let ends = u64::from(seq.value());
-        (self.addresses.with([u64::from(self.ports) | u64::from(claims) << 32, ends]).finish(3) >> 32) as u32
+        (self.addresses.with([self.ports | u64::from(claims) << 32, ends]).finish(3) >> 32) as u32
     }
 
     /// The fields of a cookie are hashed with the rest, so that they cannot be changed. They stand above the epoch,
     /// which has room until the year 2225.
     #[inline]
     fn tag(&self, client_isn: SeqNumber, claimed: u32, epoch: u32) -> (u32, u32) {
-        let connection = self.addresses.with([u64::from(self.ports) | u64::from(client_isn.value()) << 32]);
+        let connection = self.addresses.with([self.ports | u64::from(client_isn.value()) << 32]);
         let hash = connection.finish(claimed | epoch & ((1 << GENERATION_SHIFT) - 1));
         (hash as u32 & TAG_MASK, (hash >> (64 - HANDSHAKE_PROOF_BITS)) as u32)
     }

@@ -79,7 +79,8 @@ impl<A: App> Engine<A> {
     /// Never panics, whatever the frame holds. The same arguments always give the same reply. `scratch`
     /// may hold anything; [`SCRATCH_LEN`] bytes are enough, with fewer a large response becomes a 500, and a long echo
     /// request is dropped. The reply borrows nothing of the frame: it may be written over it.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "fast: inline")]
     pub fn handle<'a>(&'a self, now: Instant, frame: RxFrame<'_>, scratch: &'a mut [u8]) -> Reply<'a> {
         let (link, payload) = match ethernet::Header::parse(frame.bytes) {
             Ok(parts) => parts,

@@ -51,11 +51,12 @@ pub(crate) fn v4<'f>(
     let datagram = datagram.get(..big_endian(first >> 16))?;
     let (_, payload) = datagram.split_first_chunk::<{ ipv4::HEADER_LEN }>()?;
     let is_header_valid = match checksum.network {
-        Checked::Unknown => Sum::new().with_wide([first, second, third << 32 >> 32]).is_valid(),
+        Checked::Unknown => Sum::of_ipv4_header([first, second >> 32 | third << 32], second as u32).is_valid(),
         known => known == Checked::Good,
     };
-    let sum = |[a, b, c, d]: [u64; 4]| {
-        Sum::new().with_wide([second >> 32, third, get::<24, _>(head), get::<32, _>(head), a, b, c, d])
+    let sum = |options: [u64; 2], rest| {
+        let header = [second >> 32, third, get::<24, _>(head), get::<32, _>(head)];
+        Sum::of_headers(header, options, rest)
     };
     if !is_header_valid || !is_segment_valid(sum, payload, checksum.transport) {
         return None;
@@ -83,9 +84,9 @@ pub(crate) fn v6<'f>(
     }
     let datagram = datagram.get(..ipv6::HEADER_LEN + big_endian(first >> 32))?;
     let (_, payload) = datagram.split_first_chunk::<{ ipv6::HEADER_LEN }>()?;
-    let sum = |[a, b, c, d]: [u64; 4]| {
-        let ports = get::<40, _>(head) << 32 >> 32;
-        Sum::new().with_wide([s0, s1, d0, d1, ports, get::<44, _>(head), get::<52, _>(head), a, b, c, d])
+    let sum = |options: [u64; 2], rest| {
+        let header = [s0, s1, d0, d1, get::<40, _>(head), get::<48, _>(head)];
+        Sum::of_headers(header, options, rest + (get::<52, _>(head) >> 32))
     };
     if !is_segment_valid(sum, payload, checksum.transport) {
         return None;
@@ -101,9 +102,9 @@ const fn big_endian(word: u64) -> usize {
 }
 
 /// Whether a segment is long enough, and its checksum right (RFC 9293, section 3.1). `sum` is that of addresses, fixed
-/// header and some more.
+/// header and some more, the last of which is short.
 #[inline]
-fn is_segment_valid(sum: impl FnOnce([u64; 4]) -> Sum, segment: &[u8], checksum: Checked) -> bool {
+fn is_segment_valid(sum: impl FnOnce([u64; 2], u64) -> Sum, segment: &[u8], checksum: Checked) -> bool {
     let Some((_, rest)) = segment.split_first_chunk::<{ tcp::HEADER_LEN }>() else { return false };
     if checksum != Checked::Unknown {
         return checksum == Checked::Good;
@@ -118,6 +119,6 @@ fn is_segment_valid(sum: impl FnOnce([u64; 4]) -> Sum, segment: &[u8], checksum:
         _ => (0, rest),
     };
     let length_and_protocol = u64::from((segment.len() as u16).swap_bytes()) + (TCP << 8);
-    let sum = sum([first, last, more, length_and_protocol]);
+    let sum = sum([first, more], last + length_and_protocol);
     if rest.is_empty() { sum.is_valid() } else { sum.with(rest).is_valid() }
 }

@@ -9,13 +9,11 @@ mod train;
 pub(crate) use answers::ANSWERED_LEN;
 pub use answers::Answers;
 pub(crate) use datagram::{Datagram, TransportHeader};
-pub(crate) use segment::{HeadEnd, TxSegment};
+pub(crate) use segment::{HeadEnd, TxPayload, TxSegment};
 pub(crate) use train::{LastSegment, Payload, Probe, ProbeOrder, Quote, RANGES_MAX, Train};
 
-use crate::packet::ReplyPath;
 use crate::port::{TxChecksum, TxFrame};
 use crate::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
-use crate::wire::ip::{AddressPair, Pair, V4Pair, V6Pair};
 use crate::wire::{arp, ethernet};
 
 /// The verdict on a packet, and the frames that answer it.
@@ -52,30 +50,36 @@ impl From<Verdict> for Outcome {
     }
 }
 
+/// What kind it is has a place of its own, where it is told by one comparison.
 #[derive(Clone, Debug)]
+#[repr(u8)]
 enum Output<'a> {
     Nothing,
+    Segment(TxSegment<'a>),
+    Rarer(Rarer<'a>),
+}
+
+/// What is rarer than one segment.
+#[derive(Clone, Debug)]
+enum Rarer<'a> {
     Arp { link: ethernet::Header, packet: arp::Packet },
-    V4(TxSegment<'a, V4Pair>),
-    V6(TxSegment<'a, V6Pair>),
     Datagram(Datagram<'a>),
     Train(Train<'a>),
 }
 
-impl<'a, P: Pair> From<TxSegment<'a, P>> for Output<'a> {
-    /// The segment, with addresses of the family that it has.
-    #[inline]
-    fn from(segment: TxSegment<'a, P>) -> Self {
-        let TxSegment { config, path, header, payload, head_end, sum, identification } = segment;
-        let ReplyPath { next_hop_mac, tag, addresses } = path;
-        match addresses.into() {
-            AddressPair::V4 { source, destination } => {
-                let path = ReplyPath { next_hop_mac, tag, addresses: V4Pair::new(source, destination) };
-                Self::V4(TxSegment { config, path, header, payload, head_end, sum, identification })
+impl Rarer<'_> {
+    /// The next frame, and whether it is the last one.
+    #[inline(never)]
+    fn next_frame(&mut self, buffer: &mut [u8]) -> (Option<TxFrame>, bool) {
+        match self {
+            Self::Arp { link, packet } => (emit_arp(link, packet, buffer), true),
+            Self::Datagram(datagram) => {
+                let frame = datagram.next_frame(buffer);
+                (frame, frame.is_none() || datagram.is_done())
             }
-            AddressPair::V6 { source, destination } => {
-                let path = ReplyPath { next_hop_mac, tag, addresses: V6Pair::new(source, destination) };
-                Self::V6(TxSegment { config, path, header, payload, head_end, sum, identification })
+            Self::Train(train) => {
+                let frame = train.next_frame(buffer);
+                (frame, frame.is_none() || train.is_done())
             }
         }
     }
@@ -88,20 +92,20 @@ impl<'a> Reply<'a> {
     }
 
     pub(crate) const fn arp(link: ethernet::Header, packet: arp::Packet) -> Self {
-        Self::with(ReplyKind::Arp, Output::Arp { link, packet })
+        Self::with(ReplyKind::Arp, Output::Rarer(Rarer::Arp { link, packet }))
     }
 
     #[inline]
-    pub(crate) fn segment<P: Pair>(kind: ReplyKind, segment: TxSegment<'a, P>) -> Self {
-        Self::with(kind, segment.into())
+    pub(crate) const fn segment(kind: ReplyKind, segment: TxSegment<'a>) -> Self {
+        Self::with(kind, Output::Segment(segment))
     }
 
     pub(crate) const fn datagram(kind: ReplyKind, datagram: Datagram<'a>) -> Self {
-        Self::with(kind, Output::Datagram(datagram))
+        Self::with(kind, Output::Rarer(Rarer::Datagram(datagram)))
     }
 
     pub(crate) fn train(kind: ReplyKind, train: Train<'a>) -> Self {
-        Self::with(kind, Output::Train(train))
+        Self::with(kind, Output::Rarer(Rarer::Train(train)))
     }
 
     #[inline]
@@ -138,11 +142,10 @@ impl<'a> Reply<'a> {
     pub fn answers(&self) -> Answers<'_> {
         let only = match &self.output {
             _ if !self.answers_request() || !self.several.is_empty() => None,
-            Output::V4(segment) => Some(segment.answered()),
-            Output::V6(segment) => Some(segment.answered()),
-            Output::Datagram(datagram) => Some(datagram.answered()),
-            Output::Train(train) => Some(train.payload.answered()),
-            Output::Nothing | Output::Arp { .. } => None,
+            Output::Segment(segment) => Some(segment.answered()),
+            Output::Rarer(Rarer::Datagram(datagram)) => Some(datagram.answered()),
+            Output::Rarer(Rarer::Train(train)) => Some(train.payload.answered()),
+            Output::Nothing | Output::Rarer(Rarer::Arp { .. }) => None,
         };
         Answers { only, list: self.several }
     }
@@ -175,21 +178,14 @@ impl<'a> Reply<'a> {
     /// MTU and [`LINK_HEADER_MAX`](ethernet::LINK_HEADER_MAX) bytes are always enough.
     #[inline]
     pub fn next_frame(&mut self, buffer: &mut [u8]) -> Option<TxFrame> {
-        let (frame, done) = match &mut self.output {
-            Output::Nothing => (None, true),
-            Output::Arp { link, packet } => (emit_arp(link, packet, buffer), true),
-            Output::V4(segment) => (segment.emit(buffer), true),
-            Output::V6(segment) => (segment.emit(buffer), true),
-            Output::Datagram(datagram) => {
-                let frame = datagram.next_frame(buffer);
-                (frame, frame.is_none() || datagram.is_done())
-            }
-            Output::Train(train) => {
-                let frame = train.next_frame(buffer);
-                (frame, frame.is_none() || train.is_done())
-            }
-        };
-        if done {
+        if let Output::Segment(segment) = &self.output {
+            let frame = segment.emit(buffer);
+            self.output = Output::Nothing;
+            return frame;
+        }
+        let Output::Rarer(rarer) = &mut self.output else { return None };
+        let (frame, is_last) = rarer.next_frame(buffer);
+        if is_last {
             self.output = Output::Nothing;
         }
         frame

@@ -5,8 +5,8 @@
 #[derive(Clone, Copy)]
 pub(crate) struct SipHash {
     state: [u64; 4],
-    /// Bytes so far.
-    len: u8,
+    /// Bytes so far. A word, as all else: a value without gaps is written once.
+    len: u64,
 }
 
 impl SipHash {
@@ -26,13 +26,13 @@ impl SipHash {
     /// Appends words to the message.
     #[inline]
     pub(crate) fn with<const N: usize>(self, words: [u64; N]) -> Self {
-        Self { state: words.into_iter().fold(self.state, absorb), len: self.len + 8 * N as u8 }
+        Self { state: words.into_iter().fold(self.state, absorb), len: self.len + 8 * N as u64 }
     }
 
     /// The hash, the four bytes of `tail` at its end.
     #[inline]
     pub(crate) fn finish(self, tail: u32) -> u64 {
-        let len = u64::from(self.len) + 4;
+        let len = self.len + 4;
         let [v0, v1, v2, v3] = absorb(self.state, u64::from(tail) | len << 56);
         let [v0, v1, v2, v3] = round(round(round(round([v0, v1, v2 ^ 0xff, v3]))));
         v0 ^ v1 ^ v2 ^ v3

@@ -47,7 +47,7 @@ use crate::stamp::{SentSegment, Stamp};
 use crate::time::Instant;
 use crate::verdict::{Absorbed, DropReason, ReplyKind};
 use crate::wire::ip::Pair;
-use crate::wire::tcp::{Flags, HEADER_LEN, Header, Options, Timestamps};
+use crate::wire::tcp::{Flags, HEADER_LEN, Header, SynOptions, Timestamps};
 
 const SYN: Flags = Flags::SYN;
 const ACK: Flags = Flags::ACK;
@@ -81,11 +81,11 @@ pub(crate) fn answer<'a, A: App, P: Pair>(
     // By far the most common segment, and nothing more has to be known about it. A keep-alive probe looks like this
     // (RFC 9293, section 3.8.4).
     let is_plain = kind == ACK && payload.is_empty();
-    let has_options = packet.payload.len() - payload.len() > HEADER_LEN;
+    let has_options = header.header_len() > HEADER_LEN;
     if for_us && is_plain && !(has_options && (config.keep_alive || app.stores())) {
         return Absorbed::Ack.into();
     }
-    let mut segment = Segment::new(config, now, packet, header, payload);
+    let mut segment = Segment::new(config, now, &packet, header, payload);
     if !for_us {
         return segment.refuse(DropReason::TcpClosedPort);
     }
@@ -119,32 +119,30 @@ pub(crate) fn answer_too_big<'a, A: App, P: Pair>(
     quoted: &[u8],
     mtu: u32,
 ) -> Reply<'a> {
-    match find_quoted(config, app, now, path, quoted) {
+    let packet = Packet { datagram: &[], reply_path: path, checksum: Checked::Good, payload: &[] };
+    match find_quoted(config, app, now, &packet, quoted) {
         Some(transfer) => transfer.narrow(mtu),
         None => DropReason::IcmpQuote.into(),
     }
 }
 
 /// The transfer that a quoted segment of ours belongs to, unless it goes in pieces already.
-fn find_quoted<'a, A: App, P: Pair>(
+fn find_quoted<'f, 'a: 'f, A: App, P: Pair>(
     config: &'a Config,
     app: &'a A,
     now: Instant,
-    path: ReplyPath<P>,
+    packet: &'f Packet<'f, P>,
     quoted: &[u8],
-) -> Option<Transfer<'a, 'a, P>> {
+) -> Option<Transfer<'f, 'a, P>> {
     let (sent, _) = Header::parse(quoted).ok()?;
-    if !config.addresses.may_have_sent(path.addresses.into()) || !config.tcp_ports.has(sent.source_port()) {
+    if !config.addresses.may_have_sent(packet.reply_path.addresses.into()) || !config.tcp_ports.has(sent.source_port())
+    {
         return None;
     }
     // The ACK of a client that has received everything up to this segment, and its timestamp. The window is ours.
-    let options = Options {
-        timestamps: sent.options.timestamps.map(|ours| Timestamps { value: ours.echo, echo: ours.value }),
-        ..Options::default()
-    };
+    let timestamps = sent.timestamps.map(Timestamps::reversed);
     let ports = [sent.destination_port(), sent.source_port()];
-    let header = Header::new(ports, sent.ack(), sent.seq(), ACK, sent.window(), options);
-    let packet = Packet { datagram: &[], reply_path: path, checksum: Checked::Good, payload: &[] };
+    let header = Header::new(ports, sent.ack(), sent.seq(), ACK, sent.window(), timestamps);
     let mut segment = Segment::new(config, now, packet, header, &[]);
     if config.is_rotating() {
         segment = under_its_secret(&segment, app, &mut []).ok()?;
@@ -158,24 +156,21 @@ fn find_quoted<'a, A: App, P: Pair>(
 /// (RFC 9293, sections 3.8.3 and 3.10.8).
 #[inline]
 fn syn_ack<'a, A: App, P: Pair>(segment: &Segment<'_, P>, app: &A) -> Reply<'a> {
-    let announced = segment.header.options.mss.unwrap_or(segment.default_mss());
+    let options = SynOptions::parse(segment.options());
+    let announced = options.mss.unwrap_or(segment.default_mss());
     let mss = Mss::at_most(segment.at_most_half_window(announced));
-    let fields = CookieFields { mss, generation: app.generations().current, scale: segment.scale(mss) };
+    let fields = CookieFields { mss, generation: app.generations().current, scale: segment.scale(mss, options) };
     let (cookie, proof) = segment.keys.cookie(segment.now, segment.header.seq(), fields, segment.has_timestamps());
-    let sack = segment.header.options.sack_permitted;
     // Only what the client has offered (RFC 7323, section 3.2; RFC 2018, section 2), and the MSS (RFC 9293, section
     // 3.7.1).
-    let options = Options {
-        mss: Some(segment.own_mss() as u16),
-        sack_permitted: sack,
-        timestamps: segment.timestamps(Stamp::Handshake { proof, sack }),
-        // Our own window is never scaled.
-        window_scale: fields.scale.is_scaled().then_some(0),
-    };
+    let sack = options.sack_permitted;
+    let timestamps = segment.timestamps(Stamp::Handshake { proof, sack });
+    // Our own window is never scaled.
+    let window_scale = fields.scale.is_scaled().then_some(0);
     // Data on a SYN is not acknowledged: the client sends it again with its ACK (RFC 9293, sections 3.5 and 3.10.7.3;
     // RFC 7413, section 4.2.2).
-    let header = segment.header_back(SYN_ACK, cookie, options).with_ack(segment.header.seq().advance(1));
-    segment.reply(ReplyKind::SynAck, header)
+    let header = segment.header_back(SYN_ACK, cookie, timestamps).with_ack(segment.header.seq().advance(1));
+    segment.reply(ReplyKind::SynAck, header.syn_words(segment.own_mss() as u16, sack, window_scale))
 }
 
 /// An ACK without payload, and without a timestamp of a stored response.

@@ -183,7 +183,7 @@ impl Answer {
         let (tcp, payload) = tcp::Header::parse(segment).ok()?;
         let flags = [Flags::SYN, Flags::FIN].into_iter().filter(|&flag| tcp.flags().has(flag)).count();
         let end = tcp.seq().advance((payload.len() + flags) as u32).value();
-        Some(Self { end, timestamp: tcp.options.timestamps?.value })
+        Some(Self { end, timestamp: tcp.timestamps?.value() })
     }
 }
 
@@ -204,8 +204,8 @@ impl Read {
             ipv6::Header::parse(packet).ok()?.1
         };
         let (tcp, _) = tcp::Header::parse(segment).ok()?;
-        let stamps = tcp.options.timestamps?;
-        Some(Self { seq: tcp.seq().value(), ack: tcp.ack().value(), timestamps: (stamps.value, stamps.echo) })
+        let stamps = tcp.timestamps?;
+        Some(Self { seq: tcp.seq().value(), ack: tcp.ack().value(), timestamps: (stamps.value(), stamps.echo()) })
     }
 
     /// A segment that begins `before` bytes before the client's next one.

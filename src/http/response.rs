@@ -10,7 +10,6 @@ use core::fmt;
 use super::field::{FieldName, FieldValue, ends_value};
 use super::status::Status;
 use crate::position::Position;
-use crate::wire::checksum::Sum;
 
 /// Bytes for status line and header fields beside the largest body, in a scratch buffer of
 /// [`SCRATCH_LEN`](crate::engine::SCRATCH_LEN). A head may be longer where the body leaves room.
@@ -22,7 +21,7 @@ pub struct Response<'a> {
     head: &'a [u8],
     body: &'a [u8],
     position: Option<Position>,
-    /// The sum over head and body, as [`Sum::folded`] gives it.
+    /// The sum over head and body, as [`Sum::folded`](crate::wire::checksum::Sum::folded) gives it.
     sum: Option<u16>,
 }
 
@@ -69,8 +68,9 @@ impl<'a> Response<'a> {
         self.position
     }
 
-    /// Adds the one's complement sum over head and body, as [`Sum::folded`] gives it. Where the response is sent in one
-    /// segment, nothing has to be summed then. With a wrong sum, clients drop the segment.
+    /// Adds the one's complement sum over head and body, as
+    /// [`Sum::folded`](crate::wire::checksum::Sum::folded) gives it. Where the response is sent in one segment, nothing
+    /// has to be summed then. With a wrong sum, clients drop the segment.
     #[must_use]
     pub const fn with_sum(self, sum: u16) -> Self {
         Self { sum: Some(sum), ..self }
@@ -79,12 +79,6 @@ impl<'a> Response<'a> {
     /// The sum over head and body that it came with, if any.
     pub const fn known_sum(&self) -> Option<u16> {
         self.sum
-    }
-
-    /// The sum over head and body, if it is known.
-    #[inline]
-    pub(crate) fn sum(&self) -> Option<Sum> {
-        self.sum.map(Sum::of_folded)
     }
 
     /// Begins a response that is made on the spot, in `scratch`.
@@ -444,9 +438,9 @@ mod tests {
     #[test]
     fn a_sum_that_is_known_is_what_the_engine_goes_by() {
         let response = Response::prepared(b"head", b"body!");
-        assert!(response.sum().is_none());
-        assert_eq!(response.with_sum(0x1234).sum().map(Sum::folded), Some(0x1234));
-        assert!(response.with_sum(0x1234).without_body().sum().is_none(), "of other bytes it is another one");
+        assert!(response.known_sum().is_none());
+        assert_eq!(response.with_sum(0x1234).known_sum(), Some(0x1234));
+        assert!(response.with_sum(0x1234).without_body().known_sum().is_none(), "of other bytes it is another one");
     }
 
     #[test]

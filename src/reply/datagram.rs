@@ -57,7 +57,7 @@ impl TransportHeader {
     /// Writes the header.
     fn emit(&self, checksum: u16, room: &mut [u8; tcp::HEADER_ROOM]) -> Option<()> {
         match self {
-            Self::Tcp(header) => header.words().emit(checksum, room),
+            Self::Tcp(header) => header.words().with_checksum(checksum).emit(room),
             Self::Icmp(header) => {
                 let mut bytes = header.bytes;
                 *bytes.get_mut(icmpv4::CHECKSUM_OFFSET..)?.first_chunk_mut()? = checksum.to_be_bytes();
@@ -174,8 +174,9 @@ impl<'a> Datagram<'a> {
         let room = self.emit_ip_header(room, len, whole)?;
         self.copy_to(room.get_mut(..len)?)?;
         self.sent += len;
-        let len = link.header_len() + self.ip_header_len(whole) + len;
-        Some(TxFrame { len, checksum: tx_checksum(&self.config, &self.path, false) })
+        let (link_len, network_len) = (link.header_len(), self.ip_header_len(whole));
+        let checksum = tx_checksum(self.config.offload, link_len, network_len, false);
+        Some(TxFrame { len: link_len + network_len + len, checksum })
     }
 
     /// The most payload that one fragment may have.

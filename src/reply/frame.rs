@@ -4,7 +4,8 @@ use crate::config::Config;
 use crate::packet::ReplyPath;
 use crate::port::{Offload, TxChecksum};
 use crate::wire::ethernet::{self, MacAddress};
-use crate::wire::ip::{AddressPair, Pair};
+use crate::wire::ip::Pair;
+use crate::wire::ipv4;
 
 /// The hop limit, or time to live, of everything but neighbor discovery (RFC 1700). It is neither configured (RFC 1122,
 /// section 3.2.1.7) nor learned from a router (RFC 4861, section 6.3.4).
@@ -41,14 +42,17 @@ pub(super) fn link_header<P: Pair>(config: &TxConfig, path: &ReplyPath<P>) -> et
     ethernet::Header { destination: path.next_hop_mac, source: config.mac, tag: path.tag, ether_type }
 }
 
-/// What is left to the port of the checksums of a packet that goes this way.
+/// What is left to the port of the checksums of a frame with link and IP headers of these lengths.
 #[inline]
-pub(super) fn tx_checksum<P: Pair>(config: &TxConfig, path: &ReplyPath<P>, transport: bool) -> TxChecksum {
-    let addresses = path.addresses.into();
-    let network = config.offload.ipv4 && matches!(addresses, AddressPair::V4 { .. });
+pub(super) const fn tx_checksum(
+    offload: Offload,
+    network_offset: usize,
+    network_len: usize,
+    transport: bool,
+) -> TxChecksum {
+    let network = offload.ipv4 && network_len == ipv4::HEADER_LEN;
     if !network && !transport {
         return TxChecksum::Complete;
     }
-    let network_offset = if path.tag.is_some() { ethernet::LINK_HEADER_MAX } else { ethernet::LINK_HEADER_MAX - 4 };
-    TxChecksum::Partial { network_offset, network_len: addresses.header_len(), network, transport, segment_len: None }
+    TxChecksum::Partial { network_offset, network_len, network, transport, segment_len: None }
 }

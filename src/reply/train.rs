@@ -2,7 +2,7 @@
 
 use super::datagram::{Datagram, TransportHeader};
 use super::frame::TxConfig;
-use super::segment::TxSegment;
+use super::segment::{HeadEnd, TxPayload, TxSegment};
 use crate::config::Config;
 use crate::packet::ReplyPath;
 use crate::port::{TxChecksum, TxFrame};
@@ -187,9 +187,7 @@ impl<'a> Train<'a> {
 
     /// Puts the timestamps of all segments so much ahead.
     pub(crate) fn add_to_timestamps(&mut self, value: u32) {
-        if let Some(ours) = &mut self.header.options.timestamps {
-            ours.value = ours.value.wrapping_add(value);
-        }
+        self.header.advance_timestamp(value);
     }
 
     /// Whether no more than one segment is still to be sent.
@@ -255,9 +253,7 @@ impl<'a> Train<'a> {
                 self.add_stamp(&mut header, last);
                 return self.emit(header, [probe.payload(), &[], &[], &[]], buffer);
             };
-            if let Some(ours) = &mut header.options.timestamps {
-                ours.value = ours.value.wrapping_add(stamp);
-            }
+            header.advance_timestamp(stamp);
             let from = probe.seq.distance_from(self.header.seq());
             return self.emit(header, self.payload.range(from, from.saturating_add(probe.len.into())), buffer);
         }
@@ -284,12 +280,12 @@ impl<'a> Train<'a> {
                 header = header.with_flags(Flags::FIN.with(Flags::PSH));
             }
             LastSegment::Open { stamp, window } => {
-                match (stamp, &mut header.options.timestamps) {
-                    (Some(stamp), Some(ours)) => {
-                        ours.value = ours.value.wrapping_add(stamp);
+                match stamp.filter(|_| header.timestamps.is_some()) {
+                    Some(stamp) => {
+                        header.advance_timestamp(stamp);
                         self.opens = Some(window);
                     }
-                    _ => self.add_stamp(&mut header, from),
+                    None => self.add_stamp(&mut header, from),
                 }
                 header = header.with_flags(Flags::PSH);
             }
@@ -322,18 +318,14 @@ impl<'a> Train<'a> {
 
     /// Adds the stamp of a segment at this offset to the timestamp in its header.
     fn add_stamp(&self, header: &mut Header, offset: u32) {
-        if let Some(ours) = &mut header.options.timestamps {
-            ours.value = ours.value.wrapping_add(self.stamps.stamp_at(offset));
-        }
+        header.advance_timestamp(self.stamps.stamp_at(offset));
     }
 
     /// The header of the empty segment that opens the client's window behind the last segment. It begins a byte behind
     /// that, so its timestamp is never taken for the one to be echoed (RFC 7323, section 4.3).
     fn opening_header(&self, window: u16) -> Header {
         let mut header = self.header.with_seq(self.header.seq().advance(self.payload.end() + 1)).with_window(window);
-        if let Some(ours) = &mut header.options.timestamps {
-            ours.value = ours.value.wrapping_add(OPENS);
-        }
+        header.advance_timestamp(OPENS);
         header
     }
 
@@ -368,16 +360,19 @@ impl<'a> Train<'a> {
     #[inline(never)]
     fn emit_as(&self, identification: u16, header: Header, payload: [&[u8]; 4], buffer: &mut [u8]) -> Option<TxFrame> {
         let identification = identification.into();
-        let segment = TxSegment { identification, sum: None, ..TxSegment::new(self.config, self.path, header) };
+        let emit = |[head, body]: [&[u8]; 2], sum, buffer: &mut [u8]| {
+            let payload = TxPayload { head, head_end: HeadEnd::Nothing, body, sum, identification };
+            TxSegment::new(self.config, &self.path, header.words(), payload).emit(buffer)
+        };
         let [head, middle @ .., body] = payload;
         if middle.iter().all(|piece| piece.is_empty()) {
-            return TxSegment { payload: [head, body], ..segment }.emit(buffer);
+            return emit([head, body], None, buffer);
         }
         // A packet has room for two pieces. One of all their bytes is written first, and these over it.
         let len = payload.iter().map(|piece| piece.len()).sum();
         let is_summed = !self.config.offload.tcp;
-        let sum = is_summed.then(|| payload.iter().fold(Sum::new(), |sum, piece| sum.with(piece)));
-        let frame = TxSegment { payload: [ZEROS.get(..len)?, &[]], sum, ..segment }.emit(buffer)?;
+        let sum = is_summed.then(|| payload.iter().fold(Sum::new(), |sum, piece| sum.with(piece)).folded());
+        let frame = emit([ZEROS.get(..len)?, &[]], sum, buffer)?;
         let mut room = buffer.get_mut(frame.len.checked_sub(len)?..)?;
         for piece in payload {
             room = put(room, piece)?;
@@ -401,7 +396,6 @@ mod tests {
     use crate::cookie::Secret;
     use crate::vnet;
     use crate::wire::ethernet::MacAddress;
-    use crate::wire::tcp::Options;
 
     /// What one frame of a train is.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -430,7 +424,7 @@ mod tests {
             tag: None,
             addresses: AddressPair::V4 { source, destination },
         };
-        let header = Header::new([80, 40_000], START, SeqNumber::new(5), Flags::ACK, 1000, Options::default());
+        let header = Header::new([80, 40_000], START, SeqNumber::new(5), Flags::ACK, 1000, None);
         let mut train = Train::new(config, path, header, Payload::new(b"head", b"a body of 22 bytes, so"), 8);
         train.ranges[0] = (0, 27);
         train

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::config::LargeReplies;
 use crate::cookie::CookieFields;
 use crate::http::{Framing, Method, Methods, Persistence, Problem, RequestLine, Response, Status, Writer};
-use crate::reply::{Datagram, HeadEnd, Reply, TransportHeader, TxSegment};
+use crate::reply::{Datagram, HeadEnd, Reply, TransportHeader, TxPayload, TxSegment};
 use crate::stamp::{Kept, KeptSize, Stamp};
 use crate::verdict::{DropReason, ReplyKind, Verdict};
 use crate::wire::ip::Pair;
@@ -388,11 +388,11 @@ fn open_payload<'a, P: Pair>(
 fn leave_open<'a, A: App, P: Pair>(
     segment: &Segment<'_, P>,
     fields: CookieFields,
-    (payload, head_end): OpenPayload<'a>,
+    ([head, body], head_end): OpenPayload<'a>,
     behind: usize,
     app: &A,
 ) -> Reply<'a> {
-    let len = payload[0].len() + head_end.bytes().len() + payload[1].len();
+    let len = head.len() + head_end.bytes().len() + body.len();
     let client_next = segment.header.seq().advance(segment.payload.len().saturating_sub(behind) as u32);
     let own_next = segment.header.ack().advance(len as u32);
     let (flags, ack, stamp) = if segment.is_fin() && behind == 0 {
@@ -402,16 +402,11 @@ fn leave_open<'a, A: App, P: Pair>(
         let stamp = segment.kept([client_next, own_next], generation, size, fields.scale);
         (Flags::ACK.with(Flags::PSH), client_next, stamp)
     };
-    let options = segment.following_options(stamp);
-    let header = segment.header_back(flags, segment.header.ack(), options).with_ack(ack);
+    let timestamps = segment.following_timestamps(stamp);
+    let header = segment.header_back(flags, segment.header.ack(), timestamps).with_ack(ack);
     let identification = segment.identification();
-    let answer = TxSegment {
-        payload,
-        head_end,
-        sum: None,
-        identification,
-        ..TxSegment::new(segment.config, segment.packet.reply_path, header)
-    };
+    let payload = TxPayload { head, head_end, body, sum: None, identification };
+    let answer = TxSegment::new(segment.config, &segment.packet.reply_path, header.words(), payload);
     Reply::segment(ReplyKind::Response, answer)
 }
 
@@ -452,8 +447,8 @@ fn keep_open_at_length<'a, A: App, P: Pair>(
 fn renew<'r, P: Pair>(segment: &Segment<'_, P>, fields: CookieFields) -> Reply<'r> {
     let (end, own_next) = (segment.header.seq(), segment.header.ack());
     let stamp = segment.kept([end, own_next], fields.generation, KeptSize::Mss(fields.mss), fields.scale);
-    let header = segment.header_back(Flags::ACK, own_next, segment.following_options(stamp)).with_ack(end);
-    segment.reply(ReplyKind::Renewed, header)
+    let header = segment.header_back(Flags::ACK, own_next, segment.following_timestamps(stamp)).with_ack(end);
+    segment.reply(ReplyKind::Renewed, header.words())
 }
 
 /// Whether the connection of this client can stay open: its MSS fits a stamp, and it takes SACK, without which a
@@ -467,9 +462,9 @@ fn may_stay_open<P: Pair>(segment: &Segment<'_, P>, fields: CookieFields, later:
 /// 9112, section 9.3).
 #[cold]
 fn close<'r, P: Pair>(segment: &Segment<'_, P>) -> Reply<'r> {
-    let options = segment.following_options(Stamp::Whole);
-    let header = segment.header_back(Flags::FIN.with(Flags::ACK), segment.header.ack(), options);
-    segment.reply(ReplyKind::Closed, header)
+    let timestamps = segment.following_timestamps(Stamp::Whole);
+    let header = segment.header_back(Flags::FIN.with(Flags::ACK), segment.header.ack(), timestamps);
+    segment.reply(ReplyKind::Closed, header.words())
 }
 
 /// A segment with payload whose acknowledgement is not the cookie: a request of a client that has
@@ -566,7 +561,7 @@ fn respond_at_length<'a, P: Pair>(
 /// The header of a segment with all of a response.
 #[inline]
 fn last_header<P: Pair>(segment: &Segment<'_, P>) -> Header {
-    segment.header_back(LAST, segment.header.ack(), segment.following_options(Stamp::Whole))
+    segment.header_back(LAST, segment.header.ack(), segment.following_timestamps(Stamp::Whole))
 }
 
 /// The largest IP packet for the client with this cookie.
@@ -588,11 +583,10 @@ fn one_segment<'a, P: Pair>(
     header: Header,
     response: &Response<'a>,
 ) -> Reply<'a> {
-    let payload = [response.head(), response.body()];
-    let (sum, identification) = (response.sum(), segment.identification());
-    let answer =
-        TxSegment { payload, sum, identification, ..TxSegment::new(segment.config, segment.packet.reply_path, header) };
-    Reply::segment(kind, answer)
+    let (head, body) = (response.head(), response.body());
+    let (sum, identification) = (response.known_sum(), segment.identification());
+    let payload = TxPayload { head, head_end: HeadEnd::Nothing, body, sum, identification };
+    Reply::segment(kind, TxSegment::new(segment.config, &segment.packet.reply_path, header.words(), payload))
 }
 
 /// Whether a response fits the client's window. The FIN takes a byte of it as well.

@@ -164,8 +164,9 @@ impl<'f, 'a, P: Pair> Resumption<'f, 'a, P> {
         let Self { segment, response, place } = self;
         if place.offset > response.len() as u32 {
             // So that what else there is of a long request is acknowledged as well.
-            let header = segment.header_back(Flags::ACK, segment.header.ack(), segment.following_options(Stamp::Done));
-            return segment.reply(ReplyKind::Settled, header);
+            let timestamps = segment.following_timestamps(Stamp::Done);
+            let header = segment.header_back(Flags::ACK, segment.header.ack(), timestamps);
+            return segment.reply(ReplyKind::Settled, header.words());
         }
         send_from(&segment, response, place)
     }

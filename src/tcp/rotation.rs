@@ -49,7 +49,7 @@ pub(super) fn under_its_secret<'a, A: App, P: Pair>(
 
 /// The segment as one of a connection that began under this secret.
 fn under<'a, P: Pair>(segment: &Segment<'a, P>, secret: &Secret) -> Segment<'a, P> {
-    Segment { keys: secret.flow_keys(&Flow::of(segment.packet.reply_path, segment.header)), ..*segment }
+    Segment { keys: secret.flow_keys(&Flow::of(&segment.packet.reply_path, &segment.header)), ..*segment }
 }
 
 /// Whether what it sends back proves this secret.

@@ -10,13 +10,15 @@ use crate::cookie::{CookieFields, EPOCHS, Flow, FlowKeys, Mss, Scale, SegmentCla
 use crate::http::{RequestLine, Response};
 use crate::packet::{Packet, ReplyPath};
 use crate::position::Position;
-use crate::reply::{Payload, Quote, Reply, Train, TxSegment};
+use crate::reply::{Payload, Quote, Reply, Train, TxPayload, TxSegment};
 use crate::stamp::{Exchange, Kept, KeptSize, SentSegment, Stamp};
 use crate::time::Instant;
 use crate::verdict::{Absorbed, DropReason, ReplyKind};
 use crate::wire::ip::{AddressPair, Pair};
 use crate::wire::seq::SeqNumber;
-use crate::wire::tcp::{Flags, HEADER_LEN, Header, OPTIONS_MAX, Options, SackBlocks, TIMESTAMPS_LEN, Timestamps};
+use crate::wire::tcp::{
+    Flags, HEADER_LEN, Header, OPTIONS_MAX, SackBlocks, SynOptions, TIMESTAMPS_LEN, Timestamps, Words,
+};
 use crate::wire::{ipv6, put};
 
 /// The smallest packet that every IPv6 link carries whole (RFC 8200, section 5).
@@ -69,7 +71,8 @@ pub(super) struct Segment<'a, P> {
     /// The keys of its connection, by the secret that it began under.
     pub(super) keys: FlowKeys,
     pub(super) now: Instant,
-    pub(super) packet: Packet<'a, P>,
+    /// What came, of which this may be a part.
+    pub(super) packet: &'a Packet<'a, P>,
     pub(super) header: Header,
     pub(super) payload: &'a [u8],
 }
@@ -94,7 +97,7 @@ pub(super) enum Seen {
 impl<P: Pair> Flow<P> {
     /// The connection of a segment with this header, whose answer takes this path.
     #[inline]
-    pub(super) fn of(path: ReplyPath<P>, header: Header) -> Self {
+    pub(super) fn of(path: &ReplyPath<P>, header: &Header) -> Self {
         Self {
             addresses: path.addresses.reversed(),
             client_port: header.source_port(),
@@ -110,12 +113,14 @@ impl<'a, P: Pair> Segment<'a, P> {
     pub(super) fn new(
         config: &'a Config,
         now: Instant,
-        packet: Packet<'a, P>,
+        packet: &'a Packet<'a, P>,
         header: Header,
         payload: &'a [u8],
     ) -> Self {
-        let keys = config.secret.flow_keys(&Flow::of(packet.reply_path, header));
-        Self { config, keys, now, packet, header, payload }
+        // All else is stored first, so that the hash has the registers for itself (fast: hashed last).
+        let mut segment = Self { config, keys: FlowKeys::UNKNOWN, now, packet, header, payload };
+        segment.keys = config.secret.flow_keys(&Flow::of(&packet.reply_path, &header));
+        segment
     }
 
     /// The address of the client and ours, as they stand in an answer.
@@ -131,7 +136,7 @@ impl<'a, P: Pair> Segment<'a, P> {
 
     #[inline]
     pub(super) fn has_timestamps(&self) -> bool {
-        self.header.options.timestamps.is_some()
+        self.header.timestamps.is_some()
     }
 
     /// The sequence number behind the segment, where SYN and FIN count as a byte each.
@@ -168,7 +173,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// How far the timestamp that the client echoes is from the base.
     #[inline]
     fn echo_from_base(&self) -> Option<u32> {
-        Some(self.header.options.timestamps?.echo.wrapping_sub(self.keys.timestamp_base))
+        Some(self.header.timestamps?.echo().wrapping_sub(self.keys.timestamp_base()))
     }
 
     /// The stamp in the timestamp that the client echoes, if it is one of ours.
@@ -268,19 +273,14 @@ impl<'a, P: Pair> Segment<'a, P> {
     pub(super) fn from(&self, seq: SeqNumber) -> Option<Self> {
         let skipped = seq.distance_from(self.header.seq()) as usize;
         let payload = self.payload.get(skipped..)?;
-        let shortened = self.packet.payload.get(..self.packet.payload.len().checked_sub(skipped)?)?;
-        let packet = Packet { payload: shortened, ..self.packet };
-        Some(Self { packet, payload, header: self.header.with_seq(seq), ..*self })
+        Some(Self { payload, header: self.header.with_seq(seq), ..*self })
     }
 
     /// The segment without what is behind the longest request that is read on a connection that stays open.
     pub(super) fn up_to_request_max(&self) -> Self {
-        let (most, whole) = (self.request_max(), self.packet.payload);
-        let behind = self.payload.len().saturating_sub(most);
-        match (self.payload.get(..most), whole.get(..whole.len() - behind)) {
-            (Some(payload), Some(shortened)) if behind > 0 => {
-                let packet = Packet { payload: shortened, ..self.packet };
-                Self { packet, payload, header: self.header.without_flags(Flags::FIN), ..*self }
+        match self.payload.split_at_checked(self.request_max()) {
+            Some((payload, behind)) if !behind.is_empty() => {
+                Self { payload, header: self.header.without_flags(Flags::FIN), ..*self }
             }
             _ => *self,
         }
@@ -295,13 +295,10 @@ impl<'a, P: Pair> Segment<'a, P> {
         if !begins_as_a_target(self.payload) {
             return None;
         }
-        let (header, rest) = self.packet.payload.split_at_checked(self.packet.payload.len() - self.payload.len())?;
-        let (whole, scratch) = scratch.split_at_mut_checked(header.len() + GET.len() + rest.len())?;
-        put(put(put(whole, header)?, GET)?, rest)?;
-        let whole: &[u8] = whole;
-        let packet = Packet { payload: whole, ..self.packet };
-        let header_with_seq = self.header.with_seq(self.header.seq().rewind(GET.len() as u32));
-        Some((Segment { packet, payload: whole.get(header.len()..)?, header: header_with_seq, ..*self }, scratch))
+        let (whole, scratch) = scratch.split_at_mut_checked(GET.len() + self.payload.len())?;
+        put(put(whole, GET)?, self.payload)?;
+        let header = self.header.with_seq(self.header.seq().rewind(GET.len() as u32));
+        Some((Segment { payload: whole, header, ..*self }, scratch))
     }
 
     /// Answers a segment that asks whether the connection is still there: one byte, or none, that the client has sent
@@ -352,8 +349,8 @@ impl<'a, P: Pair> Segment<'a, P> {
     #[cold]
     #[inline(never)]
     pub(super) fn acknowledge_up_to<'r>(&self, end: SeqNumber, kind: ReplyKind) -> Reply<'r> {
-        let header = self.header_back(Flags::ACK, self.header.ack(), self.echoed_options());
-        self.reply(kind, header.with_ack(end))
+        let header = self.header_back(Flags::ACK, self.header.ack(), self.echoed_timestamps());
+        self.reply(kind, header.with_ack(end).words())
     }
 
     /// Acknowledges all of the request, which ends at `end`, to a client that has acknowledged all of the response, and
@@ -371,8 +368,8 @@ impl<'a, P: Pair> Segment<'a, P> {
         let has_fin = self.is_fin() && self.end() == end.advance(1);
         let (flags, ack) = if has_fin { (FIN_ACK, end.advance(1)) } else { (Flags::ACK, end) };
         let stamp = self.kept([end, own_next], app.generations().current, KeptSize::Long(class), scale);
-        let header = self.header_back(flags, own_next, self.following_options(stamp)).with_ack(ack);
-        self.reply(if has_fin { ReplyKind::FinAck } else { ReplyKind::Settled }, header)
+        let header = self.header_back(flags, own_next, self.following_timestamps(stamp)).with_ack(ack);
+        self.reply(if has_fin { ReplyKind::FinAck } else { ReplyKind::Settled }, header.words())
     }
 
     #[inline]
@@ -406,8 +403,7 @@ impl<'a, P: Pair> Segment<'a, P> {
 
     /// The options, as they stand in the segment.
     pub(super) fn options(&self) -> &'a [u8] {
-        let header_len = self.packet.payload.len().saturating_sub(self.payload.len());
-        self.packet.payload.get(HEADER_LEN..header_len).unwrap_or_default()
+        self.packet.payload.get(HEADER_LEN..self.header.header_len()).unwrap_or_default()
     }
 
     /// What a client at `acked` has received beyond that. `None` if it reports a duplicate (RFC 2883, section 4), or
@@ -495,7 +491,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// Whether the client could not have put another byte into this segment, as far as its MSS is known: that of a
     /// cookie is rounded down.
     pub(super) fn is_full(&self, mss: Mss) -> bool {
-        self.packet.payload.len() - HEADER_LEN >= self.own_mss().min(usize::from(mss.bytes()))
+        self.options().len() + self.payload.len() >= self.own_mss().min(usize::from(mss.bytes()))
     }
 
     /// The largest IP packet for a client with this MSS, however far it is (RFC 1122, section 3.3.3).
@@ -509,11 +505,12 @@ impl<'a, P: Pair> Segment<'a, P> {
     }
 
     /// Bytes of payload in a full segment for a client with this MSS.
+    #[inline]
     pub(super) fn seg_size(&self, mss: Mss) -> u32 {
         let options = if self.has_timestamps() { TIMESTAMPS_LEN } else { 0 };
         // The path MTU of a client without timestamps cannot be discovered: an ICMP error about one of its segments
         // does not identify it.
-        let most = match (self.addresses(), self.header.options.timestamps) {
+        let most = match (self.addresses(), self.header.timestamps) {
             (AddressPair::V6 { .. }, None) => IPV6_PATH_MSS,
             (AddressPair::V4 { .. }, None) => NO_TIMESTAMPS_MAX,
             _ => usize::MAX,
@@ -559,12 +556,11 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// echo tells where they are, and that take segments which a timestamp can tell apart on a connection that was kept
     /// open.
     #[inline]
-    pub(super) fn scale(&self, mss: Mss) -> Scale {
-        let Options { timestamps, window_scale, .. } = self.header.options;
+    pub(super) fn scale(&self, mss: Mss, options: SynOptions) -> Scale {
         // What our own link carries counts as well: segments of less than a unit have no position of their own.
         let is_long = mss.bytes() >= SCALED_MSS_MIN && self.own_mss() >= SCALED_MSS_MIN.into();
-        let is_wanted = self.config.ceiling > Exchange::UNSCALED && timestamps.is_some() && is_long;
-        Scale::offered(window_scale.filter(|_| is_wanted))
+        let is_wanted = self.config.ceiling > Exchange::UNSCALED && self.has_timestamps() && is_long;
+        Scale::offered(options.window_scale.filter(|_| is_wanted))
     }
 
     /// Bytes of payload in a packet that every path carries: there is never reason for less (RFC 8201, section 4).
@@ -591,25 +587,23 @@ impl<'a, P: Pair> Segment<'a, P> {
 
     /// The header of a segment that answers and acknowledges this one.
     #[inline]
-    pub(super) fn header_back(&self, flags: Flags, seq: SeqNumber, options: Options) -> Header {
+    pub(super) fn header_back(&self, flags: Flags, seq: SeqNumber, timestamps: Option<Timestamps>) -> Header {
         let ports = [self.header.destination_port(), self.header.source_port()];
-        Header::new(ports, seq, self.end(), flags, self.window(), options)
+        Header::new(ports, seq, self.end(), flags, self.window(), timestamps)
     }
 
-    /// Options of a segment behind the handshake that says this behind what the client echoes: timestamps, if the
-    /// client uses them (RFC 7323, section 3.2). MSS and SACK-permitted stand on SYNs only (RFC 9293, section 3.2; RFC
-    /// 2018, section 2).
+    /// Timestamps of a segment behind the handshake that says this behind what the client echoes, if the client uses
+    /// them (RFC 7323, section 3.2).
     #[inline]
-    pub(super) fn following_options(&self, stamp: Stamp) -> Options {
-        let value = stamp.following(self.echoed_value());
-        Options { timestamps: self.timestamps_at(value), ..Options::default() }
+    pub(super) fn following_timestamps(&self, stamp: Stamp) -> Option<Timestamps> {
+        self.timestamps_at(stamp.following(self.echoed_value()))
     }
 
     /// How far the timestamp that it echoes is from the base.
     #[inline]
     pub(super) fn echoed_value(&self) -> u32 {
-        let echoed = self.header.options.timestamps.map_or(0, |theirs| theirs.echo);
-        echoed.wrapping_sub(self.keys.timestamp_base)
+        let echoed = self.header.timestamps.map_or(0, Timestamps::echo);
+        echoed.wrapping_sub(self.keys.timestamp_base())
     }
 
     /// Our stamp, and the client's own timestamp, of which it takes its RTT (RFC 7323, section 4.1).
@@ -621,21 +615,21 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// The timestamp that is so far from the base, and the client's own.
     #[inline]
     fn timestamps_at(&self, value: u32) -> Option<Timestamps> {
-        let theirs = self.header.options.timestamps?;
-        Some(Timestamps { value: self.keys.timestamp_base.wrapping_add(value), echo: theirs.value })
+        Some(self.header.timestamps?.answered_with(self.keys.timestamp_base().wrapping_add(value)))
     }
 
     /// A segment without payload.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "fast: inline")]
-    pub(super) fn reply<'r>(&self, kind: ReplyKind, header: Header) -> Reply<'r> {
-        Reply::segment(kind, TxSegment::new(self.config, self.packet.reply_path, header))
+    pub(super) fn reply<'r>(&self, kind: ReplyKind, header: Words) -> Reply<'r> {
+        Reply::segment(kind, TxSegment::new(self.config, &self.packet.reply_path, header, TxPayload::NONE))
     }
 
     /// Acknowledges all that the segment holds.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "fast: inline")]
     pub(super) fn acknowledge<'r>(&self, kind: ReplyKind, flags: Flags) -> Reply<'r> {
-        self.reply(kind, self.header_back(flags, self.header.ack(), self.echoed_options()))
+        self.reply(kind, self.header_back(flags, self.header.ack(), self.echoed_timestamps()).words())
     }
 
     /// Answers a FIN behind a request, with payload or without, of a client that has [`seen`](Self::seen) so much.
@@ -650,13 +644,11 @@ impl<'a, P: Pair> Segment<'a, P> {
         }
     }
 
-    /// Options with the timestamp that the client echoes: at least the newest that it has seen, or it would drop the
-    /// segment as an old duplicate (RFC 7323, section 5.3).
+    /// The timestamp that the client echoes: at least the newest that it has seen, or it would drop the segment as an
+    /// old duplicate (RFC 7323, section 5.3).
     #[inline]
-    fn echoed_options(&self) -> Options {
-        let timestamps = self.header.options.timestamps;
-        let timestamps = timestamps.map(|theirs| Timestamps { value: theirs.echo, echo: theirs.value });
-        Options { timestamps, ..Options::default() }
+    fn echoed_timestamps(&self) -> Option<Timestamps> {
+        self.header.timestamps.map(Timestamps::reversed)
     }
 
     /// A segment that is not wanted here: silence, or RST (RFC 9293, section 3.5.2), which has no options (RFC 7323,
@@ -668,11 +660,11 @@ impl<'a, P: Pair> Segment<'a, P> {
             return reason.into();
         }
         let header = if self.header.flags().has(Flags::ACK) {
-            self.header_back(Flags::RST, self.header.ack(), Options::default()).with_ack(SeqNumber::default())
+            self.header_back(Flags::RST, self.header.ack(), None).with_ack(SeqNumber::default())
         } else {
-            self.header_back(RST_ACK, SeqNumber::default(), Options::default())
+            self.header_back(RST_ACK, SeqNumber::default(), None)
         };
-        self.reply(ReplyKind::Reset, header.with_window(0))
+        self.reply(ReplyKind::Reset, header.with_window(0).words())
     }
 
     /// Segments of a response whose offset 0 is at `start`: none yet, until its ranges are set.
@@ -684,12 +676,7 @@ impl<'a, P: Pair> Segment<'a, P> {
         ack: SeqNumber,
         window: u16,
     ) -> Train<'r> {
-        let timestamps = self.header.options.timestamps;
-        let options = Options {
-            timestamps: timestamps.map(|theirs| Timestamps { value: self.keys.timestamp_base, echo: theirs.value }),
-            ..Options::default()
-        };
-        let header = self.header_back(Flags::ACK, start, options).with_ack(ack).with_window(window);
+        let header = self.header_back(Flags::ACK, start, self.timestamps_at(0)).with_ack(ack).with_window(window);
         Train::new(self.config, self.packet.reply_path.either(), header, payload, seg_size)
     }
 
@@ -709,7 +696,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// What an ICMP error quotes of this packet: up to the ports and the sequence number (RFC 6069,
     /// section 4.2).
     fn quoted(&self) -> &'a [u8] {
-        let Packet { datagram, payload, .. } = self.packet;
+        let Packet { datagram, payload, .. } = *self.packet;
         let len = match (self.addresses(), datagram) {
             (AddressPair::V4 { .. }, &[_, _, len0, len1, ..]) => usize::from(u16::from_be_bytes([len0, len1])),
             (AddressPair::V6 { .. }, &[_, _, _, _, len0, len1, ..]) => {
@@ -736,20 +723,28 @@ mod tests {
     const CLIENT: SeqNumber = SeqNumber::new(1000);
     const OWN: u32 = 7_000_000;
 
+    const PACKET: Packet<'_, V4Pair> = Packet {
+        datagram: &[],
+        reply_path: ReplyPath {
+            next_hop_mac: MacAddress::new([2, 0, 0, 0, 0, 1]),
+            tag: None,
+            addresses: V4Pair::new(Ipv4Addr::new(10, 9, 0, 2), Ipv4Addr::new(10, 9, 0, 1)),
+        },
+        checksum: Checked::Good,
+        payload: &[],
+    };
+
     /// An ACK that echoes the stamp of the response that ended at `own_next`: so many bytes behind that, and behind the
     /// last request of its client.
     fn ack(config: &Config, own_next: SeqNumber, [sent, read]: [u32; 2]) -> Segment<'_, V4Pair> {
         let size = KeptSize::Mss(Mss::at_most(1460));
-        let addresses = V4Pair::new(Ipv4Addr::new(10, 9, 0, 2), Ipv4Addr::new(10, 9, 0, 1));
-        let reply_path = ReplyPath { next_hop_mac: MacAddress::new([2, 0, 0, 0, 0, 1]), tag: None, addresses };
-        let packet = Packet { datagram: &[], reply_path, checksum: Checked::Good, payload: &[] };
         let header = |echo| {
-            let options = Options { timestamps: Some(Timestamps { value: 1, echo }), ..Options::default() };
-            Header::new([40_000, 80], CLIENT.advance(sent), own_next.advance(read), Flags::ACK, 1000, options)
+            let timestamps = Some(Timestamps::new(1, echo));
+            Header::new([40_000, 80], CLIENT.advance(sent), own_next.advance(read), Flags::ACK, 1000, timestamps)
         };
-        let segment = Segment::new(config, Instant::from_unix_seconds(1_700_000_000), packet, header(0), &[]);
+        let segment = Segment::new(config, Instant::from_unix_seconds(1_700_000_000), &PACKET, header(0), &[]);
         let stamp = segment.kept([CLIENT, own_next], 0, size, Scale::NONE);
-        Segment { header: header(segment.keys.timestamp_base.wrapping_add(stamp.value())), ..segment }
+        Segment { header: header(segment.keys.timestamp_base().wrapping_add(stamp.value())), ..segment }
     }
 
     #[test]

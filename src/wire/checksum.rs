@@ -1,7 +1,5 @@
 //! The Internet checksum (RFC 1071): the one's complement of the one's complement sum of 16-bit words.
 
-use super::Word;
-
 /// What the port already knows about one checksum of a received frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Checked {
@@ -61,32 +59,45 @@ impl Sum {
         Self { total: add(self.total, total), odd: self.odd ^ other.odd }
     }
 
-    /// Adds the words of a header, as [`put_words`](super::put_words) puts them. Nothing of odd length may have been
-    /// added before.
+    /// The sum over eight bytes of headers at a time, and over some words of four bytes, which have been added to each
+    /// other.
     #[inline]
-    #[must_use]
-    pub(crate) fn with_words<const N: usize>(self, words: [Word; N]) -> Self {
-        // 64 bits hold their carries.
-        let total = words.into_iter().map(|Word(word)| u64::from(word)).sum();
-        Self { total: add(self.total, total), odd: self.odd }
-    }
-
-    /// Adds eight bytes of a header at a time. Nothing of odd length may have been added before.
-    #[inline]
-    #[must_use]
-    pub(crate) fn with_wide<const N: usize>(self, bytes: [u64; N]) -> Self {
-        // A carry goes on to the next addition, which takes one instruction.
-        let (mut total, mut carry) = (self.total, false);
-        for word in bytes {
+    pub(crate) fn of_headers<const N: usize, const M: usize>(
+        network: [u64; N],
+        transport: [u64; M],
+        words: u64,
+    ) -> Self {
+        // A carry goes on to the next addition, which takes one instruction. There is room for the last one, since few
+        // words are far less than 64 bits.
+        let (mut total, mut carry) = (0_u64, false);
+        for word in network {
             (total, carry) = total.carrying_add(word, carry);
         }
-        Self { total: add(total, carry.into()), odd: self.odd }
+        for word in transport {
+            (total, carry) = total.carrying_add(word, carry);
+        }
+        let (total, carry) = total.carrying_add(words, carry);
+        Self { total: total.wrapping_add(carry.into()), odd: false }
+    }
+
+    /// The sum over an IPv4 header of five words: so few that their carries fit beside them.
+    #[inline]
+    pub(crate) const fn of_ipv4_header([first, addresses]: [u64; 2], middle: u32) -> Self {
+        const LOW: u64 = u32::MAX as u64;
+        let total = (first & LOW) + (first >> 32) + (addresses & LOW) + (addresses >> 32) + middle as u64;
+        Self { total, odd: false }
     }
 
     /// The value for the checksum field: the complement of the sum.
     #[inline]
     pub fn finish(self) -> u16 {
-        !self.folded()
+        self.field().swap_bytes()
+    }
+
+    /// The same, as it stands in a header: a little-endian number.
+    #[inline]
+    pub(crate) const fn field(self) -> u16 {
+        !fold(self.total)
     }
 
     /// The sum itself: what goes into the field when a network card completes it.
@@ -109,11 +120,12 @@ const fn add(total: u64, more: u64) -> u64 {
     total + carry as u64
 }
 
-/// The sum of the four words of 16 bits: a number and its halves exchanged add up to the sum of the halves in the
-/// upper one, with the carry of the lower.
+/// The sum of the four words of 16 bits: in 33 bits, then in 18, and then a number and its halves exchanged add up to
+/// the sum of the halves in the upper one, with the carry of the lower.
 #[inline]
 const fn fold(total: u64) -> u16 {
-    let total = (total.wrapping_add(total.rotate_left(32)) >> 32) as u32;
+    let total = (total >> 32) + (total & 0xffff_ffff);
+    let total = ((total >> 16) + (total & 0xffff)) as u32;
     (total.wrapping_add(total.rotate_left(16)) >> 16) as u16
 }
 

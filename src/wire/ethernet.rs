@@ -153,25 +153,55 @@ impl Header {
     /// Bytes that [`Header::emit`] writes.
     #[inline]
     pub const fn header_len(&self) -> usize {
-        if self.tag.is_some() { LINK_HEADER_MAX } else { LINK_HEADER_MAX - 4 }
+        self.words().len()
     }
 
     /// Writes the header at the start of `buffer` and returns the room behind it.
     #[inline]
     pub fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
-        let (MacAddress(destination), MacAddress(source)) = (self.destination, self.source);
-        let with_source = |EtherType(kind)| source | u64::from(kind.swap_bytes()) << 48;
-        let Some(tag) = self.tag else {
+        self.words().emit(buffer)
+    }
+
+    /// The header as it is sent.
+    #[inline]
+    pub(crate) const fn words(&self) -> Words {
+        let (MacAddress(destination), MacAddress(source), EtherType(kind)) =
+            (self.destination, self.source, self.ether_type);
+        Words { destination, source_and_type: source | (kind.swap_bytes() as u64) << 48, tag: self.tag }
+    }
+}
+
+/// A header in the words that it is written in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Words {
+    /// The receiver, and no more.
+    destination: u64,
+    source_and_type: u64,
+    tag: Option<u16>,
+}
+
+impl Words {
+    /// Bytes of the header.
+    #[inline]
+    pub(crate) const fn len(&self) -> usize {
+        if self.tag.is_some() { LINK_HEADER_MAX } else { LINK_HEADER_MAX - 4 }
+    }
+
+    /// Writes the header at the start of `buffer` and returns the room behind it.
+    #[inline]
+    pub(crate) fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
+        let Self { destination, source_and_type, tag } = *self;
+        let Some(tag) = tag else {
             let (header, rest) = buffer.split_first_chunk_mut::<{ LINK_HEADER_MAX - 4 }>()?;
             set::<0, _>(header, destination);
-            set::<6, _>(header, with_source(self.ether_type));
+            set::<6, _>(header, source_and_type);
             return Some(rest);
         };
         let (header, rest) = buffer.split_first_chunk_mut::<LINK_HEADER_MAX>()?;
-        let tag = u64::from(tag.swap_bytes()) << 32 | u64::from(self.ether_type.0.swap_bytes()) << 48;
+        let with_vlan = source_and_type & MacAddress::MASK | u64::from(EtherType::VLAN.0.swap_bytes()) << 48;
         set::<0, _>(header, destination);
-        set::<10, _>(header, tag);
-        set::<6, _>(header, with_source(EtherType::VLAN));
+        set::<10, _>(header, source_and_type >> 48 << 48 | u64::from(tag.swap_bytes()) << 32);
+        set::<6, _>(header, with_vlan);
         Some(rest)
     }
 }

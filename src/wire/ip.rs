@@ -212,15 +212,29 @@ impl AddressPair {
     /// that of the transport header and its payload.
     #[inline]
     pub fn pseudo_header(&self, protocol: Protocol, length: usize) -> Sum {
+        self.pseudo_header_and(protocol, length, [], 0)
+    }
+
+    /// The sum over the pseudo-header, and over a transport header: eight bytes at a time, and some words of four bytes
+    /// that have been added to each other.
+    #[inline]
+    pub(crate) fn pseudo_header_and<const N: usize>(
+        &self,
+        protocol: Protocol,
+        length: usize,
+        header: [u64; N],
+        words: u64,
+    ) -> Sum {
         // IPv6 has 32 bits for the length; no packet here is that long (no jumbograms).
-        let rest = Word::pair(protocol.0.into(), length as u16);
+        let Word(rest) = Word::pair(protocol.0.into(), length as u16);
+        let words = words + u64::from(rest);
         match *self {
             Self::V4 { source, destination } => {
-                Sum::new().with_words([rest]).with_wide([wide(Word::address(source), Word::address(destination))])
+                Sum::of_headers([wide(Word::address(source), Word::address(destination))], header, words)
             }
             Self::V6 { source, destination } => {
                 let ([s0, s1], [d0, d1]) = (halves(source), halves(destination));
-                Sum::new().with_words([rest]).with_wide([s0, s1, d0, d1])
+                Sum::of_headers([s0, s1, d0, d1], header, words)
             }
         }
     }

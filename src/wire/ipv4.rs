@@ -107,21 +107,45 @@ pub(crate) struct Repr {
 
 impl Repr {
     /// Writes the header at the start of `buffer` and returns the room behind it.
+    pub(crate) fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
+        self.words().emit(buffer)
+    }
+
+    /// The header as it is sent.
+    #[inline]
+    pub(crate) fn words(&self) -> Words {
+        let flags = if self.more_fragments { MORE_FRAGMENTS } else { 0 };
+        let offset = flags | (self.fragment_offset / FRAGMENT_UNIT) as u16 & OFFSET;
+        let length = (HEADER_LEN + self.payload_len) as u16;
+        let identification = (self.identification >> 16 ^ self.identification) as u16;
+        let [length, identification, offset] = [length, identification, offset].map(|field| u64::from(field.to_be()));
+        let first = 0x45 | length << 16 | identification << 32 | offset << 48;
+        let addresses = wide(Word::address(self.source), Word::address(self.destination));
+        let middle = u32::from(u16::from_le_bytes([self.ttl, self.protocol.number()]));
+        let checksum = if self.partial_checksum { 0 } else { Sum::of_ipv4_header([first, addresses], middle).field() };
+        let second = wide(Word(middle | u32::from(checksum) << 16), Word::address(self.source));
+        Words { first, second, addresses }
+    }
+}
+
+/// A header without options in the words that it is written in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Words {
+    /// Version, lengths, identification and fragment offset.
+    first: u64,
+    /// Time to live, protocol, checksum and source.
+    second: u64,
+    addresses: u64,
+}
+
+impl Words {
+    /// Writes the header at the start of `buffer` and returns the room behind it.
     #[inline]
     pub(crate) fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
         let (header, rest) = buffer.split_first_chunk_mut::<HEADER_LEN>()?;
-        let flags = if self.more_fragments { MORE_FRAGMENTS } else { 0 };
-        let offset = flags | (self.fragment_offset / FRAGMENT_UNIT) as u16 & OFFSET;
-        let length = Word::pair(0x4500, (HEADER_LEN + self.payload_len) as u16);
-        let identification = (self.identification >> 16 ^ self.identification) as u16;
-        let first = wide(length, Word::pair(identification, offset));
-        let ttl_and_protocol = u16::from_be_bytes([self.ttl, self.protocol.number()]);
-        let addresses = wide(Word::address(self.source), Word::address(self.destination));
-        let sum = Sum::new().with_words([Word::pair(ttl_and_protocol, 0)]).with_wide([first, addresses]);
-        let checksum = if self.partial_checksum { 0 } else { sum.finish() };
-        set::<0, _>(header, first);
-        set::<12, _>(header, addresses);
-        set::<8, _>(header, wide(Word::pair(ttl_and_protocol, checksum), Word::address(self.source)));
+        set::<0, _>(header, self.first);
+        set::<8, _>(header, self.second);
+        set::<12, _>(header, self.addresses);
         Some(rest)
     }
 }

@@ -224,20 +224,8 @@ pub(crate) struct Repr {
 
 impl Repr {
     /// Writes the header, or both headers, at the start of `buffer` and returns the room behind.
-    #[inline]
     pub(crate) fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
-        let (header, buffer) = buffer.split_first_chunk_mut::<HEADER_LEN>()?;
-        let (next, payload_len) = match self.fragment {
-            None => (self.protocol.number(), self.payload_len),
-            Some(_) => (FRAGMENT, self.payload_len + FRAGMENT_HEADER_LEN),
-        };
-        let rest = Word::pair(payload_len as u16, u16::from_be_bytes([next, self.hop_limit]));
-        let ([s0, s1], [d0, d1]) = (halves(self.source), halves(self.destination));
-        set::<0, _>(header, wide(Word::new(6 << 28), rest));
-        set::<8, _>(header, s0);
-        set::<16, _>(header, s1);
-        set::<24, _>(header, d0);
-        set::<32, _>(header, d1);
+        let buffer = self.words().emit(buffer)?;
         let Some(fragment) = self.fragment else {
             return Some(buffer);
         };
@@ -245,6 +233,42 @@ impl Repr {
         let offset = fragment.offset as u16 & !7 | u16::from(fragment.more);
         let next = u16::from(self.protocol.number()) << 8;
         put_words(buffer, [Word::pair(next, offset), Word::new(fragment.identification)])
+    }
+
+    /// The fixed header as it is sent.
+    #[inline]
+    pub(crate) const fn words(&self) -> Words {
+        let (next, payload_len) = match self.fragment {
+            None => (self.protocol.number(), self.payload_len),
+            Some(_) => (FRAGMENT, self.payload_len + FRAGMENT_HEADER_LEN),
+        };
+        let rest = Word::pair(payload_len as u16, u16::from_be_bytes([next, self.hop_limit]));
+        let (source, destination) = (halves(self.source), halves(self.destination));
+        Words { first: wide(Word::new(6 << 28), rest), source, destination }
+    }
+}
+
+/// A fixed header in the words that it is written in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Words {
+    /// All but the addresses.
+    first: u64,
+    source: [u64; 2],
+    destination: [u64; 2],
+}
+
+impl Words {
+    /// Writes the header at the start of `buffer` and returns the room behind it.
+    #[inline]
+    pub(crate) fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
+        let (header, rest) = buffer.split_first_chunk_mut::<HEADER_LEN>()?;
+        let ([s0, s1], [d0, d1]) = (self.source, self.destination);
+        set::<0, _>(header, self.first);
+        set::<8, _>(header, s0);
+        set::<16, _>(header, s1);
+        set::<24, _>(header, d0);
+        set::<32, _>(header, d1);
+        Some(rest)
     }
 }
 

@@ -12,6 +12,7 @@
 use core::fmt;
 
 use super::checksum::Sum;
+use super::ip::{AddressPair, Protocol};
 use super::seq::SeqNumber;
 use super::{Word, get, set, wide};
 use crate::verdict::DropReason;
@@ -88,24 +89,58 @@ impl fmt::Debug for Flags {
     }
 }
 
-/// The timestamps option (RFC 7323, section 3).
+/// The timestamps option (RFC 7323, section 3), as it stands in a header (fast: read and written at once).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Timestamps {
+pub struct Timestamps(u64);
+
+impl Timestamps {
+    /// The sender's own, and the last one that the sender got from its peer.
+    #[inline]
+    pub const fn new(value: u32, echo: u32) -> Self {
+        Self(wide(Word::new(value), Word::new(echo)))
+    }
+
     /// The sender's own.
-    pub value: u32,
+    #[inline]
+    pub const fn value(self) -> u32 {
+        Word(self.0 as u32).field()
+    }
+
     /// The last one that the sender got from us.
-    pub echo: u32,
+    #[inline]
+    pub const fn echo(self) -> u32 {
+        Word((self.0 >> 32) as u32).field()
+    }
+
+    /// Those of an answer: this value, and the sender's own as the echo.
+    #[inline]
+    #[must_use]
+    pub const fn answered_with(self, value: u32) -> Self {
+        Self(wide(Word::new(value), Word(self.0 as u32)))
+    }
+
+    /// Value and echo exchanged.
+    #[inline]
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        Self(self.0.rotate_left(32))
+    }
+
+    /// With this much added to the value.
+    #[inline]
+    #[must_use]
+    pub(crate) const fn advanced(self, by: u32) -> Self {
+        Self::new(self.value().wrapping_add(by), self.echo())
+    }
 }
 
-/// The options of a segment, as far as they are understood here.
+/// The options that stand on SYNs only (RFC 9293, section 3.2; RFC 2018, section 2; RFC 7323, section 2.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Options {
+pub struct SynOptions {
     /// The largest segment that the sender takes.
     pub mss: Option<u16>,
     /// The sender would like selective acknowledgements.
     pub sack_permitted: bool,
-    /// Timestamps.
-    pub timestamps: Option<Timestamps>,
     /// By how many bits the sender would like to scale its windows.
     pub window_scale: Option<u8>,
 }
@@ -127,12 +162,12 @@ impl From<Malformed> for DropReason {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Header {
     ports: Word,
-    /// Flags and window. The length is left out.
+    /// Length, flags and window.
     rest: Word,
     /// Sequence number and acknowledgement.
     numbers: u64,
-    /// The options.
-    pub options: Options,
+    /// The timestamps, if there are any.
+    pub timestamps: Option<Timestamps>,
 }
 
 impl Header {
@@ -144,10 +179,12 @@ impl Header {
         ack: SeqNumber,
         flags: Flags,
         window: u16,
-        options: Options,
+        timestamps: Option<Timestamps>,
     ) -> Self {
+        let len = if timestamps.is_some() { HEADER_LEN + TIMESTAMPS_LEN } else { HEADER_LEN };
         let (ports, rest) = (Word::pair(source_port, destination_port), Word::pair(flags.0 as u16, window));
-        Self { ports, rest, numbers: wide(Word::new(seq.value()), Word::new(ack.value())), options }
+        let rest = Word(rest.0 | length_bits(len));
+        Self { ports, rest, numbers: wide(Word::new(seq.value()), Word::new(ack.value())), timestamps }
     }
 
     /// From which port.
@@ -221,6 +258,11 @@ impl Header {
         Self { rest: Word::pair(self.rest.first(), window), ..self }
     }
 
+    /// Adds to the timestamp of the sender, if there is one.
+    pub(crate) fn advance_timestamp(&mut self, by: u32) {
+        self.timestamps = self.timestamps.map(|timestamps| timestamps.advanced(by));
+    }
+
     /// Splits a segment into header and payload. The checksum is not looked at.
     ///
     /// # Errors
@@ -231,160 +273,204 @@ impl Header {
     pub fn parse(segment: &[u8]) -> Result<(Self, &[u8]), Malformed> {
         let (fixed, _) = segment.split_first_chunk::<HEADER_LEN>().ok_or(Malformed)?;
         let numbers = get::<4, _>(fixed);
-        let (ports, rest) = (get::<0, _>(fixed) as u32, get::<12, _>(fixed) as u32);
-        let header_len = (rest >> 4 & 0xf) as usize * 4;
-        let (header, payload) = segment.split_at_checked(header_len).ok_or(Malformed)?;
+        let (ports, rest) = (Word(get::<0, _>(fixed) as u32), Word(get::<12, _>(fixed) as u32));
+        // As nearly all are: with timestamps, and nothing else.
+        if let Some((head, payload)) = segment.split_first_chunk::<{ HEADER_LEN + TIMESTAMPS_LEN }>()
+            && (rest.0 ^ length_bits(head.len())) & LENGTH == 0
+            && get::<20, _>(head) as u32 == TIMESTAMPS_SHAPE
+        {
+            let timestamps = Some(Timestamps(get::<24, _>(head)));
+            return Ok((Self { ports, rest, numbers, timestamps }, payload));
+        }
+        let (header, payload) = segment.split_at_checked(header_len(rest)).ok_or(Malformed)?;
         // Fails when the header length is below its own fixed part.
         let options = header.get(HEADER_LEN..).ok_or(Malformed)?;
-        let options = Options::parse(options)?;
-        Ok((Self { ports: Word(ports), rest: Word(rest & !0xff), numbers, options }, payload))
+        let timestamps = match options.first_chunk() {
+            None if options.is_empty() => None,
+            Some(options) if header.len() == HEADER_LEN + options.len() && is_usual_syn(options) => {
+                Some(Timestamps(get::<8, _>(options)))
+            }
+            _ => scan(options)?.0,
+        };
+        Ok((Self { ports, rest, numbers, timestamps }, payload))
     }
 
     /// Bytes of the header: a multiple of 4.
     #[inline]
     pub const fn header_len(&self) -> usize {
-        HEADER_LEN + self.options.len()
+        header_len(self.rest)
     }
 
     /// The header as it is sent, its checksum zero.
     #[inline]
-    pub(crate) fn words(&self) -> Words {
-        let Options { mss, sack_permitted, timestamps, window_scale } = self.options;
-        let no_ops = if sack_permitted { 0x0402 } else { 0x0101 };
-        let mss = mss.map(|mss| Word::pair(0x0204, mss));
-        let none = Word::ZERO;
-        let (options, count) = match (mss, timestamps) {
-            (None, Some(Timestamps { value, echo })) => {
-                ([wide(Word::pair(no_ops, 0x080a), Word::new(value)), wide(Word::new(echo), none), 0], 3)
+    pub(crate) const fn words(&self) -> Words {
+        let Self { ports, numbers, rest: Word(rest), timestamps } = *self;
+        let (len, options) = match timestamps {
+            Some(Timestamps(both)) => {
+                (HEADER_LEN + TIMESTAMPS_LEN, [TIMESTAMPS_SHAPE as u64 | both << 32, both >> 32, 0])
             }
-            (Some(mss), Some(Timestamps { value, echo })) => {
-                let scale = window_scale.map(|shift| Word::pair(0x0103, 0x0300 | u16::from(shift)));
-                let count = if scale.is_some() { 5 } else { 4 };
-                let [first, second] = [wide(mss, Word::pair(no_ops, 0x080a)), wide(Word::new(value), Word::new(echo))];
-                ([first, second, wide(scale.unwrap_or(none), none)], count)
-            }
-            (Some(mss), None) if sack_permitted => ([wide(mss, Word::pair(no_ops, 0x0101)), 0, 0], 2),
-            (Some(mss), None) => ([wide(mss, none), 0, 0], 1),
-            (None, None) if sack_permitted => ([wide(Word::pair(no_ops, 0x0101), none), 0, 0], 1),
-            (None, None) => ([0; 3], 0),
+            None => (HEADER_LEN, [0; 3]),
         };
-        let count = HEADER_LEN / 4 + count;
+        Words { ports, numbers, flags: rest as u64, options, len }
+    }
+
+    /// The header of a SYN+ACK with these options. A window scale stands beside timestamps only.
+    #[inline]
+    pub(crate) const fn syn_words(&self, mss: u16, sack_permitted: bool, window_scale: Option<u8>) -> Words {
+        let (mss, no_ops) = (Word::pair(0x0204, mss), if sack_permitted { 0x0402 } else { 0x0101 });
+        let none = Word::ZERO;
+        match (self.timestamps, window_scale) {
+            (Some(Timestamps(both)), None) => {
+                self.words_with(HEADER_LEN + 16, [wide(mss, Word::pair(no_ops, 0x080a)), both, 0])
+            }
+            (Some(Timestamps(both)), Some(shift)) => {
+                let scale = wide(Word::pair(0x0103, 0x0300 | shift as u16), none);
+                self.words_with(HEADER_LEN + 20, [wide(mss, Word::pair(no_ops, 0x080a)), both, scale])
+            }
+            (None, _) if sack_permitted => {
+                self.words_with(HEADER_LEN + 8, [wide(mss, Word::pair(no_ops, 0x0101)), 0, 0])
+            }
+            (None, _) => self.words_with(HEADER_LEN + 4, [wide(mss, none), 0, 0]),
+        }
+    }
+
+    #[inline]
+    const fn words_with(&self, len: usize, options: [u64; 3]) -> Words {
         let Self { ports, numbers, rest: Word(rest), .. } = *self;
-        Words { ports, numbers, flags: Word((count as u32) << 4 | rest), options, count }
+        Words { ports, numbers, flags: (rest & !LENGTH | length_bits(len)) as u64, options, len }
     }
 }
 
-/// A header in the words that it is summed and written in, its checksum zero.
+/// The length of a header, in its third word.
+const LENGTH: u32 = 0xf0;
+
+/// A length in bytes, as it stands in the third word of a header.
+const fn length_bits(len: usize) -> u32 {
+    (len as u32 / 4) << 4
+}
+
+/// Bytes of the header with this third word.
+const fn header_len(Word(rest): Word) -> usize {
+    ((rest & LENGTH) >> 2) as usize
+}
+
+/// How options begin that are nothing but timestamps: two no-ops, kind and length.
+const TIMESTAMPS_SHAPE: u32 = u32::from_le_bytes([1, 1, 8, 10]);
+
+/// A header in the words that it is summed and written in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Words {
     ports: Word,
     /// Sequence number and acknowledgement.
     numbers: u64,
-    /// Length, flags and window.
-    flags: Word,
+    /// Length, flags, window and checksum.
+    flags: u64,
     /// The options, and zeros behind them.
     options: [u64; SENT_OPTIONS_MAX.div_ceil(8)],
-    /// How many words of four bytes the header has.
-    count: usize,
+    /// Bytes of the header.
+    len: usize,
 }
 
 impl Words {
     /// Bytes of the header.
     #[inline]
     pub(crate) const fn len(&self) -> usize {
-        4 * self.count
+        self.len
     }
 
     /// The sum over all of them.
     #[inline]
     pub(crate) fn sum(&self) -> Sum {
-        let [first, second, third] = self.options;
-        Sum::new().with_words([self.ports, self.flags]).with_wide([self.numbers, first, second, third])
+        let (wide, words) = self.summed();
+        Sum::of_headers([], wide, words)
+    }
+
+    /// The sum over all of them, and the pseudo-header of a segment of this length.
+    #[inline]
+    pub(crate) fn sum_between(&self, addresses: AddressPair, length: usize) -> Sum {
+        let (wide, words) = self.summed();
+        addresses.pseudo_header_and(Protocol::TCP, length, wide, words)
+    }
+
+    /// What there is to sum: eight bytes at a time, and the other words.
+    #[inline]
+    const fn summed(&self) -> ([u64; 5], u64) {
+        let ([first, second, third], Word(ports)) = (self.options, self.ports);
+        ([self.numbers, self.flags, first, second, third], ports as u64)
+    }
+
+    /// Sets the checksum.
+    #[inline]
+    #[must_use]
+    pub(crate) const fn with_checksum(self, checksum: u16) -> Self {
+        Self { flags: wide(Word(self.flags as u32), Word::pair(checksum, 0)), ..self }
     }
 
     /// Writes the header, and zeros behind it.
     #[inline]
-    pub(crate) fn emit(&self, checksum: u16, room: &mut [u8; HEADER_ROOM]) {
+    pub(crate) fn emit(&self, room: &mut [u8; HEADER_ROOM]) {
         let [first, second, third] = self.options;
         set::<0, _>(room, wide(self.ports, Word::ZERO));
         set::<4, _>(room, self.numbers);
-        set::<12, _>(room, wide(self.flags, Word::pair(checksum, 0)));
+        set::<12, _>(room, self.flags);
         set::<20, _>(room, first);
         set::<28, _>(room, second);
         set::<36, _>(room, third);
     }
 }
 
-impl Options {
-    /// Reads the options of a segment: first as nearly all have them, then as they may come.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "fast: inline")]
-    #[expect(clippy::redundant_guards, reason = "a guard compares four bytes at once")]
-    fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
-        let timestamps =
-            |value, echo| Some(Timestamps { value: u32::from_be_bytes(value), echo: u32::from_be_bytes(echo) });
-        match bytes.as_chunks() {
-            ([], []) => Ok(Self::default()),
-            // With timestamps, and nothing else.
-            (&[shape, value, echo], []) if shape == [1, 1, 8, 10] => {
-                Ok(Self { timestamps: timestamps(value, echo), ..Self::default() })
-            }
-            // A SYN of Linux, with the scale of its window.
-            (&[[2, 4, m0, m1], shape, value, echo, [1, 3, 3, scale]], []) if shape == [4, 2, 8, 10] => {
-                let mss = Some(u16::from_be_bytes([m0, m1]));
-                let timestamps = timestamps(value, echo);
-                Ok(Self { mss, sack_permitted: true, timestamps, window_scale: Some(scale) })
-            }
-            // Taken apart (fast: no shared place).
-            _ => {
-                let Self { mss, sack_permitted, timestamps, window_scale } = Self::scan(bytes)?;
-                Ok(Self { mss, sack_permitted, timestamps, window_scale })
-            }
-        }
-    }
+/// Whether these are the options of a SYN of Linux.
+#[inline]
+fn is_usual_syn(options: &[u8; 20]) -> bool {
+    // Kinds and lengths; not the MSS, the timestamps and the scale.
+    let (first, last) = (get::<0, _>(options), get::<12, _>(options) >> 32);
+    (first ^ u64::from_le_bytes([2, 4, 0, 0, 4, 2, 8, 10])) & 0xffff_ffff_0000_ffff
+        | (last ^ u64::from(u32::from_le_bytes([1, 3, 3, 0]))) & 0x00ff_ffff
+        == 0
+}
 
-    /// Walks the option list, wherever options begin in it (RFC 9293, section 3.2): at most 40 bytes, and each step
-    /// takes at least one of them.
-    #[cold]
-    fn scan(bytes: &[u8]) -> Result<Self, Malformed> {
-        let (mut mss, mut sack_permitted, mut timestamps, mut window_scale) = (None, false, None, None);
-        let mut rest = bytes;
-        loop {
-            let (kind, length) = match *rest {
-                [] | [0, ..] => return Ok(Self { mss, sack_permitted, timestamps, window_scale }),
-                [1, ..] => {
-                    rest = rest.get(1..).unwrap_or_default();
-                    continue;
-                }
-                [kind, length, ..] if length >= 2 => (kind, usize::from(length)),
-                _ => return Err(Malformed),
-            };
-            let (option, after) = rest.split_at_checked(length).ok_or(Malformed)?;
-            rest = after;
-            match (kind, option) {
-                (2, &[_, _, m0, m1]) => mss = Some(u16::from_be_bytes([m0, m1])),
-                (3, &[_, _, scale]) => window_scale = Some(scale),
-                (4, &[_, _]) => sack_permitted = true,
-                (8, &[_, _, v0, v1, v2, v3, e0, e1, e2, e3]) => {
-                    timestamps = Some(Timestamps {
-                        value: u32::from_be_bytes([v0, v1, v2, v3]),
-                        echo: u32::from_be_bytes([e0, e1, e2, e3]),
-                    });
-                }
-                // RFC 9293, section 3.1: options that are not understood are skipped.
-                _ => {}
-            }
-        }
-    }
-
-    /// Bytes that the options take, padded to a multiple of 4. A window scale stands on a SYN+ACK with timestamps only.
+impl SynOptions {
+    /// Reads the options of a SYN, whose header has been parsed: first as nearly all have them, then as they may come.
     #[inline]
-    const fn len(&self) -> usize {
-        let scale = if self.window_scale.is_some() && self.timestamps.is_some() { 4 } else { 0 };
-        let mss = if self.mss.is_some() { 4 + scale } else { 0 };
-        let timestamps = if self.timestamps.is_some() { TIMESTAMPS_LEN } else { 0 };
-        let sack = if self.sack_permitted && self.timestamps.is_none() { 4 } else { 0 };
-        mss + timestamps + sack
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
+        match bytes.first_chunk() {
+            Some(options) if bytes.len() == options.len() && is_usual_syn(options) => {
+                let [_, _, m0, m1, .., scale] = *options;
+                Self { mss: Some(u16::from_be_bytes([m0, m1])), sack_permitted: true, window_scale: Some(scale) }
+            }
+            _ => scan(bytes).map_or(Self::default(), |(_, options)| options),
+        }
+    }
+}
+
+/// Walks the option list, wherever options begin in it (RFC 9293, section 3.2): at most 40 bytes, and each step takes
+/// at least one of them.
+#[cold]
+fn scan(bytes: &[u8]) -> Result<(Option<Timestamps>, SynOptions), Malformed> {
+    let (mut timestamps, mut found) = (None, SynOptions::default());
+    let mut rest = bytes;
+    loop {
+        let (kind, length) = match *rest {
+            [] | [0, ..] => return Ok((timestamps, found)),
+            [1, ..] => {
+                rest = rest.get(1..).unwrap_or_default();
+                continue;
+            }
+            [kind, length, ..] if length >= 2 => (kind, usize::from(length)),
+            _ => return Err(Malformed),
+        };
+        let (option, after) = rest.split_at_checked(length).ok_or(Malformed)?;
+        rest = after;
+        match (kind, option) {
+            (2, &[_, _, m0, m1]) => found.mss = Some(u16::from_be_bytes([m0, m1])),
+            (3, &[_, _, scale]) => found.window_scale = Some(scale),
+            (4, &[_, _]) => found.sack_permitted = true,
+            (8, &[_, _, ref both @ ..]) if let Some(both) = both.as_array() => {
+                timestamps = Some(Timestamps(u64::from_le_bytes(*both)));
+            }
+            // RFC 9293, section 3.1: options that are not understood are skipped.
+            _ => {}
+        }
     }
 }
 
@@ -441,50 +527,70 @@ mod tests {
 
     use super::*;
 
-    fn emit(header: &Header) -> ([u8; HEADER_ROOM], usize) {
+    fn emit(words: Words) -> ([u8; HEADER_ROOM], usize) {
         let mut buffer = [1; HEADER_ROOM];
-        header.words().emit(0, &mut buffer);
-        (buffer, header.words().len())
+        words.emit(&mut buffer);
+        (buffer, words.len())
     }
 
-    fn header(options: Options) -> Header {
+    fn header(timestamps: Option<Timestamps>) -> Header {
         let (seq, ack) = (SeqNumber::new(0x0102_0304), SeqNumber::new(0xfffe_fdfc));
-        Header::new([40_000, 80], seq, ack, Flags::SYN.with(Flags::ACK), 64_240, options)
+        Header::new([40_000, 80], seq, ack, Flags::SYN.with(Flags::ACK), 64_240, timestamps)
     }
 
-    fn with_options(options: &[u8]) -> Result<Options, Malformed> {
-        let (bytes, _) = emit(&header(Options::default()));
+    /// What is read of a segment with these options.
+    fn with_options(options: &[u8]) -> Result<(Option<Timestamps>, SynOptions), Malformed> {
+        let (bytes, _) = emit(header(None).words());
         let mut segment: Vec<u8> = bytes[..HEADER_LEN].to_vec();
         segment.extend(options);
         segment.resize(HEADER_LEN + options.len().next_multiple_of(4), 0);
         segment[12] = ((segment.len() / 4) << 4) as u8;
-        Header::parse(&segment).map(|(header, _)| header.options)
+        let (header, _) = Header::parse(&segment)?;
+        Ok((header.timestamps, SynOptions::parse(&segment[HEADER_LEN..header.header_len()])))
+    }
+
+    /// Whether what is written of a header is read, and its sum is right.
+    fn survives(header: Header, words: Words) -> SynOptions {
+        let (buffer, len) = emit(words);
+        let (parsed, payload) = Header::parse(&buffer[..len]).unwrap();
+        assert_eq!((parsed.timestamps, payload, parsed.header_len()), (header.timestamps, &[][..], len));
+        let fields = |header: Header| (header.seq(), header.ack(), header.flags(), header.window());
+        assert_eq!(fields(parsed), fields(header));
+        assert_eq!((parsed.source_port(), parsed.destination_port()), (40_000, 80));
+        assert_eq!(words.sum().finish(), Sum::new().with(&buffer[..len]).finish());
+        SynOptions::parse(&buffer[HEADER_LEN..len])
     }
 
     #[test]
     fn header_survives_emit_and_parse_with_every_set_of_options() {
-        for mss in [None, Some(1460)] {
+        for timestamps in [None, Some(Timestamps::new(7, 0x8000_0001))] {
+            let header = header(timestamps);
+            assert_eq!(survives(header, header.words()), SynOptions::default());
+            let (buffer, len) = emit(header.words());
+            assert_eq!(Header::parse(&buffer[..len]), Ok((header, &[][..])));
             for sack_permitted in [false, true] {
-                for timestamps in [None, Some(Timestamps { value: 7, echo: 0x8000_0001 })] {
-                    // A scale only where a SYN+ACK has one.
-                    for window_scale in [None, Some(0), Some(14)]
-                        .into_iter()
-                        .take(1 + 2 * usize::from(mss.is_some() && timestamps.is_some()))
-                    {
-                        let header = header(Options { mss, sack_permitted, timestamps, window_scale });
-                        let (buffer, len) = emit(&header);
-                        let (parsed, payload) = Header::parse(&buffer[..len]).unwrap();
-                        assert_eq!((parsed, payload, header.header_len()), (header, &[][..], len));
-                        assert_eq!(header.words().sum().finish(), Sum::new().with(&buffer[..len]).finish());
-                    }
+                // A scale only beside timestamps.
+                for window_scale in [None, Some(0), Some(14)].into_iter().take(if timestamps.is_some() { 3 } else { 1 })
+                {
+                    let found = survives(header, header.syn_words(1460, sack_permitted, window_scale));
+                    assert_eq!(found, SynOptions { mss: Some(1460), sack_permitted, window_scale });
                 }
             }
         }
     }
 
     #[test]
+    fn timestamps_are_answered_with_those_that_came() {
+        let theirs = Timestamps::new(7, 9);
+        assert_eq!((theirs.value(), theirs.echo()), (7, 9));
+        assert_eq!(theirs.reversed(), Timestamps::new(9, 7));
+        assert_eq!(theirs.answered_with(3), Timestamps::new(3, 7));
+        assert_eq!(theirs.advanced(u32::MAX), Timestamps::new(6, 9));
+    }
+
+    #[test]
     fn a_header_length_below_its_fixed_part_or_beyond_the_segment_is_malformed() {
-        let (bytes, _) = emit(&header(Options::default()));
+        let (bytes, _) = emit(header(None).words());
         for length in 0..16_u8 {
             let mut segment: [u8; 24] = *bytes.first_chunk().unwrap();
             segment[12] = length << 4;
@@ -499,21 +605,31 @@ mod tests {
         let syn = [2, 4, 5, 0xb4, 4, 2, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 3, 3, 7];
         let ack = [1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8];
         for options in [&syn[..], &ack, &[]] {
-            assert_eq!(Options::parse(options), Options::scan(options), "{options:?}");
+            assert_eq!(with_options(options), scan(options), "{options:?}");
+            // With a bit that is not as it should be.
+            for bit in 0..8 * options.len() {
+                let mut other = options.to_vec();
+                other[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(with_options(&other), scan(&other), "{other:?}");
+            }
         }
-        let parsed = Options::parse(&syn).unwrap();
+        let (timestamps, parsed) = with_options(&syn).unwrap();
         assert_eq!((parsed.mss, parsed.sack_permitted, parsed.window_scale), (Some(1460), true, Some(7)));
+        assert_eq!(timestamps, Some(Timestamps::new(0x0102_0304, 0x0506_0708)));
     }
 
     #[test]
     fn unknown_options_are_skipped() {
-        let options = with_options(&[3, 3, 7, 254, 6, 1, 2, 3, 4, 1, 2, 4, 5, 0xb4]).unwrap();
+        let (_, options) = with_options(&[3, 3, 7, 254, 6, 1, 2, 3, 4, 1, 2, 4, 5, 0xb4]).unwrap();
         assert_eq!(options.mss, Some(1460));
     }
 
+    const NOTHING: (Option<Timestamps>, SynOptions) =
+        (None, SynOptions { mss: None, sack_permitted: false, window_scale: None });
+
     #[test]
     fn nothing_is_read_behind_the_end_of_the_list() {
-        assert_eq!(with_options(&[0, 2, 4, 5, 0xb4]), Ok(Options::default()));
+        assert_eq!(with_options(&[0, 2, 4, 5, 0xb4]), Ok(NOTHING));
     }
 
     #[test]
@@ -526,15 +642,15 @@ mod tests {
 
     #[test]
     fn an_option_of_the_wrong_length_for_its_kind_is_skipped() {
-        assert_eq!(with_options(&[2, 3, 5, 1]), Ok(Options::default()));
-        assert_eq!(with_options(&[4, 4, 0, 0]), Ok(Options::default()));
+        assert_eq!(with_options(&[2, 3, 5, 1]), Ok(NOTHING));
+        assert_eq!(with_options(&[4, 4, 0, 0]), Ok(NOTHING));
     }
 
     #[test]
     fn flags_that_are_set_stay_set() {
         let both = Flags::SYN.with(Flags::ACK);
         assert_eq!([both.with(Flags::ACK), both.with(both)], [both; 2]);
-        let header = header(Options::default()).with_flags(Flags::ACK.with(Flags::PSH));
+        let header = header(None).with_flags(Flags::ACK.with(Flags::PSH));
         assert_eq!(header.flags(), both.with(Flags::PSH));
     }
 
