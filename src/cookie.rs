@@ -90,7 +90,7 @@ impl Secret {
         };
         let ports = u32::from(flow.client_port) | u32::from(flow.server_port) << 16;
         let hash = addresses.finish(ports);
-        FlowKeys { hash, addresses, ports: ports.into() }
+        FlowKeys { timestamp_base: hash as u32, upper: (hash >> 32) as u32, addresses, ports: ports.into() }
     }
 }
 
@@ -114,8 +114,10 @@ pub struct Flow<P = AddressPair> {
 /// The keys of one connection, for as long as the secret lasts.
 #[derive(Clone, Copy)]
 pub struct FlowKeys {
-    /// Timestamp base and mark.
-    hash: u64,
+    /// What our timestamps count from on this connection.
+    pub timestamp_base: u32,
+    /// The rest of the same hash, of which the mark is a part.
+    upper: u32,
     /// The hash state after the addresses, with which every hash of the connection begins. The messages differ in
     /// length, those of the two families as well, and so no message is the start of another.
     addresses: SipHash,
@@ -217,18 +219,12 @@ impl Scale {
 
 impl FlowKeys {
     /// Those of a connection that have yet to be found.
-    pub(crate) const UNKNOWN: Self = Self { hash: 0, addresses: SipHash::new([0; 16]), ports: 0 };
-
-    /// What our timestamps count from on this connection.
-    #[inline]
-    pub const fn timestamp_base(&self) -> u32 {
-        self.hash as u32
-    }
+    pub(crate) const UNKNOWN: Self = Self { timestamp_base: 0, upper: 0, addresses: SipHash::new([0; 16]), ports: 0 };
 
     /// The low bits of its cookie.
     #[inline]
     const fn mark(&self) -> u16 {
-        (self.hash >> 32) as u16
+        self.upper as u16
     }
 
     /// How far behind the cookie of this connection `ack` is, if that is `start` or at most 2^16 - 1 more.

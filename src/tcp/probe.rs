@@ -146,7 +146,7 @@ impl Probes {
             return None;
         }
         let position = Position::new(first.value().checked_add(acked / Position::UNIT as u32)?)?;
-        let number = u64::from(segment.keys.timestamp_base()) + (u64::from(block_of(position)?) << BLOCK_SHIFT);
+        let number = u64::from(segment.keys.timestamp_base) + (u64::from(block_of(position)?) << BLOCK_SHIFT);
         let back = MARGIN + (number % u64::from(CIRCLE)) as u32;
         let back = back - kind.number();
         let seq = start.advance(end).rewind(1).rewind(back);
@@ -209,7 +209,7 @@ impl<'f, 'a, P: Pair> ProbeEcho<'f, 'a, P> {
             return None;
         }
         let back = segment.header.ack().rewind(1).distance_from(probe);
-        let base = segment.keys.timestamp_base() % CIRCLE;
+        let base = segment.keys.timestamp_base % CIRCLE;
         let number = back.checked_add(CIRCLE)?.checked_sub(MARGIN)?.checked_sub(base)? % CIRCLE;
         let nearest = number.div_ceil(1 << BLOCK_SHIFT);
         let nearest_behind = ((nearest << BLOCK_SHIFT) - number).cast_signed();

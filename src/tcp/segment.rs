@@ -173,7 +173,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// How far the timestamp that the client echoes is from the base.
     #[inline]
     fn echo_from_base(&self) -> Option<u32> {
-        Some(self.header.timestamps?.echo().wrapping_sub(self.keys.timestamp_base()))
+        Some(self.header.timestamps?.echo().wrapping_sub(self.keys.timestamp_base))
     }
 
     /// The stamp in the timestamp that the client echoes, if it is one of ours.
@@ -593,7 +593,8 @@ impl<'a, P: Pair> Segment<'a, P> {
     }
 
     /// Timestamps of a segment behind the handshake that says this behind what the client echoes, if the client uses
-    /// them (RFC 7323, section 3.2).
+    /// them (RFC 7323, section 3.2). It has no other options: MSS and SACK-permitted stand on SYNs only (RFC 9293,
+    /// section 3.2; RFC 2018, section 2).
     #[inline]
     pub(super) fn following_timestamps(&self, stamp: Stamp) -> Option<Timestamps> {
         self.timestamps_at(stamp.following(self.echoed_value()))
@@ -603,7 +604,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     #[inline]
     pub(super) fn echoed_value(&self) -> u32 {
         let echoed = self.header.timestamps.map_or(0, Timestamps::echo);
-        echoed.wrapping_sub(self.keys.timestamp_base())
+        echoed.wrapping_sub(self.keys.timestamp_base)
     }
 
     /// Our stamp, and the client's own timestamp, of which it takes its RTT (RFC 7323, section 4.1).
@@ -615,7 +616,7 @@ impl<'a, P: Pair> Segment<'a, P> {
     /// The timestamp that is so far from the base, and the client's own.
     #[inline]
     fn timestamps_at(&self, value: u32) -> Option<Timestamps> {
-        Some(self.header.timestamps?.answered_with(self.keys.timestamp_base().wrapping_add(value)))
+        Some(self.header.timestamps?.answered_with(self.keys.timestamp_base.wrapping_add(value)))
     }
 
     /// A segment without payload.
@@ -744,7 +745,7 @@ mod tests {
         };
         let segment = Segment::new(config, Instant::from_unix_seconds(1_700_000_000), &PACKET, header(0), &[]);
         let stamp = segment.kept([CLIENT, own_next], 0, size, Scale::NONE);
-        Segment { header: header(segment.keys.timestamp_base().wrapping_add(stamp.value())), ..segment }
+        Segment { header: header(segment.keys.timestamp_base.wrapping_add(stamp.value())), ..segment }
     }
 
     #[test]

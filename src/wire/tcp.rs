@@ -134,7 +134,7 @@ impl Timestamps {
     }
 }
 
-/// The options that stand on SYNs only (RFC 9293, section 3.2; RFC 2018, section 2; RFC 7323, section 2.2).
+/// The options that stand on SYNs only.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SynOptions {
     /// The largest segment that the sender takes.
