@@ -17,6 +17,9 @@ const KEPT: u32 = 8;
 const KEPT_CLIENTS: u32 = 10;
 const LONG_CLIENTS: u32 = 10;
 
+/// Sites whose answers depend on header fields that a fault may lose; small ones have simulations of their own.
+const SITES: [Site; 3] = [Site::Files, Site::Redirect, Site::Scores];
+
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let Some(seeds) = arguments.next().and_then(|seeds| seeds.parse().ok()) else {
@@ -25,7 +28,7 @@ fn main() -> ExitCode {
     };
     let awaited = arguments.next();
     for seed in 1..=seeds {
-        let site = Site::ALL[seed as usize % Site::ALL.len()];
+        let site = SITES[seed as usize % SITES.len()];
         let cut = || sites::simulate(site, Options::new(seed), None);
         let kept = || simulate(Options { keep_alive: Some(KEPT), requests: KEPT_CLIENTS, ..Options::new(seed) }, None);
         let long = || simulate(Options { large: true, requests: LONG_CLIENTS, ..Options::new(seed) }, None);
