@@ -45,7 +45,8 @@ pub struct Offload {
     pub ipv4: bool,
     /// The port fills in the TCP checksum of a frame that is not a fragment.
     pub tcp: bool,
-    /// The port cuts a frame that holds two segments of the same size (TSO). It has to fill in TCP checksums as well.
+    /// The port cuts a frame that holds two segments of the same size (TSO), of at least 256 bytes of payload each. It
+    /// has to fill in TCP checksums as well.
     pub segmentation: bool,
 }
 

@@ -28,13 +28,6 @@ impl From<&Config> for TxConfig {
     }
 }
 
-impl TxConfig {
-    /// Whether the port cuts frames of several TCP segments.
-    pub(super) const fn cuts(&self) -> bool {
-        self.offload.segmentation && self.offload.tcp
-    }
-}
-
 /// The Ethernet header of a frame that goes this way.
 #[inline]
 pub(super) fn link_header<P: Pair>(config: &TxConfig, path: &ReplyPath<P>) -> ethernet::Header {

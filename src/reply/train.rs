@@ -18,6 +18,9 @@ use crate::wire::{icmpv4, icmpv6, put};
 /// blocks can be missing, and what comes behind.
 pub(crate) const RANGES_MAX: usize = 5;
 
+/// The least bytes of payload in a segment of a frame that a port cuts: some network cards cut none into less.
+const CUT_MIN: u32 = 256;
+
 /// Segments of a response, one after the other.
 ///
 /// Segments begin at multiples of their size, in every retransmission and from every machine; only with a smaller
@@ -54,6 +57,8 @@ pub(crate) struct Train<'a> {
     opens: Option<u16>,
     /// Whether the second segment of a pair goes next.
     is_second: bool,
+    /// Whether the port cuts frames of two segments.
+    is_cut: bool,
 }
 
 /// The bytes of a response, in pieces that are not copied to each other.
@@ -182,6 +187,7 @@ impl<'a> Train<'a> {
             last: LastSegment::Fin,
             opens: None,
             is_second: false,
+            is_cut: config.offload.tcp && config.offload.segmentation && seg_size >= CUT_MIN,
         }
     }
 
@@ -261,7 +267,7 @@ impl<'a> Train<'a> {
         let (from, mut end) = self.next()?;
         let first = core::mem::take(&mut self.is_second).then(|| from.saturating_sub(self.seg_size));
         let mut segment_len = None;
-        if is_pair && self.config.cuts() {
+        if is_pair && self.is_cut {
             segment_len = u16::try_from(self.seg_size).ok();
             end = self.next()?.1;
         } else {
@@ -394,6 +400,7 @@ mod tests {
 
     use super::*;
     use crate::cookie::Secret;
+    use crate::port::Offload;
     use crate::vnet;
     use crate::wire::ethernet::MacAddress;
 
@@ -502,6 +509,7 @@ mod tests {
         let mut found = Vec::new();
         let config = Config { offload: vnet::OFFLOAD, ..config() };
         let mut train = train(&config);
+        assert!(!std::mem::replace(&mut train.is_cut, true), "segments of 8 bytes are not cut");
         change(&mut train);
         let mut buffer = [0; 2048];
         while !train.is_done() {
@@ -526,6 +534,18 @@ mod tests {
         // Without the last segment, which has the FIN, or a timestamp of its own.
         assert_eq!(pairs(|train| train.payload = Payload::new(b"head", b"12 bytes fit")), []);
         assert_eq!(pairs(|train| train.payload = Payload::new(b"head", b"12 bytes fit, and more")), [0]);
+    }
+
+    #[test]
+    fn segments_of_less_than_256_bytes_and_those_whose_checksums_are_ours_have_a_frame_each() {
+        let is_cut = |seg_size, offload| {
+            let config = Config { offload, ..config() };
+            let Train { path, header, payload, .. } = train(&config);
+            Train::new(&config, path, header, payload, seg_size).is_cut
+        };
+        assert_eq!([255, 256, 1448].map(|seg_size| is_cut(seg_size, vnet::OFFLOAD)), [false, true, true]);
+        assert!(!is_cut(1448, Offload { tcp: false, ..vnet::OFFLOAD }));
+        assert!(!is_cut(1448, Offload { segmentation: false, ..vnet::OFFLOAD }));
     }
 
     #[test]
