@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use lethe_harness::test;
 use lethe_sim::capture::{Packet, Reader};
 use lethe_sim::sample::expected;
+use lethe_testnet::capture::{Capture, data_segments};
 use lethe_testnet::{Namespace, Server, V4, V6};
 use nix::sys::signal::Signal;
 use nix::unistd::User;
@@ -121,6 +122,39 @@ fn clients_are_served_through_af_xdp() {
 #[test(root, "curl", "ab", "ping")]
 fn clients_are_served_through_a_tap_of_dpdk() {
     check("net_tap0,iface=client0", "", CLIENT);
+}
+
+/// What `tso=on` sends in a frame, `net_tap` cuts where it is of IPv4, and hands to the kernel as it is where it is of
+/// IPv6.
+#[test(root, "curl", "sha256sum", "tcpdump")]
+fn two_segments_go_in_a_frame_that_the_driver_cuts() {
+    const SIZE: usize = 1_000_000;
+    let (space, prefix) = (Namespace::new(), Prefix::new());
+    let eal = prefix.eal("net_tap0,iface=client0");
+    let server = Server::start_on(&space, &["--device", "dpdk:0,tso=on", &eal], "sample");
+    space.run(CLIENT);
+    let folder = tempfile::tempdir().unwrap();
+    let expect = folder.path().join("expect");
+    fs::write(&expect, expected(SIZE)).unwrap();
+    let sum = space.run(&format!("sha256sum <{}", expect.display()));
+    let lengths = [V4, V6].map(|base| {
+        let path = folder.path().join("capture");
+        let capture = Capture::start(&space, "client0", &path, &["src", "port", "80"]).unwrap();
+        assert_eq!(space.run(&format!("curl -sSg --max-time 60 {base}/{SIZE} | sha256sum")), sum, "{base}");
+        assert_eq!(capture.stop().unwrap(), 0, "{base}: frames that were not recorded");
+        data_segments(&path).unwrap()
+    });
+    let table = server.stop();
+    let [v4, v6] = &lengths;
+    // The MTU of the engine is that of the device less a link header with a tag.
+    let [full_v4, full_v6] = [40, 60].map(|headers| 1500 - 18 - headers - 12);
+    assert!(v4.iter().all(|&len| len <= full_v4), "{v4:?}");
+    let pairs = v6.iter().filter(|&&len| (full_v6 + 1..=2 * full_v6).contains(&len)).count();
+    assert!(pairs > v6.len() * 8 / 10, "{v6:?}");
+    // Of what the engine has sent the driver has made more: a frame more for each pair of IPv4.
+    let cut = count(&table, "by the card's count: frames out") - count(&table, "frames out, ");
+    assert!(cut as usize > v4.len() * 4 / 10, "{cut} of {} frames: {table}", v4.len());
+    assert_eq!(count(&table, "not given back"), 0, "{table}");
 }
 
 /// The kernel spreads clients over both queues of the socket.
@@ -269,6 +303,8 @@ fn what_cannot_be_had_is_said_with_what_can_be_done() {
         text.contains("lethe: DPDK has no port 0: it found 0.") && text.contains("dpdk-devbind.py --bind"),
         "{text}"
     );
+    let text = said("dpdk:0,tso=on", &prefix.eal("net_null0"));
+    assert!(text.contains("lethe: port 0 (net_null): it does not offer to cut frames (TSO)"), "{text}");
     let text = said("dpdk:0,mtu=65521", &prefix.eal("net_tap0"));
     assert!(text.contains("lethe: port 0 (net_tap): "), "{text}");
     let eal = format!("--eal=--no-pci --no-huge -m 8 --no-telemetry --file-prefix {} -l 0 --vdev net_null0", prefix.0);

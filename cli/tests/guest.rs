@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use lethe_harness::test;
 use lethe_sim::sample::expected;
+use lethe_testnet::capture::{Capture, data_segments};
 use lethe_testnet::guest::{Guest, Settings};
 use lethe_testnet::{V4, V6};
 
@@ -17,33 +18,42 @@ const UIO: &str = "uio_pci_generic";
 /// QEMU translates every instruction of the guest, which takes some six seconds for this many requests.
 const AB: &str = "-n 20000 -c 200";
 
-#[test(root, "curl", "ab", "nft", "ping", "qemu-system-x86_64")]
+#[test(root, "curl", "ab", "nft", "ping", "qemu-system-x86_64", "tcpdump")]
 fn e1000() {
-    check("e1000", 1, VFIO);
+    check("e1000", 1, VFIO, Cutting::ByEngine);
 }
 
-#[test(root, "curl", "ab", "nft", "ping", "qemu-system-x86_64")]
+#[test(root, "curl", "ab", "nft", "ping", "qemu-system-x86_64", "tcpdump")]
 fn e1000e() {
-    check("e1000e", 1, VFIO);
+    check("e1000e", 1, VFIO, Cutting::ByEngine);
 }
 
-#[test(root, "curl", "ab", "nft", "ping", "qemu-system-x86_64")]
+#[test(root, "curl", "ab", "nft", "ping", "qemu-system-x86_64", "tcpdump")]
 fn vmxnet3() {
-    check("vmxnet3", 1, VFIO);
+    check("vmxnet3", 1, VFIO, Cutting::ByCard);
 }
 
-#[test(root, "curl", "ab", "nft", "ping", "qemu-system-x86_64")]
+#[test(root, "curl", "ab", "nft", "ping", "qemu-system-x86_64", "tcpdump")]
 fn virtio() {
-    check("virtio-net-pci", 1, VFIO);
+    check("virtio-net-pci", 1, VFIO, Cutting::ByCard);
 }
 
-#[test(root, "curl", "ab", "nft", "ping", "qemu-system-x86_64")]
+#[test(root, "curl", "ab", "nft", "ping", "qemu-system-x86_64", "tcpdump")]
 fn virtio_with_two_queues_and_two_workers_and_without_an_iommu() {
-    check("virtio-net-pci", 2, UIO);
+    check("virtio-net-pci", 2, UIO, Cutting::ByCard);
+}
+
+/// What makes segments of a frame that has room for two.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cutting {
+    /// Nothing: each segment is written by itself.
+    ByEngine,
+    /// The card, or what it hands the frame to.
+    ByCard,
 }
 
 /// Everything that a client can do, through one card.
-fn check(card: &str, queues: usize, bind: &str) {
+fn check(card: &str, queues: usize, bind: &str, cutting: Cutting) {
     // Two guests at a time would take four processors.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,6 +74,9 @@ fn check(card: &str, queues: usize, bind: &str) {
     assert_eq!((line("Failed requests:"), line("Non-2xx responses:")), ("0", "none"), "{card}: {ab}");
     for base in [V4, V6].into_iter().cycle().take(20) {
         assert!(guest.fetch(&format!("{base}/100000")) == expected(100_000), "{card}: {base}");
+    }
+    for base in [V4, V6] {
+        guest.check_cutting(base, cutting, card);
     }
     let started = Instant::now();
     assert!(guest.fetch(&format!("{V4}/10000000")) == expected(10_000_000), "{card}");
@@ -132,6 +145,23 @@ impl Serving {
         let output = self.guest.space.command("timeout").args(["180", "curl", "-sSg", url]).output().unwrap();
         assert!(output.status.success(), "{url}: {output:?}");
         output.stdout
+    }
+
+    /// Fetches a long response, and sees how many segments there are in the frames that leave the guest.
+    fn check_cutting(&self, base: &str, cutting: Cutting, card: &str) {
+        const SIZE: usize = 1_000_000;
+        const MSS: usize = 1460;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("capture");
+        let capture = Capture::start(&self.guest.space, "tap", &path, &["src", "port", "80"]).unwrap();
+        assert!(self.fetch(&format!("{base}/{SIZE}")) == expected(SIZE), "{card}: {base}");
+        capture.stop().unwrap();
+        let lengths = data_segments(&path).unwrap();
+        let pairs = lengths.iter().filter(|&&length| length > MSS).count();
+        match cutting {
+            Cutting::ByEngine => assert_eq!(pairs, 0, "{card}: {base}: {lengths:?}"),
+            Cutting::ByCard => assert!(pairs > lengths.len() * 8 / 10, "{card}: {base}: {lengths:?}"),
+        }
     }
 
     /// Sends packets whose checksums are wrong, and sees that they are not answered.

@@ -45,9 +45,15 @@ int dpdk_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **frames, unsigned
 	return rte_pktmbuf_alloc_bulk(pool, frames, count);
 }
 
-void dpdk_set_header_lens(struct rte_mbuf *frame, uint16_t link, uint16_t network) {
-	frame->l2_len = link;
-	frame->l3_len = network;
+void dpdk_set_tx_lens(struct rte_mbuf *frame, uint16_t link, uint16_t network, uint16_t transport, uint16_t segment) {
+	frame->tx_offload = rte_mbuf_tx_offload(link, network, transport, segment, 0, 0, 0);
+}
+
+void dpdk_tx_lens(const struct rte_mbuf *frame, uint16_t lens[4]) {
+	lens[0] = frame->l2_len;
+	lens[1] = frame->l3_len;
+	lens[2] = frame->l4_len;
+	lens[3] = frame->tso_segsz;
 }
 
 int dpdk_link(uint16_t port, uint32_t *speed) {

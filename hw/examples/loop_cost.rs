@@ -151,7 +151,8 @@ struct Lane<'e> {
 impl<'e> Lane<'e> {
     fn new(eal: &'e Eal, fed: &'e Fed) -> Self {
         let feeder = RingPort::new(eal, fed.name, std::slice::from_ref(&fed.frames)).unwrap();
-        let port = Port::open(eal, PortConfig { number: feeder.number(), queues: 1, mtu: None }).unwrap();
+        let port =
+            Port::open(eal, PortConfig { number: feeder.number(), queues: 1, mtu: None, segmentation: None }).unwrap();
         Self { fed, queue: feeder.into_queues().pop().unwrap(), port, scratch: vec![0; SCRATCH_LEN] }
     }
 

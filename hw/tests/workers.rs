@@ -30,7 +30,8 @@ fn workers_answer_each_frame_once_whoever_had_the_last_of_that_client() {
 
     let frames = mix::mix(now(), CLIENTS);
     let feeder = RingPort::new(&eal, "feeder", &spread(&frames)).unwrap();
-    let mut port = Port::open(&eal, PortConfig { number: feeder.number(), queues: 16, mtu: None }).unwrap();
+    let mut port =
+        Port::open(&eal, PortConfig { number: feeder.number(), queues: 16, mtu: None, segmentation: None }).unwrap();
     assert_eq!((port.driver(), port.mtu(), port.queue_count()), ("net_ring", 1500, usize::from(WORKERS)));
     let stop = AtomicBool::new(false);
     let engine = mix::engine(port.offload());

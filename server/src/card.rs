@@ -35,7 +35,8 @@ impl Started {
     /// Opens a port with so many pairs of queues, or as many as the card has.
     pub(crate) fn open(&self, device: DpdkPort, queues: usize) -> anyhow::Result<OpenCard<'_>> {
         let queues = u16::try_from(queues).unwrap_or(u16::MAX);
-        let port = Port::open(&self.eal, PortConfig { number: device.number, queues, mtu: device.mtu })?;
+        let DpdkPort { number, mtu, segmentation } = device;
+        let port = Port::open(&self.eal, PortConfig { number, queues, mtu, segmentation })?;
         if !port.is_promiscuous() {
             warn("the card takes no frames but those to its own address: give that with --mac");
         }

@@ -48,7 +48,7 @@ pub(crate) enum Device {
     /// `xdp:IFACE[,queue=N][,copy|,zerocopy][,generic]`
     #[cfg(feature = "interfaces")]
     Xdp(XdpConfig),
-    /// `dpdk:PORT[,mtu=N]`
+    /// `dpdk:PORT[,mtu=N][,tso=on|off]`
     Dpdk(DpdkPort),
     /// `KIND:DETAILS`, of a kind that the server may have of its own
     Own {
@@ -332,11 +332,16 @@ fn parse_dpdk(details: &str) -> anyhow::Result<DpdkPort> {
     let mut parts = details.split(',');
     let number = parts.next().and_then(|number| number.parse().ok());
     let number = number.context("a port of DPDK is a number, as in dpdk:0: the first that it finds")?;
-    let mut port = DpdkPort { number, mtu: None };
+    let mut port = DpdkPort { number, mtu: None, segmentation: None };
     for part in parts {
         match part.split_once('=') {
             Some(("mtu", value)) => port.mtu = Some(parse_mtu(value).map_err(|error| anyhow!("`{part}`: {error}"))?),
-            _ => bail!("a port of DPDK has no option `{part}`; known: mtu=N. What its driver takes goes into --eal"),
+            Some(("tso", "on")) => port.segmentation = Some(true),
+            Some(("tso", "off")) => port.segmentation = Some(false),
+            Some(("tso", _)) => bail!("`{part}`: want tso=on or tso=off"),
+            _ => {
+                bail!("a port of DPDK has no option `{part}`; known: mtu=N, tso. What its driver takes goes into --eal")
+            }
         }
     }
     Ok(port)
@@ -386,10 +391,15 @@ mod tests {
     }
 
     #[test]
-    fn a_port_of_dpdk_has_a_number_and_an_mtu() {
-        assert_eq!("dpdk:0".parse::<Device>().unwrap(), Device::Dpdk(DpdkPort { number: 0, mtu: None }));
-        let jumbo = DpdkPort { number: 3, mtu: Some(9000) };
-        assert_eq!("dpdk:3,mtu=9000".parse::<Device>().unwrap(), Device::Dpdk(jumbo));
+    fn a_port_of_dpdk_has_a_number_and_an_mtu_and_may_be_told_whether_it_cuts_frames() {
+        let check = |text: &str, number, mtu, segmentation| {
+            let port = DpdkPort { number, mtu, segmentation };
+            assert_eq!(text.parse::<Device>().unwrap(), Device::Dpdk(port), "{text}");
+        };
+        check("dpdk:0", 0, None, None);
+        check("dpdk:3,mtu=9000", 3, Some(9000), None);
+        check("dpdk:0,tso=on", 0, None, Some(true));
+        check("dpdk:0,tso=off,mtu=1500", 0, Some(1500), Some(false));
     }
 
     #[cfg(feature = "interfaces")]
@@ -427,8 +437,9 @@ mod tests {
         check("dpdk:0,mtu=9", "`mtu=9`: an MTU is a number from 576 to 65521");
         check(
             "dpdk:0,queues=2",
-            "a port of DPDK has no option `queues=2`; known: mtu=N. What its driver takes goes into --eal",
+            "a port of DPDK has no option `queues=2`; known: mtu=N, tso. What its driver takes goes into --eal",
         );
+        check("dpdk:0,tso=yes", "`tso=yes`: want tso=on or tso=off");
         check("tap:t,", "a TAP device has no option ``; known: host=IP/LEN, mtu=N");
     }
 }

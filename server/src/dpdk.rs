@@ -136,12 +136,13 @@ fn describe(eal: &Eal, port: &Port<'_>) {
     let by = |card: bool| if card { "the card" } else { "the engine" };
     let offload = port.offload();
     note(format_args!(
-        "port {} ({}): workers {workers}; checksums are checked by {}, computed by {} (IPv4) and {} (TCP)",
+        "port {} ({}): workers {workers}; checksums are checked by {}, computed by {} (IPv4) and {} (TCP); {}",
         port.name(),
         port.driver(),
         by(port.checks_received()),
         by(offload.ipv4),
         by(offload.tcp),
+        if offload.segmentation { "two segments a frame (TSO)" } else { "a segment a frame" },
     ));
     if workers < lcores {
         let idle = lcores - workers;

@@ -34,6 +34,8 @@ pub(crate) struct DpdkPort {
     pub(crate) number: u16,
     /// The MTU to set; the driver's choice if there is none.
     pub(crate) mtu: Option<u16>,
+    /// Whether the card cuts frames of two segments; our choice if nothing is said.
+    pub(crate) segmentation: Option<bool>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -32,8 +32,8 @@ use crate::{privileges, secret};
 pub(crate) struct Args<X: clap::Args> {
     /// Device to serve through: tap:NAME[,host=IP/LEN]...[,mtu=N], a TAP device, made if there is none, where
     /// each `host` is an address for the kernel's end; packet:IFACE[,fanout=N], an interface shared with the
-    /// kernel; xdp:IFACE[,queue=N][,copy|,zerocopy][,generic], the same ahead of the kernel; or dpdk:PORT[,mtu=N],
-    /// a card that DPDK drives{own}
+    /// kernel; xdp:IFACE[,queue=N][,copy|,zerocopy][,generic], the same ahead of the kernel; or
+    /// dpdk:PORT[,mtu=N][,tso=on|off], a card that DPDK drives{own}
     #[arg(long, value_name = "DEVICE")]
     pub(crate) device: Device,
     /// User to run as once the device is open, when started as root

@@ -4,12 +4,17 @@ use std::ffi::CString;
 use std::ptr::NonNull;
 
 use dpdk_sys::{rte_mbuf, rte_mempool};
-use lethe::wire::ethernet::LINK_HEADER_MAX;
 
 use super::error;
 
 /// The cache of each lcore, which saves accesses to the shared ring of the pool.
 const CACHE: u32 = 256;
+
+/// The room of a buffer for a frame of this length. Some cards accept only powers of two; some no less than 2,048.
+pub(super) const fn room_for(frame_max: u16) -> u32 {
+    let room = (frame_max as u32).next_power_of_two();
+    if room < 2048 { 2048 } else { room }
+}
 
 /// A pool of buffers of one size, which are freed when it is dropped.
 #[derive(Debug)]
@@ -24,16 +29,14 @@ unsafe impl Send for Pool {}
 unsafe impl Sync for Pool {}
 
 impl Pool {
-    /// Allocates `buffers`, each with room for a frame of this MTU, on NUMA node `socket`.
+    /// Allocates `buffers`, each with room for a frame of this length, on NUMA node `socket`.
     ///
     /// # Errors
     ///
     /// The error of DPDK, mostly a lack of memory.
-    pub(super) fn new(name: &str, buffers: u32, mtu: u16, socket: i32) -> Result<Self, String> {
+    pub(super) fn new(name: &str, buffers: u32, frame_max: u16, socket: i32) -> Result<Self, String> {
         let name = CString::new(name).map_err(|_| "its name has a NUL in it".to_owned())?;
-        // Some cards accept only powers of two; some no less than 2,048.
-        let room = (usize::from(mtu) + LINK_HEADER_MAX).next_power_of_two().max(2048);
-        let room = u16::try_from(room + usize::from(dpdk_sys::DPDK_HEADROOM)).unwrap_or(u16::MAX);
+        let room = u16::try_from(room_for(frame_max) + u32::from(dpdk_sys::DPDK_HEADROOM)).unwrap_or(u16::MAX);
         // SAFETY: the name is copied; the other arguments are numbers, which DPDK checks.
         let raw = unsafe { dpdk_sys::rte_pktmbuf_pool_create(name.as_ptr(), buffers, CACHE, 0, room, socket) };
         NonNull::new(raw).map(|raw| Self { raw, buffers }).ok_or_else(error::last)

@@ -12,7 +12,7 @@ use lethe::wire::ethernet::LINK_HEADER_MAX;
 
 use super::eal::Eal;
 use super::error::{self, DpdkError};
-use super::pool::Pool;
+use super::pool::{Pool, room_for};
 use super::rx::Rx;
 use super::tx::{Limits, Queues, Tx};
 
@@ -23,6 +23,13 @@ const DESCRIPTORS: u16 = 1024;
 /// Buffers for each descriptor: some are in use by a worker, or in the cache of a pool.
 const SPARE: u32 = 2;
 
+/// The largest room of a buffer for frames of two packets: some cards take none that is larger.
+const CUT_ROOM_MAX: u32 = 16_384;
+
+/// A driver that offers to cut frames, and cuts those of IPv4 only. It compares a segment, link header and all, with
+/// the MTU, and keeps a frame with longer ones, and all behind it, forever (`pmd_tx_burst` of DPDK 22.11).
+const NET_TAP: &str = "net_tap";
+
 /// The configuration of a port.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PortConfig {
@@ -32,6 +39,8 @@ pub struct PortConfig {
     pub queues: u16,
     /// The MTU to set; by default the MTU of the driver.
     pub mtu: Option<u16>,
+    /// Whether the card cuts frames of two segments (TSO); by default where its driver offers to, other than `net_tap`.
+    pub segmentation: Option<bool>,
 }
 
 /// The counters of the card, since it was started.
@@ -123,7 +132,11 @@ impl<'e> Port<'e> {
         };
         port.check("be asked what it can do", result)?;
         port.mtu = config.mtu.map_or_else(|| port.driver_mtu(), Ok)?;
+        port.offload.segmentation = port.cuts(&info, config.segmentation)?;
         port.set_up(&info, config.queues.min(info.max_rx_queues).min(info.max_tx_queues))?;
+        if port.offload.segmentation && port.driver == NET_TAP {
+            port.mtu -= LINK_HEADER_MAX as u16;
+        }
         Ok(port)
     }
 
@@ -133,6 +146,22 @@ impl<'e> Port<'e> {
         let result = unsafe { dpdk_sys::rte_eth_dev_get_mtu(self.number, &raw mut mtu) };
         self.check("be asked for its MTU", result)?;
         Ok(mtu)
+    }
+
+    /// Whether the card cuts frames of two segments, as it is `wanted`.
+    fn cuts(&self, info: &rte_eth_dev_info, wanted: Option<bool>) -> Result<bool, DpdkError> {
+        use dpdk_sys::{DPDK_TX_OFFLOAD_IPV4_CKSUM, DPDK_TX_OFFLOAD_TCP_CKSUM, DPDK_TX_OFFLOAD_TCP_TSO};
+        let needed = DPDK_TX_OFFLOAD_TCP_TSO | DPDK_TX_OFFLOAD_TCP_CKSUM | DPDK_TX_OFFLOAD_IPV4_CKSUM;
+        let is_offered = info.tx_offload_capa & needed == needed;
+        let has_room = room_for(frame_max(self.mtu, 2)) <= CUT_ROOM_MAX;
+        match wanted {
+            None => Ok(is_offered && has_room && self.driver != NET_TAP),
+            Some(true) if !is_offered => Err(self.unfit("it does not offer to cut frames (TSO)".to_owned())),
+            Some(true) if !has_room => {
+                Err(self.unfit(format!("its MTU is too large to cut frames (TSO): {}", self.mtu)))
+            }
+            Some(wanted) => Ok(wanted),
+        }
     }
 
     /// Configures and starts the port.
@@ -159,7 +188,7 @@ impl<'e> Port<'e> {
         // SAFETY: the call accepts the number of any port.
         let socket = unsafe { dpdk_sys::rte_eth_dev_socket_id(number) };
         for queue in 0..queues {
-            let pool = Pool::new(&format!("lethe-{number}-{queue}"), buffers, self.mtu, socket);
+            let pool = Pool::new(&format!("lethe-{number}-{queue}"), buffers, self.limits.room, socket);
             let pool = pool.map_err(|reason| self.failed("have memory for its buffers", reason))?;
             let near = socket.cast_unsigned();
             // SAFETY: the port is configured and not started, the number of the queue is within the configured ones,
@@ -188,13 +217,16 @@ impl<'e> Port<'e> {
     fn choose(&mut self, info: &rte_eth_dev_info, queues: u16) -> rte_eth_conf {
         use dpdk_sys::{
             DPDK_RSS_IP_TCP, DPDK_RX_OFFLOAD_IPV4_CKSUM, DPDK_RX_OFFLOAD_TCP_CKSUM, DPDK_TX_OFFLOAD_IPV4_CKSUM,
-            DPDK_TX_OFFLOAD_MBUF_FAST_FREE, DPDK_TX_OFFLOAD_TCP_CKSUM, RTE_ETH_MQ_RX_RSS,
+            DPDK_TX_OFFLOAD_MBUF_FAST_FREE, DPDK_TX_OFFLOAD_TCP_CKSUM, DPDK_TX_OFFLOAD_TCP_TSO, RTE_ETH_MQ_RX_RSS,
         };
         let mut config = rte_eth_conf::default();
         config.rxmode.mtu = self.mtu.into();
         config.rxmode.offloads = info.rx_offload_capa & (DPDK_RX_OFFLOAD_IPV4_CKSUM | DPDK_RX_OFFLOAD_TCP_CKSUM);
         // Fast free: the buffers of a queue are of one pool, and have one reference.
-        let wanted = DPDK_TX_OFFLOAD_IPV4_CKSUM | DPDK_TX_OFFLOAD_TCP_CKSUM | DPDK_TX_OFFLOAD_MBUF_FAST_FREE;
+        let mut wanted = DPDK_TX_OFFLOAD_IPV4_CKSUM | DPDK_TX_OFFLOAD_TCP_CKSUM | DPDK_TX_OFFLOAD_MBUF_FAST_FREE;
+        if self.offload.segmentation {
+            wanted |= DPDK_TX_OFFLOAD_TCP_TSO;
+        }
         config.txmode.offloads = info.tx_offload_capa & wanted;
         let hash = info.flow_type_rss_offloads & DPDK_RSS_IP_TCP;
         if queues > 1 && hash != 0 {
@@ -203,13 +235,9 @@ impl<'e> Port<'e> {
         }
         self.checks_received = config.rxmode.offloads != 0;
         self.limits.is_one_pool = config.txmode.offloads & DPDK_TX_OFFLOAD_MBUF_FAST_FREE != 0;
-        self.limits.room = self.mtu.saturating_add(LINK_HEADER_MAX as u16);
-        self.offload = Offload {
-            ipv4: config.txmode.offloads & DPDK_TX_OFFLOAD_IPV4_CKSUM != 0,
-            tcp: config.txmode.offloads & DPDK_TX_OFFLOAD_TCP_CKSUM != 0,
-            // A buffer holds one packet.
-            segmentation: false,
-        };
+        self.limits.room = frame_max(self.mtu, if self.offload.segmentation { 2 } else { 1 });
+        self.offload.ipv4 = config.txmode.offloads & DPDK_TX_OFFLOAD_IPV4_CKSUM != 0;
+        self.offload.tcp = config.txmode.offloads & DPDK_TX_OFFLOAD_TCP_CKSUM != 0;
         config
     }
 
@@ -365,6 +393,11 @@ impl Timestamps {
         };
         micros.map(|micros| Instant::from_unix_nanos(micros.saturating_mul(1000)))
     }
+}
+
+/// The length of a frame with so many packets of this size.
+const fn frame_max(mtu: u16, packets: u16) -> u16 {
+    mtu.saturating_mul(packets).saturating_add(LINK_HEADER_MAX as u16)
 }
 
 fn name(number: u16) -> String {

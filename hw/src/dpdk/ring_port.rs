@@ -22,7 +22,7 @@ const RING: u32 = 1024;
 const BUFFERS: u32 = 4 * RING - 1;
 
 /// The longest frame that can be fed.
-const FRAME_MAX: u16 = 2000;
+const FRAME_MAX: u16 = 2018;
 
 /// The far side of a port of `net_ring`. Rings and pools are leaked, since the port may use them until DPDK ends.
 #[derive(Debug)]

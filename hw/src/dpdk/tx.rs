@@ -5,6 +5,7 @@ use std::slice;
 
 use dpdk_sys::rte_mbuf;
 use lethe::port::{RxFrame, RxQueue, Transmit, TxChecksum, TxFrame, TxQueue};
+use lethe::wire::checksum::Sum;
 
 use super::BURST;
 use super::pool::{Mbufs, Pool};
@@ -12,6 +13,9 @@ use super::rx::Rx;
 
 /// Frames that wait for the card. More are dropped, as by any full queue.
 const QUEUE: usize = 2 * BURST;
+
+/// The bytes of a TCP header without options.
+const TCP_HEADER: usize = 20;
 
 /// Attempts to send the waiting frames at the end.
 const LAST_TRIES: usize = 10_000;
@@ -226,11 +230,12 @@ pub(super) unsafe fn room<'a>(buffer: *mut rte_mbuf) -> &'a mut [u8] {
     }
 }
 
-/// Sets the length of a frame in its mbuf, and the offloads that the card performs.
+/// Sets the length of a frame in its mbuf, and the offloads that the card performs. In a frame that it cuts, the sum of
+/// the pseudo-header loses its length, since each segment has one of its own.
 ///
 /// # Safety
 ///
-/// `buffer` is an mbuf that the caller owns, and `len` bytes are within its room.
+/// `buffer` is an mbuf that the caller owns, and `len` bytes are within its room. Its memory is initialized.
 #[inline]
 pub(super) unsafe fn finish(buffer: *mut rte_mbuf, len: usize, checksum: TxChecksum) {
     // SAFETY: by the caller's promise.
@@ -239,35 +244,136 @@ pub(super) unsafe fn finish(buffer: *mut rte_mbuf, len: usize, checksum: TxCheck
         (*buffer).pkt_len = len as u32;
         (*buffer).ol_flags = match checksum {
             TxChecksum::Complete => 0,
-            // Nothing is to be cut: an mbuf has room for one packet (`Port::offload`).
-            TxChecksum::Partial { network_offset, network_len, network, transport, segment_len: _ } => {
-                dpdk_sys::dpdk_set_header_lens(buffer, network_offset as u16, network_len as u16);
-                flags(network_len, network, transport)
+            TxChecksum::Partial { network_offset, network_len, network, transport, segment_len } => {
+                let segment_len = segment_len.unwrap_or_default();
+                let transport_len = match segment_len {
+                    0 => 0,
+                    _ => without_len(room(buffer).get_mut(..len).unwrap_or_default(), network_offset + network_len),
+                };
+                dpdk_sys::dpdk_set_tx_lens(
+                    buffer,
+                    network_offset as u16,
+                    network_len as u16,
+                    transport_len,
+                    segment_len,
+                );
+                flags(network_len, network, transport, segment_len != 0)
             }
         };
     }
 }
 
+/// Takes the length out of the sum of the pseudo-header in a frame whose TCP header is at this offset. Returns the
+/// length of that header.
+fn without_len(frame: &mut [u8], transport: usize) -> u16 {
+    let Some((header, payload)) = frame.get_mut(transport..).and_then(<[u8]>::split_first_chunk_mut::<TCP_HEADER>)
+    else {
+        return 0;
+    };
+    let [.., offset, _, _, _, sum_0, sum_1, _, _] = header;
+    let len = (TCP_HEADER + payload.len()) as u16;
+    // In one's complement to subtract is to add the complement.
+    let sum = Sum::of_folded(u16::from_be_bytes([*sum_0, *sum_1])).followed_by(Sum::of_folded(!len));
+    [*sum_0, *sum_1] = sum.folded().to_be_bytes();
+    u16::from(*offset >> 4) * 4
+}
+
 /// The offload flags of DPDK. The length of the header tells the address family: the engine sends neither IPv4 options
 /// nor IPv6 extension headers in packets that a card completes.
-const fn flags(network_len: usize, network: bool, transport: bool) -> u64 {
+const fn flags(network_len: usize, network: bool, transport: bool, is_cut: bool) -> u64 {
     let family =
         if network_len == lethe::wire::ipv6::HEADER_LEN { dpdk_sys::DPDK_TX_IPV6 } else { dpdk_sys::DPDK_TX_IPV4 };
     let network = if network { dpdk_sys::DPDK_TX_IP_CKSUM } else { 0 };
-    let transport = if transport { dpdk_sys::DPDK_TX_TCP_CKSUM } else { 0 };
+    let transport = match (is_cut, transport) {
+        // Which stands for checksums as well.
+        (true, _) => dpdk_sys::DPDK_TX_TCP_SEG,
+        (false, true) => dpdk_sys::DPDK_TX_TCP_CKSUM,
+        (false, false) => 0,
+    };
     family | network | transport
 }
 
 #[cfg(test)]
 mod tests {
-    use dpdk_sys::{DPDK_TX_IP_CKSUM, DPDK_TX_IPV4, DPDK_TX_IPV6, DPDK_TX_TCP_CKSUM};
+    use dpdk_sys::{DPDK_TX_IP_CKSUM, DPDK_TX_IPV4, DPDK_TX_IPV6, DPDK_TX_TCP_CKSUM, DPDK_TX_TCP_SEG};
 
     use super::*;
 
+    const LINK: usize = 14;
+
+    /// What an mbuf says of a frame: flags, lengths of headers and of a segment, and of the frame.
+    #[derive(PartialEq, Eq, Debug)]
+    struct Said {
+        flags: u64,
+        lens: [u16; 4],
+        frame: (u16, u32),
+    }
+
+    /// Has a frame finished in an mbuf that was used before.
+    fn said(frame: &mut [u8], network_len: usize, network: bool, transport: bool, segment_len: Option<u16>) -> Said {
+        // SAFETY: all fields of an mbuf may be zero.
+        let mut buffer: rte_mbuf = unsafe { std::mem::zeroed() };
+        buffer.buf_addr = frame.as_mut_ptr().cast();
+        buffer.buf_len = frame.len() as u16;
+        buffer.ol_flags = u64::MAX;
+        let checksum = TxChecksum::Partial { network_offset: LINK, network_len, network, transport, segment_len };
+        let mut lens = [u16::MAX; 4];
+        // SAFETY: the buffer is this function's, and its memory the frame; there is room for four numbers.
+        unsafe {
+            dpdk_sys::dpdk_set_tx_lens(&raw mut buffer, 1, 2, 3, 4);
+            finish(&raw mut buffer, frame.len(), checksum);
+            dpdk_sys::dpdk_tx_lens(&raw const buffer, lens.as_mut_ptr());
+        }
+        Said { flags: buffer.ol_flags, lens, frame: (buffer.data_len, buffer.pkt_len) }
+    }
+
+    /// A frame whose TCP header has 32 bytes, and in its checksum field the sum of a pseudo-header: of `addresses`, the
+    /// protocol, and the length of header and payload.
+    fn frame(network_len: usize, payload_len: usize, addresses: &[u8]) -> Vec<u8> {
+        let mut frame = vec![7; LINK + network_len + 32 + payload_len];
+        let header = &mut frame[LINK + network_len..];
+        header[12] = 8 << 4;
+        let len = (32 + payload_len) as u16;
+        let sum = Sum::new().with(addresses).with(&[0, 6]).with(&len.to_be_bytes());
+        header[16..18].copy_from_slice(&sum.folded().to_be_bytes());
+        frame
+    }
+
     #[test]
     fn what_is_left_to_do_is_said_in_the_words_of_dpdk() {
-        assert_eq!(flags(20, true, true), DPDK_TX_IPV4 | DPDK_TX_IP_CKSUM | DPDK_TX_TCP_CKSUM);
-        assert_eq!(flags(20, true, false), DPDK_TX_IPV4 | DPDK_TX_IP_CKSUM);
-        assert_eq!(flags(40, false, true), DPDK_TX_IPV6 | DPDK_TX_TCP_CKSUM);
+        let said = |network_len, network, transport| {
+            let mut written = frame(network_len, 100, &[9; 8]);
+            let before = written.clone();
+            let said = said(&mut written, network_len, network, transport, None);
+            assert_eq!(written, before);
+            assert_eq!(
+                (said.lens, said.frame),
+                ([14, network_len as u16, 0, 0], (written.len() as u16, written.len() as u32))
+            );
+            said.flags
+        };
+        assert_eq!(said(20, true, true), DPDK_TX_IPV4 | DPDK_TX_IP_CKSUM | DPDK_TX_TCP_CKSUM);
+        assert_eq!(said(20, true, false), DPDK_TX_IPV4 | DPDK_TX_IP_CKSUM);
+        assert_eq!(said(40, false, true), DPDK_TX_IPV6 | DPDK_TX_TCP_CKSUM);
+    }
+
+    #[test]
+    fn of_a_frame_that_a_card_cuts_all_headers_are_told_and_the_sum_of_the_pseudo_header_has_no_length() {
+        let check = |network_len: usize, network, addresses: &[u8], flags| {
+            let mut written = frame(network_len, 2896, addresses);
+            let len = written.len();
+            let said = said(&mut written, network_len, network, true, Some(1448));
+            let lens = [14, network_len as u16, 32, 1448];
+            assert_eq!(said, Said { flags, lens, frame: (len as u16, len as u32) });
+            let mut expected = frame(network_len, 2896, addresses);
+            let sum = Sum::new().with(addresses).with(&[0, 6]).folded();
+            expected[LINK + network_len + 16..][..2].copy_from_slice(&sum.to_be_bytes());
+            assert_eq!(written, expected, "nothing else is changed");
+        };
+        check(20, true, &[10, 9, 0, 2, 10, 9, 0, 1], DPDK_TX_IPV4 | DPDK_TX_IP_CKSUM | DPDK_TX_TCP_SEG);
+        // With a carry on the way back, and without one.
+        check(20, true, &[255, 255, 255, 255, 0, 0, 0, 1], DPDK_TX_IPV4 | DPDK_TX_IP_CKSUM | DPDK_TX_TCP_SEG);
+        check(40, false, &[0xfd; 32], DPDK_TX_IPV6 | DPDK_TX_TCP_SEG);
+        check(40, false, &[3; 32], DPDK_TX_IPV6 | DPDK_TX_TCP_SEG);
     }
 }
