@@ -246,8 +246,10 @@ impl Settings {
         };
         let multi = if self.is_multi_queue() { format!(",queues={queues}") } else { String::new() };
         let tap = format!("tap,id=net,ifname=tap,script=no,downscript=no{multi}");
+        // Without a check of the timer, which a machine that is busy fails.
         let line = format!(
-            "console=ttyS0 quiet panic=-1 hugepages=64 mitigations=off random.trust_cpu=on intel_iommu=on bind={bind}"
+            "console=ttyS0 quiet panic=-1 no_timer_check hugepages=64 mitigations=off random.trust_cpu=on \
+             intel_iommu=on bind={bind}"
         );
         let mut command = space.command("qemu-system-x86_64");
         command.args(["-machine", "q35"]);
