@@ -119,6 +119,7 @@ fn pressed(KeyEvent { code, modifiers, .. }: KeyEvent) -> Event {
         // A terminal that gives us every key sends no signal for it.
         KeyCode::Char('c') if modifiers.contains(KeyModifiers::CONTROL) => Event::Quit,
         KeyCode::Char(key) => Event::Key(key),
+        KeyCode::Tab => Event::Key('\t'),
         _ => Event::Resized,
     }
 }
@@ -142,6 +143,7 @@ mod tests {
         assert_eq!(key(KeyCode::Char('c'), KeyModifiers::CONTROL), Event::Quit);
         assert_eq!(key(KeyCode::Char('c'), plain), Event::Key('c'));
         assert_eq!(key(KeyCode::Char('+'), KeyModifiers::SHIFT), Event::Key('+'));
+        assert_eq!(key(KeyCode::Tab, plain), Event::Key('\t'));
         assert_eq!(key(KeyCode::Up, plain), Event::Resized);
     }
 }
