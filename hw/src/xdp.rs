@@ -142,12 +142,10 @@ impl XdpPort {
         if let Some(queue) = config.queue.filter(|&queue| queue >= queues) {
             return Err(InterfaceError::NoQueue { name: name.clone(), queue, queues });
         }
-
         if served.len() < count {
             let queues = served.len();
             return Err(InterfaceError::FewQueues { name: name.clone(), workers: count, queues });
         }
-
         let map = Sockets::new(queues).map_err(failed("make a map of the queues of"))?;
         let program = redirect(&rules(destinations), map.as_raw_fd(), Action::Pass);
         let program = bpf::load(&program, Hook::Native).map_err(failed("load an XDP program for"))?;

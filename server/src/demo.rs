@@ -21,6 +21,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use lethe_sim::random::Probability;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use tempfile::TempDir;
@@ -41,8 +42,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Lines below the view of a server.
 const FOOT: usize = 8;
 
-/// Shares of frames that are lost, as keys go through them.
-const LOSSES: [&str; 6] = ["0%", "1%", "2%", "5%", "10%", "20%"];
+/// Percentages of frames that are lost, as keys go through them.
+const LOSSES: [u32; 6] = [0, 1, 2, 5, 10, 20];
+
+/// The largest one, in percent.
+const LOSS_MAX: u32 = 50;
 
 /// Connections a second, as keys go through them.
 const RATES: [u32; 8] = [100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000];
@@ -69,7 +73,7 @@ pub(crate) struct Args {
     rate: u32,
     /// Share of the frames that are lost, in both directions
     #[arg(long, value_name = "SHARE", default_value = "0%", value_parser = parse_loss)]
-    loss: String,
+    loss: Probability,
     /// End after this time; without a terminal, print a screen then
     #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
     duration: Option<Duration>,
@@ -86,12 +90,9 @@ Example:
   {name} demo --rate 2000 --loss 5%
   {name} demo --for 10s                # without a terminal: one screen, after ten seconds";
 
-fn parse_loss(text: &str) -> Result<String, String> {
-    let share = text.strip_suffix('%').and_then(|number| number.parse::<f64>().ok());
-    match share {
-        Some(share) if (0.0..=50.0).contains(&share) => Ok(text.to_owned()),
-        _ => Err("want a share from 0% to 50%".to_owned()),
-    }
+fn parse_loss(text: &str) -> Result<Probability, String> {
+    let loss = text.parse().ok().filter(|&loss| loss <= Probability::from_percent(LOSS_MAX));
+    loss.ok_or_else(|| format!("want a share from 0% to {LOSS_MAX}%"))
 }
 
 /// Shows these applications until it is told to stop.
@@ -157,7 +158,7 @@ struct Stage {
     program: PathBuf,
     /// Where the server says how it is, and its secret lies.
     folder: PathBuf,
-    loss: String,
+    loss: Probability,
     rate: u32,
     // They end in this order.
     clients: Option<Process>,
@@ -184,7 +185,7 @@ impl Stage {
         getrandom::fill(&mut secret).context("there is no randomness")?;
         let secret = format!("{:032x}", u128::from_be_bytes(secret));
         fs::write(folder.join("secret"), secret)?;
-        let (loss, rate) = (args.loss.clone(), args.rate);
+        let (loss, rate) = (args.loss, args.rate);
         let (server, clients) = (None, None);
         Ok(Self {
             demo: demo.clone(),
@@ -219,7 +220,7 @@ impl Stage {
         command.arg("--addr").arg(self.address(2).to_string());
         command.arg("--metrics").arg(self.endpoint().to_string());
         command.arg("--secret-file").arg(self.folder.join("secret"));
-        if self.loss.trim_end_matches('%').parse() != Ok(0.0) {
+        if !self.loss.is_never() {
             command.arg("--impair").arg(format!("loss={}", self.loss));
         }
         let words = self.demo.app.split(' ');
@@ -261,9 +262,8 @@ impl Stage {
 
     fn press(&mut self, key: char) -> anyhow::Result<()> {
         match key {
-            '+' | '=' => self.rate = RATES.into_iter().find(|&rate| rate > self.rate).unwrap_or(self.rate),
-            '-' => self.rate = RATES.into_iter().rev().find(|&rate| rate < self.rate).unwrap_or(self.rate),
-            ']' | '[' => self.loss = other_loss(&self.loss, key == ']').to_owned(),
+            '+' | '=' | '-' => self.rate = step(RATES, self.rate, key != '-'),
+            ']' | '[' => self.loss = step(LOSSES.map(Probability::from_percent), self.loss, key == ']'),
             'k' => self.server.as_ref().map_or(Ok(()), |server| server.signal(Signal::SIGKILL))?,
             _ => return Ok(()),
         }
@@ -330,16 +330,14 @@ fn ip(words: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The next of [`LOSSES`], more or less.
-fn other_loss(loss: &str, is_more: bool) -> &'static str {
-    let share = |text: &str| text.trim_end_matches('%').parse::<f64>().unwrap_or(0.0);
-    let now = share(loss);
-    let [first, .., last] = LOSSES;
-    if is_more {
-        LOSSES.into_iter().find(|loss| share(loss) > now).unwrap_or(last)
+/// The next of these steps that is more than `now`, or less; `now`, if there is none.
+fn step<T: Copy + Ord, const N: usize>(steps: [T; N], now: T, is_more: bool) -> T {
+    let next = if is_more {
+        steps.into_iter().find(|&step| step > now)
     } else {
-        LOSSES.into_iter().rev().find(|loss| share(loss) < now).unwrap_or(first)
-    }
+        steps.into_iter().rev().find(|&step| step < now)
+    };
+    next.unwrap_or(now)
 }
 
 /// A child, which ends with this value.
@@ -394,8 +392,8 @@ mod tests {
 
     #[test]
     fn keys_go_through_the_losses() {
-        assert_eq!((other_loss("0%", true), other_loss("3%", true), other_loss("20%", true)), ("1%", "5%", "20%"));
-        assert_eq!((other_loss("0%", false), other_loss("3%", false), other_loss("1%", false)), ("0%", "2%", "0%"));
+        assert_eq!([0, 3, 20].map(|loss| step(LOSSES, loss, true)), [1, 5, 20]);
+        assert_eq!([0, 3, 1].map(|loss| step(LOSSES, loss, false)), [0, 2, 0]);
     }
 
     #[test]

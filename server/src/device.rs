@@ -151,10 +151,7 @@ impl Device {
                          or a hardware address of our own (--mac 02:4c:65:74:68:65)"
                     ));
                 }
-                match ports.pop() {
-                    Some(port) if ports.is_empty() => then.on_port(port),
-                    last => then.on_ports(ports.into_iter().chain(last).collect()),
-                }
+                if workers > 1 { then.on_ports(ports) } else { then.on_port(ports.swap_remove(0)) }
             }
             #[cfg(feature = "interfaces")]
             Self::Xdp(config) if workers > 1 => {

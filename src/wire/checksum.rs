@@ -94,7 +94,7 @@ impl Sum {
         self.field().swap_bytes()
     }
 
-    /// The same, as it stands in a header: a little-endian number.
+    /// The checksum as it stands in a header, read as a little-endian number.
     #[inline]
     pub(crate) const fn field(self) -> u16 {
         !fold(self.total)

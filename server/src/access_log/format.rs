@@ -175,27 +175,23 @@ fn escape(bytes: &[u8], line: &mut Vec<u8>) {
     }
 }
 
-/// Names of months, in `Combined` and in syslog.
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-
-/// A second since 1970 in its parts: year, the name of the month, day, and the time of day.
-fn parts(second: u64) -> (String, &'static str, String, String) {
-    // 2026-11-29T23:44:42Z
-    let text = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(second)).to_string();
-    let part = |range: std::ops::Range<usize>| text.get(range).unwrap_or_default().to_owned();
-    let month = part(5..7).parse::<usize>().ok().and_then(|month| MONTHS.get(month.checked_sub(1)?));
-    (part(0..4), month.copied().unwrap_or("Jan"), part(8..10), part(11..19))
+/// A second since 1970 in the parts of a date: day, the name of the month, year, and the time of day.
+fn parts(second: u64) -> [String; 4] {
+    // Sun, 29 Nov 2026 23:44:42 GMT
+    let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
+    let mut words = text.split(' ').skip(1).map(str::to_owned);
+    std::array::from_fn(|_| words.next().unwrap_or_default())
 }
 
 /// As Combined has it, in UTC.
 fn combined_time(second: u64) -> String {
-    let (year, month, day, time) = parts(second);
+    let [day, month, year, time] = parts(second);
     format!("{day}/{month}/{year}:{time} +0000")
 }
 
 /// As syslog has it (RFC 3164, section 4.1.2), in UTC.
 pub(super) fn syslog_time(second: u64) -> String {
-    let (_, month, day, time) = parts(second);
+    let [day, month, _, time] = parts(second);
     let day = day.trim_start_matches('0');
     format!("{month} {day:>2} {time}")
 }
