@@ -63,6 +63,15 @@ fn requests_that_are_cut_anywhere_are_answered_with_the_bytes_of_one_response() 
     }
 }
 
+/// Into a window of 1,024 bytes goes what fits segments of the least MSS: no 431, and no 304.
+#[test]
+fn a_client_with_a_tiny_window_gets_what_fits_its_segments_and_no_other_bytes() {
+    for (site, seed) in [(Site::Redirect, 126), (Site::Files, 109), (Site::Files, 366), (Site::Files, 454)] {
+        let summary = sites::simulate(site, Options::new(seed), None);
+        assert!(summary.is_ok(), "{site}, seed {seed}: {}", summary.unwrap_err());
+    }
+}
+
 /// Clients that keep their connections, idle, pipeline, cut, give up, and attackers on them.
 #[test]
 fn fresh_seeds_of_kept_connections_do_not_fail() {

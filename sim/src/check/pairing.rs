@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use lethe::app::Request;
+use lethe::cookie::Mss;
 use lethe::http::{Framing, RequestLine};
 use lethe::verdict::{ReplyKind, Verdict};
 use lethe::wire::seq::SeqNumber;
@@ -12,7 +13,7 @@ use lethe::{App, Engine};
 
 use super::{Checker, Exchange, GET, each_segment, end_of_request, is_probe, keeps_open};
 use crate::dissect::Tcp;
-use crate::peer::client::normalized;
+use crate::peer::client::{TIMESTAMPS_LEN, normalized};
 use crate::recent::Recent;
 use crate::stream::Stream;
 
@@ -54,10 +55,30 @@ struct Connection {
     /// Where the requests begin, and the responses.
     asks_at: SeqNumber,
     start: SeqNumber,
+    asker: Asker,
     asked: Stream,
     answers: Vec<Answer>,
     /// Something else has been sent than can be known here.
     is_unclear: bool,
+}
+
+/// Of what an answer depends, besides the request.
+#[derive(Clone, Copy, Debug)]
+struct Asker {
+    client: SocketAddr,
+    one_packet: usize,
+}
+
+impl Asker {
+    /// Who sends this SYN. Segments of all MSSs but the least have room for the short answers of all applications.
+    fn new(client: SocketAddr, syn: &Tcp<'_>) -> Self {
+        let announced = syn.mss.unwrap_or(if client.is_ipv4() { 536 } else { 1220 });
+        // Two segments fit its window.
+        let mss = if syn.window > 0 { announced.min(syn.window / 2) } else { announced };
+        let least = Mss::at_most(0);
+        let one_packet = usize::from(least.bytes()) - TIMESTAMPS_LEN - 1;
+        Self { client, one_packet: if Mss::at_most(mss) == least { one_packet } else { usize::MAX } }
+    }
 }
 
 /// What is to be sent for a complete request.
@@ -168,6 +189,7 @@ impl<'e, A: App> Pairing<'e, A> {
         let new = Connection {
             asks_at: received.seq.advance(1),
             start: sent.seq.advance(1),
+            asker: Asker::new(ends.0, received),
             asked: Stream::default(),
             answers: Vec::new(),
             is_unclear: false,
@@ -217,13 +239,13 @@ impl<'e, A: App> Pairing<'e, A> {
                 is_refused && sent.flags.has(Flags::FIN) && cannot_be_handed_on(app, asked)
                     || asked
                         .get(..most)
-                        .is_some_and(|read| is_closing_answer(app, ends.0, read, sent, &mut self.scratch))
+                        .is_some_and(|read| is_closing_answer(app, connection.asker, read, sent, &mut self.scratch))
             });
             if is_closing_answer {
                 connection.is_unclear = true;
                 return Ok(());
             }
-            connection.expect(app, ends.0, &mut self.scratch);
+            connection.expect(app, &mut self.scratch);
             let mut checked = connection.clone();
             match checked.check(received, sent) {
                 Ok(()) => {
@@ -238,8 +260,9 @@ impl<'e, A: App> Pairing<'e, A> {
 }
 
 /// All of the response of an application to a request.
-fn respond(app: &impl App, client: SocketAddr, line: &RequestLine<'_>, scratch: &mut [u8]) -> Option<Vec<u8>> {
-    let response = Request::of_line(line).with_client(client.ip()).answer(app, scratch)?;
+fn respond(app: &impl App, asker: Asker, line: &RequestLine<'_>, scratch: &mut [u8]) -> Option<Vec<u8>> {
+    let request = Request::of_line(line).with_client(asker.client.ip()).with_one_packet(asker.one_packet);
+    let response = request.answer(app, scratch)?;
     Some([response.head(), response.body()].concat())
 }
 
@@ -252,9 +275,9 @@ fn cannot_be_handed_on(app: &impl App, payload: &[u8]) -> bool {
 
 /// Whether this begins a response that ends the connection, to what is read of a longer request than is read on a
 /// connection that stays open.
-fn is_closing_answer(app: &impl App, client: SocketAddr, read: &[u8], sent: &Tcp<'_>, scratch: &mut [u8]) -> bool {
+fn is_closing_answer(app: &impl App, asker: Asker, read: &[u8], sent: &Tcp<'_>, scratch: &mut [u8]) -> bool {
     let Ok(line) = RequestLine::parse_for(app.methods(), read) else { return false };
-    let whole = respond(app, client, &line, scratch).unwrap_or_default();
+    let whole = respond(app, asker, &line, scratch).unwrap_or_default();
     let has_its_bytes =
         whole.starts_with(sent.payload) && (sent.flags.has(Flags::FIN) || sent.payload.len() < whole.len());
     has_its_bytes && end_of_request(read).is_none()
@@ -277,7 +300,7 @@ impl Connection {
     }
 
     /// Has the application answer each request that has become complete.
-    fn expect(&mut self, app: &impl App, client: SocketAddr, scratch: &mut [u8]) {
+    fn expect(&mut self, app: &impl App, scratch: &mut [u8]) {
         loop {
             let begins = self.answers.last().map_or(0, |answer| answer.asked.1);
             let asked = &self.asked.contiguous()[begins..];
@@ -285,7 +308,7 @@ impl Connection {
             let line = RequestLine::parse_for(app.methods(), &asked[..end]).ok();
             // A section that is refused has a response of the engine, which its client's oracle knows.
             let line = line.filter(|line| matches!(line.framing(), Framing::Complete { .. }));
-            let response = line.and_then(|line| respond(app, client, &line, scratch));
+            let response = line.and_then(|line| respond(app, self.asker, &line, scratch));
             let Some(response) = response else {
                 self.is_unclear = true;
                 return;
