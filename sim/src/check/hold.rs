@@ -44,9 +44,10 @@ struct Connection {
     end: Option<SeqNumber>,
     /// Where another reply ends, which came in one segment because not all of the request was there.
     whole_end: Option<SeqNumber>,
-    /// A FIN alone was sent where the reply begins, because not all of the request was there: with this timestamp.
+    /// A FIN alone was sent where the reply begins, because not all of the request was there.
     is_refused: bool,
-    refusal: Option<u32>,
+    /// The timestamp of the last segment of these two kinds, which end the connection.
+    ended: Option<u32>,
     /// There was another handshake between the same ports: it is unknown which of the two a segment belongs to,
     /// and nothing is said.
     is_reused: bool,
@@ -82,7 +83,9 @@ impl Hold {
         }
         if is_fin && sent.payload.is_empty() && sent.seq == connection.start {
             connection.is_refused = true;
-            connection.refusal = sent.timestamps.map(|(value, _)| value);
+        }
+        if is_fin && sent.seq == connection.start {
+            connection.ended = sent.timestamps.map(|(value, _)| value);
         }
         // A FIN alone may be for an older connection between the same ports.
         if is_whole {
@@ -97,7 +100,7 @@ impl Hold {
             || connection.whole_end.is_some_and(|end| [end, end.rewind(1)].contains(&connection.acknowledged))
             || connection.is_refused && connection.acknowledged == connection.start.advance(1)
             // Linux sends what is lost while it reads an ACK, and before it acknowledges what came with it.
-            || connection.refusal.is_some() && connection.refusal == received.timestamps.map(|(_, echo)| echo);
+            || connection.ended.is_some() && connection.ended == received.timestamps.map(|(_, echo)| echo);
         let closes_unseen = received.flags.has(Flags::FIN) && !connection.is_clocked;
         if connection.is_long
             && !connection.is_reused
@@ -135,7 +138,7 @@ impl Connection {
             end: None,
             whole_end: None,
             is_refused: false,
-            refusal: None,
+            ended: None,
             is_reused,
             next: Vec::new(),
             head: Stream::default(),

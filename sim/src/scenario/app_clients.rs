@@ -25,6 +25,9 @@ use crate::section;
 /// What a client that announces no MSS sends at a time (RFC 9293, section 3.7.1).
 const SEGMENT_MIN: usize = 536;
 
+/// The room of one packet where the MSS is the least that there is.
+const TINY: usize = 75;
+
 /// Bytes of the headers of TCP and IP, by the version of that.
 const fn headers_min(is_v6: bool) -> usize {
     if is_v6 { 60 } else { 40 }
@@ -74,25 +77,36 @@ impl<'a, A: App + ?Sized> AppClients<'a, A> {
 
     /// How long the answer to a request in one packet is, and whether it is stored.
     fn answer(&self, request: &[u8], ends: &Ends) -> (usize, bool) {
-        if let Some(refusal) = section::refusal(request, usize::MAX) {
+        self.answer_within(usize::MAX, request, ends)
+    }
+
+    /// The same, where one packet has so much room.
+    fn answer_within(&self, one_packet: usize, request: &[u8], ends: &Ends) -> (usize, bool) {
+        if let Some(refusal) = section::refusal(request, one_packet) {
             return (refusal.len(), false);
         }
         let look = |response: &Response<'_>| (response.len(), response.position().is_some());
-        self.respond(request, ends, look).unwrap_or_default()
+        self.respond(one_packet, request, ends, look).unwrap_or_default()
     }
 
-    fn respond<T>(&self, request: &[u8], ends: &Ends, look: impl FnOnce(&Response<'_>) -> T) -> Option<T> {
+    fn respond<T>(
+        &self,
+        one_packet: usize,
+        request: &[u8],
+        ends: &Ends,
+        look: impl FnOnce(&Response<'_>) -> T,
+    ) -> Option<T> {
         let mut scratch = vec![0; SCRATCH_LEN];
         let line = RequestLine::parse_for(self.app.methods(), request).ok()?;
-        let response = Request::of_line(&line).with_client(ends.client.ip()).answer(self.app, &mut scratch)?;
-        Some(look(&response))
+        let request = Request::of_line(&line).with_client(ends.client.ip()).with_one_packet(one_packet);
+        Some(look(&request.answer(self.app, &mut scratch)?))
     }
 
     /// Whether the first segment of a request, with and without timestamps, draws the answer that all of it draws. The
     /// server's MTU may be so small that it does not hold all of the header section.
     fn is_answered_alike(&self, request: &[u8], ends: &Ends) -> bool {
         let bytes =
-            |request: &[u8]| self.respond(request, ends, |response| [response.head(), response.body()].concat());
+            |request: &[u8]| self.respond(usize::MAX, request, ends, |response| [response.head(), response.body()].concat());
         let segment = usize::from(self.scenario.config.mtu.bytes()) - headers_min(ends.client.is_ipv6());
         let mut firsts = [segment, segment - TIMESTAMPS_LEN].into_iter().filter_map(|len| request.get(..len));
         firsts.all(|first| bytes(first) == bytes(request))
@@ -166,9 +180,7 @@ impl<'a, A: App + ?Sized> AppClients<'a, A> {
         // A kernel does not put a small piece and a full one together, so the line would never be complete. What of a
         // request comes behind its answer is acknowledged only by a client that sees that it has been answered; and
         // what is not acknowledged keeps the FIN of a client behind it, where its window is full.
-        // Into a window of less than two segments, smaller ones are sent, and below `SEGMENT_MIN` no answer says that a
-        // header section must come in one packet.
-        if has_rest && !(is_answered_at_once && timestamps && window / 2 >= SEGMENT_MIN) {
+        if has_rest && !(is_answered_at_once && timestamps) {
             return Promise::PerhapsReply;
         }
         // The writes that arrive together first may draw another answer than the whole request.
@@ -176,7 +188,14 @@ impl<'a, A: App + ?Sized> AppClients<'a, A> {
             *end += write.len();
             Some(*end)
         });
-        let mut answers = ends_of_writes.chain([request.len()]).map(|end| self.answer(&request[..end], ends));
+        let packets = ends_of_writes.chain([request.len()]).map(|end| &request[..end]);
+        // Into a window of less than two segments smaller ones are sent, which may have no room for a short answer.
+        let segment = request.len().min(segment).min(own);
+        let is_alike = |packet| self.answer_within(TINY, packet, ends) == self.answer(packet, ends);
+        if window / 2 < SEGMENT_MIN && !packets.clone().chain([&request[..segment]]).all(is_alike) {
+            return Promise::PerhapsReply;
+        }
+        let mut answers = packets.map(|packet| self.answer(packet, ends));
         let is_promised = |(len, is_stored)| {
             let is_spoilt = !self.scenario.down.corrupt.is_never()
                 && self.scenario.down.mtu.is_some()
