@@ -105,8 +105,9 @@ impl<'a, A: App + ?Sized> AppClients<'a, A> {
     /// Whether the first segment of a request, with and without timestamps, draws the answer that all of it draws. The
     /// server's MTU may be so small that it does not hold all of the header section.
     fn is_answered_alike(&self, request: &[u8], ends: &Ends) -> bool {
-        let bytes =
-            |request: &[u8]| self.respond(usize::MAX, request, ends, |response| [response.head(), response.body()].concat());
+        let bytes = |request: &[u8]| {
+            self.respond(usize::MAX, request, ends, |response| [response.head(), response.body()].concat())
+        };
         let segment = usize::from(self.scenario.config.mtu.bytes()) - headers_min(ends.client.is_ipv6());
         let mut firsts = [segment, segment - TIMESTAMPS_LEN].into_iter().filter_map(|len| request.get(..len));
         firsts.all(|first| bytes(first) == bytes(request))
