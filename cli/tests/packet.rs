@@ -12,7 +12,7 @@ use lethe::port::{Port as _, RxQueue, Transmit, TxChecksum, TxFrame, TxQueue};
 use lethe_harness::test;
 use lethe_hw::packet::{PacketConfig, PacketPort};
 use lethe_sim::sample::expected;
-use lethe_testnet::{Namespace, Server, V4, V6};
+use lethe_testnet::{Namespace, Server, V4, V6, row};
 use nix::sys::signal::Signal;
 
 /// Both kinds of port.
@@ -549,6 +549,20 @@ fn workers_reload_together() {
             assert_eq!(wire.client.run(&format!("curl -sS {V4}/page")), text(4));
         }
         server.stop();
+    }
+}
+
+/// Here all is faster than the client reads. It acknowledges all that fills its window at once, and what it waits for
+/// then must not wait for its timer.
+#[test(root, "wrk")]
+fn a_reader_that_is_late_waits_for_no_timer() {
+    let wire = Wire::new(1500, 1);
+    for keep_alive in ["off", "on"] {
+        let server = wire.serve("packet:lethe0", &format!("--keep-alive {keep_alive} sample"));
+        wire.client.run(&format!("wrk -t 1 -c 1 -d 2 {V4}/100000"));
+        let table = server.stop();
+        let (begun, resumed) = (row(&table, "first-window"), row(&table, "resumed"));
+        assert!(begun > 20 && resumed * 10 < begun, "{keep_alive}: {table}");
     }
 }
 

@@ -153,6 +153,8 @@ static ZEROS: [u8; 18_432] = [0; 18_432];
 pub(crate) enum ProbeOrder {
     /// Ahead of the segments.
     BeforeAll,
+    /// Ahead of the one at this offset.
+    Before(u32),
     /// Ahead of the last of them.
     BeforeLast,
     /// Behind them.
@@ -347,15 +349,16 @@ impl<'a> Train<'a> {
             return None;
         }
         let (is_sent, is_at_last) = (self.is_sent(), self.is_at_last());
+        let next = self.ranges.iter().find(|(from, to)| from < to).copied();
         let is_due = |probe: &Probe| match probe.order {
             ProbeOrder::BeforeAll => true,
+            ProbeOrder::Before(offset) => next.is_some_and(|(from, _)| from >= offset),
             ProbeOrder::BeforeLast => is_at_last,
             ProbeOrder::AfterAll => is_sent,
         };
         let due = self.probes.iter_mut().find_map(|probe| probe.take_if(|probe| is_due(probe)))?;
         // Where the connection stays open it may be for the end of the response, which the budget may not reach.
-        let next = self.ranges.iter().find(|(from, to)| from < to);
-        let is_end = next.is_some_and(|&(from, _)| self.end_of(from) == self.payload.end());
+        let is_end = next.is_some_and(|(from, _)| self.end_of(from) == self.payload.end());
         (is_end || self.last == LastSegment::Fin || due.stamp.is_some()).then_some(due)
     }
 
@@ -467,11 +470,12 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_goes_first_or_just_ahead_of_the_last_segment_or_behind_it() {
+    fn a_probe_goes_first_or_just_ahead_of_a_segment_or_of_the_last_or_behind_it() {
         let last = Segment(24, 2);
         let with = |order| frames(|train| train.probes = [Some(probe(order)), None]);
         let all = [Segment(0, 8), Segment(8, 8), Segment(16, 8)];
         assert_eq!(with(ProbeOrder::BeforeAll), [&[Went::Probe][..], &all, &[last]].concat());
+        assert_eq!(with(ProbeOrder::Before(16)), [&all[..2], &[Went::Probe], &all[2..], &[last]].concat());
         assert_eq!(with(ProbeOrder::BeforeLast), [&all[..], &[Went::Probe, last]].concat());
         assert_eq!(with(ProbeOrder::AfterAll), [&all[..], &[last, Went::Probe]].concat());
     }

@@ -206,6 +206,14 @@ fn last_ack_probe(acked: SeqNumber) -> Probe {
     Probe { seq: acked.rewind(2), len: 1, order: ProbeOrder::BeforeLast, stamp: None }
 }
 
+/// A byte that the client has acknowledged, ahead of the segments from `limited_from` on, which fill its window. It
+/// draws an ACK at once, so that the next one echoes their stamp, however much it acknowledges: a reader that is late,
+/// or a card that merges segments, acknowledges many at once, and echoes the first of them.
+fn limit_probe(acked: SeqNumber, limited_from: u32, stamps: StampSequence) -> Probe {
+    let order = ProbeOrder::Before(limited_from);
+    Probe { seq: acked.rewind(2), len: 1, order, stamp: Some(stamps.stamp_at(limited_from)) }
+}
+
 /// Sets ranges and stamps of a train to a first window, and returns its end.
 fn first_window<P: Pair>(
     segment: &Segment<'_, P>,
@@ -750,6 +758,9 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         let limited_from = if is_dip { u32::MAX } else { limited_from(window_end, seg_size, end, len) };
         let SentSegment { narrow, exchange, .. } = echoed;
         train.stamps = StampSequence::Stored { first, schedule, reason, limited_from, narrow, exchange };
+        if reason == SendReason::NewData && (acked + 1..end).contains(&limited_from) {
+            train.probes = [Some(limit_probe(self.segment.header.ack(), limited_from, train.stamps)), None];
+        }
         train
     }
 
