@@ -12,7 +12,7 @@ use lethe::port::{Port as _, RxQueue, Transmit, TxChecksum, TxFrame, TxQueue};
 use lethe_harness::test;
 use lethe_hw::packet::{PacketConfig, PacketPort};
 use lethe_sim::sample::expected;
-use lethe_testnet::{Namespace, Server, V4, V6, row};
+use lethe_testnet::{Namespace, Server, V4, V6};
 use nix::sys::signal::Signal;
 
 /// Both kinds of port.
