@@ -758,7 +758,8 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         let limited_from = if is_dip { u32::MAX } else { limited_from(window_end, seg_size, end, len) };
         let SentSegment { narrow, exchange, .. } = echoed;
         train.stamps = StampSequence::Stored { first, schedule, reason, limited_from, narrow, exchange };
-        if reason == SendReason::NewData && (acked + 1..end).contains(&limited_from) {
+        let is_filling = ranges.iter().any(|&(from, to)| from < to && limited_from < to);
+        if reason == SendReason::NewData && is_filling && limited_from > acked {
             train.probes = [Some(limit_probe(self.segment.header.ack(), limited_from, train.stamps)), None];
         }
         train

@@ -72,10 +72,13 @@ impl Lab<'_> {
         let counters = counters(&network.servers.remove(0).stop());
         let segment = family.mss() - 1;
         let least = (head.trim().parse::<usize>()? + size).div_ceil(segment);
-        let frames = capture::data_segments(&path)?;
+        // A byte that the client has acknowledged draws an ACK at the end, or where its window is full.
+        let (probes, frames): (Vec<_>, Vec<_>) = capture::data_segments(&path)?.into_iter().partition(|&len| len == 1);
         let seen: usize = frames.iter().map(|length| length.div_ceil(segment)).sum();
         let holds = download.is_right() && seen == least && missed == 0;
-        let mut text = format!("least {least}, sent {seen} in {} frames, {:.3} s", frames.len(), download.seconds);
+        let (frames, probes) = (frames.len(), probes.len());
+        let mut text =
+            format!("least {least}, sent {seen} in {frames} frames, probes {probes}, {:.3} s", download.seconds);
         if missed > 0 {
             write!(text, ", missed by tcpdump {missed}")?;
         }
