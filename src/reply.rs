@@ -53,6 +53,7 @@ impl From<Verdict> for Outcome {
 /// What kind it is has a place of its own, where it is told by one comparison.
 #[derive(Clone, Debug)]
 #[repr(u8)]
+#[expect(clippy::large_enum_variant, reason = "nothing is allocated")]
 enum Output<'a> {
     Nothing,
     Segment(TxSegment<'a>),
@@ -61,6 +62,7 @@ enum Output<'a> {
 
 /// What is rarer than one segment.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nothing is allocated")]
 enum Rarer<'a> {
     Arp { link: ethernet::Header, packet: arp::Packet },
     Datagram(Datagram<'a>),
