@@ -3,6 +3,12 @@
 
 use lethe::http::{Response, Status};
 
+use crate::peer::client::TIMESTAMPS_LEN;
+
+/// How many bytes a response may have that goes in one packet, where the MSS is the least that there is, 88, and the
+/// client uses timestamps: fewer than a segment.
+pub(crate) const LEAST_ROOM: usize = 88 - TIMESTAMPS_LEN - 1;
+
 /// The refusal of a whole request whose header section is not valid, as bytes of a response of at most `one_packet`
 /// bytes. `None` for all others, and where there is no refusal so short.
 pub(crate) fn refusal(request: &[u8], one_packet: usize) -> Option<Vec<u8>> {

@@ -13,8 +13,9 @@ use lethe::{App, Engine};
 
 use super::{Checker, Exchange, GET, each_segment, end_of_request, is_probe, keeps_open};
 use crate::dissect::Tcp;
-use crate::peer::client::{TIMESTAMPS_LEN, normalized};
+use crate::peer::client::normalized;
 use crate::recent::Recent;
+use crate::section;
 use crate::stream::Stream;
 
 /// Connections that are remembered; of an older one nothing is said.
@@ -75,9 +76,8 @@ impl Asker {
         let announced = syn.mss.unwrap_or(if client.is_ipv4() { 536 } else { 1220 });
         // Two segments fit its window.
         let mss = if syn.window > 0 { announced.min(syn.window / 2) } else { announced };
-        let least = Mss::at_most(0);
-        let one_packet = usize::from(least.bytes()) - TIMESTAMPS_LEN - 1;
-        Self { client, one_packet: if Mss::at_most(mss) == least { one_packet } else { usize::MAX } }
+        let is_least = Mss::at_most(mss) == Mss::at_most(0);
+        Self { client, one_packet: if is_least { section::LEAST_ROOM } else { usize::MAX } }
     }
 }
 

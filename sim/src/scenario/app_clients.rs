@@ -25,9 +25,6 @@ use crate::section;
 /// What a client that announces no MSS sends at a time (RFC 9293, section 3.7.1).
 const SEGMENT_MIN: usize = 536;
 
-/// The room of one packet where the MSS is the least that there is.
-const TINY: usize = 75;
-
 /// Bytes of the headers of TCP and IP, by the version of that.
 const fn headers_min(is_v6: bool) -> usize {
     if is_v6 { 60 } else { 40 }
@@ -80,7 +77,7 @@ impl<'a, A: App + ?Sized> AppClients<'a, A> {
         self.answer_within(usize::MAX, request, ends)
     }
 
-    /// The same, where one packet has so much room.
+    /// How long the answer is where one packet has room for so many bytes of it, and whether it is stored.
     fn answer_within(&self, one_packet: usize, request: &[u8], ends: &Ends) -> (usize, bool) {
         if let Some(refusal) = section::refusal(request, one_packet) {
             return (refusal.len(), false);
@@ -192,7 +189,7 @@ impl<'a, A: App + ?Sized> AppClients<'a, A> {
         let packets = ends_of_writes.chain([request.len()]).map(|end| &request[..end]);
         // Into a window of less than two segments smaller ones are sent, which may have no room for a short answer.
         let segment = request.len().min(segment).min(own);
-        let is_alike = |packet| self.answer_within(TINY, packet, ends) == self.answer(packet, ends);
+        let is_alike = |packet| self.answer_within(section::LEAST_ROOM, packet, ends) == self.answer(packet, ends);
         if window / 2 < SEGMENT_MIN && !packets.clone().chain([&request[..segment]]).all(is_alike) {
             return Promise::PerhapsReply;
         }
