@@ -56,6 +56,13 @@ pub trait App {
         false
     }
 
+    /// Whether it answers requests that have a `Range` field with parts of its stored responses
+    /// ([`Response::part_of`]).
+    #[inline]
+    fn stores_parts(&self) -> bool {
+        false
+    }
+
     /// The versions of the data set that are still answered from, and the one for new connections.
     #[inline]
     fn generations(&self) -> Generations {
@@ -78,6 +85,10 @@ impl<A: App + ?Sized> App for &A {
 
     fn stores(&self) -> bool {
         (**self).stores()
+    }
+
+    fn stores_parts(&self) -> bool {
+        (**self).stores_parts()
     }
 
     fn generations(&self) -> Generations {
@@ -136,6 +147,7 @@ pub struct Request<'a> {
     authority: Option<&'a [u8]>,
     headers: Headers<'a>,
     one_packet: usize,
+    takes_parts: bool,
     /// Where it is noted that the answer may depend on header fields.
     uses_headers: Option<&'a Cell<bool>>,
 }
@@ -155,6 +167,7 @@ impl<'a> Request<'a> {
             authority: None,
             headers: Headers::NONE,
             one_packet: usize::MAX,
+            takes_parts: false,
             uses_headers: None,
         }
     }
@@ -169,15 +182,27 @@ impl<'a> Request<'a> {
     #[inline]
     pub(crate) const fn in_packet(
         line: &RequestLine<'a>,
-        client: IpAddr,
-        port: u16,
+        (client, port): (IpAddr, u16),
         generation: u8,
-        one_packet: usize,
+        room: Room,
         uses_headers: &'a Cell<bool>,
     ) -> Self {
         let RequestLine { method, authority, path, query, headers, .. } = *line;
+        let Room { one_packet, takes_parts } = room;
         let uses_headers = Some(uses_headers);
-        Self { method, path, query, client, port, generation, authority, headers, one_packet, uses_headers }
+        Self {
+            method,
+            path,
+            query,
+            client,
+            port,
+            generation,
+            authority,
+            headers,
+            one_packet,
+            takes_parts,
+            uses_headers,
+        }
     }
 
     /// For this path.
@@ -228,6 +253,12 @@ impl<'a> Request<'a> {
         Self { one_packet, ..self }
     }
 
+    /// From a client that may be sent a part of a stored response, or not.
+    #[must_use]
+    pub const fn with_parts(self, takes_parts: bool) -> Self {
+        Self { takes_parts, ..self }
+    }
+
     /// The header fields that came in this packet.
     ///
     /// Where they are not all there ([`Headers::is_complete`]), only a response of at most
@@ -268,6 +299,18 @@ impl<'a> Request<'a> {
         self.one_packet
     }
 
+    /// Whether the response may be a part of a stored one that is longer than a packet ([`Response::part_of`]): the
+    /// request has a `Range` field and no more can come of it, and the connection of its client can stay open. Where it
+    /// may not, and the part does not fit one packet, all is sent (RFC 9110, section 14.2).
+    ///
+    /// This counts as a call of [`headers`](Self::headers): more of the header section may still ask for a part.
+    pub fn takes_parts(&self) -> bool {
+        if let Some(uses_headers) = self.uses_headers {
+            uses_headers.set(true);
+        }
+        self.takes_parts
+    }
+
     /// What the engine sends: the response of `app`, without its body for `HEAD`; or that the header section must come
     /// in one packet, where the response depends on it, is longer than one packet, and it has not come as a whole.
     /// `None` where even that is too long.
@@ -290,6 +333,10 @@ impl<'a> Request<'a> {
         if self.method == Method::Head {
             response = response.without_body();
         }
+        // A part goes by its client's ACKs, or in one packet.
+        if response.is_part() && response.len() > self.one_packet && (!self.takes_parts || response.whole().is_none()) {
+            return Response::OVERFLOW;
+        }
         // If the fields that it depends on are not all here it is one packet, or it is none.
         if uses_headers.get() && response.len() > self.one_packet && !self.headers.is_complete() {
             response = self.headers_cut();
@@ -303,6 +350,15 @@ impl<'a> Request<'a> {
         let refusal = Response::HEADERS_CUT;
         if refusal.len() <= self.one_packet { refusal } else { Response::prepared(b"", b"") }
     }
+}
+
+/// How much of a response can go out.
+#[derive(Clone, Copy)]
+pub(crate) struct Room {
+    /// The most bytes of one that goes in one packet.
+    pub(crate) one_packet: usize,
+    /// Whether it may be a part of a stored one.
+    pub(crate) takes_parts: bool,
 }
 
 #[cfg(test)]

@@ -260,6 +260,8 @@ impl WindowLevel {
     pub(crate) const SLOWER_START: Self = Self(Self::SEGMENTS.len() as u8 + 1);
     /// After the client's window was closed.
     pub(crate) const LOWEST: Self = Self(0);
+    /// That of a part begins with this.
+    pub(crate) const OF_PART: Self = Self(1);
     /// After a check has found the client where it was: nothing is in flight.
     pub(crate) const AFTER_CHECK: Self = Self(1);
 
@@ -581,9 +583,16 @@ impl Stamp {
     /// counted from the base as well.
     #[inline]
     pub(crate) fn following(self, echoed: u32) -> u32 {
-        let value = self.value() | echoed & HALF;
-        if value < echoed { value ^ HALF } else { value }
+        following(self.value(), echoed)
     }
+}
+
+/// What is added to the base for a timestamp with the stamp of this value that is not before the one that the client
+/// `echoed`, counted from the base as well.
+#[inline]
+pub(crate) const fn following(stamp: u32, echoed: u32) -> u32 {
+    let value = stamp | half_of(echoed);
+    if value < echoed { value ^ HALF } else { value }
 }
 
 /// The half of the circle that a timestamp lies in, which is so far from the base.
@@ -760,10 +769,14 @@ impl StampSequence {
     }
 
     /// The stamp of the segment at `offset`, to be added to the timestamp base.
-    pub(crate) fn stamp_at(self, offset: u32) -> u32 {
+    pub(crate) fn stamp_at(self, mut offset: u32) -> u32 {
         let (first, level, reason, narrow, exchange) = match self {
             Self::Constant(stamp) => return stamp,
             Self::Stored { first, schedule, reason, limited_from, narrow, exchange } => {
+                // All that is ahead of the segment behind the origin is told as the one at the origin.
+                if !narrow && offset < schedule.origin.saturating_add(schedule.pair / 2) {
+                    offset = schedule.origin;
+                }
                 let limited = reason == SendReason::NewData && offset >= limited_from;
                 let reason = if limited { SendReason::WindowLimited } else { reason };
                 (first, schedule.level_at(offset), reason, narrow, exchange)

@@ -21,6 +21,7 @@
 
 mod group;
 mod layout;
+mod part;
 mod pipeline;
 mod probe;
 mod ranges;
@@ -97,7 +98,7 @@ pub(crate) fn answer<'a, A: App, P: Pair>(
     }
     // A RST is ignored, and dropped is what has neither SYN nor ACK (RFC 9293, sections 3.10.7.2 and 3.10.7.4).
     match kind {
-        ACK | FIN_ACK if let Some(echoed) = segment.echoed_segment() => transfer::answer(&segment, echoed, app),
+        ACK | FIN_ACK if let Some(echoed) = segment.echoed_segment() => answer_echo(&segment, echoed, app, scratch),
         ACK if is_plain => answer_ack(&segment, app),
         ACK | FIN_ACK if !payload.is_empty() => request::answer(&segment, app, scratch),
         FIN_ACK => answer_fin(&segment, app),
@@ -105,6 +106,23 @@ pub(crate) fn answer<'a, A: App, P: Pair>(
         RST | RST_ACK => Absorbed::Reset.into(),
         _ => DropReason::TcpFlags.into(),
     }
+}
+
+/// Answers a segment that echoes the timestamp of a segment of a stored response, or of a part of one.
+#[inline]
+fn answer_echo<'a, A: App, P: Pair>(
+    segment: &Segment<'_, P>,
+    echoed: SentSegment,
+    app: &'a A,
+    scratch: &'a mut [u8],
+) -> Reply<'a> {
+    if app.stores_parts()
+        && !segment.payload.is_empty()
+        && let Some(reply) = request::answer_part_again(segment, echoed, app, scratch)
+    {
+        return reply;
+    }
+    transfer::answer(segment, echoed, app)
 }
 
 /// Answers an ICMP error of a router: the packet that begins with `quoted` is longer than the `mtu` of the next link.

@@ -115,6 +115,11 @@ impl<A: App> App for Versions<A> {
     }
 
     #[inline]
+    fn stores_parts(&self) -> bool {
+        self.current.stores_parts()
+    }
+
+    #[inline]
     fn generations(&self) -> Generations {
         self.generations
     }

@@ -27,9 +27,11 @@ const SIZES: [usize; 16] =
 /// Pages of up to this length fit a first window, of large segments.
 const FIRST_WINDOW_MAX: usize = 14_000;
 
-/// Answers `/N` with the bytes of page `N`, of which those of more than a packet are stored.
+/// Answers `/N` with the bytes of page `N`, of which those of more than a packet are stored; and where parts are, with
+/// those from a byte on that `Range` asks for.
 struct Pages {
     pages: Vec<Page>,
+    parts: bool,
 }
 
 struct Page {
@@ -49,7 +51,17 @@ impl Pages {
             next = end;
             Page { position: Position::new(first).unwrap(), head, body }
         });
-        Self { pages: pages.collect() }
+        Self { pages: pages.collect(), parts: false }
+    }
+
+    fn with_parts(self, parts: bool) -> Self {
+        Self { parts, ..self }
+    }
+
+    /// The byte from which on a request wants its page.
+    fn from(request: &Request<'_>) -> Option<usize> {
+        let range = request.complete_headers()?.values("range").next()?;
+        std::str::from_utf8(range).ok()?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
     }
 
     fn response(page: &Page) -> Response<'_> {
@@ -61,7 +73,15 @@ impl App for Pages {
     fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
         let number = std::str::from_utf8(&request.path[1..]).ok().and_then(|number| number.parse::<usize>().ok());
         match number.and_then(|number| self.pages.get(number)) {
-            Some(page) => Self::response(page),
+            Some(page) => {
+                let from = Self::from(request).filter(|&from| self.parts && from < page.body.len());
+                let Some(from) = from else { return Self::response(page) };
+                let range = format!("bytes {from}-{}/{}", page.body.len() - 1, page.body.len());
+                let part = Response::build(scratch, Status::PartialContent).header("Content-Range", &range);
+                let part = part.body(&page.body[from..]).part_of(page.position);
+                let may_go = part.len() <= request.one_packet() || request.takes_parts();
+                if may_go { part } else { Self::response(page) }
+            }
             None => Response::build(scratch, Status::NotFound).body(b""),
         }
     }
@@ -75,6 +95,10 @@ impl App for Pages {
 
     fn stores(&self) -> bool {
         true
+    }
+
+    fn stores_parts(&self) -> bool {
+        self.parts
     }
 
     fn generations(&self) -> Generations {
@@ -136,6 +160,8 @@ struct Network {
     mss: u16,
     window: u16,
     v6: bool,
+    /// Whether it asks for parts of responses as well.
+    parts: bool,
 }
 
 /// What a client's kernel knows, and its application.
@@ -402,21 +428,23 @@ impl<'e> Client<'e> {
 }
 
 /// Servers that follow one another: each has one more version of the data, and one more secret.
-fn servers() -> [Engine<Versions<Pages>>; 3] {
+fn servers(parts: bool) -> [Engine<Versions<Pages>>; 3] {
     let mut secrets = vec![7];
     [0, 1, 2].map(|last| {
-        let mut versions = Versions::new(Pages::new(0));
+        let mut versions = Versions::new(Pages::new(0).with_parts(parts));
         for version in 1..=last {
-            assert!(versions.replace(Pages::new(version)).is_none());
+            assert!(versions.replace(Pages::new(version).with_parts(parts)).is_none());
         }
         secrets.insert(0, 8 + last);
         engine(versions, &secrets)
     })
 }
 
-/// Asks for pages in any order on one connection, and compares every byte.
-fn converse(network: &Network, requests: usize) -> Result<(), TestCaseError> {
-    let servers = servers();
+/// Asks for pages in any order on one connection, and compares every byte. Returns how many parts of more than a packet
+/// came as such, and how many did not.
+fn converse(network: &Network, requests: usize) -> Result<[usize; 2], TestCaseError> {
+    let servers = servers(network.parts);
+    let mut parts = [0; 2];
     let versions = [0, 1, 2].map(Pages::new);
     let mut client = Client::connected(&servers[0], network.clone());
     let mut asked = VecDeque::new();
@@ -430,44 +458,56 @@ fn converse(network: &Network, requests: usize) -> Result<(), TestCaseError> {
         }
         while sent < requests && asked.len() < network.pipelined.max(1) {
             let page = client.chance.below(SIZES.len());
-            asked.push_back((page, server));
+            let is_part = network.parts && SIZES[page] > 0 && client.chance.percent(60);
+            let from = is_part.then(|| client.chance.below(SIZES[page]));
+            asked.push_back((page, from, server));
             sent += 1;
+            let range = from.map_or_else(String::new, |from| format!("Range: bytes={from}-\r\n"));
             let fill = "x".repeat(client.chance.below(200));
             let close = if sent == requests && network.seed.is_multiple_of(2) { "Connection: close\r\n" } else { "" };
             // A longer response leaves its connection to the client.
-            closes = !close.is_empty() && SIZES[page] <= FIRST_WINDOW_MAX;
-            client.write(format!("GET /{page} HTTP/1.1\r\nHost: h\r\n{close}X: {fill}\r\n\r\n").as_bytes());
+            closes = !close.is_empty() && SIZES[page] - from.unwrap_or(0) <= FIRST_WINDOW_MAX;
+            client.write(format!("GET /{page} HTTP/1.1\r\nHost: h\r\n{close}{range}X: {fill}\r\n\r\n").as_bytes());
         }
         client.step();
         idle += 1;
         while let Some((head, body)) = client.response() {
-            let (page, oldest) = asked.pop_front().unwrap();
-            let may_close = closes && asked.is_empty();
-            prop_assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+            let (page, from, oldest) = asked.pop_front().unwrap();
+            let may_close = closes && asked.is_empty() || network.pipelined > 1;
+            let is_part = head.starts_with("HTTP/1.1 206 ");
+            prop_assert!(is_part && from.is_some() || head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+            let from = from.unwrap_or(0);
+            if SIZES[page] - from > 1400 && from > 0 {
+                parts[usize::from(!is_part)] += 1;
+            }
+            let from = if is_part { from } else { 0 };
             prop_assert!(may_close || !head.contains("Connection:"), "{head}");
             // The only request that may be answered from an older version is the first: its cookie says which.
             let oldest = if answered == 0 { 0 } else { oldest };
-            let is_right = versions[oldest..=server].iter().any(|version| version.pages[page].body == body);
+            let is_right = versions[oldest..=server].iter().any(|version| version.pages[page].body[from..] == body);
             prop_assert!(is_right, "the response to request {answered}, for page {page}");
             (answered, idle) = (answered + 1, 0);
         }
         // A client that holds segments of a version that is not current any more has to ask on a new connection.
-        prop_assert!(!client.fin || server > 0 || closes, "the connection was closed behind {answered} responses");
+        // One that pipelines has no more on a connection behind a long response.
+        let may_end = server > 0 || closes || network.pipelined > 1;
+        prop_assert!(!client.fin || may_end, "the connection was closed behind {answered} responses");
         if client.fin {
-            return Ok(());
+            return Ok(parts);
         }
         prop_assert!(idle < 200_000, "nothing more arrives behind {answered} responses; {asked:?}");
     }
-    Ok(())
+    Ok(parts)
 }
 
 fn network() -> impl Strategy<Value = Network> {
     let faults = (0_u8..20, 0_u8..10, 0_u8..30, 0_u8..4);
-    let client = (1_usize..4, prop::sample::select(vec![1220, 1400, 1460, 8960]), 20_000_u16.., any::<bool>());
+    let mss = prop::sample::select(vec![1220, 1400, 1460, 8960]);
+    let client = (1_usize..4, mss, 5_000_u16.., any::<bool>(), any::<bool>());
     (any::<u64>(), faults, client, 1_usize..4).prop_map(|(seed, faults, client, servers)| {
         let (loss, duplicates, reordering, spurious) = faults;
-        let (pipelined, mss, window, v6) = client;
-        Network { seed, loss, duplicates, reordering, spurious, pipelined, servers, mss, window, v6 }
+        let (pipelined, mss, window, v6, parts) = client;
+        Network { seed, loss, duplicates, reordering, spurious, pipelined, servers, mss, window, v6, parts }
     })
 }
 
@@ -483,6 +523,7 @@ const GOOD: Network = Network {
     mss: 1460,
     window: 65_535,
     v6: false,
+    parts: false,
 };
 
 proptest! {
@@ -491,6 +532,15 @@ proptest! {
     #[test]
     fn every_response_is_the_one_to_its_request_whatever_the_network_does(network in network()) {
         converse(&network, 12)?;
+    }
+}
+
+#[test]
+fn a_part_of_a_response_goes_as_such_from_wherever_it_begins() {
+    for (mss, v6) in [(1460, false), (1440, true), (1220, false), (8960, false)] {
+        let network = Network { mss, v6, parts: true, ..GOOD };
+        let [parts, whole] = converse(&network, 2000).unwrap();
+        assert!(parts > 500 && whole == 0, "{parts} parts, {whole} not, of segments of {mss} bytes");
     }
 }
 
@@ -595,7 +645,7 @@ fn the_end_of_an_answered_request_is_acknowledged_also_where_it_comes_again_with
 /// request, there is none.
 #[test]
 fn a_long_response_to_a_request_that_closes_leaves_that_to_the_client() {
-    let servers = servers();
+    let servers = servers(false);
     let network = Network { window: 60_000, ..GOOD };
     let page = SIZES.iter().position(|&size| size == 33_000).unwrap();
     let last = |request: &str| {

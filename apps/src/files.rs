@@ -4,6 +4,7 @@
 //! |-------------------------------|---------------------------------------------------------------|
 //! | `GET /a/b.html`               | the file, in the encoding that `Accept-Encoding` prefers      |
 //! | … with its entity tag, or not written since | 304                                             |
+//! | … with a range up to its end  | 206                                                           |
 //! | `GET /a/`                     | the file `/a/index.html`                                      |
 //! | `GET /a`                      | 301 to `/a/`, where that has an index                         |
 //! | a path of no file             | 404, and the file `/404.html` where there is one              |
@@ -27,15 +28,16 @@ mod image;
 mod listing;
 mod pack;
 mod path;
+mod ranges;
 mod ruled;
 mod site;
 mod tag;
 mod tree;
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use lethe::app::Position;
-use lethe::http::{Headers, Response, Status};
+use lethe::http::{Headers, Method, Response, Status};
 use lethe::{App, Request};
 
 pub use builder::{About, AddError, Builder, ObjectId};
@@ -105,7 +107,7 @@ impl App for Files {
                 Some(object) => response(&object),
                 None => Response::build(scratch, Status::NotFound).header("Content-Type", TEXT).body(NOT_FOUND),
             },
-            Err(PathError::Escape | PathError::Character | PathError::Dots) => {
+            Err(PathError::Escape | PathError::Character | PathError::Parent) => {
                 Response::build(scratch, Status::BadRequest).header("Content-Type", TEXT).body(BAD_PATH)
             }
         }
@@ -116,6 +118,10 @@ impl App for Files {
     }
 
     fn stores(&self) -> bool {
+        true
+    }
+
+    fn stores_parts(&self) -> bool {
         true
     }
 }
@@ -130,31 +136,29 @@ fn response<'a>(object: &Object<'a>) -> Response<'a> {
 /// Responds with a file in the form that the request asks for: by its name in the query, or by `Accept-Encoding`.
 ///
 /// A request may arrive before all of its header fields have ([`Request::headers`]), and be answered again once they
-/// have, by then perhaps with another form. Segments of two forms must not be mixed in one response. So where there are
-/// several forms, and one does not fit a packet, the client is redirected to a URL that names the form and is answered
-/// alike whatever the header fields are.
+/// have, by then perhaps with another form, or with a part. Segments of two must not be mixed in one response. So where
+/// one does not fit a packet, the client is redirected to a URL that names the form and is answered alike whatever the
+/// header fields are: as a whole.
 fn respond_with<'a>(file: &File<'a>, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
     let named = query::field(request.query, FORM).and_then(|name| named(file, name));
-    let object = match named {
-        Some(object) => object,
-        None if !file.varies() => file.identity(),
-        None => {
-            let headers = request.headers();
-            let (object, coding) = choose(file, &headers);
-            if !headers.is_complete() && response(&object).len() > request.one_packet() {
-                return redirect::with_field(scratch, request, [FORM, coding.map_or(IDENTITY, Coding::token)], "");
-            }
-            object
-        }
+    let is_named = named.is_some();
+    let (object, coding) = match named {
+        Some(object) => (object, None),
+        None if file.varies() => choose(file, &request.headers()),
+        None => (file.identity(), None),
     };
+    let is_long = response(&object).len() > request.one_packet();
+    let depends = !is_named && (file.varies() || request.method == Method::Get);
+    if is_long && depends && !request.headers().is_complete() {
+        return redirect::with_field(scratch, request, [FORM, coding.map_or(IDENTITY, Coding::token)], "");
+    }
     if request.complete_headers().is_some_and(|headers| is_known(&object, &headers)) {
         let not_modified = not_modified(scratch, &object);
         // It fits one packet, so it cannot be mixed with what later header fields would lead to.
-        if not_modified.len() <= request.one_packet() {
-            return not_modified;
-        }
+        return if not_modified.len() <= request.one_packet() { not_modified } else { response(&object) };
     }
-    response(&object)
+    let part = if is_named { None } else { ranges::part(&object, request, scratch) };
+    part.unwrap_or_else(|| response(&object))
 }
 
 /// Whether the client has this object, by its tag; if it tells none, by the time that it was written (RFC 9110,
@@ -166,8 +170,13 @@ fn is_known(object: &Object<'_>, headers: &Headers<'_>) -> bool {
     let Some(modified) = object.modified else { return false };
     let mut dates = headers.values("if-modified-since");
     let (Some(date), None) = (dates.next(), dates.next()) else { return false };
-    let date = str::from_utf8(date).ok().and_then(|date| httpdate::parse_http_date(date).ok());
-    date.is_some_and(|date| UNIX_EPOCH + Duration::from_secs(modified) <= date)
+    self::date(date).is_some_and(|date| modified <= date)
+}
+
+/// A date of a header field (RFC 9110, section 5.6.7), in seconds since 1970.
+fn date(text: &[u8]) -> Option<u64> {
+    let date = httpdate::parse_http_date(str::from_utf8(text).ok()?).ok()?;
+    Some(date.duration_since(UNIX_EPOCH).ok()?.as_secs())
 }
 
 /// The query field that names a form, and the name of the uncompressed one.
@@ -202,6 +211,12 @@ fn choose<'a>(file: &File<'a>, headers: &Headers<'_>) -> (Object<'a>, Option<Cod
 /// (RFC 9110, section 15.4.5).
 const OF_NOT_MODIFIED: [&str; 4] = ["Cache-Control", "Content-Location", "Expires", "Vary"];
 
+/// The header fields of an object.
+fn fields_of<'a>(object: &Object<'a>) -> Headers<'a> {
+    let line_end = object.head.iter().position(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    Headers::new(object.head.get(line_end..).unwrap_or_default())
+}
+
 /// A 304.
 fn not_modified<'a>(scratch: &'a mut [u8], object: &Object<'_>) -> Response<'a> {
     let mut response = Response::build(scratch, Status::NotModified).header_with("ETag", |tag| {
@@ -209,8 +224,7 @@ fn not_modified<'a>(scratch: &'a mut [u8], object: &Object<'_>) -> Response<'a> 
         tag.push_bytes(&object.tag.hex());
         tag.push("\"");
     });
-    let line_end = object.head.iter().position(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-    let fields = Headers::new(object.head.get(line_end..).unwrap_or_default());
+    let fields = fields_of(object);
     for name in OF_NOT_MODIFIED {
         for value in fields.values(name) {
             response = response.header_with(name, |field| field.push_bytes(value));

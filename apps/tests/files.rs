@@ -819,11 +819,12 @@ fn a_host_that_cannot_be_is_refused_and_one_that_may_still_come_is_waited_for() 
     let cut = |target: &str, fields: &str| sent(&app, &format!("GET {target} HTTP/1.1\r\n{fields}")).0;
     assert_eq!([cut("/short", ""), cut("/short", "Cookie: a\r\n")], [431, 431]);
     // One packet is whole or lost, whatever other host may follow.
-    assert_eq!([cut("/short", "Host: example.org\r\n"), cut("/long", "Host: example.org\r\n")], [200, 431]);
-    assert_eq!(cut("http://example.org/long", ""), 200);
+    let named = "/long?encoding=identity";
+    assert_eq!(["/short", "/long", named].map(|target| cut(target, "Host: example.org\r\n")), [200, 307, 431]);
+    assert_eq!(["", "?encoding=identity"].map(|query| cut(&format!("http://example.org/long{query}"), "")), [307, 200]);
     // Without sites, hosts do not matter.
     let plain = Files::new(open(&image_of(own.path())).unwrap());
-    assert_eq!(sent(&plain, "GET /long HTTP/1.1\r\n").0, 200);
+    assert_eq!(sent(&plain, "GET /long?encoding=identity HTTP/1.1\r\n").0, 200);
     assert_eq!(of_host(&plain, "a_b", "/short").0, 200);
 }
 

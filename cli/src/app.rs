@@ -168,6 +168,14 @@ impl App for Application {
             Self::Scores(app) => app.stores(),
         }
     }
+
+    fn stores_parts(&self) -> bool {
+        match self {
+            Self::Files(app) => app.stores_parts(),
+            Self::Ruled(app) => app.stores_parts(),
+            Self::IpInfo(_) | Self::Respond(_) | Self::Sample(_) | Self::Scores(_) => false,
+        }
+    }
 }
 
 /// The database to serve.

@@ -153,12 +153,16 @@ fn refused(site: Site) -> Vec<Vec<u8>> {
 const FILES: [&str; 7] =
     ["/short.css", "/middle.css", "/long.css", "/long.bin", "/missing", "/directory", "/long.css?encoding=gzip"];
 
-const ENCODINGS: [&str; 5] = [
+const ENCODINGS: [&str; 9] = [
     "",
     "Accept-Encoding: gzip\r\n",
     "Accept-Encoding: br, gzip\r\n",
     "Accept-Encoding: gzip;q=0\r\n",
     "If-None-Match: *\r\nAccept-Encoding: br\r\n",
+    "Range: bytes=1000-\r\n",
+    "Range: bytes=29999-\r\nAccept-Encoding: br\r\n",
+    "Range: bytes=10-300\r\n",
+    "Range: bytes=-5000\r\nAccept-Encoding: gzip\r\n",
 ];
 
 const LANGUAGES: [&str; 3] = ["", "Accept-Language: en\r\n", "Accept-Language: zh-CN, en;q=0.5\r\n"];

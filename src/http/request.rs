@@ -96,6 +96,12 @@ impl<'a> RequestLine<'a> {
         Framing::is_end(self.end, self.headers.bytes)
     }
 
+    /// Whether it asks for a part of the response (RFC 9110, section 14.2), as far as its header section has come.
+    #[cold]
+    pub(crate) fn has_range(&self) -> bool {
+        self.headers.values("range").next().is_some()
+    }
+
     /// Whether this is a request line of `GET` from its target on.
     #[cold]
     pub(crate) fn is_get_without_method(payload: &[u8]) -> bool {

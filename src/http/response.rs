@@ -21,6 +21,8 @@ pub struct Response<'a> {
     head: &'a [u8],
     body: &'a [u8],
     position: Option<Position>,
+    /// Whether this is a part of the stored response at that position.
+    is_part: bool,
     /// The sum over head and body, as [`Sum::folded`](crate::wire::checksum::Sum::folded) gives it.
     sum: Option<u16>,
 }
@@ -31,6 +33,7 @@ impl<'a> Response<'a> {
         head: b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
         body: b"",
         position: None,
+        is_part: false,
         sum: None,
     };
 
@@ -39,20 +42,29 @@ impl<'a> Response<'a> {
         head: b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
         body: b"",
         position: None,
+        is_part: false,
         sum: None,
     };
 
     /// A response that is complete already: `head` from the status line to the empty line, and `body`
     /// of the length that `head` says.
     pub const fn prepared(head: &'a [u8], body: &'a [u8]) -> Self {
-        Self { head, body, position: None, sum: None }
+        Self { head, body, position: None, is_part: false, sum: None }
     }
 
     /// Marks the response as stored: [`App::stored`](crate::App::stored) gives it again for every position from
     /// `position` to its end. One that does not fit a packet is then sent by the client's ACK clock.
     #[must_use]
     pub const fn stored_at(self, position: Position) -> Self {
-        Self { position: Some(position), ..self }
+        Self { position: Some(position), is_part: false, ..self }
+    }
+
+    /// Marks the response as a part of the stored one at `position`: the body is the end of the body there, and the
+    /// head is its own. Only where [`Request::takes_parts`](crate::Request::takes_parts) says so; then it goes by the
+    /// client's ACK clock, however long it is.
+    #[must_use]
+    pub const fn part_of(self, position: Position) -> Self {
+        Self { position: Some(position), is_part: true, ..self }
     }
 
     /// A response of an application that knows nothing of generations, as one of this generation. It is no longer a
@@ -64,8 +76,21 @@ impl<'a> Response<'a> {
     }
 
     /// Where it is stored, if it is.
+    #[inline]
     pub const fn position(&self) -> Option<Position> {
-        self.position
+        if self.is_part { None } else { self.position }
+    }
+
+    /// Whether it is a part of a stored one.
+    #[inline]
+    pub(crate) const fn is_part(&self) -> bool {
+        self.is_part
+    }
+
+    /// Where that is stored which it is a part of, if it is one.
+    #[inline]
+    pub const fn whole(&self) -> Option<Position> {
+        if self.is_part { self.position } else { None }
     }
 
     /// Adds the one's complement sum over head and body, as
@@ -112,14 +137,15 @@ impl<'a> Response<'a> {
     /// The response to `HEAD`: without the body (RFC 9110, section 9.3.2).
     #[must_use]
     pub const fn without_body(self) -> Self {
-        Self { head: self.head, body: b"", position: None, sum: None }
+        Self::prepared(self.head, b"")
     }
 }
 
 /// Two responses are the same if the same bytes are sent.
 impl PartialEq for Response<'_> {
     fn eq(&self, other: &Self) -> bool {
-        (self.head, self.body, self.position) == (other.head, other.body, other.position)
+        let of = |response: &Self| (response.head, response.body, response.position, response.is_part);
+        of(self) == of(other)
     }
 }
 
@@ -214,7 +240,7 @@ fn complete<'a>(mut head: Writer<'a>, status: Status, body: &'a [u8]) -> Respons
         head.push("Connection: close\r\n\r\n");
     }
     match head.finish() {
-        Some(head) => Response { head, body, position: None, sum: None },
+        Some(head) => Response::prepared(head, body),
         None => Response::OVERFLOW,
     }
 }

@@ -15,6 +15,10 @@
 //!                     |               |               |               |
 //!                     S               2 S             3 S             4 S
 //! ```
+//!
+//! A part of a response that goes by itself, from some byte of its body to the end, lies where it lies in the response:
+//! its own head and padding end where its first byte is. So behind the segment with that byte, whose beginning is the
+//! part's origin, ACKs draw what they draw of the response, and nothing has to tell them that it is a part.
 
 use crate::http::Persistence;
 use crate::wire::seq::{SeqNumber, inverse};
@@ -51,7 +55,10 @@ const PADDING: [u8; PADDING_LEN] = {
     }
     bytes
 };
-const PADDING_LEN: usize = BEGIN_MAX as usize + 1024;
+const PADDING_LEN: usize = (PART_PADDING_MAX + PADDING_MIN) as usize;
+/// A part has less padding than this beyond the least: of three places in a row that have the right residue, one has
+/// room for its head in a segment.
+const PART_PADDING_MAX: u32 = BEGIN_MAX + 1024;
 const PADDING_MIN: u32 = KEEP_ALIVE_PADDING_START.len() as u32 + 4;
 
 /// The layout of one response, the same on all connections with segments of this size.
@@ -118,15 +125,77 @@ impl Layout {
 
     /// The bytes between head and body of a response that begins at `begin`.
     pub(super) fn padding(&self, begin: u32, persistence: Persistence) -> [&'static [u8]; 2] {
-        let start = if persistence == Persistence::KeepAlive { KEEP_ALIVE_PADDING_START } else { PADDING_START };
-        [start, self.padding_from(begin + self.head + start.len() as u32)]
+        padding_between(begin + self.head, self.body, persistence)
     }
 
     /// Those that lie behind the first segments, in which the response begins.
     pub(super) fn padding_from(&self, from: u32) -> &'static [u8] {
-        let len = self.body.saturating_sub(from) as usize;
-        PADDING.get(PADDING_LEN - len.min(PADDING_LEN)..).unwrap_or_default()
+        padding_end(from, self.body)
     }
+
+    /// The part of the response from the byte of its body with this number on.
+    pub(super) fn part(self, from: usize) -> Option<PartLayout> {
+        let body = self.body.checked_add(u32::try_from(from).ok()?)?;
+        let origin = body.checked_sub(1)? / self.seg_size * self.seg_size;
+        (body < self.end).then_some(PartLayout { layout: self, body, origin })
+    }
+}
+
+/// The layout of a part of a response, from some byte of its body to the end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct PartLayout {
+    layout: Layout,
+    /// Where its first byte is.
+    body: u32,
+    /// Where the segment begins that the padding ends in. Behind that segment all are those of the response.
+    pub(super) origin: u32,
+}
+
+impl PartLayout {
+    /// Where the part begins if the first byte of its head, which has so many with [`HEAD_END`], has sequence number
+    /// `seq`, for connections with this residue. `None` if its head does not fit the segment that it begins in.
+    pub(super) fn begin(&self, seq: SeqNumber, residue: u32, head: usize) -> Option<u32> {
+        let Layout { seg_size, modulus, .. } = self.layout;
+        let head = u32::try_from(head.checked_sub(HEAD_END.len())?).ok()?;
+        let latest = self.body.checked_sub(head.checked_add(PADDING_MIN)?)?;
+        let low = seq.value().wrapping_sub(residue) & (modulus - 1);
+        let nearest = latest.checked_sub(latest.wrapping_sub(low) & (modulus - 1))?;
+        let begins = core::iter::successors(Some(nearest), |begin| begin.checked_sub(modulus));
+        let is_room = |&begin: &u32| begin % seg_size + head + KEEP_ALIVE_PADDING_START.len() as u32 <= seg_size;
+        begins.take_while(|begin| latest - begin < PART_PADDING_MAX).find(is_room)
+    }
+
+    /// The bytes between its head, which ends at `head_end` without [`HEAD_END`], and its first byte.
+    pub(super) fn padding(&self, head_end: u32, persistence: Persistence) -> [&'static [u8]; 2] {
+        padding_between(head_end, self.body, persistence)
+    }
+
+    /// Those from a later segment on.
+    pub(super) fn padding_from(&self, from: u32) -> &'static [u8] {
+        padding_end(from, self.body)
+    }
+
+    /// The beginnings of segments, nearest first, at which a client can be that has some of the padding and no byte of
+    /// the part, by what it acknowledges on a connection with this residue.
+    pub(super) fn acked_padding(&self, ack: SeqNumber, residue: u32) -> Option<u32> {
+        let Layout { seg_size, modulus, .. } = self.layout;
+        let low = ack.value().wrapping_sub(residue) & (modulus - 1);
+        let boundaries = core::iter::successors(Some(self.origin), |boundary| boundary.checked_sub(seg_size));
+        let boundaries = boundaries.take_while(|boundary| self.body - boundary <= PADDING_LEN as u32);
+        boundaries.into_iter().find(|boundary| boundary & (modulus - 1) == low)
+    }
+}
+
+/// The padding between a head that ends at `head_end`, without [`HEAD_END`], and a body.
+fn padding_between(head_end: u32, body: u32, persistence: Persistence) -> [&'static [u8]; 2] {
+    let start = if persistence == Persistence::KeepAlive { KEEP_ALIVE_PADDING_START } else { PADDING_START };
+    [start, padding_end(head_end + start.len() as u32, body)]
+}
+
+/// The padding from there to where the body begins.
+fn padding_end(from: u32, body: u32) -> &'static [u8] {
+    let len = body.saturating_sub(from) as usize;
+    PADDING.get(PADDING_LEN - len.min(PADDING_LEN)..).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -155,6 +224,33 @@ mod tests {
                     && (layout.end - prev * seg_size > TIMEOUT_REACH * seg_size
                         || found(layout.end) == Some(layout.end))
             })
+    }
+
+    /// A part lies where it lies in the response, with room for its head in the first segment, and is not found where
+    /// another residue is right.
+    #[quickcheck_macros::quickcheck]
+    fn a_part_ends_its_padding_in_the_segment_at_its_origin(size: bool, from: u32, body: u32, seq: u32, residue: u32) {
+        let seg_size = if size { 1447 } else { 1207 };
+        let (head, body) = (300, 4000 + body as usize % 400_000);
+        let from = from as usize % body;
+        let part = Layout::new(seg_size, 260, body).unwrap().part(from).unwrap();
+        let Some(begin) = part.begin(SeqNumber::new(seq), residue, head) else {
+            assert!(from < 64 && seg_size == 1207, "nearly all of the response");
+            return;
+        };
+        let start = SeqNumber::new(seq).rewind(begin);
+        let head_end = begin + (head - HEAD_END.len()) as u32;
+        let padding = part.padding(head_end, Persistence::KeepAlive);
+        assert_eq!(head_end + padding.concat().len() as u32, part.body);
+        assert_eq!(begin / seg_size, (head_end + padding[0].len() as u32 - 1) / seg_size, "its head is in one segment");
+        assert!(part.origin < part.body && part.body <= part.origin + seg_size);
+        let first = begin / seg_size + 1;
+        for boundary in (first..).map(|number| number * seg_size).take_while(|&boundary| boundary <= part.origin) {
+            assert_eq!(part.acked_padding(start.advance(boundary), residue), Some(boundary));
+            assert_eq!(part.padding_from(boundary).len() as u32, part.body - boundary);
+        }
+        assert_eq!(part.acked_padding(start.advance(part.origin + seg_size), residue), None);
+        assert!(part.origin.saturating_sub(begin) < 3 * seg_size, "three segments at most, and the one at the origin");
     }
 
     #[test]

@@ -7,19 +7,21 @@
 //! unless that is kept open.
 
 use super::layout::HEAD_END;
+use super::part;
 use super::pipeline::{self, Gathered};
 use super::resume::{self, Place, Resumption};
 use super::segment::{GET, Seen, Segment, begins_as_a_target};
 use super::transfer;
-use crate::app::App;
+use crate::app::{App, Room};
 use crate::config::LargeReplies;
-use crate::cookie::CookieFields;
+use crate::cookie::{CookieFields, Mss};
 use crate::http::{Framing, Method, Methods, Persistence, Problem, RequestLine, Response, Status, Writer};
 use crate::reply::{Datagram, HeadEnd, Reply, TransportHeader, TxPayload, TxSegment};
-use crate::stamp::{Kept, KeptSize, Stamp};
+use crate::stamp::{Exchange, Kept, KeptSize, SentSegment, Stamp};
 use crate::verdict::{DropReason, ReplyKind, Verdict};
 use crate::wire::ip::Pair;
 use crate::wire::ipv6;
+use crate::wire::seq::SeqNumber;
 use crate::wire::tcp::{Flags, HEADER_LEN, Header, SackBlocks, TIMESTAMPS_LEN};
 
 /// Payload below this is never a request; nothing that short can be one.
@@ -174,7 +176,8 @@ fn answer_request<'a, A: App, P: Pair>(
         return respond_together(&read, fields, gathered, app, scratch);
     }
     let one_packet = one_packet(segment, fields);
-    let response = segment.ask(line, fields.generation, one_packet, app, scratch);
+    let takes_parts = app.stores_parts() && takes_part(segment, fields, later.is_some(), line);
+    let response = segment.ask(line, fields.generation, Room { one_packet, takes_parts }, app, scratch);
     if response.is_empty() {
         return DropReason::HttpIncomplete.into();
     }
@@ -201,14 +204,15 @@ fn gather<A: App, P: Pair>(
     app: &A,
     scratch: &mut [u8],
 ) -> Option<Gathered> {
-    if !segment.has_timestamps() || !may_stay_open(segment, fields, later) {
+    if !segment.has_timestamps() || !may_stay_open(segment, fields, later.is_some()) {
         return None;
     }
     let headers = segment.addresses().header_len() + last_header(segment).header_len();
     let window = (segment.client_window(fields.scale) as usize).saturating_sub(1);
     let room = packet_limit(segment, fields).saturating_sub(headers).min(window);
     let write = |line: &RequestLine<'_>, persistence, scratch: &mut [u8], out: &mut [u8]| {
-        let response = segment.ask(line, fields.generation, one_packet(segment, fields), app, scratch);
+        let room = Room { one_packet: one_packet(segment, fields), takes_parts: false };
+        let response = segment.ask(line, fields.generation, room, app, scratch);
         // With all of the scratch buffer it may be another one.
         let is_overflow = response == Response::OVERFLOW;
         let may_go = !response.is_empty() && !is_overflow && fits_packet(segment, fields, &response);
@@ -241,11 +245,17 @@ fn respond_and_keep_open<'a, A: App, P: Pair>(
     later: Option<Kept>,
     response: &Response<'a>,
     framing: Framing,
-    app: &A,
+    app: &'a A,
 ) -> Reply<'a> {
     if let Framing::Complete { behind, persistence } = framing {
         if !fits_packet(segment, fields, response) {
-            let reply = keep_open_at_length(segment, fields, later, response, behind, persistence, app);
+            let reply = match response.whole() {
+                Some(whole) => keep_part_open(segment, fields, later, response, persistence, app).or_else(|| {
+                    let whole = app.stored(whole)?;
+                    Some(respond_and_keep_open(segment, fields, later, &whole, framing, app))
+                }),
+                None => keep_open_at_length(segment, fields, later, response, behind, persistence, app),
+            };
             if let Some(reply) = reply {
                 return reply;
             }
@@ -260,7 +270,7 @@ fn respond_and_keep_open<'a, A: App, P: Pair>(
         None if framing == Framing::Incomplete
             && segment.payload.len() < segment.request_max()
             && !fits_packet(segment, fields, response)
-            && may_stay_open(segment, fields, None)
+            && may_stay_open(segment, fields, false)
             && let Some(reply) = transfer::begin_cut(segment, *response, fields) =>
         {
             reply
@@ -379,7 +389,7 @@ fn open_payload<'a, P: Pair>(
     let (head, head_end) = (response.head().strip_suffix(HEAD_END)?, HeadEnd::of(persistence)?);
     let headers = segment.addresses().header_len() + last_header(segment).header_len();
     let len = headers + head.len() + head_end.bytes().len() + response.body().len();
-    let is_possible = may_stay_open(segment, fields, later) && len <= packet_limit(segment, fields);
+    let is_possible = may_stay_open(segment, fields, later.is_some()) && len <= packet_limit(segment, fields);
     is_possible.then_some(([head, response.body()], head_end))
 }
 
@@ -427,10 +437,14 @@ fn keep_open_at_length<'a, A: App, P: Pair>(
     let is_possible = persistence == Persistence::Keep || persistence == Persistence::KeepAlive && later.is_some();
     // A longer one may have come without its end before.
     let is_readable = segment.payload.len() <= segment.request_max() + behind;
-    if !is_possible || !is_readable || !segment.payload.starts_with(GET) || !may_stay_open(segment, fields, later) {
+    let is_open = may_stay_open(segment, fields, later.is_some());
+    if !is_possible || !is_readable || !segment.payload.starts_with(GET) || !is_open {
         return None;
     }
-    let request_end = segment.header.seq().advance(segment.payload.len().saturating_sub(behind) as u32);
+    if behind > 0 {
+        return end_ahead_of_next(segment, fields, later, response, app);
+    }
+    let request_end = segment.header.seq().advance(segment.payload.len() as u32);
     let generation = app.generations().current;
     if let Some(kept) = later
         && kept.generation != generation
@@ -438,6 +452,88 @@ fn keep_open_at_length<'a, A: App, P: Pair>(
         return Some(renew(segment, fields));
     }
     transfer::begin_open(segment, *response, request_end, fields, later.map(|_| persistence), app)
+}
+
+/// Answers a request for a stored response of several segments, behind which its packet has bytes of the next request.
+/// The ACKs of its client come from behind those, so where this request ends could not be told by them: its connection
+/// ends with the response, or at once where it was kept open before. A client that pipelines sends what has no response
+/// again, on a new one (RFC 9112, section 9.3.2).
+///
+/// The request may come alone as well, and draw segments behind which the connection stays open. Of these and what goes
+/// here, a client takes one: a segment as those to half a header section are, or a FIN that acknowledges nothing, so
+/// that a client with a part of the response goes on asking for the rest.
+#[cold]
+fn end_ahead_of_next<'a, A: App, P: Pair>(
+    segment: &Segment<'_, P>,
+    fields: CookieFields,
+    later: Option<Kept>,
+    response: &Response<'a>,
+    app: &A,
+) -> Option<Reply<'a>> {
+    response.position()?;
+    // fast: parsed again
+    let asks_for_part = || RequestLine::parse_for(app.methods(), segment.payload).is_ok_and(|line| line.has_range());
+    if later.is_some() || app.stores_parts() && asks_for_part() {
+        Some(close_at(segment, segment.header.seq()))
+    } else {
+        transfer::begin_cut(segment, *response, fields)
+    }
+}
+
+/// Whether the response to this request may be a part of a stored one: no more of the request can come, its header
+/// section has a `Range`, and its connection can stay open, which it does even if the client closes it.
+#[cold]
+fn takes_part<P: Pair>(segment: &Segment<'_, P>, fields: CookieFields, is_later: bool, line: &RequestLine<'_>) -> bool {
+    let is_whole = match line.framing() {
+        Framing::Complete { behind: 0, persistence } => persistence != Persistence::Close || line.is_last(),
+        _ => false,
+    };
+    let is_open = segment.config.keep_alive && segment.has_timestamps() && may_stay_open(segment, fields, is_later);
+    let is_readable = segment.payload.starts_with(GET) && segment.payload.len() <= segment.request_max();
+    is_whole && is_open && is_readable && segment.is_ack_clocked() && line.has_range()
+}
+
+/// Sends the first window of a part of a stored response. `None` if that cannot go to this client.
+#[cold]
+#[inline(never)]
+fn keep_part_open<'a, A: App, P: Pair>(
+    segment: &Segment<'_, P>,
+    fields: CookieFields,
+    later: Option<Kept>,
+    part: &Response<'a>,
+    persistence: Persistence,
+    app: &A,
+) -> Option<Reply<'a>> {
+    if later.is_some_and(|kept| kept.generation != app.generations().current) {
+        return Some(renew(segment, fields));
+    }
+    let request_end = segment.header.seq().advance(segment.payload.len() as u32);
+    part::begin(segment, *part, request_end, fields, persistence, app)
+}
+
+/// Answers a request that comes again without its method, in the middle of a part of a stored response, from a client
+/// that has not got a byte of the body. `None` if it is not such.
+#[cold]
+#[inline(never)]
+pub(super) fn answer_part_again<'a, A: App, P: Pair>(
+    segment: &Segment<'_, P>,
+    echoed: SentSegment,
+    app: &'a A,
+    scratch: &'a mut [u8],
+) -> Option<Reply<'a>> {
+    let Exchange::Later(class, scale) = echoed.exchange else { return None };
+    let (whole, scratch) = segment.with_method(scratch)?;
+    let generation = echoed.position.split().0;
+    let fields = CookieFields { mss: Mss::at_most(class.mss(segment.headers_len())), generation, scale };
+    let line = RequestLine::parse_for(app.methods(), whole.payload).ok()?;
+    let is_live = app.generations().live >> generation & 1 == 1;
+    if !is_live || !takes_part(&whole, fields, true, &line) {
+        return None;
+    }
+    let room = Room { one_packet: one_packet(&whole, fields), takes_parts: true };
+    let response = whole.ask(&line, generation, room, app, scratch);
+    let request_end = whole.header.seq().advance(whole.payload.len() as u32);
+    part::resume(&whole, echoed, response, request_end, app)
 }
 
 /// Has a request come again that is for another version than the last one of its connection. If it has come before,
@@ -453,8 +549,8 @@ fn renew<'r, P: Pair>(segment: &Segment<'_, P>, fields: CookieFields) -> Reply<'
 
 /// Whether the connection of this client can stay open: its MSS fits a stamp, and it takes SACK, without which a
 /// duplicate ACK cannot be told from the first (RFC 2883).
-fn may_stay_open<P: Pair>(segment: &Segment<'_, P>, fields: CookieFields, later: Option<Kept>) -> bool {
-    let takes_sack = later.is_some() || matches!(segment.stamp(), Some(Stamp::Handshake { sack: true, .. }));
+fn may_stay_open<P: Pair>(segment: &Segment<'_, P>, fields: CookieFields, is_later: bool) -> bool {
+    let takes_sack = is_later || matches!(segment.stamp(), Some(Stamp::Handshake { sack: true, .. }));
     takes_sack && fields.mss.index() != 0
 }
 
@@ -462,8 +558,14 @@ fn may_stay_open<P: Pair>(segment: &Segment<'_, P>, fields: CookieFields, later:
 /// 9112, section 9.3).
 #[cold]
 fn close<'r, P: Pair>(segment: &Segment<'_, P>) -> Reply<'r> {
+    close_at(segment, segment.end())
+}
+
+/// Ends a connection without a response, and acknowledges the request up to `acked`.
+#[cold]
+fn close_at<'r, P: Pair>(segment: &Segment<'_, P>, acked: SeqNumber) -> Reply<'r> {
     let timestamps = segment.following_timestamps(Stamp::Whole);
-    let header = segment.header_back(Flags::FIN.with(Flags::ACK), segment.header.ack(), timestamps);
+    let header = segment.header_back(Flags::FIN.with(Flags::ACK), segment.header.ack(), timestamps).with_ack(acked);
     segment.reply(ReplyKind::Closed, header.words())
 }
 

@@ -8,7 +8,7 @@
 use super::probe::Probes;
 use super::ranges::{SackRanges, last_boundary};
 use super::segment::Segment;
-use crate::app::App;
+use crate::app::{App, Room};
 use crate::config::LargeReplies;
 use crate::cookie::{CookieFields, EPOCHS, Scale, SegmentClass};
 use crate::http::{RequestLine, Response};
@@ -215,7 +215,8 @@ fn long_response<'r, A: App, P: Pair>(
     app: &'r A,
     scratch: &'r mut [u8],
 ) -> Option<Response<'r>> {
-    Some(segment.ask(line, generation, 0, app, scratch)).filter(|response| !response.is_empty())
+    let room = Room { one_packet: 0, takes_parts: false };
+    Some(segment.ask(line, generation, room, app, scratch)).filter(|response| !response.is_empty())
 }
 
 /// How far a client of ours has got with a response of `len` bytes: a multiple of its segments, or the end.

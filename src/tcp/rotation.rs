@@ -16,6 +16,7 @@
 //! of the data set. What fits two draws nothing. Each chance is that of a forged packet (docs/forgery.md).
 
 use super::probe;
+use super::request;
 use super::resume;
 use super::segment::{GET, Segment};
 use super::transfer::Transfer;
@@ -76,7 +77,10 @@ fn is_progress<A: App, P: Pair>(segment: &Segment<'_, P>, app: &A, scratch: &mut
         Some(Stamp::Part { .. } | Stamp::LaterPart(_)) if segment.payload.is_empty() => return true,
         Some(Stamp::LaterPart(_)) => {}
         _ if segment.has_timestamps() => {
-            return segment.echoed_segment().is_some_and(|echoed| Transfer::find(segment, echoed, app).is_some());
+            return segment.echoed_segment().is_some_and(|echoed| {
+                Transfer::find(segment, echoed, app).is_some()
+                    || app.stores_parts() && request::answer_part_again(segment, echoed, app, scratch).is_some()
+            });
         }
         _ if segment.payload.is_empty() => return probe::is_echoed(segment, app),
         _ => {}

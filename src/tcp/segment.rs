@@ -4,7 +4,7 @@ use core::cell::Cell;
 
 use super::ranges::SackRanges;
 use super::reach;
-use crate::app::{App, Request};
+use crate::app::{App, Request, Room};
 use crate::config::{Config, LargeReplies, Refuse};
 use crate::cookie::{CookieFields, EPOCHS, Flow, FlowKeys, Mss, Scale, SegmentClass};
 use crate::http::{RequestLine, Response};
@@ -424,24 +424,20 @@ impl<'a, P: Pair> Segment<'a, P> {
         SackRanges::read(parsed.as_slice(), start, acked, len)
     }
 
-    /// The response of the application to the request of this line, which may have `one_packet` bytes where it goes in
-    /// one packet. Empty if there is none to what has come of the request.
+    /// The response of the application to the request of this line. Empty if there is none to what has come of the
+    /// request.
     #[inline]
     pub(super) fn ask<'r, A: App>(
         &self,
         line: &RequestLine<'_>,
         generation: u8,
-        one_packet: usize,
+        room: Room,
         app: &'r A,
         scratch: &'r mut [u8],
     ) -> Response<'r> {
         let uses_headers = Cell::new(false);
-        let (client, port) = (self.addresses().destination(), self.header.destination_port());
-        Request::in_packet(line, client, port, generation, one_packet, &uses_headers).answer_noted(
-            &uses_headers,
-            app,
-            scratch,
-        )
+        let client = (self.addresses().destination(), self.header.destination_port());
+        Request::in_packet(line, client, generation, room, &uses_headers).answer_noted(&uses_headers, app, scratch)
     }
 
     /// The MSS of a client that announces none (RFC 9293, section 3.7.1).

@@ -36,7 +36,7 @@ use crate::http::{Persistence, Response};
 use crate::position::Position;
 use crate::reply::{LastSegment, Payload, Probe, ProbeOrder, RANGES_MAX, Reply, Train};
 use crate::stamp::{
-    Exchange, KeptSize, SendReason, SentSegment, Stamp, StampSequence, WindowLevel, WindowSchedule, half_of,
+    Exchange, KeptSize, SendReason, SentSegment, Stamp, StampSequence, WindowLevel, WindowSchedule, following, half_of,
 };
 use crate::verdict::{Absorbed, DropReason, ReplyKind};
 use crate::wire::ip::Pair;
@@ -114,7 +114,8 @@ pub(super) fn begin<'a, P: Pair>(
     let payload = Payload::new(response.head(), response.body());
     let mut train = segment.train(payload, segment.header.ack(), seg_size, segment.header.seq(), segment.window());
     if sack {
-        first_window(segment, &mut train, first, Exchange::Only, fields.scale);
+        let window = FirstWindow::of_whole(segment, &payload, seg_size, Exchange::Only, fields.scale);
+        window.fill(segment, &mut train, first, Exchange::Only);
     } else {
         group::begin(segment, &mut train, first, segment.client_window(fields.scale));
     }
@@ -167,7 +168,7 @@ pub(super) fn begin_open<'a, A: App, P: Pair>(
     let class = segment.segment_class(fields.mss)?;
     // Positions are counted by two.
     let first = response.position().filter(|first| first.value().is_multiple_of(2))?;
-    let (seq, own) = (segment.header.seq(), segment.header.ack());
+    let own = segment.header.ack();
     let (payload, seg_size, exchange) = if let Some(persistence) = later {
         let seg_size = segment.class_seg_size(class);
         let layout = Layout::new(seg_size, response.head().len(), response.body().len())?;
@@ -180,23 +181,34 @@ pub(super) fn begin_open<'a, A: App, P: Pair>(
         let seg_size = segment.stored_seg_size(fields, u32::try_from(response.len()).ok()?)?;
         (first_payload(response)?, seg_size, Exchange::First)
     };
-    let start = own.rewind(payload.begin);
-    let acked = seq.advance(GET.len() as u32);
-    let open = request_end.distance_from(acked) as u16;
-    let mut train = segment.train(payload, start, seg_size, acked, open);
-    if first_window(segment, &mut train, first, exchange, fields.scale) > payload.end() {
-        train.probes = [Some(last_ack_probe(own)), None];
-    }
-    train.add_to_timestamps(half_of(Stamp::Stored(sent_first(first, exchange)).following(segment.echoed_value())));
-    let ends = [request_end, start.advance(payload.end())];
-    let stamp = segment.kept(ends, app.generations().current, KeptSize::Long(class), fields.scale);
-    train.last = LastSegment::Open { stamp: Some(stamp.value()), window: segment.window() };
-    Some(segment.send(ReplyKind::FirstWindow, train))
+    let window = FirstWindow::of_whole(segment, &payload, seg_size, exchange, fields.scale);
+    Some(send_open(segment, payload, (first, seg_size, exchange), window, (request_end, class, fields.scale), app))
 }
 
-/// The first segment of a response, as far as its stamp tells in which half of the circle its timestamps lie.
-const fn sent_first(position: Position, exchange: Exchange) -> SentSegment {
-    SentSegment { position, level: WindowLevel::LOWEST, reason: SendReason::NewData, narrow: false, exchange }
+/// Sends the first window of a stored response, or of a part of one, to a request that is whole and ends at
+/// `request_end`. It acknowledges the method of that.
+pub(super) fn send_open<'a, A: App, P: Pair>(
+    segment: &Segment<'_, P>,
+    payload: Payload<'a>,
+    (first, seg_size, exchange): (Position, u32, Exchange),
+    window: FirstWindow,
+    (request_end, class, scale): (SeqNumber, SegmentClass, Scale),
+    app: &A,
+) -> Reply<'a> {
+    let own = segment.header.ack();
+    let start = own.rewind(payload.begin);
+    let acked = segment.header.seq().advance(GET.len() as u32);
+    let open = request_end.distance_from(acked) as u16;
+    let mut train = segment.train(payload, start, seg_size, acked, open);
+    if window.fill(segment, &mut train, first, exchange) > payload.end() {
+        train.probes = [Some(last_ack_probe(own)), None];
+    }
+    let stamp = train.stamps.stamp_at(payload.begin);
+    train.add_to_timestamps(half_of(following(stamp, segment.echoed_value())));
+    let ends = [request_end, start.advance(payload.end())];
+    let stamp = segment.kept(ends, app.generations().current, KeptSize::Long(class), scale);
+    train.last = LastSegment::Open { stamp: Some(stamp.value()), window: segment.window() };
+    segment.send(ReplyKind::FirstWindow, train)
 }
 
 /// A byte that the client has acknowledged, ahead of the last segment. It draws an ACK at once, so that the last
@@ -214,34 +226,105 @@ fn limit_probe(acked: SeqNumber, limited_from: u32, stamps: StampSequence) -> Pr
     Probe { seq: acked.rewind(2), len: 1, order, stamp: Some(stamps.stamp_at(limited_from)) }
 }
 
-/// Sets ranges and stamps of a train to a first window, and returns its end.
-fn first_window<P: Pair>(
-    segment: &Segment<'_, P>,
-    train: &mut Train<'_>,
-    first: Position,
-    exchange: Exchange,
-    scale: Scale,
-) -> u32 {
-    let (seg_size, begin, len) = (train.seg_size, train.payload.begin, train.payload.end());
-    let window = segment.client_window(scale);
-    // The windows of clients grow with what they receive: one that is scaled need not have room for all at first.
-    let ceiling = u32::from(segment.config.ceiling.min(Exchange::UNSCALED));
-    let room = (window / seg_size).saturating_sub(SLACK);
-    // No more than a first window (RFC 6928, section 2), in segments of any size, answers a request; and what is not
-    // sent now, no later ACK will draw.
-    let cap = WindowLevel::at_most(room.min(segment.config.first_window.into()));
-    let level = if window / seg_size >= ceiling + SLACK { WindowLevel::SLOW_START } else { cap };
-    let (ways, congestion, pair) = (exchange.ways(false), segment.config.congestion, 2 * seg_size);
-    let schedule = WindowSchedule { origin: 0, level, cap, ways, congestion, pair };
-    let ceiling = exchange.ceiling(segment.config.ceiling, scale);
-    let wanted = sent_up_to(segment.config, exchange, schedule, ceiling, begin, seg_size);
-    let end = last_boundary(wanted, begin.saturating_add(window), seg_size, len);
-    let sacked = segment.sacked(segment.header.ack().rewind(begin), begin, len);
-    train.ranges = sacked.unwrap_or(SackRanges::NONE).gaps(begin, end);
-    let limited_from = limited_from(begin.saturating_add(window), seg_size, end, len);
-    let reason = SendReason::NewData;
-    train.stamps = StampSequence::Stored { first, schedule, reason, limited_from, narrow: false, exchange };
-    end
+/// What is sent in answer to a request for a stored response, or for a part of one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FirstWindow {
+    schedule: WindowSchedule,
+    end: u32,
+    limited_from: u32,
+    /// How many segments it may have.
+    budget: u16,
+}
+
+impl FirstWindow {
+    /// Bytes of payload of which a first window has some number: what RFC 6928, section 2, has.
+    const SEGMENT: u32 = 1460;
+
+    /// That of a response.
+    fn of_whole<P: Pair>(
+        segment: &Segment<'_, P>,
+        payload: &Payload<'_>,
+        seg_size: u32,
+        exchange: Exchange,
+        scale: Scale,
+    ) -> Self {
+        // The windows of clients grow with what they receive: one that is scaled need not have room for all at first.
+        let ceiling = u32::from(segment.config.ceiling.min(Exchange::UNSCALED));
+        let (window, cap) = Self::room(segment, seg_size, scale);
+        let level = if window / seg_size >= ceiling + SLACK { WindowLevel::SLOW_START } else { cap };
+        Self::wanted(segment, payload, (0, level, cap), (seg_size, exchange), scale).0
+    }
+
+    /// That of a part whose head and padding end in the segment at `origin`. Slow start sends the more the further it
+    /// is from where a response begins, so the window has a level. `None` where that is more than a first window, which
+    /// does not depend on what the client's receive window has room for: all packets of the request draw the part, or
+    /// none does.
+    pub(super) fn of_part<P: Pair>(
+        segment: &Segment<'_, P>,
+        payload: &Payload<'_>,
+        origin: u32,
+        (seg_size, exchange): (u32, Exchange),
+        scale: Scale,
+    ) -> Option<Self> {
+        let (_, cap) = Self::room(segment, seg_size, scale);
+        let schedule = (origin, WindowLevel::OF_PART, cap);
+        let (window, wanted) = Self::wanted(segment, payload, schedule, (seg_size, exchange), scale);
+        let first_window = segment.config.first_window;
+        let is_room = wanted.saturating_sub(payload.begin) <= u32::from(first_window) * Self::SEGMENT;
+        let segments = wanted.div_ceil(seg_size).saturating_sub(payload.begin / seg_size) as u16;
+        is_room.then_some(Self { budget: segments.max(first_window.into()), ..window })
+    }
+
+    /// That of a part whose window was filled by it before: the rest of the segment at `origin`.
+    pub(super) fn of_filled_part(self, end: u32) -> Self {
+        Self { end: end.min(self.end), limited_from: 0, ..self }
+    }
+
+    /// The client's receive window, and the highest level that it has room for.
+    fn room<P: Pair>(segment: &Segment<'_, P>, seg_size: u32, scale: Scale) -> (u32, WindowLevel) {
+        let window = segment.client_window(scale);
+        let room = (window / seg_size).saturating_sub(SLACK);
+        // No more than a first window (RFC 6928, section 2), in segments of any size, answers a request; and what is
+        // not sent now, no later ACK will draw.
+        (window, WindowLevel::at_most(room.min(segment.config.first_window.into())))
+    }
+
+    /// One that begins with this level at `origin`, and where it would end in a receive window that has room for all.
+    fn wanted<P: Pair>(
+        segment: &Segment<'_, P>,
+        payload: &Payload<'_>,
+        (origin, level, cap): (u32, WindowLevel, WindowLevel),
+        (seg_size, exchange): (u32, Exchange),
+        scale: Scale,
+    ) -> (Self, u32) {
+        let (begin, len) = (payload.begin, payload.end());
+        let (ways, congestion, pair) = (exchange.ways(false), segment.config.congestion, 2 * seg_size);
+        let schedule = WindowSchedule { origin, level, cap, ways, congestion, pair };
+        let ceiling = exchange.ceiling(segment.config.ceiling, scale);
+        let wanted = sent_up_to(segment.config, exchange, schedule, ceiling, begin.max(origin), seg_size);
+        let window_end = begin.saturating_add(segment.client_window(scale));
+        let end = last_boundary(wanted, window_end, seg_size, len);
+        let limited_from = limited_from(window_end, seg_size, end, len);
+        (Self { schedule, end, limited_from, budget: segment.config.first_window.into() }, wanted)
+    }
+
+    /// Sets ranges and stamps of a train to this, without what the client has already, and returns its end.
+    fn fill<P: Pair>(
+        self,
+        segment: &Segment<'_, P>,
+        train: &mut Train<'_>,
+        first: Position,
+        exchange: Exchange,
+    ) -> u32 {
+        let Self { schedule, end, limited_from, budget } = self;
+        train.budget = budget;
+        let (begin, len) = (train.payload.begin, train.payload.end());
+        let sacked = segment.sacked(segment.header.ack().rewind(begin), begin, len);
+        train.ranges = sacked.unwrap_or(SackRanges::NONE).gaps(begin, end);
+        let reason = SendReason::NewData;
+        train.stamps = StampSequence::Stored { first, schedule, reason, limited_from, narrow: false, exchange };
+        end
+    }
 }
 
 /// Answers a segment that echoes the timestamp of a segment of a stored response: from a client in the middle of that

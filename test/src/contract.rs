@@ -74,6 +74,14 @@ pub enum Breach {
         /// What was found there.
         got: &'static str,
     },
+    /// It is a part of a stored response, and no such part of that, or was not to be one.
+    #[error("it is a part of what is stored at {position:?}, {why}")]
+    Part {
+        /// Where that is stored.
+        position: Position,
+        /// What is wrong.
+        why: &'static str,
+    },
     /// Another response has some of its positions.
     #[error("its positions from {position:?} on belong to the response to `{other}` as well")]
     Overlap {
@@ -196,6 +204,7 @@ fn check_request<A: App + ?Sized>(app: &A, request: &[u8], stored: &mut Stored) 
     }
     for generation in (0..Generations::COUNT).filter(|generation| generations.live >> generation & 1 == 1) {
         for one_packet in ONE_PACKET {
+            check_part(app, request, generation, one_packet)?;
             check_answer(app, request, generation, one_packet, stored)?;
             check_cuts(app, request, generation, one_packet)?;
         }
@@ -233,7 +242,9 @@ fn check_answer<A: App + ?Sized>(
     if response.known_sum().is_some_and(|sum| sum != Sum::new().with(&first).folded()) {
         return Err(Breach::Sum);
     }
-    if request.method == Method::Get {
+    // RFC 9110, section 14.2: of `GET` alone there are parts.
+    let is_of_part = response.whole().is_some() || [b"HTTP/1.1 206", b"HTTP/1.1 416"].contains(&first_bytes(&response));
+    if request.method == Method::Get && !is_of_part {
         let mut scratch = vec![0; SCRATCH_LEN];
         let head = request.with_method(Method::Head).answer(app, &mut scratch);
         if head.is_some_and(|head| head.head() != response.head() || !head.body().is_empty()) {
@@ -243,6 +254,36 @@ fn check_answer<A: App + ?Sized>(
     if let Some(position) = response.position() {
         check_stored(app, &response, position, generation)?;
         check_place(&response, position, packet, seen)?;
+    }
+    Ok(())
+}
+
+/// Version and status.
+fn first_bytes<'r>(response: &Response<'r>) -> &'r [u8; 12] {
+    response.head().first_chunk().unwrap_or(&[0; 12])
+}
+
+/// Whether what is a part of a stored response is the end of that, and only where it may be.
+fn check_part<A: App + ?Sized>(app: &A, packet: &[u8], generation: u8, one_packet: usize) -> Result<(), Breach> {
+    let Some(request) = asked(app, packet, generation, one_packet) else { return Ok(()) };
+    let mut scratch = vec![0; SCRATCH_LEN];
+    for takes_parts in [false, true] {
+        let response = app.respond(&request.with_parts(takes_parts), &mut scratch);
+        let Some(position) = response.whole() else { continue };
+        let breach = |why| Err(Breach::Part { position, why });
+        check_head(&response, request.method)?;
+        if !app.stores_parts() {
+            return breach("and App::stores_parts says that there are none");
+        }
+        if !takes_parts && response.len() > one_packet {
+            return breach("longer than a packet, and Request::takes_parts says that it may not be one");
+        }
+        let Some(whole) = app.stored(position).filter(|whole| whole.position() == Some(position)) else {
+            return breach("where App::stored gives nothing that begins there");
+        };
+        if response.body().is_empty() || !whole.body().ends_with(response.body()) {
+            return breach("and not its end");
+        }
     }
     Ok(())
 }
@@ -490,6 +531,42 @@ mod tests {
         let forgotten =
             Made { respond: |_, _| page(PAGE, 10), stored: |_| Some(page(PAGE, 10)), stores: false, ..RIGHT };
         assert_eq!(breach(&forgotten), Breach::StoresNothing(at(10)));
+    }
+
+    #[test]
+    fn a_part_that_is_none_is_found() {
+        const END: &[u8] = &[b'x'; 1999];
+        fn part<'a>(scratch: &'a mut [u8], body: &'static [u8], unit: u32) -> Response<'a> {
+            Response::build(scratch, Status::PartialContent).body(body).part_of(at(unit))
+        }
+        fn may_be_part(request: &Request<'_>) -> bool {
+            request.takes_parts()
+        }
+        struct Parts(fn(&Request<'_>) -> bool, &'static [u8], u32);
+        impl App for Parts {
+            fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+                if self.0(request) { part(scratch, self.1, self.2) } else { page(PAGE, 10) }
+            }
+
+            fn stored(&self, position: Position) -> Option<Response<'_>> {
+                (10..20).contains(&position.value()).then(|| page(PAGE, 10))
+            }
+
+            fn stores(&self) -> bool {
+                true
+            }
+
+            fn stores_parts(&self) -> bool {
+                true
+            }
+        }
+        let breach = |app: &Parts| try_check_app(app, REQUESTS).unwrap_err().breach.to_string();
+        assert_eq!(try_check_app(&Parts(may_be_part, END, 10), REQUESTS), Ok(()));
+        assert!(breach(&Parts(|_| true, END, 10)).contains("Request::takes_parts says that it may not"));
+        assert!(breach(&Parts(may_be_part, OTHER, 10)).contains("not its end"));
+        assert!(breach(&Parts(may_be_part, END, 11)).contains("nothing that begins there"));
+        let none = Made { respond: |_, scratch| part(scratch, b"x", 10), ..RIGHT };
+        assert!(try_check_app(&none, REQUESTS).unwrap_err().to_string().contains("App::stores_parts"));
     }
 
     #[test]

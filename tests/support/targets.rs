@@ -416,7 +416,7 @@ pub(crate) fn files_request(bytes: &[u8]) {
     let expect: &[u16] = match decoded(line.path) {
         None => &[400],
         Some(path) if path == b"/dir" => &[301],
-        Some(path) if SITE_PATHS.iter().any(|known| known.as_bytes() == path) => &[200, 304],
+        Some(path) if SITE_PATHS.iter().any(|known| known.as_bytes() == path) => &[200, 206, 304, 307, 416],
         Some(_) => &[404],
     };
     assert!(expect.contains(&status), "{status} for {}", line.path.escape_ascii());
@@ -447,9 +447,18 @@ fn decoded(path: &[u8]) -> Option<Vec<u8>> {
         bytes.push(byte);
         bytes.extend(rest.bytes());
     }
-    let is_fit =
-        |segment: &[u8]| segment != b"." && segment != b".." && !segment.contains(&0) && !segment.contains(&b'\\');
-    bytes.split(|&byte| byte == b'/').all(is_fit).then_some(bytes)
+    let is_fit = |segment: &[u8]| segment != b".." && !segment.contains(&0) && !segment.contains(&b'\\');
+    if !bytes.split(|&byte| byte == b'/').all(is_fit) {
+        return None;
+    }
+    // Segments of one dot are left out, and the last one leaves its slash.
+    let is_last = bytes.ends_with(b"/.");
+    let segments: Vec<&[u8]> = bytes.split(|&byte| byte == b'/').filter(|&segment| segment != b".").collect();
+    let mut path = segments.join(&b'/');
+    if is_last {
+        path.push(b'/');
+    }
+    Some(path)
 }
 
 /// What [`SITE`] has.

@@ -15,39 +15,70 @@ pub(super) enum PathError {
     Escape,
     /// A NUL or a backslash, or a slash that was percent-encoded.
     Character,
-    /// A segment `.` or `..`. Clients resolve them before they ask (RFC 3986, section 5.2.4).
-    Dots,
+    /// A segment `..`. Clients resolve these before they ask (RFC 3986, section 5.2.4). A `.` they should resolve as
+    /// well; it is left out.
+    Parent,
     /// More than [`PATH_MAX`] bytes, or than there is room for: no file of an image has such a path.
     Long,
 }
 
-/// Decodes a path that begins with `/`. `buffer` is used only if anything in it is percent-encoded.
+/// Decodes a path that begins with `/`. `buffer` is used only if anything in it is percent-encoded, or a segment `.`.
 pub(super) fn decode<'a>(encoded: &'a [u8], buffer: &'a mut [u8]) -> Result<&'a [u8], PathError> {
     // The loop has no early exit, so that it is vectorized.
     let found = encoded.iter().fold(0, |found, &byte| found | u8::from(byte == b'%') | u8::from(is_refused(byte)) << 1);
-    let decoded = match found {
-        0 => encoded,
+    let len = match found {
+        // Few paths have a segment that begins with a dot.
+        0 if !encoded.windows(2).any(|pair| pair == b"/.") => return check_len(encoded),
+        0 => copy(encoded, buffer)?,
         1 => unescape(encoded, buffer)?,
         _ => return Err(PathError::Character),
     };
-    check_segments(decoded).map(|()| decoded)
+    let len = leave_dots_out(&mut buffer[..len])?;
+    check_len(&buffer[..len])
 }
 
 /// Whether these bytes, which begin with `/`, can be the path of a file.
 pub(super) fn check(path: &[u8]) -> Result<(), PathError> {
-    if path.iter().copied().any(is_refused) { Err(PathError::Character) } else { check_segments(path) }
+    if path.iter().copied().any(is_refused) {
+        Err(PathError::Character)
+    } else if path.split(|&byte| byte == b'/').any(|segment| matches!(segment, b"." | b"..")) {
+        Err(PathError::Parent)
+    } else {
+        check_len(path).map(|_| ())
+    }
 }
 
-/// Whether the segments of a path whose bytes may all be there can be those of a file.
-fn check_segments(path: &[u8]) -> Result<(), PathError> {
-    // Few paths have a segment that begins with a dot.
-    if path.windows(2).any(|pair| pair == b"/.") && path.split(|&byte| byte == b'/').any(is_dots) {
-        Err(PathError::Dots)
-    } else if path.len() > PATH_MAX {
-        Err(PathError::Long)
-    } else {
-        Ok(())
+/// A path, if it is not longer than any.
+const fn check_len(path: &[u8]) -> Result<&[u8], PathError> {
+    if path.len() > PATH_MAX { Err(PathError::Long) } else { Ok(path) }
+}
+
+fn copy(path: &[u8], buffer: &mut [u8]) -> Result<usize, PathError> {
+    buffer.get_mut(..path.len()).ok_or(PathError::Long)?.copy_from_slice(path);
+    Ok(path.len())
+}
+
+/// Leaves segments `.` out of a path that begins with `/` (RFC 3986, section 5.2.4), and returns its length without.
+fn leave_dots_out(path: &mut [u8]) -> Result<usize, PathError> {
+    let (mut from, mut len) = (0, 0);
+    while from < path.len() {
+        let end = path[from + 1..].iter().position(|&byte| byte == b'/').map_or(path.len(), |at| from + 1 + at);
+        match &path[from + 1..end] {
+            b".." => return Err(PathError::Parent),
+            b"." if end < path.len() => {}
+            // The last one leaves its slash.
+            b"." => {
+                path[len] = b'/';
+                len += 1;
+            }
+            _ => {
+                path.copy_within(from..end, len);
+                len += end - from;
+            }
+        }
+        from = end;
     }
+    Ok(len)
 }
 
 /// Whether no path has this byte.
@@ -55,12 +86,8 @@ const fn is_refused(byte: u8) -> bool {
     matches!(byte, 0 | b'\\')
 }
 
-fn is_dots(segment: &[u8]) -> bool {
-    matches!(segment, b"." | b"..")
-}
-
-/// Decodes what has no byte that is refused, unless it is encoded.
-fn unescape<'a>(encoded: &[u8], buffer: &'a mut [u8]) -> Result<&'a [u8], PathError> {
+/// Decodes what has no byte that is refused, unless it is encoded, and returns its length.
+fn unescape(encoded: &[u8], buffer: &mut [u8]) -> Result<usize, PathError> {
     let mut len = 0;
     let mut rest = encoded;
     while let [first, after @ ..] = rest {
@@ -84,7 +111,7 @@ fn unescape<'a>(encoded: &[u8], buffer: &'a mut [u8]) -> Result<&'a [u8], PathEr
         *buffer.get_mut(len).ok_or(PathError::Long)? = byte;
         len += 1;
     }
-    Ok(&buffer[..len])
+    Ok(len)
 }
 
 fn digit(character: u8) -> Result<u8, PathError> {
@@ -137,10 +164,30 @@ mod tests {
     }
 
     #[test]
-    fn dot_segments_are_refused_however_they_are_written() {
-        for path in ["/..", "/.", "/../a", "/a/..", "/a/./b", "/%2e%2e/a", "/.%2e", "/%2E/"] {
-            check_path(path, Err(PathError::Dots));
+    fn segments_that_lead_upwards_are_refused_however_they_are_written() {
+        for path in ["/..", "/../a", "/a/..", "/a/./..", "/%2e%2e/a", "/.%2e", "/a/%2E%2e/b"] {
+            check_path(path, Err(PathError::Parent));
         }
+    }
+
+    #[test]
+    fn segments_of_one_dot_are_left_out_however_they_are_written() {
+        for (path, decoded) in [
+            ("/.", "/"),
+            ("/./", "/"),
+            ("/./a", "/a"),
+            ("/a/./b", "/a/b"),
+            ("/a/.", "/a/"),
+            ("/././a/././", "/a/"),
+            ("/%2E/a", "/a"),
+            ("/a%20b/%2e/.c", "/a b/.c"),
+            ("//./a", "//a"),
+        ] {
+            check_path(path, Ok(decoded.as_bytes()));
+        }
+        let dots = format!("/{}a", "./".repeat(PATH_MAX));
+        assert_eq!(decode(dots.as_bytes(), &mut [0; 3 * PATH_MAX]), Ok(&b"/a"[..]));
+        assert_eq!(decode(dots.as_bytes(), &mut [0; PATH_MAX]), Err(PathError::Long));
     }
 
     #[test]
@@ -184,9 +231,12 @@ mod tests {
                 prop_assert!(file.starts_with("/srv/www"), "{file:?}");
                 prop_assert!(file.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_))));
                 prop_assert!(!decoded.contains(&0) && !decoded.contains(&b'\\'));
-                // An encoded slash makes no new segment.
+                // An encoded slash makes no new segment, and one of a dot none.
+                let path = path.replace("%2e", ".");
+                let dots = path.split('/').filter(|&segment| segment == ".").count();
+                let is_last = usize::from(path.ends_with("/."));
                 let slashes = |bytes: &[u8]| bytes.split(|&byte| byte == b'/').count();
-                prop_assert_eq!(slashes(decoded), slashes(path.as_bytes()));
+                prop_assert_eq!(slashes(decoded) + dots - is_last, slashes(path.as_bytes()));
             }
         }
 

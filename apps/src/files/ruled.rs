@@ -66,4 +66,8 @@ impl App for Ruled {
     fn stores(&self) -> bool {
         self.files.stores() || self.rules.stores()
     }
+
+    fn stores_parts(&self) -> bool {
+        self.files.stores_parts()
+    }
 }

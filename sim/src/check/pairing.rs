@@ -308,6 +308,8 @@ impl Connection {
             let line = RequestLine::parse_for(app.methods(), &asked[..end]).ok();
             // A section that is refused has a response of the engine, which its client's oracle knows.
             let line = line.filter(|line| matches!(line.framing(), Framing::Complete { .. }));
+            // One for a part may be answered with that or with all, as its client's oracle knows.
+            let line = line.filter(|line| !app.stores_parts() || line.headers.values("range").next().is_none());
             let response = line.and_then(|line| respond(app, self.asker, &line, scratch));
             let Some(response) = response else {
                 self.is_unclear = true;

@@ -74,7 +74,9 @@ impl<'a, A: App + ?Sized> AppClients<'a, A> {
 
     /// How long the answer to a request in one packet is, and whether it is stored.
     fn answer(&self, request: &[u8], ends: &Ends) -> (usize, bool) {
-        self.answer_within(usize::MAX, request, ends)
+        let answer = self.answer_within(usize::MAX, request, ends);
+        // One for a part may be answered with all.
+        if self.app.stores_parts() { answer.max(self.answer_within(0, request, ends)) } else { answer }
     }
 
     /// How long the answer is where one packet has room for so many bytes of it, and whether it is stored.

@@ -73,30 +73,59 @@ impl ClientSpec {
     pub fn reply(&self, app: &impl App, scratch: &mut [u8]) -> Vec<u8> {
         if let Kind::Session(settings) = &self.kind {
             let answer = |request: &client::SessionRequest| {
-                client::normalized(&self.reply_to(app, &request.bytes, usize::MAX, scratch).unwrap_or_default())
+                client::normalized(&self.reply_to(app, &request.bytes, ANY_LENGTH, scratch).unwrap_or_default())
             };
             return settings.awaited().iter().flat_map(answer).collect();
         }
-        self.reply_to(app, &self.request, usize::MAX, scratch).unwrap_or_default()
+        self.reply_to(app, &self.request, ANY_LENGTH, scratch).unwrap_or_default()
     }
 
     /// Whether an application may answer with what was read: to its whole request, or to a beginning of it that came
-    /// alone. Answers of several packets are all the same: what is made of two of them is none of these.
+    /// alone. Answers of several packets are all the same: what is made of two of them is none of these. A request for
+    /// a part may be answered with that, or with all.
     pub fn may_read(&self, app: &impl App, read: &[u8], scratch: &mut [u8]) -> bool {
-        let mut rooms = one_packets();
+        if let Kind::Session(settings) = &self.kind {
+            let mut rest = read;
+            return settings.awaited().iter().all(|request| {
+                let begins = |room| {
+                    let reply = client::normalized(&self.reply_to(app, &request.bytes, room, scratch)?);
+                    rest.strip_prefix(reply.as_slice())
+                };
+                let behind = PART_OR_ALL.into_iter().find_map(begins);
+                rest = behind.unwrap_or_default();
+                behind.is_some()
+            }) && rest.is_empty();
+        }
+        // What a connection is told that stays open is no part of the answer.
+        let mut is_part_or_all = |room| {
+            let reply = self.reply_to(app, &self.request, room, scratch);
+            reply.is_some_and(|reply| reply == read || client::normalized(&reply) == client::normalized(read))
+        };
+        if PART_OR_ALL.into_iter().any(&mut is_part_or_all) {
+            return true;
+        }
+        let mut rooms = one_packets().map(|one_packet| (one_packet, false));
         let ends = || (1..=self.request.len()).rev();
         rooms.any(|room| {
             ends().any(|end| self.reply_to(app, &self.request[..end], room, scratch).is_some_and(|reply| reply == read))
         })
     }
 
-    fn reply_to(&self, app: &impl App, packet: &[u8], one_packet: usize, scratch: &mut [u8]) -> Option<Vec<u8>> {
+    /// The answer to this packet, where one packet has room for so many bytes of it, and it may be a part or not.
+    fn reply_to(
+        &self,
+        app: &impl App,
+        packet: &[u8],
+        (one_packet, takes_parts): (usize, bool),
+        scratch: &mut [u8],
+    ) -> Option<Vec<u8>> {
         // A part of a section is refused only for what refuses all of it.
         if packet.len() == self.request.len() && section::refused(packet).is_some() {
             return section::refusal(packet, one_packet);
         }
         let line = RequestLine::parse_for(app.methods(), packet).ok()?;
         let request = Request::of_line(&line).with_client(self.ends.client.ip()).with_one_packet(one_packet);
+        let request = request.with_parts(takes_parts);
         let response = request.answer(app, scratch)?;
         Some([response.head(), response.body()].concat())
     }
@@ -121,6 +150,12 @@ impl ClientSpec {
         }
     }
 }
+
+/// Room for an answer of any length in one packet.
+const ANY_LENGTH: (usize, bool) = (usize::MAX, false);
+
+/// With these rooms the answer is a part, if the request asks for one, or all.
+const PART_OR_ALL: [(usize, bool); 3] = [ANY_LENGTH, (0, true), (0, false)];
 
 /// The sizes that a response of one packet can have: a byte less than the segments of each client.
 fn one_packets() -> impl Iterator<Item = usize> {
