@@ -22,6 +22,7 @@ mod load;
 mod loop_cost;
 mod model;
 mod networks;
+mod operate;
 mod page;
 mod programs;
 mod shared;
@@ -74,6 +75,8 @@ enum Command {
     LoopCost(loop_cost::Args),
     /// Checks the model of long responses and kept connections, with each of its rules and without
     Model(model::Args),
+    /// Measures what the access log costs, and what a second worker brings
+    Operate(operate::Args),
     /// Real clients and random frames, through DPDK's `net_af_packet`, for a while: nothing may be lost, and nothing
     /// leak
     SoakDpdk(soak_dpdk::Args),
@@ -97,6 +100,7 @@ fn main() -> ExitCode {
         Command::Load(args) => load::run(&args),
         Command::LoopCost(args) => loop_cost::run(&args),
         Command::Model(args) => model::run(&args),
+        Command::Operate(args) => operate::run(&args),
         Command::SoakDpdk(args) => soak_dpdk::run(&args),
         Command::Times(args) => times::run(&args),
     };
