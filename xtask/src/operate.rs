@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
@@ -122,7 +123,7 @@ impl Args {
         if !options.is_empty() {
             command.arg("--access-log").arg(&log).args(options);
         }
-        let server = Server::launch(command.args(["--user", "root", "ipinfo"]), 2)?;
+        let server = Server::launch(command.arg("ipinfo"), 2)?;
         let load = self.load(&space, &server, "/8.8.8.8", || Ok(()))?;
         let said = server.stop();
         let lines = match fs::File::open(&log) {
@@ -164,6 +165,8 @@ impl Args {
     fn worked(&self, lethe: &Path, device: &str, workers: u32, is_reloaded: bool) -> anyhow::Result<(Load, u32)> {
         let (server_space, client_space) = (Namespace::create()?, Namespace::create()?);
         let site = janitor::folder("operate")?;
+        // Served as a user without rights.
+        fs::set_permissions(site.path(), fs::Permissions::from_mode(0o755))?;
         fs::write(site.path().join("index.html"), "hello\n")?;
         let (space, options) = if device == "tap" {
             (&server_space, TAP.to_owned())
@@ -181,7 +184,7 @@ impl Args {
         };
         let mut command = server_space.command(lethe);
         command.args(["serve", "--device", &options, "--addr", ADDRESS, "--workers", &workers.to_string()]);
-        let server = Server::launch(command.args(["--user", "root", "files"]).arg(site.path()), 1)?;
+        let server = Server::launch(command.arg("files").arg(site.path()), 1)?;
         let mut reloads = 0;
         let load = self.load(space, &server, "/", || {
             if is_reloaded {
