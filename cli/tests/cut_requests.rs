@@ -43,10 +43,7 @@ fn site() -> Site {
 fn serve(folder: &Path, network: &str) -> (Namespace, Server) {
     let space = Namespace::new();
     let server = Server::start(&space, &format!("--impair {network} files {}", folder.display()));
-    // After three lost ARP requests in a row the kernel reports "no route to host", and that is too likely.
-    for family in ["ipv4", "ipv6"] {
-        space.run(&format!("sysctl -qw net.{family}.neigh.lethe0.mcast_solicit=30"));
-    }
+    space.patient_neighbors("lethe0").unwrap();
     (space, server)
 }
 

@@ -34,10 +34,7 @@ fn url(fetch: usize) -> String {
 fn behind_loss() -> (Namespace, Server) {
     let space = Namespace::new();
     let server = Server::start(&space, &format!("{NETWORK} sample"));
-    // After three lost ARP requests in a row the kernel reports "no route to host", and that is too likely.
-    for family in ["ipv4", "ipv6"] {
-        space.run(&format!("echo 20 >/proc/sys/net/{family}/neigh/lethe0/mcast_solicit"));
-    }
+    space.patient_neighbors("lethe0").unwrap();
     (space, server)
 }
 

@@ -16,10 +16,7 @@ use tempfile::TempDir;
 fn serve(options: &str) -> (Namespace, Server) {
     let space = Namespace::new();
     let server = Server::start(&space, &format!("{options} ipinfo"));
-    // After three lost ARP requests in a row the kernel reports "no route to host".
-    for family in ["ipv4", "ipv6"] {
-        space.run(&format!("sysctl -qw net.{family}.neigh.lethe0.mcast_solicit=30"));
-    }
+    space.patient_neighbors("lethe0").unwrap();
     (space, server)
 }
 

@@ -146,10 +146,7 @@ fn a_reply_fits_the_link_of_a_client_that_has_a_small_one() {
 fn behind_loss() -> (Namespace, Server) {
     let space = Namespace::new();
     let server = Server::start(&space, "--impair loss=5%,delay=1ms,seed=7 sample");
-    // After three lost ARP requests in a row the kernel reports "no route to host", and that is too likely.
-    for family in ["ipv4", "ipv6"] {
-        space.run(&format!("echo 20 >/proc/sys/net/{family}/neigh/lethe0/mcast_solicit"));
-    }
+    space.patient_neighbors("lethe0").unwrap();
     (space, server)
 }
 
