@@ -168,9 +168,14 @@ fn is_known(object: &Object<'_>, headers: &Headers<'_>) -> bool {
         return object.tag.is_known(headers);
     }
     let Some(modified) = object.modified else { return false };
-    let mut dates = headers.values("if-modified-since");
-    let (Some(date), None) = (dates.next(), dates.next()) else { return false };
-    self::date(date).is_some_and(|date| modified <= date)
+    let since = only(headers, "if-modified-since").and_then(date);
+    since.is_some_and(|since| modified <= since)
+}
+
+/// The value of the only field with this name.
+fn only<'a>(headers: &Headers<'a>, name: &str) -> Option<&'a [u8]> {
+    let mut values = headers.values(name);
+    values.next().filter(|_| values.next().is_none())
 }
 
 /// A date of a header field (RFC 9110, section 5.6.7), in seconds since 1970.

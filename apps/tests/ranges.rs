@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Cursor;
+use std::sync::LazyLock;
 use std::time::{Duration, UNIX_EPOCH};
 
 use lethe::engine::SCRATCH_LEN;
@@ -240,9 +241,9 @@ proptest! {
 
     #[test]
     fn a_part_is_what_it_says(first in 0_usize..110_000, last in proptest::option::of(0_usize..110_000), takes: bool) {
-        let app = files();
+        static FILES: LazyLock<Files> = LazyLock::new(files);
         let last_text = last.map_or_else(String::new, |last| last.to_string());
-        let answer = ask(&app, "GET", "/long", &format!("Range: bytes={first}-{last_text}\r\n"), takes);
+        let answer = ask(&FILES, "GET", "/long", &format!("Range: bytes={first}-{last_text}\r\n"), takes);
         let all = bytes(100_000);
         match answer.status {
             206 => {

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use lethe_harness::test;
+use lethe_sim::random::Random;
 use lethe_testnet::browser::Browser;
 use lethe_testnet::{Namespace, Server, V4, V6};
 use tempfile::TempDir;
@@ -22,16 +23,10 @@ fn download_len() -> usize {
     std::env::var("RANGES_BYTES").map_or(DOWNLOAD, |bytes| bytes.parse().expect("RANGES_BYTES is a number"))
 }
 
-/// Bytes that are nowhere the same.
+/// Random bytes, each time those of one seed.
 fn noise(len: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    let mut bytes: Vec<u8> = (0..len.div_ceil(8)).flat_map(|_| next()).collect();
+    let mut random = Random::from_seed(1);
+    let mut bytes: Vec<u8> = (0..len.div_ceil(8)).flat_map(|_| random.next_u64().to_le_bytes()).collect();
     bytes.truncate(len);
     bytes
 }
@@ -46,10 +41,7 @@ fn folder() -> TempDir {
 fn serve(site: &Path, network: &str) -> (Namespace, Server) {
     let space = Namespace::new();
     let server = Server::start(&space, &format!("{network}files {}", site.display()));
-    // After three lost ARP requests in a row the kernel reports "no route to host", and that is too likely.
-    for family in ["ipv4", "ipv6"] {
-        space.run(&format!("echo 20 >/proc/sys/net/{family}/neigh/lethe0/mcast_solicit"));
-    }
+    space.patient_neighbors("lethe0").unwrap();
     (space, server)
 }
 

@@ -175,14 +175,14 @@ impl PartLayout {
         padding_end(from, self.body)
     }
 
-    /// The beginnings of segments, nearest first, at which a client can be that has some of the padding and no byte of
-    /// the part, by what it acknowledges on a connection with this residue.
+    /// Where a client is, by what it acknowledges on a connection with this residue, that has some segments of the
+    /// padding and no byte of the part: at the beginning of another one.
     pub(super) fn acked_padding(&self, ack: SeqNumber, residue: u32) -> Option<u32> {
         let Layout { seg_size, modulus, .. } = self.layout;
         let low = ack.value().wrapping_sub(residue) & (modulus - 1);
         let boundaries = core::iter::successors(Some(self.origin), |boundary| boundary.checked_sub(seg_size));
-        let boundaries = boundaries.take_while(|boundary| self.body - boundary <= PADDING_LEN as u32);
-        boundaries.into_iter().find(|boundary| boundary & (modulus - 1) == low)
+        let mut boundaries = boundaries.take_while(|boundary| self.body - boundary <= PADDING_LEN as u32);
+        boundaries.find(|boundary| boundary & (modulus - 1) == low)
     }
 }
 

@@ -445,10 +445,7 @@ fn keep_open_at_length<'a, A: App, P: Pair>(
         return end_ahead_of_next(segment, fields, later, response, app);
     }
     let request_end = segment.header.seq().advance(segment.payload.len() as u32);
-    let generation = app.generations().current;
-    if let Some(kept) = later
-        && kept.generation != generation
-    {
+    if is_outdated(later, app) {
         return Some(renew(segment, fields));
     }
     transfer::begin_open(segment, *response, request_end, fields, later.map(|_| persistence), app)
@@ -504,7 +501,7 @@ fn keep_part_open<'a, A: App, P: Pair>(
     persistence: Persistence,
     app: &A,
 ) -> Option<Reply<'a>> {
-    if later.is_some_and(|kept| kept.generation != app.generations().current) {
+    if is_outdated(later, app) {
         return Some(renew(segment, fields));
     }
     let request_end = segment.header.seq().advance(segment.payload.len() as u32);
@@ -534,6 +531,11 @@ pub(super) fn answer_part_again<'a, A: App, P: Pair>(
     let response = whole.ask(&line, generation, room, app, scratch);
     let request_end = whole.header.seq().advance(whole.payload.len() as u32);
     part::resume(&whole, echoed, response, request_end, app)
+}
+
+/// Whether the last response of a connection that was kept open is of a version that is not current any more.
+fn is_outdated<A: App>(later: Option<Kept>, app: &A) -> bool {
+    later.is_some_and(|kept| kept.generation != app.generations().current)
 }
 
 /// Has a request come again that is for another version than the last one of its connection. If it has come before,

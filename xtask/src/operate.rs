@@ -124,7 +124,7 @@ impl Args {
             command.arg("--access-log").arg(&log).args(options);
         }
         let server = Server::launch(command.arg("ipinfo"), 2)?;
-        let load = self.load(&space, &server, "/8.8.8.8", || Ok(()))?;
+        let load = self.load(&space, &server, "/8.8.8.8", || ())?;
         let said = server.stop();
         let lines = match fs::File::open(&log) {
             Ok(log) => BufReader::new(log).lines().count() as u64,
@@ -175,7 +175,7 @@ impl Args {
             server_space.sh("ip link add lethe0 numrxqueues 2 numtxqueues 2 type veth peer name client0 \
                  numrxqueues 2 numtxqueues 2")?;
             server_space.sh(&format!("ip link set client0 netns {}", client_space.name()))?;
-            server_space.sh("ip link set lethe0 up; sysctl -qw net.ipv4.ip_forward=0")?;
+            server_space.sh("ip link set lethe0 up")?;
             client_space.sh("ip link set client0 up; ip address add 10.9.0.1/24 dev client0")?;
             if device == "xdp" {
                 client_space.sh("ethtool -K client0 tx off")?;
@@ -191,7 +191,6 @@ impl Args {
                 server.signal(Signal::SIGHUP);
                 reloads += 1;
             }
-            Ok(())
         })?;
         server.stop();
         Ok((load, reloads))
@@ -203,16 +202,16 @@ impl Args {
         space: &Namespace,
         server: &Server,
         path: &str,
-        mut meanwhile: impl FnMut() -> anyhow::Result<()>,
+        mut meanwhile: impl FnMut(),
     ) -> anyhow::Result<Load> {
-        let (threads, seconds) = ("2", format!("{}s", self.seconds));
+        let seconds = format!("{}s", self.seconds);
         let url = format!("http://{ADDRESS}{path}");
         let mut wrk = space.command("wrk");
-        wrk.args(["-t", threads, "-c", CONNECTIONS, "-d", &seconds, &url]);
+        wrk.args(["-t", "2", "-c", CONNECTIONS, "-d", &seconds, &url]);
         let before = of_processes(&[server.pid()])?;
         let run = std::thread::spawn(move || output(&mut wrk));
         while !run.is_finished() {
-            meanwhile()?;
+            meanwhile();
             sleep(RELOAD);
         }
         let said = run.join().map_err(|_| anyhow::anyhow!("wrk was not run"))??;

@@ -12,6 +12,7 @@ use lethe::app::Position;
 use lethe::http::{Headers, Method, Response, Status, Writer};
 
 use super::image::Object;
+use super::only;
 
 /// What a request asks for of an object.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -50,12 +51,6 @@ pub(super) fn part<'a>(object: &Object<'a>, request: &Request<'_>, scratch: &'a 
     };
     // It cannot be mixed with what other packets of the request would lead to.
     (response.len() <= request.one_packet()).then_some(response)
-}
-
-/// The value of the only field with this name.
-fn only<'a>(headers: &Headers<'a>, name: &str) -> Option<&'a [u8]> {
-    let mut values = headers.values(name);
-    values.next().filter(|_| values.next().is_none())
 }
 
 /// What a `Range` asks for of a body of `len` bytes. `None` if it is malformed, of other units than bytes, or for

@@ -97,9 +97,10 @@ impl ClientSpec {
             }) && rest.is_empty();
         }
         // What a connection is told that stays open is no part of the answer.
+        let bare = client::normalized(read);
         let mut is_part_or_all = |room| {
             let reply = self.reply_to(app, &self.request, room, scratch);
-            reply.is_some_and(|reply| reply == read || client::normalized(&reply) == client::normalized(read))
+            reply.is_some_and(|reply| client::normalized(&reply) == bare)
         };
         if PART_OR_ALL.into_iter().any(&mut is_part_or_all) {
             return true;
