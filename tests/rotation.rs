@@ -2,10 +2,10 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use lethe::Engine;
-use lethe::config::Config;
+use lethe::config::{Config, Refuse};
 use lethe::cookie::Secret;
 use lethe::verdict::{Absorbed, DropReason, ReplyKind, Verdict};
 use lethe::wire::tcp::Flags;
@@ -14,7 +14,7 @@ use lethe_sim::dissect::Frame;
 use lethe_sim::frame::{Ends, Icmp, IcmpError, Segment};
 use lethe_sim::sample::{Sample, expected};
 use proptest::prelude::*;
-use support::{Client, ISN, Offer, TIME, both, engine_changed};
+use support::{Client, ISN, Offer, TIME, both, config, engine_changed};
 
 const REQUEST: &str = "GET /70000 HTTP/1.1\r\nHost: lethe.example\r\n\r\n";
 const LEN: u32 = REQUEST.len() as u32;
@@ -286,4 +286,56 @@ fn what_fits_two_secrets_draws_nothing() {
     assert!(dialogue.send(&ack.frame()).is_empty());
     assert_eq!(dialogue.verdict(), Some(Verdict::Dropped(DropReason::TcpEcho)));
     assert!(!client.send(&ack).is_empty());
+}
+
+/// How many of so many other secrets fit somewhere along a response of `size` bytes: an ACK for each two segments; and
+/// what the client's RTO sends in its place.
+fn count_fitting(size: usize, others: u64) -> [usize; 2] {
+    let app = Sample::new(100_000_000);
+    let engine = |secret: Secret, former: Option<Secret>| {
+        let config = Config { keep_alive: true, ..config(Refuse::Drop) };
+        Engine::new(Config { secret, former: [former, None], ..config }, &app)
+    };
+    let genuine = Secret::new([OLD; 16]);
+    let server = engine(genuine, None);
+    let mut client = Client::connected(&server, Ends::v4(), Offer::LINUX);
+    let request = format!("GET /{size} HTTP/1.1\r\nHost: lethe.example\r\nConnection: close\r\n\r\n");
+    let len = request.len() as u32;
+    let frames = client.request(&request);
+    let mut sent: VecDeque<_> = support::sent(&client, &frames).into();
+    let (mut acked, mut packets) = (0, Vec::new());
+    while let Some(first) = sent.pop_front() {
+        let last = sent.pop_front().unwrap_or_else(|| first.clone());
+        acked = last.offset + last.payload.len() as u32;
+        let [ack, again] = [client.at(len, acked), client.at(len - 1, acked).payload(b"\n")]
+            .map(|segment| segment.timestamps(TIME + 1, first.stamp));
+        sent.extend(support::send(&ack, &mut client));
+        packets.push([ack.frame(), again.frame()]);
+    }
+    assert!(acked as usize > size, "{acked}");
+    let mut fitting = [0; 2];
+    for number in 0..others {
+        let other = Secret::new(std::array::from_fn(|at| number.to_le_bytes()[at % 8] ^ 0x55));
+        let server = engine(other, Some(genuine));
+        let is_refused = |frame: &[u8]| {
+            let mut dialogue = Dialogue::new(&server);
+            dialogue.send(frame);
+            dialogue.verdict() == Some(Verdict::Dropped(DropReason::TcpEcho))
+        };
+        for (count, kind) in fitting.iter_mut().zip(0..) {
+            *count += usize::from(packets.iter().any(|packet| is_refused(&packet[kind])));
+        }
+    }
+    fitting
+}
+
+/// docs/cluster.md has what this counts with 3,000 secrets (`SECRETS=3000`).
+#[test]
+fn in_a_long_response_another_secret_fits_one_connection_in_a_hundred() {
+    let others = std::env::var("SECRETS").map_or(100, |text| text.parse().unwrap());
+    for size in [70_000, 5_000_000] {
+        let [acks, timeouts] = count_fitting(size, others);
+        println!("{size} bytes: ACKs of {acks}, timeouts of {timeouts} in {others}");
+        assert!(acks.max(timeouts) as u64 <= others / 50, "{size}: {acks}, {timeouts}");
+    }
 }

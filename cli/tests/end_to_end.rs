@@ -297,4 +297,16 @@ fn down_is_done_once_when_the_server_goes_and_not_again_at_the_end() {
     }
 }
 
+/// The server may be stopped ahead of its check, whose fetch is then not answered.
+#[test(root)]
+fn a_check_ends_at_once_also_while_it_waits_for_an_answer() {
+    let (space, server) = ipinfo();
+    server.signal(Signal::SIGINT);
+    server.wait();
+    let check = format!("{} check {V4}/ --every 100ms --timeout 30s", env!("CARGO_BIN_EXE_lethe"));
+    let since = Instant::now();
+    space.run(&format!("timeout --preserve-status -s TERM 1 {check}"));
+    assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+}
+
 lethe_harness::main!();

@@ -7,10 +7,11 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use humantime::parse_duration;
 use lethe_load::{Chunks, Head};
 
@@ -155,14 +156,13 @@ fn is_whole(answer: &[u8]) -> bool {
 /// Fetches once, or until a signal comes.
 pub(crate) fn check(args: &Args) -> anyhow::Result<()> {
     ensure!(!args.timeout.is_zero(), "--timeout 0s leaves no time for an answer: give some, such as 500ms");
-    let fetch = || args.target.fetch(args.timeout);
-    let Some(every) = args.every else { return fetch() };
+    let Some(every) = args.every else { return args.target.fetch(args.timeout) };
     ensure!(!every.is_zero(), "--every 0s is no pause: give one, such as 200ms");
     let stop = stop_on_signal_or_hangup().context("cannot catch signals")?;
     let mut health = Health::new(args.rise, args.fall);
     while !stop.load(Ordering::Relaxed) {
         let next = Instant::now() + every;
-        let fetched = fetch();
+        let Some(fetched) = fetch_unless_stopped(&args.target, args.timeout, &stop) else { break };
         if let Some(is_up) = health.observe(fetched.is_ok()) {
             let (word, command) = if is_up { ("up", &args.up) } else { ("down", &args.down) };
             match &fetched {
@@ -181,6 +181,26 @@ pub(crate) fn check(args: &Args) -> anyhow::Result<()> {
         return Ok(());
     }
     args.down.as_deref().map_or(Ok(()), execute)
+}
+
+/// Fetches to the end, or until a signal comes: `None` then. It may be that the server was stopped first, so that the
+/// fetch goes on until its time is over.
+fn fetch_unless_stopped(target: &Target, timeout: Duration, stop: &AtomicBool) -> Option<anyhow::Result<()>> {
+    let (send, fetched) = mpsc::channel();
+    let target = target.clone();
+    // It fails where the receiver is gone, which needs no result any more.
+    let fetch = move || drop(send.send(target.fetch(timeout)));
+    if let Err(error) = thread::Builder::new().spawn(fetch) {
+        return Some(Err(error).context("cannot start a thread"));
+    }
+    loop {
+        match fetched.recv_timeout(NAP) {
+            Ok(fetched) => return Some(fetched),
+            Err(RecvTimeoutError::Timeout) if stop.load(Ordering::Relaxed) => return None,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Some(Err(anyhow!("the fetch panicked"))),
+        }
+    }
 }
 
 fn execute(command: &str) -> anyhow::Result<()> {
