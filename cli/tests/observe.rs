@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lethe_harness::test;
+use lethe_testnet::browser::Browser;
 use lethe_testnet::{Namespace, Server, V4};
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -406,6 +407,56 @@ fn top_says_what_is_missing() {
     let (code, text) = lethe(&[&place, "--json"]);
     let passed_on: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((code, &passed_on["total"]), (Some(0), &json(&socket)["total"]));
+    server.stop();
+}
+
+/// A page that looks like this screen.
+fn page(screen: &vt100::Screen) -> String {
+    let (rows, columns) = screen.size();
+    let style =
+        "body { margin: 0; background: #101418 } pre { margin: 8px; font: 15px/19px monospace; color: #dde3ea }";
+    let mut page = format!("<!doctype html><meta charset=utf-8><style>{style}</style><pre>");
+    for row in 0..rows {
+        for column in 0..columns {
+            let Some(cell) = screen.cell(row, column) else { continue };
+            let text = if cell.has_contents() { cell.contents() } else { " " };
+            let text = text.replace('&', "&amp;").replace('<', "&lt;");
+            page += &if cell.bold() { format!("<b>{text}</b>") } else { text };
+        }
+        page.push('\n');
+    }
+    page
+}
+
+/// Keeps what a command has drawn on a terminal of this size after some seconds, as docs/pictures has it.
+fn keep_picture(space: &Namespace, name: &str, [rows, columns]: [u16; 2], command: &str) {
+    let line = format!("stty rows {rows} cols {columns}; exec {} {command}", env!("CARGO_BIN_EXE_lethe"));
+    let text = space
+        .run(&format!("(sleep 12; printf q) | SHELL=/bin/sh TERM=xterm timeout 60 script -qec '{line}' /dev/null"));
+    // The last screen, ahead of what gives the terminal back.
+    let drawn = text.rsplit_once("\x1b[?1049l").unwrap_or_else(|| panic!("{text:?}")).0;
+    let mut terminal = vt100::Parser::new(rows, columns, 0);
+    terminal.process(drawn.as_bytes());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("screen.html");
+    fs::write(&file, page(terminal.screen())).unwrap();
+    let mut browser = Browser::start(space);
+    browser.become_device(u32::from(columns) * 9 + 18, u32::from(rows) * 19 + 16, false, "en");
+    browser.open(&format!("file://{}", file.display()));
+    browser.screenshot(name);
+}
+
+/// `LETHE_SCREENSHOTS=docs/pictures`: the pictures of the README and of docs/using.md.
+#[test(root, "script", "chromium", "wrk")]
+#[ignore = "for docs/pictures"]
+fn pictures_of_top_and_demo() {
+    keep_picture(&Namespace::new(), "demo", [32, 100], "demo --rate 2000 --loss 2%");
+    let (space, (_folder, socket)) = (Namespace::new(), socket());
+    let server = start(&space, &socket, "ipinfo");
+    thread::scope(|scope| {
+        scope.spawn(|| space.run(&format!("wrk -t 1 -c 100 -d 20 {V4}/8.8.8.8")));
+        keep_picture(&space, "top", [24, 100], &format!("top unix:{}", socket.display()));
+    });
     server.stop();
 }
 
