@@ -13,8 +13,8 @@
 //! | an acknowledgement in the middle of a response       | as a forged one: the longer the response, the likelier |
 //!
 //! The first two decide. Of the others only one secret may fit: with the wrong one the client would get another part
-//! of the data set. What fits two draws nothing. Each chance is that of a forged packet (docs/forgery.md). Along a whole
-//! response they add up: tests/rotation.rs counts that, and docs/cluster.md says what it means.
+//! of the data set. What fits two draws nothing. Each chance is that of a forged packet (docs/forgery.md). Along a
+//! whole response they add up: tests/rotation.rs counts that, and docs/cluster.md says what it means.
 
 use super::probe;
 use super::request;
