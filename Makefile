@@ -1,5 +1,7 @@
-# Lethe. Two commands matter: `make run` and `make test`, as root on Debian 12.
+# Lethe. Two commands matter: `make run` and `make test`, as root on Debian 12 or 13.
 
+# Where rustup puts Cargo.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
 CARGO ?= cargo
 # How long `make fuzz` looks at each target, in seconds.
 FUZZ ?= 60
