@@ -206,4 +206,12 @@ fn a_port_of_one_s_own_is_served_as_any_other() {
     assert_eq!(said, "hello: --device unix:one: want two paths, as in unix:/run/hello,/run/client\n");
 }
 
+/// An application without arguments is served without any.
+#[test(root)]
+fn demo_shows_an_application_without_arguments() {
+    let (space, hello) = (Namespace::new(), example("hello"));
+    let said = space.run(&format!("{} demo --for 3s", hello.display()));
+    assert!(said.contains("CLIENTS  500/s") && said.contains("2xx"), "{said}");
+}
+
 lethe_harness::main!();

@@ -223,7 +223,7 @@ impl Stage {
         if !self.loss.is_never() {
             command.arg("--impair").arg(format!("loss={}", self.loss));
         }
-        let words = self.demo.app.split(' ');
+        let words = self.demo.app.split_whitespace();
         command.args(words.map(|word| if word == "SITE" { site.as_os_str() } else { word.as_ref() }));
         self.server = Some(Process::start(command)?);
         self.starts += 1;
