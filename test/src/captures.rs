@@ -506,7 +506,7 @@ impl Drop for NamedOnPanic {
 /// assert!(matches!(error, CapturesError::NoFile(_)));
 /// assert_eq!(error.to_string(), "there is no file ../pcaps/*.none");
 /// ```
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum CapturesError {
     /// No file has such a name.
@@ -572,6 +572,13 @@ pub enum CapturesError {
     /// No packet of all the captures drew a response.
     #[error("nothing is shown: no packet drew a response; are secret and addresses those of the server?")]
     NoResponse,
+}
+
+/// Says what `Display` does: it is what `unwrap` prints in a test.
+impl fmt::Debug for CapturesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, f)
+    }
 }
 
 /// The files that a pattern names, in the order of their names.

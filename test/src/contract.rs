@@ -46,6 +46,12 @@ pub enum Breach {
         /// How many there are.
         is: usize,
     },
+    /// It is a 500 without a body: what is sent in place of a response that could not be made.
+    #[error(
+        "the answer is an empty 500: it does not fit the {SCRATCH_LEN} bytes that a response is made in (store longer \
+         ones), or a field value would end its field"
+    )]
+    Overflow,
     /// The response to `HEAD` has another head (RFC 9110, section 9.3.2).
     #[error("HEAD has another head than GET")]
     HeadDiffers,
@@ -301,6 +307,9 @@ fn check_head(response: &Response<'_>, method: Method) -> Result<(), Breach> {
     let Some(code) = code.filter(|code| (200..600).contains(code)) else {
         return malformed("its status line");
     };
+    if code == 500 && method != Method::Head && response.body().is_empty() {
+        return Err(Breach::Overflow);
+    }
     let mut lengths = Vec::new();
     for line in lines {
         let Some((name, value)) = line.split_once(':') else { return malformed(&format!("the field `{line}`")) };
@@ -441,6 +450,18 @@ mod tests {
 
     fn page(body: &'static [u8], unit: u32) -> Response<'static> {
         Response::prepared(HEAD, body).stored_at(at(unit))
+    }
+
+    #[test]
+    fn an_answer_that_could_not_be_made_is_found() {
+        const LONG: &[u8] = &[b'x'; SCRATCH_LEN];
+        let respond: for<'a> fn(&Request<'_>, &'a mut [u8]) -> Response<'a> =
+            |_, scratch| Response::build(scratch, Status::Ok).body_with(|body| body.push_bytes(LONG));
+        let long = Made { respond, ..RIGHT };
+        assert_eq!(breach(&long), Breach::Overflow);
+        let field =
+            Made { respond: |_, scratch| Response::build(scratch, Status::Ok).header("A", "b\n").body(b""), ..RIGHT };
+        assert_eq!(breach(&field), Breach::Overflow);
     }
 
     #[test]

@@ -402,7 +402,7 @@ impl Display for Report {
 /// let error = lethe_test::simulate(&app, ["POST / HTTP/1.1\r\n\r\n"]).run().unwrap_err();
 /// assert!(matches!(error, SimulationError::Request(_)));
 /// ```
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum SimulationError {
     /// There is no request, or one that reaches no application.
@@ -421,4 +421,11 @@ pub enum SimulationError {
     /// No client got a reply, so nothing was shown.
     #[error("no client got a reply, so nothing is shown ({0})")]
     Nothing(Report),
+}
+
+/// Says what `Display` does: it is what `unwrap` prints in a test.
+impl fmt::Debug for SimulationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, f)
+    }
 }
