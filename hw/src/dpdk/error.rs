@@ -52,13 +52,14 @@ const NO_PORTS: &str = ".\n\
     A card that the kernel drives has to be taken from it, which ends what the kernel does with it:\n\
     \x20   dpdk-devbind.py --status\n\
     \x20   modprobe vfio-pci && dpdk-devbind.py --bind=vfio-pci 0000:01:00.0\n\
-    Where no card can be had, a virtual one will do: --eal \"--no-pci --vdev net_af_packet0,iface=eth1\"";
+    Where no card can be had, a virtual one will do: --eal \"--no-pci --no-huge -m 256 \
+    --vdev net_af_packet0,iface=eth1\"";
 
 /// Advice for common reasons.
 fn advice(reason: &str) -> &'static str {
     if reason.contains("allocate memory") || reason.contains("ermission denied") {
-        ".\nIt has to be started as root, and wants hugepages: `sysctl vm.nr_hugepages=256` reserves 512 MB in pages \
-         of 2 MB, and `grep Huge /proc/meminfo` shows what there is. Without any: --eal \"--no-huge -m 512 ...\""
+        ".\nIt needs root, and hugepages: `sysctl vm.nr_hugepages=256` reserves 512 MB in pages of 2 MB, and \
+         `grep Huge /proc/meminfo` shows what there is. Without any: --eal \"--no-huge -m 256 ...\""
     } else {
         ""
     }
