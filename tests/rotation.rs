@@ -169,8 +169,8 @@ fn whatever_comes_in_the_middle_of_a_response_draws_what_it_would_have() {
 }
 
 /// What a client reads that acknowledges each segment, takes a check where it is, and asks again when nothing comes;
-/// every packet of it goes to the server that `turns` names next. `None` if it waits in vain, since what it sends fits two
-/// secrets (docs/cluster.md).
+/// every packet of it goes to the server that `turns` names next. `None` if it waits in vain, since what it sends fits
+/// two secrets (docs/cluster.md).
 fn read(servers: &[Engine<Sample>], first: usize, turns: &[usize], ends: Ends, offer: Offer) -> Option<Vec<u8>> {
     let mut turns = turns.iter().cycle();
     let mut client = Client::connected(&servers[first], ends, offer);

@@ -421,7 +421,8 @@ fn page(screen: &vt100::Screen) -> String {
             let Some(cell) = screen.cell(row, column) else { continue };
             let text = if cell.has_contents() { cell.contents() } else { " " };
             let text = text.replace('&', "&amp;").replace('<', "&lt;");
-            page += &if cell.bold() { format!("<b>{text}</b>") } else { text };
+            let [begin, end] = if cell.bold() { ["<b>", "</b>"] } else { [""; 2] };
+            page.extend([begin, &text, end]);
         }
         page.push('\n');
     }
