@@ -300,8 +300,7 @@ fn what_fits_two_secrets_draws_nothing() {
 fn count_fitting(size: usize, others: u64) -> [usize; 2] {
     let app = Sample::new(100_000_000);
     let engine = |secret: Secret, former: Option<Secret>| {
-        let config = Config { keep_alive: true, ..config(Refuse::Drop) };
-        Engine::new(Config { secret, former: [former, None], ..config }, &app)
+        Engine::new(Config { keep_alive: true, secret, former: [former, None], ..config(Refuse::Drop) }, &app)
     };
     let genuine = Secret::new([OLD; 16]);
     let server = engine(genuine, None);

@@ -303,10 +303,16 @@ fn on_terminal(socket: &Path, beside: &str) -> String {
 /// Where the cursor is hidden: at the end of each screen.
 const HIDE: &str = "\x1b[?25l";
 
-/// The rows that a terminal of this size shows, without blanks at their ends.
-fn shown(rows: u16, columns: u16, text: &str) -> Vec<String> {
+/// A terminal of this size that this was written to.
+fn terminal([rows, columns]: [u16; 2], text: &str) -> vt100::Parser {
     let mut terminal = vt100::Parser::new(rows, columns, 0);
     terminal.process(text.as_bytes());
+    terminal
+}
+
+/// The rows that a terminal of this size shows, without blanks at their ends.
+fn shown(rows: u16, columns: u16, text: &str) -> Vec<String> {
+    let terminal = terminal([rows, columns], text);
     terminal.screen().rows(0, columns).map(|row| row.trim_end().to_owned()).collect()
 }
 
@@ -436,8 +442,7 @@ fn keep_picture(space: &Namespace, name: &str, [rows, columns]: [u16; 2], comman
         .run(&format!("(sleep 12; printf q) | SHELL=/bin/sh TERM=xterm timeout 60 script -qec '{line}' /dev/null"));
     // The last screen, ahead of what gives the terminal back.
     let drawn = text.rsplit_once("\x1b[?1049l").unwrap_or_else(|| panic!("{text:?}")).0;
-    let mut terminal = vt100::Parser::new(rows, columns, 0);
-    terminal.process(drawn.as_bytes());
+    let terminal = terminal([rows, columns], drawn);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("screen.html");
     fs::write(&file, page(terminal.screen())).unwrap();
