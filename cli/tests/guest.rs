@@ -160,7 +160,9 @@ impl Serving {
         let pairs = lengths.iter().filter(|&&length| length > MSS).count();
         match cutting {
             Cutting::ByEngine => assert_eq!(pairs, 0, "{card}: {base}: {lengths:?}"),
-            Cutting::ByCard => assert!(pairs > lengths.len() * 8 / 10, "{card}: {base}: {lengths:?}"),
+            // Where the client acknowledges each segment, as it does for a while on a machine that is busy, an ACK
+            // draws one. The first window is made of pairs.
+            Cutting::ByCard => assert!(pairs >= 10, "{card}: {base}: {lengths:?}"),
         }
     }
 
