@@ -150,12 +150,12 @@ fn two_segments_go_in_a_frame_that_the_driver_cuts() {
     let [full_v4, full_v6] = [40, 60].map(|headers| 1500 - 18 - headers - 12);
     assert!(v4.iter().all(|&len| len <= full_v4), "{v4:?}");
     let pairs = v6.iter().filter(|&&len| (full_v6 + 1..=2 * full_v6).contains(&len)).count();
-    // Where the client acknowledges each segment, as it does for a while on a machine that is busy, an ACK draws one.
-    // The first window is made of pairs.
-    assert!(pairs >= 10, "{v6:?}");
+    // What is sent again goes a segment a frame, and on a machine that is busy some is. Pairs have half of the response
+    // at least.
+    assert!(pairs * 2 * full_v6 >= SIZE / 2, "{v6:?}");
     // Of what the engine has sent the driver has made more: a frame more for each pair of IPv4.
     let cut = count(&table, "by the card's count: frames out") - count(&table, "frames out, ");
-    assert!(cut >= 10, "{cut} of {} frames: {table}", v4.len());
+    assert!(cut as usize * 2 * full_v4 >= SIZE / 2, "{cut} of {} frames: {table}", v4.len());
     assert_eq!(count(&table, "not given back"), 0, "{table}");
 }
 
