@@ -63,6 +63,14 @@ pub trait App {
         false
     }
 
+    /// How many positions stored responses take of each version of the data set, from its first on, at most
+    /// [`Position::PER_VERSION`]: with more than 2 GiB of them a version takes the place of two, so there can be two
+    /// at a time instead of four ([`Versions`](crate::versions::Versions)).
+    #[inline]
+    fn positions(&self) -> u32 {
+        Position::PER_VERSION - Position::PER_GENERATION
+    }
+
     /// The versions of the data set that are still answered from, and the one for new connections.
     #[inline]
     fn generations(&self) -> Generations {
@@ -91,18 +99,23 @@ impl<A: App + ?Sized> App for &A {
         (**self).stores_parts()
     }
 
+    fn positions(&self) -> u32 {
+        (**self).positions()
+    }
+
     fn generations(&self) -> Generations {
         (**self).generations()
     }
 }
 
-// Each generation has positions for a whole version.
+// Each second generation has positions for a whole version.
 const _: () =
-    assert!((Generations::COUNT as u32 - 1) * Position::PER_GENERATION + Position::PER_VERSION <= Position::COUNT);
+    assert!((Generations::COUNT as u32 - 2) * Position::PER_GENERATION + Position::PER_VERSION <= Position::COUNT);
 
 /// Versions of a data set, numbered in a circle of [`Generations::COUNT`].
 ///
-/// A connection belongs to the version that was current when it began, and never sees another.
+/// A connection belongs to the version that was current when it began, and never sees another. A version with more
+/// stored responses than one number has positions takes an even number and the one behind it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Generations {
     /// The one for new connections, below [`Generations::COUNT`].
@@ -117,6 +130,14 @@ impl Generations {
 
     /// A data set that never changes.
     pub const ONE: Self = Self { current: 0, live: 1 };
+
+    /// The version that a stored response belongs to, if there is one at this position: the last that is answered from
+    /// whose positions do not begin behind it.
+    #[inline]
+    pub fn of(self, position: Position) -> Option<u8> {
+        let before = self.live & ((2 << position.generation()) - 1);
+        before.checked_ilog2().map(|number| number as u8)
+    }
 }
 
 /// One request, as far as one packet told it.

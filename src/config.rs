@@ -51,6 +51,9 @@ pub struct Config {
     /// 9.3): where the request is HTTP/1.1, complete in its packet and does not close, from a client with timestamps
     /// and SACK, and the response is one segment or stored. Otherwise each response closes its connection.
     pub keep_alive: bool,
+    /// Whether responses of one packet say when they were made (`Date`; RFC 9110, section 6.6.1). Longer ones cannot:
+    /// their parts are made at different times. Servers that answer packets of the same connections need the same.
+    pub date: bool,
 }
 
 impl Config {
@@ -75,6 +78,7 @@ impl Config {
             congestion: Congestion::Standard,
             revert_backoff: true,
             keep_alive: true,
+            date: false,
         }
     }
 

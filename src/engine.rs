@@ -29,7 +29,7 @@ use crate::wire::ip::{AddressPair, Pair, Protocol, V4Pair, V6Pair};
 use crate::wire::{arp, ethernet, icmpv4, icmpv6, ipv4, ipv6};
 
 /// Bytes of scratch space that hold any response which fits one IP datagram.
-pub const SCRATCH_LEN: usize = 64 * 1024 + crate::http::HEAD_ROOM;
+pub const SCRATCH_LEN: usize = 64 * 1024 + crate::http::HEAD_ROOM + tcp::DATE_ROOM;
 
 /// Bytes of a packet that a Parameter Problem quotes at the least: the IPv6 header, and what tells the packet from
 /// others.

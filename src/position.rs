@@ -20,11 +20,12 @@ impl Position {
     /// How many positions there are: as many as fit a timestamp beside its other fields. 8 GiB of responses.
     pub const COUNT: u32 = (1 << 24) - (1 << 11);
 
-    /// Positions of one version of a data set: version `g` has those from `g` times this on.
+    /// Positions of a generation: `g` has those from `g` times this on. 2 GiB of responses.
     pub const PER_GENERATION: u32 = 1 << 22;
 
-    /// Positions that the responses of a version may take: as many as the last generation has, 2 GiB of responses.
-    pub const PER_VERSION: u32 = Self::COUNT % Self::PER_GENERATION;
+    /// Positions that the responses of a version of a data set may take: as many as the last two generations have, 4
+    /// GiB of responses.
+    pub const PER_VERSION: u32 = Self::COUNT - 2 * Self::PER_GENERATION;
 
     /// The position `units` units from the start, unless that is [`Position::COUNT`] or more.
     pub const fn new(units: u32) -> Option<Self> {
@@ -43,15 +44,35 @@ impl Position {
         Self::new(self.0.saturating_add(offset / Self::UNIT as u32)).unwrap_or(self)
     }
 
-    /// The generation that it belongs to, and the position within that.
-    pub(crate) const fn split(self) -> (u8, Self) {
-        ((self.0 / Self::PER_GENERATION) as u8, Self(self.0 % Self::PER_GENERATION))
+    /// How many generations' positions a version takes whose stored responses end before this position: one or two,
+    /// also where the last generation is among them.
+    pub(crate) const fn generations_of(end: u32) -> u8 {
+        if end > Self::COUNT % Self::PER_GENERATION { 2 } else { 1 }
     }
 
-    /// This position of the first generation, in another one. `None` where that has no such position.
+    /// The generation whose positions it is among, below [`Generations::COUNT`](crate::app::Generations::COUNT).
     #[inline]
-    pub(crate) const fn of_generation(self, generation: u8) -> Option<Self> {
-        if self.0 < Self::PER_GENERATION { Self::new(self.0 + generation as u32 * Self::PER_GENERATION) } else { None }
+    pub(crate) const fn generation(self) -> u8 {
+        (self.0 / Self::PER_GENERATION) as u8
+    }
+
+    /// Where it is in a version that takes the positions of `count` generations, from this one on. `None` if it is
+    /// none of them.
+    #[inline]
+    pub(crate) fn within(self, generation: u8, count: u8) -> Option<Self> {
+        let within = self.0.checked_sub(u32::from(generation) * Self::PER_GENERATION)?;
+        (within < u32::from(count) * Self::PER_GENERATION).then_some(Self(within))
+    }
+
+    /// This position of a version, which takes those of `count` generations, from this generation on. `None` where it
+    /// has no such position.
+    #[inline]
+    pub(crate) const fn of_version(self, generation: u8, count: u8) -> Option<Self> {
+        if self.0 < count as u32 * Self::PER_GENERATION {
+            Self::new(self.0 + generation as u32 * Self::PER_GENERATION)
+        } else {
+            None
+        }
     }
 
     /// Units that a response of more than a packet takes beyond its own length: on a connection that was kept open, its

@@ -19,6 +19,7 @@
 //! and the timestamp that it echoes ([`Stamp`]). Responses that do not fit one
 //! segment are in [`transfer`] and [`resume`].
 
+mod date;
 mod group;
 mod layout;
 mod part;
@@ -32,6 +33,7 @@ mod rotation;
 mod segment;
 mod transfer;
 
+pub(crate) use date::ROOM as DATE_ROOM;
 pub(crate) use segment::IPV6_MTU_MIN;
 
 use rotation::under_its_secret;

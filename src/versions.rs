@@ -11,66 +11,83 @@ const COUNT: usize = Generations::COUNT as usize;
 /// An application whose data set can be replaced while it is served: one `A` for each version of the data.
 ///
 /// `A` knows nothing of this. It answers from its own data and stores responses at positions below
-/// [`Position::PER_GENERATION`]; one that it puts elsewhere is sent, but not as a stored one.
+/// [`App::positions`]; one that it puts elsewhere is sent, but not as a stored one.
 ///
 /// **Invariant:** a connection is answered from the version that it began with. A new version takes the next of
 /// [`Generations::COUNT`] numbers, and what had that number goes. So a reply is never of two versions as long as at
 /// most three replacements come while it is under way; after a fourth, what is left of it is no longer there.
+/// A version whose stored responses take more than [`Position::PER_GENERATION`] positions takes two numbers: of such
+/// versions a reply sees one replacement.
 ///
 /// Servers that answer for each other's clients count their versions alike: [`add`](Self::add) a new one everywhere
 /// first, and only then [`advance`](Self::advance).
 #[derive(Debug)]
 pub struct Versions<A> {
     current: A,
-    /// The versions that are not current, by number.
+    /// The versions that are not current, by number; of two numbers, by the first.
     others: [Option<A>; COUNT],
     generations: Generations,
+    /// The number of the version that was added and is not current yet.
+    added: Option<u8>,
 }
 
-impl<A> Versions<A> {
+impl<A: App> Versions<A> {
     /// With one version, which has number 0.
-    pub const fn new(first: A) -> Self {
+    pub fn new(first: A) -> Self {
         Self::of_generation(first, 0)
     }
 
     /// With one version of this number, modulo [`Generations::COUNT`]: what other servers have come to by replacing
-    /// theirs.
-    pub const fn of_generation(first: A, generation: u8) -> Self {
-        let current = generation % Generations::COUNT;
+    /// theirs. A version that takes two numbers has an even one: that before, if this is odd.
+    pub fn of_generation(first: A, generation: u8) -> Self {
+        let number = generation % Generations::COUNT;
+        let current = number - number % numbers_of(&first);
         let generations = Generations { current, live: 1 << current };
-        Self { current: first, others: [const { None }; COUNT], generations }
+        Self { current: first, others: [const { None }; COUNT], generations, added: None }
     }
 
-    /// Begins new connections with `next`. Returns the version that nothing is answered from any more.
+    /// Begins new connections with `next`. Returns the versions that nothing is answered from any more.
     #[must_use = "dropping a version may take time that a worker does not have"]
-    pub fn replace(&mut self, next: A) -> Option<A> {
+    pub fn replace(&mut self, next: A) -> [Option<A>; COUNT] {
         let gone = self.add(next);
         self.advance();
         gone
     }
 
-    /// Answers connections from `next` that began with it on another server. Returns the version that nothing is
+    /// Answers connections from `next` that began with it on another server. Returns the versions that nothing is
     /// answered from any more.
     #[must_use = "dropping a version may take time that a worker does not have"]
-    pub fn add(&mut self, next: A) -> Option<A> {
-        let number = self.next();
-        self.generations.live |= 1 << number;
-        self.others.get_mut(usize::from(number))?.replace(next)
+    pub fn add(&mut self, next: A) -> [Option<A>; COUNT] {
+        let count = numbers_of(&next);
+        let behind = self.generations.current + numbers_of(&self.current);
+        let first = behind.next_multiple_of(count) % Generations::COUNT;
+        // An addition that no connection has begun with makes room for the next.
+        let superseded = self.added.replace(first);
+        let mut gone = [const { None }; COUNT];
+        for ((number, slot), gone) in (0..).zip(&mut self.others).zip(&mut gone) {
+            if (first..first + count).contains(&number) || Some(number) == superseded {
+                *gone = slot.take();
+                self.generations.live &= !(1 << number);
+            }
+            if number == first {
+                self.generations.live |= 1 << number;
+            }
+        }
+        if let Some(slot) = self.others.get_mut(usize::from(first)) {
+            *slot = Some(next);
+        }
+        gone
     }
 
     /// Begins new connections with the version that was added last.
     pub fn advance(&mut self) {
-        let (before, next) = (self.generations.current, self.next());
+        let Some(next) = self.added.take() else { return };
         let Some(added) = self.others.get_mut(usize::from(next)).and_then(Option::take) else { return };
         let replaced = mem::replace(&mut self.current, added);
-        if let Some(slot) = self.others.get_mut(usize::from(before)) {
+        if let Some(slot) = self.others.get_mut(usize::from(self.generations.current)) {
             *slot = Some(replaced);
         }
         self.generations.current = next;
-    }
-
-    const fn next(&self) -> u8 {
-        (self.generations.current + 1) % Generations::COUNT
     }
 
     /// The version that new connections are answered from.
@@ -90,11 +107,17 @@ impl<A> Versions<A> {
     }
 }
 
+/// How many numbers a version takes: one or two.
+#[inline]
+fn numbers_of(version: &impl App) -> u8 {
+    Position::generations_of(version.positions())
+}
+
 impl<A: App> App for Versions<A> {
     #[inline]
     fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
-        let (version, generation) = self.of(request.generation);
-        version.respond(request, scratch).of_generation(generation)
+        let (version, number) = self.of(request.generation);
+        version.respond(request, scratch).of_version(number, numbers_of(version))
     }
 
     #[inline]
@@ -103,10 +126,10 @@ impl<A: App> App for Versions<A> {
     }
 
     fn stored(&self, position: Position) -> Option<Response<'_>> {
-        let (generation, within) = position.split();
-        let (version, number) = self.of(generation);
-        let stored = (number == generation).then(|| version.stored(within)).flatten()?;
-        Some(stored.of_generation(generation))
+        let (version, number) = self.of(self.generations.of(position)?);
+        let count = numbers_of(version);
+        let stored = version.stored(position.within(number, count)?)?;
+        Some(stored.of_version(number, count))
     }
 
     #[inline]
@@ -120,6 +143,11 @@ impl<A: App> App for Versions<A> {
     }
 
     #[inline]
+    fn positions(&self) -> u32 {
+        self.current.positions()
+    }
+
+    #[inline]
     fn generations(&self) -> Generations {
         self.generations
     }
@@ -127,6 +155,10 @@ impl<A: App> App for Versions<A> {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
     use super::*;
     use crate::http::{Method, Status};
 
@@ -146,6 +178,14 @@ mod tests {
         fn stores(&self) -> bool {
             true
         }
+
+        fn positions(&self) -> u32 {
+            self.0 + 1
+        }
+    }
+
+    fn gone(versions: [Option<Letter>; COUNT]) -> Vec<&'static [u8]> {
+        versions.into_iter().flatten().map(|version| version.1).collect()
     }
 
     /// The body and the position of an answer to a client of this generation.
@@ -164,7 +204,7 @@ mod tests {
     fn what_is_added_is_answered_from_and_new_connections_begin_with_it_after_the_advance() {
         let mut versions = Versions::of_generation(Letter(7, b"a"), 3);
         assert_eq!(versions.generations(), Generations { current: 3, live: 0b1000 });
-        assert!(versions.add(Letter(8, b"b")).is_none());
+        assert!(versions.add(Letter(8, b"b")).iter().all(Option::is_none));
         assert_eq!(versions.generations(), Generations { current: 3, live: 0b1001 });
         assert_eq!(versions.current().1, b"a");
         assert_eq!(answer(&versions, 3), (&b"a"[..], Some(at(3, 7).value())));
@@ -188,11 +228,11 @@ mod tests {
     fn the_fourth_replacement_takes_the_place_of_the_first_version() {
         let mut versions = Versions::new(Letter(0, b"a"));
         for (number, letter) in [(1, b"b"), (2, b"c"), (3, b"d")] {
-            assert!(versions.replace(Letter(0, letter)).is_none());
+            assert!(versions.replace(Letter(0, letter)).iter().all(Option::is_none));
             assert_eq!(versions.generations(), Generations { current: number, live: (2 << number) - 1 });
         }
         assert_eq!(answer(&versions, 0).0, b"a");
-        assert_eq!(versions.replace(Letter(0, b"e")).map(|gone| gone.1), Some(&b"a"[..]));
+        assert_eq!(gone(versions.replace(Letter(0, b"e"))), [b"a"]);
         assert_eq!((answer(&versions, 0).0, answer(&versions, 3).0), (&b"e"[..], &b"d"[..]));
     }
 
@@ -210,10 +250,64 @@ mod tests {
 
     #[test]
     fn a_response_stored_beyond_its_version_is_not_stored() {
-        let versions = Versions::of_generation(Letter(Position::PER_GENERATION, b"a"), 1);
-        assert_eq!(answer(&versions, 1), (&b"a"[..], None));
-        let last = Versions::of_generation(Letter(Position::PER_GENERATION - 1, b"a"), 3);
-        assert_eq!(answer(&last, 3), (&b"a"[..], None), "there is no such position");
+        let versions = Versions::new(Letter(2 * Position::PER_GENERATION, b"a"));
+        assert_eq!(answer(&versions, 0), (&b"a"[..], None));
+        let last = Versions::of_generation(Letter(2 * Position::PER_GENERATION - 1, b"a"), 3);
+        assert_eq!(answer(&last, 2), (&b"a"[..], None), "there is no such position");
+    }
+
+    /// The first position that a version has not which takes one number.
+    const WIDE: u32 = Position::PER_VERSION - Position::PER_GENERATION;
+
+    #[test]
+    fn a_version_of_more_than_two_gibibytes_takes_an_even_number_and_the_next() {
+        let next = Position::PER_GENERATION;
+        for (generation, current, last, expected) in
+            [(0, 0, WIDE - 1, 0), (3, 3, WIDE - 1, 3), (0, 0, WIDE, 0), (3, 2, WIDE, 2), (2, 2, next, 3)]
+        {
+            let versions = Versions::of_generation(Letter(last, b"a"), generation);
+            assert_eq!(versions.generations(), Generations { current, live: 1 << current });
+            let (_, position) = answer(&versions, current);
+            let position = Position::new(position.unwrap()).unwrap();
+            assert_eq!(position.generation(), expected);
+            assert_eq!(versions.generations().of(position), Some(current));
+            assert_eq!(versions.stored(position).unwrap().position(), Some(position));
+        }
+    }
+
+    #[test]
+    fn versions_of_either_width_replace_what_has_their_numbers() {
+        let small = |letter| Letter(5, letter);
+        let wide = |letter| Letter(Position::PER_GENERATION + 5, letter);
+        let mut versions = Versions::new(small(b"a"));
+        // From 1 on only an even number has the next behind it.
+        assert!(gone(versions.replace(wide(b"b"))).is_empty());
+        assert_eq!(versions.generations(), Generations { current: 2, live: 0b0101 });
+        assert_eq!(gone(versions.replace(small(b"c"))), [b"a"]);
+        assert!(gone(versions.replace(small(b"d"))).is_empty());
+        assert_eq!(versions.generations(), Generations { current: 1, live: 0b0111 });
+        for (generation, position, letter) in
+            [(0, at(0, 5), b"c"), (1, at(1, 5), b"d"), (2, at(3, 5), b"b"), (2, at(3, 6), b"b")]
+        {
+            assert_eq!(versions.generations().of(position), Some(generation));
+            assert_eq!(versions.stored(position).map(|stored| stored.body()), Some(&letter[..]));
+        }
+        assert!(versions.stored(at(2, 5)).is_none());
+        assert_eq!(gone(versions.replace(wide(b"e"))), [b"b"]);
+        assert_eq!(gone(versions.replace(wide(b"a"))), [b"c", b"d"]);
+        assert_eq!(versions.generations(), Generations { current: 0, live: 0b0101 });
+    }
+
+    #[test]
+    fn an_addition_takes_the_place_of_one_that_no_connection_began_with() {
+        let mut versions = Versions::new(Letter(5, b"a"));
+        assert!(gone(versions.add(Letter(5, b"b"))).is_empty());
+        assert_eq!(gone(versions.add(Letter(Position::PER_GENERATION, b"c"))), [b"b"]);
+        assert_eq!(versions.generations(), Generations { current: 0, live: 0b0101 });
+        versions.advance();
+        assert_eq!(answer(&versions, 2).0, b"c");
+        versions.advance();
+        assert_eq!(versions.generations(), Generations { current: 2, live: 0b0101 });
     }
 
     /// Answers `PUT` as well, and stores nothing.

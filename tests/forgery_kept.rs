@@ -71,7 +71,7 @@ impl App for Full {
     fn stored(&self, position: Position) -> Option<Response<'_>> {
         let generation = position.value() / Position::PER_GENERATION;
         let number = position.value() % Position::PER_GENERATION / self.stride();
-        let is_live = self.live >> generation & 1 == 1 && number < (Position::PER_VERSION - 1) / self.stride();
+        let is_live = self.live >> generation & 1 == 1 && number < (Position::PER_GENERATION - 1) / self.stride();
         is_live.then(|| self.at(generation * Position::PER_GENERATION + number * self.stride()))
     }
 

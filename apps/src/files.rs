@@ -124,6 +124,10 @@ impl App for Files {
     fn stores_parts(&self) -> bool {
         true
     }
+
+    fn positions(&self) -> u32 {
+        self.image.end()
+    }
 }
 
 /// The stored response of an object.

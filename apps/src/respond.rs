@@ -187,7 +187,7 @@ impl Respond {
     fn parse_with(text: &str, file: &Path, first: u32, behind: Option<Answer>) -> Result<Self, RulesError> {
         let base = file.parent().unwrap_or(Path::new(""));
         let made = rules::read(text, base, first).and_then(|made| {
-            Self::new(made, behind).ok_or_else(|| Fault::new(&(0..0), "all answers together are longer than 2 GiB"))
+            Self::new(made, behind).ok_or_else(|| Fault::new(&(0..0), "all answers together are longer than 4 GiB"))
         });
         made.map_err(|fault| fault.in_file(file, text))
     }
@@ -322,5 +322,9 @@ impl App for Respond {
 
     fn stores(&self) -> bool {
         self.replies.are_stored()
+    }
+
+    fn positions(&self) -> u32 {
+        self.replies.end()
     }
 }

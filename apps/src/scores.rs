@@ -124,6 +124,10 @@ impl App for Scores {
     fn stores(&self) -> bool {
         true
     }
+
+    fn positions(&self) -> u32 {
+        self.image.end()
+    }
 }
 
 /// What a query is answered with.

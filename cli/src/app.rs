@@ -176,6 +176,17 @@ impl App for Application {
             Self::IpInfo(_) | Self::Respond(_) | Self::Sample(_) | Self::Scores(_) => false,
         }
     }
+
+    fn positions(&self) -> u32 {
+        match self {
+            Self::Files(app) => app.positions(),
+            Self::IpInfo(app) => app.positions(),
+            Self::Respond(app) => app.positions(),
+            Self::Ruled(app) => app.positions(),
+            Self::Sample(app) => app.positions(),
+            Self::Scores(app) => app.positions(),
+        }
+    }
 }
 
 /// The database to serve.

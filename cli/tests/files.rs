@@ -1,10 +1,10 @@
 //! `lethe serve files` and curl, over a real TAP device in a network namespace. Needs root.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use lethe_harness::test;
 use lethe_testnet::{Namespace, Server, V4, V6};
@@ -91,6 +91,27 @@ fn curl_asks_for_what_has_been_written_since() {
 }
 
 #[test(root, "curl")]
+fn a_response_of_one_packet_has_a_date_where_that_is_asked_for() {
+    let long = vec![b'x'; 100_000];
+    let site = site(&[("a.txt", b"hello\n"), ("long", &long)]);
+    let space = Namespace::new();
+    let _server = Server::start(&space, &format!("--date files {}", site.path().display()));
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let requests = [(V4, "/a.txt", "200"), (V6, "/a.txt", "200"), (V4, "/none", "404"), (V6, "/%", "400")];
+    for (base, path, status) in requests {
+        let before = now();
+        let response = space.run(&format!("curl -sSgi '{base}{path}'"));
+        assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{response}");
+        let date = response.lines().find_map(|line| line.strip_prefix("Date: ")).expect(&response);
+        let date = httpdate::parse_http_date(date.trim()).unwrap().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        assert!((before..=now()).contains(&date), "{date}: {response}");
+    }
+    // Its parts are drawn by packets that come at different times.
+    let response = space.run(&format!("curl -sSgi '{V4}/long'"));
+    assert!(!response.contains("\r\nDate: ") && response.ends_with(str::from_utf8(&long).unwrap()));
+}
+
+#[test(root, "curl")]
 fn curl_gets_pages_without_extensions_lists_fields_and_a_fallback() {
     let site = site(&[("app.html", b"app\n"), ("docs/a.html", b"a\n"), ("docs/b/c.css", b"c\n")]);
     let image = tempfile::tempdir().unwrap();
@@ -149,6 +170,42 @@ fn a_signal_brings_the_new_files() {
     }
     assert_eq!(get(), "version 4\n");
     server.stop();
+}
+
+/// A file of this length that takes no room on the disk, with this text at its end.
+fn sparse(path: &Path, len: u64, end: &str) {
+    let file = fs::File::create(path).unwrap();
+    file.write_all_at(end.as_bytes(), len - end.len() as u64).unwrap();
+}
+
+#[test(root, "curl")]
+fn files_of_more_than_two_gibibytes_are_stored_and_replaced() {
+    const LEN: u64 = 740 << 20;
+    const PART: u64 = 20_000_000;
+    let site = site(&[]);
+    for name in ["a", "b", "c"] {
+        sparse(&site.path().join(name), LEN, &format!("old {name}"));
+    }
+    let (space, mut server) = serve(site.path());
+    // A part of many segments goes by the client's ACKs: without a position the answer would be 200, and all of it.
+    let end = |name: &str| {
+        let (from, width) = (LEN - PART, 5);
+        let get = format!("curl -sSg -r {from}- -o part -w '%{{http_code}} %{{size_download}} ' '{V4}/{name}'");
+        space.run(&format!("cd {}; {get}; tail -c {width} part; rm part", site.path().display()))
+    };
+    for name in ["a", "b", "c"] {
+        assert_eq!(end(name), format!("206 {PART} old {name}"));
+    }
+    sparse(&site.path().join("c"), LEN, "new c");
+    server.signal(Signal::SIGHUP);
+    let line = server.line();
+    assert!(line.starts_with("reloaded: ") && line.contains("generation 2"), "{line}");
+    assert_eq!([end("c"), end("b")], [format!("206 {PART} new c"), format!("206 {PART} old b")]);
+    server.stop();
+    let path = site.path().display();
+    let serve = "serve --device tap:lethe1,host=10.9.1.1/24 --addr 10.9.1.2 --generation 1 files";
+    let (is_served, said) = space.try_run(&format!("{} {serve} {path} 2>&1", env!("CARGO_BIN_EXE_lethe")));
+    assert!(!is_served && said.contains("--generation is even for data of more than 2 GiB"), "{said}");
 }
 
 #[test(root, "curl")]

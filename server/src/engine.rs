@@ -61,6 +61,10 @@ pub(crate) struct EngineArgs {
     /// SACK, behind every response that fits one segment or is stored. Nothing is remembered
     #[arg(long, value_enum, value_name = "ON|OFF", default_value_t = Switch::On)]
     pub(crate) keep_alive: Switch,
+    /// Say in responses of one packet when they were made (`Date`). Longer ones cannot: their parts
+    /// are made at different times
+    #[arg(long)]
+    pub(crate) date: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -161,6 +165,7 @@ impl EngineArgs {
             congestion: self.congestion.into(),
             revert_backoff: self.revert_backoff,
             keep_alive: self.keep_alive == Switch::On,
+            date: self.date,
         })
     }
 }
@@ -273,6 +278,7 @@ mod tests {
             congestion: Congestion::Standard,
             revert_backoff: true,
             keep_alive: Switch::Off,
+            date: false,
         };
         let config = args.config(mtu, None, &Secret::new([0; 16]).into());
         let result = config.map(drop).map_err(|error| format!("{error:#}"));

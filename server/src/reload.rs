@@ -280,8 +280,8 @@ fn say(text: impl std::fmt::Display) {
     let _ = writeln!(io::stdout(), "{text}");
 }
 
-/// Drops a version of the data in a thread of its own: unmapping a large file takes a while.
-fn discard<T: Send + 'static>(gone: Option<T>) {
+/// Drops versions of the data in a thread of their own: unmapping a large file takes a while.
+fn discard<T: Send + 'static>(gone: T) {
     let _ = thread::Builder::new().name("discard".to_owned()).spawn(move || drop(gone));
 }
 

@@ -95,6 +95,10 @@ where
     let reload = Reload::on_signal(data, args.generation, args.engine.secret_file.as_deref(), args.settle)?;
     // The mistakes come first, then what root is needed for.
     let app = Versions::of_generation((server.load)(&args.app)?, args.generation);
+    ensure!(
+        app.generations().current == args.generation,
+        "--generation is even for data of more than 2 GiB: such a version takes two generations"
+    );
     let addresses = &args.engine.addresses;
     owners::warn_of_kernel(addresses);
     let _claim = args.device.claimed().map(|(interface, share)| Claim::new(interface, addresses, share));

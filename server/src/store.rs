@@ -15,7 +15,7 @@ pub struct Stored(usize);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// All responses together are longer than 2 GiB.
+    /// All responses together are longer than 4 GiB.
     Full,
     /// A header field has a CR, LF or NUL in its value, or the head is longer than 16 KiB.
     Head,
@@ -24,7 +24,7 @@ pub enum StoreError {
 impl std::fmt::Display for StoreError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Full => "all stored responses together are longer than 2 GiB",
+            Self::Full => "all stored responses together are longer than 4 GiB",
             Self::Head => "a header field has a CR, LF or NUL in it, or the header fields are longer than 16 KiB",
         })
     }
@@ -37,7 +37,8 @@ impl std::error::Error for StoreError {}
 /// Long ones are sent at the speed of the network: the engine finds the place of an acknowledgement in the middle of a
 /// response by its position, which the store hands out. An application with a store answers with [`get`](Self::get) and
 /// implements [`App::stored`](lethe::App::stored) by [`at`](Self::at) and [`App::stores`](lethe::App::stores) by
-/// `true`.
+/// `true`; with more than 2 GiB of responses also [`App::positions`](lethe::App::positions) by
+/// [`positions`](Self::positions).
 #[derive(Debug, Default)]
 pub struct Store {
     /// In the order of their positions.
@@ -106,6 +107,11 @@ impl Store {
     /// When `stored` is from another store that has more responses.
     pub fn get(&self, stored: Stored) -> Response<'_> {
         self.kept[stored.0].response()
+    }
+
+    /// How many positions the responses take: what [`App::positions`](lethe::App::positions) is to give.
+    pub const fn positions(&self) -> u32 {
+        self.next
     }
 
     /// The stored response that covers `position`: what [`App::stored`](lethe::App::stored) is to give.
@@ -182,11 +188,11 @@ mod tests {
     }
 
     #[test]
-    fn positions_end_where_those_of_another_generation_begin() {
+    fn positions_end_where_those_of_another_version_begin() {
         let mut store = Store { kept: Vec::new(), next: Position::PER_VERSION - 2 };
         assert_eq!(store.add(Status::Ok, &[], vec![0; 1100]), Err(StoreError::Full));
         assert!(store.add(Status::Ok, &[], "fits").is_ok());
         assert_eq!(store.add(Status::Ok, &[], vec![0; 600]), Err(StoreError::Full));
-        const { assert!(Position::PER_VERSION <= Position::PER_GENERATION) };
+        assert_eq!(store.positions(), Position::PER_VERSION - 1);
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! A response has two parts, head and body, so that a body that lies in a data set is never copied
 //! before it is copied into the frame. What goes out always has the right `Content-Length` and says
-//! `Connection: close` (RFC 9110, section 8.6; RFC 9112, sections 9.3 and 9.6); it has no `Date` (RFC 9110, section
-//! 6.6.1), because the same request must give the same bytes.
+//! `Connection: close` (RFC 9110, section 8.6; RFC 9112, sections 9.3 and 9.6). `Date` (RFC 9110, section 6.6.1) is
+//! added by the engine to responses of one packet, if [`Config::date`](crate::config::Config::date) asks for it: the
+//! same request must give the same bytes.
 
 use core::fmt;
 
@@ -67,12 +68,12 @@ impl<'a> Response<'a> {
         Self { position: Some(position), is_part: true, ..self }
     }
 
-    /// A response of an application that knows nothing of generations, as one of this generation. It is no longer a
-    /// stored one where the generation has no such position.
+    /// A response of an application that knows nothing of generations, as one of a version that takes the positions of
+    /// `count` generations, from this one on. It is no longer a stored one where the version has no such position.
     #[inline]
     #[must_use]
-    pub(crate) fn of_generation(self, generation: u8) -> Self {
-        Self { position: self.position.and_then(|position| position.of_generation(generation)), ..self }
+    pub(crate) fn of_version(self, generation: u8, count: u8) -> Self {
+        Self { position: self.position.and_then(|position| position.of_version(generation, count)), ..self }
     }
 
     /// Where it is stored, if it is.

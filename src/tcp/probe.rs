@@ -52,16 +52,15 @@ const BLOCK_POSITIONS: u32 = Position::BLOCK as u32;
 
 const _: () = assert!(Position::BLOCK * Position::UNIT == 1 << BLOCK_SHIFT);
 
-/// Blocks of each version of a data set that have a number.
+/// Blocks of each generation that have a number.
 const BLOCKS: u32 = 1 << (31 - BLOCK_SHIFT - 2);
 
 const _: () = assert!(Generations::COUNT == 4);
 
 /// The block of a position, unless it is too far from the start of its version of the data set.
 fn block_of(position: Position) -> Option<u32> {
-    let generation = position.value() / Position::PER_GENERATION;
     let within = position.value() % Position::PER_GENERATION / BLOCK_POSITIONS;
-    let block = generation * BLOCKS + within;
+    let block = u32::from(position.generation()) * BLOCKS + within;
     (within < BLOCKS && block < CIRCLE >> BLOCK_SHIFT).then_some(block)
 }
 
@@ -241,11 +240,10 @@ impl<'f, 'a, P: Pair> ProbeEcho<'f, 'a, P> {
         let fields = CookieFields::of(start.rewind(1), false);
         let (seg_size, len) = (segment.seg_size(fields.mss), u32::try_from(response.len()).ok()?);
         let sent = acked.checked_add_signed(behind)?;
-        let live = app.generations().live >> fields.generation & 1 == 1;
         let is_boundary = is_end(acked, len) || acked.is_multiple_of(seg_size);
         let possible = sent <= (len + 1).next_multiple_of(seg_size) && sent.is_multiple_of(seg_size);
-        let is_of_version = position.split().0 == fields.generation;
-        if !live || !is_of_version || !is_boundary || !possible {
+        let is_of_version = app.generations().of(position) == Some(fields.generation);
+        if !is_of_version || !is_boundary || !possible {
             return None;
         }
         let sacked = SackRanges::read(blocks, start, acked, len)?;

@@ -338,7 +338,9 @@ fn refuse<'a, P: Pair>(
     if !is_proven(segment) {
         return DropReason::HttpMalformed.into();
     }
-    let response = refusal(problem, methods, segment.is_fin(), scratch);
+    let (dated, scratch) = segment.date_room(scratch);
+    let mut response = refusal(problem, methods, segment.is_fin(), scratch);
+    segment.add_date(&mut response, one_packet(segment, fields), dated);
     let is_head = segment.payload.trim_ascii_start().starts_with(b"HEAD ");
     respond(segment, ReplyKind::Refusal, fields, &if is_head { response.without_body() } else { response })
 }
@@ -360,13 +362,15 @@ fn refuse_fields<'a, P: Pair>(
         _ => b"The header section is not valid.\n",
     };
     let one_packet = one_packet(segment, fields);
+    let (dated, scratch) = segment.date_room(scratch);
     let (long, scratch) = scratch.split_at_mut_checked(REFUSAL_ROOM).unwrap_or_default();
     let long = Response::build(long, status).header("Content-Type", "text/plain").body(text);
     let response = if long.len() <= one_packet { long } else { Response::build(scratch, status).body(b"") };
     if response.len() > one_packet {
         return DropReason::HttpMalformed.into();
     }
-    let response = if method == Method::Head { response.without_body() } else { response };
+    let mut response = if method == Method::Head { response.without_body() } else { response };
+    segment.add_date(&mut response, one_packet, dated);
     respond(segment, ReplyKind::Refusal, fields, &response)
 }
 
@@ -520,11 +524,10 @@ pub(super) fn answer_part_again<'a, A: App, P: Pair>(
 ) -> Option<Reply<'a>> {
     let Exchange::Later(class, scale) = echoed.exchange else { return None };
     let (whole, scratch) = segment.with_method(scratch)?;
-    let generation = echoed.position.split().0;
+    let generation = app.generations().of(echoed.position)?;
     let fields = CookieFields { mss: Mss::at_most(class.mss(segment.headers_len())), generation, scale };
     let line = RequestLine::parse_for(app.methods(), whole.payload).ok()?;
-    let is_live = app.generations().live >> generation & 1 == 1;
-    if !is_live || !takes_part(&whole, fields, true, &line) {
+    if !takes_part(&whole, fields, true, &line) {
         return None;
     }
     let room = Room { one_packet: one_packet(&whole, fields), takes_parts: true };

@@ -3,7 +3,7 @@
 use core::cell::Cell;
 
 use super::ranges::SackRanges;
-use super::reach;
+use super::{date, reach};
 use crate::app::{App, Request, Room};
 use crate::config::{Config, LargeReplies, Refuse};
 use crate::cookie::{CookieFields, EPOCHS, Flow, FlowKeys, Mss, Scale, SegmentClass};
@@ -424,8 +424,8 @@ impl<'a, P: Pair> Segment<'a, P> {
         SackRanges::read(parsed.as_slice(), start, acked, len)
     }
 
-    /// The response of the application to the request of this line. Empty if there is none to what has come of the
-    /// request.
+    /// The response of the application to the request of this line, with a `Date` where it can have one. Empty if there
+    /// is none to what has come of the request.
     #[inline]
     pub(super) fn ask<'r, A: App>(
         &self,
@@ -437,7 +437,45 @@ impl<'a, P: Pair> Segment<'a, P> {
     ) -> Response<'r> {
         let uses_headers = Cell::new(false);
         let client = (self.addresses().destination(), self.header.destination_port());
-        Request::in_packet(line, client, generation, room, &uses_headers).answer_noted(&uses_headers, app, scratch)
+        let request = Request::in_packet(line, client, generation, room, &uses_headers);
+        if self.config.date {
+            return self.ask_for_dated(&request, &uses_headers, room.one_packet, app, scratch);
+        }
+        request.answer_noted(&uses_headers, app, scratch)
+    }
+
+    /// Asks for a response that is to have a `Date`, where it can (fast: apart).
+    #[cold]
+    #[inline(never)]
+    fn ask_for_dated<'r, A: App>(
+        &self,
+        request: &Request<'_>,
+        uses_headers: &Cell<bool>,
+        one_packet: usize,
+        app: &'r A,
+        scratch: &'r mut [u8],
+    ) -> Response<'r> {
+        let (dated, scratch) = self.date_room(scratch);
+        let mut response = request.answer_noted(uses_headers, app, scratch);
+        self.add_date(&mut response, one_packet, dated);
+        response
+    }
+
+    /// Room for a head with a `Date`, and the rest of the scratch buffer.
+    #[inline]
+    pub(super) fn date_room<'r>(&self, scratch: &'r mut [u8]) -> (&'r mut [u8], &'r mut [u8]) {
+        if !self.config.date {
+            return (&mut [], scratch);
+        }
+        scratch.split_at_mut_checked(date::ROOM).unwrap_or_default()
+    }
+
+    /// Gives a response a `Date`, where it is to have one and can (fast: changed in its place).
+    #[inline]
+    pub(super) fn add_date<'r>(&self, response: &mut Response<'r>, one_packet: usize, room: &'r mut [u8]) {
+        if self.config.date {
+            date::add(response, self.now, one_packet, room);
+        }
     }
 
     /// The MSS of a client that announces none (RFC 9293, section 3.7.1).

@@ -392,7 +392,7 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         let is_boundary =
             is_end(acked, len) || within == 0 || echoed.narrow && within.is_multiple_of(segment.narrow_piece());
         let start = segment.header.ack().rewind(acked);
-        let live = app.generations().live >> fields.generation & 1 == 1;
+        let is_of_version = app.generations().of(echoed.position) == Some(fields.generation);
         // A segment has one position.
         // The first response of a connection that stays open may have had a FIN, in answer to half its header section.
         let possible = prev_acked < unit_end && prev_acked <= acked && acked <= len + 1;
@@ -404,7 +404,7 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
             let reach = if is_again { reach::REACH * seg_size } else { in_flight };
             !fields.scale.is_scaled() || is_timeout(segment, echoed) || acked - prev_acked <= reach
         };
-        (live && possible && is_boundary && is_near()).then_some(found)
+        (is_of_version && possible && is_boundary && is_near()).then_some(found)
     }
 
     /// The transfer of a later response.
@@ -444,12 +444,10 @@ impl<'f, 'a, P: Pair> Transfer<'f, 'a, P> {
         // Where head and padding meet differs from connection to connection, but not behind the first segment.
         let pieces = [&[], &[], layout.padding_from(seg_size), response.body()];
         let payload = Payload { pieces, begin: seg_size };
-        let (generation, _) = echoed.position.split();
-        let live = app.generations().live >> generation & 1 == 1;
+        let generation = app.generations().of(echoed.position)?;
         let mss = Mss::at_most(class.mss(segment.headers_len()));
         let fields = CookieFields { mss, generation, scale };
-        let found = Self::new(segment, echoed, (payload, first), (start, seg_size, fields), (prev_acked, acked));
-        live.then_some(found)
+        Some(Self::new(segment, echoed, (payload, first), (start, seg_size, fields), (prev_acked, acked)))
     }
 
     /// The response that a segment belonged to, the position of that, and the offsets at which the segment may have

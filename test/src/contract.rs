@@ -345,8 +345,11 @@ fn check_stored<A: App + ?Sized>(
     }
     let units = Position::units(response.len()) as u32;
     let last = first.value().checked_add(units - 1).and_then(Position::new).ok_or(Breach::PositionEnd(first))?;
-    let of_generation = |position: Position| position.value() / Position::PER_GENERATION == u32::from(generation);
-    if !of_generation(first) || !of_generation(last) {
+    let begin = u32::from(generation) * Position::PER_GENERATION;
+    let positions = begin..begin.saturating_add(app.positions().min(Position::PER_VERSION));
+    let is_of_version =
+        |position| app.generations().of(position) == Some(generation) && positions.contains(&position.value());
+    if !is_of_version(first) || !is_of_version(last) {
         return Err(Breach::PositionGeneration { position: first, generation });
     }
     for position in (first.value()..=last.value()).filter_map(Position::new) {

@@ -70,4 +70,8 @@ impl App for Ruled {
     fn stores_parts(&self) -> bool {
         self.files.stores_parts()
     }
+
+    fn positions(&self) -> u32 {
+        self.files.positions().max(self.rules.positions())
+    }
 }

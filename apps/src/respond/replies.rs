@@ -96,6 +96,11 @@ impl Replies {
         !self.stored.is_empty()
     }
 
+    /// The first position behind them.
+    pub(super) const fn end(&self) -> u32 {
+        self.next
+    }
+
     /// How many there are, and their bytes.
     pub(super) fn size(&self) -> (usize, u64) {
         (self.all.len(), self.all.iter().map(|reply| reply.response().len() as u64).sum())

@@ -112,6 +112,13 @@ impl Image {
         if record.header.tag.is(tag) { record.page().map(Some) } else { Ok(None) }
     }
 
+    /// The first unit behind all pages.
+    pub(super) fn end(&self) -> u32 {
+        let sections = self.sections();
+        let Some((first, line)) = sections.positions.last().copied().map(pair) else { return 0 };
+        first + sections.record(line).map_or(1, |record| Position::units(record.header.page_len()) as u32)
+    }
+
     /// The page that covers a unit.
     pub(super) fn stored(&self, unit: u32) -> Option<Page<'_>> {
         let sections = self.sections();
