@@ -36,11 +36,31 @@ pub(crate) struct Args {
     planted: Option<u32>,
 }
 
-/// The programs, and what is counted of each, for each family.
-pub(crate) const PROGRAMS: [(&str, &[&str]); 2] = [
-    (
-        "cost",
-        &[
+/// A program with one application, and what is counted of it, for each family.
+pub(crate) struct Measured {
+    pub(crate) program: &'static str,
+    /// What its rows begin with, behind the family.
+    prefix: &'static str,
+    pub(crate) packets: &'static [&'static str],
+}
+
+impl Measured {
+    const fn of_app(program: &'static str, prefix: &'static str) -> Self {
+        Self { program, prefix, packets: &["get", "kept get"] }
+    }
+
+    /// The name of a row.
+    pub(crate) fn row(&self, family: &str, packet: &str) -> String {
+        format!("{family} {}{packet}", self.prefix)
+    }
+}
+
+/// What is counted.
+pub(crate) const PROGRAMS: [Measured; 5] = [
+    Measured {
+        program: "cost",
+        prefix: "",
+        packets: &[
             "syn",
             "ack",
             "get",
@@ -53,8 +73,11 @@ pub(crate) const PROGRAMS: [(&str, &[&str]); 2] = [
             "kept fin",
             "kept probe",
         ],
-    ),
-    ("cost_stored", &["kept long get", "kept long ack"]),
+    },
+    Measured { program: "cost_stored", prefix: "", packets: &["kept long get", "kept long ack"] },
+    Measured::of_app("cost_files", "files "),
+    Measured::of_app("cost_scores", "scores "),
+    Measured::of_app("cost_respond", "respond "),
 ];
 
 /// How many batches the programs run.
@@ -99,13 +122,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     compare(&parse(&fs::read_to_string(&file)?)?, &found)
 }
 
-/// Builds the [`PROGRAMS`] of the sources in a folder into another, and returns them in their order.
-pub(crate) fn build_in(sources: &Path, target: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// Builds those of the [`PROGRAMS`] that a folder has the sources of into another, and returns all in their order.
+pub(crate) fn build_in(sources: &Path, target: &Path) -> anyhow::Result<Vec<Option<PathBuf>>> {
+    let is_there = |name: &str| sources.join(format!("benches/{name}.rs")).exists();
     let mut command = programs::cargo();
     command.current_dir(sources).env("CARGO_TARGET_DIR", target);
     command.args(["bench", "--quiet", "--package", "lethe-engine", "--no-run", "--message-format", "json"]);
-    for (name, _) in PROGRAMS {
-        command.args(["--bench", name]);
+    for Measured { program, .. } in PROGRAMS {
+        if is_there(program) {
+            command.args(["--bench", program]);
+        }
     }
     let text = output(&mut command)?;
     let built: Vec<_> =
@@ -117,21 +143,22 @@ pub(crate) fn build_in(sources: &Path, target: &Path) -> anyhow::Result<Vec<Path
         };
         built.iter().rfind(is_it).cloned().with_context(|| format!("cargo names no program {name}"))
     };
-    PROGRAMS.iter().map(|&(name, _)| of(name)).collect()
+    PROGRAMS.iter().map(|measured| is_there(measured.program).then(|| of(measured.program)).transpose()).collect()
 }
 
-fn figures(programs: &[PathBuf], planted: u32) -> anyhow::Result<Figures> {
-    let of_family = |family| {
-        let programs = programs.iter().zip(PROGRAMS);
-        programs.flat_map(move |(program, (_, packets))| packets.iter().map(move |&packet| (family, program, packet)))
-    };
-    let rows = ["v4", "v6"].into_iter().flat_map(of_family);
-    rows.map(|(family, program, packet)| {
-        let count = |packets| count(program, family, packet, packets, planted);
-        let more = count(MANY)?.saturating_sub(count(FEW)?);
-        Ok((format!("{family} {packet}"), more as f64 / f64::from(BATCHES * (MANY - FEW))))
-    })
-    .collect()
+fn figures(programs: &[Option<PathBuf>], planted: u32) -> anyhow::Result<Figures> {
+    let mut figures = Figures::new();
+    for family in ["v4", "v6"] {
+        for (program, measured) in programs.iter().zip(PROGRAMS) {
+            let program = program.as_ref().context("a program is missing in benches")?;
+            for packet in measured.packets {
+                let count = |packets| count(program, family, packet, packets, planted);
+                let more = count(MANY)?.saturating_sub(count(FEW)?);
+                figures.push((measured.row(family, packet), more as f64 / f64::from(BATCHES * (MANY - FEW))));
+            }
+        }
+    }
+    Ok(figures)
 }
 
 /// The instructions of a whole run.

@@ -62,7 +62,10 @@ type Program<'a> = (&'a Path, &'a [&'a str]);
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.planted {
         let new = build_in(&root(), &programs::target())?;
-        let pairs = new.iter().map(|program| [(program.as_path(), &["0", "wait"][..]), (program, &["0", "stall"])]);
+        let pairs = new.iter().map(|program| {
+            let program = program.as_deref()?;
+            Some([(program, &["0", "wait"][..]), (program, &["0", "stall"])])
+        });
         return compare(&pairs.collect::<Vec<_>>(), args.rounds, &[]);
     }
     let base = match &args.base {
@@ -79,7 +82,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let apart = programs::target().join("times");
     let old = build_in(folder.path(), &apart).with_context(|| format!("cannot build {base}"))?;
     let new = build_in(&root(), &programs::target())?;
-    let pairs: Vec<_> = old.iter().zip(&new).map(|(old, new)| [(old.as_path(), &[][..]), (new, &[])]).collect();
+    let pairs = old.iter().zip(&new).map(|(old, new)| Some([(old.as_deref()?, &[][..]), (new.as_deref()?, &[])]));
+    let pairs: Vec<_> = pairs.collect();
     compare(&pairs, args.rounds, &slower(base))
 }
 
@@ -113,14 +117,16 @@ fn slower(base: &str) -> Vec<String> {
     now.lines().filter(|line| !before.lines().any(|known| known == *line)).map(str::to_owned).collect()
 }
 
-/// Runs each packet of each pair of programs, and prints a table. `slower` are the lines that allow a packet more.
-fn compare(pairs: &[[Program<'_>; 2]], rounds: u32, slower: &[String]) -> anyhow::Result<()> {
+/// Runs each packet of each pair of programs, and prints a table. `None` is a program that only one commit has.
+/// `slower` are the lines that allow a packet more.
+fn compare(pairs: &[Option<[Program<'_>; 2]>], rounds: u32, slower: &[String]) -> anyhow::Result<()> {
     let mut worse = Vec::new();
     println!("ns                    before      now   ratio");
     for family in ["v4", "v6"] {
-        for (pair, (_, packets)) in pairs.iter().zip(PROGRAMS) {
-            for packet in packets {
-                let name = format!("{family} {packet}");
+        for (pair, measured) in pairs.iter().zip(PROGRAMS) {
+            let Some(pair) = pair else { continue };
+            for packet in measured.packets {
+                let name = measured.row(family, packet);
                 let mut found = measure(pair, family, packet, rounds)?;
                 // The machine may have had something else to do.
                 for times in 2..=ATTEMPTS {
