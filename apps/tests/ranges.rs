@@ -228,12 +228,14 @@ fn the_contract_is_kept() {
     check_app(&files(), every_request());
 }
 
+/// More than 10,000 fetches.
 #[test]
 fn every_client_gets_every_byte_of_its_part_under_loss_with_cut_requests_and_kept_connections() {
     let (app, requests) = (files(), every_request());
-    let cut = simulate(&app, requests.clone()).loss("5%").split().clients(300).seeds(0..5).run().unwrap();
-    let kept = simulate(&app, requests).keep_alive(8).loss("5%").clients(200).seeds(0..5).run().unwrap();
-    assert!(cut.completed > 900 && kept.completed > 900, "{cut:?} {kept:?}");
+    let cut = simulate(&app, requests.clone()).loss("5%").split().clients(500).seeds(0..10).run().unwrap();
+    let kept = simulate(&app, requests).keep_alive(8).loss("5%").clients(250).seeds(0..10).run().unwrap();
+    // A client of the second kind has some four requests.
+    assert!(cut.completed > 3_000 && kept.completed > 2_300, "{cut:?} {kept:?}");
 }
 
 proptest! {

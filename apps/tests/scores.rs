@@ -15,6 +15,7 @@ use lethe_apps::scores::{
     AddError, Builder, FinishError, Format, Image, Labels, OpenError, Options, PAGE_MAX, PrepareError, PrepareObserver,
     Prepared, Reject, Scores, Warning, encoding, prepare, write_sample,
 };
+use lethe_test::{TestRequest, check_app, simulate};
 use proptest::prelude::*;
 
 /// Keeps what it is told.
@@ -445,6 +446,49 @@ fn pages_of_any_length_up_to_the_limit_are_stored_whole() {
         assert_eq!(status, 200);
         assert!(page.split_once("\r\n\r\n").unwrap().1.as_bytes() == body(len), "{len}");
     }
+}
+
+/// Pages of one packet and of many; and requests for them, for the form in both languages, and with numbers that are
+/// wrong, missing or malformed.
+fn pages_and_requests() -> (Scores, Vec<TestRequest>) {
+    let mut builder = Builder::new(Cursor::new(Vec::new()), [1; 32], Labels::default()).unwrap();
+    let lengths = [0, 300, 1000, 5000, PAGE_MAX];
+    for len in lengths {
+        builder.add(&len.to_string(), "1", &(0..len).map(|at| b'a' + (at % 23) as u8).collect::<Vec<_>>()).unwrap();
+    }
+    let right = lengths.map(|len| format!("/?seat={len}&id=1"));
+    let other = ["/", "/?seat=300", "/?seat=300&id=2", "/?seat=%3Cb%3E&id=%", "/none?seat=300&id=1"].map(str::to_owned);
+    let requests = right.iter().chain(&other).flat_map(|target| {
+        let get = || TestRequest::get(target).header("Host", "h");
+        let languages = ["en", "zh"].map(|language| get().header("Accept-Language", language));
+        [get(), TestRequest::head(target).header("Host", "h")].into_iter().chain(languages)
+    });
+    let requests = requests.collect();
+    (app(builder.finish().unwrap().into_inner()), requests)
+}
+
+/// Requests whose language is behind the first segment, of most clients.
+fn late_languages() -> Vec<TestRequest> {
+    let request = |target| TestRequest::get(target).header("Host", "h").header("Cookie", &"c".repeat(1400));
+    let targets = ["/", "/?seat=300&id=2", "/?seat=300&id=1", "/?seat=5000&id=1"];
+    targets.into_iter().map(|target| request(target).header("Accept-Language", "zh")).collect()
+}
+
+#[test]
+fn the_contract_is_kept() {
+    let (app, requests) = pages_and_requests();
+    check_app(&app, [requests, late_languages()].concat());
+}
+
+/// More than 10,000 fetches.
+#[test]
+fn every_client_gets_every_byte_under_loss_with_cut_requests_and_kept_connections() {
+    let (app, requests) = pages_and_requests();
+    let all = [requests.clone(), late_languages()].concat();
+    let cut = simulate(&app, all).loss("5%").split().clients(600).seeds(0..10).run().unwrap();
+    let kept = simulate(&app, requests).keep_alive(8).loss("5%").clients(200).seeds(0..10).run().unwrap();
+    // A client of the second kind has some four requests.
+    assert!(cut.completed > 4_000 && kept.completed == 2_000, "{cut:?} {kept:?}");
 }
 
 #[test]

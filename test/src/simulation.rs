@@ -243,8 +243,9 @@ impl<A: App + ?Sized> Simulation<'_, A> {
 
     /// Has clients keep their connections, each for at most so many requests: one after the other, with pauses, and now
     /// and then several in one packet. What each reads must be the answers to its requests, in their order; of what a
-    /// response says of the connection, nothing is compared. None of these requests is [split](Self::split). Without
-    /// this call each client closes its connection after one request.
+    /// response says of the connection, nothing is compared. None of these requests is [split](Self::split), and each
+    /// should fit a packet: of a longer one no more is read, so its answer may be another. Without this call each
+    /// client closes its connection after one request.
     ///
     /// ```
     /// # let app = lethe_sim::sample::Sample::new(1000);
