@@ -27,6 +27,8 @@ pub struct Versions<A> {
     /// The versions that are not current, by number; of two numbers, by the first.
     others: [Option<A>; COUNT],
     generations: Generations,
+    /// The first numbers of versions that take two, a bit for each.
+    wide: u8,
     /// The number of the version that was added and is not current yet.
     added: Option<u8>,
 }
@@ -41,9 +43,11 @@ impl<A: App> Versions<A> {
     /// theirs. A version that takes two numbers has an even one: that before, if this is odd.
     pub fn of_generation(first: A, generation: u8) -> Self {
         let number = generation % Generations::COUNT;
-        let current = number - number % numbers_of(&first);
+        let count = numbers_of(&first);
+        let current = number - number % count;
         let generations = Generations { current, live: 1 << current };
-        Self { current: first, others: [const { None }; COUNT], generations, added: None }
+        let wide = (count - 1) << current;
+        Self { current: first, others: [const { None }; COUNT], generations, wide, added: None }
     }
 
     /// Begins new connections with `next`. Returns the versions that nothing is answered from any more.
@@ -59,7 +63,7 @@ impl<A: App> Versions<A> {
     #[must_use = "dropping a version may take time that a worker does not have"]
     pub fn add(&mut self, next: A) -> [Option<A>; COUNT] {
         let count = numbers_of(&next);
-        let behind = self.generations.current + numbers_of(&self.current);
+        let behind = self.generations.current + self.count(self.generations.current);
         let first = behind.next_multiple_of(count) % Generations::COUNT;
         // An addition that no connection has begun with makes room for the next.
         let superseded = self.added.replace(first);
@@ -73,6 +77,7 @@ impl<A: App> Versions<A> {
                 self.generations.live |= 1 << number;
             }
         }
+        self.wide = self.wide & !(1 << first) | (count - 1) << first;
         if let Some(slot) = self.others.get_mut(usize::from(first)) {
             *slot = Some(next);
         }
@@ -105,10 +110,15 @@ impl<A: App> Versions<A> {
         }
         (&self.current, self.generations.current)
     }
+
+    /// How many numbers the version takes that has this one, and none before it.
+    #[inline]
+    const fn count(&self, number: u8) -> u8 {
+        1 + (self.wide >> number & 1)
+    }
 }
 
-/// How many numbers a version takes: one or two.
-#[inline]
+/// How many numbers a version takes: one or two. This is asked once of each: an application may have to look it up.
 fn numbers_of(version: &impl App) -> u8 {
     Position::generations_of(version.positions())
 }
@@ -117,7 +127,7 @@ impl<A: App> App for Versions<A> {
     #[inline]
     fn respond<'a>(&'a self, request: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
         let (version, number) = self.of(request.generation);
-        version.respond(request, scratch).of_version(number, numbers_of(version))
+        version.respond(request, scratch).of_version(number, self.count(number))
     }
 
     #[inline]
@@ -127,7 +137,7 @@ impl<A: App> App for Versions<A> {
 
     fn stored(&self, position: Position) -> Option<Response<'_>> {
         let (version, number) = self.of(self.generations.of(position)?);
-        let count = numbers_of(version);
+        let count = self.count(number);
         let stored = version.stored(position.within(number, count)?)?;
         Some(stored.of_version(number, count))
     }
@@ -157,6 +167,7 @@ impl<A: App> App for Versions<A> {
 mod tests {
     extern crate std;
 
+    use core::cell::Cell;
     use std::vec::Vec;
 
     use super::*;
@@ -308,6 +319,35 @@ mod tests {
         assert_eq!(answer(&versions, 2).0, b"c");
         versions.advance();
         assert_eq!(versions.generations(), Generations { current: 2, live: 0b0101 });
+    }
+
+    /// Counts how often it is asked how many positions it has.
+    struct Asked(Cell<u32>);
+
+    impl App for Asked {
+        fn respond<'a>(&'a self, _: &Request<'_>, _: &'a mut [u8]) -> Response<'a> {
+            Response::prepared(b"", b"").stored_at(at(0, 1))
+        }
+
+        fn stored(&self, _: Position) -> Option<Response<'_>> {
+            Some(Response::prepared(b"", b""))
+        }
+
+        fn positions(&self) -> u32 {
+            self.0.set(self.0.get() + 1);
+            Position::PER_VERSION
+        }
+    }
+
+    #[test]
+    fn a_version_is_asked_once_how_many_positions_it_has() {
+        let mut versions = Versions::new(Asked(Cell::new(0)));
+        assert!(versions.replace(Asked(Cell::new(0))).iter().all(Option::is_none));
+        for number in [0, 2] {
+            let _ = versions.respond(&Request::get(b"/").with_generation(number), &mut []);
+            let _ = versions.stored(at(number.into(), 1));
+        }
+        assert_eq!([0, 2].map(|number| versions.of(number).0.0.get()), [1, 1]);
     }
 
     /// Answers `PUT` as well, and stores nothing.

@@ -470,7 +470,7 @@ impl<'a, P: Pair> Segment<'a, P> {
         scratch.split_at_mut_checked(date::ROOM).unwrap_or_default()
     }
 
-    /// Gives a response a `Date`, where it is to have one and can (fast: changed in its place).
+    /// Gives a response a `Date`, where it is to have one and can.
     #[inline]
     pub(super) fn add_date<'r>(&self, response: &mut Response<'r>, one_packet: usize, room: &'r mut [u8]) {
         if self.config.date {
