@@ -150,6 +150,9 @@ type Asked = Option<Result<Number, NumberError>>;
 
 fn number(query: Option<&[u8]>, name: &str) -> Asked {
     let value = query::field(query, name)?;
+    if let Some(number) = Number::of_plain(value) {
+        return Some(Ok(number));
+    }
     let mut room = [0; DECODED_LEN];
     // Malformed encoding cannot be the number of a candidate.
     Some(decode(value, Plus::Space, &mut room).map_or(Err(NumberError::Long), Number::parse))

@@ -13,7 +13,7 @@
 use super::field::is_token;
 use super::framing::{Framing, LineEnd, Version, is_host};
 use super::method::{Method, Methods};
-use super::words::{equal, first, is_other, others, others_and};
+use super::words::{equal, first, is_other, may_begin_line, others, others_and};
 
 /// A request line, taken apart, and what came behind it.
 #[derive(Clone, Copy, Debug)]
@@ -307,7 +307,10 @@ impl<'a> Headers<'a> {
     /// The values of all fields called `name`, in any case, without the white space around them.
     #[inline]
     pub fn values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        self.lines().filter_map(move |line| {
+        // Most requests lack the fields that are asked for, and one look at all bytes is cheaper than one at each line.
+        let may_be_there = name.bytes().next().is_none_or(|first| may_begin_line(self.bytes, first));
+        let among = if may_be_there { *self } else { Self::default() };
+        among.lines().filter_map(move |line| {
             let (field, value) = line.split_at_checked(name.len())?;
             let value = value.strip_prefix(b":")?;
             field.eq_ignore_ascii_case(name.as_bytes()).then(|| value.trim_ascii())

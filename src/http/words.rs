@@ -76,6 +76,29 @@ pub(super) fn first(bytes: &[u8], mark: impl Fn(u64) -> u64, is_it: impl Fn(u8) 
     (marks != 0).then(|| at + marks.trailing_zeros() as usize / 8)
 }
 
+/// Whether a line may begin with this letter, in either case: the first line, or one behind a line feed. There are no
+/// false negatives; false positives are lines that begin with a byte that differs in bit 5 only, and what has less than
+/// nine bytes.
+#[inline]
+pub(super) fn may_begin_line(bytes: &[u8], letter: u8) -> bool {
+    let letter = letter | 0x20;
+    let Some(last) = bytes.last_chunk::<9>().filter(|_| bytes.first().is_none_or(|&first| first | 0x20 != letter))
+    else {
+        return true;
+    };
+    // A byte of the first word and the same of the second, which is read one byte further on, are a pair. It is a line
+    // feed and the letter where both differences are zero.
+    let is_found = |at: &[u8; 8], behind: &[u8; 8]| {
+        let line_end = u64::from_le_bytes(*at) ^ (ONES * u64::from(b'\n'));
+        let begin = (u64::from_le_bytes(*behind) | (ONES * 0x20)) ^ (ONES * u64::from(letter));
+        equal(line_end | begin, 0) != 0
+    };
+    let behind = bytes.get(1..).unwrap_or_default();
+    let [at_last, behind_last] = [last.first_chunk(), last.last_chunk()].map(|chunk| chunk.unwrap_or(&[0; 8]));
+    is_found(at_last, behind_last)
+        || bytes.as_chunks().0.iter().zip(behind.as_chunks().0).any(|(at, behind)| is_found(at, behind))
+}
+
 /// At least eight bytes, which are read from anywhere on.
 #[derive(Clone, Copy)]
 pub(super) struct Words<'a> {
@@ -172,6 +195,15 @@ mod tests {
             && first(&text, |word| equal(word, b'?'), |byte| byte == b'?') == text.iter().position(|&byte| byte == b'?')
             && first(&text, |word| others_and(word, b'?'), |byte| byte == b'?' || is_other(byte))
                 == text.iter().position(|&byte| byte == b'?' || is_other(byte))
+    }
+
+    #[quickcheck_macros::quickcheck]
+    #[expect(clippy::needless_pass_by_value, reason = "quickcheck hands over what it made")]
+    fn a_letter_may_begin_a_line_where_one_does_and_mostly_nowhere_else(pieces: Vec<u8>) -> bool {
+        const PIECES: [&[u8]; 8] = [b"r", b"R", b"s", b"\n", b"\r\n", b"xyz", b" ", b"\xff"];
+        let text: Vec<u8> = pieces.iter().flat_map(|&piece| PIECES[usize::from(piece % 8)]).copied().collect();
+        let begins = text.split(|&byte| byte == b'\n').any(|line| line.first().is_some_and(|byte| byte | 0x20 == b'r'));
+        may_begin_line(&text, b'R') == (begins || text.len() < 9)
     }
 
     #[test]

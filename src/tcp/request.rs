@@ -176,7 +176,7 @@ fn answer_request<'a, A: App, P: Pair>(
         return respond_together(&read, fields, gathered, app, scratch);
     }
     let one_packet = one_packet(segment, fields);
-    let takes_parts = app.stores_parts() && takes_part(segment, fields, later.is_some(), line);
+    let takes_parts = app.stores_parts() && takes_part(segment, fields, later.is_some(), line, framing);
     let response = segment.ask(line, fields.generation, Room { one_packet, takes_parts }, app, scratch);
     if response.is_empty() {
         return DropReason::HttpIncomplete.into();
@@ -484,8 +484,14 @@ fn end_ahead_of_next<'a, A: App, P: Pair>(
 /// Whether the response to this request may be a part of a stored one: no more of the request can come, its header
 /// section has a `Range`, and its connection can stay open, which it does even if the client closes it.
 #[cold]
-fn takes_part<P: Pair>(segment: &Segment<'_, P>, fields: CookieFields, is_later: bool, line: &RequestLine<'_>) -> bool {
-    let is_whole = match line.framing() {
+fn takes_part<P: Pair>(
+    segment: &Segment<'_, P>,
+    fields: CookieFields,
+    is_later: bool,
+    line: &RequestLine<'_>,
+    framing: Framing,
+) -> bool {
+    let is_whole = match framing {
         Framing::Complete { behind: 0, persistence } => persistence != Persistence::Close || line.is_last(),
         _ => false,
     };
@@ -527,7 +533,7 @@ pub(super) fn answer_part_again<'a, A: App, P: Pair>(
     let generation = app.generations().of(echoed.position)?;
     let fields = CookieFields { mss: Mss::at_most(class.mss(segment.headers_len())), generation, scale };
     let line = RequestLine::parse_for(app.methods(), whole.payload).ok()?;
-    if !takes_part(&whole, fields, true, &line) {
+    if !takes_part(&whole, fields, true, &line, line.framing()) {
         return None;
     }
     let room = Room { one_packet: one_packet(&whole, fields), takes_parts: true };

@@ -24,6 +24,9 @@ pub(super) enum PathError {
 
 /// Decodes a path that begins with `/`. `buffer` is used only if anything in it is percent-encoded, or a segment `.`.
 pub(super) fn decode<'a>(encoded: &'a [u8], buffer: &'a mut [u8]) -> Result<&'a [u8], PathError> {
+    if is_plain(encoded) {
+        return check_len(encoded);
+    }
     // The loop has no early exit, so that it is vectorized.
     let found = encoded.iter().fold(0, |found, &byte| found | u8::from(byte == b'%') | u8::from(is_refused(byte)) << 1);
     let len = match found {
@@ -35,6 +38,30 @@ pub(super) fn decode<'a>(encoded: &'a [u8], buffer: &'a mut [u8]) -> Result<&'a 
     };
     let len = leave_dots_out(&mut buffer[..len])?;
     check_len(&buffer[..len])
+}
+
+/// Whether there is nothing in a path to be decoded, left out or refused, told eight bytes at a time. There are no
+/// false positives; false negatives are paths of less than nine bytes, and a few with dots and slashes in a row.
+fn is_plain(path: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // Marks bytes that are `wanted`, and perhaps some behind a marked one.
+    let equal = |word: u64, wanted: u8| {
+        let word = word ^ (ONES * u64::from(wanted));
+        word.wrapping_sub(ONES) & !word & (ONES << 7)
+    };
+    let has_none = |&at: &[u8; 8], &behind: &[u8; 8]| {
+        let (at, behind) = (u64::from_le_bytes(at), u64::from_le_bytes(behind));
+        let others = equal(at, b'%') | equal(at, b'\\') | equal(at, 0);
+        others | equal(at, b'/') & equal(behind, b'.') == 0
+    };
+    let Some((last, [.., end])) = path.last_chunk::<9>().and_then(|last| last.first_chunk().zip(Some(last))) else {
+        return false;
+    };
+    let Some(behind_last) = path.last_chunk() else { return false };
+    let behind = path.get(1..).unwrap_or_default().as_chunks().0;
+    has_none(last, behind_last)
+        && !matches!(end, b'%' | b'\\' | 0)
+        && path.as_chunks().0.iter().zip(behind).all(|(at, behind)| has_none(at, behind))
 }
 
 /// Whether these bytes, which begin with `/`, can be the path of a file.
@@ -138,6 +165,22 @@ mod tests {
         for path in ["/", "/a", "/a/b.html", "/a/", "/...", "/.a", "/a..b", "//", "/+", "/~"] {
             check_path(path, Ok(path.as_bytes()));
         }
+    }
+
+    #[test]
+    fn what_is_to_be_changed_or_refused_is_seen_wherever_it_stands() {
+        for len in 9..30 {
+            let plain = vec![b'a'; len];
+            assert!(is_plain(&plain));
+            for piece in [&b"%"[..], b"\\", b"\0", b"/."] {
+                for at in 0..=len - piece.len() {
+                    let mut path = plain.clone();
+                    path[at..at + piece.len()].copy_from_slice(piece);
+                    assert!(!is_plain(&path), "{}", path.escape_ascii());
+                }
+            }
+        }
+        assert!(is_plain(b"/docs/a..b.html/") && !is_plain(b"/short"));
     }
 
     #[test]

@@ -41,6 +41,18 @@ impl Number {
         if number.len == 0 { Err(NumberError::Empty) } else { Ok(number) }
     }
 
+    /// The number of a query, where nothing in it is percent-encoded, blank, or outside ASCII, which is how nearly all
+    /// are typed; else `None`, which says nothing of whether it is valid.
+    #[inline]
+    pub(super) fn of_plain(text: &[u8]) -> Option<Self> {
+        let is_plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'%' | b'+');
+        let mut number = Self { bytes: [0; NUMBER_MAX], len: text.len() };
+        let bytes = number.bytes.get_mut(..text.len()).filter(|_| !text.is_empty() && text.iter().all(is_plain))?;
+        bytes.copy_from_slice(text);
+        bytes.make_ascii_uppercase();
+        Some(number)
+    }
+
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
@@ -99,6 +111,16 @@ mod tests {
         check(&longest, Ok(&longest));
         check(&longer, Err(NumberError::Long));
         check(&"甲".repeat(22), Err(NumberError::Long));
+    }
+
+    #[quickcheck_macros::quickcheck]
+    fn a_plain_number_is_what_any_is(text: String) -> bool {
+        // Mostly of what is plain.
+        let text: String = text.chars().map(|char| if char.is_alphabetic() { 'x' } else { char }).collect();
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"%+".contains(&byte));
+        let plain = Number::of_plain(text.as_bytes()).map(|number| number.as_bytes().to_vec());
+        let any = Number::parse(&text).ok().filter(|_| is_plain).map(|number| number.as_bytes().to_vec());
+        plain == any
     }
 
     #[quickcheck_macros::quickcheck]
