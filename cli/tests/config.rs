@@ -109,6 +109,16 @@ fn a_mistake_in_the_file_ends_the_command_with_its_place() {
 }
 
 #[test]
+fn a_user_that_the_server_cannot_go_on_as_is_told_before_data_is_loaded() {
+    for (user, why) in [("no-such-user", "there is no user called"), ("root", "--user root is root")] {
+        let file = format!("device = 'tap:a'\naddr = '10.9.0.2'\nuser = '{user}'\n[ipinfo]\ndb = 'missing'\n");
+        check_error(&file, "--config a.toml", &[], &format!("lethe: a.toml:3:1: user: {why}"));
+        let words = format!("--device tap:a --addr 10.9.0.2 --user {user} ipinfo --db missing");
+        check_error("", &words, &[], &format!("lethe: {why}"));
+    }
+}
+
+#[test]
 fn what_is_missing_in_the_file_is_told_as_on_the_command_line() {
     check_error("addr = '10.9.0.2'\n[ipinfo]\n", "--config a.toml", &[], "--device <DEVICE>");
     check_error("device = 'tap:t'\naddr = '10.9.0.2'\n", "--config a.toml", &[], "requires a subcommand");

@@ -254,13 +254,14 @@ fn has_tcx() -> bool {
 fn a_kernel_that_forwards_is_warned_of_and_leaves_alone_what_is_not_its_own() {
     let wire = Wire::new(1500, 1);
     wire.server.run("echo 1 >/proc/sys/net/ipv4/ip_forward");
-    // It ends because there is no such user, which is checked after the warning.
-    let (lethe, device) = (env!("CARGO_BIN_EXE_lethe"), "--device packet:lethe0 --addr 10.9.0.2 --user none0");
-    let unprivileged = format!("setpriv --bounding-set=-bpf,-net_admin,-sys_admin {lethe} serve {device} sample");
+    // It ends because there is no place for the log, which is opened after the warning.
+    let options = "--device packet:lethe0 --addr 10.9.0.2 --access-log /none/log";
+    let lethe = env!("CARGO_BIN_EXE_lethe");
+    let unprivileged = format!("setpriv --bounding-set=-bpf,-net_admin,-sys_admin {lethe} serve {options} sample");
     let (_, text) = wire.server.try_run(&unprivileged);
     assert!(text.contains("warning: the kernel forwards"), "{text}");
-    assert!(!wire.mistake("packet:lethe0 --user none0 --mac 02:00:00:00:00:77").contains("warning"));
-    assert_ne!(wire.mistake("packet:lethe0 --user none0").contains("warning"), has_tcx());
+    assert!(!wire.mistake("packet:lethe0 --access-log /none/log --mac 02:00:00:00:00:77").contains("warning"));
+    assert_ne!(wire.mistake("packet:lethe0 --access-log /none/log").contains("warning"), has_tcx());
     let own_mac = "--mac 02:00:00:00:00:77 sample";
     let mut served = vec![("packet:lethe0", own_mac), ("xdp:lethe0", "sample")];
     if has_tcx() {
@@ -437,28 +438,28 @@ fn a_driver_without_a_place_for_programs_is_served_by_the_kernels() {
 #[test(root)]
 fn an_address_that_others_have_too_is_warned_of() {
     let wire = Wire::new(1500, 1);
-    // It ends because there is no such user, which is checked after the warning.
-    let text = wire.mistake("packet:lethe0 --addr 10.9.0.3 --addr fd09::3 --user none0");
+    // It ends because there is no place for the log, which is opened after the warning.
+    let text = wire.mistake("packet:lethe0 --addr 10.9.0.3 --addr fd09::3 --access-log /none/log");
     for address in ["10.9.0.3", "fd09::3"] {
         let warning = format!("warning: the kernel has {address} too, on lethe0, and answers for it as well");
         assert!(text.contains(&warning), "{text}");
     }
-    assert!(!wire.mistake("packet:lethe0 --user none0").contains("warning"));
+    assert!(!wire.mistake("packet:lethe0 --access-log /none/log").contains("warning"));
 
     let server = wire.serve("packet:lethe0", "sample");
     // 10.9.0.2 is the address of both.
     for device in ["packet:lethe0", "packet:lethe0,fanout=7", "xdp:lethe0"] {
-        let text = wire.mistake(&format!("{device} --user none0"));
+        let text = wire.mistake(&format!("{device} --access-log /none/log"));
         assert!(text.contains("serves 10.9.0.2 on lethe0 already") && text.contains("fanout=1"), "{device}: {text}");
         assert!(text.contains(&format!("warning: process {} ", server.pid())), "{device}: {text}");
     }
     server.stop();
     // There is no warning of a server that has ended, nor of one that shares the interface.
-    assert!(!wire.mistake("packet:lethe0 --user none0").contains("warning"));
+    assert!(!wire.mistake("packet:lethe0 --access-log /none/log").contains("warning"));
     let _server = wire.serve("packet:lethe0,fanout=7", "sample");
-    assert!(!wire.mistake("packet:lethe0,fanout=7 --user none0").contains("warning"));
+    assert!(!wire.mistake("packet:lethe0,fanout=7 --access-log /none/log").contains("warning"));
     for device in ["packet:lethe0,fanout=8", "packet:lethe0"] {
-        assert!(wire.mistake(&format!("{device} --user none0")).contains("on lethe0 already"), "{device}");
+        assert!(wire.mistake(&format!("{device} --access-log /none/log")).contains("on lethe0 already"), "{device}");
     }
 }
 

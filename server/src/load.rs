@@ -36,6 +36,7 @@ pub(crate) const MAC: MacAddress = MacAddress::new([0x02, b'L', b'o', b'a', b'd'
 pub(crate) fn load<X, A, P: Port>(server: &Server<X, A, P>, args: &Args) -> anyhow::Result<()> {
     args.device.check_kind(server.own_port.as_ref())?;
     // The mistakes come first, then what root is needed for.
+    privileges::check(&args.user)?;
     Generator::new(args.settings(1500, MAC)?)?;
     let opening = Opening {
         #[cfg(feature = "interfaces")]

@@ -12,10 +12,20 @@ pub(crate) fn drop_to(name: &str) -> anyhow::Result<()> {
     if !geteuid().is_root() {
         return drop_capabilities().context("cannot give up the capabilities");
     }
-    let user = User::from_name(name)?.with_context(|| format!("there is no user called {name}"))?;
-    ensure!(!user.uid.is_root(), "--user {name} is root, and packets are never read as root");
+    let user = find(name)?;
     become_user(&user).with_context(|| format!("cannot go on as user {name}"))?;
     verify(&user)
+}
+
+/// Finds a name that [`drop_to`] would refuse, before anything is opened for it.
+pub(crate) fn check(name: &str) -> anyhow::Result<()> {
+    if geteuid().is_root() { find(name).map(drop) } else { Ok(()) }
+}
+
+fn find(name: &str) -> anyhow::Result<User> {
+    let user = User::from_name(name)?.with_context(|| format!("there is no user called {name}"))?;
+    ensure!(!user.uid.is_root(), "--user {name} is root, and packets are never read as root");
+    Ok(user)
 }
 
 fn become_user(user: &User) -> nix::Result<()> {

@@ -26,7 +26,7 @@ use crate::run::{Answerer, BURST, Pace, run};
 use crate::server::Server;
 use crate::serving::{Args, Opened, Ready, Serving};
 use crate::table::print_end;
-use crate::workers;
+use crate::{privileges, workers};
 
 /// What is wrong with an option that only shows beside others, or in the server as it was built: its name, and the
 /// error.
@@ -40,6 +40,7 @@ where
     engine.addresses().map_err(|error| ("addr", error))?;
     engine.ports().map_err(|error| ("tcp-port", error))?;
     args.log.check()?;
+    privileges::check(&args.user).map_err(|error| ("user", error))?;
     check_workers(args).map_err(|error| ("workers", error))?;
     check_cpus(args).map_err(|error| ("cpus", error))?;
     match &args.device {
