@@ -45,6 +45,20 @@ impl Wire {
         result(&self.client, &format!("--device packet:client0 {arguments}"))
     }
 
+    /// Has the server answer whole bursts: what comes while it is stopped waits for it.
+    fn load_in_bursts(&self, server: &Server) {
+        std::thread::scope(|scope| {
+            let clients = scope.spawn(|| self.load(&format!("{CLIENTS} --path /1000 --rate 2k --for 1s")));
+            while !clients.is_finished() {
+                for (signal, time) in [(Signal::SIGSTOP, 100), (Signal::SIGCONT, 50)] {
+                    server.signal(signal);
+                    std::thread::sleep(Duration::from_millis(time));
+                }
+            }
+            check_all_answered(&clients.join().unwrap(), 2000);
+        });
+    }
+
     /// The message of a `lethe load` that fails.
     #[track_caller]
     fn mistake(&self, arguments: &str) -> String {
@@ -100,6 +114,7 @@ fn the_server_has_not_a_page_more_with_thirty_thousand_connections_open() {
     let server = wire.lethe();
     // Memory that a program touches once, it touches here.
     check_all_answered(&wire.load(&format!("{CLIENTS} --path /1000 --open 2000 --for 100ms")), 2000);
+    wire.load_in_bursts(&server);
     let pid = server.pid();
     let result = wire.load(&format!("{CLIENTS} --path /1000 --open 30k --for 1s --timeout 30s --watch {pid}"));
     check_all_answered(&result, 30_000);
@@ -143,6 +158,7 @@ fn the_server_has_not_a_page_more_while_connections_are_idle_between_requests() 
     let server = Server::start_on(&wire.server, &["--device", "packet:lethe0"], "sample");
     // Memory that a program touches once, it touches here.
     check_kept(&wire.load(&format!("{CLIENTS} --path /100 --open 2000 --keep-alive 3 --for 0s")), 6000, 2000);
+    wire.load_in_bursts(&server);
     let options = format!("--keep-alive 3 --think 2s --for 0s --timeout 30s --watch {}", server.pid());
     let result = wire.load(&format!("{CLIENTS} --path /100 --path /101 --path /102 --open 100k {options}"));
     check_kept(&result, 300_000, 100_000);
