@@ -103,8 +103,9 @@ fn extract(commit: &str, folder: &Path) -> anyhow::Result<()> {
         .spawn()
         .context("cannot run git")?;
     let files = archive.stdout.take().context("git has no output")?;
+    // With the time of now: Cargo would take older files for those of another commit that it has built before.
     let unpacked =
-        Command::new("tar").arg("-x").arg("-C").arg(folder).stdin(files).status().context("cannot run tar")?;
+        Command::new("tar").args(["-x", "-m", "-C"]).arg(folder).stdin(files).status().context("cannot run tar")?;
     ensure!(archive.wait()?.success() && unpacked.success(), "there is no commit {commit} to compare with");
     Ok(())
 }
