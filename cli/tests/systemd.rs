@@ -2,6 +2,7 @@
 //! data is loaded again, by the watchdog's clock, and at the end. Needs root.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -68,10 +69,20 @@ impl Manager {
 
     /// The next message within a time.
     fn hear_within(&self, time: Duration) -> Option<String> {
-        self.socket.set_read_timeout(Some(time)).unwrap();
+        let deadline = Instant::now() + time;
         let mut buffer = [0; 4096];
-        let len = self.socket.recv(&mut buffer).ok()?;
-        Some(String::from_utf8(buffer[..len].to_vec()).unwrap())
+        loop {
+            // No time left is not what the socket takes for its time.
+            let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_micros(1));
+            self.socket.set_read_timeout(Some(left)).unwrap();
+            match self.socket.recv(&mut buffer) {
+                Ok(len) => return Some(String::from_utf8(buffer[..len].to_vec()).unwrap()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
+                // As after this process was stopped and goes on, or was frozen with its machine.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 
     #[track_caller]
