@@ -68,7 +68,7 @@ pub trait App {
     /// at a time instead of four ([`Versions`](crate::versions::Versions)).
     #[inline]
     fn positions(&self) -> u32 {
-        Position::PER_VERSION - Position::PER_GENERATION
+        Position::IN_EVERY_GENERATION
     }
 
     /// The versions of the data set that are still answered from, and the one for new connections.

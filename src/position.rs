@@ -27,6 +27,10 @@ impl Position {
     /// GiB of responses.
     pub const PER_VERSION: u32 = Self::COUNT - 2 * Self::PER_GENERATION;
 
+    /// Positions that every generation has: the last one has fewer than [`Position::PER_GENERATION`], since there are
+    /// [`Position::COUNT`] in all.
+    pub(crate) const IN_EVERY_GENERATION: u32 = Self::COUNT % Self::PER_GENERATION;
+
     /// The position `units` units from the start, unless that is [`Position::COUNT`] or more.
     pub const fn new(units: u32) -> Option<Self> {
         if units < Self::COUNT { Some(Self(units)) } else { None }
@@ -47,7 +51,7 @@ impl Position {
     /// How many generations' positions a version takes whose stored responses end before this position: one or two,
     /// also where the last generation is among them.
     pub(crate) const fn generations_of(end: u32) -> u8 {
-        if end > Self::COUNT % Self::PER_GENERATION { 2 } else { 1 }
+        if end > Self::IN_EVERY_GENERATION { 2 } else { 1 }
     }
 
     /// The generation whose positions it is among, below [`Generations::COUNT`](crate::app::Generations::COUNT).

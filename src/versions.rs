@@ -267,14 +267,11 @@ mod tests {
         assert_eq!(answer(&last, 2), (&b"a"[..], None), "there is no such position");
     }
 
-    /// The first position that a version has not which takes one number.
-    const WIDE: u32 = Position::PER_VERSION - Position::PER_GENERATION;
-
     #[test]
     fn a_version_of_more_than_two_gibibytes_takes_an_even_number_and_the_next() {
-        let next = Position::PER_GENERATION;
+        let (wide, next) = (Position::IN_EVERY_GENERATION, Position::PER_GENERATION);
         for (generation, current, last, expected) in
-            [(0, 0, WIDE - 1, 0), (3, 3, WIDE - 1, 3), (0, 0, WIDE, 0), (3, 2, WIDE, 2), (2, 2, next, 3)]
+            [(0, 0, wide - 1, 0), (3, 3, wide - 1, 3), (0, 0, wide, 0), (3, 2, wide, 2), (2, 2, next, 3)]
         {
             let versions = Versions::of_generation(Letter(last, b"a"), generation);
             assert_eq!(versions.generations(), Generations { current, live: 1 << current });

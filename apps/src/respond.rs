@@ -186,9 +186,8 @@ impl Respond {
 
     fn parse_with(text: &str, file: &Path, first: u32, behind: Option<Answer>) -> Result<Self, RulesError> {
         let base = file.parent().unwrap_or(Path::new(""));
-        let made = rules::read(text, base, first).and_then(|made| {
-            Self::new(made, behind).ok_or_else(|| Fault::new(&(0..0), "all answers together are longer than 4 GiB"))
-        });
+        let made =
+            rules::read(text, base, first).and_then(|made| Self::new(made, behind).ok_or_else(|| Fault::full(&(0..0))));
         made.map_err(|fault| fault.in_file(file, text))
     }
 

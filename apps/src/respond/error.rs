@@ -48,6 +48,11 @@ impl Fault {
         Self { at: at.start, what: what.into(), cause: None }
     }
 
+    /// There is no position left for an answer.
+    pub(super) fn full(at: &Range<usize>) -> Self {
+        Self::new(at, "all answers together are longer than 4 GiB")
+    }
+
     /// A file of this path cannot be read.
     pub(super) fn unreadable(at: &Range<usize>, path: &Path, cause: io::Error) -> Self {
         Self { cause: Some(cause), ..Self::new(at, format!("cannot read {}", path.display())) }

@@ -238,7 +238,7 @@ impl Maker<'_> {
         let media_type = media_type.filter(|_| !fields.names.iter().any(|name| name == "content-type"));
         let media_type = media_type.map_or(String::new(), |media_type| format!("Content-Type: {media_type}\r\n"));
         let reply = self.made.replies.add(status, &(media_type + &fields.lines), body);
-        reply.map(Answer::Reply).ok_or_else(|| Fault::new(at, "all answers together are longer than 4 GiB"))
+        reply.map(Answer::Reply).ok_or_else(|| Fault::full(at))
     }
 
     fn redirect(
