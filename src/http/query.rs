@@ -1,6 +1,8 @@
 //! Percent-encoded text (RFC 3986, section 2.1), and the fields of a query as an HTML form makes them
 //! (`application/x-www-form-urlencoded`). Nothing is allocated: text is decoded byte by byte, or into a buffer.
 
+use super::words;
+
 /// The bytes that percent-encoded text stands for: `None` for an escape that is not `%` and two hexadecimal digits.
 pub fn percent_decoded(text: &[u8]) -> impl Iterator<Item = Option<u8>> + '_ {
     decoded(text, false)
@@ -34,27 +36,45 @@ pub fn form_decode<'r>(text: &[u8], room: &'r mut [u8]) -> Option<&'r [u8]> {
 /// assert_eq!(fields.next(), None);
 /// ```
 pub fn fields(query: Option<&[u8]>) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let parts = query.unwrap_or_default().split(|&byte| byte == b'&').filter(|part| !part.is_empty());
-    parts.map(|part| {
-        let at = part.iter().position(|&byte| byte == b'=').unwrap_or(part.len());
-        let (name, value) = part.split_at_checked(at).unwrap_or((part, b""));
-        (name, value.strip_prefix(b"=").unwrap_or_default())
+    let mut rest = query;
+    let parts = core::iter::from_fn(move || {
+        let (part, behind) = split_at_first(rest?, b'&');
+        rest = behind;
+        Some(part)
+    });
+    parts.filter(|part| !part.is_empty()).map(|part| {
+        let (name, value) = split_at_first(part, b'=');
+        (name, value.unwrap_or_default())
     })
 }
 
 /// The value of the first field of this name that has a `=`, still encoded. The name may be encoded in the query.
 #[inline]
 pub fn field<'q>(query: Option<&'q [u8]>, name: &str) -> Option<&'q [u8]> {
-    let mut parts = query.unwrap_or_default().split(|&byte| byte == b'&');
-    parts.find_map(|part| {
+    let mut rest = query;
+    loop {
+        let (part, behind) = split_at_first(rest?, b'&');
         if let Some(value) = part.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"=")) {
             return Some(value);
         }
-        let (encoded, value) = part.split_at_checked(part.iter().position(|&byte| byte == b'=')?)?;
-        let is_escaped = encoded.iter().any(|byte| matches!(byte, b'%' | b'+'));
-        let is_named = || form_decoded(encoded).eq(name.bytes().map(Some));
-        if is_escaped && is_named() { value.strip_prefix(b"=") } else { None }
-    })
+        if let (encoded, Some(value)) = split_at_first(part, b'=')
+            && encoded.iter().any(|byte| matches!(byte, b'%' | b'+'))
+            && form_decoded(encoded).eq(name.bytes().map(Some))
+        {
+            return Some(value);
+        }
+        rest = behind;
+    }
+}
+
+/// What stands before the first such byte, and what stands behind it, if it is there.
+#[inline]
+fn split_at_first(text: &[u8], wanted: u8) -> (&[u8], Option<&[u8]>) {
+    let at = words::first(text, |word| words::equal(word, wanted), |byte| byte == wanted);
+    match at.and_then(|at| text.split_at_checked(at)) {
+        Some((before, [_, behind @ ..])) => (before, Some(behind)),
+        _ => (text, None),
+    }
 }
 
 fn decoded(text: &[u8], is_form: bool) -> impl Iterator<Item = Option<u8>> + '_ {

@@ -36,9 +36,9 @@ pub(super) struct Digest {
 pub(super) struct Tag(pub(super) [u8; TAG_LEN]);
 
 impl Tag {
-    /// Compares in constant time.
+    /// Compares in constant time, all bytes at once.
     pub(super) fn is(self, other: Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        u128::from_ne_bytes(self.0).ct_eq(&u128::from_ne_bytes(other.0)).into()
     }
 }
 

@@ -45,12 +45,17 @@ impl Number {
     /// are typed; else `None`, which says nothing of whether it is valid.
     #[inline]
     pub(super) fn of_plain(text: &[u8]) -> Option<Self> {
-        let is_plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'%' | b'+');
         let mut number = Self { bytes: [0; NUMBER_MAX], len: text.len() };
-        let bytes = number.bytes.get_mut(..text.len()).filter(|_| !text.is_empty() && text.iter().all(is_plain))?;
-        bytes.copy_from_slice(text);
-        bytes.make_ascii_uppercase();
-        Some(number)
+        number.bytes.get_mut(..text.len()).filter(|room| !room.is_empty())?.copy_from_slice(text);
+        // All of the array is looked at, without an early exit, so that it is vectorized. A NUL is there only behind
+        // the number, or it is one of the number.
+        let (mut is_plain, mut nuls) = (true, 0);
+        for byte in &mut number.bytes {
+            is_plain &= matches!(byte, 0 | b'!'..=b'~') & !matches!(byte, b'%' | b'+');
+            nuls += u8::from(*byte == 0);
+            byte.make_ascii_uppercase();
+        }
+        (is_plain && usize::from(nuls) == NUMBER_MAX - text.len()).then_some(number)
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {
@@ -111,6 +116,14 @@ mod tests {
         check(&longest, Ok(&longest));
         check(&longer, Err(NumberError::Long));
         check(&"甲".repeat(22), Err(NumberError::Long));
+    }
+
+    #[test]
+    fn a_nul_is_part_of_no_plain_number() {
+        for text in ["\0", "1\0", "\u{0}1", "1\u{0}1", &"\0".repeat(NUMBER_MAX)] {
+            assert!(Number::of_plain(text.as_bytes()).is_none(), "{text:?}");
+        }
+        assert!(Number::of_plain(&[b'1'; NUMBER_MAX]).is_some() && Number::of_plain(&[b'1'; NUMBER_MAX + 1]).is_none());
     }
 
     #[quickcheck_macros::quickcheck]
