@@ -104,6 +104,7 @@ fn ask(server: SocketAddr, case: &Case) -> Answer {
                 bytes.extend(&part[..len]);
                 continue;
             }
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => is_closed = !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
         }
         break;

@@ -5,7 +5,7 @@
 //! and header fields later; `files` has another form of a file for each.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -73,6 +73,7 @@ fn fetch(writes: &[String], nagle: bool, pause: Duration) -> Vec<u8> {
     let mut buffer = vec![0; 65_536];
     while !is_complete(&reply) {
         match stream.read(&mut buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Ok(0) | Err(_) => break,
             Ok(len) => reply.extend_from_slice(&buffer[..len]),
         }

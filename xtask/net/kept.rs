@@ -140,6 +140,7 @@ impl Client {
                 self.received.extend_from_slice(&part[..len]);
                 Ok(len)
             }
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.receive(stream),
             Err(error) if self.received.is_empty() => Err(closed_by(error)),
             Err(error) => Err(error.into()),
         }
