@@ -56,7 +56,7 @@ impl Measured {
 }
 
 /// What is counted.
-pub(crate) const PROGRAMS: [Measured; 5] = [
+pub(crate) const PROGRAMS: [Measured; 6] = [
     Measured {
         program: "cost",
         prefix: "",
@@ -78,6 +78,7 @@ pub(crate) const PROGRAMS: [Measured; 5] = [
     Measured::of_app("cost_files", "files "),
     Measured::of_app("cost_scores", "scores "),
     Measured::of_app("cost_respond", "respond "),
+    Measured::of_app("cost_versions", "versions "),
 ];
 
 /// How many batches the programs run.

@@ -11,15 +11,18 @@ use super::BURST;
 use super::pool::Mbufs;
 use super::port::Timestamps;
 
-/// A receive queue of a [`Port`](super::Port): a burst of frames in the buffers of the card.
+/// A receive queue of a [`Port`](super::Port): bursts of frames in the buffers of the card.
 ///
-/// [`Rx::poll`] receives a burst; [`receive`](RxQueue::receive) returns its frames one by one.
+/// [`Rx::poll`] receives a burst; [`receive`](RxQueue::receive) returns its frames one by one. The burst behind it is
+/// received ahead, so that its frames come into the cache meanwhile: a card writes to memory, or to a cache far away.
 #[derive(Debug)]
 pub struct Rx<'p> {
     port: u16,
     queue: u16,
     timestamps: Timestamps,
     burst: Mbufs<BURST>,
+    /// The burst behind it.
+    next: Mbufs<BURST>,
     /// The frames of the burst that were returned.
     taken: usize,
     _port: PhantomData<&'p ()>,
@@ -27,21 +30,32 @@ pub struct Rx<'p> {
 
 impl Rx<'_> {
     pub(super) const fn new(port: u16, queue: u16, timestamps: Timestamps) -> Self {
-        Self { port, queue, timestamps, burst: Mbufs::new(), taken: 0, _port: PhantomData }
+        Self { port, queue, timestamps, burst: Mbufs::new(), next: Mbufs::new(), taken: 0, _port: PhantomData }
     }
 
-    /// Frees the buffers of the last burst, and receives the next: at most `limit` frames. Returns their number.
+    /// Frees the buffers of the last burst, and goes on to the next: at most `limit` frames. Returns their number.
     #[inline]
     pub fn poll(&mut self, limit: usize) -> usize {
         if !self.burst.is_empty() {
             self.burst.free();
         }
         self.taken = 0;
+        if self.next.is_empty() {
+            self.receive_ahead(limit);
+        }
+        std::mem::swap(&mut self.burst, &mut self.next);
+        if !self.burst.is_empty() {
+            self.receive_ahead(limit);
+        }
+        self.burst.as_slice().len()
+    }
+
+    #[inline]
+    fn receive_ahead(&mut self, limit: usize) {
         let (port, queue) = (self.port, self.queue);
         // SAFETY: the port is started as long as it is borrowed, the queue is one of its own, and only this value uses
         // it. The call writes as many pointers as it returns, each to an mbuf that is ours from then on.
-        unsafe { self.burst.fill(limit, |frames, room| dpdk_sys::dpdk_rx_burst(port, queue, frames, room)) };
-        self.burst.as_slice().len()
+        unsafe { self.next.fill(limit, |frames, room| dpdk_sys::dpdk_rx_burst(port, queue, frames, room)) };
     }
 
     /// The timestamp of the next frame, which drivers of capture files set.
