@@ -1,12 +1,13 @@
 //! What the loop costs on one core.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
+use lethe_sim::capture::{Reader, Writer};
 use lethe_testnet::{Program, janitor, output, root};
 
 use crate::programs;
@@ -24,12 +25,22 @@ Frames are those of a second of the workers' own time, as the kernel's scheduler
 else runs; of all seconds the best one counts. Needs root, and two CPUs.
 
 With --kept it is net_ring alone: connections that close, those that stay open, and those whose clients also acknowledge
-each response with a frame of its own, by turns.";
+each response with a frame of its own, by turns.
+
+With --before it is a `lethe` of another commit and this one, by turns, on net_pcap with small pages: first without the
+requests, so that no application runs, then with them. Connections close in both. The folder has what that commit's
+`cargo build --release --features dpdk -p lethe-httpd -p lethe-hw --example loop_cost --bin lethe` has built: the clients
+of its capture are those of its own server.";
 
 const EXAMPLE: &str = "\
 Examples:
   cargo xtask loop-cost --rounds 3 --seconds 8
-  cargo xtask loop-cost --kept --rounds 5 --seconds 4";
+  cargo xtask loop-cost --kept --rounds 5 --seconds 4
+  cargo xtask loop-cost --before ../before/target/release --rounds 8 --seconds 4";
+
+/// Frames of each client in a mix, for a response: which of them is the request.
+const FRAMES_PER_RESPONSE: u64 = 4;
+const REQUEST: u64 = 2;
 
 /// Megabytes that DPDK takes, and so many huge pages of 2 MB.
 const MEGABYTES: u32 = 512;
@@ -44,6 +55,9 @@ pub(crate) struct Args {
     /// Nothing but `net_ring`: connections that close, and those that stay open, by turns
     #[arg(long)]
     kept: bool,
+    /// Nothing but the `lethe` in this folder, of another commit, and that of this commit, by turns
+    #[arg(long, value_name = "FOLDER", conflicts_with = "kept")]
+    before: Option<PathBuf>,
     /// How often each is measured
     #[arg(long, default_value_t = 3)]
     rounds: u32,
@@ -99,6 +113,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     fs::copy(root().join("pcaps/secret"), &secret)?;
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600))?;
     let bench = Bench { args, capture, secret };
+    if let Some(before) = &args.before {
+        return bench.beside_before(before);
+    }
     bench.beside_testpmd(Pages::Small)?;
     {
         let huge = HugePages::ask_for()?;
@@ -160,6 +177,37 @@ impl Bench<'_> {
         output(Command::new(example()).arg("mix").arg(&self.capture)).map(drop)
     }
 
+    /// The time of a frame beside that of another commit, without requests and with them.
+    fn beside_before(&self, before: &Path) -> anyhow::Result<()> {
+        println!("net_pcap, small pages      before Mpps    now Mpps  time now/before");
+        for has_requests in [false, true] {
+            let name = if has_requests { "with requests" } else { "SYN, ACK and FIN" };
+            let mut ratios = Vec::new();
+            for number in 1..=self.args.rounds {
+                let mut rates = [0.0; 2];
+                for turn in 0..2 {
+                    let which = (number as usize + turn) % 2;
+                    let (folder, more): (_, &[_]) = match which {
+                        0 => (before.to_owned(), &[]),
+                        _ => (programs::release(), &["--keep-alive", "off"]),
+                    };
+                    output(Command::new(folder.join("examples/loop_cost")).arg("mix").arg(&self.capture))?;
+                    if !has_requests {
+                        without_requests(&self.capture)?;
+                    }
+                    let per_response = has_requests.then_some(FRAMES_PER_RESPONSE);
+                    rates[which] = self.lethe_of(&folder.join("lethe"), more, 1, 32, Pages::Small, per_response)?;
+                }
+                let [before, now] = rates;
+                ratios.push(before / now);
+                show_pair(&format!("{name}, {number}"), &format!("{before:.2}"), &format!("{now:.2}"), before / now);
+            }
+            ratios.sort_by(f64::total_cmp);
+            show_pair(&format!("{name}, median"), "", "", ratios[ratios.len() / 2]);
+        }
+        Ok(())
+    }
+
     fn beside_testpmd(&self, pages: Pages) -> anyhow::Result<()> {
         println!("net_pcap, {:<11}  testpmd Mpps  lethe Mpps  million requests/s  lethe/testpmd", pages.name());
         let mut best = (0.0_f64, 0.0_f64);
@@ -197,20 +245,35 @@ impl Bench<'_> {
     /// Millions of frames in a second of lethe's workers together, if each had a CPU, that take so many frames at a
     /// time. There is a response for every fourth frame.
     fn lethe(&self, workers: usize, burst: u32, pages: Pages) -> anyhow::Result<f64> {
+        self.lethe_of(&programs::release().join("lethe"), &[], workers, burst, pages, Some(FRAMES_PER_RESPONSE))
+    }
+
+    /// The same of this program, with more options. `per_response` is how many frames there are for each response, if
+    /// there are any.
+    fn lethe_of(
+        &self,
+        program: &Path,
+        more: &[&str],
+        workers: usize,
+        burst: u32,
+        pages: Pages,
+        per_response: Option<u64>,
+    ) -> anyhow::Result<f64> {
         let prefix = prefix("lethe");
         let lcores = if workers == 1 { "0" } else { "0,1" };
         let eal = self.eal(&prefix, &["-l", lcores], pages, workers).join(" ");
-        let mut command = Command::new(programs::release().join("lethe"));
+        let mut command = Command::new(program);
         command.args(["serve", "--device", "dpdk:0", "--addr", "10.9.0.2", "--stats", "--poll", "busy"]);
         command.arg("--secret-file").arg(&self.secret);
-        command.args(["--burst", &burst.to_string(), "--eal", &eal, "ipinfo"]);
+        command.args(["--burst", &burst.to_string(), "--eal", &eal]).args(more).arg("ipinfo");
         let mut total = 0;
         let frames = |line: &str| {
-            let (Some(received), Some(responses)) = (number_behind(line, "in "), number_behind(line, " response "))
-            else {
-                return Ok(None);
-            };
-            ensure!(received.abs_diff(4 * responses) < 1000, "not a response for every fourth frame: {line}");
+            let Some(received) = number_behind(line, "in ") else { return Ok(None) };
+            if let Some(per_response) = per_response {
+                let Some(responses) = number_behind(line, " response ") else { return Ok(None) };
+                let is_right = received.abs_diff(per_response * responses) < 1000;
+                ensure!(is_right, "not a response for every {per_response} frames: {line}");
+            }
             total += received;
             Ok(Some(total))
         };
@@ -247,6 +310,23 @@ impl Bench<'_> {
         let _ = fs::remove_dir_all(format!("/var/run/dpdk/{prefix}"));
         Ok(best)
     }
+}
+
+/// Takes the request of each client out of a mix.
+fn without_requests(capture: &Path) -> anyhow::Result<()> {
+    let packets = Reader::new(BufReader::new(File::open(capture)?))?;
+    let mut kept = Writer::new(Vec::new(), &["in"])?;
+    for (number, packet) in (0..).zip(packets) {
+        if number % FRAMES_PER_RESPONSE != REQUEST {
+            kept.copy(0, &packet?)?;
+        }
+    }
+    fs::write(capture, kept.finish()?)?;
+    Ok(())
+}
+
+fn show_pair(name: &str, before: &str, now: &str, ratio: f64) {
+    println!("{name:<25}  {before:>11}  {now:>10}  {ratio:>15.3}");
 }
 
 fn prefix(name: &str) -> String {
