@@ -74,6 +74,12 @@ impl<A: App> Engine<A> {
         &mut self.app
     }
 
+    /// Whether it may answer bare ACKs: TCP segments with the ACK bit and none of SYN, FIN and RST, without payload, but
+    /// with options. Those without options are always absorbed.
+    pub fn answers_acks(&self) -> bool {
+        tcp::answers_acks(&self.config, &self.app)
+    }
+
     /// Answers one frame from that frame alone.
     ///
     /// Never panics, whatever the frame holds. The same arguments always give the same reply. `scratch`

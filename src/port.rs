@@ -155,6 +155,15 @@ impl<R, T: TxQueue> TxQueue for (R, T) {
     }
 }
 
+/// Frames that a device has left out of those that it receives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LeftOutFrames {
+    /// How many.
+    pub frames: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
 /// A device that frames come from and go to: a receive queue, a transmit queue, and what a server needs to know of
 /// them.
 pub trait Port {
@@ -189,6 +198,18 @@ pub trait Port {
     /// not counted.
     fn missed(&mut self) -> Option<u64> {
         None
+    }
+
+    /// Says whether bare ACKs with options are to be received: without them, and without options in any case, the device
+    /// may leave out what the engine would only [absorb](crate::verdict::Absorbed::Ack), so that nothing is woken for
+    /// it. Before this is called it receives those with options.
+    fn receive_acks(&mut self, wanted: bool) {
+        let _ = wanted;
+    }
+
+    /// The bare ACKs that the device has left out since this was called last.
+    fn take_left_out(&mut self) -> LeftOutFrames {
+        LeftOutFrames::default()
     }
 
     /// Sleeps until there is a frame to receive, a signal has come, or `timeout` has passed.

@@ -85,7 +85,7 @@ pub(crate) fn answer<'a, A: App, P: Pair>(
     // (RFC 9293, section 3.8.4).
     let is_plain = kind == ACK && payload.is_empty();
     let has_options = header.header_len() > HEADER_LEN;
-    if for_us && is_plain && !(has_options && (config.keep_alive || app.stores())) {
+    if for_us && is_plain && !(has_options && answers_acks(config, app)) {
         return Absorbed::Ack.into();
     }
     let mut segment = Segment::new(config, now, &packet, header, payload);
@@ -108,6 +108,12 @@ pub(crate) fn answer<'a, A: App, P: Pair>(
         RST | RST_ACK => Absorbed::Reset.into(),
         _ => DropReason::TcpFlags.into(),
     }
+}
+
+/// Whether there are bare ACKs with options that are answered. Those without never are.
+#[inline]
+pub(crate) fn answers_acks(config: &Config, app: &impl App) -> bool {
+    config.keep_alive || app.stores()
 }
 
 /// Answers a segment that echoes the timestamp of a segment of a stored response, or of a part of one.

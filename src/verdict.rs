@@ -334,6 +334,14 @@ impl Stats {
         self.received_bytes += len as u64;
     }
 
+    /// Counts bare ACKs that a device has left out of those that it receives: each as received and absorbed.
+    pub fn count_left_out(&mut self, frames: u64, bytes: u64) {
+        if let Some(counter) = self.verdicts.get_mut(Verdict::Absorbed(Absorbed::Ack).index()) {
+            *counter += frames;
+        }
+        self.received_bytes += bytes;
+    }
+
     /// Counts the responses to the requests of a packet, beside the verdict on it. `is_later`: none of them is the
     /// first of its connection.
     #[inline]

@@ -5,6 +5,8 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use lethe::config::Addresses;
@@ -96,6 +98,24 @@ impl Wire {
         let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map_or("none", str::trim);
         assert_eq!(line("Complete requests:"), requests.to_string(), "{text}");
         assert_eq!((line("Failed requests:"), line("Non-2xx responses:")), ("0", "none"), "{text}");
+    }
+}
+
+/// What the server's metrics say in the lines with these words, all workers together, once they say the same for half a second.
+fn metrics<const N: usize>(socket: &str, words: [&str; N]) -> [u64; N] {
+    let mut before = None;
+    loop {
+        let output = Command::new("curl").args(["-sS", "--unix-socket", socket, "http://lethe/metrics"]).output();
+        let text = String::from_utf8(output.unwrap().stdout).unwrap();
+        let value = |words: &str| {
+            let lines = text.lines().filter(|line| line.contains(words)).filter_map(|line| line.rsplit_once(' '));
+            lines.map(|(_, value)| value.parse::<u64>().unwrap()).sum()
+        };
+        let found = words.map(value);
+        if before.replace(found) == Some(found) {
+            return found;
+        }
+        thread::sleep(Duration::from_millis(500));
     }
 }
 
@@ -241,6 +261,44 @@ const TAGGED_QUESTION: [u8; 46] = *b"\
     \xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x09\x81\x00\x20\x05\x08\x06\
     \x00\x01\x08\x00\x06\x04\x00\x01\x02\x00\x00\x00\x00\x09\x0a\x09\x00\x09\x00\x00\x00\x00\x00\x00\x0a\x09\x00\x02";
 
+/// Up to two of the five segments of a fetch are bare ACKs. Nothing is woken for those that would only be absorbed, and
+/// each is counted: as many segments are received as the client has sent.
+#[test(root, "curl", "ethtool")]
+fn bare_acks_that_nothing_answers_are_left_out_and_counted() {
+    const FETCHES: u64 = 30;
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("metrics.sock").display().to_string();
+    let check = |device: &str, server: &str, timestamps: bool, are_left_out: bool| {
+        let wire = Wire::new(1500, 2);
+        wire.client.run(&format!("echo {} >/proc/sys/net/ipv4/tcp_timestamps", u8::from(timestamps)));
+        let lethe = wire.serve(device, &format!("--metrics unix:{socket} {server} ipinfo"));
+        // One at a time: of two in one packet the second would not be begun.
+        let urls = format!("{V4}/202.96.128.86 {V6}/202.96.128.86 ").repeat(FETCHES as usize / 2);
+        wire.client.run(&format!("for url in {urls}; do curl -sSg --max-time 5 -o /dev/null $url; done"));
+        let names = ["lethe_frames_received_total{", "lethe_turn_frames_sum{", r#"verdict="ack"}"#];
+        let what = format!("{device}, {server}, timestamps {timestamps}");
+        let [received, taken, acks] = metrics(&socket, names);
+        // That of the handshake; that of the response may be part of the client's FIN.
+        assert!(acks >= FETCHES, "{what}: {acks}");
+        assert_eq!(received - taken, if are_left_out { acks } else { 0 }, "{what}");
+        let table = lethe.stop();
+        let sent = wire.client.run("nstat -asz TcpOutSegs | awk 'NR > 1 { print $2 }'").trim().parse::<usize>();
+        let answered = ["syn-ack", " response ", "fin-ack"].map(|name| row(&table, name)).iter().sum::<usize>();
+        assert_eq!(answered + row(&table, "absorbed  ack"), sent.unwrap(), "{what}: {table}");
+        assert_eq!(row(&table, "frames missed"), 0, "{what}: {table}");
+    };
+    for device in KINDS {
+        let closing = "--keep-alive off";
+        check(device, closing, true, true);
+        check(device, closing, false, true);
+        check(&format!("{device},acks"), closing, true, false);
+        check(device, &format!("{closing} --workers 2"), true, true);
+        // A connection that stays open needs ACKs, but those of clients without timestamps.
+        check(device, "", true, false);
+        check(device, "", false, true);
+    }
+}
+
 /// Whether the kernel can be told to drop frames behind a socket (Linux 6.6).
 fn has_tcx() -> bool {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
@@ -298,7 +356,7 @@ fn tagged_frames_are_answered_with_their_tag() {
         let answer = wire.client.enter(|| {
             let mut addresses = Addresses::new();
             addresses.add("10.9.0.9".parse().unwrap()).unwrap();
-            let config = PacketConfig { interface: "client0".to_owned(), fanout: None };
+            let config = PacketConfig { interface: "client0".to_owned(), fanout: None, acks: false };
             let mut port = PacketPort::open(&config, None, &addresses).unwrap();
             {
                 let (_, mut tx) = port.queues();
@@ -532,7 +590,7 @@ fn workers_reload_together() {
         let wire = Wire::new(1500, 2);
         let mut server = wire.serve(device, &format!("--workers 2 files {}", site.display()));
         let one = format!("curl -sSf --max-time 20 -o {}/$n {V4}/page", bodies.display());
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             let clients = scope.spawn(|| wire.client.run(&format!("set -e; for n in $(seq 200); do {one}; done")));
             for version in 1..=4 {
                 fs::write(site.join("page"), text(version)).unwrap();

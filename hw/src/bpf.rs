@@ -1,16 +1,20 @@
-//! The system call `bpf`: a map of sockets, programs, and the links that attach them to an interface.
+//! The system call `bpf`: a map of sockets, one of counters, programs, and the links that attach them to an interface.
 //!
 //! The link is a file descriptor. The kernel detaches the program when the last process that has it open has ended,
 //! however that ends.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use lethe::port::LeftOutFrames;
 use libc::c_long;
+use memmap2::{MmapOptions, MmapRaw};
 
 pub(crate) mod program;
 
-use program::Instruction;
+use program::{Instruction, left_out};
 
 /// Where a program runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,6 +25,8 @@ pub(crate) enum Hook {
     Generic,
     /// Behind the sockets that see every frame, and before the protocols: tcx, since Linux 6.6.
     Ingress,
+    /// Ahead of a socket, as its filter. It is attached to the socket, and not to an interface.
+    Socket,
 }
 
 impl Hook {
@@ -30,12 +36,20 @@ impl Hook {
 
     /// The type of its programs (`enum bpf_prog_type`).
     const fn program_type(self) -> u32 {
-        if self.is_xdp() { PROG_TYPE_XDP } else { PROG_TYPE_SCHED_CLS }
+        match self {
+            Self::Native | Self::Generic => PROG_TYPE_XDP,
+            Self::Ingress => PROG_TYPE_SCHED_CLS,
+            Self::Socket => PROG_TYPE_SOCKET_FILTER,
+        }
     }
 
     /// How its programs are attached (`enum bpf_attach_type`).
     const fn attach_type(self) -> u32 {
-        if self.is_xdp() { ATTACH_XDP } else { ATTACH_TCX_INGRESS }
+        match self {
+            Self::Native | Self::Generic => ATTACH_XDP,
+            Self::Ingress => ATTACH_TCX_INGRESS,
+            Self::Socket => 0,
+        }
     }
 
     /// The flags of a link.
@@ -44,7 +58,7 @@ impl Hook {
             Self::Native => 1 << 2,  // XDP_FLAGS_DRV_MODE
             Self::Generic => 1 << 1, // XDP_FLAGS_SKB_MODE
             // Behind the programs that are there.
-            Self::Ingress => 0,
+            Self::Ingress | Self::Socket => 0,
         }
     }
 }
@@ -55,7 +69,11 @@ const MAP_UPDATE_ELEM: c_long = 2;
 const PROG_LOAD: c_long = 5;
 const LINK_CREATE: c_long = 28;
 
+const MAP_TYPE_ARRAY: u32 = 2;
 const MAP_TYPE_XSKMAP: u32 = 17;
+/// A map whose values can be mapped into memory.
+const MAP_IS_MMAPABLE: u32 = 1 << 10;
+const PROG_TYPE_SOCKET_FILTER: u32 = 1;
 const PROG_TYPE_SCHED_CLS: u32 = 3;
 const PROG_TYPE_XDP: u32 = 6;
 const ATTACH_XDP: u32 = 37;
@@ -106,6 +124,88 @@ impl Sockets {
 impl AsRawFd for Sockets {
     fn as_raw_fd(&self) -> i32 {
         self.0.as_raw_fd()
+    }
+}
+
+/// What programs have left out, in memory that is shared with them.
+#[derive(Debug)]
+pub(crate) struct LeftOut {
+    file: OwnedFd,
+    memory: MmapRaw,
+}
+
+impl LeftOut {
+    /// Nothing yet, and bare ACKs with options are wanted.
+    #[expect(unsafe_code, reason = "a system call")]
+    pub(crate) fn new() -> io::Result<Self> {
+        #[repr(C)]
+        struct Arguments {
+            map_type: u32,
+            key_size: u32,
+            value_size: u32,
+            max_entries: u32,
+            flags: u32,
+        }
+        let (map_type, value_size, flags) = (MAP_TYPE_ARRAY, left_out::LEN, MAP_IS_MMAPABLE);
+        let mut arguments = Arguments { map_type, key_size: 4, value_size, max_entries: 1, flags };
+        // SAFETY: the arguments have no pointer, and the command opens a file.
+        let file = unsafe { open(MAP_CREATE, &mut arguments) }?;
+        let memory = MmapOptions::new().len(left_out::LEN as usize).map_raw(file.as_raw_fd())?;
+        let new = Self { file, memory };
+        new.set_wanted(true);
+        Ok(new)
+    }
+
+    /// Whether bare ACKs with options are wanted.
+    pub(crate) fn set_wanted(&self, wanted: bool) {
+        self.number(left_out::WANTED).store(wanted.into(), Ordering::Release);
+    }
+
+    /// Frames that were left out, and their bytes.
+    pub(crate) fn counted(&self) -> [u64; 2] {
+        [left_out::FRAMES, left_out::BYTES].map(|at| self.number(at).load(Ordering::Relaxed))
+    }
+
+    #[expect(unsafe_code, reason = "memory that the kernel writes to as well")]
+    fn number(&self, at: i16) -> &AtomicU64 {
+        debug_assert!(at >= 0 && at.cast_unsigned() as u32 + 8 <= left_out::LEN);
+        // SAFETY: the numbers are in the mapping, which begins at a page, and aligned. Programs access them atomically.
+        unsafe { AtomicU64::from_ptr(self.memory.as_mut_ptr().add(at as usize).cast()) }
+    }
+}
+
+impl AsRawFd for LeftOut {
+    fn as_raw_fd(&self) -> i32 {
+        self.file.as_raw_fd()
+    }
+}
+
+/// What a port knows of the frames that are left out of those that it receives.
+pub(crate) struct Count {
+    left_out: Option<Arc<LeftOut>>,
+    /// Whether this port counts them: of several ports of a program one does.
+    counts: bool,
+    /// What has been taken of it.
+    taken: [u64; 2],
+}
+
+impl Count {
+    pub(crate) const fn new(left_out: Option<Arc<LeftOut>>, counts: bool) -> Self {
+        Self { left_out, counts, taken: [0; 2] }
+    }
+
+    pub(crate) fn set_wanted(&self, wanted: bool) {
+        if let Some(left_out) = &self.left_out {
+            left_out.set_wanted(wanted);
+        }
+    }
+
+    /// What was left out since this was asked last.
+    pub(crate) fn take(&mut self) -> LeftOutFrames {
+        let Some(left_out) = self.left_out.as_ref().filter(|_| self.counts) else { return LeftOutFrames::default() };
+        let [frames, bytes] = left_out.counted();
+        let [frames_before, bytes_before] = std::mem::replace(&mut self.taken, [frames, bytes]);
+        LeftOutFrames { frames: frames - frames_before, bytes: bytes - bytes_before }
     }
 }
 

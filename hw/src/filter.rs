@@ -17,28 +17,48 @@ const WHOLE: u32 = u32::MAX;
 
 /// The destinations of frames for us: a server's addresses, or the networks of a load generator's clients.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Destinations(Vec<IpNet>);
+pub struct Destinations {
+    networks: Vec<IpNet>,
+    absorbing: Vec<u16>,
+}
 
 impl Destinations {
     /// Every address of these networks.
     pub const fn new(networks: Vec<IpNet>) -> Self {
-        Self(networks)
+        Self { networks, absorbing: Vec::new() }
+    }
+
+    /// Leaves out bare ACKs to these TCP ports, where they can be counted: those without options, and those with
+    /// timestamps unless the port is told to [receive](lethe::port::Port::receive_acks) them.
+    #[must_use]
+    pub fn without_acks(self, ports: impl IntoIterator<Item = u16>) -> Self {
+        Self { absorbing: ports.into_iter().collect(), ..self }
     }
 
     pub(crate) fn networks(&self) -> &[IpNet] {
-        &self.0
+        &self.networks
+    }
+
+    /// Those with all bare ACKs, if `wanted`.
+    pub(crate) fn with_acks_if(self, wanted: bool) -> Self {
+        if wanted { Self::new(self.networks) } else { self }
+    }
+
+    /// Whether bare ACKs are left out.
+    pub(crate) fn leave_out_acks(&self) -> bool {
+        !self.absorbing.is_empty()
     }
 
     /// Those without any of these addresses.
     pub(crate) fn without(&self, addresses: &[IpAddr]) -> Self {
         let is_free = |net: &&IpNet| !addresses.iter().any(|address| net.contains(address));
-        Self(self.0.iter().filter(is_free).copied().collect())
+        Self { networks: self.networks.iter().filter(is_free).copied().collect(), ..self.clone() }
     }
 }
 
 impl From<&Addresses> for Destinations {
     fn from(addresses: &Addresses) -> Self {
-        Self(addresses.iter().map(IpNet::from).collect())
+        Self::new(addresses.iter().map(IpNet::from).collect())
     }
 }
 
@@ -83,7 +103,7 @@ pub(crate) type Rule = Vec<Field>;
 
 /// The rules for these destinations, the frequent ones first.
 pub(crate) fn rules(destinations: &Destinations) -> Vec<Rule> {
-    let networks = |is_v4: bool| destinations.0.iter().filter(move |net| net.addr().is_ipv4() == is_v4);
+    let networks = |is_v4: bool| destinations.networks.iter().filter(move |net| net.addr().is_ipv4() == is_v4);
     let ipv4 = networks(true).map(|net| [vec![half(12, 0x0800)], address(30, net)].concat());
     let arp = networks(true).map(|net| [vec![half(12, 0x0806)], address(38, net)].concat());
     let ipv6 = networks(false).map(|net| [vec![half(12, 0x86dd)], address(38, net)].concat());
@@ -93,6 +113,55 @@ pub(crate) fn rules(destinations: &Destinations) -> Vec<Rule> {
         [solicitation, address(62, net)].concat()
     });
     ipv4.chain(ipv6).chain(arp).chain(solicited).collect()
+}
+
+/// A bare ACK, by the options of its TCP header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum BareAck {
+    /// None.
+    Plain,
+    /// Timestamps, as they usually stand: behind two no-ops (RFC 7323, appendix A), or any others of twelve bytes.
+    Stamped,
+}
+
+impl BareAck {
+    pub(crate) const ALL: [Self; 2] = [Self::Plain, Self::Stamped];
+
+    /// Bytes of its TCP header.
+    const fn header_len(self) -> u16 {
+        match self {
+            Self::Plain => 20,
+            Self::Stamped => 32,
+        }
+    }
+}
+
+/// The rules for bare ACKs to these destinations, which the engine absorbs, or drops because something else is wrong
+/// with them: TCP segments with the ACK bit and none of SYN, FIN and RST, behind an IPv4 header without options that is
+/// no fragment or an IPv6 header without extension headers, and without payload. Each with the bytes of such a frame.
+pub(crate) fn bare_acks(destinations: &Destinations, kind: BareAck) -> Vec<(Rule, u16)> {
+    let of_port = |port: u16| {
+        destinations.networks.iter().map(move |net| {
+            let len = kind.header_len();
+            // Those first that most frames differ in.
+            let (frame_len, ip, tcp_at, destination) = match net {
+                IpNet::V4(_) => {
+                    let total = 20 + len;
+                    let whole = Field { offset: 20, width: Width::Half, value: 0, mask: 0x3fff };
+                    (14 + total, vec![half(12, 0x0800), half(16, total), byte(14, 0x45), byte(23, 6), whole], 34, 30)
+                }
+                IpNet::V6(_) => {
+                    let version = Field { offset: 14, width: Width::Byte, value: 0x60, mask: 0xf0 };
+                    (54 + len, vec![half(12, 0x86dd), half(18, len), version, byte(20, 6)], 54, 38)
+                }
+            };
+            let bits = |at, value, mask| Field { offset: tcp_at + at, width: Width::Byte, value, mask };
+            // Header length; of the flags, FIN, SYN, RST and ACK.
+            let tcp = vec![bits(12, u32::from(len) << 2, 0xf0), bits(13, 0x10, 0x17), half(tcp_at + 2, port)];
+            ([ip, tcp, address(destination, net)].concat(), frame_len)
+        })
+    };
+    destinations.absorbing.iter().flat_map(|&port| of_port(port)).collect()
 }
 
 /// The rules as a filter of a socket, in classic BPF. The kernel has taken a VLAN tag out of the frame before.

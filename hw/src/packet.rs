@@ -14,11 +14,12 @@ mod ring;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lethe::port::{Checked, Offload, Port, RxChecksum, RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
+use lethe::port::{Checked, LeftOutFrames, Offload, Port, RxChecksum, RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
 use lethe::vnet;
 use lethe::wire::ethernet::MacAddress;
 use libc::{SOL_PACKET, c_ushort, sock_fprog, tpacket_stats};
@@ -27,7 +28,7 @@ use nix::sys::socket::SockaddrStorage;
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socket_with};
 
-use crate::bpf::{self, Hook, program};
+use crate::bpf::{self, Count, Hook, LeftOut, program};
 use crate::filter::{Destinations, classic, rules};
 use crate::interface::{Interface, InterfaceError, refusal, widen_send_buffer};
 use crate::sys;
@@ -52,7 +53,7 @@ impl DroppingProgram {
     ///
     /// No permission, or the kernel refuses the program.
     pub fn load(destinations: &Destinations) -> io::Result<Self> {
-        bpf::load(&program::drop(&rules(destinations)), Hook::Ingress).map(Self)
+        bpf::load(&program::drop(destinations), Hook::Ingress).map(Self)
     }
 
     /// Whether the program drops a frame. To the kernel, one with a destination of six zeros is for the interface.
@@ -65,6 +66,46 @@ impl DroppingProgram {
     }
 }
 
+/// The filter of a socket that counts bare ACKs, on a socket of its own, for its test.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct ReceivingProgram {
+    from: UnixDatagram,
+    to: UnixDatagram,
+    left_out: LeftOut,
+}
+
+impl ReceivingProgram {
+    /// Attaches the filter for frames to `destinations`.
+    ///
+    /// # Errors
+    ///
+    /// No permission, or the kernel refuses the program.
+    pub fn load(destinations: &Destinations) -> io::Result<Self> {
+        let (from, to) = UnixDatagram::pair()?;
+        to.set_nonblocking(true)?;
+        let left_out = leave_out_acks(to.as_fd(), destinations)?;
+        Ok(Self { from, to, left_out })
+    }
+
+    /// Whether bare ACKs with options are wanted.
+    pub fn receive_acks(&self, wanted: bool) {
+        self.left_out.set_wanted(wanted);
+    }
+
+    /// Whether the filter takes a frame, and counts it as left out.
+    ///
+    /// # Errors
+    ///
+    /// The frame cannot be sent.
+    pub fn takes(&self, frame: &[u8]) -> io::Result<(bool, bool)> {
+        let [before, _] = self.left_out.counted();
+        self.from.send(frame)?;
+        let is_taken = self.to.recv(&mut [0; 2048]).is_ok();
+        Ok((is_taken, self.left_out.counted()[0] != before))
+    }
+}
+
 /// The interface, and how it is opened.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PacketConfig {
@@ -72,6 +113,8 @@ pub struct PacketConfig {
     pub interface: String,
     /// The fanout group: processes with the same number share the frames of the interface, by flow.
     pub fanout: Option<u16>,
+    /// Whether all bare ACKs are received, also those that the engine would only absorb.
+    pub acks: bool,
 }
 
 /// The group of sockets that share the frames of an interface.
@@ -120,6 +163,7 @@ pub struct PacketPort {
     missed: u64,
     /// The program that drops frames for us behind the sockets of the group, for as long as this is open.
     dropping: Option<Arc<OwnedFd>>,
+    left_out: Count,
 }
 
 impl PacketPort {
@@ -148,7 +192,7 @@ impl PacketPort {
         destinations: impl Into<Destinations>,
         count: usize,
     ) -> Result<Vec<Self>, InterfaceError> {
-        let destinations = &destinations.into();
+        let destinations = &destinations.into().with_acks_if(config.acks);
         let mut fanout = Fanout::of(config);
         if fanout == Fanout::None && count > 1 {
             fanout = Fanout::New;
@@ -181,12 +225,13 @@ impl PacketPort {
     ) -> Result<Self, InterfaceError> {
         let name = &config.interface;
         let interface = Interface::open(name, mac, destinations, CAPABILITIES)?;
-        let (socket, ring) = open_socket(&interface, fanout, destinations)
+        let (socket, ring, left_out) = open_socket(&interface, fanout, destinations)
             .map_err(|error| refusal(name, "receive from", error, CAPABILITIES))?;
         let sender = open_sender(&interface).map_err(|error| refusal(name, "send to", error, CAPABILITIES))?;
         widen_send_buffer(sender.as_fd(), SEND_BUFFER);
         let batch = Batch::new(interface.mtu());
-        Ok(Self { interface, socket, sender, ring, long: room_for_any(), batch, missed: 0, dropping: None })
+        let (long, missed, dropping) = (room_for_any(), 0, None);
+        Ok(Self { interface, socket, sender, ring, long, batch, missed, dropping, left_out })
     }
 
     /// The group that the kernel has put the socket into, and how it shares frames.
@@ -234,6 +279,14 @@ impl Port for PacketPort {
         let counted = sys::option(self.socket.as_fd(), SOL_PACKET, libc::PACKET_STATISTICS, none).ok()?;
         self.missed += u64::from(counted.tp_drops);
         Some(self.missed)
+    }
+
+    fn receive_acks(&mut self, wanted: bool) {
+        self.left_out.set_wanted(wanted);
+    }
+
+    fn take_left_out(&mut self) -> LeftOutFrames {
+        self.left_out.take()
     }
 
     /// The interface was deleted. One that is down is waited for.
@@ -290,19 +343,27 @@ impl TxQueue for Tx<'_> {
 }
 
 /// A socket with a ring that receives frames to `destinations`, and none that are sent from here.
-fn open_socket(interface: &Interface, fanout: Fanout, destinations: &Destinations) -> io::Result<(OwnedFd, Ring)> {
+fn open_socket(
+    interface: &Interface,
+    fanout: Fanout,
+    destinations: &Destinations,
+) -> io::Result<(OwnedFd, Ring, Count)> {
     // Without a protocol it receives no frames yet.
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)?;
     let ring = Ring::new(socket.as_fd(), interface.mtu())?;
-    attach_filter(socket.as_fd(), destinations)?;
+    // Without permission for programs that count, bare ACKs are received like all others.
+    let left_out = if destinations.leave_out_acks() { leave_out_acks(socket.as_fd(), destinations).ok() } else { None };
+    if left_out.is_none() {
+        attach_filter(socket.as_fd(), destinations)?;
+    }
     // Neither frames that the kernel sends, nor our own.
     sys::set_option(socket.as_fd(), SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &1i32)?;
     sys::bind_packet(socket.as_fd(), interface.index(), libc::ETH_P_ALL as c_ushort)?;
     if let Some(argument) = fanout.argument() {
         sys::set_option(socket.as_fd(), SOL_PACKET, libc::PACKET_FANOUT, &argument)?;
     }
-    Ok((socket, ring))
+    Ok((socket, ring, Count::new(left_out.map(Arc::new), true)))
 }
 
 /// A socket that sends frames behind virtio-net headers, and receives none: it has no protocol.
@@ -318,7 +379,7 @@ fn open_sender(interface: &Interface) -> io::Result<OwnedFd> {
 /// on with those to addresses of its own.
 fn drop_behind_sockets(interface: &Interface, destinations: &Destinations) -> io::Result<OwnedFd> {
     let addresses = getifaddrs()?.filter_map(|interface| address(&interface.address?));
-    let program = program::drop(&rules(&destinations.without(&addresses.collect::<Vec<_>>())));
+    let program = program::drop(&destinations.without(&addresses.collect::<Vec<_>>()));
     let program = bpf::load(&program, Hook::Ingress)?;
     bpf::attach(program.as_fd(), interface.index(), Hook::Ingress)
 }
@@ -326,6 +387,14 @@ fn drop_behind_sockets(interface: &Interface, destinations: &Destinations) -> io
 fn address(socket: &SockaddrStorage) -> Option<IpAddr> {
     let v4 = socket.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
     v4.or_else(|| socket.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+}
+
+/// Attaches a filter that counts the bare ACKs that it leaves out.
+fn leave_out_acks(socket: BorrowedFd<'_>, destinations: &Destinations) -> io::Result<LeftOut> {
+    let left_out = LeftOut::new()?;
+    let filter = bpf::load(&program::socket(destinations, left_out.as_raw_fd()), Hook::Socket)?;
+    sys::set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_BPF, &filter.as_raw_fd())?;
+    Ok(left_out)
 }
 
 fn attach_filter(socket: BorrowedFd<'_>, destinations: &Destinations) -> io::Result<()> {

@@ -25,6 +25,8 @@ pub struct Turns {
     pub count: u64,
     /// Of those, turns that received the most frames of a turn, so that more may have been left.
     pub full: u64,
+    /// Their frames.
+    pub frames: u64,
     /// Turns by the number of their frames: at most [`1 << place`](Self::size).
     pub by_size: [u64; Self::SIZES],
     /// Frames of the turns that were timed, by the average time of a frame of their turn: at most
@@ -41,7 +43,7 @@ impl Turns {
     /// Classes of [`by_nanos`](Self::by_nanos).
     pub const TIMES: usize = 12;
 
-    const COUNTERS: usize = 3 + Self::SIZES + Self::TIMES;
+    const COUNTERS: usize = 4 + Self::SIZES + Self::TIMES;
 
     /// The most frames of a turn in the class at `place`.
     pub const fn size(place: usize) -> u64 {
@@ -62,6 +64,7 @@ impl Turns {
         self.count += 1;
         self.full += u64::from(is_full);
         let frames = frames as u64;
+        self.frames += frames;
         self.by_size[class(frames, Self::SIZES)] += 1;
         if let Some(took) = took {
             let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
@@ -71,15 +74,15 @@ impl Turns {
     }
 
     fn counters(&self) -> impl Iterator<Item = u64> {
-        [self.count, self.full, self.nanos].into_iter().chain(self.by_size).chain(self.by_nanos)
+        [self.count, self.full, self.frames, self.nanos].into_iter().chain(self.by_size).chain(self.by_nanos)
     }
 
     fn from_counters(counters: [u64; Self::COUNTERS]) -> Self {
         let mut all = counters.into_iter();
         let mut next = || all.next().unwrap_or(0);
-        let [count, full, nanos] = std::array::from_fn(|_| next());
+        let [count, full, frames, nanos] = std::array::from_fn(|_| next());
         let by_size = std::array::from_fn(|_| next());
-        Self { count, full, by_size, by_nanos: std::array::from_fn(|_| next()), nanos }
+        Self { count, full, frames, by_size, by_nanos: std::array::from_fn(|_| next()), nanos }
     }
 }
 
@@ -150,6 +153,12 @@ impl StatsPublisher<'_> {
         }
     }
 
+    /// Notes that there is something to publish besides turns.
+    #[inline]
+    pub fn changed(&mut self) {
+        self.since = self.since.max(1);
+    }
+
     /// Publishes what is not published yet, when there are no frames.
     #[inline]
     pub fn settle(&mut self, stats: &Stats) {
@@ -213,6 +222,7 @@ mod tests {
         }
         turns.count(5, true, None);
         assert_eq!((turns.count, turns.full, turns.timed_frames()), (6, 1, 1 + 2 + 3 + 64 + 9_999));
+        assert_eq!(turns.frames, turns.timed_frames() + 5);
         let shared = WorkerStats::default();
         StatsPublisher { published: &shared, turns, since: 0 }.publish(&Stats::default());
         assert_eq!(shared.turns(), turns);

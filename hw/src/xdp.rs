@@ -17,15 +17,15 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lethe::port::{Port, RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
+use lethe::port::{LeftOutFrames, Port, RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
 use lethe::wire::ethernet::MacAddress;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::net::xdp::SocketAddrXdpFlags;
 
 use crate::bpf::program::{Action, redirect};
-use crate::bpf::{self, Hook, Sockets};
-use crate::filter::{Destinations, rules};
+use crate::bpf::{self, Count, Hook, LeftOut, Sockets};
+use crate::filter::Destinations;
 use crate::interface::{Interface, InterfaceError, refusal};
 use socket::{Receiver, Sender, fits_one_buffer};
 
@@ -55,6 +55,20 @@ pub struct XdpConfig {
     pub buffers: Buffers,
     /// Whether the program runs in the kernel's stack even if the driver supports it.
     pub generic: bool,
+    /// Whether all bare ACKs are received, also those that the engine would only absorb.
+    pub acks: bool,
+}
+
+/// What becomes of a frame.
+#[doc(hidden)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sorted {
+    /// It goes to a socket.
+    ForUs,
+    /// It is a bare ACK for us, and goes nowhere.
+    LeftOut,
+    /// It goes on to the kernel.
+    ForTheKernel,
 }
 
 /// The program without sockets, loaded into the kernel, for its test.
@@ -63,6 +77,7 @@ pub struct XdpConfig {
 pub struct SortingProgram {
     program: OwnedFd,
     _map: Sockets,
+    left_out: LeftOut,
 }
 
 impl SortingProgram {
@@ -72,22 +87,31 @@ impl SortingProgram {
     ///
     /// No permission, or the kernel refuses the program.
     pub fn load(destinations: &Destinations) -> io::Result<Self> {
-        let map = Sockets::new(1)?;
-        let program = redirect(&rules(destinations), map.as_raw_fd(), Action::Transmit);
+        let (map, left_out) = (Sockets::new(1)?, LeftOut::new()?);
+        let program = redirect(destinations, map.as_raw_fd(), Some(left_out.as_raw_fd()), Action::Transmit);
         let program = bpf::load(&program, Hook::Native)?;
-        Ok(Self { program, _map: map })
+        Ok(Self { program, _map: map, left_out })
     }
 
-    /// Whether the program takes a frame from the kernel.
+    /// Whether bare ACKs with options are wanted.
+    pub fn receive_acks(&self, wanted: bool) {
+        self.left_out.set_wanted(wanted);
+    }
+
+    /// What the program does with a frame, and whether it has counted that as left out.
     ///
     /// # Errors
     ///
     /// The kernel does not run it.
-    pub fn takes(&self, frame: &[u8]) -> io::Result<bool> {
-        match bpf::run(self.program.as_fd(), frame)? {
-            action if action == Action::Transmit as u32 => Ok(true),
-            action if action == Action::Pass as u32 => Ok(false),
-            action => Err(io::Error::other(format!("the program returned {action}"))),
+    pub fn sort(&self, frame: &[u8]) -> io::Result<Sorted> {
+        let [before, _] = self.left_out.counted();
+        let action = bpf::run(self.program.as_fd(), frame)?;
+        let [after, _] = self.left_out.counted();
+        match (action, after - before) {
+            (action, 1) if action == Action::Drop as u32 => Ok(Sorted::LeftOut),
+            (action, 0) if action == Action::Transmit as u32 => Ok(Sorted::ForUs),
+            (action, 0) if action == Action::Pass as u32 => Ok(Sorted::ForTheKernel),
+            (action, counted) => Err(io::Error::other(format!("the program returned {action}, and counted {counted}"))),
         }
     }
 }
@@ -104,6 +128,8 @@ pub struct XdpPort {
     interface: Interface,
     hook: Hook,
     queues: u32,
+    /// One program serves all ports of the interface, the first of which counts what it leaves out.
+    left_out: Count,
 }
 
 impl XdpPort {
@@ -133,7 +159,7 @@ impl XdpPort {
         destinations: impl Into<Destinations>,
         count: usize,
     ) -> Result<Vec<Self>, InterfaceError> {
-        let destinations = &destinations.into();
+        let destinations = &destinations.into().with_acks_if(config.acks);
         let name = &config.interface;
         let interface = Interface::open(name, mac, destinations, CAPABILITIES)?;
         let failed = |what| move |error| refusal(name, what, error, CAPABILITIES);
@@ -147,7 +173,9 @@ impl XdpPort {
             return Err(InterfaceError::FewQueues { name: name.clone(), workers: count, queues });
         }
         let map = Sockets::new(queues).map_err(failed("make a map of the queues of"))?;
-        let program = redirect(&rules(destinations), map.as_raw_fd(), Action::Pass);
+        let left_out = if destinations.leave_out_acks() { LeftOut::new().ok().map(Arc::new) } else { None };
+        let counter = left_out.as_deref().map(AsRawFd::as_raw_fd);
+        let program = redirect(destinations, map.as_raw_fd(), counter, Action::Pass);
         let program = bpf::load(&program, Hook::Native).map_err(failed("load an XDP program for"))?;
         // Before the sockets are opened, since a card may be reset for a program.
         let (link, hook) = attach(&interface, &program, config.generic)?;
@@ -163,7 +191,8 @@ impl XdpPort {
             }
             let interface = Interface::open(name, mac, destinations, CAPABILITIES)?;
             let (receivers, senders, link) = (vec![receiver], vec![sender], Arc::clone(&link));
-            ports.push(Self { _link: link, receivers, senders, current: 0, interface, hook, queues });
+            let left_out = Count::new(left_out.clone(), number == 0);
+            ports.push(Self { _link: link, receivers, senders, current: 0, interface, hook, queues, left_out });
         }
         Ok(ports)
     }
@@ -209,6 +238,14 @@ impl Port for XdpPort {
     /// Frames that were dropped because a ring was full or there was no buffer.
     fn missed(&mut self) -> Option<u64> {
         self.receivers.iter().map(Receiver::missed).sum::<io::Result<_>>().ok()
+    }
+
+    fn receive_acks(&mut self, wanted: bool) {
+        self.left_out.set_wanted(wanted);
+    }
+
+    fn take_left_out(&mut self) -> LeftOutFrames {
+        self.left_out.take()
     }
 
     /// The interface was deleted. One that is down is waited for.

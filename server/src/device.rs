@@ -42,10 +42,10 @@ const KINDS: &str = "tap, dpdk (packet and xdp: build with the feature `interfac
 pub(crate) enum Device {
     /// `tap:NAME[,host=IP/LEN]…[,mtu=N]`
     Tap(TapConfig),
-    /// `packet:IFACE[,fanout=N]`
+    /// `packet:IFACE[,fanout=N][,acks]`
     #[cfg(feature = "interfaces")]
     Packet(PacketConfig),
-    /// `xdp:IFACE[,queue=N][,copy|,zerocopy][,generic]`
+    /// `xdp:IFACE[,queue=N][,copy|,zerocopy][,generic][,acks]`
     #[cfg(feature = "interfaces")]
     Xdp(XdpConfig),
     /// `dpdk:PORT[,mtu=N][,tso=on|off]`
@@ -283,14 +283,15 @@ fn parse_tap(details: &str) -> anyhow::Result<TapConfig> {
 #[cfg(feature = "interfaces")]
 fn parse_packet(details: &str) -> anyhow::Result<PacketConfig> {
     let (interface, options) = parse_interface("packet", details)?;
-    let mut config = PacketConfig { interface, fanout: None };
+    let mut config = PacketConfig { interface, fanout: None, acks: false };
     for option in options {
-        match option.split_once('=') {
-            Some(("fanout", value)) => {
+        match (option, option.split_once('=')) {
+            ("acks", _) => config.acks = true,
+            (_, Some(("fanout", value))) => {
                 let group = value.parse().ok();
                 config.fanout = Some(group.with_context(|| format!("`{option}`: want a number from 0 to 65535"))?);
             }
-            _ => bail!("a packet device has no option `{option}`; known: fanout=N"),
+            _ => bail!("a packet device has no option `{option}`; known: fanout=N, acks"),
         }
     }
     Ok(config)
@@ -299,18 +300,19 @@ fn parse_packet(details: &str) -> anyhow::Result<PacketConfig> {
 #[cfg(feature = "interfaces")]
 fn parse_xdp(details: &str) -> anyhow::Result<XdpConfig> {
     let (interface, options) = parse_interface("xdp", details)?;
-    let mut config = XdpConfig { interface, queue: None, buffers: Buffers::Best, generic: false };
+    let mut config = XdpConfig { interface, queue: None, buffers: Buffers::Best, generic: false, acks: false };
     for option in options {
         match (option, option.split_once('=')) {
             ("copy" | "zerocopy", _) if config.buffers != Buffers::Best => bail!("either `copy` or `zerocopy`, once"),
             ("copy", _) => config.buffers = Buffers::Copy,
             ("zerocopy", _) => config.buffers = Buffers::ZeroCopy,
             ("generic", _) => config.generic = true,
+            ("acks", _) => config.acks = true,
             (_, Some(("queue", value))) => {
                 let queue = value.parse().ok();
                 config.queue = Some(queue.with_context(|| format!("`{option}`: want a number, counted from 0"))?);
             }
-            _ => bail!("an XDP device has no option `{option}`; known: queue=N, copy, zerocopy, generic"),
+            _ => bail!("an XDP device has no option `{option}`; known: queue=N, copy, zerocopy, generic, acks"),
         }
     }
     Ok(config)
@@ -370,18 +372,20 @@ mod tests {
     #[cfg(feature = "interfaces")]
     #[test]
     fn a_packet_device_has_an_interface_and_may_share_it() {
-        let config = |fanout| Device::Packet(PacketConfig { interface: "eth0".to_owned(), fanout });
-        assert_eq!("packet:eth0".parse::<Device>().unwrap(), config(None));
-        assert_eq!("packet:eth0,fanout=7".parse::<Device>().unwrap(), config(Some(7)));
+        let config = |fanout, acks| Device::Packet(PacketConfig { interface: "eth0".to_owned(), fanout, acks });
+        assert_eq!("packet:eth0".parse::<Device>().unwrap(), config(None, false));
+        assert_eq!("packet:eth0,fanout=7".parse::<Device>().unwrap(), config(Some(7), false));
+        assert_eq!("packet:eth0,acks".parse::<Device>().unwrap(), config(None, true));
     }
 
     #[cfg(feature = "interfaces")]
     #[test]
     fn an_xdp_device_has_an_interface_and_how_it_is_used() {
-        let plain = XdpConfig { interface: "eth0".to_owned(), queue: None, buffers: Buffers::Best, generic: false };
+        let interface = "eth0".to_owned();
+        let plain = XdpConfig { interface, queue: None, buffers: Buffers::Best, generic: false, acks: false };
         assert_eq!("xdp:eth0".parse::<Device>().unwrap(), Device::Xdp(plain.clone()));
-        let parsed: Device = "xdp:eth0,generic,queue=1,copy".parse().unwrap();
-        let copied = XdpConfig { queue: Some(1), buffers: Buffers::Copy, generic: true, ..plain.clone() };
+        let parsed: Device = "xdp:eth0,generic,queue=1,copy,acks".parse().unwrap();
+        let copied = XdpConfig { queue: Some(1), buffers: Buffers::Copy, generic: true, acks: true, ..plain.clone() };
         assert_eq!(parsed, Device::Xdp(copied));
         let zero_copy = XdpConfig { buffers: Buffers::ZeroCopy, ..plain };
         assert_eq!("xdp:eth0,zerocopy".parse::<Device>().unwrap(), Device::Xdp(zero_copy));
@@ -424,11 +428,14 @@ mod tests {
         check("tap:t,up", "a TAP device has no option `up`; known: host=IP/LEN, mtu=N");
         check("packet:", "a device of kind packet needs an interface, as in packet:eth0");
         check("packet:eth0,fanout=x", "`fanout=x`: want a number from 0 to 65535");
-        check("packet:eth0,copy", "a packet device has no option `copy`; known: fanout=N");
+        check("packet:eth0,copy", "a packet device has no option `copy`; known: fanout=N, acks");
         check("xdp:", "a device of kind xdp needs an interface, as in xdp:eth0");
         check("xdp:eth0,queue=-1", "`queue=-1`: want a number, counted from 0");
         check("xdp:eth0,copy,zerocopy", "either `copy` or `zerocopy`, once");
-        check("xdp:eth0,mtu=9000", "an XDP device has no option `mtu=9000`; known: queue=N, copy, zerocopy, generic");
+        check(
+            "xdp:eth0,mtu=9000",
+            "an XDP device has no option `mtu=9000`; known: queue=N, copy, zerocopy, generic, acks",
+        );
         check("dpdk:", "a port of DPDK is a number, as in dpdk:0: the first that it finds");
         check("dpdk:eth0", "a port of DPDK is a number, as in dpdk:0: the first that it finds");
         check("dpdk:0,mtu=9", "`mtu=9`: an MTU is a number from 576 to 65521");

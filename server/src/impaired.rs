@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use lethe::port::{Port, RxQueue, TxQueue};
+use lethe::port::{LeftOutFrames, Port, RxQueue, TxQueue};
 use lethe::wire::ethernet::MacAddress;
 use lethe_sim::clock::between;
 use lethe_sim::impaired::Impaired;
@@ -41,6 +41,14 @@ impl<P: Port> Port for ImpairedPort<P> {
 
     fn missed(&mut self) -> Option<u64> {
         self.port.missed()
+    }
+
+    fn receive_acks(&mut self, wanted: bool) {
+        self.port.receive_acks(wanted);
+    }
+
+    fn take_left_out(&mut self) -> LeftOutFrames {
+        self.port.take_left_out()
     }
 
     fn queues(&mut self) -> (impl RxQueue, impl TxQueue) {

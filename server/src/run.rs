@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use lethe::app::App;
 use lethe::engine::{Engine, SCRATCH_LEN};
 use lethe::event_loop::{Observer, turn_observed};
-use lethe::port::Port;
+use lethe::port::{LeftOutFrames, Port};
 use lethe::time::Instant;
 use lethe::verdict::Stats;
 use lethe_hw::WorkerStats;
@@ -68,6 +68,7 @@ pub(crate) fn run<P: Port>(
     let mut scratch = vec![0; SCRATCH_LEN];
     let (mut stats, mut counters) = (Stats::default(), published.publisher());
     let (mut published_at, mut surveyed_at) = (Instant::default(), Instant::default());
+    let mut receives_acks = None;
     let mut ended = Ok(());
     if !gather.is_zero() {
         // Without, the kernel makes 50 µs more of it. It may refuse, and then it does.
@@ -75,10 +76,20 @@ pub(crate) fn run<P: Port>(
     }
     while ended.is_ok() && !stop.load(Ordering::Relaxed) {
         let (now, begun, taken) = answerer.with_engine(|engine| {
+            // Before the first response that the client's ACKs decide on is sent.
+            let answers_acks = engine.answers_acks();
+            if receives_acks.replace(answers_acks) != Some(answers_acks) {
+                port.receive_acks(answers_acks);
+            }
             let (now, begun) = (now(), counters.begin_turn());
             let taken = turn_observed(engine, now, &mut port.joined(), &mut scratch, &mut stats, burst, log);
             (now, begun, taken)
         });
+        let LeftOutFrames { frames, bytes } = port.take_left_out();
+        if frames > 0 {
+            stats.count_left_out(frames, bytes);
+            counters.changed();
+        }
         if taken > 0 {
             counters.turned(begun, taken, taken == burst, &stats);
         }
@@ -102,6 +113,8 @@ pub(crate) fn run<P: Port>(
             }
         }
     }
+    let LeftOutFrames { frames, bytes } = port.take_left_out();
+    stats.count_left_out(frames, bytes);
     counters.publish(&stats);
     missed(port.missed());
     (stats, ended)

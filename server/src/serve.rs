@@ -8,6 +8,8 @@ use lethe::App;
 use lethe::engine::Engine;
 use lethe::port::Port;
 use lethe::versions::Versions;
+#[cfg(feature = "interfaces")]
+use lethe_hw::Destinations;
 use lethe_hw::WorkerStats;
 use lethe_sim::tap::TapConfig;
 
@@ -107,7 +109,7 @@ where
         #[cfg(feature = "interfaces")]
         mac: args.engine.mac,
         #[cfg(feature = "interfaces")]
-        destinations: (&args.engine.addresses()?).into(),
+        destinations: Destinations::from(&args.engine.addresses()?).without_acks(args.engine.tcp_ports.iter().copied()),
         dpdk: &args.dpdk,
     };
     let serving = Serving { args, app, app_name: (server.app_name)(&args.app), reload };

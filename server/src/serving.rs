@@ -31,8 +31,8 @@ use crate::{privileges, secret};
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Args<X: clap::Args> {
     /// Device to serve through: tap:NAME[,host=IP/LEN]...[,mtu=N], a TAP device, made if there is none, where
-    /// each `host` is an address for the kernel's end; packet:IFACE[,fanout=N], an interface shared with the
-    /// kernel; xdp:IFACE[,queue=N][,copy|,zerocopy][,generic], the same ahead of the kernel; or
+    /// each `host` is an address for the kernel's end; packet:IFACE[,fanout=N][,acks], an interface shared with the
+    /// kernel; xdp:IFACE[,queue=N][,copy|,zerocopy][,generic][,acks], the same ahead of the kernel; or
     /// dpdk:PORT[,mtu=N][,tso=on|off], a card that DPDK drives{own}
     #[arg(long, value_name = "DEVICE")]
     pub(crate) device: Device,

@@ -112,7 +112,7 @@ fn serve_clients(space: &Namespace, time: Duration) -> anyhow::Result<(usize, us
 
 /// Sends random frames from the client's end until it is told to stop: how many.
 fn garbage(seed: u64, stop: &AtomicBool) -> anyhow::Result<u64> {
-    let config = PacketConfig { interface: "client0".to_owned(), fanout: None };
+    let config = PacketConfig { interface: "client0".to_owned(), fanout: None, acks: false };
     // Nothing is to come back to it: this address is none of the clients'.
     let mut port = PacketPort::open(&config, None, Destinations::new(vec![IpAddr::from([192, 0, 2, 1]).into()]))?;
     let mut random = Random::from_seed(seed);

@@ -5,13 +5,20 @@
 //! ```text
 //!     r6 = context;  r2 = start of the frame;  r3 = its end
 //!     XDP: if it has a tag: r2 += 4
+//!     XDP, socket: for each rule for bare ACKs:
+//!         if a field differs, or it has options and is wanted: on to the next rule
+//!         count it                                 XDP: return XDP_DROP          socket: return 0
 //!     for each rule:
 //!         if the frame ends too early, or a field differs: on to the next rule
-//!         XDP: return bpf_redirect_map(sockets, queue, otherwise)        tcx: return TCX_DROP
-//!     XDP: return XDP_PASS                                               tcx: return TCX_NEXT
+//!         XDP: return bpf_redirect_map(sockets, queue, otherwise)
+//!                                                  tcx: return TCX_DROP          socket: return all of it
+//!     XDP: return XDP_PASS                         tcx: return TCX_NEXT          socket: return 0
 //! ```
+//!
+//! The filter of a socket may not read the frame in memory: it loads each field by an instruction of its own, which
+//! ends the program with 0 where the frame is too short, as in classic BPF.
 
-use crate::filter::{Field, Rule, Width};
+use crate::filter::{BareAck, Destinations, Field, Rule, Width, bare_acks, rules};
 
 /// `struct bpf_insn`: code, registers, offset, constant.
 #[repr(C)]
@@ -28,6 +35,7 @@ pub(crate) struct Instruction {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(i32)]
 pub(crate) enum Action {
+    Drop = 1,
     Pass = 2,
     /// For our addresses, where there is no socket: [`SortingProgram`](crate::xdp::SortingProgram).
     Transmit = 3,
@@ -38,6 +46,13 @@ mod code {
     pub(crate) const LOAD_BYTE: u8 = 0x71;
     pub(crate) const LOAD_HALF: u8 = 0x69;
     pub(crate) const LOAD_WORD: u8 = 0x61;
+    pub(crate) const LOAD_LONG: u8 = 0x79;
+    /// Of the packet of a socket, to register 0, as a number.
+    pub(crate) const LOAD_PACKET_BYTE: u8 = 0x30;
+    pub(crate) const LOAD_PACKET_HALF: u8 = 0x28;
+    pub(crate) const LOAD_PACKET_WORD: u8 = 0x20;
+    /// On 64 bits, atomically.
+    pub(crate) const ADD_TO_MEMORY: u8 = 0xdb;
     /// A 64-bit constant, in two instructions.
     pub(crate) const LOAD_CONSTANT: u8 = 0x18;
     pub(crate) const MOVE: u8 = 0xbf;
@@ -50,12 +65,28 @@ mod code {
     /// On 32 bits, for fields.
     pub(crate) const JUMP_IF_EQUAL: u8 = 0x16;
     pub(crate) const JUMP_UNLESS_EQUAL: u8 = 0x56;
+    /// On 64 bits.
+    pub(crate) const JUMP_UNLESS_EQUAL_LONG: u8 = 0x55;
     pub(crate) const CALL: u8 = 0x85;
     pub(crate) const EXIT: u8 = 0x95;
 }
 
 /// Marks a constant as the file descriptor of a map (`BPF_PSEUDO_MAP_FD`).
 const MAP: u8 = 1;
+
+/// Marks a constant as the only value of the map with this file descriptor (`BPF_PSEUDO_MAP_VALUE`).
+const MAP_VALUE: u8 = 2;
+
+/// What the programs of bare ACKs share with the port: numbers of 64 bits, at these places.
+pub(crate) mod left_out {
+    /// Not zero while those with options are wanted.
+    pub(crate) const WANTED: i16 = 0;
+    /// How many were left out, and their bytes.
+    pub(crate) const FRAMES: i16 = 8;
+    pub(crate) const BYTES: i16 = 16;
+    /// Bytes of all.
+    pub(crate) const LEN: u32 = 24;
+}
 
 /// `bpf_redirect_map`.
 const REDIRECT_MAP: i32 = 51;
@@ -74,12 +105,30 @@ const SKB_PACKET_TYPE: i16 = 4;
 const SKB_DATA: i16 = 76;
 const SKB_DATA_END: i16 = 80;
 
+/// How a program reads a frame.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    /// In memory.
+    Direct,
+    /// By an instruction for it: the filter of a socket.
+    Packet,
+}
+
 /// The XDP program that passes frames for us to the socket of their queue, by `map`, and all others to the kernel.
-/// `otherwise` is the verdict on frames for us that are received by a queue without a socket.
-pub(crate) fn redirect(rules: &[Rule], map: i32, otherwise: Action) -> Vec<Instruction> {
+/// `otherwise` is the verdict on frames for us that are received by a queue without a socket. Bare ACKs are left out,
+/// if there is a map in `left_out` to count them in.
+pub(crate) fn redirect(
+    destinations: &Destinations,
+    map: i32,
+    left_out: Option<i32>,
+    otherwise: Action,
+) -> Vec<Instruction> {
     let mut program = begin([XDP_DATA, XDP_DATA_END], Action::Pass as i32);
     let has_tag = [Field { offset: 12, width: Width::Half, value: 0x8100, mask: u32::MAX }];
-    program.extend(only_if(&has_tag, &[instruction(code::ADD_CONSTANT, 2, 0, 0, 4)]));
+    program.extend(only_if(Access::Direct, &has_tag, &[instruction(code::ADD_CONSTANT, 2, 0, 0, 4)]));
+    if let Some(left_out) = left_out {
+        program.extend(leave_out(Access::Direct, destinations, left_out, Action::Drop as i32));
+    }
     let redirect = [
         instruction(code::LOAD_CONSTANT, 1, MAP, 0, map),
         instruction(0, 0, 0, 0, 0),
@@ -88,13 +137,51 @@ pub(crate) fn redirect(rules: &[Rule], map: i32, otherwise: Action) -> Vec<Instr
         instruction(code::CALL, 0, 0, 0, REDIRECT_MAP),
         instruction(code::EXIT, 0, 0, 0, 0),
     ];
-    for_each(rules, &redirect, program)
+    program.extend(for_each(Access::Direct, &rules(destinations), &redirect));
+    program.push(instruction(code::EXIT, 0, 0, 0, 0));
+    program
+}
+
+/// The filter of a socket that takes frames for us but for bare ACKs, which are counted in the map `left_out`.
+pub(crate) fn socket(destinations: &Destinations, left_out: i32) -> Vec<Instruction> {
+    let mut program = vec![instruction(code::MOVE, 6, 1, 0, 0)];
+    program.extend(leave_out(Access::Packet, destinations, left_out, 0));
+    let take = [instruction(code::MOVE_CONSTANT, 0, 0, 0, -1), instruction(code::EXIT, 0, 0, 0, 0)];
+    program.extend(for_each(Access::Packet, &rules(destinations), &take));
+    program.extend([instruction(code::MOVE_CONSTANT, 0, 0, 0, 0), instruction(code::EXIT, 0, 0, 0, 0)]);
+    program
+}
+
+/// Counts bare ACKs and returns this verdict on them.
+fn leave_out(access: Access, destinations: &Destinations, left_out: i32, verdict: i32) -> Vec<Instruction> {
+    let mut program = Vec::new();
+    for kind in BareAck::ALL {
+        for (rule, bytes) in bare_acks(destinations, kind) {
+            let count = [
+                instruction(code::MOVE_CONSTANT, 4, 0, 0, 1),
+                instruction(code::ADD_TO_MEMORY, 1, 4, left_out::FRAMES, 0),
+                instruction(code::MOVE_CONSTANT, 4, 0, 0, bytes.into()),
+                instruction(code::ADD_TO_MEMORY, 1, 4, left_out::BYTES, 0),
+                instruction(code::MOVE_CONSTANT, 0, 0, 0, verdict),
+                instruction(code::EXIT, 0, 0, 0, 0),
+            ];
+            let mut then =
+                vec![instruction(code::LOAD_CONSTANT, 1, MAP_VALUE, 0, left_out), instruction(0, 0, 0, 0, 0)];
+            if kind == BareAck::Stamped {
+                then.push(instruction(code::LOAD_LONG, 4, 1, left_out::WANTED, 0));
+                then.push(instruction(code::JUMP_UNLESS_EQUAL_LONG, 4, 0, count.len() as i16, 0));
+            }
+            then.extend(count);
+            program.extend(only_if(access, &rule, &then));
+        }
+    }
+    program
 }
 
 /// The tcx program that drops frames for us which have come to the interface's own hardware address: the kernel has
 /// nothing to do with them. What goes to another one is a bridge's to forward, or dropped soon. A tag is no part of the
 /// frame there.
-pub(crate) fn drop(rules: &[Rule]) -> Vec<Instruction> {
+pub(crate) fn drop(destinations: &Destinations) -> Vec<Instruction> {
     let mut program = begin([SKB_DATA, SKB_DATA_END], TCX_NEXT);
     program.extend([
         instruction(code::LOAD_WORD, 5, 6, SKB_PACKET_TYPE, 0),
@@ -102,7 +189,9 @@ pub(crate) fn drop(rules: &[Rule]) -> Vec<Instruction> {
         instruction(code::EXIT, 0, 0, 0, 0),
     ]);
     let drop = [instruction(code::MOVE_CONSTANT, 0, 0, 0, TCX_DROP), instruction(code::EXIT, 0, 0, 0, 0)];
-    for_each(rules, &drop, program)
+    program.extend(for_each(Access::Direct, &rules(destinations), &drop));
+    program.push(instruction(code::EXIT, 0, 0, 0, 0));
+    program
 }
 
 /// Loads the start of the frame and its end, which are at these places in the context, and the verdict on frames that
@@ -116,46 +205,48 @@ fn begin([data, data_end]: [i16; 2], verdict: i32) -> Vec<Instruction> {
     ]
 }
 
-/// `program`, and then `then` for a frame that matches one of the rules.
-fn for_each(rules: &[Rule], then: &[Instruction], mut program: Vec<Instruction>) -> Vec<Instruction> {
-    for rule in rules {
-        program.extend(only_if(rule, then));
-    }
-    program.push(instruction(code::EXIT, 0, 0, 0, 0));
-    program
+/// `then`, for a frame that matches one of the rules.
+fn for_each(access: Access, rules: &[Rule], then: &[Instruction]) -> Vec<Instruction> {
+    rules.iter().flat_map(|rule| only_if(access, rule, then)).collect()
 }
 
 /// Instructions `then`, which run only if the frame has all these fields.
-fn only_if(fields: &[Field], then: &[Instruction]) -> Vec<Instruction> {
+fn only_if(access: Access, fields: &[Field], then: &[Instruction]) -> Vec<Instruction> {
     let end = fields.iter().map(|field| field.offset + field.width.bytes()).max().unwrap_or(0);
     // The remaining instructions, which a jump on mismatch skips: two or three a field, and `then`.
     let masks = fields.iter().filter(|field| !field.is_whole()).count();
     let mut left = i16::try_from(2 * fields.len() + masks + then.len()).expect("a rule has few fields");
-    let mut block = vec![
-        instruction(code::MOVE, 4, 2, 0, 0),
-        instruction(code::ADD_CONSTANT, 4, 0, 0, end.into()),
-        instruction(code::JUMP_IF_GREATER, 4, 3, left, 0),
-    ];
+    let mut block = Vec::new();
+    if access == Access::Direct {
+        block.extend([
+            instruction(code::MOVE, 4, 2, 0, 0),
+            instruction(code::ADD_CONSTANT, 4, 0, 0, end.into()),
+            instruction(code::JUMP_IF_GREATER, 4, 3, left, 0),
+        ]);
+    }
     for field in fields {
-        // Compared as it is in memory, whatever the byte order of this machine.
-        let in_memory = |value: u32| match field.width {
-            Width::Byte => value,
-            Width::Half => u16::to_be(value as u16).into(),
-            Width::Word => value.to_be(),
+        // In memory it is compared as it stands there, whatever the byte order of this machine.
+        let as_read = |value: u32| match (access, field.width) {
+            (Access::Packet, _) | (_, Width::Byte) => value,
+            (_, Width::Half) => u16::to_be(value as u16).into(),
+            (_, Width::Word) => value.to_be(),
         };
-        let load = match field.width {
-            Width::Byte => code::LOAD_BYTE,
-            Width::Half => code::LOAD_HALF,
-            Width::Word => code::LOAD_WORD,
+        let (register, load) = match (access, field.width) {
+            (Access::Direct, Width::Byte) => (5, instruction(code::LOAD_BYTE, 5, 2, field.offset.into(), 0)),
+            (Access::Direct, Width::Half) => (5, instruction(code::LOAD_HALF, 5, 2, field.offset.into(), 0)),
+            (Access::Direct, Width::Word) => (5, instruction(code::LOAD_WORD, 5, 2, field.offset.into(), 0)),
+            (Access::Packet, Width::Byte) => (0, instruction(code::LOAD_PACKET_BYTE, 0, 0, 0, field.offset.into())),
+            (Access::Packet, Width::Half) => (0, instruction(code::LOAD_PACKET_HALF, 0, 0, 0, field.offset.into())),
+            (Access::Packet, Width::Word) => (0, instruction(code::LOAD_PACKET_WORD, 0, 0, 0, field.offset.into())),
         };
-        let value = in_memory(field.value);
         left -= 2;
-        block.push(instruction(load, 5, 2, field.offset.into(), 0));
+        block.push(load);
         if !field.is_whole() {
             left -= 1;
-            block.push(instruction(code::AND_CONSTANT, 5, 0, 0, in_memory(field.mask).cast_signed()));
+            block.push(instruction(code::AND_CONSTANT, register, 0, 0, as_read(field.mask).cast_signed()));
         }
-        block.push(instruction(code::JUMP_UNLESS_EQUAL, 5, 0, left, value.cast_signed()));
+        let value = as_read(field.value).cast_signed();
+        block.push(instruction(code::JUMP_UNLESS_EQUAL, register, 0, left, value));
     }
     block.extend(then);
     block

@@ -111,7 +111,7 @@ fn loop_times(text: &mut Text, workers: &[Worker]) {
     text.family(name, "histogram", "Frames taken in a turn of the loop.");
     for Worker { worker, counters } in workers {
         let classes = counters.turn_sizes.iter().enumerate().map(|(at, &count)| (Turns::size(at) as f64, count));
-        text.histogram(name, worker, classes, counters.frames_received);
+        text.histogram(name, worker, classes, counters.turn_frames);
     }
     let name = "lethe_frame_seconds";
     text.family(name, "histogram", "Time that the loop takes for a frame, in the turns that are timed: one of 16.");

@@ -195,6 +195,8 @@ pub(crate) struct Counters {
     pub(crate) turns: u64,
     /// Of those, how many left frames behind.
     pub(crate) full_turns: u64,
+    /// Frames of all turns: those received, but for bare ACKs that the kernel has left out.
+    pub(crate) turn_frames: u64,
     /// Turns by the most frames that they took: `turn_sizes[n]` those of up to 2ⁿ, and more than half of that.
     pub(crate) turn_sizes: [u64; Turns::SIZES],
     /// Frames of the turns that were timed, by the time for a frame: `frame_times[n]` those of up to 64 · 2ⁿ ns, and
@@ -222,6 +224,7 @@ impl Counters {
         self.queue_full += other.queue_full;
         self.turns += other.turns;
         self.full_turns += other.full_turns;
+        self.turn_frames += other.turn_frames;
         add_each(&mut self.turn_sizes, &other.turn_sizes);
         add_each(&mut self.frame_times, &other.frame_times);
         self.timed_seconds += other.timed_seconds;
@@ -289,6 +292,7 @@ fn worker(name: &str, published: &WorkerStats) -> Worker {
     let counters = Counters {
         turns: turns.count,
         full_turns: turns.full,
+        turn_frames: turns.frames,
         turn_sizes: turns.by_size,
         frame_times: turns.by_nanos,
         timed_seconds: Duration::from_nanos(turns.nanos).as_secs_f64(),
