@@ -42,6 +42,9 @@ Examples:
 const FRAMES_PER_RESPONSE: u64 = 4;
 const REQUEST: u64 = 2;
 
+/// The time is that of now, and read once a burst, as with a card: by the times of the capture, a burst is one frame.
+const WALL: [&str; 2] = ["--clock", "wall"];
+
 /// Megabytes that DPDK takes, and so many huge pages of 2 MB.
 const MEGABYTES: u32 = 512;
 const HUGE_PAGES: u32 = 256;
@@ -189,7 +192,7 @@ impl Bench<'_> {
                     let which = (number as usize + turn) % 2;
                     let (folder, more): (_, &[_]) = match which {
                         0 => (before.to_owned(), &[]),
-                        _ => (programs::release(), &["--keep-alive", "off"]),
+                        _ => (programs::release(), &["--keep-alive", "off", WALL[0], WALL[1]]),
                     };
                     output(Command::new(folder.join("examples/loop_cost")).arg("mix").arg(&self.capture))?;
                     if !has_requests {
@@ -245,7 +248,7 @@ impl Bench<'_> {
     /// Millions of frames in a second of lethe's workers together, if each had a CPU, that take so many frames at a
     /// time. There is a response for every fourth frame.
     fn lethe(&self, workers: usize, burst: u32, pages: Pages) -> anyhow::Result<f64> {
-        self.lethe_of(&programs::release().join("lethe"), &[], workers, burst, pages, Some(FRAMES_PER_RESPONSE))
+        self.lethe_of(&programs::release().join("lethe"), &WALL, workers, burst, pages, Some(FRAMES_PER_RESPONSE))
     }
 
     /// The same of this program, with more options. `per_response` is how many frames there are for each response, if
