@@ -10,10 +10,14 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use lethe::config::Addresses;
+use lethe::wire::ethernet::MacAddress;
 use libc::sock_filter;
 
 /// The verdict that takes the whole frame: a filter returns how many bytes to keep.
 const WHOLE: u32 = u32::MAX;
+
+/// Bytes of both hardware addresses, which stand ahead of a VLAN tag.
+pub(crate) const ADDRESSES_LEN: u8 = 12;
 
 /// The destinations of frames for us: a server's addresses, or the networks of a load generator's clients.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -62,10 +66,10 @@ impl From<&Addresses> for Destinations {
     }
 }
 
-/// A condition on a field of a frame without a VLAN tag.
+/// A condition on a field of a frame without a VLAN tag, which would shift all but the hardware addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Field {
-    /// The offset in the frame: at least 12, so that a tag shifts every field.
+    /// The offset in the frame. Hardware addresses end at [`ADDRESSES_LEN`].
     pub(crate) offset: u8,
     pub(crate) width: Width,
     /// The value of the field, which is in network byte order on the wire.
@@ -120,7 +124,7 @@ pub(crate) fn rules(destinations: &Destinations) -> Vec<Rule> {
 pub(crate) enum BareAck {
     /// None.
     Plain,
-    /// Timestamps, as they usually stand: behind two no-ops (RFC 7323, appendix A), or any others of twelve bytes.
+    /// Timestamps, as they usually stand: behind two no-ops (RFC 7323, appendix A).
     Stamped,
 }
 
@@ -136,32 +140,67 @@ impl BareAck {
     }
 }
 
-/// The rules for bare ACKs to these destinations, which the engine absorbs, or drops because something else is wrong
-/// with them: TCP segments with the ACK bit and none of SYN, FIN and RST, behind an IPv4 header without options that is
-/// no fragment or an IPv6 header without extension headers, and without payload. Each with the bytes of such a frame.
-pub(crate) fn bare_acks(destinations: &Destinations, kind: BareAck) -> Vec<(Rule, u16)> {
-    let of_port = |port: u16| {
-        destinations.networks.iter().map(move |net| {
-            let len = kind.header_len();
-            // Those first that most frames differ in.
-            let (frame_len, ip, tcp_at, destination) = match net {
-                IpNet::V4(_) => {
-                    let total = 20 + len;
-                    let whole = Field { offset: 20, width: Width::Half, value: 0, mask: 0x3fff };
-                    (14 + total, vec![half(12, 0x0800), half(16, total), byte(14, 0x45), byte(23, 6), whole], 34, 30)
-                }
-                IpNet::V6(_) => {
-                    let version = Field { offset: 14, width: Width::Byte, value: 0x60, mask: 0xf0 };
-                    (54 + len, vec![half(12, 0x86dd), half(18, len), version, byte(20, 6)], 54, 38)
-                }
-            };
-            let bits = |at, value, mask| Field { offset: tcp_at + at, width: Width::Byte, value, mask };
-            // Header length; of the flags, FIN, SYN, RST and ACK.
-            let tcp = vec![bits(12, u32::from(len) << 2, 0xf0), bits(13, 0x10, 0x17), half(tcp_at + 2, port)];
-            ([ip, tcp, address(destination, net)].concat(), frame_len)
-        })
+/// The bare ACKs of a kind over a version of IP that are left out.
+pub(crate) struct BareAcks {
+    pub(crate) kind: BareAck,
+    /// What all of them have.
+    pub(crate) fields: Rule,
+    /// Their ports and destinations, of which they have one each.
+    pub(crate) ports: Vec<Rule>,
+    pub(crate) destinations: Vec<Rule>,
+    /// What they have none of.
+    pub(crate) never: Vec<Rule>,
+    /// Their bytes, behind which there may be padding.
+    pub(crate) len: u8,
+}
+
+/// The bare ACKs to these destinations at a hardware address that the engine absorbs if their checksums are right: TCP
+/// segments with the ACK bit and none of SYN, FIN and RST, without payload, behind an IPv4 header without options that
+/// is no fragment or an IPv6 header without extension headers. PSH, URG and the bits of ECN make no difference.
+/// None of a version that there is no address of, nor without ports.
+pub(crate) fn bare_acks(destinations: &Destinations, mac: MacAddress) -> Vec<BareAcks> {
+    let ports = &destinations.absorbing;
+    let kinds = [true, false].into_iter().flat_map(|is_v4| BareAck::ALL.map(|kind| (is_v4, kind)));
+    let of_kind = |(is_v4, kind): (bool, BareAck)| {
+        let networks: Vec<_> = destinations.networks.iter().filter(|net| net.addr().is_ipv4() == is_v4).collect();
+        let (source_at, destination_at, tcp_at) = if is_v4 { (26, 30, 34) } else { (22, 38, 54) };
+        let bits = |offset, value, mask| Field { offset, width: Width::Byte, value, mask };
+        // Those first that most frames differ in.
+        let mut fields = if is_v4 {
+            let whole = Field { offset: 20, width: Width::Half, value: 0, mask: 0x3fff };
+            vec![half(12, 0x0800), half(16, 20 + kind.header_len()), byte(14, 0x45), byte(23, 6), whole]
+        } else {
+            vec![half(12, 0x86dd), half(18, kind.header_len()), bits(14, 0x60, 0xf0), byte(20, 6)]
+        };
+        // Header length; of the flags, FIN, SYN, RST and ACK.
+        fields.extend([bits(tcp_at + 12, u32::from(kind.header_len()) << 2, 0xf0), bits(tcp_at + 13, 0x10, 0x17)]);
+        if kind == BareAck::Stamped {
+            fields.push(word(tcp_at + 20, 0x0101_080a));
+        }
+        let [a, b, c, d, e, f] = mac.bytes();
+        fields.extend([word(0, u32::from_be_bytes([a, b, c, d])), half(4, u16::from_be_bytes([e, f]))]);
+        // From no group, port 0, no address that no host can have, and none of ours.
+        let mut never = vec![vec![bits(6, 1, 1)], vec![half(tcp_at, 0)]];
+        if is_v4 {
+            let first = |value, mask| vec![bits(source_at, value, mask)];
+            never.extend([first(0, 0xff), first(127, 0xff), first(224, 224)]);
+        } else {
+            let last = Field { offset: source_at + 12, width: Width::Word, value: 0, mask: !1 };
+            let unspecified_or_loopback =
+                vec![last, word(source_at, 0), word(source_at + 4, 0), word(source_at + 8, 0)];
+            never.extend([vec![byte(source_at, 0xff)], unspecified_or_loopback]);
+        }
+        never.extend(networks.iter().map(|net| address(source_at, net)));
+        BareAcks {
+            kind,
+            fields,
+            ports: ports.iter().map(|&port| vec![half(tcp_at + 2, port)]).collect(),
+            destinations: networks.iter().map(|net| address(destination_at, net)).collect(),
+            never,
+            len: tcp_at + kind.header_len() as u8,
+        }
     };
-    destinations.absorbing.iter().flat_map(|&port| of_port(port)).collect()
+    kinds.map(of_kind).filter(|acks| !acks.ports.is_empty() && !acks.destinations.is_empty()).collect()
 }
 
 /// The rules as a filter of a socket, in classic BPF. The kernel has taken a VLAN tag out of the frame before.
@@ -197,6 +236,10 @@ const fn byte(offset: u8, value: u8) -> Field {
 
 const fn half(offset: u8, value: u16) -> Field {
     Field { offset, width: Width::Half, value: value as u32, mask: u32::MAX }
+}
+
+const fn word(offset: u8, value: u32) -> Field {
+    Field { offset, width: Width::Word, value, mask: u32::MAX }
 }
 
 /// An address of a network: its last word first, where addresses differ most. Words without a mask are left out.

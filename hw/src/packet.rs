@@ -76,15 +76,15 @@ pub struct ReceivingProgram {
 }
 
 impl ReceivingProgram {
-    /// Attaches the filter for frames to `destinations`.
+    /// Attaches the filter for frames to `destinations`, which leaves out bare ACKs to `mac`.
     ///
     /// # Errors
     ///
     /// No permission, or the kernel refuses the program.
-    pub fn load(destinations: &Destinations) -> io::Result<Self> {
+    pub fn load(destinations: &Destinations, mac: MacAddress) -> io::Result<Self> {
         let (from, to) = UnixDatagram::pair()?;
         to.set_nonblocking(true)?;
-        let left_out = leave_out_acks(to.as_fd(), destinations)?;
+        let left_out = leave_out_acks(to.as_fd(), destinations, mac)?;
         Ok(Self { from, to, left_out })
     }
 
@@ -353,7 +353,8 @@ fn open_socket(
     let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)?;
     let ring = Ring::new(socket.as_fd(), interface.mtu())?;
     // Without permission for programs that count, bare ACKs are received like all others.
-    let left_out = if destinations.leave_out_acks() { leave_out_acks(socket.as_fd(), destinations).ok() } else { None };
+    let leave_out = || leave_out_acks(socket.as_fd(), destinations, interface.mac()).ok();
+    let left_out = if destinations.leave_out_acks() { leave_out() } else { None };
     if left_out.is_none() {
         attach_filter(socket.as_fd(), destinations)?;
     }
@@ -390,9 +391,9 @@ fn address(socket: &SockaddrStorage) -> Option<IpAddr> {
 }
 
 /// Attaches a filter that counts the bare ACKs that it leaves out.
-fn leave_out_acks(socket: BorrowedFd<'_>, destinations: &Destinations) -> io::Result<LeftOut> {
+fn leave_out_acks(socket: BorrowedFd<'_>, destinations: &Destinations, mac: MacAddress) -> io::Result<LeftOut> {
     let left_out = LeftOut::new()?;
-    let filter = bpf::load(&program::socket(destinations, left_out.as_raw_fd()), Hook::Socket)?;
+    let filter = bpf::load(&program::socket(destinations, (left_out.as_raw_fd(), mac)), Hook::Socket)?;
     sys::set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_BPF, &filter.as_raw_fd())?;
     Ok(left_out)
 }

@@ -81,14 +81,14 @@ pub struct SortingProgram {
 }
 
 impl SortingProgram {
-    /// Loads the program for frames to `destinations`.
+    /// Loads the program for frames to `destinations`, which leaves out bare ACKs to `mac`.
     ///
     /// # Errors
     ///
     /// No permission, or the kernel refuses the program.
-    pub fn load(destinations: &Destinations) -> io::Result<Self> {
+    pub fn load(destinations: &Destinations, mac: MacAddress) -> io::Result<Self> {
         let (map, left_out) = (Sockets::new(1)?, LeftOut::new()?);
-        let program = redirect(destinations, map.as_raw_fd(), Some(left_out.as_raw_fd()), Action::Transmit);
+        let program = redirect(destinations, map.as_raw_fd(), Some((left_out.as_raw_fd(), mac)), Action::Transmit);
         let program = bpf::load(&program, Hook::Native)?;
         Ok(Self { program, _map: map, left_out })
     }
@@ -174,7 +174,7 @@ impl XdpPort {
         }
         let map = Sockets::new(queues).map_err(failed("make a map of the queues of"))?;
         let left_out = if destinations.leave_out_acks() { LeftOut::new().ok().map(Arc::new) } else { None };
-        let counter = left_out.as_deref().map(AsRawFd::as_raw_fd);
+        let counter = left_out.as_deref().map(|left_out| (left_out.as_raw_fd(), interface.mac()));
         let program = redirect(destinations, map.as_raw_fd(), counter, Action::Pass);
         let program = bpf::load(&program, Hook::Native).map_err(failed("load an XDP program for"))?;
         // Before the sockets are opened, since a card may be reset for a program.

@@ -4,9 +4,10 @@
 //!
 //! ```text
 //!     r6 = context;  r2 = start of the frame;  r3 = its end
-//!     XDP: if it has a tag: r2 += 4
-//!     XDP, socket: for each rule for bare ACKs:
-//!         if a field differs, or it has options and is wanted: on to the next rule
+//!     XDP: r7 = r2;  if it has a tag: r2 += 4
+//!     XDP, socket: for each kind of bare ACKs:
+//!         if the frame ends too early, a field differs, it has none of the ports or of the destinations,
+//!         or it has what none may have, or has options and is wanted: on to the next kind
 //!         count it                                 XDP: return XDP_DROP          socket: return 0
 //!     for each rule:
 //!         if the frame ends too early, or a field differs: on to the next rule
@@ -15,10 +16,12 @@
 //!     XDP: return XDP_PASS                         tcx: return TCX_NEXT          socket: return 0
 //! ```
 //!
-//! The filter of a socket may not read the frame in memory: it loads each field by an instruction of its own, which
-//! ends the program with 0 where the frame is too short, as in classic BPF.
+//! The filter of a socket may not read the frame in memory: it loads each field by an instruction of its own. That would
+//! end the program where the frame is too short, so its length is looked at first there as well.
 
-use crate::filter::{BareAck, Destinations, Field, Rule, Width, bare_acks, rules};
+use lethe::wire::ethernet::MacAddress;
+
+use crate::filter::{ADDRESSES_LEN, BareAck, BareAcks, Destinations, Field, Rule, Width, bare_acks, rules};
 
 /// `struct bpf_insn`: code, registers, offset, constant.
 #[repr(C)]
@@ -67,6 +70,8 @@ mod code {
     pub(crate) const JUMP_UNLESS_EQUAL: u8 = 0x56;
     /// On 64 bits.
     pub(crate) const JUMP_UNLESS_EQUAL_LONG: u8 = 0x55;
+    pub(crate) const JUMP_IF_LESS_LONG: u8 = 0xa5;
+    pub(crate) const JUMP: u8 = 0x05;
     pub(crate) const CALL: u8 = 0x85;
     pub(crate) const EXIT: u8 = 0x95;
 }
@@ -101,6 +106,7 @@ const XDP_DATA_END: i16 = 4;
 const RX_QUEUE_INDEX: i16 = 16;
 
 /// Offsets in `struct __sk_buff`.
+const SKB_LEN: i16 = 0;
 const SKB_PACKET_TYPE: i16 = 4;
 const SKB_DATA: i16 = 76;
 const SKB_DATA_END: i16 = 80;
@@ -115,19 +121,20 @@ enum Access {
 }
 
 /// The XDP program that passes frames for us to the socket of their queue, by `map`, and all others to the kernel.
-/// `otherwise` is the verdict on frames for us that are received by a queue without a socket. Bare ACKs are left out,
-/// if there is a map in `left_out` to count them in.
+/// `otherwise` is the verdict on frames for us that are received by a queue without a socket. Bare ACKs to a hardware
+/// address are left out, if there is a map in `left_out` to count them in.
 pub(crate) fn redirect(
     destinations: &Destinations,
     map: i32,
-    left_out: Option<i32>,
+    left_out: Option<(i32, MacAddress)>,
     otherwise: Action,
 ) -> Vec<Instruction> {
     let mut program = begin([XDP_DATA, XDP_DATA_END], Action::Pass as i32);
+    program.push(instruction(code::MOVE, 7, 2, 0, 0));
     let has_tag = [Field { offset: 12, width: Width::Half, value: 0x8100, mask: u32::MAX }];
     program.extend(only_if(Access::Direct, &has_tag, &[instruction(code::ADD_CONSTANT, 2, 0, 0, 4)]));
-    if let Some(left_out) = left_out {
-        program.extend(leave_out(Access::Direct, destinations, left_out, Action::Drop as i32));
+    if let Some((left_out, mac)) = left_out {
+        program.extend(leave_out(Access::Direct, &bare_acks(destinations, mac), left_out, Action::Drop as i32));
     }
     let redirect = [
         instruction(code::LOAD_CONSTANT, 1, MAP, 0, map),
@@ -142,10 +149,11 @@ pub(crate) fn redirect(
     program
 }
 
-/// The filter of a socket that takes frames for us but for bare ACKs, which are counted in the map `left_out`.
-pub(crate) fn socket(destinations: &Destinations, left_out: i32) -> Vec<Instruction> {
+/// The filter of a socket that takes frames for us but for bare ACKs to a hardware address, which are counted in the map
+/// `left_out`.
+pub(crate) fn socket(destinations: &Destinations, (left_out, mac): (i32, MacAddress)) -> Vec<Instruction> {
     let mut program = vec![instruction(code::MOVE, 6, 1, 0, 0)];
-    program.extend(leave_out(Access::Packet, destinations, left_out, 0));
+    program.extend(leave_out(Access::Packet, &bare_acks(destinations, mac), left_out, 0));
     let take = [instruction(code::MOVE_CONSTANT, 0, 0, 0, -1), instruction(code::EXIT, 0, 0, 0, 0)];
     program.extend(for_each(Access::Packet, &rules(destinations), &take));
     program.extend([instruction(code::MOVE_CONSTANT, 0, 0, 0, 0), instruction(code::EXIT, 0, 0, 0, 0)]);
@@ -153,29 +161,29 @@ pub(crate) fn socket(destinations: &Destinations, left_out: i32) -> Vec<Instruct
 }
 
 /// Counts bare ACKs and returns this verdict on them.
-fn leave_out(access: Access, destinations: &Destinations, left_out: i32, verdict: i32) -> Vec<Instruction> {
-    let mut program = Vec::new();
-    for kind in BareAck::ALL {
-        for (rule, bytes) in bare_acks(destinations, kind) {
-            let count = [
-                instruction(code::MOVE_CONSTANT, 4, 0, 0, 1),
-                instruction(code::ADD_TO_MEMORY, 1, 4, left_out::FRAMES, 0),
-                instruction(code::MOVE_CONSTANT, 4, 0, 0, bytes.into()),
-                instruction(code::ADD_TO_MEMORY, 1, 4, left_out::BYTES, 0),
-                instruction(code::MOVE_CONSTANT, 0, 0, 0, verdict),
-                instruction(code::EXIT, 0, 0, 0, 0),
-            ];
-            let mut then =
-                vec![instruction(code::LOAD_CONSTANT, 1, MAP_VALUE, 0, left_out), instruction(0, 0, 0, 0, 0)];
-            if kind == BareAck::Stamped {
-                then.push(instruction(code::LOAD_LONG, 4, 1, left_out::WANTED, 0));
-                then.push(instruction(code::JUMP_UNLESS_EQUAL_LONG, 4, 0, count.len() as i16, 0));
-            }
-            then.extend(count);
-            program.extend(only_if(access, &rule, &then));
+fn leave_out(access: Access, kinds: &[BareAcks], left_out: i32, verdict: i32) -> Vec<Instruction> {
+    let of_kind = |acks: &BareAcks| {
+        let count = [
+            instruction(code::MOVE_CONSTANT, 4, 0, 0, 1),
+            instruction(code::ADD_TO_MEMORY, 1, 4, left_out::FRAMES, 0),
+            instruction(code::MOVE_CONSTANT, 4, 0, 0, acks.len.into()),
+            instruction(code::ADD_TO_MEMORY, 1, 4, left_out::BYTES, 0),
+            instruction(code::MOVE_CONSTANT, 0, 0, 0, verdict),
+            instruction(code::EXIT, 0, 0, 0, 0),
+        ];
+        // Behind all fields of the frame: loading one from a socket's changes this register.
+        let mut then = vec![instruction(code::LOAD_CONSTANT, 1, MAP_VALUE, 0, left_out), instruction(0, 0, 0, 0, 0)];
+        if acks.kind == BareAck::Stamped {
+            then.push(instruction(code::LOAD_LONG, 4, 1, left_out::WANTED, 0));
+            then.push(instruction(code::JUMP_UNLESS_EQUAL_LONG, 4, 0, count.len() as i16, 0));
         }
-    }
-    program
+        then.extend(count);
+        let then = unless_any(access, &acks.never, then);
+        let then = if_any(access, &acks.destinations, then);
+        let then = if_any(access, &acks.ports, then);
+        only_if_long(access, &acks.fields, acks.len, &then)
+    };
+    kinds.iter().flat_map(of_kind).collect()
 }
 
 /// The tcx program that drops frames for us which have come to the interface's own hardware address: the kernel has
@@ -210,19 +218,46 @@ fn for_each(access: Access, rules: &[Rule], then: &[Instruction]) -> Vec<Instruc
     rules.iter().flat_map(|rule| only_if(access, rule, then)).collect()
 }
 
+/// `then`, for a frame that matches one of the rules; the same instructions for all of them.
+fn if_any(access: Access, rules: &[Rule], then: Vec<Instruction>) -> Vec<Instruction> {
+    let mut block = vec![skip(then.len())];
+    for rule in rules.iter().rev() {
+        block = [only_if(access, rule, &[skip(block.len())]), block].concat();
+    }
+    [block, then].concat()
+}
+
+/// `then`, for a frame that matches none of the rules.
+fn unless_any(access: Access, rules: &[Rule], then: Vec<Instruction>) -> Vec<Instruction> {
+    rules.iter().rev().fold(then, |then, rule| [only_if(access, rule, &[skip(then.len())]), then].concat())
+}
+
+fn skip(instructions: usize) -> Instruction {
+    instruction(code::JUMP, 0, 0, i16::try_from(instructions).expect("a program is short"), 0)
+}
+
 /// Instructions `then`, which run only if the frame has all these fields.
 fn only_if(access: Access, fields: &[Field], then: &[Instruction]) -> Vec<Instruction> {
-    let end = fields.iter().map(|field| field.offset + field.width.bytes()).max().unwrap_or(0);
+    only_if_long(access, fields, 0, then)
+}
+
+/// Instructions `then`, which run only if the frame has all these fields and so many bytes, without a tag.
+fn only_if_long(access: Access, fields: &[Field], len: u8, then: &[Instruction]) -> Vec<Instruction> {
+    let end = fields.iter().map(|field| field.offset + field.width.bytes()).max().unwrap_or(0).max(len);
     // The remaining instructions, which a jump on mismatch skips: two or three a field, and `then`.
     let masks = fields.iter().filter(|field| !field.is_whole()).count();
     let mut left = i16::try_from(2 * fields.len() + masks + then.len()).expect("a rule has few fields");
     let mut block = Vec::new();
-    if access == Access::Direct {
-        block.extend([
+    match access {
+        Access::Direct => block.extend([
             instruction(code::MOVE, 4, 2, 0, 0),
             instruction(code::ADD_CONSTANT, 4, 0, 0, end.into()),
             instruction(code::JUMP_IF_GREATER, 4, 3, left, 0),
-        ]);
+        ]),
+        Access::Packet => block.extend([
+            instruction(code::LOAD_WORD, 4, 6, SKB_LEN, 0),
+            instruction(code::JUMP_IF_LESS_LONG, 4, 0, left, end.into()),
+        ]),
     }
     for field in fields {
         // In memory it is compared as it stands there, whatever the byte order of this machine.
@@ -231,10 +266,11 @@ fn only_if(access: Access, fields: &[Field], then: &[Instruction]) -> Vec<Instru
             (_, Width::Half) => u16::to_be(value as u16).into(),
             (_, Width::Word) => value.to_be(),
         };
+        let start = if field.offset < ADDRESSES_LEN { 7 } else { 2 };
         let (register, load) = match (access, field.width) {
-            (Access::Direct, Width::Byte) => (5, instruction(code::LOAD_BYTE, 5, 2, field.offset.into(), 0)),
-            (Access::Direct, Width::Half) => (5, instruction(code::LOAD_HALF, 5, 2, field.offset.into(), 0)),
-            (Access::Direct, Width::Word) => (5, instruction(code::LOAD_WORD, 5, 2, field.offset.into(), 0)),
+            (Access::Direct, Width::Byte) => (5, instruction(code::LOAD_BYTE, 5, start, field.offset.into(), 0)),
+            (Access::Direct, Width::Half) => (5, instruction(code::LOAD_HALF, 5, start, field.offset.into(), 0)),
+            (Access::Direct, Width::Word) => (5, instruction(code::LOAD_WORD, 5, start, field.offset.into(), 0)),
             (Access::Packet, Width::Byte) => (0, instruction(code::LOAD_PACKET_BYTE, 0, 0, 0, field.offset.into())),
             (Access::Packet, Width::Half) => (0, instruction(code::LOAD_PACKET_HALF, 0, 0, 0, field.offset.into())),
             (Access::Packet, Width::Word) => (0, instruction(code::LOAD_PACKET_WORD, 0, 0, 0, field.offset.into())),
