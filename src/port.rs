@@ -200,9 +200,10 @@ pub trait Port {
         None
     }
 
-    /// Says whether bare ACKs with options are to be received: without them, and without options in any case, the device
-    /// may leave out what the engine would only [absorb](crate::verdict::Absorbed::Ack), so that nothing is woken for
-    /// it. Before this is called it receives those with options.
+    /// Says whether bare ACKs with options are to be received
+    /// ([`Engine::answers_acks`](crate::engine::Engine::answers_acks)). If not, the device may leave them out, since the
+    /// engine would only [absorb](crate::verdict::Absorbed::Ack) them, so that nothing is woken for them; those without
+    /// options it may leave out in any case. Before this is called it receives those with options.
     fn receive_acks(&mut self, wanted: bool) {
         let _ = wanted;
     }

@@ -101,7 +101,8 @@ impl Wire {
     }
 }
 
-/// What the server's metrics say in the lines with these words, all workers together, once they say the same for half a second.
+/// What the server's metrics say in the lines with these words, all workers together, once they say the same for half a
+/// second.
 fn metrics<const N: usize>(socket: &str, words: [&str; N]) -> [u64; N] {
     let mut before = None;
     loop {

@@ -166,10 +166,14 @@ pub(crate) fn now() -> Instant {
 #[cfg(test)]
 mod tests {
     use std::cell::{Cell, RefCell};
+    use std::mem;
 
+    use lethe::app::Request;
     use lethe::config::Config;
     use lethe::cookie::Secret;
+    use lethe::http::{Response, Status};
     use lethe::port::{RxFrame, RxQueue, Transmit, TxFrame, TxQueue};
+    use lethe::verdict::{Absorbed, Verdict};
     use lethe_sim::sample::{MAX_SIZE, Sample};
 
     use super::*;
@@ -178,7 +182,16 @@ mod tests {
     struct Frames<'a> {
         left: Cell<usize>,
         turns: RefCell<Vec<usize>>,
+        /// Whether ACKs are wanted, each time that it is told, with the frames that are left then.
+        told: Vec<(usize, bool)>,
+        left_out: LeftOutFrames,
         stop: &'a AtomicBool,
+    }
+
+    impl<'a> Frames<'a> {
+        fn new(stop: &'a AtomicBool, left_out: LeftOutFrames) -> Self {
+            Self { left: Cell::new(7), turns: RefCell::default(), told: Vec::new(), left_out, stop }
+        }
     }
 
     impl RxQueue for &Frames<'_> {
@@ -214,6 +227,14 @@ mod tests {
             (this, this)
         }
 
+        fn receive_acks(&mut self, wanted: bool) {
+            self.told.push((self.left.get(), wanted));
+        }
+
+        fn take_left_out(&mut self) -> LeftOutFrames {
+            mem::take(&mut self.left_out)
+        }
+
         fn wait(&mut self, _: Duration) -> io::Result<()> {
             self.stop.store(true, Ordering::Relaxed);
             Ok(())
@@ -233,7 +254,7 @@ mod tests {
     /// How many of seven frames are left after each turn, until the port is waited for.
     fn turns(pace: Pace) -> Vec<usize> {
         let stop = AtomicBool::new(false);
-        let mut port = Frames { left: Cell::new(7), turns: RefCell::default(), stop: &stop };
+        let mut port = Frames::new(&stop, LeftOutFrames::default());
         let mut alone = Alone(Engine::new(Config::new(Secret::new([0; 16])), Sample::new(MAX_SIZE)));
         let published = WorkerStats::for_workers(1);
         let (stats, ended) = run(&mut alone, &mut port, pace, &stop, (&published[0], &mut ()), |_| {});
@@ -246,6 +267,42 @@ mod tests {
         for (burst, expect) in [(1, &[6, 5, 4, 3, 2, 1, 0, 0][..]), (3, &[4, 1, 0]), (256, &[0])] {
             assert_eq!(turns(Pace { burst, gather: Duration::ZERO }), expect, "{burst} at a time");
         }
+    }
+
+    /// An application that stores nothing.
+    struct Silent;
+
+    impl App for Silent {
+        fn respond<'a>(&'a self, _: &Request<'_>, scratch: &'a mut [u8]) -> Response<'a> {
+            Response::build(scratch, Status::NotFound).body(&[])
+        }
+    }
+
+    /// An engine that is changed before each turn: connections stay open, or they are closed, by turns.
+    struct Changing(Engine<Silent>);
+
+    impl Answerer for Changing {
+        type App = Silent;
+
+        fn with_engine<T>(&mut self, turn: impl FnOnce(&Engine<Silent>) -> T) -> T {
+            self.0.config_mut().keep_alive ^= true;
+            turn(&self.0)
+        }
+    }
+
+    #[test]
+    fn what_a_port_has_left_out_is_counted_as_absorbed_and_the_port_is_told_of_changes_ahead_of_frames() {
+        let stop = AtomicBool::new(false);
+        let mut port = Frames::new(&stop, LeftOutFrames { frames: 5, bytes: 300 });
+        let config = Config { keep_alive: false, ..Config::new(Secret::new([0; 16])) };
+        let published = WorkerStats::for_workers(1);
+        let (pace, sink) = (Pace { burst: 3, gather: Duration::ZERO }, (&published[0], &mut ()));
+        let (stats, ended) = run(&mut Changing(Engine::new(config, Silent)), &mut port, pace, &stop, sink, |_| {});
+        assert!(ended.is_ok());
+        assert_eq!(port.told, [(7, true), (4, false), (1, true)]);
+        assert_eq!((stats.received_frames(), stats.received_bytes()), (7 + 5, 7 * 60 + 300));
+        assert_eq!((stats.count(Verdict::Absorbed(Absorbed::Ack)), published[0].turns().frames), (5, 7));
+        assert_eq!(published[0].stats(), stats);
     }
 
     #[test]
