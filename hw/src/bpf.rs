@@ -146,11 +146,11 @@ impl LeftOut {
             max_entries: u32,
             flags: u32,
         }
-        let (map_type, value_size, flags) = (MAP_TYPE_ARRAY, left_out::LEN, MAP_IS_MMAPABLE);
+        let (map_type, value_size, flags) = (MAP_TYPE_ARRAY, left_out::LEN.into(), MAP_IS_MMAPABLE);
         let mut arguments = Arguments { map_type, key_size: 4, value_size, max_entries: 1, flags };
         // SAFETY: the arguments have no pointer, and the command opens a file.
         let file = unsafe { open(MAP_CREATE, &mut arguments) }?;
-        let memory = MmapOptions::new().len(left_out::LEN as usize).map_raw(file.as_raw_fd())?;
+        let memory = MmapOptions::new().len(left_out::LEN.into()).map_raw(file.as_raw_fd())?;
         let new = Self { file, memory };
         new.set_wanted(true);
         Ok(new)
@@ -167,10 +167,10 @@ impl LeftOut {
     }
 
     #[expect(unsafe_code, reason = "memory that the kernel writes to as well")]
-    fn number(&self, at: i16) -> &AtomicU64 {
-        debug_assert!(at >= 0 && at.cast_unsigned() as u32 + 8 <= left_out::LEN);
+    fn number(&self, at: u8) -> &AtomicU64 {
+        debug_assert!(at + 8 <= left_out::LEN);
         // SAFETY: the numbers are in the mapping, which begins at a page, and aligned. Programs access them atomically.
-        unsafe { AtomicU64::from_ptr(self.memory.as_mut_ptr().add(at as usize).cast()) }
+        unsafe { AtomicU64::from_ptr(self.memory.as_mut_ptr().add(at.into()).cast()) }
     }
 }
 

@@ -177,8 +177,7 @@ pub(crate) fn bare_acks(destinations: &Destinations, mac: MacAddress) -> Vec<Bar
         if kind == BareAck::Stamped {
             fields.push(word(tcp_at + 20, 0x0101_080a));
         }
-        let [a, b, c, d, e, f] = mac.bytes();
-        fields.extend([word(0, u32::from_be_bytes([a, b, c, d])), half(4, u16::from_be_bytes([e, f]))]);
+        fields.extend((0..).zip(mac.bytes()).map(|(at, value)| byte(at, value)));
         // From no group, port 0, no address that no host can have, and none of ours.
         let mut never = vec![vec![bits(6, 1, 1)], vec![half(tcp_at, 0)]];
         if is_v4 {

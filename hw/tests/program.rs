@@ -68,8 +68,8 @@ fn the_program_takes_what_matches_with_and_without_tag_and_passes_the_rest() {
     check(&networks());
 }
 
-/// Both programs leave out the same bare ACKs, and count each of them; and each of them the engine would have absorbed as
-/// such, whatever application it has, had its checksums been right.
+/// Both programs leave out the same bare ACKs, and count each of them; and each of them the engine would have absorbed
+/// as such, whatever application it has, had its checksums been right.
 #[test(root)]
 fn what_is_left_out_is_bare_acks_that_are_not_answered_and_each_is_counted() {
     let networks = ours();
@@ -99,9 +99,10 @@ fn what_is_left_out_is_bare_acks_that_are_not_answered_and_each_is_counted() {
             prop_assert_eq!(taken, (is_ours && !is_left_out, is_left_out), "ahead of the socket: {:02x?}", &frame);
             if is_left_out {
                 left_out.set(left_out.get() + 1);
-                let absorbs = match wanted {
-                    false => would_absorb(&closing, &frame),
-                    true => would_absorb(&keeping, &frame) && would_absorb(&storing, &frame),
+                let absorbs = if wanted {
+                    would_absorb(&keeping, &frame) && would_absorb(&storing, &frame)
+                } else {
+                    would_absorb(&closing, &frame)
                 };
                 prop_assert!(absorbs, "not absorbed: {:02x?}", &frame);
             } else if is_ours && frame.len() < 54 {

@@ -16,8 +16,8 @@
 //!     XDP: return XDP_PASS                         tcx: return TCX_NEXT          socket: return 0
 //! ```
 //!
-//! The filter of a socket may not read the frame in memory: it loads each field by an instruction of its own. That would
-//! end the program where the frame is too short, so its length is looked at first there as well.
+//! The filter of a socket may not read the frame in memory: it loads each field by an instruction of its own. That
+//! would end the program where the frame is too short, so its length is looked at first there as well.
 
 use lethe::wire::ethernet::MacAddress;
 
@@ -85,12 +85,12 @@ const MAP_VALUE: u8 = 2;
 /// What the programs of bare ACKs share with the port: numbers of 64 bits, at these places.
 pub(crate) mod left_out {
     /// Not zero while those with options are wanted.
-    pub(crate) const WANTED: i16 = 0;
+    pub(crate) const WANTED: u8 = 0;
     /// How many were left out, and their bytes.
-    pub(crate) const FRAMES: i16 = 8;
-    pub(crate) const BYTES: i16 = 16;
+    pub(crate) const FRAMES: u8 = 8;
+    pub(crate) const BYTES: u8 = 16;
     /// Bytes of all.
-    pub(crate) const LEN: u32 = 24;
+    pub(crate) const LEN: u8 = 24;
 }
 
 /// `bpf_redirect_map`.
@@ -149,8 +149,8 @@ pub(crate) fn redirect(
     program
 }
 
-/// The filter of a socket that takes frames for us but for bare ACKs to a hardware address, which are counted in the map
-/// `left_out`.
+/// The filter of a socket that takes frames for us but for bare ACKs to a hardware address, which are counted in the
+/// map `left_out`.
 pub(crate) fn socket(destinations: &Destinations, (left_out, mac): (i32, MacAddress)) -> Vec<Instruction> {
     let mut program = vec![instruction(code::MOVE, 6, 1, 0, 0)];
     program.extend(leave_out(Access::Packet, &bare_acks(destinations, mac), left_out, 0));
@@ -165,17 +165,17 @@ fn leave_out(access: Access, kinds: &[BareAcks], left_out: i32, verdict: i32) ->
     let of_kind = |acks: &BareAcks| {
         let count = [
             instruction(code::MOVE_CONSTANT, 4, 0, 0, 1),
-            instruction(code::ADD_TO_MEMORY, 1, 4, left_out::FRAMES, 0),
+            instruction(code::ADD_TO_MEMORY, 1, 4, left_out::FRAMES.into(), 0),
             instruction(code::MOVE_CONSTANT, 4, 0, 0, acks.len.into()),
-            instruction(code::ADD_TO_MEMORY, 1, 4, left_out::BYTES, 0),
+            instruction(code::ADD_TO_MEMORY, 1, 4, left_out::BYTES.into(), 0),
             instruction(code::MOVE_CONSTANT, 0, 0, 0, verdict),
             instruction(code::EXIT, 0, 0, 0, 0),
         ];
         // Behind all fields of the frame: loading one from a socket's changes this register.
         let mut then = vec![instruction(code::LOAD_CONSTANT, 1, MAP_VALUE, 0, left_out), instruction(0, 0, 0, 0, 0)];
         if acks.kind == BareAck::Stamped {
-            then.push(instruction(code::LOAD_LONG, 4, 1, left_out::WANTED, 0));
-            then.push(instruction(code::JUMP_UNLESS_EQUAL_LONG, 4, 0, count.len() as i16, 0));
+            then.push(instruction(code::LOAD_LONG, 4, 1, left_out::WANTED.into(), 0));
+            then.push(instruction(code::JUMP_UNLESS_EQUAL_LONG, 4, 0, distance(count.len()), 0));
         }
         then.extend(count);
         let then = unless_any(access, &acks.never, then);
@@ -233,7 +233,12 @@ fn unless_any(access: Access, rules: &[Rule], then: Vec<Instruction>) -> Vec<Ins
 }
 
 fn skip(instructions: usize) -> Instruction {
-    instruction(code::JUMP, 0, 0, i16::try_from(instructions).expect("a program is short"), 0)
+    instruction(code::JUMP, 0, 0, distance(instructions), 0)
+}
+
+/// The offset of a jump over so many instructions.
+fn distance(instructions: usize) -> i16 {
+    i16::try_from(instructions).expect("a program is short")
 }
 
 /// Instructions `then`, which run only if the frame has all these fields.
@@ -246,7 +251,7 @@ fn only_if_long(access: Access, fields: &[Field], len: u8, then: &[Instruction])
     let end = fields.iter().map(|field| field.offset + field.width.bytes()).max().unwrap_or(0).max(len);
     // The remaining instructions, which a jump on mismatch skips: two or three a field, and `then`.
     let masks = fields.iter().filter(|field| !field.is_whole()).count();
-    let mut left = i16::try_from(2 * fields.len() + masks + then.len()).expect("a rule has few fields");
+    let mut left = distance(2 * fields.len() + masks + then.len());
     let mut block = Vec::new();
     match access {
         Access::Direct => block.extend([

@@ -212,7 +212,7 @@ pub(super) fn short(setup: &Setup) -> anyhow::Result<Requests> {
 
 /// Short connections to Lethe that closes all, where bare ACKs are left out and where all are received.
 pub(super) fn acks(setup: &Setup) -> anyhow::Result<Requests> {
-    let groups = beside_the_reference(&["packet", "xdp"].map(Kind::closing).as_flattened().to_vec());
+    let groups = beside_the_reference(["packet", "xdp"].map(Kind::closing).as_flattened());
     Requests::new(&Load::short(&setup.amount)).all(setup, &groups, (Vec::new(), 0, 0))
 }
 
