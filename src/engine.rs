@@ -74,8 +74,8 @@ impl<A: App> Engine<A> {
         &mut self.app
     }
 
-    /// Whether it may answer bare ACKs with options: TCP segments with the ACK bit and none of SYN, FIN and RST, without
-    /// payload. Those without options are always absorbed.
+    /// Whether it may answer bare ACKs with options: TCP segments with the ACK bit and none of SYN, FIN and RST,
+    /// without payload. Those without options are always absorbed.
     pub fn answers_acks(&self) -> bool {
         tcp::answers_acks(&self.config, &self.app)
     }

@@ -201,9 +201,9 @@ pub trait Port {
     }
 
     /// Says whether bare ACKs with options are to be received
-    /// ([`Engine::answers_acks`](crate::engine::Engine::answers_acks)). If not, the device may leave them out, since the
-    /// engine would only [absorb](crate::verdict::Absorbed::Ack) them, so that nothing is woken for them; those without
-    /// options it may leave out in any case. Before this is called it receives those with options.
+    /// ([`Engine::answers_acks`](crate::engine::Engine::answers_acks)). If not, the device may leave them out, since
+    /// the engine would only [absorb](crate::verdict::Absorbed::Ack) them, so that nothing is woken for them; those
+    /// without options it may leave out in any case. Before this is called it receives those with options.
     fn receive_acks(&mut self, wanted: bool) {
         let _ = wanted;
     }

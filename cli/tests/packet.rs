@@ -300,6 +300,24 @@ fn bare_acks_that_nothing_answers_are_left_out_and_counted() {
     }
 }
 
+/// Without permission for programs nothing could count what is left out, so nothing is.
+#[test(root, "curl", "setpriv")]
+fn bare_acks_are_received_where_they_could_not_be_counted() {
+    const FETCHES: u64 = 10;
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("metrics.sock").display().to_string();
+    let wire = Wire::new(1500, 1);
+    let mut command = wire.server.command("setpriv");
+    command.args(["--bounding-set=-bpf,-net_admin,-sys_admin", env!("CARGO_BIN_EXE_lethe"), "serve"]);
+    command.args("--device packet:lethe0 --addr 10.9.0.2 --addr fd09::2 --keep-alive off".split(' '));
+    let lethe = Server::launch(command.args(["--metrics", &format!("unix:{socket}"), "ipinfo"]), 2).unwrap();
+    wire.client.run(&format!("for n in $(seq {FETCHES}); do curl -sS --max-time 5 -o /dev/null {V4}/; done"));
+    let names = ["lethe_frames_received_total{", "lethe_turn_frames_sum{", r#"verdict="ack"}"#];
+    let [received, taken, acks] = metrics(&socket, names);
+    assert!(received == taken && acks >= FETCHES, "{received} received, {taken} in turns, {acks} ACKs");
+    lethe.stop();
+}
+
 /// Whether the kernel can be told to drop frames behind a socket (Linux 6.6).
 fn has_tcx() -> bool {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();

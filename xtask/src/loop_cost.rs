@@ -29,8 +29,8 @@ each response with a frame of its own, by turns.
 
 With --before it is a `lethe` of another commit and this one, by turns, on net_pcap with small pages: first without the
 requests, so that no application runs, then with them. Connections close in both. The folder has what that commit's
-`cargo build --release --features dpdk -p lethe-httpd -p lethe-hw --example loop_cost --bin lethe` has built: the clients
-of its capture are those of its own server.";
+`cargo build --release --features dpdk -p lethe-httpd -p lethe-hw --example loop_cost --bin lethe` has built: the
+clients of its capture are those of its own server.";
 
 const EXAMPLE: &str = "\
 Examples:
