@@ -99,8 +99,6 @@ enum Measurement {
     Short,
     /// Connections that stay open, to Lethe, nginx, epoll and `io_uring`
     Kept,
-    /// Short connections to Lethe where bare ACKs are left out, and where all are received
-    Acks,
     /// Latency at fixed rates, alone and with nine of ten packets a SYN flood
     Rates,
     /// Requests that are answered beside SYN floods of growing rates
@@ -130,7 +128,6 @@ impl Measurement {
         match self {
             Self::Short => report.short(&measure::short(setup)?),
             Self::Kept => report.kept(setup, &measure::kept(setup)?)?,
-            Self::Acks => report.acks(&measure::acks(setup)?),
             Self::Rates => report.rates(&pace::rates(setup)?),
             Self::Flood => report.flood(&pace::flood(setup)?),
             Self::Memory => report.memory(&measure::memory(setup)?),

@@ -210,12 +210,6 @@ pub(super) fn short(setup: &Setup) -> anyhow::Result<Requests> {
     Requests::new(&Load::short(&setup.amount)).all(setup, &groups, others)
 }
 
-/// Short connections to Lethe that closes all, where bare ACKs are left out and where all are received.
-pub(super) fn acks(setup: &Setup) -> anyhow::Result<Requests> {
-    let groups = beside_the_reference(["packet", "xdp"].map(Kind::closing).as_flattened());
-    Requests::new(&Load::short(&setup.amount)).all(setup, &groups, (Vec::new(), 0, 0))
-}
-
 /// Requests on connections that stay open, to servers that keep them.
 pub(super) fn kept(setup: &Setup) -> anyhow::Result<Requests> {
     let keeps = |kinds: Vec<Kind>| kinds.into_iter().map(Kind::keeping).collect::<Vec<_>>();

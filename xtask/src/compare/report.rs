@@ -213,12 +213,6 @@ impl Report {
         );
     }
 
-    /// Those of Lethe without bare ACKs and with them.
-    pub(super) fn acks(&mut self, found: &Requests) {
-        let chart = ("cost-of-bare-acks", "CPU time of the server per short connection, with bare ACKs and without");
-        self.requests(found, "Bare ACKs", chart);
-    }
-
     /// Costs, ratios and latencies of requests on connections that stay open, with the run that they are of.
     pub(super) fn kept(&mut self, setup: &Setup, found: &Requests) -> anyhow::Result<()> {
         let (amount, (parallel, requests)) = (&setup.amount, setup.amount.kept);

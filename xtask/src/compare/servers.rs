@@ -87,14 +87,6 @@ impl Kind {
         Self::new(format!("Lethe, {device}, {option} {value}"), 1, how)
     }
 
-    /// Lethe on a device, where it keeps no connection open: without bare ACKs and with them.
-    pub(super) fn closing(device: &str) -> [Self; 2] {
-        [("without bare ACKs", ""), ("with bare ACKs", ",acks")].map(|(name, option)| {
-            let options = ["--keep-alive", "off"].map(str::to_owned).to_vec();
-            Self::new(format!("Lethe, {device}, {name}"), 1, How::Interface(format!("{device}:{{}}{option}"), options))
-        })
-    }
-
     pub(super) fn dpdk() -> Self {
         Self::new("Lethe, dpdk by net_af_xdp", 1, How::Dpdk(Vec::new()))
     }
