@@ -89,18 +89,8 @@ pub(crate) struct Sockets(OwnedFd);
 
 impl Sockets {
     /// An empty map for `queues`.
-    #[expect(unsafe_code, reason = "a system call")]
     pub(crate) fn new(queues: u32) -> io::Result<Self> {
-        #[repr(C)]
-        struct Arguments {
-            map_type: u32,
-            key_size: u32,
-            value_size: u32,
-            max_entries: u32,
-        }
-        let mut arguments = Arguments { map_type: MAP_TYPE_XSKMAP, key_size: 4, value_size: 4, max_entries: queues };
-        // SAFETY: the arguments have no pointer, and the command opens a file.
-        unsafe { open(MAP_CREATE, &mut arguments) }.map(Self)
+        create_map(MAP_TYPE_XSKMAP, 4, queues, 0).map(Self)
     }
 
     /// Directs the frames of `queue` to `socket`.
@@ -136,20 +126,8 @@ pub(crate) struct LeftOut {
 
 impl LeftOut {
     /// Nothing yet, and bare ACKs with options are wanted.
-    #[expect(unsafe_code, reason = "a system call")]
     pub(crate) fn new() -> io::Result<Self> {
-        #[repr(C)]
-        struct Arguments {
-            map_type: u32,
-            key_size: u32,
-            value_size: u32,
-            max_entries: u32,
-            flags: u32,
-        }
-        let (map_type, value_size, flags) = (MAP_TYPE_ARRAY, left_out::LEN.into(), MAP_IS_MMAPABLE);
-        let mut arguments = Arguments { map_type, key_size: 4, value_size, max_entries: 1, flags };
-        // SAFETY: the arguments have no pointer, and the command opens a file.
-        let file = unsafe { open(MAP_CREATE, &mut arguments) }?;
+        let file = create_map(MAP_TYPE_ARRAY, left_out::LEN.into(), 1, MAP_IS_MMAPABLE)?;
         let memory = MmapOptions::new().len(left_out::LEN.into()).map_raw(file.as_raw_fd())?;
         let new = Self { file, memory };
         new.set_wanted(true);
@@ -207,6 +185,22 @@ impl Count {
         let [frames_before, bytes_before] = std::mem::replace(&mut self.taken, [frames, bytes]);
         LeftOutFrames { frames: frames - frames_before, bytes: bytes - bytes_before }
     }
+}
+
+/// Makes a map from numbers of 32 bits to values of so many bytes.
+#[expect(unsafe_code, reason = "a system call")]
+fn create_map(map_type: u32, value_size: u32, max_entries: u32, flags: u32) -> io::Result<OwnedFd> {
+    #[repr(C)]
+    struct Arguments {
+        map_type: u32,
+        key_size: u32,
+        value_size: u32,
+        max_entries: u32,
+        flags: u32,
+    }
+    let mut arguments = Arguments { map_type, key_size: 4, value_size, max_entries, flags };
+    // SAFETY: the arguments have no pointer, and the command opens a file.
+    unsafe { open(MAP_CREATE, &mut arguments) }
 }
 
 /// Loads a program for a hook; the kernel verifies and compiles it.

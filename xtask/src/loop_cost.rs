@@ -251,7 +251,7 @@ impl Bench<'_> {
         self.lethe_of(&programs::release().join("lethe"), &WALL, workers, burst, pages, Some(FRAMES_PER_RESPONSE))
     }
 
-    /// The same of this program, with more options. `per_response` is how many frames there are for each response, if
+    /// Those of another program, with more options. `per_response` is how many frames there are for each response, if
     /// there are any.
     fn lethe_of(
         &self,
